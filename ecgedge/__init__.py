@@ -1,0 +1,48 @@
+"""ecgedge: which form of this ECG model should run on that device?
+
+These names are for plugin authors; all else may change.
+"""
+
+import pluggy
+
+from ecgedge.artifacts import (
+    Anomaly,
+    Artifact,
+    Classification,
+    TensorSpec,
+    artifact_from,
+    copy_to,
+    layout_of,
+    tell_artifact,
+)
+from ecgedge.checkpoint import load_network
+from ecgedge.errors import ConversionError, EcgEdgeError
+from ecgedge.kinds import ANY, Context, Exporter, Model, Quantizer, Runtime, Session
+from ecgedge.parity import check_parity
+
+__version__ = "0.1.0"
+
+hookimpl = pluggy.HookimplMarker("ecgedge")
+
+__all__ = [
+    "ANY",
+    "Anomaly",
+    "Artifact",
+    "Classification",
+    "Context",
+    "ConversionError",
+    "EcgEdgeError",
+    "Exporter",
+    "Model",
+    "Quantizer",
+    "Runtime",
+    "Session",
+    "TensorSpec",
+    "artifact_from",
+    "check_parity",
+    "copy_to",
+    "hookimpl",
+    "layout_of",
+    "load_network",
+    "tell_artifact",
+]

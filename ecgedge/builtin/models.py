@@ -1,0 +1,91 @@
+"""The five built-in networks as parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ecgedge import EcgEdgeError, Model, hookimpl
+
+
+class BuiltinModel(Model):
+    """A torch network whose trained weights are shipped with ecgedge."""
+
+    needs = ("torch", "safetensors")
+
+    def pretrained(self) -> Path | None:
+        folder = Path(str(resources.files("ecgedge"))) / "weights" / self.name
+        return folder if folder.is_dir() else None
+
+    def require(self, classes: int, length: int) -> None:
+        if length < self.min_length:
+            raise EcgEdgeError(
+                f"{self.name} needs beats of at least {self.min_length} samples, these have {length}",
+                "choose another model, or longer beats",
+            )
+        if classes < 2:
+            raise EcgEdgeError(f"{self.name} needs at least 2 classes, the data has {classes}", "check the labels")
+
+
+# Networks are imported where they are built: they bring torch, and a part must be cheap to make.
+
+
+class BaseCnn(BuiltinModel):
+    name = "base-cnn"
+    min_length = 4
+
+    def build(self, classes: int, length: int, dropout: float = 0.3, **_: Any) -> Any:
+        from ecgedge.builtin.networks.base_cnn import BaseCNN
+
+        self.require(classes, length)
+        return BaseCNN(classes, dropout)
+
+
+class Vgg(BuiltinModel):
+    name = "vgg"
+    min_length = 32
+
+    def build(self, classes: int, length: int, dropout: float = 0.3, **_: Any) -> Any:
+        from ecgedge.builtin.networks.vgg import VGG
+
+        self.require(classes, length)
+        return VGG(classes, dropout)
+
+
+class Inception(BuiltinModel):
+    name = "inception"
+
+    def build(self, classes: int, length: int, dropout: float = 0.3, **_: Any) -> Any:
+        from ecgedge.builtin.networks.inception import InceptionTime
+
+        self.require(classes, length)
+        return InceptionTime(classes, dropout)
+
+
+class Tcn(BuiltinModel):
+    name = "tcn"
+
+    def build(self, classes: int, length: int, dropout: float = 0.3, **_: Any) -> Any:
+        from ecgedge.builtin.networks.tcn import TCN
+
+        self.require(classes, length)
+        return TCN(classes, dropout)
+
+
+class CnnAutoencoder(BuiltinModel):
+    name = "cnn-ae"
+    task = "anomaly"
+    min_length = 8
+
+    def build(self, classes: int, length: int, **_: Any) -> Any:
+        from ecgedge.builtin.networks.cnn_ae import ConvAutoencoder
+
+        self.require(classes, length)
+        return ConvAutoencoder(length)
+
+
+@hookimpl
+def ecgedge_models() -> Iterable[Model]:
+    return BaseCnn(), Vgg(), Inception(), Tcn(), CnnAutoencoder()

@@ -1,0 +1,1 @@
+"""The built-in networks, plain torch modules. Imported only by a part's ``build``: torch is heavy."""

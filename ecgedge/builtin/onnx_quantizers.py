@@ -1,0 +1,115 @@
+"""ONNX -> ONNX of another precision, and ``none``, which keeps any file as it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecgedge import ANY, Artifact, Context, Quantizer, copy_to, hookimpl
+
+
+class Keep(Quantizer):
+    """No quantization: a copy."""
+
+    name = "none"
+    precision = "fp32"
+    accepts = (ANY,)
+
+    def quantize(self, source: Artifact, out: Path, context: Context) -> Artifact:
+        copy_to(source.path, out)
+        return source.derive(out)
+
+
+class OnnxQuantizer(Quantizer):
+    needs = ("onnx", "onnxruntime")
+    libraries = ("onnx", "onnxruntime-gpu", "onnxruntime")
+    accepts = ("onnx",)
+
+    def quantize(self, source: Artifact, out: Path, context: Context) -> Artifact:
+        import onnx  # heavy
+
+        artifact = source.derive(out, precision=self.precision)
+        graph = self.rewrite(source, out, context)
+        onnx.helper.set_model_props(graph, {"ecgedge": json.dumps(artifact.record())})
+        onnx.save(graph, out)
+        return artifact
+
+    def rewrite(self, source: Artifact, out: Path, context: Context) -> Any:
+        """The quantized ``onnx.ModelProto``; ``out`` may be used as scratch."""
+        raise TypeError(self.name)
+
+
+class OnnxFp16(OnnxQuantizer):
+    """Weights and computation in half precision, inputs and outputs in float32."""
+
+    name = "onnx-fp16"
+    precision = "fp16"
+
+    def rewrite(self, source: Artifact, out: Path, context: Context) -> Any:
+        import onnx  # heavy
+        from onnxruntime.transformers.float16 import convert_float_to_float16
+
+        return convert_float_to_float16(onnx.load(source.path), keep_io_types=True)
+
+
+class OnnxDynamic(OnnxQuantizer):
+    """Weights in 8 bits, activations quantized while it runs. u8 weights: s8 ones run 2-3 times slower."""
+
+    name = "onnx-dynamic"
+    precision = "dynamic"
+
+    def rewrite(self, source: Artifact, out: Path, context: Context) -> Any:
+        import onnx  # heavy
+        from onnxruntime.quantization import QuantType, quantize_dynamic
+
+        quantize_dynamic(prepare(source, out), out, weight_type=QuantType.QUInt8)
+        return onnx.load(out)
+
+
+class OnnxFullInt8(OnnxQuantizer):
+    """Weights s8 per channel, activations u8, as QDQ pairs inside a graph with float inputs and outputs."""
+
+    name = "onnx-full-int8"
+    precision = "full-int8"
+    calibrates = True
+
+    def rewrite(self, source: Artifact, out: Path, context: Context) -> Any:
+        import onnx  # heavy
+        from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+        class Beats(CalibrationDataReader):
+            def __init__(self) -> None:
+                self.left: Iterator[np.ndarray] = iter(np.array_split(context.beats, max(len(context.beats) // 50, 1)))
+
+            def get_next(self) -> dict[str, np.ndarray] | None:
+                batch = next(self.left, None)
+                return None if batch is None else {source.input.name: source.input.encode(batch)}
+
+        quantize_static(
+            prepare(source, out),
+            out,
+            Beats(),
+            quant_format=QuantFormat.QDQ,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+        )
+        return onnx.load(out)
+
+
+def prepare(source: Artifact, out: Path) -> Path:
+    """Shapes inferred and batch norms folded, as onnxruntime's quantizers want it, beside ``out``."""
+    from onnxruntime.quantization.shape_inference import quant_pre_process  # heavy
+
+    prepared = out.with_name("prepared.onnx")
+    quant_pre_process(str(source.path), str(prepared), skip_symbolic_shape=True)
+    return prepared
+
+
+@hookimpl
+def ecgedge_quantizers() -> Iterable[Quantizer]:
+    return Keep(), OnnxFp16(), OnnxDynamic(), OnnxFullInt8()

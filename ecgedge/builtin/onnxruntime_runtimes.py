@@ -1,0 +1,134 @@
+"""onnxruntime on the CPU (``cpu``) and on an NVIDIA GPU (``cuda``)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecgedge import (
+    Artifact,
+    EcgEdgeError,
+    Runtime,
+    Session,
+    TensorSpec,
+    artifact_from,
+    hookimpl,
+    layout_of,
+    tell_artifact,
+)
+
+DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8", "tensor(int8)": "int8"}
+
+
+class OnnxSession(Session):
+    """Input and output are bound once a call, so that ``invoke`` is onnxruntime's time alone."""
+
+    def __init__(self, session: Any, artifact: Artifact):
+        self.session, self.artifact = session, artifact
+        self.batch = artifact.input.batch
+        self.binding = session.io_binding()
+
+    def bind(self, x: np.ndarray) -> None:
+        self.x = self.artifact.input.encode(x)  # kept: the binding only points to it
+        self.binding.bind_cpu_input(self.artifact.input.name, self.x)
+        self.binding.bind_output(self.artifact.output.name)
+
+    def invoke(self) -> None:
+        self.session.run_with_iobinding(self.binding)
+
+    def fetch(self) -> np.ndarray:
+        return self.artifact.output.decode(self.binding.copy_outputs_to_cpu()[0])
+
+    def placement(self) -> dict[str, Any]:
+        return {"providers": self.session.get_providers()}
+
+
+class OnnxRuntime(Runtime):
+    """One execution provider of onnxruntime; a session that got another one is an error."""
+
+    needs = ("onnxruntime",)
+    libraries = ("onnxruntime-gpu", "onnxruntime")
+    accepts = ("onnx",)
+    suffixes = (".onnx",)
+
+    def __init__(self, name: str, provider: str):
+        self.name, self.device, self.provider = name, name, provider
+
+    def available(self) -> str | None:
+        import onnxruntime  # heavy
+
+        if self.provider not in onnxruntime.get_available_providers():
+            return f"this onnxruntime has no {self.provider}"
+        if self.device == "cuda" and not Path("/proc/driver/nvidia").exists() and not gpu_by_driver():
+            return "no NVIDIA GPU or driver on this machine"
+        return None
+
+    def inspect(self, path: Path) -> Artifact:
+        session = open_session(path, ["CPUExecutionProvider"], 1)
+        if record := session.get_modelmeta().custom_metadata_map.get("ecgedge"):
+            return artifact_from(path, json.loads(record))
+        if len(session.get_inputs()) != 1 or len(session.get_outputs()) < 1:
+            raise EcgEdgeError(f"{path} has {len(session.get_inputs())} inputs, a beat is one", "use another file")
+        given, returned = session.get_inputs()[0], session.get_outputs()[0]
+        return tell_artifact(path, "onnx", told(given, layout_of(free_axes(given)) or "?"), told(returned, "NC"))
+
+    def load(self, artifact: Artifact, threads: int) -> Session:
+        if self.device == "cuda":
+            preload_cuda()
+        session = open_session(artifact.path, [self.provider, "CPUExecutionProvider"], threads)
+        if session.get_providers()[0] != self.provider:  # it falls back without a word
+            raise RuntimeError(
+                f"onnxruntime could not use {self.provider} and put the model on {session.get_providers()}"
+            )
+        return OnnxSession(session, artifact)
+
+
+def open_session(path: Path, providers: list[str], threads: int) -> Any:
+    import onnxruntime  # heavy
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = 3  # errors
+    if not path.is_file() or not path.stat().st_size:
+        raise EcgEdgeError(f"{path} is {'empty' if path.is_file() else 'missing'}", "name an ONNX file")
+    known = [p for p in dict.fromkeys(providers) if p in onnxruntime.get_available_providers()]
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=known)
+    except Exception as error:  # its own classes, which cannot be named without importing it
+        if type(error).__name__ not in ("InvalidProtobuf", "InvalidGraph", "InvalidArgument", "Fail", "NoSuchFile"):
+            raise
+        reason = str(error).splitlines()[0]
+        raise EcgEdgeError(f"{path} is not a readable ONNX model: {reason}", "export it again") from error
+
+
+def free_axes(value: Any) -> tuple[int | None, ...]:
+    return tuple(axis if isinstance(axis, int) else None for axis in value.shape)
+
+
+def told(value: Any, layout: str) -> TensorSpec:
+    return TensorSpec(value.name, free_axes(value), DTYPES.get(value.type, value.type), layout)
+
+
+def preload_cuda() -> None:
+    """Load the CUDA libraries that pip put beside torch, where this onnxruntime can."""
+    import onnxruntime  # heavy
+
+    if hasattr(onnxruntime, "preload_dlls"):
+        onnxruntime.preload_dlls()
+
+
+def gpu_by_driver() -> bool:
+    """Windows and containers have no /proc entry; the driver's own tool is there then."""
+    import shutil
+
+    return shutil.which("nvidia-smi") is not None
+
+
+@hookimpl
+def ecgedge_runtimes() -> Iterable[Runtime]:
+    return OnnxRuntime("cpu", "CPUExecutionProvider"), OnnxRuntime("cuda", "CUDAExecutionProvider")

@@ -1,0 +1,113 @@
+"""LiteRT with its XNNPACK delegate. Needs numpy and ai-edge-litert only, so it runs on a board."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecgedge import (
+    Artifact,
+    EcgEdgeError,
+    Runtime,
+    Session,
+    TensorSpec,
+    artifact_from,
+    hookimpl,
+    layout_of,
+    tell_artifact,
+)
+
+
+class TfliteSession(Session):
+    def __init__(self, interpreter: Any, artifact: Artifact):
+        self.interpreter, self.artifact = interpreter, artifact
+        self.batch = artifact.input.batch
+        self.given = interpreter.get_input_details()[0]["index"]
+        self.returned = interpreter.get_output_details()[0]["index"]
+
+    def bind(self, x: np.ndarray) -> None:
+        self.interpreter.set_tensor(self.given, self.artifact.input.encode(x))
+
+    def invoke(self) -> None:
+        self.interpreter.invoke()
+
+    def fetch(self) -> np.ndarray:
+        return self.artifact.output.decode(self.interpreter.get_tensor(self.returned))
+
+    def placement(self) -> dict[str, Any]:
+        names = [op["op_name"] for op in self.interpreter._get_ops_details()]
+        return {"delegate_partitions": names.count("DELEGATE")}
+
+    def close(self) -> None:
+        del self.interpreter
+
+
+class TfliteRuntime(Runtime):
+    name = "tflite"
+    needs = ("ai_edge_litert",)
+    libraries = ("ai-edge-litert",)
+    accepts = ("tflite",)
+    suffixes = (".tflite",)
+
+    def inspect(self, path: Path) -> Artifact:
+        interpreter = open_interpreter(path, 1)
+        if record := embedded_record(path.read_bytes()):
+            return artifact_from(path, record)
+        inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+        if len(inputs) != 1:
+            raise EcgEdgeError(f"{path} has {len(inputs)} inputs, a beat is one", "use another file")
+        shape = tuple(int(n) for n in inputs[0]["shape"])
+        return tell_artifact(
+            path, "tflite", tensor_spec(inputs[0], layout_of(shape) or "?"), tensor_spec(outputs[0], "NC")
+        )
+
+    def load(self, artifact: Artifact, threads: int) -> Session:
+        interpreter = open_interpreter(artifact.path, threads)
+        interpreter.allocate_tensors()
+        return TfliteSession(interpreter, artifact)
+
+
+def open_interpreter(path: Path, threads: int) -> Any:
+    from ai_edge_litert.interpreter import Interpreter  # heavy
+
+    if not path.is_file() or not path.stat().st_size:
+        raise EcgEdgeError(f"{path} is {'empty' if path.is_file() else 'missing'}", "name a TFLite file")
+    try:
+        return Interpreter(model_path=str(path), num_threads=threads)
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise EcgEdgeError(f"{path} is not a readable TFLite model: {reason}", "convert it again") from error
+
+
+def embedded_record(content: bytes) -> dict[str, Any] | None:
+    """The metadata entry that ecgedge's quantizers write, if the file has one."""
+    from ai_edge_litert import schema_py_generated as schema  # heavy
+
+    model = schema.Model.GetRootAs(content, 0)
+    for i in range(model.MetadataLength()):
+        if (entry := model.Metadata(i)).Name() == b"ecgedge":
+            return json.loads(model.Buffers(entry.Buffer()).DataAsNumpy().tobytes())
+    return None
+
+
+def tensor_spec(details: dict[str, Any], layout: str) -> TensorSpec:
+    """An input or output by LiteRT's description of it."""
+    quantized = np.issubdtype(details["dtype"], np.integer)
+    scale, zero_point = details["quantization"]
+    return TensorSpec(
+        name=details["name"],
+        shape=tuple(int(n) for n in details["shape"]),
+        dtype=np.dtype(details["dtype"]).name,
+        layout=layout,
+        scale=float(scale) if quantized else None,
+        zero_point=int(zero_point) if quantized else None,
+    )
+
+
+@hookimpl
+def ecgedge_runtimes() -> Iterable[Runtime]:
+    return (TfliteRuntime(),)

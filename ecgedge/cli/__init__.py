@@ -1,0 +1,64 @@
+"""The command line: a group of commands, one file each, and the boundary for the user's errors."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ecgedge.cli.convert import convert
+from ecgedge.cli.data import data
+from ecgedge.cli.evaluate import evaluate
+from ecgedge.cli.matrix import matrix
+from ecgedge.cli.plugins import plugins
+from ecgedge.cli.summary import summary
+from ecgedge.cli.train import train
+from ecgedge.errors import EcgEdgeError
+
+
+class Front(click.Group):
+    """Prints the user's errors in one or two lines and exits 2; a bug keeps its traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except EcgEdgeError as error:
+            click.echo(f"Error: {error.message}", err=True)
+            if error.hint:
+                click.echo(f"  {error.hint}", err=True)
+            ctx.exit(2)
+
+
+def show_versions(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from ecgedge.machine import versions  # reads the metadata of every library
+
+        for name, version in versions().items():
+            click.echo(f"{name} {version}")
+        ctx.exit()
+
+
+@click.group(cls=Front, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=show_versions,
+              help="Print the versions of ecgedge and of the libraries it works with.")  # fmt: skip
+@click.option("-v", "--verbose", is_flag=True, help="Say more about what is done.")
+@click.option(
+    "--plugins-dir", type=click.Path(path_type=Path), help="Also load the plugins in this folder's .py files."
+)
+@click.pass_context
+def main(ctx: click.Context, verbose: bool, plugins_dir: Path | None) -> None:
+    """Which form of an ECG model should run on this device?
+
+    \b
+    ecgedge matrix                     every model, format, precision and runtime, measured
+    ecgedge convert tcn --to tflite    one artifact, verified
+    """
+    ctx.obj = {"verbose": verbose}
+    if plugins_dir:
+        os.environ["ECGEDGE_PLUGINS_DIR"] = str(plugins_dir.resolve())
+
+
+for command in (matrix, convert, evaluate, train, summary, plugins, data):
+    main.add_command(command)

@@ -1,0 +1,209 @@
+"""What several commands share: options, finding data and models, saying what happens."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ecgedge.errors import EcgEdgeError, unknown
+
+if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so that --help is quick
+    import numpy as np
+
+    from ecgedge.artifacts import Artifact
+    from ecgedge.dataset import Dataset
+    from ecgedge.matrix import Lab
+    from ecgedge.plugins import Parts
+
+STEPS = ("exporter", "quantizer", "runtime")  # the kinds that carry out a cell
+
+dataset_option = click.option(
+    "--dataset", metavar="ecg5000|synthetic|PATH",
+    help="The data. Default: ECGEDGE_DATA, else ECG5000 from data/, the cache or the archive, else synthetic beats.",
+)  # fmt: skip
+threads_option = click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="For each model.")
+seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Of all that is drawn at random.")
+calibration_option = click.option(
+    "--calibration", type=click.IntRange(1), default=400, show_default=True, metavar="N",
+    help="Training beats that int8 is calibrated on, stratified.",
+)  # fmt: skip
+opset_option = click.option("--opset", type=click.IntRange(13, 20), help="Of the ONNX files. Default: 17.")
+
+
+def load_parts() -> Parts:
+    """All parts; a plugin that was left out is a warning."""
+    from ecgedge import plugins
+
+    parts = plugins.load()
+    for owner, reason in parts.broken:
+        warn(f"plugin {owner} is left out: {reason} (ecgedge plugins)")
+    return parts
+
+
+def load_data(location: str | None) -> Dataset:
+    from ecgedge import dataset
+
+    data, warning = dataset.load(location)
+    if warning:
+        warn(warning)
+    return data
+
+
+def warn(text: str) -> None:
+    click.echo(f"Warning: {text}", err=True)
+
+
+def find_model(name: str, parts: Parts) -> Artifact:
+    """The trained weights of a model by its name, or of a checkpoint folder.
+
+    Raises:
+        EcgEdgeError: neither, or a model without trained weights.
+    """
+    from ecgedge.artifacts import read_checkpoint
+
+    if name in parts.models:
+        folder = parts.models[name].pretrained()
+        if folder is None:
+            raise EcgEdgeError(f"{name} has no trained weights", f"ecgedge train {name}")
+        return read_checkpoint(folder, parts.models)
+    if Path(name).is_dir():
+        return read_checkpoint(Path(name), parts.models)
+    raise unknown("model", name, [*sorted(parts.models), "or the folder of a checkpoint"])
+
+
+def find_artifact(name: str, parts: Parts) -> Artifact:
+    """As ``find_model``, or a file that a runtime can read."""
+    path = Path(name)
+    if name in parts.models or path.is_dir():
+        return find_model(name, parts)
+    readers = {suffix: runtime for runtime in parts.runtimes.values() for suffix in runtime.suffixes}
+    if path.suffix not in readers:
+        if path.exists():
+            raise EcgEdgeError(
+                f"{path}: no runtime reads {path.suffix or 'such'} files", f"known: {', '.join(readers)}"
+            )
+        raise unknown("model or file", name, [*sorted(parts.models), f"or a {'/'.join(readers)} file or checkpoint"])
+    require(readers[path.suffix])
+    return readers[path.suffix].inspect(path)
+
+
+def require(part: Any) -> None:
+    """Raise EcgEdgeError where a part's libraries are not installed."""
+    from ecgedge.plugins import missing
+
+    if reason := missing(part):
+        raise EcgEdgeError(f"{part.kind} {part.name} cannot be used: {reason}", "pip install 'ecgedge[all]'")
+
+
+def fit_to_data(artifact: Artifact, data: Dataset) -> Artifact:
+    """The artifact with the data's labels where it has none of its own.
+
+    Raises:
+        EcgEdgeError: it takes beats of another length, or knows other classes.
+    """
+    length = artifact.input.shape[1 if artifact.input.layout in ("NL", "NLC") else 2]
+    if length is not None and length != data.length:
+        raise EcgEdgeError(
+            f"{artifact.name} takes beats of {length} samples, those of {data.name} have {data.length}",
+            "train it on this data (ecgedge train MODEL --dataset PATH), or name other data with --dataset",
+        )
+    told = artifact.maker.get("part") == "user"
+    if len(artifact.task.labels) != data.classes or not (told or artifact.task.labels == data.labels):
+        raise EcgEdgeError(
+            f"{artifact.name} knows the classes {', '.join(artifact.task.labels)}; {data.name} has "
+            f"{', '.join(data.labels)}",
+            "train it on this data (ecgedge train MODEL --dataset PATH), or name other data with --dataset",
+        )
+    return replace(artifact, task=replace(artifact.task, labels=data.labels))
+
+
+def unavailable(parts: Parts) -> dict[tuple[str, str], str]:
+    """Parts that cannot work here, with the reason. Runtimes are asked in a child process."""
+    from ecgedge.plugins import missing
+    from ecgedge.process import Child, ChildError
+
+    reasons: dict[tuple[str, str], str] = {}
+    for kind in ("model", "exporter", "quantizer", "runtime"):
+        for name, part in parts.of(kind).items():
+            if reason := missing(part):
+                reasons[kind, name] = reason
+    with tempfile.TemporaryDirectory() as scratch, Child(Path(scratch) / "log") as child:
+        for name in parts.runtimes:
+            if ("runtime", name) in reasons:
+                continue
+            try:
+                reason = child.ask("available", 120, runtime=name)
+            except ChildError as error:
+                reason = str(error)
+            if reason:
+                reasons["runtime", name] = reason
+    return reasons
+
+
+def open_lab(
+    parts: Parts,
+    data: Dataset,
+    sources: Mapping[str, Artifact],
+    folder: Path,
+    index: np.ndarray,
+    calibration: int,
+    seed: int,
+    opset: int | None,
+) -> Lab:
+    """What cells share: the test beats of ``index``, calibration beats, the store, the converter."""
+    from ecgedge.dataset import cache_folder, stratified
+    from ecgedge.matrix import Lab
+    from ecgedge.process import Child
+    from ecgedge.store import Store
+
+    return Lab(
+        data=data,
+        sources=sources,
+        parts={(kind, name): part for kind in STEPS for name, part in parts.of(kind).items()},
+        owners={key: (owner.distribution, owner.version) for key, owner in parts.owners.items()},
+        index=index,
+        calibration=data.train.x[stratified(data.train.y, calibration, seed)],
+        store=Store(cache_folder() / "store"),
+        folder=folder,
+        converter=Child(folder / "conversions.log"),
+        seed=seed,
+        options={"opset": opset} if opset else {},
+    )
+
+
+def usable_folder(folder: Path) -> Path:
+    """Make a folder for results. Raises EcgEdgeError where that, or writing into it, fails."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise EcgEdgeError(f"{folder} cannot be written: {error.strerror}", "name another folder") from error
+    return folder
+
+
+def progress_line(total: int, what: Callable[[Any], str]) -> Callable[[int, Any], None]:
+    """A live line on a terminal, a line a step elsewhere, with the time left; the step None ends it."""
+    start = time.monotonic()
+    live = sys.stderr.isatty()
+
+    def tell(done: int, step: Any) -> None:
+        if step is None:
+            click.echo("\r\x1b[K" if live else "", err=True, nl=not live)
+            return
+        spent = time.monotonic() - start
+        left = f", about {clock(spent / done * (total - done))} left" if done else ""
+        text = f"[{done + 1}/{total}] {what(step)}  {clock(spent)}{left}"
+        click.echo(f"\r\x1b[K{text[:118]}" if live else text, err=True, nl=not live)
+
+    return tell
+
+
+def clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

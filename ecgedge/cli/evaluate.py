@@ -1,0 +1,86 @@
+"""``ecgedge evaluate``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ecgedge.cli import common
+from ecgedge.errors import EcgEdgeError
+
+if TYPE_CHECKING:
+    from ecgedge.artifacts import Artifact
+    from ecgedge.kinds import Runtime
+    from ecgedge.plugins import Parts
+
+
+@click.command()
+@click.argument("target", metavar="FILE|MODEL")
+@click.option("--runtime", "runtime_name", metavar="NAME", help="Default: the first that takes it and works here.")
+@common.dataset_option
+@common.threads_option
+def evaluate(target: str, runtime_name: str | None, dataset: str | None, threads: int) -> None:
+    """Score a model or a file on the test beats.
+
+    \b
+    ecgedge evaluate inception
+    ecgedge evaluate tcn.tflite --dataset path/to/ECG5000
+    """
+    from ecgedge import tasks
+    from ecgedge.measure import infer
+
+    parts = common.load_parts()
+    data = common.load_data(dataset)
+    artifact = common.fit_to_data(common.find_artifact(target, parts), data)
+    runtime = pick_runtime(artifact, runtime_name, parts)
+    session = runtime.load(artifact, threads)
+    outputs = infer(session, data.test.x)
+    session.close()
+    figures = tasks.evaluate(outputs, data.test.x, data.test.y, artifact.task)
+    click.echo(f"{target}: {artifact.format} {artifact.precision} on {runtime.name}; data: {data.describe()}\n")
+    if artifact.task.kind == "anomaly":
+        print_anomaly(figures)
+    else:
+        print_classification(figures)
+
+
+def pick_runtime(artifact: Artifact, name: str | None, parts: Parts) -> Runtime:
+    """The named runtime, or the first that takes the format and works here."""
+    from ecgedge.plan import takes
+    from ecgedge.plugins import missing
+
+    fitting = [part for part in parts.runtimes.values() if takes(part.accepts, artifact.format)]
+    if name:
+        chosen = parts.find("runtime", name)
+        if chosen not in fitting:
+            names = ", ".join(part.name for part in fitting)
+            raise EcgEdgeError(f"runtime {name} does not take {artifact.format}", f"choose from: {names}")
+        fitting = [chosen]
+    reasons = []
+    for part in fitting:
+        reason = missing(part) or part.available()
+        if not reason:
+            return part
+        reasons.append(f"{part.name}: {reason}")
+    raise EcgEdgeError(f"no runtime for {artifact.format} works here", "; ".join(reasons) or "install one")
+
+
+def print_classification(figures: dict[str, Any]) -> None:
+    click.echo(f"accuracy {figures['accuracy']:.4f}")
+    click.echo(f"macro-F1 {figures['macro_f1']:.4f}\n")
+    click.echo(f"{'class':>10} {'precision':>10} {'recall':>10} {'f1':>10} {'support':>10}")
+    for label, row in figures["per_class"].items():
+        click.echo(
+            f"{label:>10} {row['precision']:>10.4f} {row['recall']:>10.4f} {row['f1']:>10.4f} {row['support']:>10,}"
+        )
+
+
+def print_anomaly(figures: dict[str, Any]) -> None:
+    click.echo(f"AUROC {figures['auroc']:.4f}")
+    click.echo(f"AUPRC {figures['auprc']:.4f}")
+    click.echo(f"\nat the threshold {figures['threshold']:.6g} (mean squared error):")
+    click.echo(f"F1 {figures['f1']:.4f}")
+    click.echo(f"precision {figures['anomaly_precision']:.4f}")
+    click.echo(f"recall {figures['anomaly_recall']:.4f}")
+    click.echo(f"support: {figures['support']['normal']:,} normal, {figures['support']['anomaly']:,} anomalies")

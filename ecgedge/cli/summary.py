@@ -1,0 +1,31 @@
+"""``ecgedge summary``."""
+
+from __future__ import annotations
+
+import click
+
+from ecgedge.cli import common
+from ecgedge.errors import EcgEdgeError
+
+
+@click.command()
+@click.argument("model")
+@click.option("--classes", type=click.IntRange(1), default=5, show_default=True)
+@click.option("--length", type=click.IntRange(1), default=140, show_default=True, help="Samples a beat.")
+def summary(model: str, classes: int, length: int) -> None:
+    """Show the layers, shapes and parameter counts of a model.
+
+    \b
+    ecgedge summary vgg --classes 2 --length 96
+    """
+    parts = common.load_parts()
+    part = parts.find("model", model)
+    common.require(part)
+    if part.produces != "torch":
+        raise EcgEdgeError(f"{model} is no torch model ({part.produces})", "only torch models have a summary")
+    network = part.build(classes, length)
+
+    import torchinfo  # heavy: brings torch
+
+    columns = ("input_size", "output_size", "num_params", "mult_adds")
+    click.echo(str(torchinfo.summary(network, (1, 1, length), col_names=columns, verbose=0, device="cpu")))

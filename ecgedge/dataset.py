@@ -1,0 +1,314 @@
+"""Heartbeats: find them, read them, check them, split them; the embedded synthetic beats."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+
+from ecgedge.errors import EcgEdgeError
+
+ECG5000_DIGEST = "7428d4a5cfe072fb5644ffde24ff35da42ea82a45ea9b6012a350f5128d3a1e9"
+ECG5000_URL = "https://www.timeseriesclassification.com/aeon-toolkit/ECG5000.zip"
+ECG5000_FILES = ("ECG5000_TRAIN.txt", "ECG5000_TEST.txt")
+CONNECT_SECONDS = 5
+READ_SECONDS = 30
+WAYS_TO_NAME_DATA = "name a folder with NAME_TRAIN.txt and NAME_TEST.txt, or use --dataset synthetic"
+
+
+@dataclass(frozen=True)
+class Split:
+    """Beats ``x`` of shape ``(N, 1, L)`` float32 and their class indices ``y`` of shape ``(N,)``."""
+
+    x: np.ndarray
+    y: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, index: np.ndarray) -> Split:
+        return Split(self.x[index], self.y[index])
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A training and a test split; ``labels[i]`` is what class ``i`` is called in the files."""
+
+    name: str
+    train: Split
+    test: Split
+    labels: tuple[str, ...]
+    source: str
+
+    @property
+    def length(self) -> int:
+        return self.train.x.shape[2]
+
+    @property
+    def classes(self) -> int:
+        return len(self.labels)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over the beats (float32, rounded to 4 decimals) and class indices, both splits."""
+        digest = hashlib.sha256()
+        for split in (self.train, self.test):
+            digest.update(beat_bytes(split.x))
+            digest.update(split.y.astype("<i8").tobytes())
+        return digest.hexdigest()
+
+    def describe(self) -> str:
+        return (
+            f"{self.name}, {len(self.train):,} training and {len(self.test):,} test beats of {self.length} samples, "
+            f"{self.classes} classes, digest {self.digest[:12]}"
+        )
+
+
+def beat_bytes(x: np.ndarray) -> bytes:
+    """Beats as digests see them: float32 rounded to 4 decimals, without negative zeros."""
+    return (np.round(x, 4) + 0.0).astype("<f4").tobytes()
+
+
+def digest_of_beats(x: np.ndarray) -> str:
+    """SHA-256 of beats ``(N, 1, L)``."""
+    return hashlib.sha256(beat_bytes(x)).hexdigest()
+
+
+def load(location: str | None = None) -> tuple[Dataset, str]:
+    """Find and read a data set.
+
+    Args:
+        location: ``"ecg5000"``, ``"synthetic"``, or a path to a folder. None: ``ECGEDGE_DATA`` where
+            that is set, else ECG5000 from ``data/ECG5000``, the user cache or the archive, else the
+            synthetic beats.
+
+    Returns:
+        The data, and a warning for the user (empty where all is as asked).
+
+    Raises:
+        EcgEdgeError: a named location is missing or unreadable, or its content is not what it must be.
+    """
+    named = location or os.environ.get("ECGEDGE_DATA")
+    if named == "synthetic":
+        return synthetic(), ""
+    if named and named != "ecg5000":
+        return read_folder(Path(named)), ""
+    try:
+        return read_folder(find_ecg5000()), ""
+    except DownloadError as error:
+        if named:
+            raise
+        return synthetic(), f"{error.message}; using the embedded synthetic beats instead ({error.hint})"
+
+
+class DownloadError(EcgEdgeError):
+    """The archive could not be reached or gave something else."""
+
+
+def find_ecg5000() -> Path:
+    """The folder with ECG5000: ``ECGEDGE_DATA``, ``data/ECG5000``, the user cache, or a download."""
+    if named := os.environ.get("ECGEDGE_DATA"):
+        return Path(named)
+    for folder in (Path("data/ECG5000"), cache_folder() / "ECG5000"):
+        if all((folder / name).is_file() for name in ECG5000_FILES):
+            return folder
+    return download(ECG5000_URL, cache_folder() / "ECG5000")
+
+
+def cache_folder() -> Path:
+    """Where downloads and artifacts are kept: ``ECGEDGE_CACHE`` or the platform's user cache."""
+    import platformdirs  # here, since most calls need no cache
+
+    return Path(os.environ.get("ECGEDGE_CACHE") or platformdirs.user_cache_dir("ecgedge", appauthor=False))
+
+
+def download(url: str, folder: Path) -> Path:
+    """Fetch the archive's zip and unpack the two text files into ``folder``, whole or not at all."""
+    import logging
+    import tempfile
+
+    import pooch  # here, since it brings requests
+
+    pooch.get_logger().setLevel(logging.ERROR)
+    fetcher = pooch.HTTPDownloader(progressbar=True, timeout=(CONNECT_SECONDS, READ_SECONDS))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+            pooch.retrieve(
+                url,
+                known_hash=None,  # the zip may be packed anew; the digest of its beats is checked
+                path=scratch,
+                processor=pooch.Unzip(members=list(ECG5000_FILES), extract_dir="beats"),
+                downloader=fetcher,
+            )
+            read_folder(Path(scratch) / "beats")
+            (Path(scratch) / "beats").rename(folder)
+    except EcgEdgeError as error:
+        raise DownloadError(f"{url} did not hold ECG5000: {error.message}", error.hint) from error
+    except Exception as error:  # whatever the network, the disk or the zip did
+        reason = type(error).__name__
+        raise DownloadError(
+            f"ECG5000 could not be downloaded ({reason})",
+            "set ECGEDGE_DATA to a folder with ECG5000_TRAIN.txt and ECG5000_TEST.txt for the real data",
+        ) from error
+    return folder
+
+
+def read_folder(folder: Path) -> Dataset:
+    """Read ``NAME_TRAIN.txt`` and ``NAME_TEST.txt``: one beat a line, its label first.
+
+    Raises:
+        EcgEdgeError: a file is missing, cut, not numeric, or the beats differ in length; or the files
+            are named ECG5000 and do not hold it.
+    """
+    if not folder.is_dir():
+        raise EcgEdgeError(f"data folder {folder} does not exist", WAYS_TO_NAME_DATA)
+    found = sorted(folder.glob("*_TRAIN.txt"))
+    if not found:
+        raise EcgEdgeError(f"no NAME_TRAIN.txt in {folder}", WAYS_TO_NAME_DATA)
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found)
+        raise EcgEdgeError(f"{folder} holds several data sets: {names}", "keep each in a folder of its own")
+    name = found[0].name.removesuffix("_TRAIN.txt")
+    other = folder / f"{name}_TEST.txt"
+    if not other.is_file():
+        raise EcgEdgeError(f"{other.name} is missing in {folder}", WAYS_TO_NAME_DATA)
+    train, test = read_text(found[0]), read_text(other)
+    if train.shape[1] != test.shape[1]:
+        raise EcgEdgeError(
+            f"beats of {train.shape[1] - 1} samples in {found[0].name}, of {test.shape[1] - 1} in {other.name}",
+            "training and test beats must be of one length",
+        )
+    values = np.unique(train[:, 0])
+    if strangers := sorted(set(test[:, 0]) - set(values)):
+        raise EcgEdgeError(
+            f"{other.name} has class {strangers[0]:g}, which no beat of {found[0].name} has",
+            "every class needs training beats",
+        )
+    splits = [Split(rows[:, None, 1:].copy(), np.searchsorted(values, rows[:, 0])) for rows in (train, test)]
+    data = Dataset(
+        name=name.lower(), train=splits[0], test=splits[1], labels=tuple(f"{v:g}" for v in values), source=str(folder)
+    )
+    if data.name == "ecg5000" and data.digest != ECG5000_DIGEST:
+        raise EcgEdgeError(
+            f"the files in {folder} are not the official ECG5000 split ({len(data.train):,} training and "
+            f"{len(data.test):,} test beats, digest {data.digest[:12]} instead of {ECG5000_DIGEST[:12]})",
+            "fetch them again, or rename them if they were changed on purpose",
+        )
+    return data
+
+
+def read_text(path: Path) -> np.ndarray:
+    """Read a text file of numbers, ``(rows, columns)`` float32, the label in column 0.
+
+    Raises:
+        EcgEdgeError: with the line and the column of what is wrong.
+    """
+    rows: list[np.ndarray] = []
+    for number, fields in text_rows(path):
+        if rows and len(fields) != len(rows[0]):
+            raise EcgEdgeError(
+                f"{path}, line {number}, column {min(len(fields), len(rows[0])) + 1}: {len(fields)} columns "
+                f"where the first line has {len(rows[0])}",
+                "the file is cut, or its beats differ in length: every line needs a label and the same samples",
+            )
+        if len(fields) < 2:
+            raise EcgEdgeError(f"{path}, line {number}, column 2: a label without samples", WAYS_TO_NAME_DATA)
+        rows.append(parse_row(path, number, fields))
+    if not rows:
+        raise EcgEdgeError(f"{path} is empty", WAYS_TO_NAME_DATA)
+    return np.stack(rows)
+
+
+def text_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The lines that are not blank, as (line number, fields); fields part at spaces or commas."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                if fields := line.replace(",", " ").split():
+                    yield number, fields
+    except UnicodeDecodeError as error:
+        raise EcgEdgeError(f"{path} is not a text file ({error.reason})", WAYS_TO_NAME_DATA) from error
+    except OSError as error:
+        raise EcgEdgeError(f"{path} cannot be read: {error.strerror}", WAYS_TO_NAME_DATA) from error
+
+
+def parse_row(path: Path, number: int, fields: list[str]) -> np.ndarray:
+    try:
+        row = np.array(fields, dtype=np.float64).astype(np.float32)
+    except ValueError:
+        row = np.array([as_float(field) for field in fields], dtype=np.float32)
+    wrong = np.flatnonzero(~np.isfinite(row))
+    if len(wrong):
+        column = int(wrong[0])
+        raise EcgEdgeError(
+            f"{path}, line {number}, column {column + 1}: {fields[column]!r} is not a finite number",
+            "every field must be a number; remove or repair the beat",
+        )
+    return row
+
+
+def as_float(field: str) -> float:
+    try:
+        return float(field)
+    except ValueError:
+        return float("nan")
+
+
+def stratified(y: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """``count`` indices into ``y``, drawn so that each class keeps its share and none is left out.
+
+    Args:
+        y: class indices ``(N,)``.
+        count: how many to draw; N or more returns all, shuffled.
+        seed: of the drawing.
+
+    Returns:
+        Shuffled indices ``(min(count, N),)``, without repetition.
+    """
+    rng = np.random.default_rng(seed)
+    if count >= len(y):
+        return rng.permutation(len(y))
+    classes, sizes = np.unique(y, return_counts=True)
+    wanted = sizes * count / len(y)
+    takes = np.minimum(np.maximum(np.floor(wanted).astype(int), 1), sizes)
+    order = np.argsort(takes - wanted)  # those furthest below their share first
+    for step in range(count - int(takes.sum())):
+        takes[order[step % len(order)]] += 1
+    takes = np.minimum(takes, sizes)
+    picked = [rng.permutation(np.flatnonzero(y == c))[:n] for c, n in zip(classes, takes, strict=True)]
+    return rng.permutation(np.concatenate(picked))[:count]
+
+
+def synthetic(seed: int = 0) -> Dataset:
+    """Beats drawn from a small statistical model fitted on ECG5000: 500 for training, 4,500 for test.
+
+    Each class is a mean and a low-rank covariance (``data/fit_synthetic.py``); classes with fewer
+    than 30 training beats share a pooled covariance and have a smoothed mean. For trying things out
+    and for tests: no figure on them says anything about hearts.
+    """
+    with resources.files("ecgedge").joinpath("synthetic.npz").open("rb") as file:
+        model = {key: values.astype(np.float64) for key, values in np.load(file).items()}
+    rng = np.random.default_rng(seed)
+    train, test = (draw(model, size, rng) for size in (500, 4500))
+    labels = tuple(str(c + 1) for c in range(len(model["mean"])))
+    return Dataset("synthetic", train, test, labels, "embedded, drawn from a fitted model")
+
+
+def draw(model: dict[str, np.ndarray], count: int, rng: np.random.Generator) -> Split:
+    """``count`` beats: class shares as fitted, at least two of each class, z-normalised per beat."""
+    shares = model["share"] / model["share"].sum()
+    sizes = np.maximum(np.floor(shares * count).astype(int), 2)
+    sizes[0] += count - sizes.sum()
+    y = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
+    mean, factors, noise = model["mean"][y], model["factors"][y], model["noise"][y]
+    weights = rng.standard_normal((count, factors.shape[1]))
+    x = mean + np.einsum("nr,nrl->nl", weights, factors) + noise * rng.standard_normal(mean.shape)
+    x = (x - x.mean(axis=1, keepdims=True)) / x.std(axis=1, keepdims=True)
+    return Split(x[:, None].astype(np.float32), y.astype(np.int64))

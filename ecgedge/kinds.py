@@ -1,0 +1,187 @@
+"""The four kinds of parts. A part is cheap to make: constructing one imports no framework."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ecgedge.artifacts import Artifact
+
+ANY = "*"  # in ``accepts``: every format
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a conversion may need, and nothing else.
+
+    Attributes:
+        beats: calibration beats ``(N, 1, L)`` float32, from the training split, all classes.
+        seed: for whatever is drawn at random.
+        batch: the batch of the file where its format wants a fixed one.
+        options: of the part, by name.
+    """
+
+    beats: np.ndarray
+    seed: int = 0
+    batch: int = 1
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Part(ABC):
+    """What all kinds share.
+
+    Attributes:
+        name: unique within the kind.
+        needs: top-level import names, looked up but never imported before the part works.
+        libraries: distributions whose versions change what the part makes; kept in the record of
+            whatever it makes, and in its store key.
+    """
+
+    name: str
+    needs: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
+    kind: ClassVar[str]
+
+
+class Model(Part):
+    """A network that can be built, and perhaps trained weights for it.
+
+    Attributes:
+        task: ``"classification"`` or ``"anomaly"``.
+        produces: the format of its checkpoints.
+        min_length: the shortest beat that it takes, in samples.
+    """
+
+    kind = "model"
+    task: str = "classification"
+    produces: str = "torch"
+    min_length: int = 1
+
+    @abstractmethod
+    def build(self, classes: int, length: int, **options: Any) -> Any:
+        """A fresh network for inputs ``(N, 1, length)`` float32.
+
+        A classifier gives logits ``(N, classes)``, an anomaly model a reconstruction
+        ``(N, 1, length)``. For the ``torch`` format it is a ``torch.nn.Module``.
+        """
+
+    def pretrained(self) -> Path | None:
+        """The folder of the checkpoint shipped with the part, if there is one."""
+        return None
+
+
+class Exporter(Part):
+    """Turns one format into another.
+
+    Attributes:
+        accepts, produces: formats.
+        fixed_batch: it writes ``context.batch`` into the file.
+        options: names of the options that it understands, with their defaults.
+    """
+
+    kind = "exporter"
+    accepts: tuple[str, ...]
+    produces: str
+    fixed_batch: bool = False
+    options: Mapping[str, Any] = {}
+
+    @abstractmethod
+    def convert(self, source: Artifact, out: Path, context: Context) -> Artifact:
+        """Write ``source`` in the new format and prove on ``context.beats`` that it answers the same.
+
+        Args:
+            source: in one of the formats in ``accepts``.
+            out: a path that does not exist yet, in a folder that does.
+
+        Raises:
+            ConversionError: the result is wrong.
+        """
+
+
+class Quantizer(Part):
+    """Gives an exported model its precision; the last step of every route.
+
+    Attributes:
+        precision: ``"fp32"``, ``"fp16"``, ``"dynamic"``, ``"full-int8"``, or a name of its own.
+        accepts: formats; ``ANY`` for all.
+        produces: the format it writes; None: that of its source.
+        fixed_batch: it writes ``context.batch`` into the file.
+        calibrates: what it makes depends on ``context.beats``.
+    """
+
+    kind = "quantizer"
+    precision: str
+    accepts: tuple[str, ...]
+    produces: str | None = None
+    fixed_batch: bool = False
+    calibrates: bool = False
+    options: Mapping[str, Any] = {}
+
+    @abstractmethod
+    def quantize(self, source: Artifact, out: Path, context: Context) -> Artifact:
+        """As ``Exporter.convert``; answers may change by what the precision costs."""
+
+
+class Session(ABC):
+    """A loaded model. ``bind`` and ``fetch`` are the host's work, ``invoke`` the model's time.
+
+    Attributes:
+        batch: beats a call; None: any number.
+    """
+
+    batch: int | None = None
+
+    @abstractmethod
+    def bind(self, x: np.ndarray) -> None:
+        """Hand over beats ``(N, 1, L)`` float32, turned into the layout and type that the file wants."""
+
+    @abstractmethod
+    def invoke(self) -> None:
+        """Run the model on what was bound."""
+
+    @abstractmethod
+    def fetch(self) -> np.ndarray:
+        """The outputs as float32: ``(N, C)`` scores, or ``(N, 1, L)`` reconstructions."""
+
+    def placement(self) -> dict[str, Any]:
+        """Who runs the nodes, by the runtime's own word; empty where it does not tell."""
+        return {}
+
+    def close(self) -> None:  # noqa: B027  (most sessions have nothing to give back)
+        """Give back what the session holds."""
+
+
+class Runtime(Part):
+    """Loads and runs artifacts on a device.
+
+    Attributes:
+        device: ``"cpu"``, ``"cuda"``, or a name of its own.
+        accepts: formats.
+        suffixes: of the files that ``inspect`` can read, with the dot.
+    """
+
+    kind = "runtime"
+    device: str = "cpu"
+    accepts: tuple[str, ...]
+    suffixes: tuple[str, ...] = ()
+
+    def available(self) -> str | None:
+        """Why it cannot run here, one line; None where it can. May import its library."""
+        return None
+
+    def inspect(self, path: Path) -> Artifact:
+        """Read the record of a file that the user brought, or tell it from the file itself.
+
+        Raises:
+            EcgEdgeError: the file is damaged, or cannot be told.
+        """
+        raise TypeError(f"runtime {self.name} reads no files")
+
+    @abstractmethod
+    def load(self, artifact: Artifact, threads: int) -> Session:
+        """Open an artifact in one of the formats in ``accepts`` with that many threads."""

@@ -1,0 +1,32 @@
+"""The check that ends every conversion: does the new form answer as the old one did?"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ecgedge.errors import ConversionError
+
+ATOL = 1e-4
+
+
+def check_parity(expected: np.ndarray, found: np.ndarray, what: str, atol: float = ATOL) -> float:
+    """The largest absolute difference between two outputs for the same beats.
+
+    Args:
+        expected, found: of one shape after flattening all but the batch.
+        what: was converted, for the message.
+        atol: allowed, relative to the largest expected value where that is above 1.
+
+    Raises:
+        ConversionError: the shapes differ, a value is not finite, or the difference is above ``atol``.
+    """
+    expected, found = (np.asarray(a, dtype=np.float64).reshape(len(a), -1) for a in (expected, found))
+    if expected.shape != found.shape:
+        raise ConversionError(f"{what}: output of {found.shape[1]} values a beat instead of {expected.shape[1]}")
+    if not np.isfinite(found).all():
+        raise ConversionError(f"{what}: the output is not finite")
+    difference = float(np.abs(expected - found).max())
+    allowed = atol * max(1.0, float(np.abs(expected).max()))
+    if difference > allowed:
+        raise ConversionError(f"{what}: outputs differ by {difference:.2g}, {allowed:.2g} is allowed")
+    return difference

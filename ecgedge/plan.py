@@ -1,0 +1,162 @@
+"""Pure: parts and filters in, cells and skips out. Nothing is imported, run or looked up here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from ecgedge.errors import EcgEdgeError
+from ecgedge.kinds import ANY, Exporter, Model, Quantizer, Runtime
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row of the matrix, as data."""
+
+    model: str
+    route: tuple[str, ...]  # exporters, in order
+    quantizer: str
+    format: str
+    precision: str
+    runtime: str
+    threads: int = 1
+
+    @property
+    def id(self) -> str:
+        return ".".join([self.model, *self.route, self.quantizer, self.runtime])
+
+
+@dataclass(frozen=True)
+class Skip:
+    """A model that cannot run on a runtime here, and why."""
+
+    model: str
+    format: str
+    runtime: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What the user asked for; empty means all. A quantizer is named by its name or its precision."""
+
+    formats: tuple[str, ...] = ()
+    quantizers: tuple[str, ...] = ()
+    runtimes: tuple[str, ...] = ()
+    exporters: tuple[str, ...] = ()
+
+
+def plan(
+    models: Mapping[str, Model],
+    exporters: Mapping[str, Exporter],
+    quantizers: Mapping[str, Quantizer],
+    runtimes: Mapping[str, Runtime],
+    filters: Filters,
+    unavailable: Mapping[tuple[str, str], str],
+    threads: int = 1,
+) -> tuple[list[Cell], list[Skip]]:
+    """Every distinct way from a model to a runtime, within the filters.
+
+    Args:
+        models: by the name that their rows bear; two checkpoints of one model are two entries.
+        unavailable: (kind, name) of the parts that cannot work here, with the reason.
+
+    Raises:
+        EcgEdgeError: a filter names nothing, or no combination passes all of them.
+    """
+    check_names(filters, quantizers, runtimes)
+    cells: list[Cell] = []
+    skips: dict[tuple[str, str, str], Skip] = {}
+    for cell in combinations(models, exporters, quantizers, runtimes, threads):
+        if not wanted(cell, filters):
+            continue
+        used = [("model", models[cell.model].name), *(("exporter", name) for name in cell.route)]
+        used += [("quantizer", cell.quantizer), ("runtime", cell.runtime)]
+        reason = next(
+            (f"{kind} {name}: {unavailable[kind, name]}" for kind, name in used if (kind, name) in unavailable), None
+        )
+        if reason:
+            skips.setdefault((cell.model, cell.runtime, reason), Skip(cell.model, cell.format, cell.runtime, reason))
+        else:
+            cells.append(cell)
+    if not cells and not skips:
+        raise impossible(filters, list(combinations(models, exporters, quantizers, runtimes, threads)))
+    return cells, list(skips.values())
+
+
+def combinations(
+    models: Mapping[str, Model],
+    exporters: Mapping[str, Exporter],
+    quantizers: Mapping[str, Quantizer],
+    runtimes: Mapping[str, Runtime],
+    threads: int,
+) -> Iterator[Cell]:
+    for label, model in models.items():
+        for route, exported in routes(model.produces, exporters):
+            for quantizer in quantizers.values():
+                if not takes(quantizer.accepts, exported):
+                    continue
+                format = quantizer.produces or exported
+                for runtime in runtimes.values():
+                    if takes(runtime.accepts, format):
+                        yield Cell(label, route, quantizer.name, format, quantizer.precision, runtime.name, threads)
+
+
+def routes(
+    format: str, exporters: Mapping[str, Exporter], seen: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Every loop-free chain of exporters from a format, as (names, last format); the empty one first."""
+    yield (), format
+    for exporter in exporters.values():
+        if takes(exporter.accepts, format) and exporter.produces not in (*seen, format):
+            for names, last in routes(exporter.produces, exporters, (*seen, format)):
+                yield (exporter.name, *names), last
+
+
+def takes(accepts: tuple[str, ...], format: str) -> bool:
+    return ANY in accepts or format in accepts
+
+
+def wanted(cell: Cell, filters: Filters) -> bool:
+    return (
+        (not filters.formats or cell.format in filters.formats)
+        and (not filters.quantizers or bool(quantizer_words(cell.quantizer, cell.precision) & set(filters.quantizers)))
+        and (not filters.runtimes or cell.runtime in filters.runtimes)
+        and set(filters.exporters) <= set(cell.route)
+    )
+
+
+def quantizer_words(name: str, precision: str) -> set[str]:
+    """What a user may call a quantizer; every fp32 one is also ``none``."""
+    return {name, precision} | ({"none"} if precision == "fp32" else set())
+
+
+def check_names(filters: Filters, quantizers: Mapping[str, Quantizer], runtimes: Mapping[str, Runtime]) -> None:
+    formats = {format for runtime in runtimes.values() for format in runtime.accepts}
+    words = {word for q in quantizers.values() for word in quantizer_words(q.name, q.precision)}
+    for what, names, known in (
+        ("format", filters.formats, formats),
+        ("quantizer", filters.quantizers, words),
+        ("runtime", filters.runtimes, set(runtimes)),
+    ):
+        for name in names:
+            if name not in known:
+                raise EcgEdgeError(f"unknown {what} {name!r}", f"choose from: {', '.join(sorted(known))}")
+
+
+def impossible(filters: Filters, everything: list[Cell]) -> EcgEdgeError:
+    """The error for filters that exclude each other: it says what goes with the first of them."""
+    asked = [
+        *(f"--format {name}" for name in filters.formats),
+        *(f"--quantizer {name}" for name in filters.quantizers),
+        *(f"--runtime {name}" for name in filters.runtimes),
+        *(f"--exporter {name}" for name in filters.exporters),
+    ]
+    near = [cell for cell in everything if not filters.formats or cell.format in filters.formats] or everything
+    runtimes = sorted({cell.runtime for cell in near})
+    precisions = sorted({cell.precision for cell in near})
+    subject = "format " + ", ".join(filters.formats) if filters.formats else "these models"
+    return EcgEdgeError(
+        f"nothing can be made of {' '.join(asked) or 'this'}",
+        f"{subject}: runtimes {', '.join(runtimes)}; precisions {', '.join(precisions)}",
+    )

@@ -1,0 +1,184 @@
+"""Load plugins, isolate the broken ones, collect their parts."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+import pluggy
+
+from ecgedge import __version__, hookspecs
+from ecgedge.errors import EcgEdgeError, unknown
+from ecgedge.kinds import Exporter, Model, Part, Quantizer, Runtime
+
+GROUP = "ecgedge"
+BUILTIN = (
+    "ecgedge.builtin.models",
+    "ecgedge.builtin.onnx_exporter",
+    "ecgedge.builtin.onnx2tf_exporter",
+    "ecgedge.builtin.onnx_quantizers",
+    "ecgedge.builtin.tflite_quantizers",
+    "ecgedge.builtin.torch_runtime",
+    "ecgedge.builtin.onnxruntime_runtimes",
+    "ecgedge.builtin.tflite_runtime",
+)
+HOOKS: dict[str, type[Part]] = {
+    "ecgedge_models": Model,
+    "ecgedge_exporters": Exporter,
+    "ecgedge_quantizers": Quantizer,
+    "ecgedge_runtimes": Runtime,
+}
+PLUGINS_DIR = "ECGEDGE_PLUGINS_DIR"  # how --plugins-dir reaches the child processes
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who provides a part."""
+
+    plugin: str
+    distribution: str
+    version: str
+
+    def __str__(self) -> str:
+        return (
+            self.plugin if self.plugin == self.distribution else f"{self.plugin} ({self.distribution} {self.version})"
+        )
+
+
+P = TypeVar("P", bound=Part)
+
+
+@dataclass
+class Parts:
+    """Every part by name, who owns it, and the plugins that had to be left out."""
+
+    models: dict[str, Model] = field(default_factory=dict)
+    exporters: dict[str, Exporter] = field(default_factory=dict)
+    quantizers: dict[str, Quantizer] = field(default_factory=dict)
+    runtimes: dict[str, Runtime] = field(default_factory=dict)
+    owners: dict[tuple[str, str], Owner] = field(default_factory=dict)
+    broken: list[tuple[Owner, str]] = field(default_factory=list)
+
+    def of(self, kind: str) -> dict[str, Any]:
+        """The parts of ``"model"``, ``"exporter"``, ``"quantizer"`` or ``"runtime"``, by name."""
+        groups: dict[str, dict[str, Any]] = {
+            "model": self.models,
+            "exporter": self.exporters,
+            "quantizer": self.quantizers,
+            "runtime": self.runtimes,
+        }
+        return groups[kind]
+
+    def find(self, kind: str, name: str) -> Any:
+        """The part of that name. Raises EcgEdgeError with the choices."""
+        group = self.of(kind)
+        if name not in group:
+            raise unknown(kind, name, sorted(group))
+        return group[name]
+
+    def add(self, part: Part, owner: Owner) -> None:
+        key = (part.kind, part.name)
+        if key in self.owners:
+            raise EcgEdgeError(
+                f"two plugins provide the {part.kind} {part.name!r}: {self.owners[key]} and {owner}",
+                "uninstall one of them, or leave it out of ECGEDGE_PLUGINS",
+            )
+        self.of(part.kind)[part.name] = part
+        self.owners[key] = owner
+
+
+def load() -> Parts:
+    """Load the built-ins, the entry points of group ``ecgedge`` and the files of ``--plugins-dir``.
+
+    ``ECGEDGE_PLUGINS`` names the third parties that may load (comma-separated; empty: none).
+    A plugin that cannot be imported or collected is left out and listed in ``Parts.broken``;
+    with ``ECGEDGE_STRICT=1`` it raises.
+
+    Raises:
+        EcgEdgeError: two parts of one kind have the same name.
+    """
+    parts = Parts()
+    manager = pluggy.PluginManager("ecgedge")
+    manager.add_hookspecs(hookspecs)
+    for owner, source in sources():
+        try:
+            module = import_plugin(source)
+            found = collect(manager, owner.plugin, module)
+        except Exception as error:  # a stranger's code may raise anything
+            if os.environ.get("ECGEDGE_STRICT") == "1":
+                raise
+            parts.broken.append((owner, one_line(error)))
+            continue
+        for part in found:
+            parts.add(part, owner)
+    return parts
+
+
+def sources() -> Iterator[tuple[Owner, str | Path | metadata.EntryPoint]]:
+    """The plugins to load, in order."""
+    for name in BUILTIN:
+        yield Owner(name.rpartition(".")[2], "ecgedge", __version__), name
+    allowed = os.environ.get("ECGEDGE_PLUGINS")
+    names = None if allowed is None else {name.strip() for name in allowed.split(",")}
+    for point in sorted(metadata.entry_points(group=GROUP), key=lambda point: point.name):
+        if names is None or point.name in names:
+            dist = point.dist
+            yield Owner(point.name, dist.name if dist else "?", dist.version if dist else "?"), point
+    if folder := os.environ.get(PLUGINS_DIR):
+        if not Path(folder).is_dir():
+            raise EcgEdgeError(f"plugins folder {folder} does not exist", "--plugins-dir names a folder of .py files")
+        for file in sorted(Path(folder).glob("*.py")):
+            yield Owner(file.stem, str(file), "file"), file
+
+
+def import_plugin(source: str | Path | metadata.EntryPoint) -> ModuleType:
+    if isinstance(source, str):
+        return importlib.import_module(source)
+    if isinstance(source, Path):
+        name = f"ecgedge_plugin_{source.stem}"
+        spec = importlib.util.spec_from_file_location(name, source)
+        if spec is None or spec.loader is None:
+            raise ImportError(f"cannot load {source}")
+        sys.modules[name] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+    return source.load()
+
+
+def collect(manager: pluggy.PluginManager, name: str, module: ModuleType) -> list[Part]:
+    """All parts of one plugin, checked for being parts."""
+    manager.register(module, name)
+    try:
+        manager.check_pending()  # a hook that no spec knows: misspelt
+        found: list[Part] = []
+        for hook, kind in HOOKS.items():
+            mine = [impl for impl in getattr(manager.hook, hook).get_hookimpls() if impl.plugin is module]
+            for part in (part for impl in mine for part in impl.function()):
+                if not isinstance(part, kind) or not isinstance(getattr(part, "name", None), str):
+                    raise TypeError(f"{hook} yielded {part!r}, which is no {kind.__name__} with a name")
+                found.append(part)
+        return found
+    except Exception:
+        manager.unregister(module)
+        raise
+
+
+def one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}"[:300]
+
+
+def missing(part: Part) -> str | None:
+    """Which of a part's needs is not installed, as a reason; None where all are."""
+    for name in part.needs:
+        if importlib.util.find_spec(name) is None:
+            return f"{name} is not installed"
+    return None

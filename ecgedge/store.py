@@ -1,0 +1,101 @@
+"""Content-addressed artifacts: the same conversion of the same source is made once."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import inspect
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from ecgedge.artifacts import Artifact, digest_of, from_record
+from ecgedge.errors import EcgEdgeError
+from ecgedge.kinds import Part
+
+RECORD = "record.json"
+
+
+class Store:
+    """A folder with one folder an artifact, named by the key of how it was made.
+
+    Writes go to a temporary name and are renamed, so that several runs may share a store and a
+    killed one leaves nothing half-written.
+    """
+
+    def __init__(self, root: Path):
+        self.root = root
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=root).close()
+        except OSError as error:
+            raise EcgEdgeError(
+                f"the artifact store {root} cannot be written: {error.strerror}", "set ECGEDGE_CACHE to another folder"
+            ) from error
+
+    def find(self, key: str) -> Artifact | None:
+        """The artifact of that key, if it is there and undamaged; a damaged one is removed."""
+        folder = self.root / key
+        try:
+            record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+            artifact = from_record(folder / record["file"], record["artifact"])
+            if digest_of(artifact.path) == artifact.digest:
+                return artifact
+        except FileNotFoundError:
+            if not folder.exists():
+                return None
+        except (OSError, ValueError, KeyError, TypeError):
+            pass  # damaged, like a digest that differs: made again
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+
+    def make(self, key: str, file: str, maker: Mapping[str, Any], build: Callable[[Path], Artifact]) -> Artifact:
+        """The artifact of that key, from the store or built by ``build(path)``."""
+        if found := self.find(key):
+            return found
+        with tempfile.TemporaryDirectory(dir=self.root, prefix=".new-") as scratch:
+            content = Path(scratch) / "content"
+            content.mkdir()
+            built = build(content / file)
+            built = dataclasses.replace(built, digest=digest_of(built.path), maker=dict(maker))
+            for extra in content.iterdir():
+                if extra != built.path:
+                    shutil.rmtree(extra) if extra.is_dir() else extra.unlink()
+            record = {"file": built.path.name, "key": key, "artifact": built.record()}
+            (content / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
+            try:
+                content.rename(self.root / key)
+            except OSError:  # another run was faster
+                if not (self.root / key / RECORD).is_file():
+                    raise
+        return dataclasses.replace(built, path=self.root / key / built.path.name)
+
+
+def maker_of(part: Part, distribution: str, version: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Who makes an artifact: the part, its code, and the libraries that matter, with versions."""
+    source = inspect.getsourcefile(type(part))
+    return {
+        "part": f"{part.kind} {part.name}",
+        "distribution": distribution,
+        "version": version,
+        "code": digest_of(Path(source))[:16] if source else "",
+        "options": dict(options),
+        "libraries": {name: found for name in part.libraries if (found := version_of(name))},
+    }
+
+
+def version_of(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def key_of(source: Artifact, maker: Mapping[str, Any], **what: Any) -> str:
+    """The key of a conversion: a digest of all that its result depends on."""
+    parts = {"source": source.digest, "task": source.record()["task"], "maker": dict(maker), **what}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

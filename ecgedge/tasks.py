@@ -1,0 +1,121 @@
+"""What outputs mean: decisions, and the figures that judge them. Plain numpy, so it runs on a board.
+
+Definitions follow scikit-learn (``classification_report``, ``roc_auc_score``,
+``average_precision_score``), against which the tests check them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ecgedge.artifacts import Anomaly, Classification, Task
+
+
+def decide(outputs: np.ndarray, beats: np.ndarray, task: Task) -> np.ndarray:
+    """The decision for each beat: a class index, or 1 for an anomaly.
+
+    Args:
+        outputs: ``(N, C)`` class scores or ``(N, 1, L)`` reconstructions.
+        beats: ``(N, 1, L)``, what went in.
+
+    Returns:
+        ``(N,)`` int64.
+    """
+    if isinstance(task, Anomaly):
+        return (anomaly_scores(outputs, beats) > task.threshold).astype(np.int64)
+    return outputs.argmax(axis=1)
+
+
+def anomaly_scores(outputs: np.ndarray, beats: np.ndarray) -> np.ndarray:
+    """Mean squared reconstruction error of each beat, ``(N,)`` float64."""
+    difference = outputs.reshape(len(beats), -1).astype(np.float64) - beats.reshape(len(beats), -1)
+    return (difference**2).mean(axis=1)
+
+
+def margins(outputs: np.ndarray, beats: np.ndarray, task: Task) -> np.ndarray:
+    """How far each decision is from the other: best less second score, or distance to the threshold."""
+    if isinstance(task, Anomaly):
+        return np.abs(anomaly_scores(outputs, beats) - task.threshold)
+    ordered = np.sort(outputs, axis=1)
+    return ordered[:, -1] - ordered[:, -2]
+
+
+def evaluate(outputs: np.ndarray, beats: np.ndarray, y: np.ndarray, task: Task) -> dict[str, Any]:
+    """Every figure of a task: see ``classification_figures`` and ``anomaly_figures``."""
+    if isinstance(task, Anomaly):
+        positive = y != task.labels.index(task.normal)
+        return anomaly_figures(anomaly_scores(outputs, beats), positive, task.threshold)
+    return classification_figures(outputs.argmax(axis=1), y, task)
+
+
+def classification_figures(decided: np.ndarray, y: np.ndarray, task: Classification) -> dict[str, Any]:
+    """Accuracy, macro-F1 over the classes present, and precision, recall, F1, support per class."""
+    count = len(task.labels)
+    confusion = np.zeros((count, count), dtype=np.int64)  # rows: truth, columns: decision
+    np.add.at(confusion, (y, decided), 1)
+    hits = np.diag(confusion).astype(float)
+    support, claimed = confusion.sum(axis=1), confusion.sum(axis=0)
+    precision, recall = ratio(hits, claimed), ratio(hits, support)
+    f1 = ratio(2 * hits, support + claimed)
+    seen = (support + claimed) > 0
+    per_class = {
+        label: {"precision": precision[i], "recall": recall[i], "f1": f1[i], "support": int(support[i])}
+        for i, label in enumerate(task.labels)
+    }
+    return {
+        "accuracy": float(hits.sum() / max(len(y), 1)),
+        "macro_f1": float(f1[seen].mean()) if seen.any() else 0.0,
+        "per_class": per_class,
+        "confusion": confusion.tolist(),
+    }
+
+
+def anomaly_figures(scores: np.ndarray, positive: np.ndarray, threshold: float) -> dict[str, Any]:
+    """AUROC and AUPRC of the scores; F1, precision and recall of ``scores > threshold``.
+
+    Args:
+        scores: ``(N,)``, higher is more anomalous.
+        positive: ``(N,)`` bool, the true anomalies.
+    """
+    flagged = scores > threshold
+    hits = float((flagged & positive).sum())
+    precision = float(ratio(hits, flagged.sum()))
+    recall = float(ratio(hits, positive.sum()))
+    return {
+        "auroc": auroc(scores, positive),
+        "auprc": average_precision(scores, positive),
+        "f1": float(ratio(2 * hits, flagged.sum() + positive.sum())),
+        "anomaly_precision": precision,
+        "anomaly_recall": recall,
+        "threshold": float(threshold),
+        "support": {"normal": int((~positive).sum()), "anomaly": int(positive.sum())},
+    }
+
+
+def ratio(above: Any, below: Any) -> np.ndarray:
+    """Division in which nothing out of nothing is 0."""
+    below = np.asarray(below, dtype=float)
+    return np.divide(above, below, out=np.zeros_like(below), where=below > 0)
+
+
+def auroc(scores: np.ndarray, positive: np.ndarray) -> float:
+    """Area under the ROC curve, by ranks with ties shared; nan where a class is missing."""
+    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+    hits, misses = int(positive.sum()), int((~positive).sum())
+    if not hits or not misses:
+        return float("nan")
+    return float((ranks[positive].sum() - hits * (hits + 1) / 2) / (hits * misses))
+
+
+def average_precision(scores: np.ndarray, positive: np.ndarray) -> float:
+    """Area under the precision-recall curve as a sum of steps; nan without a positive."""
+    if not positive.any():
+        return float("nan")
+    order = np.argsort(-scores, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)  # last of each tie
+    hits = np.cumsum(positive[order])[ends]
+    precision, recall = hits / (ends + 1), hits / positive.sum()
+    return float((np.diff(recall, prepend=0.0) * precision).sum())
