@@ -1,17 +1,108 @@
-"""The ``torch`` format: a folder with ``weights.safetensors`` and ``model.json``."""
+"""Checkpoints: a folder with ``model.json`` and weights, from which any process rebuilds the network.
+
+For the ``torch`` format the weights are ``weights.safetensors``; another framework's model keeps its
+own file, named in ``model.json``.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ecgedge.artifacts import Artifact, checkpoint_record
+from ecgedge.artifacts import (
+    CHECKPOINT_FILE,
+    Anomaly,
+    Artifact,
+    Task,
+    TensorSpec,
+    digest_of,
+    task_from_record,
+    task_record,
+)
 from ecgedge.errors import EcgEdgeError
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from ecgedge.kinds import Model
+
 WEIGHTS_FILE = "weights.safetensors"
+
+
+def read_checkpoint(folder: Path, models: Mapping[str, Model]) -> Artifact:
+    """A trained model: a folder with ``model.json`` (see ``write_checkpoint``) and its weights.
+
+    Args:
+        folder: the checkpoint.
+        models: the known models by name.
+
+    Raises:
+        EcgEdgeError: it is not a checkpoint, its record is damaged, or its model is not installed.
+    """
+    file = folder / CHECKPOINT_FILE
+    if not file.is_file():
+        raise EcgEdgeError(f"{folder} is not a checkpoint: no {CHECKPOINT_FILE}", "ecgedge train MODEL makes one")
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        part = models.get(record["model"])
+        classes, length = int(record["classes"]), int(record["length"])
+        missing = [name for name in record["files"] if not (folder / name).is_file()]
+        task = task_from_record(record["task"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EcgEdgeError(f"{file} is damaged: {error!r}", "train it again, or restore the file") from error
+    if part is None:
+        raise EcgEdgeError(
+            f"{folder} holds the model {record['model']!r}, which no installed plugin provides",
+            f"known models: {', '.join(sorted(models)) or 'none'}",
+        )
+    if missing:
+        raise EcgEdgeError(f"{folder} lacks {', '.join(missing)}", "train it again, or restore the file")
+    anomaly = isinstance(task, Anomaly)
+    return Artifact(
+        path=folder,
+        format=part.produces,
+        precision="fp32",
+        task=task,
+        input=TensorSpec("input", (None, 1, length), "float32", "NCL"),
+        output=TensorSpec(
+            "output", (None, 1, length) if anomaly else (None, classes), "float32", "NCL" if anomaly else "NC"
+        ),
+        name=record["model"],
+        digest=digest_of(folder),
+        maker=record.get("training", {}),
+        model=part,
+    )
+
+
+def checkpoint_record(folder: Path) -> dict[str, Any]:
+    """The content of a checkpoint's ``model.json``."""
+    return json.loads((folder / CHECKPOINT_FILE).read_text(encoding="utf-8"))
+
+
+def write_checkpoint(
+    folder: Path,
+    *,
+    model: str,
+    files: list[str],
+    classes: int,
+    length: int,
+    options: Mapping[str, Any],
+    task: Task,
+    training: Any,
+) -> None:
+    """Write ``model.json``: all that is needed to rebuild the network around the weights in ``files``."""
+    record = {
+        "model": model,
+        "files": files,
+        "classes": classes,
+        "length": length,
+        "options": dict(options),
+        "task": task_record(task),
+        "training": training,
+    }
+    (folder / CHECKPOINT_FILE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def load_network(artifact: Artifact) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Heartbeats: find them, read them, check them, split them; the embedded synthetic beats."""
+"""Heartbeats: find them, fetch them, read them, check them, draw from them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -94,13 +93,15 @@ def load(location: str | None = None) -> tuple[Dataset, str]:
     Raises:
         EcgEdgeError: a named location is missing or unreadable, or its content is not what it must be.
     """
+    from ecgedge.synthetic import synthetic  # made of the classes of this module
+
     named = location or os.environ.get("ECGEDGE_DATA")
     if named == "synthetic":
         return synthetic(), ""
     if named and named != "ecg5000":
         return read_folder(Path(named)), ""
     try:
-        return read_folder(find_ecg5000()), ""
+        return read_ecg5000(), ""
     except DownloadError as error:
         if named:
             raise
@@ -111,14 +112,18 @@ class DownloadError(EcgEdgeError):
     """The archive could not be reached or gave something else."""
 
 
-def find_ecg5000() -> Path:
-    """The folder with ECG5000: ``ECGEDGE_DATA``, ``data/ECG5000``, the user cache, or a download."""
-    if named := os.environ.get("ECGEDGE_DATA"):
-        return Path(named)
+def read_ecg5000() -> Dataset:
+    """ECG5000 from ``ECGEDGE_DATA``, ``data/ECG5000``, the user cache, or a download."""
+    named = os.environ.get("ECGEDGE_DATA", "")
+    if named not in ("", "ecg5000", "synthetic"):
+        data = read_folder(Path(named))
+        if data.name != "ecg5000":
+            raise EcgEdgeError(f"ECGEDGE_DATA is {named}, which holds {data.name}, not ecg5000", WAYS_TO_NAME_DATA)
+        return data
     for folder in (Path("data/ECG5000"), cache_folder() / "ECG5000"):
         if all((folder / name).is_file() for name in ECG5000_FILES):
-            return folder
-    return download(ECG5000_URL, cache_folder() / "ECG5000")
+            return read_folder(folder)
+    return read_folder(download(ECG5000_URL, cache_folder() / "ECG5000"))
 
 
 def cache_folder() -> Path:
@@ -240,10 +245,11 @@ def text_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def parse_row(path: Path, number: int, fields: list[str]) -> np.ndarray:
-    try:
-        row = np.array(fields, dtype=np.float64).astype(np.float32)
-    except ValueError:
-        row = np.array([as_float(field) for field in fields], dtype=np.float32)
+    with np.errstate(over="ignore"):  # too large for float32 becomes inf, which is told below
+        try:
+            row = np.array(fields, dtype=np.float64).astype(np.float32)
+        except ValueError:
+            row = np.array([as_float(field) for field in fields]).astype(np.float32)
     wrong = np.flatnonzero(~np.isfinite(row))
     if len(wrong):
         column = int(wrong[0])
@@ -284,31 +290,3 @@ def stratified(y: np.ndarray, count: int, seed: int) -> np.ndarray:
     takes = np.minimum(takes, sizes)
     picked = [rng.permutation(np.flatnonzero(y == c))[:n] for c, n in zip(classes, takes, strict=True)]
     return rng.permutation(np.concatenate(picked))[:count]
-
-
-def synthetic(seed: int = 0) -> Dataset:
-    """Beats drawn from a small statistical model fitted on ECG5000: 500 for training, 4,500 for test.
-
-    Each class is a mean and a low-rank covariance (``data/fit_synthetic.py``); classes with fewer
-    than 30 training beats share a pooled covariance and have a smoothed mean. For trying things out
-    and for tests: no figure on them says anything about hearts.
-    """
-    with resources.files("ecgedge").joinpath("synthetic.npz").open("rb") as file:
-        model = {key: values.astype(np.float64) for key, values in np.load(file).items()}
-    rng = np.random.default_rng(seed)
-    train, test = (draw(model, size, rng) for size in (500, 4500))
-    labels = tuple(str(c + 1) for c in range(len(model["mean"])))
-    return Dataset("synthetic", train, test, labels, "embedded, drawn from a fitted model")
-
-
-def draw(model: dict[str, np.ndarray], count: int, rng: np.random.Generator) -> Split:
-    """``count`` beats: class shares as fitted, at least two of each class, z-normalised per beat."""
-    shares = model["share"] / model["share"].sum()
-    sizes = np.maximum(np.floor(shares * count).astype(int), 2)
-    sizes[0] += count - sizes.sum()
-    y = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
-    mean, factors, noise = model["mean"][y], model["factors"][y], model["noise"][y]
-    weights = rng.standard_normal((count, factors.shape[1]))
-    x = mean + np.einsum("nr,nrl->nl", weights, factors) + noise * rng.standard_normal(mean.shape)
-    x = (x - x.mean(axis=1, keepdims=True)) / x.std(axis=1, keepdims=True)
-    return Split(x[:, None].astype(np.float32), y.astype(np.int64))

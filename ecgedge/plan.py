@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from ecgedge.errors import EcgEdgeError
+from ecgedge.errors import EcgEdgeError, unknown
 from ecgedge.kinds import ANY, Exporter, Model, Quantizer, Runtime
 
 
@@ -64,7 +64,7 @@ def plan(
     Raises:
         EcgEdgeError: a filter names nothing, or no combination passes all of them.
     """
-    check_names(filters, quantizers, runtimes)
+    check_names(filters, exporters, quantizers, runtimes)
     cells: list[Cell] = []
     skips: dict[tuple[str, str, str], Skip] = {}
     for cell in combinations(models, exporters, quantizers, runtimes, threads):
@@ -131,17 +131,24 @@ def quantizer_words(name: str, precision: str) -> set[str]:
     return {name, precision} | ({"none"} if precision == "fp32" else set())
 
 
-def check_names(filters: Filters, quantizers: Mapping[str, Quantizer], runtimes: Mapping[str, Runtime]) -> None:
+def check_names(
+    filters: Filters,
+    exporters: Mapping[str, Exporter],
+    quantizers: Mapping[str, Quantizer],
+    runtimes: Mapping[str, Runtime],
+) -> None:
+    """Raise EcgEdgeError, with the choices, for a filter that names nothing."""
     formats = {format for runtime in runtimes.values() for format in runtime.accepts}
     words = {word for q in quantizers.values() for word in quantizer_words(q.name, q.precision)}
     for what, names, known in (
+        ("exporter", filters.exporters, set(exporters)),
         ("format", filters.formats, formats),
         ("quantizer", filters.quantizers, words),
         ("runtime", filters.runtimes, set(runtimes)),
     ):
         for name in names:
             if name not in known:
-                raise EcgEdgeError(f"unknown {what} {name!r}", f"choose from: {', '.join(sorted(known))}")
+                raise unknown(what, name, sorted(known))
 
 
 def impossible(filters: Filters, everything: list[Cell]) -> EcgEdgeError:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ecgedge import tasks
-from ecgedge.artifacts import Anomaly, Classification, Task, write_checkpoint
-from ecgedge.checkpoint import WEIGHTS_FILE, save_weights
+from ecgedge.artifacts import Anomaly, Classification, Task
+from ecgedge.checkpoint import WEIGHTS_FILE, save_weights, write_checkpoint
 from ecgedge.dataset import Dataset, Split, stratified
 from ecgedge.errors import EcgEdgeError
 from ecgedge.kinds import Model

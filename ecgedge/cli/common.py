@@ -66,7 +66,7 @@ def find_model(name: str, parts: Parts) -> Artifact:
     Raises:
         EcgEdgeError: neither, or a model without trained weights.
     """
-    from ecgedge.artifacts import read_checkpoint
+    from ecgedge.checkpoint import read_checkpoint
 
     if name in parts.models:
         folder = parts.models[name].pretrained()

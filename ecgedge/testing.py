@@ -1,0 +1,122 @@
+"""What plugin authors test with: a tiny model, exporter, quantizer and runtime that need numpy only.
+
+The fake model is a linear classifier. Its checkpoint (format ``"numpy"``) holds ``weights.npy``
+``(C, L)``; the exporter turns that into one ``.npz`` file (format ``"fake"``), the quantizer rounds
+the weights to 8 bits, and the runtime runs either.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecgedge.artifacts import Artifact, Classification
+from ecgedge.checkpoint import write_checkpoint
+from ecgedge.dataset import Dataset
+from ecgedge.kinds import Context, Exporter, Model, Quantizer, Runtime, Session
+from ecgedge.parity import check_parity
+
+
+class FakeModel(Model):
+    """A linear classifier with the checkpoint in ``folder``."""
+
+    produces = "numpy"
+
+    def __init__(self, folder: Path, name: str = "fake"):
+        self.folder, self.name = folder, name
+
+    def build(self, classes: int, length: int, **options: Any) -> np.ndarray:
+        return np.zeros((classes, length), dtype=np.float32)
+
+    def pretrained(self) -> Path | None:
+        return self.folder if self.folder.is_dir() else None
+
+
+class FakeExporter(Exporter):
+    """``numpy`` -> ``fake``."""
+
+    name = "fake-exporter"
+    accepts = ("numpy",)
+    produces = "fake"
+
+    def convert(self, source: Artifact, out: Path, context: Context) -> Artifact:
+        weights = np.load(source.path / "weights.npy")
+        write_fake(out, weights)
+        expected, found = (context.beats[:, 0] @ w.T for w in (weights, read_fake(out)))
+        check_parity(expected, found, "numpy -> fake")
+        return source.derive(out, format="fake", precision="fp32")
+
+
+class FakeInt8(Quantizer):
+    """Weights rounded to 8 bits."""
+
+    name = "fake-int8"
+    precision = "full-int8"
+    accepts = ("fake",)
+    calibrates = True
+
+    def quantize(self, source: Artifact, out: Path, context: Context) -> Artifact:
+        weights = read_fake(source.path)
+        scale = np.abs(weights).max() / 127
+        write_fake(out, np.rint(weights / scale).astype(np.int8), scale)
+        return source.derive(out, precision=self.precision)
+
+
+class FakeRuntime(Runtime):
+    """Runs both formats with a matrix product; ``reason`` makes it unavailable."""
+
+    accepts = ("numpy", "fake")
+
+    def __init__(self, name: str = "fake-runtime", reason: str | None = None):
+        self.name, self.reason = name, reason
+
+    def available(self) -> str | None:
+        return self.reason
+
+    def load(self, artifact: Artifact, threads: int) -> Session:
+        path = artifact.path
+        return FakeSession(np.load(path / "weights.npy") if path.is_dir() else read_fake(path))
+
+
+class FakeSession(Session):
+    def __init__(self, weights: np.ndarray):
+        self.weights = weights
+
+    def bind(self, x: np.ndarray) -> None:
+        self.x = x[:, 0]
+
+    def invoke(self) -> None:
+        self.y = self.x @ self.weights.T
+
+    def fetch(self) -> np.ndarray:
+        return self.y.astype(np.float32)
+
+
+def write_fake(out: Path, weights: np.ndarray, scale: float = 1.0) -> None:
+    with out.open("wb") as file:
+        np.savez(file, weights=weights, scale=scale)
+
+
+def read_fake(path: Path) -> np.ndarray:
+    with np.load(path) as file:
+        return (file["weights"] * file["scale"]).astype(np.float32)
+
+
+def write_fake_checkpoint(folder: Path, data: Dataset, name: str = "fake") -> Path:
+    """Write a checkpoint whose weights are the normalised mean training beats of the classes."""
+    folder.mkdir(parents=True)
+    means = np.stack([data.train.x[data.train.y == c, 0].mean(axis=0) for c in range(data.classes)])
+    np.save(folder / "weights.npy", means / np.linalg.norm(means, axis=1, keepdims=True))
+    write_checkpoint(
+        folder,
+        model=name,
+        files=["weights.npy"],
+        classes=data.classes,
+        length=data.length,
+        options={},
+        task=Classification(data.labels),
+        training={"data": {"name": data.name, "digest": data.digest}},
+    )
+    return folder

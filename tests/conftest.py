@@ -1,0 +1,120 @@
+"""Fixtures for all tests: a store of their own, the fakes as a plugin, the command line, the data."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ecgedge.dataset import Dataset
+from ecgedge.synthetic import synthetic
+from ecgedge.testing import write_fake_checkpoint
+
+FAKES = """
+from pathlib import Path
+from ecgedge import hookimpl
+from ecgedge.testing import FakeExporter, FakeInt8, FakeModel, FakeRuntime
+
+@hookimpl
+def ecgedge_models():
+    return [FakeModel(Path({folder!r}))]
+
+@hookimpl
+def ecgedge_exporters():
+    return [FakeExporter()]
+
+@hookimpl
+def ecgedge_quantizers():
+    return [FakeInt8()]
+
+@hookimpl
+def ecgedge_runtimes():
+    return [FakeRuntime(), FakeRuntime("absent", "no such device")]
+"""
+
+
+@dataclass
+class Result:
+    """What a command left: exit code, stdout, stderr."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache for this test run alone, and no plugins or data of the user's."""
+    changed = {"ECGEDGE_CACHE": str(tmp_path_factory.mktemp("cache")), "ECGEDGE_PLUGINS": ""}
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("ECGEDGE_PLUGINS_DIR", "ECGEDGE_STRICT"):
+            patch.delenv(name, raising=False)
+        for name, value in changed.items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(scope="session")
+def beats() -> Dataset:
+    return synthetic()
+
+
+@pytest.fixture
+def ecgedge(tmp_path: Path) -> Command:
+    """Run the command line in a process of its own, in ``tmp_path``."""
+
+    def run(*arguments: str | Path, **environment: str) -> Result:
+        done = subprocess.run(
+            [sys.executable, "-m", "ecgedge", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            env=os.environ | environment,
+            cwd=tmp_path,
+            timeout=300,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def fakes(tmp_path: Path, beats: Dataset) -> Path:
+    """A plugins folder with the fakes and their checkpoint; tests add files of their own."""
+    folder = tmp_path / "plugins"
+    folder.mkdir()
+    checkpoint = write_fake_checkpoint(tmp_path / "fake-checkpoint", beats)
+    (folder / "fakes.py").write_text(FAKES.format(folder=str(checkpoint)))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def ecg5000() -> Path:
+    """The folder of the real data: ECGEDGE_DATA. Without it these tests are skipped, but never in CI."""
+    named = os.environ.get("ECGEDGE_DATA")
+    if named and Path(named, "ECG5000_TEST.txt").is_file():
+        return Path(named)
+    if os.environ.get("CI"):
+        pytest.fail("ECGEDGE_DATA names no folder with ECG5000, and CI needs it")
+    pytest.skip("needs ECG5000 in ECGEDGE_DATA")
+
+
+def rows_of(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
+
+
+def error_of(result: Result) -> str:
+    """The message of a user's error: exit code 2, at most two lines, no traceback."""
+    lines = [line for line in result.err.splitlines() if not line.startswith("Warning:")]
+    assert result.code == 2, (result.code, result.err)
+    assert "Traceback" not in result.err
+    assert 1 <= len(lines) <= 2, result.err
+    return result.err

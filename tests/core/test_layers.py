@@ -1,0 +1,101 @@
+"""Imports run one way, and nothing heavy is imported before it is needed."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ecgedge
+
+ROOT = Path(ecgedge.__file__).parent
+HEAVY = ("torch", "tensorflow", "onnx", "onnxruntime", "ai_edge_litert", "onnx2tf", "matplotlib", "sklearn")
+
+# What each module may import of ecgedge; a folder stands for all modules in it.
+BASE = {"errors", "artifacts", "kinds", "parity"}
+MAY_IMPORT = {
+    "errors": set(),
+    "artifacts": {"errors"},
+    "parity": {"errors"},
+    "kinds": {"artifacts"},
+    "checkpoint": BASE,
+    "hookspecs": {"kinds"},
+    "plan": BASE,
+    "measure": BASE,
+    "store": BASE,
+    "dataset": BASE | {"synthetic"},
+    "synthetic": BASE | {"dataset"},
+    "tasks": BASE,
+    "report": {"report"},
+    "process": BASE,
+    "machine": {"store"},
+    "matrix": BASE | {"plan", "measure", "store", "dataset", "tasks", "report", "process"},
+    "training": BASE | {"dataset", "tasks", "checkpoint"},
+    "plugins": BASE | {"hookspecs"},
+    "worker": BASE | {"plugins", "measure"},
+    "testing": BASE | {"checkpoint", "dataset"},
+    "builtin": {"builtin"},  # and the names that ecgedge itself offers, as a third party has them
+    "__init__": BASE | {"checkpoint"},
+    "__main__": {"cli"},
+}
+ONLY_CLI_AND_WORKER_IMPORT_PLUGINS = {"cli", "worker"}
+
+
+def imported(file: Path) -> set[str]:
+    """The modules of ecgedge that a file imports when it runs, anywhere in it, by their first name."""
+    found = set()
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for_types = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if node in for_types:
+            continue
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "ecgedge":
+            _, _, rest = node.module.partition(".")
+            names = [rest] if rest else [alias.name for alias in node.names]
+            found |= {name.split(".")[0] for name in names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("ecgedge.")}
+    return found & MODULES
+
+
+def module_of(file: Path) -> str:
+    return file.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+MODULES = {module_of(file) for file in ROOT.rglob("*.py")} - {"__init__"}
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_imports_run_one_way(file: Path) -> None:
+    module = module_of(file)
+    wrong = set() if module == "cli" else imported(file) - MAY_IMPORT[module] - {module}
+    assert not wrong, f"{file.relative_to(ROOT)} must not import {wrong}"
+    if module != "builtin":
+        assert "builtin" not in imported(file), "the built-ins are loaded by name only"
+
+
+def test_the_rules_name_only_what_exists() -> None:
+    assert set(MAY_IMPORT) - {"__init__"} <= MODULES
+    assert MODULES - {"cli"} <= set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["plugins"], ["matrix", "--help"], ["--version"]])
+def test_no_framework_is_imported(arguments: list[str]) -> None:
+    probe = (
+        f"import sys\nsys.argv = ['ecgedge', *{arguments!r}]\n"
+        "from ecgedge.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        f"print('LOADED', [name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, env=os.environ, timeout=60)
+    assert done.stdout.splitlines()[-1] == "LOADED []", done.stdout + done.stderr

@@ -1,0 +1,171 @@
+"""The whole line through the command, on fakes: rows, files, verdicts, exit codes."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import Command, Result, error_of, rows_of
+
+BAD_PARTS = """
+import os, time
+import numpy as np
+from ecgedge import ConversionError, hookimpl
+from ecgedge.testing import FakeInt8, FakeRuntime, FakeSession, read_fake, write_fake
+
+class Bad(FakeInt8):
+    def __init__(self, name, precision="full-int8"):
+        self.name, self.precision = name, precision
+
+    def quantize(self, source, out, context):
+        weights = read_fake(source.path)
+        if self.name == "raises":
+            raise ConversionError("cannot be done")
+        if self.name == "crashes":
+            os.abort()
+        if self.name == "nan":
+            weights = weights * np.nan
+        if self.name == "fewer":
+            weights = weights[:3]
+        if self.name == "wrong-fp32":
+            weights = weights * 1.01
+        write_fake(out, weights)
+        return source.derive(out, precision=self.precision)
+
+@hookimpl
+def ecgedge_quantizers():
+    return [Bad(n) for n in ("raises", "crashes", "nan", "fewer")] + [Bad("wrong-fp32", "fp32")]
+"""
+
+
+def matrix(ecgedge: Command, fakes: Path, *arguments: str | Path) -> Result:
+    common = ("--dataset", "synthetic", "--model", "fake", "--profile", "quick")
+    return ecgedge("--plugins-dir", fakes, "matrix", *common, *arguments)
+
+
+def test_rows_files_and_table(ecgedge: Command, fakes: Path, tmp_path: Path) -> None:
+    result = matrix(ecgedge, fakes, "--out", "run")
+    assert result.code == 0, result.err
+    rows = {(row["format"], row["precision"], row["runtime"]): row for row in rows_of(tmp_path / "run")}
+    assert set(rows) == {
+        ("numpy", "fp32", "fake-runtime"),
+        ("fake", "fp32", "fake-runtime"),
+        ("fake", "full-int8", "fake-runtime"),
+        ("numpy", None, "absent"),
+    }
+    skipped = rows.pop(("numpy", None, "absent"))
+    assert (skipped["status"], skipped["reason"]) == ("skipped", "runtime absent: no such device")
+    for row in rows.values():
+        assert row["status"] == "ok"
+        assert row["dataset"] == "synthetic"
+        assert row["beats"] == 500
+        assert 0.8 < row["accuracy"] <= 1
+        assert 0 < row["latency_p50_us"] <= row["latency_p95_us"]
+        assert row["throughput_per_s"] > 0
+        assert row["size_bytes"] == sum(f.stat().st_size for f in files(row["artifact"]))
+    assert rows["fake", "fp32", "fake-runtime"]["max_abs_diff"] < 1e-6
+    assert rows["fake", "full-int8", "fake-runtime"]["max_abs_diff"] > 1e-6
+
+    with np.load(tmp_path / "run" / "cells" / f"{rows['fake', 'fp32', 'fake-runtime']['id']}.npz") as kept:
+        assert kept["outputs"].shape == (500, 5)
+        assert len(kept["latency_ns"]) == rows["fake", "fp32", "fake-runtime"]["timed_calls"] >= 200
+    run = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert run["machine"]["cores"]
+    assert run["versions"]["numpy"]
+    assert "digest" in run["data"]
+    with (tmp_path / "run" / "report.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 4
+    page = (tmp_path / "run" / "report.md").read_text()
+    assert "synthetic" in page
+    assert "| fake" in page
+    assert "synthetic" in result.out
+    assert max(map(len, result.out.splitlines())) <= 120
+    assert "[3/3]" in result.err
+    assert not list((tmp_path / "run").glob("*.npy")), "copies of the data stay behind"
+
+
+def files(artifact: str) -> list[Path]:
+    path = Path(artifact)
+    return [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+
+
+def test_a_bad_cell_never_hides_the_others(ecgedge: Command, fakes: Path, tmp_path: Path) -> None:
+    (fakes / "bad.py").write_text(BAD_PARTS)
+    result = matrix(ecgedge, fakes, "--format", "fake", "--out", "run")
+    assert result.code == 1
+    rows = {row["quantizer"]: row for row in rows_of(tmp_path / "run") if row["status"] != "skipped"}
+    verdicts = {name: (row["status"], row.get("stage")) for name, row in rows.items()}
+    assert verdicts == {
+        "none": ("ok", None),
+        "fake-int8": ("ok", None),
+        "raises": ("failed", "convert"),
+        "crashes": ("failed", "convert"),
+        "nan": ("rejected", None),
+        "fewer": ("rejected", None),
+        "wrong-fp32": ("rejected", None),
+    }
+    assert rows["raises"]["reason"] == "cannot be done"
+    assert "SIGABRT" in rows["crashes"]["reason"]
+    assert "not finite" in rows["nan"]["reason"]
+    assert "fp32 differs" in rows["wrong-fp32"]["reason"]
+    assert "5 of 7 cells did not work" in result.err
+    assert "cannot be done" in result.out
+
+
+def test_the_store_saves_the_second_run_from_converting(
+    ecgedge: Command, fakes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ECGEDGE_CACHE", str(tmp_path / "cache"))
+    assert matrix(ecgedge, fakes, "--out", "one").code == 0
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache" / "store").rglob("*")}
+    assert made
+    assert matrix(ecgedge, fakes, "--out", "two").code == 0
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache" / "store").rglob("*")} == made
+    one, two = ({row["id"]: row.get("digest") for row in rows_of(tmp_path / name)} for name in ("one", "two"))
+    assert one == two
+
+
+def test_dry_run_lists_and_does_nothing(ecgedge: Command, fakes: Path, tmp_path: Path) -> None:
+    before = sorted(tmp_path.iterdir())
+    result = matrix(ecgedge, fakes, "--dry-run", "--out", "run")
+    assert result.code == 0
+    assert "cell  fake -> fake-exporter -> fake-int8  =>  fake full-int8 on fake-runtime" in result.out
+    assert "skip  fake  numpy on absent: runtime absent: no such device" in result.out
+    assert "3 cells, 1 skips" in result.out
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_the_users_mistakes(ecgedge: Command, fakes: Path, tmp_path: Path) -> None:
+    assert "cnn-ae, fake, inception" in error_of(matrix(ecgedge, fakes, "--model", "resnet"))
+    assert "choose from: absent, cpu" in error_of(matrix(ecgedge, fakes, "--runtime", "tpu"))
+    assert "unknown exporter 'x'" in error_of(matrix(ecgedge, fakes, "--exporter", "x"))
+    told = error_of(matrix(ecgedge, fakes, "--format", "numpy", "--quantizer", "full-int8"))
+    assert "format numpy: runtimes fake-runtime, absent" in told or "runtimes absent, fake-runtime" in told
+    assert "nowhere does not exist" in error_of(matrix(ecgedge, fakes, "--dataset", "nowhere"))
+    (tmp_path / "file").touch()
+    assert "cannot be written" in error_of(matrix(ecgedge, fakes, "--out", "file/run"))
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "rows.jsonl").write_text("kept\n")
+    assert "holds another run" in error_of(matrix(ecgedge, fakes, "--out", "old"))
+    assert (tmp_path / "old" / "rows.jsonl").read_text() == "kept\n"
+    data = tmp_path / "Short"
+    data.mkdir()
+    for part in ("TRAIN", "TEST"):
+        (data / f"Short_{part}.txt").write_text("1 2 3\n2 3 4\n")
+    assert "takes beats of 140 samples, those of short have 2" in error_of(matrix(ecgedge, fakes, "--dataset", "Short"))
+
+
+def test_a_bug_keeps_its_traceback(ecgedge: Command, fakes: Path) -> None:
+    (fakes / "buggy.py").write_text(
+        "from ecgedge import hookimpl\nfrom ecgedge.testing import FakeRuntime\n"
+        "class Buggy(FakeRuntime):\n    def load(self, artifact, threads):\n        raise IndexError('a bug')\n"
+        "@hookimpl\ndef ecgedge_runtimes():\n    return [Buggy('buggy')]\n"
+    )
+    result = ecgedge("--plugins-dir", fakes, "evaluate", "fake", "--runtime", "buggy", "--dataset", "synthetic")
+    assert result.code == 1
+    assert "Traceback" in result.err
+    assert "IndexError: a bug" in result.err

@@ -1,0 +1,88 @@
+"""The planner: every distinct route, filters, skips with reasons, errors that say what is possible."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ecgedge import EcgEdgeError
+from ecgedge.plan import Filters, plan, routes
+from ecgedge.testing import FakeExporter, FakeInt8, FakeModel, FakeRuntime
+
+
+class Other(FakeExporter):
+    name, accepts, produces = "other", ("fake",), "numpy"
+
+
+class Rival(FakeExporter):
+    name = "rival"
+
+
+class Keep(FakeInt8):
+    name, precision, accepts = "none", "fp32", ("*",)
+
+
+def parts(*exporters: FakeExporter) -> dict[str, Any]:
+    return {
+        "models": {"m": FakeModel(Path("m"))},
+        "exporters": {e.name: e for e in exporters or (FakeExporter(),)},
+        "quantizers": {q.name: q for q in (Keep(), FakeInt8())},
+        "runtimes": {r.name: r for r in (FakeRuntime(), FakeRuntime("gpu"))},
+    }
+
+
+def test_every_distinct_route_is_a_cell() -> None:
+    cells, skips = plan(**parts(FakeExporter(), Rival()), filters=Filters(), unavailable={})
+    assert {(cell.route, cell.quantizer, cell.runtime) for cell in cells} == {
+        (route, quantizer, runtime)
+        for route, quantizer in [
+            ((), "none"),
+            (("fake-exporter",), "none"),
+            (("fake-exporter",), "fake-int8"),
+            (("rival",), "none"),
+            (("rival",), "fake-int8"),
+        ]
+        for runtime in ("fake-runtime", "gpu")
+    }
+    assert len({cell.id for cell in cells}) == len(cells)
+    assert skips == []
+
+
+def test_routes_are_loop_free() -> None:
+    found = list(routes("numpy", {e.name: e for e in (FakeExporter(), Other())}))
+    assert found == [((), "numpy"), (("fake-exporter",), "fake")]
+
+
+def test_an_unavailable_runtime_is_one_skip_a_model() -> None:
+    cells, skips = plan(**parts(), filters=Filters(), unavailable={("runtime", "gpu"): "no GPU"})
+    assert {cell.runtime for cell in cells} == {"fake-runtime"}
+    assert [(s.model, s.runtime, s.reason) for s in skips if s.format == "numpy"] == [
+        ("m", "gpu", "runtime gpu: no GPU")
+    ]
+    assert len(skips) == 1
+
+
+@pytest.mark.parametrize("word", ["none", "fp32"])
+def test_filters_select(word: str) -> None:
+    asked = Filters(formats=("fake",), quantizers=(word,), runtimes=("gpu",))
+    cells, _ = plan(**parts(), filters=asked, unavailable={})
+    assert [(c.format, c.precision, c.runtime) for c in cells] == [("fake", "fp32", "gpu")]
+    by_name, _ = plan(**parts(), filters=Filters(quantizers=("fake-int8",)), unavailable={})
+    by_precision, _ = plan(**parts(), filters=Filters(quantizers=("full-int8",)), unavailable={})
+    assert by_name == by_precision != []
+    through, _ = plan(**parts(FakeExporter(), Rival()), filters=Filters(exporters=("rival",)), unavailable={})
+    assert {cell.route for cell in through} == {("rival",)}
+
+
+def test_an_unknown_name_lists_the_choices() -> None:
+    with pytest.raises(EcgEdgeError, match="unknown runtime 'tpu'") as caught:
+        plan(**parts(), filters=Filters(runtimes=("tpu",)), unavailable={})
+    assert "fake-runtime, gpu" in caught.value.hint
+
+
+def test_an_impossible_combination_says_what_is_possible() -> None:
+    with pytest.raises(EcgEdgeError, match="--format numpy --quantizer full-int8") as caught:
+        plan(**parts(), filters=Filters(formats=("numpy",), quantizers=("full-int8",)), unavailable={})
+    assert "format numpy: runtimes fake-runtime, gpu; precisions fp32" in caught.value.hint

@@ -1,0 +1,81 @@
+"""Plugins: a broken one is left out and named, the rest keep working; clashes name both owners."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ecgedge import EcgEdgeError, plugins
+from tests.conftest import Command, error_of
+
+GOOD = """
+from ecgedge import hookimpl
+from ecgedge.testing import FakeRuntime
+
+@hookimpl
+def ecgedge_runtimes():
+    return [FakeRuntime({name!r})]
+"""
+
+
+def load(folder: Path, monkeypatch: pytest.MonkeyPatch, **files: str) -> plugins.Parts:
+    for name, text in files.items():
+        (folder / f"{name}.py").write_text(text)
+    monkeypatch.setenv("ECGEDGE_PLUGINS_DIR", str(folder))
+    return plugins.load()
+
+
+def test_builtins_come_first_and_are_ordinary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = load(tmp_path, monkeypatch, mine=GOOD.format(name="mine"))
+    assert list(parts.models) == ["base-cnn", "vgg", "inception", "tcn", "cnn-ae"]
+    assert list(parts.exporters) == ["onnx", "onnx2tf"]
+    assert {q.precision for q in parts.quantizers.values()} == {"fp32", "fp16", "dynamic", "full-int8"}
+    assert {"torch", "cpu", "cuda", "tflite", "mine"} <= set(parts.runtimes)
+    assert parts.owners["runtime", "mine"].plugin == "mine"
+    assert parts.broken == []
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("import nothing_like_this", "ModuleNotFoundError: No module named 'nothing_like_this'"),
+        ("def (", "SyntaxError"),
+        (GOOD.replace("ecgedge_runtimes", "ecgedge_runtime").format(name="x"), "unknown hook 'ecgedge_runtime'"),
+        (GOOD.replace("ecgedge_runtimes()", "ecgedge_runtimes(config)").format(name="x"), "config"),
+        (GOOD.replace("return [", "raise OSError('disk') or [").format(name="x"), "OSError: disk"),
+        (GOOD.replace("return [FakeRuntime({name!r})]", "return ['garbage']"), "'garbage', which is no Runtime"),
+        (GOOD.replace("return [FakeRuntime({name!r})]", "return None"), "TypeError"),
+    ],
+)
+def test_a_broken_plugin_is_left_out_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, reason: str
+) -> None:
+    parts = load(tmp_path, monkeypatch, bad=text, good=GOOD.format(name="good"))
+    assert "good" in parts.runtimes
+    [(owner, told)] = parts.broken
+    assert owner.plugin == "bad"
+    assert reason in told
+    assert "\n" not in told
+    monkeypatch.setenv("ECGEDGE_STRICT", "1")
+    with pytest.raises(Exception, match=r".") as caught:
+        plugins.load()
+    assert not isinstance(caught.value, EcgEdgeError)
+
+
+def test_a_clash_names_both_owners(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(EcgEdgeError, match="two plugins provide the runtime 'tflite'") as caught:
+        load(tmp_path, monkeypatch, clash=GOOD.format(name="tflite"))
+    assert "tflite_runtime" in caught.value.message
+    assert "clash" in caught.value.message
+
+
+def test_the_command_lists_parts_and_warns(tmp_path: Path, ecgedge: Command) -> None:
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "bad.py").write_text("1 / 0")
+    result = ecgedge("--plugins-dir", tmp_path / "p", "plugins")
+    assert result.code == 0
+    assert "onnx2tf" in result.out
+    assert "ZeroDivisionError" in result.err
+    assert "no folder" not in result.err
+    assert "does not exist" in error_of(ecgedge("--plugins-dir", tmp_path / "absent", "plugins"))

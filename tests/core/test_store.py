@@ -1,0 +1,91 @@
+"""The store: same key, same file; damage is noticed; nothing half-written is found."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ecgedge import Artifact, Classification, EcgEdgeError, TensorSpec
+from ecgedge.artifacts import digest_of, from_record
+from ecgedge.store import Store, key_of, maker_of
+from ecgedge.testing import FakeExporter, FakeInt8
+
+SPEC = TensorSpec("x", (None, 1, 3), "float32", "NCL")
+SOURCE = Artifact(Path("s"), "numpy", "fp32", Classification(("a",)), SPEC, SPEC, "net", digest="d")
+
+
+def build(out: Path) -> Artifact:
+    out.write_text("weights")
+    (out.parent / "scratch").write_text("left behind by a converter")
+    return SOURCE.derive(out, format="fake")
+
+
+def never(out: Path) -> Artifact:
+    raise AssertionError("built again")
+
+
+def test_made_once_then_found(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    made = store.make("key", "net.fake", {"part": "p"}, build)
+    assert made.path.read_text() == "weights"
+    assert made.digest == digest_of(made.path)
+    assert made.parents == ("d",)
+    assert sorted(path.name for path in made.path.parent.iterdir()) == ["net.fake", "record.json"]
+    assert store.make("key", "net.fake", {"part": "p"}, never) == made
+    assert Store(tmp_path / "store").find("key") == made
+
+
+@pytest.mark.parametrize("damage", ["content", "record", "gone"])
+def test_a_damaged_entry_is_made_again(tmp_path: Path, damage: str) -> None:
+    store = Store(tmp_path)
+    made = store.make("key", "net.fake", {}, build)
+    if damage == "content":
+        made.path.write_text("weighty")
+    elif damage == "record":
+        (made.path.parent / "record.json").write_text("{")
+    else:
+        made.path.unlink()
+    assert store.find("key") is None
+    assert store.make("key", "net.fake", {}, build).path.read_text() == "weights"
+
+
+def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
+    def half(out: Path) -> Artifact:
+        out.write_text("half")
+        raise RuntimeError("died")
+
+    store = Store(tmp_path)
+    with pytest.raises(RuntimeError):
+        store.make("key", "net.fake", {}, half)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_key_holds_all_that_the_result_depends_on() -> None:
+    maker = maker_of(FakeExporter(), "dist", "1", {})
+    base = key_of(SOURCE, maker, batch=1, seed=0, calibration=None)
+    others = [
+        key_of(replace(SOURCE, digest="e"), maker, batch=1, seed=0, calibration=None),
+        key_of(SOURCE, maker, batch=64, seed=0, calibration=None),
+        key_of(SOURCE, maker, batch=1, seed=1, calibration=None),
+        key_of(SOURCE, maker, batch=1, seed=0, calibration="c"),
+        key_of(SOURCE, maker_of(FakeExporter(), "dist", "2", {}), batch=1, seed=0, calibration=None),
+        key_of(SOURCE, maker_of(FakeExporter(), "dist", "1", {"opset": 18}), batch=1, seed=0, calibration=None),
+        key_of(SOURCE, maker_of(FakeInt8(), "dist", "1", {}), batch=1, seed=0, calibration=None),
+        key_of(SOURCE, maker | {"libraries": {"torch": "9"}}, batch=1, seed=0, calibration=None),
+    ]
+    assert base == key_of(SOURCE, maker, batch=1, seed=0, calibration=None)
+    assert len({base, *others}) == 1 + len(others)
+
+
+def test_a_record_survives_the_journey(tmp_path: Path) -> None:
+    spec = TensorSpec("q", (1, 140, 1), "int8", "NLC", 0.5, -3)
+    artifact = replace(SOURCE, input=spec, parents=("a", "b"), maker={"part": "p"})
+    assert from_record(artifact.path, artifact.record()) == artifact
+
+
+def test_an_unwritable_store_is_the_users_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(EcgEdgeError, match="cannot be written"):
+        Store(tmp_path / "file" / "store")

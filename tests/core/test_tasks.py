@@ -1,0 +1,46 @@
+"""Figures by hand; tests/full compares them with scikit-learn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ecgedge import Anomaly, Classification, tasks
+
+CLASSES = Classification(("a", "b", "c"))
+
+
+def test_classification_figures_by_hand() -> None:
+    decided, y = np.array([0, 0, 1, 1, 1, 0]), np.array([0, 0, 0, 1, 2, 1])
+    figures = tasks.classification_figures(decided, y, CLASSES)
+    assert figures["accuracy"] == pytest.approx(3 / 6)
+    assert figures["confusion"] == [[2, 1, 0], [1, 1, 0], [0, 1, 0]]
+    assert figures["per_class"]["a"]["recall"] == pytest.approx(2 / 3)
+    assert figures["per_class"]["b"]["precision"] == pytest.approx(1 / 3)
+    assert figures["per_class"]["c"] == {"precision": 0, "recall": 0, "f1": 0, "support": 1}
+    assert figures["macro_f1"] == pytest.approx((2 / 3 + 2 / 5 + 0) / 3)
+
+
+def test_anomaly_figures_by_hand() -> None:
+    scores, positive = np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True])
+    figures = tasks.anomaly_figures(scores, positive, threshold=0.375)
+    assert figures["auroc"] == pytest.approx(0.75)
+    assert figures["auprc"] == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
+    assert (figures["anomaly_precision"], figures["anomaly_recall"], figures["f1"]) == (0.5, 0.5, 0.5)
+
+
+def test_a_missing_class_gives_nan_not_a_number_from_nowhere() -> None:
+    scores = np.array([0.1, 0.2])
+    assert np.isnan(tasks.auroc(scores, np.array([True, True])))
+    assert np.isnan(tasks.average_precision(scores, np.array([False, False])))
+
+
+def test_decisions_and_margins() -> None:
+    outputs, beats = np.array([[1.0, 3.0, 2.5]]), np.zeros((1, 1, 4), np.float32)
+    assert tasks.decide(outputs, beats, CLASSES).tolist() == [1]
+    assert tasks.margins(outputs, beats, CLASSES).tolist() == [0.5]
+    detector = Anomaly(threshold=0.5, quantile=0.95, normal="1", labels=("1", "2"))
+    rebuilt = np.ones((1, 1, 4), np.float32)
+    assert tasks.anomaly_scores(rebuilt, beats).tolist() == [1.0]
+    assert tasks.decide(rebuilt, beats, detector).tolist() == [1]
+    assert tasks.margins(rebuilt, beats, detector).tolist() == [0.5]

@@ -1,0 +1,38 @@
+"""Fixtures on the full stack. Conversions are shared through the test run's store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ecgedge import Artifact, plugins
+from ecgedge.checkpoint import read_checkpoint
+from ecgedge.cli.common import find_artifact
+from ecgedge.plugins import Parts
+
+MODELS = ("base-cnn", "vgg", "inception", "tcn", "cnn-ae")
+
+
+@pytest.fixture(scope="session")
+def parts() -> Parts:
+    return plugins.load()
+
+
+@pytest.fixture(scope="session")
+def shipped(parts: Parts) -> Callable[[str], Artifact]:
+    """The trained weights of a built-in model."""
+
+    def read(name: str) -> Artifact:
+        folder = parts.models[name].pretrained()
+        assert folder is not None
+        return read_checkpoint(folder, parts.models)
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def inspect(parts: Parts) -> Callable[[Path], Artifact]:
+    """A file as a runtime reads it."""
+    return lambda path: find_artifact(str(path), parts)

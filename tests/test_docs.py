@@ -1,0 +1,274 @@
+"""The documents against the code: what they name exists, and what they show works."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import importlib.util
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import click
+import numpy as np
+import pytest
+
+from ecgedge import kinds, matrix, measure, parity, plugins
+from ecgedge.cli import main as group
+from ecgedge.dataset import ECG5000_DIGEST, read_folder
+from ecgedge.dataset import load as load_data
+from ecgedge.report import table
+
+ROOT = Path(__file__).parents[1]
+PLUGINS = ROOT / "docs" / "plugins.md"
+FIGURES = ROOT / "docs" / "how-figures-are-made.md"
+CARD = ROOT / "data" / "README.md"
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", CARD, *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
+NOT_COMMANDS = {"text", "python", "toml", "json"}  # languages of blocks that hold no command lines
+
+
+def read(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def page_id(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def example(page: Path, name: str) -> str:
+    """The code block that follows the comment ``<!-- example: NAME -->``."""
+    found = re.search(rf"<!-- example: {re.escape(name)} -->\s+```python\n(.*?)^```", read(page), re.M | re.S)
+    assert found, f"{page_id(page)} shows no example {name}"
+    return found[1]
+
+
+def run(*arguments: str | Path, cwd: Path) -> str:
+    """The output of a Python process; fails with its errors."""
+    done = subprocess.run([sys.executable, *map(str, arguments)], cwd=cwd, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set as text files, and the example plugin in ``my-plugins``."""
+    root = tmp_path_factory.mktemp("docs")
+    data, _ = load_data("synthetic")
+    (root / "beats").mkdir()
+    for name, split in (("TRAIN", data.train), ("TEST", data.test)):
+        rows = np.column_stack([split.y + 1, split.x[:, 0]])[:600]
+        np.savetxt(root / "beats" / f"MINE_{name}.txt", rows, fmt="%.7e")
+    (root / "my-plugins").mkdir()
+    (root / "my-plugins" / "nearest_mean.py").write_text(example(PLUGINS, "nearest_mean.py"), encoding="utf-8")
+    run("my-plugins/nearest_mean.py", "beats/MINE_TRAIN.txt", "means.npz", cwd=root)
+    return root
+
+
+def generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_commands_page_is_current(capsys: pytest.CaptureFixture[str]) -> None:
+    assert generator().main(["--check"]) == 0, capsys.readouterr().err
+
+
+def test_a_stale_commands_page_is_one_line_and_exit_code_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    generate = generator()
+    monkeypatch.setattr(generate, "PAGE", tmp_path / "commands.md")
+    assert generate.main(["--check"]) == 1  # it is missing
+    generate.main([])
+    assert generate.main(["--check"]) == 0
+    monkeypatch.setattr(group.commands["data"].params[0], "help", "another text")
+    assert generate.main(["--check"]) == 1
+    assert capsys.readouterr().err.splitlines() == ["docs/commands.md is stale: run python docs/generate.py"] * 2
+
+
+def test_each_hook_has_a_heading_with_its_signature() -> None:
+    functions = [
+        node for node in ast.parse(read(ROOT / "ecgedge" / "hookspecs.py")).body if isinstance(node, ast.FunctionDef)
+    ]
+    assert {node.name for node in functions} == set(plugins.HOOKS)
+    signatures = [f"{node.name}({ast.unparse(node.args)}) -> {ast.unparse(node.returns)}" for node in functions]
+    assert re.findall(r"^### `(ecgedge_.*)`$", read(PLUGINS), re.MULTILINE) == signatures
+
+
+@pytest.mark.parametrize("kind", [kinds.Part, kinds.Model, kinds.Exporter, kinds.Quantizer, kinds.Runtime])
+def test_each_attribute_of_a_part_is_in_a_table(kind: type) -> None:
+    assert offered(kind) <= documented()
+
+
+def test_each_attribute_of_a_session_is_in_a_table() -> None:
+    assert offered(kinds.Session) <= documented()
+
+
+def offered(kind: type) -> set[str]:
+    """The names that a class itself declares for plugin authors."""
+    names = {*kind.__annotations__, *(name for name, value in vars(kind).items() if callable(value))}
+    return {name for name in names if not name.startswith("_")} - {"kind"}
+
+
+def documented() -> set[str]:
+    return set(re.findall(r"^\| `(\w+)", read(PLUGINS), re.MULTILINE))
+
+
+def test_each_field_of_the_context_is_named() -> None:
+    text = read(PLUGINS)
+    assert [name for name in kinds.Context.__dataclass_fields__ if f"`{name}`" not in text] == []
+
+
+@pytest.mark.parametrize("page", [PLUGINS, CARD], ids=page_id)
+def test_environment_variables_exist(page: Path) -> None:
+    code = "\n".join(read(file) for file in (ROOT / "ecgedge").rglob("*.py"))
+    named = set(re.findall(r"\bECGEDGE_[A-Z_]+\b", read(page)))
+    assert named and {name for name in named if f'"{name}"' not in code} == set()
+
+
+def test_the_columns_of_the_matrix_are_explained() -> None:
+    columns = [*table.IDENTITY, *table.ratios([]), *table.QUALITY, *table.DETECTION, *table.TIMES]
+    section = read(FIGURES).split("## The columns")[1].split("\n## ")[0]
+    heads = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    assert sorted(name for head in heads for name in re.findall("`(.+?)`", head)) == sorted(name for name, _ in columns)
+
+
+def test_the_numbers_of_the_figures_page_are_those_of_the_code() -> None:
+    text = read(FIGURES)
+    for profile in measure.PROFILES.values():
+        assert f"at least {profile.calls:,}, and at least {profile.seconds:g} s" in text
+        bulk = max(profile.calls // measure.BULK, 5)
+        assert f"at least {bulk}, and at least {profile.seconds / 2:g} s" in text
+    assert f"| {measure.PROFILES['quick'].beats}, stratified | all |" in text
+    assert f"first {measure.WARM_UP_SECONDS:g} seconds" in text
+    assert f"at {measure.BULK} beats a call" in text
+    assert f"longer than {matrix.CONVERT_SECONDS} seconds" in text and matrix.CONVERT_SECONDS == matrix.MEASURE_SECONDS
+    assert f"above {parity.ATOL:.4f}" in text and f"up to {matrix.LISTED} of them" in text
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_relative_links_point_to_files(page: Path) -> None:
+    text = FENCE.sub("", read(page))
+    targets = re.findall(r"\]\(([^)\s]+)[^)]*\)", text) + re.findall(r"^\[[^\]]+\]:\s*(\S+)", text, re.MULTILINE)
+    broken = []
+    for target in targets:
+        path, _, anchor = target.partition("#")
+        if re.match(r"[a-z]+:", path):
+            continue
+        file = page.parent / path if path else page
+        if not file.exists() or (anchor and anchor not in anchors(file)):
+            broken.append(target)
+    assert broken == []
+
+
+def anchors(page: Path) -> set[str]:
+    """What the headings of a page are called in links."""
+    heads = re.findall(r"^#+ (.+)$", FENCE.sub("", read(page)), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+def command_lines(page: Path) -> list[str]:
+    """Lines ``ecgedge ...`` of fenced blocks, joined where they go on; not of blocks that are ``text``."""
+    found = []
+    for _, language, body in FENCE.findall(read(page)):
+        if language in NOT_COMMANDS:
+            continue
+        for line in re.sub(r"\s*\\\n\s*", " ", body).splitlines():
+            bare = re.sub(r"^\s*(\$ )?(\w+=\S* )*(python -m (?=ecgedge\b))?", "", line)
+            if bare.startswith("ecgedge "):
+                found.append(re.split(r"\s{3,}", bare.strip())[0])  # help texts explain after a gap
+    return found
+
+
+def parse(line: str) -> None:
+    """Parse a command line without running it. Raises click.UsageError."""
+    words = shlex.split(line, comments=True)[1:]
+    ends = [i for i, word in enumerate(words) if word in ("|", ">", "&&", ";", "2>&1")]
+    words = words[: ends[0]] if ends else words
+    context = click.Context(group, info_name="ecgedge", **group.context_settings)
+    _, rest, _ = group.make_parser(context).parse_args(words)
+    if not rest:
+        return
+    name, command, rest = group.resolve_command(context, rest)
+    assert command is not None
+    with contextlib.suppress(click.exceptions.Exit):  # --help
+        command.make_context(name, rest, parent=context)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_command_lines_are_understood(page: Path) -> None:
+    wrong = []
+    for line in command_lines(page):
+        try:
+            parse(line)
+        except (click.UsageError, ValueError) as error:
+            wrong.append(f"{line}: {error}")
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    "line", ["ecgedge measure", "ecgedge matrix --fast", "ecgedge --quiet matrix", "ecgedge matrix --profile slow"]
+)
+def test_a_wrong_command_line_is_seen(line: str) -> None:
+    with pytest.raises(click.UsageError):
+        parse(line)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_no_path_of_one_machine(page: Path) -> None:
+    text = re.sub(r"https?://\S+", "", read(page))
+    absolute = r"(?<![\w.~)}/-])/(?:[\w.-]+/[\w.-]*|(?:tmp|home|root|mnt|opt|usr|var|work)\b)"
+    assert re.findall(rf"{absolute}|\b[A-Z]:\\", text) == []
+
+
+def test_the_example_plugin_is_collected(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECGEDGE_PLUGINS", "")
+    monkeypatch.setenv("ECGEDGE_PLUGINS_DIR", str(folder / "my-plugins"))
+    parts = plugins.load()
+    assert parts.broken == []
+    assert parts.owners["runtime", "nearest-mean"].plugin == "nearest_mean"
+
+
+def test_the_example_runtime_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECGEDGE_PLUGINS", "")
+    monkeypatch.setenv("ECGEDGE_PLUGINS_DIR", str(folder / "my-plugins"))
+    runtime = plugins.load().find("runtime", "nearest-mean")
+    beats, means = read_folder(folder / "beats").test.x, np.load(folder / "means.npz")["means"]
+    nearest = ((beats - means[None]) ** 2).sum(axis=2).argmin(axis=1)
+    session = runtime.load(runtime.inspect(folder / "means.npz"), threads=1)
+    np.testing.assert_array_equal(measure.infer(session, beats).argmax(axis=1), nearest)
+    for i in range(5):  # one beat a call gives what many do
+        assert measure.infer(session, beats[i : i + 1]).argmax() == nearest[i]
+
+
+def test_the_example_works_on_the_command_line(folder: Path) -> None:
+    run_ecgedge = ("-m", "ecgedge", "--plugins-dir", "my-plugins")
+    assert "nearest-mean" in run(*run_ecgedge, "plugins", cwd=folder)
+    told = run(*run_ecgedge, "evaluate", "means.npz", "--dataset", "beats", cwd=folder)
+    assert "on nearest-mean;" in told
+    assert float(re.search(r"accuracy ([\d.]+)", told)[1]) > 0.8
+
+
+def test_the_example_runtime_refuses_another_file(folder: Path) -> None:
+    (folder / "other.npz").write_bytes(b"no archive")
+    done = subprocess.run(
+        [sys.executable, "-m", "ecgedge", "--plugins-dir", "my-plugins", "evaluate", "other.npz", "--dataset", "beats"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2 and done.stderr.startswith("Error: other.npz holds no class means")
+
+
+def test_the_digest_of_the_data_card_is_computed_as_it_says(folder: Path) -> None:
+    (folder / "digest.py").write_text(example(CARD, "digest.py"), encoding="utf-8")
+    found = run("digest.py", "beats/MINE_TRAIN.txt", "beats/MINE_TEST.txt", cwd=folder).strip()
+    assert found == read_folder(folder / "beats").digest
+    assert ECG5000_DIGEST in read(CARD)
