@@ -62,7 +62,8 @@ def measure(
     model, host = latency(session, beats, profile, seed)
     session.close()
     wide = runtime.load(bulk, threads) if bulk else runtime.load(artifact, threads)
-    per_call = throughput(wide, beats, profile)
+    size = wide.batch or BULK
+    per_call = throughput(wide, beats, size, profile)
     placement = wide.placement()
     wide.close()
     figures = {
@@ -72,8 +73,8 @@ def measure(
         "latency_p95_us": round(float(np.percentile(model, 95)) / 1e3, 2),
         "host_p50_us": round(float(np.percentile(host, 50)) / 1e3, 2),
         "timed_calls": len(model),
-        "throughput_batch": BULK,
-        "throughput_per_s": round(BULK * 1e9 / float(np.median(per_call)), 1),
+        "throughput_batch": size,
+        "throughput_per_s": round(size * 1e9 / float(np.median(per_call)), 1),
         "placement": placement,
     }
     return figures, {"outputs": outputs, "latency_ns": model, "host_ns": host, "bulk_ns": per_call}
@@ -120,9 +121,9 @@ def latency(session: Session, beats: np.ndarray, profile: Profile, seed: int) ->
     return np.array(model), np.array(host)
 
 
-def throughput(session: Session, beats: np.ndarray, profile: Profile) -> np.ndarray:
-    """Nanoseconds of the model a call of ``BULK`` beats."""
-    session.bind(np.resize(beats, (BULK, *beats.shape[1:])))
+def throughput(session: Session, beats: np.ndarray, size: int, profile: Profile) -> np.ndarray:
+    """Nanoseconds of the model a call of ``size`` beats."""
+    session.bind(np.resize(beats, (size, *beats.shape[1:])))
     taken: list[int] = []
     repeat(lambda _: session.invoke(), 1, WARM_UP_SECONDS)
     repeat(lambda _: taken.append(timed(session.invoke)), max(profile.calls // BULK, 5), profile.seconds / 2)

@@ -111,8 +111,8 @@ def load() -> Parts:
     for owner, source in sources():
         try:
             module = import_plugin(source)
-            found = collect(manager, owner.plugin, module)
-        except Exception as error:  # a stranger's code may raise anything
+            found = collect(manager, f"{owner.distribution}:{owner.plugin}", module)
+        except (Exception, SystemExit) as error:  # a stranger's code may do anything
             if os.environ.get("ECGEDGE_STRICT") == "1":
                 raise
             parts.broken.append((owner, one_line(error)))
@@ -162,13 +162,32 @@ def collect(manager: pluggy.PluginManager, name: str, module: ModuleType) -> lis
         for hook, kind in HOOKS.items():
             mine = [impl for impl in getattr(manager.hook, hook).get_hookimpls() if impl.plugin is module]
             for part in (part for impl in mine for part in impl.function()):
-                if not isinstance(part, kind) or not isinstance(getattr(part, "name", None), str):
-                    raise TypeError(f"{hook} yielded {part!r}, which is no {kind.__name__} with a name")
+                if not isinstance(part, kind):
+                    raise TypeError(f"{hook} yielded {part!r}, which is no {kind.__name__}")
+                check_part(part)
                 found.append(part)
         return found
-    except Exception:
+    except (Exception, SystemExit):
         manager.unregister(module)
         raise
+
+
+def check_part(part: Part) -> None:
+    """Raise TypeError where a part lacks what the planner reads, or has it in another type."""
+    words = {
+        "model": ("produces", "task"),
+        "exporter": ("produces",),
+        "quantizer": ("precision",),
+        "runtime": ("device",),
+    }
+    for attribute in ("name", *words[part.kind]):
+        if not isinstance(getattr(part, attribute, None), str):
+            raise TypeError(f"{type(part).__name__}.{attribute} must be a string")
+    tuples = ("needs", "libraries", *(() if part.kind == "model" else ("accepts",)))
+    for attribute in tuples:
+        value = getattr(part, attribute, None)
+        if not isinstance(value, tuple) or not all(isinstance(word, str) for word in value):
+            raise TypeError(f"{type(part).__name__}.{attribute} must be a tuple of strings, it is {value!r}")
 
 
 def one_line(error: BaseException) -> str:

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import inspect
 import json
+import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from ecgedge.errors import EcgEdgeError
 from ecgedge.kinds import Part
 
 RECORD = "record.json"
+log = logging.getLogger(__name__)
 
 
 class Store:
@@ -56,6 +58,7 @@ class Store:
     def make(self, key: str, file: str, maker: Mapping[str, Any], build: Callable[[Path], Artifact]) -> Artifact:
         """The artifact of that key, from the store or built by ``build(path)``."""
         if found := self.find(key):
+            log.info("%s: from the store, %s", maker.get("part", "artifact"), found.path)
             return found
         with tempfile.TemporaryDirectory(dir=self.root, prefix=".new-") as scratch:
             content = Path(scratch) / "content"
@@ -72,7 +75,9 @@ class Store:
             except OSError:  # another run was faster
                 if not (self.root / key / RECORD).is_file():
                     raise
-        return dataclasses.replace(built, path=self.root / key / built.path.name)
+        made = dataclasses.replace(built, path=self.root / key / built.path.name)
+        log.info("%s: made %s, %d bytes", maker.get("part", "artifact"), made.path, made.size_bytes)
+        return made
 
 
 def maker_of(part: Part, distribution: str, version: str, options: Mapping[str, Any]) -> dict[str, Any]:

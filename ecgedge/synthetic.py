@@ -33,5 +33,5 @@ def draw(model: dict[str, np.ndarray], count: int, rng: np.random.Generator) -> 
     mean, factors, noise = model["mean"][y], model["factors"][y], model["noise"][y]
     weights = rng.standard_normal((count, factors.shape[1]))
     x = mean + np.einsum("nr,nrl->nl", weights, factors) + noise * rng.standard_normal(mean.shape)
-    x = (x - x.mean(axis=1, keepdims=True)) / x.std(axis=1, keepdims=True)
+    x = (x - x.mean(axis=1, keepdims=True)) / x.std(axis=1, ddof=1, keepdims=True)
     return Split(x[:, None].astype(np.float32), y.astype(np.int64))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,14 @@ from ecgedge.cli.matrix import matrix
 from ecgedge.cli.plugins import plugins
 from ecgedge.cli.summary import summary
 from ecgedge.cli.train import train
-from ecgedge.errors import EcgEdgeError
+from ecgedge.errors import ConversionError, EcgEdgeError
 
 
 class Front(click.Group):
-    """Prints the user's errors in one or two lines and exits 2; a bug keeps its traceback."""
+    """Prints the user's errors in one or two lines and exits 2, a failed conversion's in one and exits 1.
+
+    A bug keeps its traceback.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -29,6 +33,9 @@ class Front(click.Group):
             if error.hint:
                 click.echo(f"  {error.hint}", err=True)
             ctx.exit(2)
+        except ConversionError as error:  # nobody's mistake: it was tried, and is wrong
+            click.echo(f"Failed: {error}", err=True)
+            ctx.exit(1)
 
 
 def show_versions(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -43,19 +50,20 @@ def show_versions(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 @click.group(cls=Front, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=show_versions,
               help="Print the versions of ecgedge and of the libraries it works with.")  # fmt: skip
-@click.option("-v", "--verbose", is_flag=True, help="Say more about what is done.")
+@click.option("-v", "--verbose", is_flag=True, help="Say what is converted, and what the store had.")
 @click.option(
     "--plugins-dir", type=click.Path(path_type=Path), help="Also load the plugins in this folder's .py files."
 )
-@click.pass_context
-def main(ctx: click.Context, verbose: bool, plugins_dir: Path | None) -> None:
+def main(verbose: bool, plugins_dir: Path | None) -> None:
     """Which form of an ECG model should run on this device?
 
     \b
     ecgedge matrix                     every model, format, precision and runtime, measured
     ecgedge convert tcn --to tflite    one artifact, verified
     """
-    ctx.obj = {"verbose": verbose}
+    if verbose:
+        logging.basicConfig(format="%(name)s: %(message)s")
+        logging.getLogger("ecgedge").setLevel(logging.INFO)
     if plugins_dir:
         os.environ["ECGEDGE_PLUGINS_DIR"] = str(plugins_dir.resolve())
 

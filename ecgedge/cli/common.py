@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so tha
 
     from ecgedge.artifacts import Artifact
     from ecgedge.dataset import Dataset
+    from ecgedge.kinds import Runtime
     from ecgedge.matrix import Lab
     from ecgedge.plugins import Parts
 
@@ -80,10 +81,14 @@ def find_model(name: str, parts: Parts) -> Artifact:
 
 def find_artifact(name: str, parts: Parts) -> Artifact:
     """As ``find_model``, or a file that a runtime can read."""
+    from ecgedge.plugins import missing
+
     path = Path(name)
     if name in parts.models or path.is_dir():
         return find_model(name, parts)
-    readers = {suffix: runtime for runtime in parts.runtimes.values() for suffix in runtime.suffixes}
+    readers: dict[str, Runtime] = {}
+    for runtime in sorted(parts.runtimes.values(), key=lambda part: missing(part) is not None):  # the usable first
+        readers |= {suffix: runtime for suffix in runtime.suffixes if suffix not in readers}
     if path.suffix not in readers:
         if path.exists():
             raise EcgEdgeError(
@@ -99,7 +104,9 @@ def require(part: Any) -> None:
     from ecgedge.plugins import missing
 
     if reason := missing(part):
-        raise EcgEdgeError(f"{part.kind} {part.name} cannot be used: {reason}", "pip install 'ecgedge[all]'")
+        raise EcgEdgeError(
+            f"{part.kind} {part.name} cannot be used: {reason}", "install it; for all built-in parts: ecgedge[all]"
+        )
 
 
 def fit_to_data(artifact: Artifact, data: Dataset) -> Artifact:
@@ -140,7 +147,7 @@ def unavailable(parts: Parts) -> dict[tuple[str, str], str]:
                 continue
             try:
                 reason = child.ask("available", 120, runtime=name)
-            except ChildError as error:
+            except (ChildError, EcgEdgeError) as error:
                 reason = str(error)
             if reason:
                 reasons["runtime", name] = reason
@@ -156,6 +163,7 @@ def open_lab(
     calibration: int,
     seed: int,
     opset: int | None,
+    unavailable: Mapping[tuple[str, str], str],
 ) -> Lab:
     """What cells share: the test beats of ``index``, calibration beats, the store, the converter."""
     from ecgedge.dataset import cache_folder, stratified
@@ -166,7 +174,12 @@ def open_lab(
     return Lab(
         data=data,
         sources=sources,
-        parts={(kind, name): part for kind in STEPS for name, part in parts.of(kind).items()},
+        parts={
+            (kind, name): part
+            for kind in STEPS
+            for name, part in parts.of(kind).items()
+            if (kind, name) not in unavailable
+        },
         owners={key: (owner.distribution, owner.version) for key, owner in parts.owners.items()},
         index=index,
         calibration=data.train.x[stratified(data.train.y, calibration, seed)],

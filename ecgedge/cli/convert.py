@@ -65,6 +65,7 @@ def convert(source: str, format: str, quantizer: str, out: Path | None, force: b
             calibration=calibration,
             seed=seed,
             opset=opset,
+            unavailable=common.unavailable(parts),
         )
         try:
             artifact = produce(cell, lab, batch)

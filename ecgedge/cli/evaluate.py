@@ -48,7 +48,7 @@ def evaluate(target: str, runtime_name: str | None, dataset: str | None, threads
 def pick_runtime(artifact: Artifact, name: str | None, parts: Parts) -> Runtime:
     """The named runtime, or the first that takes the format and works here."""
     from ecgedge.plan import takes
-    from ecgedge.plugins import missing
+    from ecgedge.plugins import missing, one_line
 
     fitting = [part for part in parts.runtimes.values() if takes(part.accepts, artifact.format)]
     if name:
@@ -59,7 +59,10 @@ def pick_runtime(artifact: Artifact, name: str | None, parts: Parts) -> Runtime:
         fitting = [chosen]
     reasons = []
     for part in fitting:
-        reason = missing(part) or part.available()
+        try:
+            reason = missing(part) or part.available()
+        except Exception as error:  # of its library, or of its author
+            reason = one_line(error)
         if not reason:
             return part
         reasons.append(f"{part.name}: {reason}")

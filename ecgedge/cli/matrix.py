@@ -57,13 +57,14 @@ def matrix(ctx: click.Context, dataset: str | None, models: tuple[str, ...], exp
     parts = common.load_parts()
     data = common.load_data(dataset)
     sources = find_sources(models, parts, data)
+    reasons = common.unavailable(parts)
     cells, skips = plan(
         {name: parts.models[source.name] for name, source in sources.items()},
         parts.exporters,
         parts.quantizers,
         parts.runtimes,
         Filters(formats, quantizers, runtimes, exporters),
-        common.unavailable(parts),
+        reasons,
         threads,
     )
     if dry_run:
@@ -72,7 +73,9 @@ def matrix(ctx: click.Context, dataset: str | None, models: tuple[str, ...], exp
     folder = run_folder(out)
     index = scored_beats(data, profile, seed)
     run = write_run(folder, data, len(index), profile=profile, seed=seed, calibration=calibration)
-    lab = common.open_lab(parts, data, sources, folder, index, calibration=calibration, seed=seed, opset=opset)
+    lab = common.open_lab(
+        parts, data, sources, folder, index, calibration=calibration, seed=seed, opset=opset, unavailable=reasons
+    )
     show = common.progress_line(len(cells), lambda cell: f"{cell.model} {cell.format} {cell.precision} {cell.runtime}")
     try:
         rows = run_matrix(cells, skips, lab, profile, show)
@@ -85,14 +88,27 @@ def matrix(ctx: click.Context, dataset: str | None, models: tuple[str, ...], exp
 
 
 def find_sources(models: tuple[str, ...], parts: Parts, data: Dataset) -> dict[str, Artifact]:
-    """The trained models by the name of their rows; without a choice, all that have weights and fit."""
-    named = {name: common.find_model(name, parts) for name in models}
-    if not named:
-        named = {name: common.find_model(name, parts) for name, part in parts.models.items() if part.pretrained()}
-    if not named:
-        raise EcgEdgeError("no model has trained weights", "ecgedge train MODEL, then --model its folder")
-    fitted = {name: common.fit_to_data(source, data) for name, source in named.items()}
-    return {Path(name).name if Path(name).is_dir() else name: source for name, source in fitted.items()}
+    """The trained models by the name of their rows; without a choice, all that have weights and fit the data."""
+    sources: dict[str, Artifact] = {}
+    for name in models:
+        label = name if name in parts.models else Path(name).resolve().name
+        if label in sources:
+            raise EcgEdgeError(f"two models would both be called {label!r}", "rename a checkpoint's folder")
+        sources[label] = common.fit_to_data(common.find_model(name, parts), data)
+    if models:
+        return sources
+    misfits: list[EcgEdgeError] = []
+    for name, part in parts.models.items():
+        if part.pretrained():
+            try:
+                sources[name] = common.fit_to_data(common.find_model(name, parts), data)
+            except EcgEdgeError as error:
+                misfits.append(error)
+    if not sources:
+        raise misfits[0] if misfits else EcgEdgeError("no model has trained weights", "ecgedge train MODEL")
+    for misfit in misfits:
+        common.warn(f"{misfit.message}; left out")
+    return sources
 
 
 def run_folder(out: Path | None) -> Path:

@@ -12,7 +12,7 @@ Column = tuple[str, Callable[[Row], str]]
 NARROW = TableFormat(None, None, None, None, DataRow("", " ", ""), DataRow("", " ", ""), 0, None)
 LEGEND = (
     "size in kB; size x, time x: relative to fp32 of the same model, format and runtime; max diff: largest difference\n"
-    "of an output to torch; p50, p95: latency of the model in us, one beat a call; beats/s: at 64 beats a call"
+    "to an output of the trained model; p50, p95: latency of the model in us, one beat a call; beats/s: 64 beats a call"
 )
 
 
@@ -44,7 +44,11 @@ def table(names: list[str], cells: list[list[str]], markdown: bool) -> str:
 
 def ratios(rows: Sequence[Row]) -> list[Column]:
     """Size and latency relative to the fp32 row of the same model, format and runtime."""
-    whole = {(row["model"], row["format"], row["runtime"]): row for row in rows if row["precision"] == "fp32"}
+    whole = {
+        (row["model"], row["format"], row["runtime"]): row
+        for row in rows
+        if row["precision"] == "fp32" and row["status"] == "ok"
+    }
 
     def share(key: str) -> Callable[[Row], str]:
         def show(row: Row) -> str:

@@ -136,6 +136,6 @@ def test_synthetic_beats_have_the_shares_of_the_test_split(beats: Dataset) -> No
     assert counts.sum() == 4500
     np.testing.assert_allclose(counts, [2627, 1590, 86, 175, 22], atol=4)
     np.testing.assert_allclose(beats.test.x.mean(axis=2), 0, atol=1e-5)
-    np.testing.assert_allclose(beats.test.x.std(axis=2), 1, atol=1e-5)
+    np.testing.assert_allclose(beats.test.x.std(axis=2, ddof=1), 1, atol=1e-5)
     assert synthetic().digest == beats.digest
     assert synthetic(seed=1).digest != beats.digest

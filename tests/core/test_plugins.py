@@ -46,6 +46,14 @@ def test_builtins_come_first_and_are_ordinary(tmp_path: Path, monkeypatch: pytes
         (GOOD.replace("return [", "raise OSError('disk') or [").format(name="x"), "OSError: disk"),
         (GOOD.replace("return [FakeRuntime({name!r})]", "return ['garbage']"), "'garbage', which is no Runtime"),
         (GOOD.replace("return [FakeRuntime({name!r})]", "return None"), "TypeError"),
+        (GOOD.format(name=7), "FakeRuntime.name must be a string"),
+        (
+            GOOD.replace("@hookimpl", "class Bad(FakeRuntime):\n    accepts = ('onnx')\n\n@hookimpl")
+            .replace("[FakeRuntime", "[Bad")
+            .format(name="x"),
+            "Bad.accepts must be a tuple of strings, it is 'onnx'",
+        ),
+        ("import sys\nsys.exit(4)", "SystemExit: 4"),
     ],
 )
 def test_a_broken_plugin_is_left_out_and_named(
@@ -58,7 +66,7 @@ def test_a_broken_plugin_is_left_out_and_named(
     assert reason in told
     assert "\n" not in told
     monkeypatch.setenv("ECGEDGE_STRICT", "1")
-    with pytest.raises(Exception, match=r".") as caught:
+    with pytest.raises((Exception, SystemExit)) as caught:
         plugins.load()
     assert not isinstance(caught.value, EcgEdgeError)
 
