@@ -14,6 +14,7 @@ from ecgedge.artifacts import (
     copy_to,
     layout_of,
     tell_artifact,
+    write_sidecar,
 )
 from ecgedge.checkpoint import load_network
 from ecgedge.errors import ConversionError, EcgEdgeError
@@ -45,4 +46,5 @@ __all__ = [
     "layout_of",
     "load_network",
     "tell_artifact",
+    "write_sidecar",
 ]

@@ -96,9 +96,13 @@ def tell_artifact(path: Path, format: str, source: TensorSpec, result: TensorSpe
             f"{path}: input of shape {source.shape} is not (N, 1, L), (N, L, 1) or (N, L)",
             "only models of one-channel beats can be used",
         )
+    if not (source.dtype.startswith("float") or source.scale is not None):
+        raise EcgEdgeError(
+            f"{path}: its input is {source.dtype} without a scale", "only float inputs, or quantized ones, can be fed"
+        )
     length = source.shape[2 if source.layout == "NCL" else 1]
     elements = int(np.prod([axis or 1 for axis in result.shape[1:]]))
-    if length is None or elements == length:
+    if length is None or elements == length or len(result.shape) != 2:
         raise EcgEdgeError(
             f"{path}: its record is missing and its task cannot be told from output {result.shape}",
             "use a file that ecgedge made, or a classifier with a fixed length",
@@ -230,16 +234,43 @@ def unpack(packed: Mapping[str, Any], models: Mapping[str, Model]) -> Artifact:
     return from_record(Path(packed["path"]), packed["record"], model)
 
 
-def artifact_from(path: Path, record: Mapping[str, Any]) -> Artifact:
+def artifact_from(path: Path, text: str | bytes, given: TensorSpec, returned: TensorSpec) -> Artifact:
     """The artifact in ``path``, by the record that the file carries.
 
+    Args:
+        text: the record, JSON.
+        given, returned: input and output as the file itself declares them.
+
     Raises:
-        EcgEdgeError: the record is damaged, or of another version.
+        EcgEdgeError: the record is damaged, or not that of this file.
     """
     try:
-        return dataclasses.replace(from_record(path, record), digest=digest_of(path))
-    except (KeyError, TypeError, ValueError) as error:
-        raise EcgEdgeError(f"{path}: its record cannot be read: {error!r}", "convert it again") from error
+        artifact = from_record(path, json.loads(text))
+        for told, found in ((artifact.input, given), (artifact.output, returned)):
+            if (told.name, told.dtype, len(told.shape)) != (found.name, found.dtype, len(found.shape)):
+                raise ValueError(f"{told} is not {found}")
+            if told.layout != "NC":
+                arrange(np.zeros((1, 1, 1)), told.layout)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise EcgEdgeError(f"{path}: its record cannot be read: {error!r}"[:300], "convert it again") from error
+    return dataclasses.replace(artifact, digest=digest_of(path))
+
+
+SIDECAR = "ecgedge.json"
+
+
+def write_sidecar(artifact: Artifact) -> None:
+    """Leave the record in the artifact's folder: formats that are folders carry it so."""
+    (artifact.path / SIDECAR).write_text(json.dumps(artifact.record(), indent=1) + "\n", encoding="utf-8")
+
+
+def read_sidecar(folder: Path) -> Artifact:
+    """The artifact that a folder says it is. Raises EcgEdgeError where its record is damaged."""
+    try:
+        record = json.loads((folder / SIDECAR).read_text(encoding="utf-8"))
+        return dataclasses.replace(from_record(folder, record), digest=digest_of(folder))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise EcgEdgeError(f"{folder / SIDECAR} cannot be read: {error!r}"[:300], "convert it again") from error
 
 
 def task_record(task: Task) -> dict[str, Any]:
@@ -247,9 +278,17 @@ def task_record(task: Task) -> dict[str, Any]:
 
 
 def task_from_record(record: Mapping[str, Any]) -> Task:
-    values = {key: value for key, value in record.items() if key != "kind"}
-    values["labels"] = tuple(values["labels"])
-    return {"classification": Classification, "anomaly": Anomaly}[record["kind"]](**values)
+    """Read back what ``task_record`` wrote. Raises KeyError, TypeError or ValueError on any other."""
+    if not isinstance(record, Mapping):
+        raise TypeError(f"a task is not a {type(record).__name__}")
+    labels = tuple(record["labels"])
+    if not labels or not all(isinstance(label, str) for label in labels):
+        raise ValueError(f"labels {labels!r}")
+    if record["kind"] == "classification":
+        return Classification(labels)
+    if record["kind"] != "anomaly" or record["normal"] not in labels:
+        raise ValueError(f"task {record['kind']!r}, normal class {record.get('normal')!r}")
+    return Anomaly(float(record["threshold"]), float(record["quantile"]), record["normal"], labels)
 
 
 def digest_of(path: Path) -> str:

@@ -46,17 +46,18 @@ def read_checkpoint(folder: Path, models: Mapping[str, Model]) -> Artifact:
         raise EcgEdgeError(f"{folder} is not a checkpoint: no {CHECKPOINT_FILE}", "ecgedge train MODEL makes one")
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
-        part = models.get(record["model"])
-        classes, length = int(record["classes"]), int(record["length"])
+        task = check_record(record)
         missing = [name for name in record["files"] if not (folder / name).is_file()]
-        task = task_from_record(record["task"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise EcgEdgeError(f"{file} is damaged: {error!r}", "train it again, or restore the file") from error
+        raise EcgEdgeError(f"{file} is damaged: {error!r}"[:300], "train it again, or restore the file") from error
+    part, classes, length = models.get(record["model"]), record["classes"], record["length"]
     if part is None:
         raise EcgEdgeError(
             f"{folder} holds the model {record['model']!r}, which no installed plugin provides",
             f"known models: {', '.join(sorted(models)) or 'none'}",
         )
+    if task.kind != part.task:
+        raise EcgEdgeError(f"{file}: {part.name} is for {part.task}, not {task.kind}", "restore the file")
     if missing:
         raise EcgEdgeError(f"{folder} lacks {', '.join(missing)}", "train it again, or restore the file")
     anomaly = isinstance(task, Anomaly)
@@ -71,9 +72,23 @@ def read_checkpoint(folder: Path, models: Mapping[str, Model]) -> Artifact:
         ),
         name=record["model"],
         digest=digest_of(folder),
-        maker=record.get("training", {}),
+        maker={"training": record.get("training")},
         model=part,
     )
+
+
+def check_record(record: Any) -> Task:
+    """The task of a checkpoint's record. Raises KeyError, TypeError or ValueError where it is not one."""
+    for key, kind in {"model": str, "files": list, "classes": int, "length": int, "options": dict}.items():
+        if not isinstance(record[key], kind):
+            raise TypeError(f"{key} is {record[key]!r}")
+    names = record["files"]
+    if not names or any(not isinstance(name, str) or Path(name).name != name for name in names):
+        raise ValueError(f"files is {names!r}")
+    task = task_from_record(record["task"])
+    if record["length"] < 1 or record["classes"] != len(task.labels):
+        raise ValueError(f"{record['classes']} classes, {len(task.labels)} labels, length {record['length']}")
+    return task
 
 
 def checkpoint_record(folder: Path) -> dict[str, Any]:
@@ -125,7 +140,7 @@ def load_network(artifact: Artifact) -> nn.Module:
     file = artifact.path / WEIGHTS_FILE
     try:
         network.load_state_dict(load_file(file))
-    except (SafetensorError, RuntimeError, OSError) as error:
+    except (SafetensorError, RuntimeError, OSError, KeyError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise EcgEdgeError(
             f"{file} is damaged or belongs to another network: {reason}", "train it again, or restore the file"

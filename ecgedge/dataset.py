@@ -16,6 +16,7 @@ from ecgedge.errors import EcgEdgeError
 ECG5000_DIGEST = "7428d4a5cfe072fb5644ffde24ff35da42ea82a45ea9b6012a350f5128d3a1e9"
 ECG5000_URL = "https://www.timeseriesclassification.com/aeon-toolkit/ECG5000.zip"
 ECG5000_FILES = ("ECG5000_TRAIN.txt", "ECG5000_TEST.txt")
+ECG5000_BEATS = (500, 4500)
 CONNECT_SECONDS = 5
 READ_SECONDS = 30
 WAYS_TO_NAME_DATA = "name a folder with NAME_TRAIN.txt and NAME_TEST.txt, or use --dataset synthetic"
@@ -96,9 +97,9 @@ def load(location: str | None = None) -> tuple[Dataset, str]:
     from ecgedge.synthetic import synthetic  # made of the classes of this module
 
     named = location or os.environ.get("ECGEDGE_DATA")
-    if named == "synthetic":
+    if named and named.lower() == "synthetic":
         return synthetic(), ""
-    if named and named != "ecg5000":
+    if named and named.lower() != "ecg5000":
         return read_folder(Path(named)), ""
     try:
         return read_ecg5000(), ""
@@ -115,7 +116,7 @@ class DownloadError(EcgEdgeError):
 def read_ecg5000() -> Dataset:
     """ECG5000 from ``ECGEDGE_DATA``, ``data/ECG5000``, the user cache, or a download."""
     named = os.environ.get("ECGEDGE_DATA", "")
-    if named not in ("", "ecg5000", "synthetic"):
+    if named.lower() not in ("", "ecg5000", "synthetic"):
         data = read_folder(Path(named))
         if data.name != "ecg5000":
             raise EcgEdgeError(f"ECGEDGE_DATA is {named}, which holds {data.name}, not ecg5000", WAYS_TO_NAME_DATA)
@@ -136,6 +137,7 @@ def cache_folder() -> Path:
 def download(url: str, folder: Path) -> Path:
     """Fetch the archive's zip and unpack the two text files into ``folder``, whole or not at all."""
     import logging
+    import shutil
     import tempfile
 
     import pooch  # here, since it brings requests
@@ -144,6 +146,11 @@ def download(url: str, folder: Path) -> Path:
     fetcher = pooch.HTTPDownloader(progressbar=True, timeout=(CONNECT_SECONDS, READ_SECONDS))
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EcgEdgeError(
+            f"the cache {folder.parent} cannot be written: {error.strerror}", "set ECGEDGE_CACHE to another folder"
+        ) from error
+    try:
         with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
             pooch.retrieve(
                 url,
@@ -153,6 +160,7 @@ def download(url: str, folder: Path) -> Path:
                 downloader=fetcher,
             )
             read_folder(Path(scratch) / "beats")
+            shutil.rmtree(folder, ignore_errors=True)  # what an earlier, incomplete copy left
             (Path(scratch) / "beats").rename(folder)
     except EcgEdgeError as error:
         raise DownloadError(f"{url} did not hold ECG5000: {error.message}", error.hint) from error
@@ -173,7 +181,8 @@ def read_folder(folder: Path) -> Dataset:
             are named ECG5000 and do not hold it.
     """
     if not folder.is_dir():
-        raise EcgEdgeError(f"data folder {folder} does not exist", WAYS_TO_NAME_DATA)
+        what = "is a file, not a folder" if folder.exists() else "does not exist"
+        raise EcgEdgeError(f"data folder {folder} {what}", WAYS_TO_NAME_DATA)
     found = sorted(folder.glob("*_TRAIN.txt"))
     if not found:
         raise EcgEdgeError(f"no NAME_TRAIN.txt in {folder}", WAYS_TO_NAME_DATA)
@@ -190,6 +199,8 @@ def read_folder(folder: Path) -> Dataset:
             f"beats of {train.shape[1] - 1} samples in {found[0].name}, of {test.shape[1] - 1} in {other.name}",
             "training and test beats must be of one length",
         )
+    if name == "ECG5000" and (len(train), len(test)) != ECG5000_BEATS:
+        raise not_official(folder, f"{len(train):,} training and {len(test):,} test beats")
     values = np.unique(train[:, 0])
     if strangers := sorted(set(test[:, 0]) - set(values)):
         raise EcgEdgeError(
@@ -201,12 +212,15 @@ def read_folder(folder: Path) -> Dataset:
         name=name.lower(), train=splits[0], test=splits[1], labels=tuple(f"{v:g}" for v in values), source=str(folder)
     )
     if data.name == "ecg5000" and data.digest != ECG5000_DIGEST:
-        raise EcgEdgeError(
-            f"the files in {folder} are not the official ECG5000 split ({len(data.train):,} training and "
-            f"{len(data.test):,} test beats, digest {data.digest[:12]} instead of {ECG5000_DIGEST[:12]})",
-            "fetch them again, or rename them if they were changed on purpose",
-        )
+        raise not_official(folder, f"digest {data.digest[:12]} instead of {ECG5000_DIGEST[:12]}")
     return data
+
+
+def not_official(folder: Path, what: str) -> EcgEdgeError:
+    return EcgEdgeError(
+        f"the files in {folder} are not the official ECG5000 split ({what})",
+        "fetch them again, or rename them if they were changed on purpose",
+    )
 
 
 def read_text(path: Path) -> np.ndarray:
@@ -232,37 +246,41 @@ def read_text(path: Path) -> np.ndarray:
 
 
 def text_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The lines that are not blank, as (line number, fields); fields part at spaces or commas."""
+    """The lines that are not blank, as (line number, fields).
+
+    Fields part at commas where the first line has one, else at blanks. Bytes that are no UTF-8 stay
+    in their field, so that whoever reads it can name line and column.
+    """
+    separator = None
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig", errors="backslashreplace") as file:
             for number, line in enumerate(file, 1):
-                if fields := line.replace(",", " ").split():
-                    yield number, fields
-    except UnicodeDecodeError as error:
-        raise EcgEdgeError(f"{path} is not a text file ({error.reason})", WAYS_TO_NAME_DATA) from error
+                if not line.strip():
+                    continue
+                separator = "," if separator or (separator is None and "," in line) else ""
+                yield number, line.strip().split(separator) if separator else line.split()
     except OSError as error:
         raise EcgEdgeError(f"{path} cannot be read: {error.strerror}", WAYS_TO_NAME_DATA) from error
 
 
 def parse_row(path: Path, number: int, fields: list[str]) -> np.ndarray:
     with np.errstate(over="ignore"):  # too large for float32 becomes inf, which is told below
-        try:
-            row = np.array(fields, dtype=np.float64).astype(np.float32)
-        except ValueError:
-            row = np.array([as_float(field) for field in fields]).astype(np.float32)
+        row = np.array([as_float(field) for field in fields]).astype(np.float32)
     wrong = np.flatnonzero(~np.isfinite(row))
     if len(wrong):
         column = int(wrong[0])
+        told = repr(fields[column][:40]) if fields[column] else "nothing"
         raise EcgEdgeError(
-            f"{path}, line {number}, column {column + 1}: {fields[column]!r} is not a finite number",
+            f"{path}, line {number}, column {column + 1}: {told} is not a finite number",
             "every field must be a number; remove or repair the beat",
         )
     return row
 
 
 def as_float(field: str) -> float:
+    """The number that a field holds; nan where it holds none (Python's ``1_0`` is none)."""
     try:
-        return float(field)
+        return float("nan") if "_" in field else float(field)
     except ValueError:
         return float("nan")
 
@@ -277,16 +295,21 @@ def stratified(y: np.ndarray, count: int, seed: int) -> np.ndarray:
 
     Returns:
         Shuffled indices ``(min(count, N),)``, without repetition.
+
+    Raises:
+        EcgEdgeError: ``count`` is less than the number of classes.
     """
     rng = np.random.default_rng(seed)
     if count >= len(y):
         return rng.permutation(len(y))
     classes, sizes = np.unique(y, return_counts=True)
+    if count < len(classes):
+        raise EcgEdgeError(f"{count} beats cannot hold {len(classes)} classes", "ask for more beats")
     wanted = sizes * count / len(y)
-    takes = np.minimum(np.maximum(np.floor(wanted).astype(int), 1), sizes)
-    order = np.argsort(takes - wanted)  # those furthest below their share first
-    for step in range(count - int(takes.sum())):
-        takes[order[step % len(order)]] += 1
-    takes = np.minimum(takes, sizes)
+    takes = np.maximum(np.floor(wanted).astype(int), 1)
+    while takes.sum() < count:  # the one furthest below its share
+        takes[np.argmin(np.where(takes < sizes, takes - wanted, np.inf))] += 1
+    while takes.sum() > count:  # the one furthest above, of those with beats to spare
+        takes[np.argmax(np.where(takes > 1, takes - wanted, -np.inf))] -= 1
     picked = [rng.permutation(np.flatnonzero(y == c))[:n] for c, n in zip(classes, takes, strict=True)]
-    return rng.permutation(np.concatenate(picked))[:count]
+    return rng.permutation(np.concatenate(picked))

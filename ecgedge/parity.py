@@ -23,7 +23,7 @@ def check_parity(expected: np.ndarray, found: np.ndarray, what: str, atol: float
     expected, found = (np.asarray(a, dtype=np.float64).reshape(len(a), -1) for a in (expected, found))
     if expected.shape != found.shape:
         raise ConversionError(f"{what}: output of {found.shape[1]} values a beat instead of {expected.shape[1]}")
-    if not np.isfinite(found).all():
+    if not (np.isfinite(found).all() and np.isfinite(expected).all()):
         raise ConversionError(f"{what}: the output is not finite")
     difference = float(np.abs(expected - found).max())
     allowed = atol * max(1.0, float(np.abs(expected).max()))

@@ -122,7 +122,7 @@ def wanted(cell: Cell, filters: Filters) -> bool:
         (not filters.formats or cell.format in filters.formats)
         and (not filters.quantizers or bool(quantizer_words(cell.quantizer, cell.precision) & set(filters.quantizers)))
         and (not filters.runtimes or cell.runtime in filters.runtimes)
-        and set(filters.exporters) <= set(cell.route)
+        and (not filters.exporters or bool(set(filters.exporters) & set(cell.route)))
     )
 
 
@@ -153,17 +153,17 @@ def check_names(
 
 def impossible(filters: Filters, everything: list[Cell]) -> EcgEdgeError:
     """The error for filters that exclude each other: it says what goes with the first of them."""
-    asked = [
-        *(f"--format {name}" for name in filters.formats),
-        *(f"--quantizer {name}" for name in filters.quantizers),
-        *(f"--runtime {name}" for name in filters.runtimes),
-        *(f"--exporter {name}" for name in filters.exporters),
+    asked, near = [], everything
+    for option in ("format", "quantizer", "exporter", "runtime"):
+        names = getattr(filters, f"{option}s")
+        asked += [f"--{option} {name}" for name in names]
+        narrowed = [cell for cell in near if wanted(cell, Filters(**{f"{option}s": names}))]
+        if not narrowed:
+            break
+        near = narrowed
+    told = [
+        f"{what} {', '.join(sorted({getattr(cell, key) for cell in near}))}"
+        for what, key in (("formats", "format"), ("precisions", "precision"), ("runtimes", "runtime"))
     ]
-    near = [cell for cell in everything if not filters.formats or cell.format in filters.formats] or everything
-    runtimes = sorted({cell.runtime for cell in near})
-    precisions = sorted({cell.precision for cell in near})
-    subject = "format " + ", ".join(filters.formats) if filters.formats else "these models"
-    return EcgEdgeError(
-        f"nothing can be made of {' '.join(asked) or 'this'}",
-        f"{subject}: runtimes {', '.join(runtimes)}; precisions {', '.join(precisions)}",
-    )
+    subject = " ".join(asked[:-1]) or "these models"
+    return EcgEdgeError(f"no cell has {' and '.join(asked)}", f"with {subject} there are: {'; '.join(told)}")

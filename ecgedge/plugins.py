@@ -66,6 +66,7 @@ class Parts:
     runtimes: dict[str, Runtime] = field(default_factory=dict)
     owners: dict[tuple[str, str], Owner] = field(default_factory=dict)
     broken: list[tuple[Owner, str]] = field(default_factory=list)
+    clashes: list[EcgEdgeError] = field(default_factory=list)
 
     def of(self, kind: str) -> dict[str, Any]:
         """The parts of ``"model"``, ``"exporter"``, ``"quantizer"`` or ``"runtime"``, by name."""
@@ -85,25 +86,25 @@ class Parts:
         return group[name]
 
     def add(self, part: Part, owner: Owner) -> None:
+        """Take in a part, or note that its name is taken."""
         key = (part.kind, part.name)
         if key in self.owners:
-            raise EcgEdgeError(
-                f"two plugins provide the {part.kind} {part.name!r}: {self.owners[key]} and {owner}",
-                "uninstall one of them, or leave it out of ECGEDGE_PLUGINS",
-            )
+            told = f"two plugins provide the {part.kind} {part.name!r}: {self.owners[key]} and {owner}"
+            self.clashes.append(EcgEdgeError(told, "uninstall one of them, or leave it out with ECGEDGE_PLUGINS"))
+            return
         self.of(part.kind)[part.name] = part
         self.owners[key] = owner
 
 
-def load() -> Parts:
+def load(allow_clashes: bool = False) -> Parts:
     """Load the built-ins, the entry points of group ``ecgedge`` and the files of ``--plugins-dir``.
 
-    ``ECGEDGE_PLUGINS`` names the third parties that may load (comma-separated; empty: none).
+    ``ECGEDGE_PLUGINS`` names the entry points that may load (comma-separated; empty: none).
     A plugin that cannot be imported or collected is left out and listed in ``Parts.broken``;
     with ``ECGEDGE_STRICT=1`` it raises.
 
     Raises:
-        EcgEdgeError: two parts of one kind have the same name.
+        EcgEdgeError: two parts of one kind have the same name, unless ``allow_clashes``.
     """
     parts = Parts()
     manager = pluggy.PluginManager("ecgedge")
@@ -119,6 +120,8 @@ def load() -> Parts:
             continue
         for part in found:
             parts.add(part, owner)
+    if parts.clashes and not allow_clashes:
+        raise parts.clashes[0]
     return parts
 
 
@@ -134,7 +137,9 @@ def sources() -> Iterator[tuple[Owner, str | Path | metadata.EntryPoint]]:
             yield Owner(point.name, dist.name if dist else "?", dist.version if dist else "?"), point
     if folder := os.environ.get(PLUGINS_DIR):
         if not Path(folder).is_dir():
-            raise EcgEdgeError(f"plugins folder {folder} does not exist", "--plugins-dir names a folder of .py files")
+            raise EcgEdgeError(
+                f"plugins folder {folder} is not there, or is no folder", "--plugins-dir names a folder of .py files"
+            )
         for file in sorted(Path(folder).glob("*.py")):
             yield Owner(file.stem, str(file), "file"), file
 
@@ -198,6 +203,10 @@ def one_line(error: BaseException) -> str:
 def missing(part: Part) -> str | None:
     """Which of a part's needs is not installed, as a reason; None where all are."""
     for name in part.needs:
-        if importlib.util.find_spec(name) is None:
+        try:
+            found = importlib.util.find_spec(name)
+        except (ImportError, ValueError):  # of a package that should hold it
+            found = None
+        if found is None:
             return f"{name} is not installed"
     return None

@@ -23,6 +23,15 @@ class ChildError(Exception):
         self.status = status
 
 
+def end(process: subprocess.Popen[str]) -> None:
+    """Kill a child and, where there are process groups, whatever it started."""
+    with contextlib.suppress(ProcessLookupError):
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+
+
 class Child:
     """A worker process that is started when first asked, and again after it died.
 
@@ -49,7 +58,7 @@ class Child:
 
         def kill() -> None:
             late.set()
-            process.kill()
+            end(process)
 
         timer = threading.Timer(timeout, kill)
         timer.start()
@@ -65,7 +74,10 @@ class Child:
             raise ChildError(f"no answer within {timeout:.0f} s", "timeout")
         if not line:
             raise ChildError(f"the process died: {self.obituary()}; see {self.log}")
-        answer = json.loads(line)
+        try:
+            answer = json.loads(line)
+        except ValueError:  # it died in the middle of a line
+            raise ChildError(f"the process died: {self.obituary()}; see {self.log}") from None
         if "hint" in answer:
             raise EcgEdgeError(answer["error"], answer["hint"])
         if "error" in answer:
@@ -78,13 +90,14 @@ class Child:
             environment |= {"OMP_NUM_THREADS": str(self.threads)}
         self.logfile = self.log.open("a", encoding="utf-8")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "ecgedge.worker"],
+            [sys.executable, "-P", "-m", "ecgedge.worker"],  # -P: no module of the user's folder gets in
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.logfile,
             env=environment,
             text=True,
             encoding="utf-8",
+            start_new_session=True,  # so that what it starts ends with it
         )
         return self.process
 
@@ -100,7 +113,7 @@ class Child:
     def close(self) -> None:
         """End it, whatever it is doing."""
         if self.process:
-            self.process.kill()
+            end(self.process)
             self.process.wait()
             for stream in (self.process.stdin, self.process.stdout, self.logfile):
                 with contextlib.suppress(BrokenPipeError):

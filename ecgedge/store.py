@@ -10,12 +10,13 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from ecgedge.artifacts import Artifact, digest_of, from_record
-from ecgedge.errors import EcgEdgeError
+from ecgedge.errors import ConversionError, EcgEdgeError
 from ecgedge.kinds import Part
 
 RECORD = "record.json"
@@ -42,17 +43,18 @@ class Store:
     def find(self, key: str) -> Artifact | None:
         """The artifact of that key, if it is there and undamaged; a damaged one is removed."""
         folder = self.root / key
+        if not folder.exists():
+            return None
         try:
             record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
             artifact = from_record(folder / record["file"], record["artifact"])
             if digest_of(artifact.path) == artifact.digest:
                 return artifact
-        except FileNotFoundError:
-            if not folder.exists():
-                return None
-        except (OSError, ValueError, KeyError, TypeError):
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
             pass  # damaged, like a digest that differs: made again
-        shutil.rmtree(folder, ignore_errors=True)
+        log.warning("%s is damaged and is made again", folder)
+        with tempfile.TemporaryDirectory(dir=self.root, prefix=".bad-") as aside:
+            folder.rename(Path(aside) / key)
         return None
 
     def make(self, key: str, file: str, maker: Mapping[str, Any], build: Callable[[Path], Artifact]) -> Artifact:
@@ -64,6 +66,8 @@ class Store:
             content = Path(scratch) / "content"
             content.mkdir()
             built = build(content / file)
+            if content not in built.path.parents or not built.path.exists():
+                raise ConversionError(f"{maker.get('part', 'the part')} left nothing at the path that it was given")
             built = dataclasses.replace(built, digest=digest_of(built.path), maker=dict(maker))
             for extra in content.iterdir():
                 if extra != built.path:
@@ -73,21 +77,34 @@ class Store:
             try:
                 content.rename(self.root / key)
             except OSError:  # another run was faster
-                if not (self.root / key / RECORD).is_file():
-                    raise
+                if found := self.find(key):
+                    return found
+                raise
         made = dataclasses.replace(built, path=self.root / key / built.path.name)
         log.info("%s: made %s, %d bytes", maker.get("part", "artifact"), made.path, made.size_bytes)
         return made
 
 
+@lru_cache
+def code_digest(kind: type) -> str:
+    """Of the Python files beside and below the one that defines a class: helpers and bases live there.
+
+    A single-file plugin shares its folder with strangers, so there it is the file alone.
+    """
+    file = inspect.getsourcefile(kind)
+    if not file:
+        return ""
+    files = sorted(Path(file).parent.rglob("*.py")) if "." in kind.__module__ else [Path(file)]
+    return hashlib.sha256(b"".join(digest_of(each).encode() for each in files)).hexdigest()[:16]
+
+
 def maker_of(part: Part, distribution: str, version: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Who makes an artifact: the part, its code, and the libraries that matter, with versions."""
-    source = inspect.getsourcefile(type(part))
     return {
         "part": f"{part.kind} {part.name}",
         "distribution": distribution,
         "version": version,
-        "code": digest_of(Path(source))[:16] if source else "",
+        "code": code_digest(type(part)),
         "options": dict(options),
         "libraries": {name: found for name in part.libraries if (found := version_of(name))},
     }
@@ -102,5 +119,7 @@ def version_of(distribution: str) -> str | None:
 
 def key_of(source: Artifact, maker: Mapping[str, Any], **what: Any) -> str:
     """The key of a conversion: a digest of all that its result depends on."""
-    parts = {"source": source.digest, "task": source.record()["task"], "maker": dict(maker), **what}
+    network = code_digest(type(source.model)) if source.model else None
+    task = source.record()["task"]
+    parts = {"source": source.digest, "network": network, "task": task, "maker": dict(maker), **what}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -42,8 +42,20 @@ def margins(outputs: np.ndarray, beats: np.ndarray, task: Task) -> np.ndarray:
     return ordered[:, -1] - ordered[:, -2]
 
 
+def wrong(outputs: np.ndarray, beats: np.ndarray, task: Task) -> str | None:
+    """Why outputs are no answers to these beats, one line; None where they are."""
+    values = len(task.labels) if isinstance(task, Classification) else beats[0].size
+    if outputs.reshape(len(outputs), -1).shape != (len(beats), values):
+        return f"outputs of shape {outputs.shape[1:]} a beat instead of {values} values"
+    finite = np.isfinite(outputs.reshape(len(outputs), -1)).all(axis=1)
+    return None if finite.all() else f"outputs for {int((~finite).sum()):,} of {len(beats):,} beats are not finite"
+
+
 def evaluate(outputs: np.ndarray, beats: np.ndarray, y: np.ndarray, task: Task) -> dict[str, Any]:
-    """Every figure of a task: see ``classification_figures`` and ``anomaly_figures``."""
+    """Every figure of a task: see ``classification_figures`` and ``anomaly_figures``.
+
+    Check the outputs with ``wrong`` first: the largest of five nan is a class, too.
+    """
     if isinstance(task, Anomaly):
         positive = y != task.labels.index(task.normal)
         return anomaly_figures(anomaly_scores(outputs, beats), positive, task.threshold)
@@ -73,7 +85,8 @@ def classification_figures(decided: np.ndarray, y: np.ndarray, task: Classificat
 
 
 def anomaly_figures(scores: np.ndarray, positive: np.ndarray, threshold: float) -> dict[str, Any]:
-    """AUROC and AUPRC of the scores; F1, precision and recall of ``scores > threshold``.
+    """AUROC and AUPRC of the scores (None where a class is missing); F1, precision and recall of
+    ``scores > threshold``.
 
     Args:
         scores: ``(N,)``, higher is more anomalous.
@@ -84,14 +97,19 @@ def anomaly_figures(scores: np.ndarray, positive: np.ndarray, threshold: float) 
     precision = float(ratio(hits, flagged.sum()))
     recall = float(ratio(hits, positive.sum()))
     return {
-        "auroc": auroc(scores, positive),
-        "auprc": average_precision(scores, positive),
+        "auroc": number(auroc(scores, positive)),
+        "auprc": number(average_precision(scores, positive)),
         "f1": float(ratio(2 * hits, flagged.sum() + positive.sum())),
         "anomaly_precision": precision,
         "anomaly_recall": recall,
         "threshold": float(threshold),
         "support": {"normal": int((~positive).sum()), "anomaly": int(positive.sum())},
     }
+
+
+def number(value: float) -> float | None:
+    """None for nan, which JSON does not know."""
+    return None if np.isnan(value) else value
 
 
 def ratio(above: Any, below: Any) -> np.ndarray:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ecgedge import tasks
-from ecgedge.artifacts import Anomaly, Classification, Task
+from ecgedge.artifacts import CHECKPOINT_FILE, Anomaly, Classification, Task
 from ecgedge.checkpoint import WEIGHTS_FILE, save_weights, write_checkpoint
 from ecgedge.dataset import Dataset, Split, stratified
 from ecgedge.errors import EcgEdgeError
@@ -57,13 +57,14 @@ def train(model: Model, data: Dataset, recipe: Recipe, out: Path, versions: dict
     The best epoch is chosen on a stratified fifth of the training beats; the test beats are scored
     once, at the end. The same seed on the same machine gives the same weights.
 
+    Args:
+        out: an empty folder.
+
     Raises:
-        EcgEdgeError: ``out`` exists, or the data does not fit the model.
+        EcgEdgeError: the data does not fit the model, or no epoch had a finite loss.
     """
     import torch
 
-    if out.exists() and any(out.iterdir()):
-        raise EcgEdgeError(f"{out} is not empty", "name another folder with --out")
     anomaly = model.task == "anomaly"
     if anomaly and recipe.normal not in data.labels:
         raise EcgEdgeError(f"no class {recipe.normal!r} in {data.name}", f"--normal takes {', '.join(data.labels)}")
@@ -72,13 +73,12 @@ def train(model: Model, data: Dataset, recipe: Recipe, out: Path, versions: dict
     options = {} if anomaly else {"dropout": recipe.dropout}
     network = model.build(data.classes, data.length, **options).to(device)
 
-    held = stratified(data.train.y, round(VALIDATION_SHARE * len(data.train)), recipe.seed)
-    fit, check = data.train.take(np.setdiff1d(np.arange(len(data.train)), held)), data.train.take(held)
-    if anomaly:
-        normal = data.labels.index(recipe.normal)
-        fit, check = fit.take(fit.y == normal), check.take(check.y == normal)
+    fit, check = split(data.train, data.labels.index(recipe.normal) if anomaly else None, recipe.seed)
     history = run_epochs(network, fit, check, recipe, anomaly, device)
 
+    if recipe.half:
+        for parameter in network.parameters():  # so that the figures are those of the weights as shipped
+            parameter.data = parameter.data.half().float()
     task = fit_task(network, data, recipe, anomaly, device)
     outputs = predict(network, data.test.x, device)
     figures = tasks.evaluate(outputs, data.test.x, data.test.y, task)
@@ -94,6 +94,26 @@ def train(model: Model, data: Dataset, recipe: Recipe, out: Path, versions: dict
     metrics = {"test": figures, "test_beats": len(data.test), "training": training, "history": history}
     (out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
     return Trained(out, history, figures)
+
+
+def split(train: Split, only: int | None, seed: int) -> tuple[Split, Split]:
+    """A part to fit and a stratified part to choose the epoch on; ``only``: of one class.
+
+    A class with a single beat is fitted, not held out.
+    """
+    counts = np.bincount(train.y)
+    spare = np.flatnonzero(counts[train.y] > 1)
+    size = max(round(VALIDATION_SHARE * len(train)), int((counts > 1).sum()))
+    held = spare[stratified(train.y[spare], size, seed)] if len(spare) else spare
+    kept = np.setdiff1d(np.arange(len(train)), held)
+    fit, check = train.take(kept), train.take(held)
+    if only is not None:
+        fit, check = fit.take(np.flatnonzero(fit.y == only)), check.take(np.flatnonzero(check.y == only))
+    if len(fit) < 2 or len(check) < 1:
+        raise EcgEdgeError(
+            f"{len(fit)} beats to fit and {len(check)} to choose the epoch on are too few", "bring more training beats"
+        )
+    return fit, check
 
 
 def run_epochs(
@@ -129,6 +149,8 @@ def run_epochs(
             total += loss.item() * len(batch)
         history.append({"train_loss": total / len(fit), **validate(network, check, anomaly, device)})
         bar.set_postfix(loss=f"{history[-1]['loss']:.4f}", score=f"{history[-1]['score']:.4f}")
+        if not math.isfinite(history[-1]["loss"]):
+            raise EcgEdgeError(f"the loss is not finite in epoch {len(history)}", "lower --lr")
         if best(history) == len(history) - 1:
             kept = copy.deepcopy(network.state_dict())
     network.load_state_dict(kept)
@@ -179,11 +201,9 @@ def fit_task(network: nn.Module, data: Dataset, recipe: Recipe, anomaly: bool, d
 def save(
     out: Path, model: Model, data: Dataset, options: Any, task: Task, training: Any, network: nn.Module, half: bool
 ) -> None:
-    """Write the checkpoint under a temporary name and move it into place, so that it is whole or absent."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
-        folder = Path(scratch) / "checkpoint"
-        folder.mkdir()
+    """Write the checkpoint aside and move it into place, ``model.json`` last: without it there is none."""
+    with tempfile.TemporaryDirectory(dir=out) as scratch:
+        folder = Path(scratch)
         write_checkpoint(
             folder,
             model=model.name,
@@ -195,9 +215,8 @@ def save(
             training=training,
         )
         save_weights(network, folder, half)
-        if out.exists():
-            out.rmdir()
-        folder.rename(out)
+        for name in (WEIGHTS_FILE, CHECKPOINT_FILE):
+            (folder / name).rename(out / name)
 
 
 def write_pictures(out: Path, history: list[dict[str, float]], outputs: np.ndarray, test: Split, task: Task) -> None:

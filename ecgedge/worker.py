@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ecgedge import measure, plugins
-from ecgedge.artifacts import pack, unpack
+from ecgedge.artifacts import Artifact, pack, unpack
 from ecgedge.errors import ConversionError, EcgEdgeError
 from ecgedge.kinds import Context
 from ecgedge.plugins import Parts, one_line
@@ -52,7 +52,10 @@ def convert(parts: Parts, kind: str, part: str, source: dict[str, Any], out: str
     beats = np.load(context.pop("beats"))
     work = parts.find(kind, part)
     step = work.convert if kind == "exporter" else work.quantize
-    return pack(step(unpack(source, parts.models), Path(out), Context(beats, **context)))
+    made = step(unpack(source, parts.models), Path(out), Context(beats, **context))
+    if not isinstance(made, Artifact):
+        raise ConversionError(f"{kind} {part} returned {made!r}, which is no artifact")
+    return pack(made)
 
 
 def outputs(parts: Parts, runtime: str, artifact: dict[str, Any], beats: str, out: str, threads: int) -> None:

@@ -70,11 +70,11 @@ def beats() -> Dataset:
 
 @pytest.fixture
 def ecgedge(tmp_path: Path) -> Command:
-    """Run the command line in a process of its own, in ``tmp_path``."""
+    """Run the command line in a process of its own, in ``tmp_path``; -P: as the console script is run."""
 
     def run(*arguments: str | Path, **environment: str) -> Result:
         done = subprocess.run(
-            [sys.executable, "-m", "ecgedge", *map(str, arguments)],
+            [sys.executable, "-P", "-m", "ecgedge", *map(str, arguments)],
             capture_output=True,
             text=True,
             env=os.environ | environment,

@@ -134,7 +134,15 @@ def test_environment_variables_exist(page: Path) -> None:
 
 
 def test_the_columns_of_the_matrix_are_explained() -> None:
-    columns = [*table.IDENTITY, *table.ratios([]), *table.QUALITY, *table.DETECTION, *table.TIMES]
+    columns = [
+        *table.IDENTITY,
+        table.ROUTE,
+        table.SIZE,
+        *table.ratios([]),
+        *table.QUALITY,
+        *table.DETECTION,
+        *table.TIMES,
+    ]
     section = read(FIGURES).split("## The columns")[1].split("\n## ")[0]
     heads = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
     assert sorted(name for head in heads for name in re.findall("`(.+?)`", head)) == sorted(name for name, _ in columns)

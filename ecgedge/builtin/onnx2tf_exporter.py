@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgedge import Artifact, Context, ConversionError, Exporter, check_parity, hookimpl, layout_of
+from ecgedge import Artifact, Context, ConversionError, Exporter, check_parity, hookimpl, layout_of, write_sidecar
 
 
 class Onnx2tfExporter(Exporter):
@@ -39,7 +39,7 @@ class Onnx2tfExporter(Exporter):
                     input_onnx_file_path=str(source.path),
                     output_folder_path=str(out),
                     output_signaturedefs=True,
-                    keep_ncw_or_nchw_or_ncdhw_input_names=[source.input.name],
+                    keep_ncw_or_nchw_or_ncdhw_input_names=[source.input.name] if len(source.input.shape) == 3 else None,
                     non_verbose=True,
                 )
         except SystemExit as error:  # its way of giving up
@@ -56,10 +56,12 @@ class Onnx2tfExporter(Exporter):
             input=replace(source.input, name=input_name, shape=shape, layout=layout_of(shape) or source.input.layout),
             output=replace(source.output, name=next(iter(function.structured_outputs))),
         )
+        beats = context.beats[: source.input.batch]  # all, where the batch is free
         session = onnxruntime.InferenceSession(str(source.path), providers=["CPUExecutionProvider"])
-        expected = session.run(None, {source.input.name: source.input.encode(context.beats)})[0]
-        [found] = function(**{input_name: tf.constant(artifact.input.encode(context.beats))}).values()
+        expected = session.run(None, {source.input.name: source.input.encode(beats)})[0]
+        [found] = function(**{input_name: tf.constant(artifact.input.encode(beats))}).values()
         check_parity(np.asarray(expected), found.numpy(), "onnx -> saved_model")
+        write_sidecar(artifact)
         return artifact
 
 

@@ -31,11 +31,13 @@ class OnnxQuantizer(Quantizer):
 
     def quantize(self, source: Artifact, out: Path, context: Context) -> Artifact:
         import onnx  # heavy
+        import onnxruntime
 
         artifact = source.derive(out, precision=self.precision)
         graph = self.rewrite(source, out, context)
         onnx.helper.set_model_props(graph, {"ecgedge": json.dumps(artifact.record())})
         onnx.save(graph, out)
+        onnxruntime.InferenceSession(str(out), providers=["CPUExecutionProvider"])  # raises where it cannot run
         return artifact
 
     def rewrite(self, source: Artifact, out: Path, context: Context) -> Any:

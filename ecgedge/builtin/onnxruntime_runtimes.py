@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,9 @@ from ecgedge import (
     layout_of,
     tell_artifact,
 )
+from ecgedge.builtin.torch_runtime import nvidia_driver
 
-DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8", "tensor(int8)": "int8"}
+DTYPES = {"float": "float32", "double": "float64"}  # what ONNX calls otherwise than numpy
 
 
 class OnnxSession(Session):
@@ -63,18 +63,19 @@ class OnnxRuntime(Runtime):
 
         if self.provider not in onnxruntime.get_available_providers():
             return f"this onnxruntime has no {self.provider}"
-        if self.device == "cuda" and not Path("/proc/driver/nvidia").exists() and not gpu_by_driver():
+        if self.device == "cuda" and not nvidia_driver():
             return "no NVIDIA GPU or driver on this machine"
         return None
 
     def inspect(self, path: Path) -> Artifact:
         session = open_session(path, ["CPUExecutionProvider"], 1)
+        inputs, outputs = session.get_inputs(), session.get_outputs()
+        if len(inputs) != 1 or not outputs:
+            raise EcgEdgeError(f"{path} has {len(inputs)} inputs, a beat is one", "use another file")
+        given, returned = told(inputs[0], layout_of(free_axes(inputs[0])) or "?"), told(outputs[0], "NC")
         if record := session.get_modelmeta().custom_metadata_map.get("ecgedge"):
-            return artifact_from(path, json.loads(record))
-        if len(session.get_inputs()) != 1 or len(session.get_outputs()) < 1:
-            raise EcgEdgeError(f"{path} has {len(session.get_inputs())} inputs, a beat is one", "use another file")
-        given, returned = session.get_inputs()[0], session.get_outputs()[0]
-        return tell_artifact(path, "onnx", told(given, layout_of(free_axes(given)) or "?"), told(returned, "NC"))
+            return artifact_from(path, record, given, returned)
+        return tell_artifact(path, "onnx", given, returned)
 
     def load(self, artifact: Artifact, threads: int) -> Session:
         if self.device == "cuda":
@@ -111,7 +112,8 @@ def free_axes(value: Any) -> tuple[int | None, ...]:
 
 
 def told(value: Any, layout: str) -> TensorSpec:
-    return TensorSpec(value.name, free_axes(value), DTYPES.get(value.type, value.type), layout)
+    dtype = value.type.removeprefix("tensor(").removesuffix(")")
+    return TensorSpec(value.name, free_axes(value), DTYPES.get(dtype, dtype), layout)
 
 
 def preload_cuda() -> None:
@@ -120,13 +122,6 @@ def preload_cuda() -> None:
 
     if hasattr(onnxruntime, "preload_dlls"):
         onnxruntime.preload_dlls()
-
-
-def gpu_by_driver() -> bool:
-    """Windows and containers have no /proc entry; the driver's own tool is there then."""
-    import shutil
-
-    return shutil.which("nvidia-smi") is not None
 
 
 @hookimpl

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -55,20 +54,17 @@ class TfliteRuntime(Runtime):
 
     def inspect(self, path: Path) -> Artifact:
         interpreter = open_interpreter(path, 1)
-        if record := embedded_record(path.read_bytes()):
-            return artifact_from(path, record)
         inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-        if len(inputs) != 1:
+        if len(inputs) != 1 or not outputs:
             raise EcgEdgeError(f"{path} has {len(inputs)} inputs, a beat is one", "use another file")
         shape = tuple(int(n) for n in inputs[0]["shape"])
-        return tell_artifact(
-            path, "tflite", tensor_spec(inputs[0], layout_of(shape) or "?"), tensor_spec(outputs[0], "NC")
-        )
+        given, returned = tensor_spec(inputs[0], layout_of(shape) or "?"), tensor_spec(outputs[0], "NC")
+        if record := embedded_record(path.read_bytes()):
+            return artifact_from(path, record, given, returned)
+        return tell_artifact(path, "tflite", given, returned)
 
     def load(self, artifact: Artifact, threads: int) -> Session:
-        interpreter = open_interpreter(artifact.path, threads)
-        interpreter.allocate_tensors()
-        return TfliteSession(interpreter, artifact)
+        return TfliteSession(open_interpreter(artifact.path, threads), artifact)
 
 
 def open_interpreter(path: Path, threads: int) -> Any:
@@ -77,20 +73,22 @@ def open_interpreter(path: Path, threads: int) -> Any:
     if not path.is_file() or not path.stat().st_size:
         raise EcgEdgeError(f"{path} is {'empty' if path.is_file() else 'missing'}", "name a TFLite file")
     try:
-        return Interpreter(model_path=str(path), num_threads=threads)
+        interpreter = Interpreter(model_path=str(path), num_threads=threads)
+        interpreter.allocate_tensors()
+        return interpreter
     except (ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise EcgEdgeError(f"{path} is not a readable TFLite model: {reason}", "convert it again") from error
 
 
-def embedded_record(content: bytes) -> dict[str, Any] | None:
+def embedded_record(content: bytes) -> bytes | None:
     """The metadata entry that ecgedge's quantizers write, if the file has one."""
     from ai_edge_litert import schema_py_generated as schema  # heavy
 
     model = schema.Model.GetRootAs(content, 0)
     for i in range(model.MetadataLength()):
         if (entry := model.Metadata(i)).Name() == b"ecgedge":
-            return json.loads(model.Buffers(entry.Buffer()).DataAsNumpy().tobytes())
+            return model.Buffers(entry.Buffer()).DataAsNumpy().tobytes()
     return None
 
 

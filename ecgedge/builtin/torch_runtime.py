@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -59,8 +60,13 @@ class TorchRuntime(Runtime):
         return TorchSession(load_network(artifact), self.device)
 
 
+def nvidia_driver() -> bool:
+    """Whether there is an NVIDIA driver, by a look that needs no library (the tool: Windows, containers)."""
+    return Path("/proc/driver/nvidia").exists() or shutil.which("nvidia-smi") is not None
+
+
 @hookimpl
 def ecgedge_runtimes() -> Iterable[Runtime]:
     yield TorchRuntime("torch", "cpu")
-    if Path("/proc/driver/nvidia").exists():  # a look that needs no library; without a driver no row
+    if nvidia_driver():  # without one there is no row for it
         yield TorchRuntime("torch-cuda", "cuda")

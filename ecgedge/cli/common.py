@@ -30,7 +30,9 @@ dataset_option = click.option(
     help="The data. Default: ECGEDGE_DATA, else ECG5000 from data/, the cache or the archive, else synthetic beats.",
 )  # fmt: skip
 threads_option = click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="For each model.")
-seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Of all that is drawn at random.")
+seed_option = click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of all that is drawn at random."
+)
 calibration_option = click.option(
     "--calibration", type=click.IntRange(1), default=400, show_default=True, metavar="N",
     help="Training beats that int8 is calibrated on, stratified.",
@@ -67,6 +69,7 @@ def find_model(name: str, parts: Parts) -> Artifact:
     Raises:
         EcgEdgeError: neither, or a model without trained weights.
     """
+    from ecgedge.artifacts import SIDECAR, read_sidecar
     from ecgedge.checkpoint import read_checkpoint
 
     if name in parts.models:
@@ -74,6 +77,8 @@ def find_model(name: str, parts: Parts) -> Artifact:
         if folder is None:
             raise EcgEdgeError(f"{name} has no trained weights", f"ecgedge train {name}")
         return read_checkpoint(folder, parts.models)
+    if (Path(name) / SIDECAR).is_file():
+        return read_sidecar(Path(name))
     if Path(name).is_dir():
         return read_checkpoint(Path(name), parts.models)
     raise unknown("model", name, [*sorted(parts.models), "or the folder of a checkpoint"])
@@ -89,14 +94,15 @@ def find_artifact(name: str, parts: Parts) -> Artifact:
     readers: dict[str, Runtime] = {}
     for runtime in sorted(parts.runtimes.values(), key=lambda part: missing(part) is not None):  # the usable first
         readers |= {suffix: runtime for suffix in runtime.suffixes if suffix not in readers}
-    if path.suffix not in readers:
+    suffix = path.suffix.lower()
+    if suffix not in readers:
         if path.exists():
             raise EcgEdgeError(
                 f"{path}: no runtime reads {path.suffix or 'such'} files", f"known: {', '.join(readers)}"
             )
         raise unknown("model or file", name, [*sorted(parts.models), f"or a {'/'.join(readers)} file or checkpoint"])
-    require(readers[path.suffix])
-    return readers[path.suffix].inspect(path)
+    require(readers[suffix])
+    return readers[suffix].inspect(path)
 
 
 def require(part: Any) -> None:
@@ -141,16 +147,23 @@ def unavailable(parts: Parts) -> dict[tuple[str, str], str]:
         for name, part in parts.of(kind).items():
             if reason := missing(part):
                 reasons[kind, name] = reason
+    dead: list[str] = []
     with tempfile.TemporaryDirectory() as scratch, Child(Path(scratch) / "log") as child:
         for name in parts.runtimes:
             if ("runtime", name) in reasons:
                 continue
             try:
                 reason = child.ask("available", 120, runtime=name)
-            except (ChildError, EcgEdgeError) as error:
+            except EcgEdgeError as error:
+                reason = error.message
+            except ChildError as error:
                 reason = str(error)
+                dead.append(name)
             if reason:
                 reasons["runtime", name] = reason
+        if dead and all(("runtime", name) in reasons for name in parts.runtimes):
+            last = child.log.read_text(encoding="utf-8").strip().splitlines()[-1:]
+            raise EcgEdgeError(f"no runtime works here; {dead[0]}: {reasons['runtime', dead[0]]}", "".join(last))
     return reasons
 
 
@@ -182,7 +195,7 @@ def open_lab(
         },
         owners={key: (owner.distribution, owner.version) for key, owner in parts.owners.items()},
         index=index,
-        calibration=data.train.x[stratified(data.train.y, calibration, seed)],
+        calibration=data.train.x[stratified(data.train.y, calibration, seed)],  # raises where it is too few
         store=Store(cache_folder() / "store"),
         folder=folder,
         converter=Child(folder / "conversions.log"),

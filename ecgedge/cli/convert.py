@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +15,7 @@ from ecgedge.errors import ConversionError, EcgEdgeError
 
 if TYPE_CHECKING:
     from ecgedge.artifacts import Artifact
+    from ecgedge.dataset import Dataset
     from ecgedge.matrix import Lab
     from ecgedge.plan import Cell
     from ecgedge.plugins import Parts
@@ -49,10 +51,9 @@ def convert(source: str, format: str, quantizer: str, out: Path | None, force: b
     cell = choose(origin, format, quantizer, parts)
     for kind, name in [*(("exporter", name) for name in cell.route), ("quantizer", cell.quantizer)]:
         common.require(parts.find(kind, name))
-    target = out or Path(f"{origin.name}-{cell.precision}.{format}")
-    if target.exists() and not force:
-        raise EcgEdgeError(f"{target} exists", "name another with -o, or --force")
-    common.usable_folder(target.absolute().parent)
+    precision = cell.precision if origin.precision == "fp32" else origin.precision
+    target = (out or Path(f"{origin.name}-{precision}.{format}")).absolute()
+    check_target(target, format, force)
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -69,13 +70,19 @@ def convert(source: str, format: str, quantizer: str, out: Path | None, force: b
         )
         try:
             artifact = produce(cell, lab, batch)
+            verdict = verify(artifact, lab)
+            if verdict and verdict["status"] != "ok":
+                raise ConversionError(f"the result is wrong and was not kept: {verdict['reason']}")
             place(artifact, target)
-            summarize(artifact, target, cell, lab)
         except ChildError as error:
-            shutil.copyfile(folder / "conversions.log", log := Path(f"{target}.log"))
-            raise ConversionError(f"{error} (log: {log})") from None
+            raise ConversionError(f"{error} (log: {keep_log(lab.converter.log)})") from None
         finally:
             lab.close()
+    if opset and "onnx" not in cell.route:
+        common.warn("--opset changes nothing here: no ONNX file is exported on this route")
+    if batch != 1 and artifact.input.batch is None:
+        common.warn(f"--batch changes nothing here: {format} files take any batch")
+    summarize(artifact, out or Path(target.name), cell, verdict, data)
 
 
 def choose(origin: Artifact, format: str, quantizer: str, parts: Parts) -> Cell:
@@ -90,7 +97,7 @@ def choose(origin: Artifact, format: str, quantizer: str, parts: Parts) -> Cell:
         Cell(origin.name, route, q.name, q.produces or exported, q.precision, runtime="")
         for route, exported in routes(origin.format, parts.exporters)
         for q in parts.quantizers.values()
-        if takes(q.accepts, exported)
+        if takes(q.accepts, exported) and (origin.precision == "fp32" or q.precision == "fp32")
     ]
     formats = sorted({cell.format for cell in cells})
     if format not in formats:
@@ -103,40 +110,59 @@ def choose(origin: Artifact, format: str, quantizer: str, parts: Parts) -> Cell:
     return min(fitting, key=lambda cell: len(cell.route))
 
 
+def check_target(target: Path, format: str, force: bool) -> None:
+    """Raise EcgEdgeError where the result cannot be put there without losing something of the user's."""
+    from ecgedge.artifacts import CHECKPOINT_FILE, SIDECAR
+
+    if not target.name:
+        raise EcgEdgeError(f"{target} is not a name for a file", "name one with -o")
+    if target.exists() and not force:
+        raise EcgEdgeError(f"{target} exists", "name another with -o, or --force")
+    ours = (target / SIDECAR).is_file() or (target / CHECKPOINT_FILE).is_file()
+    if target.is_dir() and not ours:
+        raise EcgEdgeError(f"{target} is a folder that ecgedge did not make", "name another with -o")
+    common.usable_folder(target.parent)
+
+
 def place(artifact: Artifact, target: Path) -> None:
     """Copy an artifact out of the store, whole or not at all."""
     from ecgedge.artifacts import copy_to, digest_of
 
-    fresh = target.with_name(f".{target.name}.new")
-    copy_to(artifact.path, fresh)
-    if target.is_dir():
-        shutil.rmtree(target)
-    fresh.replace(target)
-    if digest_of(target) != artifact.digest:
-        raise OSError(f"{target} was not written as it was made")
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        fresh, old = Path(scratch) / "new", Path(scratch) / "old"
+        copy_to(artifact.path, fresh)
+        if digest_of(fresh) != artifact.digest:
+            raise OSError(f"{target} was not written as it was made")
+        if target.is_dir():
+            target.rename(old)
+        fresh.rename(target) if fresh.is_dir() else fresh.replace(target)
 
 
-def summarize(artifact: Artifact, target: Path, cell: Cell, lab: Lab) -> None:
-    """Print what was made and, where a runtime takes it, how it answers."""
+def keep_log(log: Path) -> Path:
+    """Keep the log of a failed conversion in the cache; returns where."""
+    from ecgedge.dataset import cache_folder
+
+    kept = cache_folder() / "logs" / f"convert-{time.strftime('%Y%m%d-%H%M%S')}.log"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    if log.exists():
+        shutil.copyfile(log, kept)
+    return kept
+
+
+def verify(artifact: Artifact, lab: Lab) -> dict[str, Any] | None:
+    """How it answers on the test beats, against its source; None where no runtime takes its format."""
     import numpy as np
 
     from ecgedge.artifacts import pack
     from ecgedge.matrix import judge, reference
     from ecgedge.plan import takes
 
-    route = " -> ".join([artifact.name, *cell.route, cell.quantizer])
-    click.echo(f"{target}: {artifact.format} {artifact.precision}, {artifact.size_bytes:,} bytes")
-    click.echo(f"route      {route}")
-    click.echo(f"input      {artifact.input.name} {list(artifact.input.shape)} {artifact.input.dtype}")
-    click.echo(f"output     {artifact.output.name} {list(artifact.output.shape)} {artifact.output.dtype}")
-    click.echo(f"sha256     {artifact.digest}")
-    runtime = next(
-        (part for (kind, _), part in lab.parts.items() if kind == "runtime" and takes(part.accepts, artifact.format)),
-        None,
-    )
+    runtimes = [part for (kind, _), part in lab.parts.items() if kind == "runtime"]
+    runtime = next((part for part in runtimes if takes(part.accepts, artifact.format)), None)
     if runtime is None:
-        click.echo(f"parity     checked by its exporter; no runtime takes {artifact.format}")
-        return
+        return None
+    source = lab.sources[artifact.name]
+    expected = reference(artifact.name, lab) if any(takes(part.accepts, source.format) for part in runtimes) else None
     file = lab.folder / "outputs.npy"
     lab.converter.ask(
         "outputs",
@@ -147,12 +173,27 @@ def summarize(artifact: Artifact, target: Path, cell: Cell, lab: Lab) -> None:
         out=str(file),
         threads=1,
     )
-    verdict = judge(np.load(file), reference(artifact.name, lab), artifact, lab)
-    if verdict["status"] != "ok":
-        raise ConversionError(f"{target} is wrong: {verdict['reason']}")
-    click.echo(
-        f"parity     largest difference to its source {verdict['max_abs_diff']:.2g}, "
-        f"{verdict['changed_decisions']} of {len(lab.scored):,} decisions changed"
-    )
+    return judge(np.load(file), expected, artifact, lab)
+
+
+def summarize(artifact: Artifact, target: Path, cell: Cell, verdict: dict[str, Any] | None, data: Dataset) -> None:
+    """Print what was made and how it answers."""
+    click.echo(f"{target}: {artifact.format} {artifact.precision}, {artifact.size_bytes:,} bytes")
+    click.echo(f"route      {' -> '.join([artifact.name, *cell.route, cell.quantizer])}")
+    for what, spec in (("input", artifact.input), ("output", artifact.output)):
+        shape = ", ".join("N" if axis is None else str(axis) for axis in spec.shape)
+        click.echo(f"{what:<10} {spec.name} ({shape}) {spec.dtype}")
+    click.echo(f"sha256     {artifact.digest}")
+    if verdict is None:
+        click.echo(f"parity     checked by its exporter; no runtime here takes {artifact.format}")
+        return
+    if "max_abs_diff" in verdict:
+        click.echo(
+            f"parity     largest difference to its source {verdict['max_abs_diff']:.2g}, "
+            f"{verdict['changed_decisions']} of {len(data.test):,} decisions changed"
+        )
+    else:
+        click.echo("parity     not measured: no runtime here takes its source")
     figures = ("accuracy", "macro_f1") if artifact.task.kind == "classification" else ("auroc", "auprc", "f1")
-    click.echo(f"quality    {', '.join(f'{key} {verdict[key]:.4f}' for key in figures)} ({lab.data.name})")
+    told = ", ".join(f"{key} {verdict[key]:.4f}" for key in figures if verdict[key] is not None)
+    click.echo(f"quality    {told} ({data.name})")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ecgedge.cli import common
-from ecgedge.errors import EcgEdgeError
+from ecgedge.errors import ConversionError, EcgEdgeError
 
 if TYPE_CHECKING:
     from ecgedge.artifacts import Artifact
@@ -37,6 +37,8 @@ def evaluate(target: str, runtime_name: str | None, dataset: str | None, threads
     session = runtime.load(artifact, threads)
     outputs = infer(session, data.test.x)
     session.close()
+    if reason := tasks.wrong(outputs, data.test.x, artifact.task):
+        raise ConversionError(f"{target} gives no answers: {reason}")
     figures = tasks.evaluate(outputs, data.test.x, data.test.y, artifact.task)
     click.echo(f"{target}: {artifact.format} {artifact.precision} on {runtime.name}; data: {data.describe()}\n")
     if artifact.task.kind == "anomaly":
@@ -80,8 +82,9 @@ def print_classification(figures: dict[str, Any]) -> None:
 
 
 def print_anomaly(figures: dict[str, Any]) -> None:
-    click.echo(f"AUROC {figures['auroc']:.4f}")
-    click.echo(f"AUPRC {figures['auprc']:.4f}")
+    for name in ("auroc", "auprc"):
+        value = figures[name]
+        click.echo(f"{name.upper()} {'not defined: one class is missing' if value is None else f'{value:.4f}'}")
     click.echo(f"\nat the threshold {figures['threshold']:.6g} (mean squared error):")
     click.echo(f"F1 {figures['f1']:.4f}")
     click.echo(f"precision {figures['anomaly_precision']:.4f}")

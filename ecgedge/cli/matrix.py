@@ -77,11 +77,14 @@ def matrix(ctx: click.Context, dataset: str | None, models: tuple[str, ...], exp
         parts, data, sources, folder, index, calibration=calibration, seed=seed, opset=opset, unavailable=reasons
     )
     show = common.progress_line(len(cells), lambda cell: f"{cell.model} {cell.format} {cell.precision} {cell.runtime}")
+    rows: list[dict[str, Any]] = []
     try:
-        rows = run_matrix(cells, skips, lab, profile, show)
-    finally:
+        run_matrix(cells, skips, lab, profile, rows, show)
+    finally:  # also what was done before an interruption is worth reading
         lab.close()
-    publish(rows, run, folder)
+        publish(in_order(rows, list(sources)), run, folder)
+    if not cells:
+        common.warn("no cell could run here")
     if bad := [row for row in rows if row["status"] not in ("ok", "skipped")]:
         click.echo(f"{len(bad)} of {len(cells)} cells did not work; logs in {folder / 'logs'}", err=True)
         ctx.exit(1)
@@ -100,8 +103,9 @@ def find_sources(models: tuple[str, ...], parts: Parts, data: Dataset) -> dict[s
     misfits: list[EcgEdgeError] = []
     for name, part in parts.models.items():
         if part.pretrained():
+            found = common.find_model(name, parts)
             try:
-                sources[name] = common.fit_to_data(common.find_model(name, parts), data)
+                sources[name] = common.fit_to_data(found, data)
             except EcgEdgeError as error:
                 misfits.append(error)
     if not sources:
@@ -112,10 +116,10 @@ def find_sources(models: tuple[str, ...], parts: Parts, data: Dataset) -> dict[s
 
 
 def run_folder(out: Path | None) -> Path:
-    """The folder of this run, made and empty of other runs."""
+    """The folder of this run, made and empty."""
     folder = out or Path("runs") / time.strftime("%Y%m%d-%H%M%S")
-    if (folder / "rows.jsonl").exists():
-        raise EcgEdgeError(f"{folder} holds another run", "name a new folder with --out")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise EcgEdgeError(f"{folder} is not empty", "name a new folder with --out")
     return common.usable_folder(folder)
 
 
@@ -155,6 +159,11 @@ def write_run(folder: Path, data: Dataset, beats: int, **asked: Any) -> dict[str
     }
     (folder / "run.json").write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
     return run
+
+
+def in_order(rows: list[dict[str, Any]], models: list[str]) -> list[dict[str, Any]]:
+    """Model by model, what was skipped last."""
+    return sorted(rows, key=lambda row: (models.index(row["model"]), row["status"] == "skipped"))
 
 
 def publish(rows: list[dict[str, Any]], run: dict[str, Any], folder: Path) -> None:

@@ -18,7 +18,7 @@ def plugins() -> None:
 
     from ecgedge.plugins import load, missing
 
-    parts = load()
+    parts = load(allow_clashes=True)
     rows = []
     for kind in ("model", "exporter", "quantizer", "runtime"):
         for name, part in parts.of(kind).items():
@@ -26,6 +26,8 @@ def plugins() -> None:
     click.echo(tabulate(rows, ["kind", "name", "what", "state", "plugin"]))
     for owner, reason in parts.broken:
         common.warn(f"plugin {owner} is left out: {reason}")
+    if parts.clashes:
+        raise parts.clashes[0]
 
 
 def describe(part: object) -> str:

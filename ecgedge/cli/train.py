@@ -45,7 +45,9 @@ def train(model: str, dataset: str | None, out: Path | None, epochs: int, lr: fl
     data = common.load_data(dataset)
     recipe = Recipe(epochs, lr, batch, dropout, seed, compile, half, normal)
     folder = out or Path("checkpoints") / model
-    common.usable_folder(folder.absolute().parent)
+    if folder.is_dir() and any(folder.iterdir()):
+        raise EcgEdgeError(f"{folder} is not empty", "name another folder with --out")
+    common.usable_folder(folder)
     trained = run(part, data, recipe, folder, versions())
     click.echo(f"{folder}: {model} trained on {data.describe()}")
     figures = ("accuracy", "macro_f1") if part.task == "classification" else ("auroc", "auprc", "f1")

@@ -9,6 +9,7 @@ from tabulate import DataRow, TableFormat, tabulate
 
 Row = dict[str, Any]
 Column = tuple[str, Callable[[Row], str]]
+WIDEST = 18  # characters of a cell in the terminal
 NARROW = TableFormat(None, None, None, None, DataRow("", " ", ""), DataRow("", " ", ""), 0, None)
 LEGEND = (
     "size in kB; size x, time x: relative to fp32 of the same model, format and runtime; max diff: largest difference\n"
@@ -24,17 +25,35 @@ def render(rows: Sequence[Row], markdown: bool = False) -> str:
         ("Anomaly detection", "anomaly", DETECTION),
     ):
         if of_task := [row for row in rows if row["task"] == task]:
-            columns = [*IDENTITY, *ratios(rows), *figures, *TIMES]
+            identity = [*IDENTITY, ROUTE] if rivals(of_task) else IDENTITY
+            columns = [*identity, SIZE, *ratios(rows), *figures, *TIMES]
             cells = [[show(row) for _, show in columns] for row in of_task]
-            blocks += [f"## {title}" if markdown else title, table([name for name, _ in columns], cells, markdown)]
+            if not markdown:
+                cells = [[cut(cell) for cell in row] for row in cells]
+            blocks += [
+                f"## {title}" if markdown else title,
+                table([name for name, _ in columns], cells, len(identity), markdown),
+            ]
     blocks.append(LEGEND)
     if notes := reasons(rows):
         blocks.append("\n".join(notes))
     return "\n\n".join(blocks)
 
 
-def table(names: list[str], cells: list[list[str]], markdown: bool) -> str:
-    align = ["left"] * 4 + ["right"] * (len(names) - 5) + ["left"]
+def rivals(rows: Sequence[Row]) -> bool:
+    """Whether two routes lead to the same form of a model, so that the table has to name them."""
+    forms = [(row["model"], row["format"], row["precision"], row["runtime"]) for row in rows]
+    return len(set(forms)) < len(forms)
+
+
+def cut(text: str) -> str:
+    """At most ``WIDEST`` characters: what users name may be long, and 120 columns are soon full."""
+    return text if len(text) <= WIDEST else text[: WIDEST - 2] + ".."
+
+
+def table(names: list[str], cells: list[list[str]], words: int, markdown: bool) -> str:
+    """``words``: how many columns at the front are text."""
+    align = ["left"] * words + ["right"] * (len(names) - words - 1) + ["left"]
     if markdown:
         return tabulate(cells, names, "github", colalign=align, disable_numparse=True)
     # The head as rows of the body: tabulate widens a head by two, and 120 columns are soon full.
@@ -43,16 +62,16 @@ def table(names: list[str], cells: list[list[str]], markdown: bool) -> str:
 
 
 def ratios(rows: Sequence[Row]) -> list[Column]:
-    """Size and latency relative to the fp32 row of the same model, format and runtime."""
-    whole = {
-        (row["model"], row["format"], row["runtime"]): row
-        for row in rows
-        if row["precision"] == "fp32" and row["status"] == "ok"
-    }
+    """Size and latency relative to the fp32 row of the same model, route, format and runtime."""
+
+    def form(row: Row) -> tuple[Any, ...]:
+        return row["model"], tuple(row.get("route", ())), row["format"], row["runtime"]
+
+    whole = {form(row): row for row in rows if row["precision"] == "fp32" and row["status"] == "ok"}
 
     def share(key: str) -> Callable[[Row], str]:
         def show(row: Row) -> str:
-            base = whole.get((row["model"], row["format"], row["runtime"]), {}).get(key)
+            base = whole.get(form(row), {}).get(key)
             return f"{row[key] / base:.2f}" if base and row.get(key) else "-"
 
         return show
@@ -66,7 +85,8 @@ def reasons(rows: Sequence[Row]) -> list[str]:
     for row in rows:
         if row["status"] != "ok":
             what = " ".join(filter(None, [row["format"], row["precision"], f"on {row['runtime']}"]))
-            models.setdefault((row["status"], what, row["reason"]), []).append(row["model"])
+            names = models.setdefault((row["status"], what, row["reason"]), [])
+            names += [row["model"]] if row["model"] not in names else []
     return [
         f"{status}: {what} ({', '.join(names)}): {reason}" for (status, what, reason), names in sorted(models.items())
     ]
@@ -87,8 +107,9 @@ IDENTITY: list[Column] = [
     ("format", lambda row: row["format"]),
     ("precision", lambda row: row["precision"] or "-"),
     ("runtime", lambda row: row["runtime"]),
-    ("size", kilobytes),
 ]
+ROUTE: Column = ("route", lambda row: " ".join([*row.get("route", []), row.get("quantizer", "-")]))
+SIZE: Column = ("size", kilobytes)
 QUALITY: list[Column] = [("accuracy", figure("accuracy", ".4f")), ("macro-F1", figure("macro_f1", ".4f"))]
 DETECTION: list[Column] = [
     ("AUROC", figure("auroc", ".4f")),

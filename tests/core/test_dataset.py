@@ -45,13 +45,18 @@ def test_reads_labels_and_beats(tmp_path: Path) -> None:
         ("1\n", "line 1, column 2"),
         ("", "is empty"),
         ("\n \n", "is empty"),
-        (b"1 0.5 \xff 2\n", "not a text file"),
+        (b"1 0.5 \xff 2\n", "line 1, column 3"),
+        ("1,0.5,,2\n", "line 1, column 3: nothing"),
+        ("1,0 2,5 3,1\n", "line 1, column 2: '0 2'"),
+        ("1 0.5 1_0 2\n", "line 1, column 3: '1_0'"),
+        ("1 0.5 " + "9x" * 5000 + " 2\n", "line 1, column 3"),
     ],
 )
 def test_refuses_with_line_and_column(tmp_path: Path, content: str | bytes, message: str) -> None:
     with pytest.raises(EcgEdgeError, match=message.replace("(", r"\(")) as caught:
         read_folder(write(tmp_path, test=content))
     assert "Tiny_TEST.txt" in caught.value.message
+    assert len(caught.value.message) < 300
     assert caught.value.hint
 
 
@@ -127,7 +132,11 @@ def test_stratified_keeps_shares_and_every_class() -> None:
     np.testing.assert_array_equal(index, stratified(y, 100, seed=1))
     assert not np.array_equal(index, stratified(y, 100, seed=2))
     assert sorted(stratified(y, 9999, seed=0)) == list(range(500))
-    assert len(stratified(y, 3, seed=0)) == 3
+    for count in range(5, 60):
+        assert set(y[stratified(y, count, seed=count)]) == {0, 1, 2, 3, 4}
+        assert len(stratified(y, count, seed=count)) == count
+    with pytest.raises(EcgEdgeError, match="3 beats cannot hold 5 classes"):
+        stratified(y, 3, seed=0)
 
 
 def test_synthetic_beats_have_the_shares_of_the_test_split(beats: Dataset) -> None:

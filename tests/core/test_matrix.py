@@ -129,6 +129,44 @@ def test_the_store_saves_the_second_run_from_converting(
     assert one == two
 
 
+def test_changed_code_is_not_answered_from_the_store(ecgedge: Command, fakes: Path, tmp_path: Path) -> None:
+    def convert(out: str) -> bytes:
+        result = ecgedge("--plugins-dir", fakes, "convert", "fake", "--to", "fake", "-o", out, "--dataset", "synthetic")
+        assert result.code == 0, result.err
+        return (tmp_path / out).read_bytes()
+
+    text = (fakes / "fakes.py").read_text()
+    own = (
+        "class Mine(FakeExporter):\n    def convert(self, source, out, context):\n"
+        "        made = super().convert(source, out, context)\n        {}\n        return made\n\n"
+    )
+    for extra, out in (("pass", "one"), ("out.open('ab').write(b' ')", "two")):
+        changed = text.replace("@hookimpl", own.format(extra) + "@hookimpl", 1).replace("[FakeExporter", "[Mine")
+        (fakes / "fakes.py").write_text(changed)
+        convert(out)
+    assert (tmp_path / "two").read_bytes() == (tmp_path / "one").read_bytes() + b" "
+
+
+def test_no_module_of_the_users_folder_gets_into_a_child(ecgedge: Command, fakes: Path, tmp_path: Path) -> None:
+    (tmp_path / "signal.py").write_text("raise RuntimeError('the wrong signal')")
+    (tmp_path / "ecgedge").mkdir()
+    result = matrix(ecgedge, fakes, "--out", "run", "--runtime", "fake-runtime")
+    assert result.code == 0, result.err
+    assert {row["status"] for row in rows_of(tmp_path / "run")} == {"ok"}
+
+
+def test_rival_routes_are_told_apart(ecgedge: Command, fakes: Path) -> None:
+    (fakes / "rival.py").write_text(
+        "from ecgedge import hookimpl\nfrom ecgedge.testing import FakeExporter\n"
+        "class Rival(FakeExporter):\n    name = 'rival'\n"
+        "@hookimpl\ndef ecgedge_exporters():\n    return [Rival()]\n"
+    )
+    result = matrix(ecgedge, fakes, "--quantizer", "none")
+    assert result.code == 0, result.err
+    for route in ("fake-exporter none", "rival none"):
+        assert any(route in line and " 1.00 " in line for line in result.out.splitlines()), result.out
+
+
 def test_dry_run_lists_and_does_nothing(ecgedge: Command, fakes: Path, tmp_path: Path) -> None:
     before = sorted(tmp_path.iterdir())
     result = matrix(ecgedge, fakes, "--dry-run", "--out", "run")
@@ -144,14 +182,19 @@ def test_the_users_mistakes(ecgedge: Command, fakes: Path, tmp_path: Path) -> No
     assert "choose from: absent, cpu" in error_of(matrix(ecgedge, fakes, "--runtime", "tpu"))
     assert "unknown exporter 'x'" in error_of(matrix(ecgedge, fakes, "--exporter", "x"))
     told = error_of(matrix(ecgedge, fakes, "--format", "numpy", "--quantizer", "full-int8"))
-    assert "format numpy: runtimes fake-runtime, absent" in told or "runtimes absent, fake-runtime" in told
+    assert "with --format numpy there are: formats numpy; precisions fp32; runtimes absent, fake-runtime" in told
     assert "nowhere does not exist" in error_of(matrix(ecgedge, fakes, "--dataset", "nowhere"))
     (tmp_path / "file").touch()
     assert "cannot be written" in error_of(matrix(ecgedge, fakes, "--out", "file/run"))
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "rows.jsonl").write_text("kept\n")
-    assert "holds another run" in error_of(matrix(ecgedge, fakes, "--out", "old"))
+    assert "old is not empty" in error_of(matrix(ecgedge, fakes, "--out", "old"))
     assert (tmp_path / "old" / "rows.jsonl").read_text() == "kept\n"
+    assert "1 beats cannot hold 5 classes" in error_of(matrix(ecgedge, fakes, "--calibration", "1", "--out", "new"))
+    assert "-1" in matrix(ecgedge, fakes, "--seed", "-1").err
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "report.csv").write_text("mine")
+    assert "mine is not empty" in error_of(matrix(ecgedge, fakes, "--out", "mine"))
     data = tmp_path / "Short"
     data.mkdir()
     for part in ("TRAIN", "TEST"):

@@ -86,4 +86,4 @@ def test_the_command_lists_parts_and_warns(tmp_path: Path, ecgedge: Command) -> 
     assert "onnx2tf" in result.out
     assert "ZeroDivisionError" in result.err
     assert "no folder" not in result.err
-    assert "does not exist" in error_of(ecgedge("--plugins-dir", tmp_path / "absent", "plugins"))
+    assert "is not there" in error_of(ecgedge("--plugins-dir", tmp_path / "absent", "plugins"))

@@ -12,9 +12,7 @@ import pytest
 
 from ecgedge import Artifact, ConversionError, check_parity, load_network
 from ecgedge.dataset import Dataset
-from ecgedge.plugins import Parts
 from tests.conftest import Command, error_of
-from tests.full.conftest import MODELS
 
 for framework in ("torch", "onnxruntime", "tensorflow", "onnx2tf", "ai_edge_litert"):
     pytest.importorskip(framework)
@@ -24,19 +22,6 @@ def convert(ecgedge: Command, *arguments: str | Path) -> str:
     result = ecgedge("convert", *arguments, "--dataset", "synthetic")
     assert result.code == 0, result.err
     return result.out
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_tflite_full_int8_is_int8_at_both_ends(
-    ecgedge: Command, inspect, parts: Parts, tmp_path: Path, name: str
-) -> None:
-    told = convert(ecgedge, name, "--to", "tflite", "--quantize", "full-int8", "-o", "m.tflite")
-    assert "decisions changed" in told
-    artifact = inspect(tmp_path / "m.tflite")
-    assert (artifact.input.dtype, artifact.output.dtype) == ("int8", "int8")
-    assert (artifact.name, artifact.precision) == (name, "full-int8")
-    session = parts.runtimes["tflite"].load(artifact, 1)
-    assert session.placement() == {"delegate_partitions": 1}
 
 
 @pytest.mark.parametrize(("to", "precision"), [("onnx", "full-int8"), ("onnx", "fp16"), ("tflite", "dynamic")])
@@ -75,6 +60,108 @@ def test_nothing_is_overwritten_without_force(ecgedge: Command, tmp_path: Path) 
     assert (tmp_path / "mine.onnx").stat().st_size > 10_000
 
 
+def test_nothing_of_the_users_is_lost(ecgedge: Command, tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "thesis.txt").write_text("years")
+    result = ecgedge("convert", "cnn-ae", "--to", "onnx", "-o", "thesis", "--force", "--dataset", "synthetic")
+    assert "is a folder that ecgedge did not make" in error_of(result)
+    assert (tmp_path / "thesis" / "thesis.txt").read_text() == "years"
+    convert(ecgedge, "cnn-ae", "--to", "saved_model", "-o", "sm")
+    convert(ecgedge, "cnn-ae", "--to", "saved_model", "-o", "sm", "--force")
+    told = convert(ecgedge, "sm", "--to", "tflite", "-o", "from-saved-model.tflite")
+    assert "route      cnn-ae -> tflite-fp32" in told
+
+
+def hand_made(path: Path, weights: np.ndarray, dtype: str = "float", output_rank: int = 2) -> Path:
+    """A linear classifier (N, 140) -> (N, C), as another tool might write it."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    kind = {"float": TensorProto.FLOAT, "double": TensorProto.DOUBLE, "int8": TensorProto.INT8}[dtype]
+    nodes = [
+        helper.make_node("Cast", ["x"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("MatMul", ["f", "w"], ["y2"]),
+        helper.make_node("Unsqueeze", ["y2", "axis"], ["y3"]),
+    ]
+    outputs = {2: ("y2", ["n", weights.shape[1]]), 3: ("y3", ["n", 1, weights.shape[1]])}
+    name, shape = outputs[output_rank]
+    graph = helper.make_graph(
+        nodes,
+        "hand",
+        [helper.make_tensor_value_info("x", kind, ["n", 140])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)],
+        [
+            onnx.numpy_helper.from_array(weights.astype(np.float32), "w"),
+            onnx.numpy_helper.from_array(np.array([1]), "axis"),
+        ],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+def test_a_file_from_elsewhere(ecgedge: Command, beats: Dataset, tmp_path: Path) -> None:
+    means = np.stack([beats.train.x[beats.train.y == c, 0].mean(axis=0) for c in range(5)], axis=1)
+    hand_made(tmp_path / "linear.onnx", means)
+    told = ecgedge("evaluate", "linear.onnx", "--dataset", "synthetic").out
+    assert float(told.split("accuracy ")[1].split()[0]) > 0.7
+    told = convert(ecgedge, "linear.onnx", "--to", "tflite", "-o", "linear.tflite")
+    assert " 0 of 4,500 decisions changed" in told
+    hand_made(tmp_path / "double.onnx", means, "double")
+    assert "accuracy 0." in ecgedge("evaluate", "double.onnx", "--dataset", "synthetic").out
+
+
+def test_what_cannot_be_told_is_refused(ecgedge: Command, tmp_path: Path) -> None:
+    hand_made(tmp_path / "int8.onnx", np.ones((140, 5)), "int8")
+    assert "int8 without a scale" in error_of(ecgedge("evaluate", "int8.onnx", "--dataset", "synthetic"))
+    hand_made(tmp_path / "rank3.onnx", np.ones((140, 5)), output_rank=3)
+    assert "task cannot be told" in error_of(ecgedge("evaluate", "rank3.onnx", "--dataset", "synthetic"))
+    hand_made(tmp_path / "seven.onnx", np.ones((140, 7)))
+    assert "knows the classes 0, 1, 2" in error_of(ecgedge("evaluate", "seven.onnx", "--dataset", "synthetic"))
+
+
+def test_nan_is_no_answer(ecgedge: Command, tmp_path: Path) -> None:
+    hand_made(tmp_path / "nan.onnx", np.full((140, 5), np.nan))
+    result = ecgedge("evaluate", "nan.onnx", "--dataset", "synthetic")
+    assert result.code == 1
+    assert "4,500 of 4,500 beats are not finite" in result.err
+    assert "accuracy" not in result.out
+    (tmp_path / "mine.onnx").write_text("mine")
+    result = ecgedge("convert", "nan.onnx", "--to", "onnx", "-o", "mine.onnx", "--force", "--dataset", "synthetic")
+    assert result.code == 1
+    assert (tmp_path / "mine.onnx").read_text() == "mine", "a wrong result replaced the user's file"
+
+
+def test_a_quantized_file_is_not_quantized_again(ecgedge: Command, tmp_path: Path) -> None:
+    convert(ecgedge, "cnn-ae", "--to", "onnx", "--quantize", "full-int8", "-o", "q.onnx")
+    result = ecgedge("convert", "q.onnx", "--to", "onnx", "--quantize", "dynamic", "--dataset", "synthetic")
+    assert "onnx cannot be 'dynamic'" in error_of(result)
+    assert "cnn-ae-full-int8.onnx: onnx full-int8" in convert(ecgedge, "q.onnx", "--to", "onnx")
+
+
+def test_a_damaged_record_is_the_users_error(ecgedge: Command, tmp_path: Path) -> None:
+    import json
+
+    import onnx
+
+    convert(ecgedge, "cnn-ae", "--to", "onnx", "-o", "good.onnx")
+    [text] = [p.value for p in onnx.load(tmp_path / "good.onnx").metadata_props if p.key == "ecgedge"]
+    for what, broken in {
+        "not-json": "{",
+        "list": "[]",
+        "task": json.dumps(json.loads(text) | {"task": "anomaly"}),
+        "threshold": text.replace('"threshold": 0', '"threshold": "x", "was": 0'),
+        "name": text.replace('"name": "input"', '"name": "inputs"'),
+        "layout": text.replace('"NCL"', '"LCN"'),
+        "normal": text.replace('"normal": "1"', '"normal": "99"'),
+    }.items():
+        assert broken != text
+        graph = onnx.load(tmp_path / "good.onnx")
+        onnx.helper.set_model_props(graph, {"ecgedge": broken})
+        onnx.save(graph, tmp_path / f"{what}.onnx")
+        result = ecgedge("evaluate", f"{what}.onnx", "--dataset", "synthetic")
+        assert "its record cannot be read" in error_of(result), what
+
+
 def test_what_cannot_be_made_says_what_can(ecgedge: Command) -> None:
     def refused(*arguments: str) -> str:
         return error_of(ecgedge("convert", *arguments, "--dataset", "synthetic"))
@@ -110,6 +197,21 @@ def test_damaged_checkpoints_are_the_users_errors(ecgedge: Command, shipped, tmp
     assert "model.json is damaged" in refused(lambda f: (f / "model.json").write_text("{"))
     foreign = (shipped("tcn").path / "weights.safetensors").read_bytes()
     assert "belongs to another network" in refused(lambda f: (f / "weights.safetensors").write_bytes(foreign))
+    import json
+
+    good = json.loads((shipped("cnn-ae").path / "model.json").read_text())
+    for wrong in (
+        {"options": []},
+        {"length": "140"},
+        {"task": []},
+        {"task": good["task"] | {"threshold": None}},
+        {"task": good["task"] | {"normal": "9"}},
+        {"files": []},
+        {"files": ["../weights.safetensors"]},
+        {"classes": 4},
+    ):
+        told = refused(lambda f, wrong=wrong: (f / "model.json").write_text(json.dumps(good | wrong)))
+        assert "model.json is damaged" in told, wrong
     record = (shipped("cnn-ae").path / "model.json").read_text().replace('"cnn-ae"', '"lstm"')
     assert "'lstm', which no installed plugin provides" in refused(lambda f: (f / "model.json").write_text(record))
 

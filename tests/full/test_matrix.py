@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Command, error_of, rows_of
+from tests.full.conftest import MODELS
 
 for framework in ("torch", "onnxruntime", "tensorflow", "onnx2tf", "ai_edge_litert"):
     pytest.importorskip(framework)
@@ -24,33 +27,61 @@ def has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
-def test_every_form_of_a_classifier_and_of_the_autoencoder(ecgedge: Command, tmp_path: Path) -> None:
-    arguments = ("--dataset", "synthetic", "--model", "base-cnn", "--model", "cnn-ae", "--profile", "quick")
-    result = ecgedge("matrix", *arguments, "--out", "run")
-    assert result.code == 0, result.out + result.err
-    for model, figures in (("base-cnn", ("accuracy", "macro_f1")), ("cnn-ae", ("auroc", "auprc", "f1"))):
-        rows = [row for row in rows_of(tmp_path / "run") if row["model"] == model]
-        ok = {(row["format"], row["precision"], row["runtime"]): row for row in rows if row["status"] == "ok"}
-        skipped = [row for row in rows if row["status"] == "skipped"]
-        assert set(ok) >= FORMS
-        if not has_gpu():
-            assert set(ok) == FORMS
-            assert [row["runtime"] for row in skipped] == ["cuda"]
-            assert "no NVIDIA GPU" in skipped[0]["reason"]
-        for row in ok.values():
-            assert all(0.5 < row[key] <= 1 or key == "macro_f1" for key in figures)
-            assert row["max_abs_diff"] < (1e-4 if row["precision"] == "fp32" else 5)
-        for format in ("onnx", "tflite"):
-            sizes = [ok[form]["size_bytes"] for form in sorted(ok) if form[0] == format]
-            whole = max(sizes)
-            small = [row["size_bytes"] for form, row in ok.items() if form[0] == format and form[1] != "fp32"]
-            assert all(size < 0.9 * whole for size in small)
-    assert max(map(len, result.out.splitlines())) <= 120
+@pytest.fixture(scope="module")
+def quick_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The whole matrix, quick, on synthetic beats, as a user runs it; its output in ``out.txt``."""
+    folder = tmp_path_factory.mktemp("quick")
+    command = [sys.executable, "-m", "ecgedge", "matrix", "--profile", "quick", "--dataset", "synthetic"]
+    with (folder / "out.txt").open("w") as out, (folder / "err.txt").open("w") as err:
+        subprocess.run([*command, "--out", folder / "run"], check=True, stdout=out, stderr=err, timeout=600)
+    return folder
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_form_of_every_model(quick_run: Path, model: str) -> None:
+    rows = [row for row in rows_of(quick_run / "run") if row["model"] == model]
+    ok = {(row["format"], row["precision"], row["runtime"]): row for row in rows if row["status"] == "ok"}
+    assert set(ok) >= FORMS
+    if not has_gpu():
+        assert set(ok) == FORMS
+        [skipped] = [row for row in rows if row["status"] != "ok"]
+        assert (skipped["status"], skipped["runtime"]) == ("skipped", "cuda")
+        assert "no NVIDIA GPU" in skipped["reason"]
+    for row in ok.values():
+        assert row["auroc" if model == "cnn-ae" else "accuracy"] > 0.85
+        assert row["max_abs_diff"] < (1e-4 if row["precision"] == "fp32" else 5)
+        assert row["throughput_per_s"] > 0
+    for format in ("onnx", "tflite"):
+        sizes = {form[1]: row["size_bytes"] for form, row in ok.items() if form[0] == format}
+        assert all(size < 0.9 * sizes["fp32"] for precision, size in sizes.items() if precision != "fp32")
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_full_int8_tflite_is_int8_at_both_ends_and_in_one_piece(quick_run: Path, inspect, parts, model: str) -> None:
+    [row] = [row for row in rows_of(quick_run / "run") if row["id"].startswith(f"{model}.") and is_int8_tflite(row)]
+    artifact = inspect(Path(row["artifact"]))
+    assert (artifact.input.dtype, artifact.output.dtype) == ("int8", "int8")
+    assert (artifact.name, artifact.precision) == (model, "full-int8")
+    assert row["placement"] == {"delegate_partitions": 1}
+
+
+def is_int8_tflite(row: dict) -> bool:
+    return (row["format"], row["precision"]) == ("tflite", "full-int8")
+
+
+def test_the_table_fits_and_names_its_data(quick_run: Path) -> None:
+    told = (quick_run / "out.txt").read_text()
+    assert max(map(len, told.splitlines())) <= 120
+    assert "data: synthetic, 500 training and 4,500 test beats" in told
+    assert "about 0:" in (quick_run / "err.txt").read_text()
 
 
 def test_an_impossible_combination_says_what_is_possible(ecgedge: Command) -> None:
     result = ecgedge("matrix", "--dataset", "synthetic", "--format", "onnx", "--runtime", "tflite")
-    assert "format onnx: runtimes cpu, cuda; precisions dynamic, fp16, fp32, full-int8" in error_of(result)
+    assert (
+        "with --format onnx there are: formats onnx; precisions dynamic, fp16, fp32, full-int8; runtimes cpu, cuda"
+        in error_of(result)
+    )
 
 
 def test_fp32_decides_as_torch_on_every_real_beat(ecgedge: Command, ecg5000: Path, tmp_path: Path) -> None:

@@ -54,6 +54,32 @@ def test_the_autoencoder(ecgedge: Command, tmp_path: Path) -> None:
     assert "no class 'x'" in error_of(train(ecgedge, "cnn-ae", "--out", "ae2", "--normal", "x"))
 
 
+def test_a_training_that_cannot_learn_says_so(ecgedge: Command, tmp_path: Path) -> None:
+    import numpy as np
+
+    assert "the loss is not finite" in error_of(train(ecgedge, "base-cnn", "--lr", "1e30", "--out", "wild"))
+    assert not (tmp_path / "wild" / "model.json").exists()
+    folder = tmp_path / "Few"
+    folder.mkdir()
+    for part in ("TRAIN", "TEST"):
+        np.savetxt(folder / f"Few_{part}.txt", np.column_stack([[1, 2], np.random.default_rng(0).normal(size=(2, 40))]))
+    result = ecgedge("train", "base-cnn", "--dataset", folder, "--out", "few")
+    assert "too few" in error_of(result)
+    (tmp_path / "file").touch()
+    assert "cannot be written" in error_of(train(ecgedge, "tcn", "--out", "file"))
+
+
+def test_into_an_empty_folder_that_is_there(ecgedge: Command, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    result = train(ecgedge, "base-cnn", "--out", "link", "--half")
+    assert result.code == 0, result.err
+    metrics = json.loads((tmp_path / "real" / "metrics.json").read_text())
+    told = ecgedge("evaluate", "real", "--dataset", "synthetic").out
+    assert f"accuracy {metrics['test']['accuracy']:.4f}" in told
+    assert (tmp_path / "real" / "weights.safetensors").stat().st_size < 400_000
+
+
 def test_other_data_through_the_matrix(ecgedge: Command, tmp_path: Path) -> None:
     """Two classes of 41 samples: train, then convert and measure the checkpoint."""
     import numpy as np
