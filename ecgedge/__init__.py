@@ -5,21 +5,13 @@ These names are for plugin authors; all else may change.
 
 import pluggy
 
-from ecgedge.artifacts import (
-    Anomaly,
-    Artifact,
-    Classification,
-    TensorSpec,
-    artifact_from,
-    copy_to,
-    layout_of,
-    tell_artifact,
-    write_sidecar,
-)
+from ecgedge.artifacts import Anomaly, Artifact, Classification, copy_to
 from ecgedge.checkpoint import load_network
 from ecgedge.errors import ConversionError, EcgEdgeError
 from ecgedge.kinds import ANY, Context, Exporter, Model, Quantizer, Runtime, Session
 from ecgedge.parity import check_parity
+from ecgedge.records import artifact_from, tell_artifact, write_sidecar
+from ecgedge.tensors import TensorSpec, layout_of
 
 __version__ = "0.1.0"
 

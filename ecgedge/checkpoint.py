@@ -11,17 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ecgedge.artifacts import (
-    CHECKPOINT_FILE,
-    Anomaly,
-    Artifact,
-    Task,
-    TensorSpec,
-    digest_of,
-    task_from_record,
-    task_record,
-)
+from ecgedge.artifacts import CHECKPOINT_FILE, Anomaly, Artifact, Task, digest_of, task_record
 from ecgedge.errors import EcgEdgeError
+from ecgedge.records import task_from_record
+from ecgedge.tensors import TensorSpec
 
 if TYPE_CHECKING:
     from torch import nn

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ecgedge.errors import EcgEdgeError
+from ecgedge.readers import WAYS_TO_NAME_DATA, read_text
 
 ECG5000_DIGEST = "7428d4a5cfe072fb5644ffde24ff35da42ea82a45ea9b6012a350f5128d3a1e9"
 ECG5000_URL = "https://www.timeseriesclassification.com/aeon-toolkit/ECG5000.zip"
@@ -19,7 +19,6 @@ ECG5000_FILES = ("ECG5000_TRAIN.txt", "ECG5000_TEST.txt")
 ECG5000_BEATS = (500, 4500)
 CONNECT_SECONDS = 5
 READ_SECONDS = 30
-WAYS_TO_NAME_DATA = "name a folder with NAME_TRAIN.txt and NAME_TEST.txt, or use --dataset synthetic"
 
 
 @dataclass(frozen=True)
@@ -221,68 +220,6 @@ def not_official(folder: Path, what: str) -> EcgEdgeError:
         f"the files in {folder} are not the official ECG5000 split ({what})",
         "fetch them again, or rename them if they were changed on purpose",
     )
-
-
-def read_text(path: Path) -> np.ndarray:
-    """Read a text file of numbers, ``(rows, columns)`` float32, the label in column 0.
-
-    Raises:
-        EcgEdgeError: with the line and the column of what is wrong.
-    """
-    rows: list[np.ndarray] = []
-    for number, fields in text_rows(path):
-        if rows and len(fields) != len(rows[0]):
-            raise EcgEdgeError(
-                f"{path}, line {number}, column {min(len(fields), len(rows[0])) + 1}: {len(fields)} columns "
-                f"where the first line has {len(rows[0])}",
-                "the file is cut, or its beats differ in length: every line needs a label and the same samples",
-            )
-        if len(fields) < 2:
-            raise EcgEdgeError(f"{path}, line {number}, column 2: a label without samples", WAYS_TO_NAME_DATA)
-        rows.append(parse_row(path, number, fields))
-    if not rows:
-        raise EcgEdgeError(f"{path} is empty", WAYS_TO_NAME_DATA)
-    return np.stack(rows)
-
-
-def text_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The lines that are not blank, as (line number, fields).
-
-    Fields part at commas where the first line has one, else at blanks. Bytes that are no UTF-8 stay
-    in their field, so that whoever reads it can name line and column.
-    """
-    separator = None
-    try:
-        with path.open(encoding="utf-8-sig", errors="backslashreplace") as file:
-            for number, line in enumerate(file, 1):
-                if not line.strip():
-                    continue
-                separator = "," if separator or (separator is None and "," in line) else ""
-                yield number, line.strip().split(separator) if separator else line.split()
-    except OSError as error:
-        raise EcgEdgeError(f"{path} cannot be read: {error.strerror}", WAYS_TO_NAME_DATA) from error
-
-
-def parse_row(path: Path, number: int, fields: list[str]) -> np.ndarray:
-    with np.errstate(over="ignore"):  # too large for float32 becomes inf, which is told below
-        row = np.array([as_float(field) for field in fields]).astype(np.float32)
-    wrong = np.flatnonzero(~np.isfinite(row))
-    if len(wrong):
-        column = int(wrong[0])
-        told = repr(fields[column][:40]) if fields[column] else "nothing"
-        raise EcgEdgeError(
-            f"{path}, line {number}, column {column + 1}: {told} is not a finite number",
-            "every field must be a number; remove or repair the beat",
-        )
-    return row
-
-
-def as_float(field: str) -> float:
-    """The number that a field holds; nan where it holds none (Python's ``1_0`` is none)."""
-    try:
-        return float("nan") if "_" in field else float(field)
-    except ValueError:
-        return float("nan")
 
 
 def stratified(y: np.ndarray, count: int, seed: int) -> np.ndarray:

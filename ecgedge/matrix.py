@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ecgedge import tasks
-from ecgedge.artifacts import Artifact, from_record, pack
+from ecgedge.artifacts import Artifact
 from ecgedge.dataset import Dataset, Split, digest_of_beats
 from ecgedge.errors import ConversionError, EcgEdgeError
 from ecgedge.kinds import Exporter, Quantizer
@@ -21,6 +21,7 @@ from ecgedge.measure import BULK
 from ecgedge.parity import ATOL
 from ecgedge.plan import Cell, Skip, takes
 from ecgedge.process import Child, ChildError
+from ecgedge.records import from_record, pack
 from ecgedge.store import Store, key_of, maker_of
 
 CONVERT_SECONDS = 300

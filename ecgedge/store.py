@@ -15,9 +15,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ecgedge.artifacts import Artifact, digest_of, from_record
+from ecgedge.artifacts import Artifact, digest_of
 from ecgedge.errors import ConversionError, EcgEdgeError
 from ecgedge.kinds import Part
+from ecgedge.records import from_record
 
 RECORD = "record.json"
 log = logging.getLogger(__name__)

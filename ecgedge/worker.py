@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from ecgedge import measure, plugins
-from ecgedge.artifacts import Artifact, pack, unpack
+from ecgedge.artifacts import Artifact
 from ecgedge.errors import ConversionError, EcgEdgeError
 from ecgedge.kinds import Context
 from ecgedge.plugins import Parts, one_line
+from ecgedge.records import pack, unpack
 
 
 def main() -> None:

@@ -69,8 +69,8 @@ def find_model(name: str, parts: Parts) -> Artifact:
     Raises:
         EcgEdgeError: neither, or a model without trained weights.
     """
-    from ecgedge.artifacts import SIDECAR, read_sidecar
     from ecgedge.checkpoint import read_checkpoint
+    from ecgedge.records import SIDECAR, read_sidecar
 
     if name in parts.models:
         folder = parts.models[name].pretrained()

@@ -112,7 +112,8 @@ def choose(origin: Artifact, format: str, quantizer: str, parts: Parts) -> Cell:
 
 def check_target(target: Path, format: str, force: bool) -> None:
     """Raise EcgEdgeError where the result cannot be put there without losing something of the user's."""
-    from ecgedge.artifacts import CHECKPOINT_FILE, SIDECAR
+    from ecgedge.artifacts import CHECKPOINT_FILE
+    from ecgedge.records import SIDECAR
 
     if not target.name:
         raise EcgEdgeError(f"{target} is not a name for a file", "name one with -o")
@@ -153,9 +154,9 @@ def verify(artifact: Artifact, lab: Lab) -> dict[str, Any] | None:
     """How it answers on the test beats, against its source; None where no runtime takes its format."""
     import numpy as np
 
-    from ecgedge.artifacts import pack
     from ecgedge.matrix import judge, reference
     from ecgedge.plan import takes
+    from ecgedge.records import pack
 
     runtimes = [part for (kind, _), part in lab.parts.items() if kind == "runtime"]
     runtime = next((part for part in runtimes if takes(part.accepts, artifact.format)), None)

@@ -16,10 +16,13 @@ ROOT = Path(ecgedge.__file__).parent
 HEAVY = ("torch", "tensorflow", "onnx", "onnxruntime", "ai_edge_litert", "onnx2tf", "matplotlib", "sklearn")
 
 # What each module may import of ecgedge; a folder stands for all modules in it.
-BASE = {"errors", "artifacts", "kinds", "parity"}
+BASE = {"errors", "tensors", "artifacts", "records", "kinds", "parity"}
 MAY_IMPORT = {
     "errors": set(),
-    "artifacts": {"errors"},
+    "tensors": set(),
+    "artifacts": {"tensors"},
+    "records": {"errors", "tensors", "artifacts"},
+    "readers": {"errors"},
     "parity": {"errors"},
     "kinds": {"artifacts"},
     "checkpoint": BASE,
@@ -27,7 +30,7 @@ MAY_IMPORT = {
     "plan": BASE,
     "measure": BASE,
     "store": BASE,
-    "dataset": BASE | {"synthetic"},
+    "dataset": BASE | {"readers", "synthetic"},
     "synthetic": BASE | {"dataset"},
     "tasks": BASE,
     "report": {"report"},

@@ -1,0 +1,130 @@
+"""From records back to artifacts: between processes, out of files, and of files that carry none."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ecgedge.artifacts import Anomaly, Artifact, Classification, Task, digest_of
+from ecgedge.errors import EcgEdgeError
+from ecgedge.tensors import TensorSpec, arrange
+
+if TYPE_CHECKING:
+    from ecgedge.kinds import Model
+
+SIDECAR = "ecgedge.json"
+
+
+def from_record(path: Path, record: Mapping[str, Any], model: Model | None = None) -> Artifact:
+    """Read back what ``Artifact.record`` wrote. Raises KeyError, TypeError or ValueError on any other."""
+    given, returned = (
+        TensorSpec(**record[key] | {"shape": tuple(record[key]["shape"])}) for key in ("input", "output")
+    )
+    return Artifact(
+        path=path,
+        format=record["format"],
+        precision=record["precision"],
+        task=task_from_record(record["task"]),
+        input=given,
+        output=returned,
+        name=record["name"],
+        digest=record["digest"],
+        parents=tuple(record["parents"]),
+        maker=record["maker"],
+        model=model,
+    )
+
+
+def task_from_record(record: Mapping[str, Any]) -> Task:
+    """Read back what ``task_record`` wrote. Raises KeyError, TypeError or ValueError on any other."""
+    if not isinstance(record, Mapping):
+        raise TypeError(f"a task is not a {type(record).__name__}")
+    labels = tuple(record["labels"])
+    if not labels or not all(isinstance(label, str) for label in labels):
+        raise ValueError(f"labels {labels!r}")
+    if record["kind"] == "classification":
+        return Classification(labels)
+    if record["kind"] != "anomaly" or record["normal"] not in labels:
+        raise ValueError(f"task {record['kind']!r}, normal class {record.get('normal')!r}")
+    return Anomaly(float(record["threshold"]), float(record["quantile"]), record["normal"], labels)
+
+
+def pack(artifact: Artifact) -> dict[str, Any]:
+    """An artifact as JSON, for another process on this machine."""
+    model = artifact.model.name if artifact.model else None
+    return {"path": str(artifact.path), "record": artifact.record(), "model": model}
+
+
+def unpack(packed: Mapping[str, Any], models: Mapping[str, Model]) -> Artifact:
+    """Read back what ``pack`` wrote."""
+    model = models[packed["model"]] if packed["model"] else None
+    return from_record(Path(packed["path"]), packed["record"], model)
+
+
+def artifact_from(path: Path, text: str | bytes, given: TensorSpec, returned: TensorSpec) -> Artifact:
+    """The artifact in ``path``, by the record that the file carries.
+
+    Args:
+        text: the record, JSON.
+        given, returned: input and output as the file itself declares them.
+
+    Raises:
+        EcgEdgeError: the record is damaged, or not that of this file.
+    """
+    try:
+        artifact = from_record(path, json.loads(text))
+        for told, found in ((artifact.input, given), (artifact.output, returned)):
+            if (told.name, told.dtype, len(told.shape)) != (found.name, found.dtype, len(found.shape)):
+                raise ValueError(f"{told} is not {found}")
+            if told.layout != "NC":
+                arrange(np.zeros((1, 1, 1)), told.layout)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise EcgEdgeError(f"{path}: its record cannot be read: {error!r}"[:300], "convert it again") from error
+    return dataclasses.replace(artifact, digest=digest_of(path))
+
+
+def write_sidecar(artifact: Artifact) -> None:
+    """Leave the record in the artifact's folder: formats that are folders carry it so."""
+    (artifact.path / SIDECAR).write_text(json.dumps(artifact.record(), indent=1) + "\n", encoding="utf-8")
+
+
+def read_sidecar(folder: Path) -> Artifact:
+    """The artifact that a folder says it is. Raises EcgEdgeError where its record is damaged."""
+    try:
+        record = json.loads((folder / SIDECAR).read_text(encoding="utf-8"))
+        return dataclasses.replace(from_record(folder, record), digest=digest_of(folder))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise EcgEdgeError(f"{folder / SIDECAR} cannot be read: {error!r}"[:300], "convert it again") from error
+
+
+def tell_artifact(path: Path, format: str, source: TensorSpec, result: TensorSpec) -> Artifact:
+    """The record of a file that carries none, told from its input and output.
+
+    Raises:
+        EcgEdgeError: it does not look like a model of one-channel beats.
+    """
+    if source.layout == "?":
+        raise EcgEdgeError(
+            f"{path}: input of shape {source.shape} is not (N, 1, L), (N, L, 1) or (N, L)",
+            "only models of one-channel beats can be used",
+        )
+    if not (source.dtype.startswith("float") or source.scale is not None):
+        raise EcgEdgeError(
+            f"{path}: its input is {source.dtype} without a scale", "only float inputs, or quantized ones, can be fed"
+        )
+    length = source.shape[2 if source.layout == "NCL" else 1]
+    elements = int(np.prod([axis or 1 for axis in result.shape[1:]]))
+    if length is None or elements == length or len(result.shape) != 2:
+        raise EcgEdgeError(
+            f"{path}: its record is missing and its task cannot be told from output {result.shape}",
+            "use a file that ecgedge made, or a classifier with a fixed length",
+        )
+    labels = tuple(str(c) for c in range(elements))
+    precision = "fp32" if source.scale is None else "full-int8"
+    task = Classification(labels)
+    return Artifact(path, format, precision, task, source, result, path.stem, digest_of(path), maker={"part": "user"})

@@ -1,0 +1,70 @@
+"""Inputs and outputs as files declare them, and the host's work between them and float32 beats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input or output as the file declares it.
+
+    Attributes:
+        name: as in the file.
+        shape: None where an axis is free.
+        dtype: numpy's name, ``"float32"`` or ``"int8"``.
+        layout: an axis a letter: ``"NCL"``, ``"NLC"``, ``"NL"``, or ``"NC"`` for class scores.
+        scale: with ``zero_point``, the affine quantization: value = (stored - zero_point) * scale.
+    """
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+    layout: str
+    scale: float | None = None
+    zero_point: int | None = None
+
+    @property
+    def batch(self) -> int | None:
+        """Beats a call; None: any number."""
+        return self.shape[0]
+
+    def encode(self, x: np.ndarray) -> np.ndarray:
+        """Beats ``(N, 1, L)`` float32 as this input wants them: its layout, its type, its scale."""
+        x = arrange(x, self.layout)
+        if self.scale is None or self.zero_point is None:
+            return np.ascontiguousarray(x, dtype=self.dtype)
+        limits = np.iinfo(self.dtype)
+        stored = np.rint(x / np.float32(self.scale)) + self.zero_point
+        return np.clip(stored, limits.min, limits.max).astype(self.dtype)
+
+    def decode(self, y: np.ndarray) -> np.ndarray:
+        """What this output holds as float32: scores ``(N, C)``, or ``(N, 1, L)``."""
+        y = y.astype(np.float32)
+        if self.scale is not None and self.zero_point is not None:
+            y = (y - self.zero_point) * np.float32(self.scale)
+        return y if self.layout == "NC" else y.reshape(len(y), 1, -1)
+
+
+def arrange(x: np.ndarray, layout: str) -> np.ndarray:
+    """Beats ``(N, 1, L)`` in the axis order of ``layout``."""
+    if layout == "NCL":
+        return x
+    if layout == "NLC":
+        return x.transpose(0, 2, 1)
+    if layout == "NL":
+        return x[:, 0]
+    raise ValueError(f"unknown layout {layout!r}")
+
+
+def layout_of(shape: tuple[int | None, ...]) -> str | None:
+    """The layout of a one-channel input of that shape, or None where it cannot be told."""
+    if len(shape) == 2:
+        return "NL"
+    if len(shape) == 3 and shape[1] == 1 and shape[2] != 1:
+        return "NCL"
+    if len(shape) == 3 and shape[2] == 1:
+        return "NLC"
+    return None
