@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ecgedge.dataset import Dataset
-from ecgedge.synthetic import synthetic
+from ecgedge.dataset import Dataset, synthetic
 from ecgedge.testing import write_fake_checkpoint
 
 FAKES = """

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from ecgedge import EcgEdgeError, dataset
-from ecgedge.dataset import Dataset, Split, read_folder, stratified
-from ecgedge.synthetic import synthetic
+from ecgedge.dataset import Dataset, Split, read_folder, stratified, synthetic
 
 GOOD = "1 0.5 -1.5 2\n2 1 2 3\n"
 

@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "measure": BASE,
     "store": BASE,
     "dataset": BASE | {"readers", "synthetic"},
-    "synthetic": BASE | {"dataset"},
+    "synthetic": set(),
     "tasks": BASE,
     "report": {"report"},
     "process": BASE,

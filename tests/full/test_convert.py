@@ -225,7 +225,7 @@ def test_conversion_needs_no_network(tmp_path: Path) -> None:
         "socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse\n"
         "from ecgedge import Context, plugins\n"
         "from ecgedge.checkpoint import read_checkpoint\n"
-        "from ecgedge.synthetic import synthetic\n"
+        "from ecgedge.dataset import synthetic\n"
         "from pathlib import Path\n"
         "parts = plugins.load()\n"
         "artifact = read_checkpoint(parts.models['cnn-ae'].pretrained(), parts.models)\n"
