@@ -119,10 +119,16 @@ def read_ecg5000() -> Dataset:
         if data.name != "ecg5000":
             raise EcgEdgeError(f"ECGEDGE_DATA is {named}, which holds {data.name}, not ecg5000", WAYS_TO_NAME_DATA)
         return data
+    folder = local_ecg5000() or download(ECG5000_URL, cache_folder() / "ECG5000")
+    return read_folder(folder)
+
+
+def local_ecg5000() -> Path | None:
+    """``data/ECG5000`` or the folder in the user cache, whichever is whole."""
     for folder in (Path("data/ECG5000"), cache_folder() / "ECG5000"):
         if all((folder / name).is_file() for name in ECG5000_FILES):
-            return read_folder(folder)
-    return read_folder(download(ECG5000_URL, cache_folder() / "ECG5000"))
+            return folder
+    return None
 
 
 def cache_folder() -> Path:

@@ -43,7 +43,7 @@ class Lab:
     """
 
     data: Dataset
-    sources: Mapping[str, Artifact]
+    sources: dict[str, Artifact]
     parts: Mapping[tuple[str, str], Any]
     owners: Mapping[tuple[str, str], tuple[str, str]]
     index: np.ndarray
@@ -64,6 +64,24 @@ class Lab:
         self.beats_file = Path(self.scratch.name) / "beats.npy"
         np.save(self.calibration_file, self.calibration)
         np.save(self.beats_file, self.scored.x)
+
+    def outputs_of(self, source: Artifact, split: Split) -> np.ndarray:
+        """Outputs of a source on the first runtime that takes its format, one thread.
+
+        Raises:
+            EcgEdgeError: no runtime takes it.
+        """
+        runtimes = [part for (kind, _), part in self.parts.items() if kind == "runtime"]
+        runtime = next((part for part in runtimes if takes(part.accepts, source.format)), None)
+        if runtime is None:
+            raise EcgEdgeError(
+                f"no runtime takes the format {source.format!r} of {source.name}", "install one that does"
+            )
+        beats, file = (Path(self.scratch.name) / name for name in ("given.npy", "returned.npy"))
+        np.save(beats, split.x)
+        request = {"runtime": runtime.name, "artifact": pack(source), "beats": str(beats), "out": str(file)}
+        self.converter.ask("outputs", MEASURE_SECONDS, **request, threads=1)
+        return np.load(file)
 
     def close(self) -> None:
         """End the converter, and take away the copies of the data."""
@@ -122,12 +140,13 @@ def run_cell(cell: Cell, lab: Lab, profile: str) -> dict[str, Any]:
 
 
 def empty_row(cell: Cell, lab: Lab) -> dict[str, Any]:
+    source = lab.sources[cell.model]
     return {
         "id": cell.id,
         "model": cell.model,
-        "task": lab.sources[cell.model].task.kind,
+        "task": source.task.kind,
         "format": cell.format,
-        "precision": cell.precision,
+        "precision": cell.precision if source.precision == "fp32" else source.precision,
         "runtime": cell.runtime,
         "device": lab.parts["runtime", cell.runtime].device,
         "route": list(cell.route),
@@ -190,26 +209,10 @@ def convert(source: Artifact, kind: str, name: str, lab: Lab, batch: int) -> Art
 
 
 def reference(model: str, lab: Lab) -> np.ndarray:
-    """What the trained model itself answers, on the first runtime that takes its format."""
+    """What the trained model or the user's file itself answers on the scored beats."""
     if model not in lab.expected:
-        source = lab.sources[model]
-        runtime = next(
-            (part for (kind, _), part in lab.parts.items() if kind == "runtime" and takes(part.accepts, source.format)),
-            None,
-        )
-        if runtime is None:
-            raise EcgEdgeError(f"no runtime takes the format {source.format!r} of {model}", "install one that does")
-        file = lab.folder / "cells" / f"{model}.reference.npy"
-        lab.converter.ask(
-            "outputs",
-            MEASURE_SECONDS,
-            runtime=runtime.name,
-            artifact=pack(source),
-            beats=str(lab.beats_file),
-            out=str(file),
-            threads=1,
-        )
-        lab.expected[model] = np.load(file)
+        lab.expected[model] = lab.outputs_of(lab.sources[model], lab.scored)
+        np.save(lab.folder / "cells" / f"{model}.reference.npy", lab.expected[model])
     return lab.expected[model]
 
 

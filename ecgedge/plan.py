@@ -6,7 +6,22 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ecgedge.errors import EcgEdgeError, unknown
-from ecgedge.kinds import ANY, Exporter, Model, Quantizer, Runtime
+from ecgedge.kinds import ANY, Exporter, Quantizer, Runtime
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a row starts from: a trained model, or a file that the user brought.
+
+    Attributes:
+        format: of the checkpoint or file.
+        part: name of the model part that rebuilds it; empty for a file.
+        quantized: it has its precision already, so nothing is made of it.
+    """
+
+    format: str
+    part: str = ""
+    quantized: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,7 +62,7 @@ class Filters:
 
 
 def plan(
-    models: Mapping[str, Model],
+    sources: Mapping[str, Source],
     exporters: Mapping[str, Exporter],
     quantizers: Mapping[str, Quantizer],
     runtimes: Mapping[str, Runtime],
@@ -58,7 +73,7 @@ def plan(
     """Every distinct way from a model to a runtime, within the filters.
 
     Args:
-        models: by the name that their rows bear; two checkpoints of one model are two entries.
+        sources: by the name that their rows bear; two checkpoints of one model are two entries.
         unavailable: (kind, name) of the parts that cannot work here, with the reason.
 
     Raises:
@@ -67,10 +82,10 @@ def plan(
     check_names(filters, exporters, quantizers, runtimes)
     cells: list[Cell] = []
     skips: dict[tuple[str, str, str], Skip] = {}
-    for cell in combinations(models, exporters, quantizers, runtimes, threads):
+    for cell in combinations(sources, exporters, quantizers, runtimes, threads):
         if not wanted(cell, filters):
             continue
-        used = [("model", models[cell.model].name), *(("exporter", name) for name in cell.route)]
+        used = [("model", sources[cell.model].part), *(("exporter", name) for name in cell.route)]
         used += [("quantizer", cell.quantizer), ("runtime", cell.runtime)]
         reason = next(
             (f"{kind} {name}: {unavailable[kind, name]}" for kind, name in used if (kind, name) in unavailable), None
@@ -80,21 +95,21 @@ def plan(
         else:
             cells.append(cell)
     if not cells and not skips:
-        raise impossible(filters, list(combinations(models, exporters, quantizers, runtimes, threads)))
+        raise impossible(filters, list(combinations(sources, exporters, quantizers, runtimes, threads)))
     return cells, list(skips.values())
 
 
 def combinations(
-    models: Mapping[str, Model],
+    sources: Mapping[str, Source],
     exporters: Mapping[str, Exporter],
     quantizers: Mapping[str, Quantizer],
     runtimes: Mapping[str, Runtime],
     threads: int,
 ) -> Iterator[Cell]:
-    for label, model in models.items():
-        for route, exported in routes(model.produces, exporters):
+    for label, source in sources.items():
+        for route, exported in [((), source.format)] if source.quantized else routes(source.format, exporters):
             for quantizer in quantizers.values():
-                if not takes(quantizer.accepts, exported):
+                if not takes(quantizer.accepts, exported) or (source.quantized and quantizer.precision != "fp32"):
                     continue
                 format = quantizer.produces or exported
                 for runtime in runtimes.values():

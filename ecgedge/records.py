@@ -102,29 +102,63 @@ def read_sidecar(folder: Path) -> Artifact:
         raise EcgEdgeError(f"{folder / SIDECAR} cannot be read: {error!r}"[:300], "convert it again") from error
 
 
-def tell_artifact(path: Path, format: str, source: TensorSpec, result: TensorSpec) -> Artifact:
+USER = "user"  # the maker of files that carry no record
+
+
+def tell_artifact(path: Path, format: str, given: TensorSpec, returned: TensorSpec) -> Artifact:
     """The record of a file that carries none, told from its input and output.
+
+    What its outputs mean is settled later, with the data: see ``told_task``.
 
     Raises:
         EcgEdgeError: it does not look like a model of one-channel beats.
     """
-    if source.layout == "?":
+    if given.layout == "?":
         raise EcgEdgeError(
-            f"{path}: input of shape {source.shape} is not (N, 1, L), (N, L, 1) or (N, L)",
+            f"{path}: input of shape {given.shape} is not (N, 1, L), (N, L, 1) or (N, L)",
             "only models of one-channel beats can be used",
         )
-    if not (source.dtype.startswith("float") or source.scale is not None):
+    if not (given.dtype.startswith("float") or given.scale is not None):
         raise EcgEdgeError(
-            f"{path}: its input is {source.dtype} without a scale", "only float inputs, or quantized ones, can be fed"
+            f"{path}: its input is {given.dtype} without a scale", "only float inputs, or quantized ones, can be fed"
         )
-    length = source.shape[2 if source.layout == "NCL" else 1]
-    elements = int(np.prod([axis or 1 for axis in result.shape[1:]]))
-    if length is None or elements == length or len(result.shape) != 2:
+    if len(returned.shape) not in (2, 3) or None in returned.shape[1:]:
         raise EcgEdgeError(
-            f"{path}: its record is missing and its task cannot be told from output {result.shape}",
-            "use a file that ecgedge made, or a classifier with a fixed length",
+            f"{path}: an output of shape {returned.shape} is neither class scores (N, C) nor a reconstruction",
+            "fix its shape when exporting",
         )
-    labels = tuple(str(c) for c in range(elements))
-    precision = "fp32" if source.scale is None else "full-int8"
-    task = Classification(labels)
-    return Artifact(path, format, precision, task, source, result, path.stem, digest_of(path), maker={"part": "user"})
+    precision = "fp32" if given.dtype == "float32" and returned.dtype == "float32" else given.dtype
+    labels = tuple(str(value) for value in range(values_of(returned)))
+    maker = {"part": USER}
+    return Artifact(
+        path, format, precision, Classification(labels), given, returned, path.stem, digest_of(path), (), maker
+    )
+
+
+def values_of(spec: TensorSpec) -> int:
+    """Values a beat."""
+    return int(np.prod([axis or 1 for axis in spec.shape[1:]]))
+
+
+def told_task(artifact: Artifact, kind: str | None, labels: tuple[str, ...], length: int, normal: str) -> Task:
+    """What the outputs of a user's file mean for beats of that length and those labels.
+
+    Args:
+        kind: ``"classification"``, ``"anomaly"``, or None where the user did not say.
+
+    Returns:
+        For an autoencoder a threshold of nan: it has to be fitted.
+
+    Raises:
+        EcgEdgeError: it cannot be told, or is not what the user says; names the option that tells it.
+    """
+    values = values_of(artifact.output)
+    if kind != "anomaly" and values == len(labels) and (kind or values != length):
+        return Classification(labels)
+    if kind == "anomaly" and values == length:
+        if normal not in labels:
+            raise EcgEdgeError(f"no class {normal!r} in the data", f"--normal takes {', '.join(labels)}")
+        return Anomaly(float("nan"), float("nan"), normal, labels)
+    told = f"{artifact.path} gives {values} values a beat; the data has {len(labels)} classes and {length} samples"
+    hint = "use --task anomaly for an autoencoder" if values == length else "name the data that it was trained for"
+    raise EcgEdgeError(told, hint)

@@ -12,6 +12,8 @@ import numpy as np
 
 from ecgedge.artifacts import Anomaly, Classification, Task
 
+QUANTILES = (0.90, 0.95, 0.97, 0.98, 0.99, 0.995)  # of normal training scores
+
 
 def decide(outputs: np.ndarray, beats: np.ndarray, task: Task) -> np.ndarray:
     """The decision for each beat: a class index, or 1 for an anomaly.
@@ -26,6 +28,29 @@ def decide(outputs: np.ndarray, beats: np.ndarray, task: Task) -> np.ndarray:
     if isinstance(task, Anomaly):
         return (anomaly_scores(outputs, beats) > task.threshold).astype(np.int64)
     return outputs.argmax(axis=1)
+
+
+def probabilities(outputs: np.ndarray) -> np.ndarray:
+    """Class scores ``(N, C)`` as probabilities: as they are where they already are some, else by softmax."""
+    if (outputs >= 0).all() and np.allclose(outputs.sum(axis=1), 1, atol=0.02):  # 0.02: int8 steps
+        return outputs
+    shares = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+    return shares / shares.sum(axis=1, keepdims=True)
+
+
+def choose_threshold(scores: np.ndarray, positive: np.ndarray) -> tuple[float, float]:
+    """The quantile of normal scores, of ``QUANTILES``, whose threshold gives the best F1, on training beats.
+
+    Args:
+        scores: ``(N,)``, of training beats.
+        positive: ``(N,)`` bool, the true anomalies.
+
+    Returns:
+        Threshold and quantile.
+    """
+    thresholds = {quantile: float(np.quantile(scores[~positive], quantile)) for quantile in QUANTILES}
+    chosen = max(QUANTILES, key=lambda quantile: anomaly_figures(scores, positive, thresholds[quantile])["f1"])
+    return thresholds[chosen], chosen
 
 
 def anomaly_scores(outputs: np.ndarray, beats: np.ndarray) -> np.ndarray:

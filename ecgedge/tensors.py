@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +40,18 @@ class TensorSpec:
         limits = np.iinfo(self.dtype)
         stored = np.rint(x / np.float32(self.scale)) + self.zero_point
         return np.clip(stored, limits.min, limits.max).astype(self.dtype)
+
+    def batches(self, x: np.ndarray, size: int = 50) -> Iterator[np.ndarray]:
+        """All beats, encoded, in batches of this input's size (``size`` where that is free).
+
+        The last batch of a fixed size is filled up from the first beats.
+        """
+        step = self.batch or size
+        for start in range(0, len(x), step):
+            part = x[start : start + step]
+            if self.batch and len(part) < step:
+                part = np.concatenate([part, np.resize(x, (step - len(part), *x.shape[1:]))])
+            yield self.encode(part)
 
     def decode(self, y: np.ndarray) -> np.ndarray:
         """What this output holds as float32: scores ``(N, C)``, or ``(N, 1, L)``."""

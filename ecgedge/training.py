@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 VALIDATION_SHARE = 0.2
-QUANTILES = (0.90, 0.95, 0.97, 0.98, 0.99, 0.995)  # of normal scores, tried on training beats
 
 
 @dataclass(frozen=True)
@@ -193,9 +192,8 @@ def fit_task(network: nn.Module, data: Dataset, recipe: Recipe, anomaly: bool, d
         return Classification(data.labels)
     positive = data.train.y != data.labels.index(recipe.normal)
     scores = tasks.anomaly_scores(predict(network, data.train.x, device), data.train.x)
-    thresholds = {q: float(np.quantile(scores[~positive], q)) for q in QUANTILES}
-    chosen = max(QUANTILES, key=lambda q: tasks.anomaly_figures(scores, positive, thresholds[q])["f1"])
-    return Anomaly(thresholds[chosen], chosen, recipe.normal, data.labels)
+    threshold, quantile = tasks.choose_threshold(scores, positive)
+    return Anomaly(threshold, quantile, recipe.normal, data.labels)
 
 
 def save(

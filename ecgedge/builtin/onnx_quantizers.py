@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -85,11 +85,11 @@ class OnnxFullInt8(OnnxQuantizer):
 
         class Beats(CalibrationDataReader):
             def __init__(self) -> None:
-                self.left: Iterator[np.ndarray] = iter(np.array_split(context.beats, max(len(context.beats) // 50, 1)))
+                self.left = source.input.batches(context.beats)
 
             def get_next(self) -> dict[str, np.ndarray] | None:
                 batch = next(self.left, None)
-                return None if batch is None else {source.input.name: source.input.encode(batch)}
+                return None if batch is None else {source.input.name: batch}
 
         quantize_static(
             prepare(source, out),

@@ -70,9 +70,14 @@ class OnnxRuntime(Runtime):
     def inspect(self, path: Path) -> Artifact:
         session = open_session(path, ["CPUExecutionProvider"], 1)
         inputs, outputs = session.get_inputs(), session.get_outputs()
-        if len(inputs) != 1 or not outputs:
+        if len(inputs) != 1:
             raise EcgEdgeError(f"{path} has {len(inputs)} inputs, a beat is one", "use another file")
-        given, returned = told(inputs[0], layout_of(free_axes(inputs[0])) or "?"), told(outputs[0], "NC")
+        scores = [value for value in outputs if value.type in ("tensor(float)", "tensor(double)", "tensor(float16)")]
+        if not scores:
+            types = ", ".join(value.type for value in outputs)
+            raise EcgEdgeError(f"{path} gives {types}: no float tensor", "export scores (skl2onnx: zipmap=False)")
+        given = told(inputs[0], layout_of(free_axes(inputs[0])) or "?")
+        returned = told(scores[0], "NC" if len(scores[0].shape) == 2 else "NCL")
         if record := session.get_modelmeta().custom_metadata_map.get("ecgedge"):
             return artifact_from(path, record, given, returned)
         return tell_artifact(path, "onnx", given, returned)

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,12 @@ class TfliteQuantizer(Quantizer):
 
         loaded = tf.saved_model.load(str(source.path))
         serving = loaded.signatures["serving_default"]
-        shape = (context.batch, *source.input.shape[1:])
+        spec = replace(source.input, shape=(source.input.batch or context.batch, *source.input.shape[1:]))
         fixed = tf.function(lambda x: serving(**{source.input.name: x})).get_concrete_function(
-            tf.TensorSpec(shape, tf.float32, name="input")
+            tf.TensorSpec(spec.shape, tf.float32, name="input")
         )
         converter = tf.lite.TFLiteConverter.from_concrete_functions([fixed], loaded)
-        self.configure(converter, lambda: batches(source.input, context))
+        self.configure(converter, lambda: ([batch] for batch in spec.batches(context.beats)))
         with contextlib.redirect_stdout(sys.stderr):
             content = converter.convert()
         source_spec, result_spec = io_specs(content, source)
@@ -92,14 +93,6 @@ class TfliteFullInt8(TfliteQuantizer):
         converter.representative_dataset = calibration
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8
-
-
-def batches(spec: TensorSpec, context: Context) -> Iterator[list[np.ndarray]]:
-    """All calibration beats in batches of the file's size; the last one is filled from the first."""
-    count = -(-len(context.beats) // context.batch) * context.batch
-    filled = np.resize(context.beats, (count, *context.beats.shape[1:]))
-    for batch in np.split(filled, count // context.batch):
-        yield [spec.encode(batch)]
 
 
 def io_specs(content: bytes, source: Artifact) -> tuple[TensorSpec, TensorSpec]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +62,8 @@ class TfliteRuntime(Runtime):
         if len(inputs) != 1 or not outputs:
             raise EcgEdgeError(f"{path} has {len(inputs)} inputs, a beat is one", "use another file")
         shape = tuple(int(n) for n in inputs[0]["shape"])
-        given, returned = tensor_spec(inputs[0], layout_of(shape) or "?"), tensor_spec(outputs[0], "NC")
+        given = tensor_spec(inputs[0], layout_of(shape) or "?")
+        returned = tensor_spec(outputs[0], "NC" if len(outputs[0]["shape"]) == 2 else "NCL")
         if record := embedded_record(path.read_bytes()):
             return artifact_from(path, record, given, returned)
         return tell_artifact(path, "tflite", given, returned)
@@ -73,12 +78,31 @@ def open_interpreter(path: Path, threads: int) -> Any:
     if not path.is_file() or not path.stat().st_size:
         raise EcgEdgeError(f"{path} is {'empty' if path.is_file() else 'missing'}", "name a TFLite file")
     try:
-        interpreter = Interpreter(model_path=str(path), num_threads=threads)
-        interpreter.allocate_tensors()
+        with without_info_lines():
+            interpreter = Interpreter(model_path=str(path), num_threads=threads)
+            interpreter.allocate_tensors()
         return interpreter
     except (ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise EcgEdgeError(f"{path} is not a readable TFLite model: {reason}", "convert it again") from error
+
+
+@contextlib.contextmanager
+def without_info_lines() -> Iterator[None]:
+    """Keep LiteRT's INFO lines, written by its C++ code, off the terminal; the others are passed on."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+        said.seek(0)
+        for line in said.read().splitlines(keepends=True):
+            if not line.startswith(b"INFO:"):
+                os.write(2, line)
 
 
 def embedded_record(content: bytes) -> bytes | None:

@@ -11,9 +11,11 @@ import click
 
 from ecgedge.cli.convert import convert
 from ecgedge.cli.data import data
+from ecgedge.cli.doctor import doctor
 from ecgedge.cli.evaluate import evaluate
 from ecgedge.cli.matrix import matrix
 from ecgedge.cli.plugins import plugins
+from ecgedge.cli.predict import predict
 from ecgedge.cli.summary import summary
 from ecgedge.cli.train import train
 from ecgedge.errors import ConversionError, EcgEdgeError
@@ -68,5 +70,5 @@ def main(verbose: bool, plugins_dir: Path | None) -> None:
         os.environ["ECGEDGE_PLUGINS_DIR"] = str(plugins_dir.resolve())
 
 
-for command in (matrix, convert, evaluate, train, summary, plugins, data):
+for command in (matrix, convert, evaluate, predict, train, summary, plugins, data, doctor):
     main.add_command(command)

@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecgedge.errors import EcgEdgeError, unknown
+from ecgedge.errors import ConversionError, EcgEdgeError, unknown
 
 if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so that --help is quick
     import numpy as np
 
     from ecgedge.artifacts import Artifact
-    from ecgedge.dataset import Dataset
+    from ecgedge.dataset import Dataset, Split
     from ecgedge.kinds import Runtime
     from ecgedge.matrix import Lab
     from ecgedge.plugins import Parts
 
+OTHER_DATA = "train it on this data (ecgedge train MODEL --dataset PATH), or name other data with --dataset"
 STEPS = ("exporter", "quantizer", "runtime")  # the kinds that carry out a cell
 
 dataset_option = click.option(
@@ -37,6 +38,10 @@ calibration_option = click.option(
     "--calibration", type=click.IntRange(1), default=400, show_default=True, metavar="N",
     help="Training beats that int8 is calibrated on, stratified.",
 )  # fmt: skip
+task_option = click.option(
+    "--task", type=click.Choice(["classification", "anomaly"]), help="What a file without a record does."
+)
+normal_option = click.option("--normal", default="1", show_default=True, help="The class that an autoencoder learned.")
 opset_option = click.option("--opset", type=click.IntRange(13, 20), help="Of the ONNX files. Default: 17.")
 
 
@@ -115,30 +120,63 @@ def require(part: Any) -> None:
         )
 
 
-def fit_to_data(artifact: Artifact, data: Dataset) -> Artifact:
-    """The artifact with the data's labels where it has none of its own.
+def fit_to_data(artifact: Artifact, data: Dataset, task: str | None = None, normal: str = "1") -> Artifact:
+    """The artifact as it is used on that data: what a user's file does is settled here.
+
+    Args:
+        task, normal: what the user said of a file without a record.
 
     Raises:
         EcgEdgeError: it takes beats of another length, or knows other classes.
     """
+    from ecgedge.records import USER, told_task
+
     length = artifact.input.shape[1 if artifact.input.layout in ("NL", "NLC") else 2]
     if length is not None and length != data.length:
         raise EcgEdgeError(
-            f"{artifact.name} takes beats of {length} samples, those of {data.name} have {data.length}",
-            "train it on this data (ecgedge train MODEL --dataset PATH), or name other data with --dataset",
+            f"{artifact.name} takes beats of {length} samples, those of {data.name} have {data.length}", OTHER_DATA
         )
-    told = artifact.maker.get("part") == "user"
-    if len(artifact.task.labels) != data.classes or not (told or artifact.task.labels == data.labels):
+    if artifact.maker.get("part") == USER:
+        return replace(artifact, task=told_task(artifact, task, data.labels, data.length, normal))
+    if task and task != artifact.task.kind:
+        raise EcgEdgeError(f"{artifact.name} is for {artifact.task.kind}, its record says", "leave --task out")
+    if artifact.task.labels != data.labels:
         raise EcgEdgeError(
             f"{artifact.name} knows the classes {', '.join(artifact.task.labels)}; {data.name} has "
             f"{', '.join(data.labels)}",
-            "train it on this data (ecgedge train MODEL --dataset PATH), or name other data with --dataset",
+            OTHER_DATA,
         )
-    return replace(artifact, task=replace(artifact.task, labels=data.labels))
+    return artifact
 
 
-def unavailable(parts: Parts) -> dict[tuple[str, str], str]:
-    """Parts that cannot work here, with the reason. Runtimes are asked in a child process."""
+def with_threshold(artifact: Artifact, data: Dataset, outputs_of: Callable[[Artifact, Split], np.ndarray]) -> Artifact:
+    """A user's autoencoder with a threshold fitted on the training beats, through the file itself.
+
+    ``outputs_of(artifact, split)`` runs it. Anything else is returned as it is.
+    """
+    import math
+
+    from ecgedge import tasks
+    from ecgedge.artifacts import Anomaly
+
+    task = artifact.task
+    if not (isinstance(task, Anomaly) and math.isnan(task.threshold)):
+        return artifact
+    outputs = outputs_of(artifact, data.train)
+    if reason := tasks.wrong(outputs, data.train.x, task):
+        raise ConversionError(f"{artifact.path} gives no answers on the training beats: {reason}")
+    scores = tasks.anomaly_scores(outputs, data.train.x)
+    threshold, quantile = tasks.choose_threshold(scores, data.train.y != data.labels.index(task.normal))
+    click.echo(f"{artifact.path}: threshold {threshold:.6g}, quantile {quantile} of normal training scores", err=True)
+    return replace(artifact, task=replace(task, threshold=threshold, quantile=quantile))
+
+
+def unavailable(parts: Parts, must_work: bool = True) -> dict[tuple[str, str], str]:
+    """Parts that cannot work here, with the reason. Runtimes are asked in a child process.
+
+    Raises:
+        EcgEdgeError: no runtime works and a child died, unless not ``must_work``.
+    """
     from ecgedge.plugins import missing
     from ecgedge.process import Child, ChildError
 
@@ -161,7 +199,7 @@ def unavailable(parts: Parts) -> dict[tuple[str, str], str]:
                 dead.append(name)
             if reason:
                 reasons["runtime", name] = reason
-        if dead and all(("runtime", name) in reasons for name in parts.runtimes):
+        if must_work and dead and all(("runtime", name) in reasons for name in parts.runtimes):
             last = child.log.read_text(encoding="utf-8").strip().splitlines()[-1:]
             raise EcgEdgeError(f"no runtime works here; {dead[0]}: {reasons['runtime', dead[0]]}", "".join(last))
     return reasons
@@ -170,7 +208,7 @@ def unavailable(parts: Parts) -> dict[tuple[str, str], str]:
 def open_lab(
     parts: Parts,
     data: Dataset,
-    sources: Mapping[str, Artifact],
+    sources: dict[str, Artifact],
     folder: Path,
     index: np.ndarray,
     calibration: int,

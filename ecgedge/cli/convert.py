@@ -32,9 +32,11 @@ if TYPE_CHECKING:
 @common.dataset_option
 @common.calibration_option
 @common.opset_option
+@common.task_option
+@common.normal_option
 @common.seed_option
 def convert(source: str, format: str, quantizer: str, out: Path | None, force: bool, batch: int, dataset: str | None,
-            calibration: int, opset: int | None, seed: int) -> None:  # fmt: skip
+            calibration: int, opset: int | None, task: str | None, normal: str, seed: int) -> None:  # fmt: skip
     """Make one artifact and prove that it answers as its source does.
 
     \b
@@ -47,7 +49,7 @@ def convert(source: str, format: str, quantizer: str, out: Path | None, force: b
 
     parts = common.load_parts()
     data = common.load_data(dataset)
-    origin = common.fit_to_data(common.find_artifact(source, parts), data)
+    origin = common.fit_to_data(common.find_artifact(source, parts), data, task, normal)
     cell = choose(origin, format, quantizer, parts)
     for kind, name in [*(("exporter", name) for name in cell.route), ("quantizer", cell.quantizer)]:
         common.require(parts.find(kind, name))
@@ -69,6 +71,8 @@ def convert(source: str, format: str, quantizer: str, out: Path | None, force: b
             unavailable=common.unavailable(parts),
         )
         try:
+            origin = common.with_threshold(origin, data, lab.outputs_of)
+            lab.sources = {origin.name: origin}
             artifact = produce(cell, lab, batch)
             verdict = verify(artifact, lab)
             if verdict and verdict["status"] != "ok":

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 @click.argument("target", metavar="FILE|MODEL")
 @click.option("--runtime", "runtime_name", metavar="NAME", help="Default: the first that takes it and works here.")
 @common.dataset_option
+@common.task_option
+@common.normal_option
 @common.threads_option
-def evaluate(target: str, runtime_name: str | None, dataset: str | None, threads: int) -> None:
+def evaluate(target: str, runtime_name: str | None, dataset: str | None, task: str | None, normal: str,
+             threads: int) -> None:  # fmt: skip
     """Score a model or a file on the test beats.
 
     \b
@@ -32,9 +35,10 @@ def evaluate(target: str, runtime_name: str | None, dataset: str | None, threads
 
     parts = common.load_parts()
     data = common.load_data(dataset)
-    artifact = common.fit_to_data(common.find_artifact(target, parts), data)
+    artifact = common.fit_to_data(common.find_artifact(target, parts), data, task, normal)
     runtime = pick_runtime(artifact, runtime_name, parts)
     session = runtime.load(artifact, threads)
+    artifact = common.with_threshold(artifact, data, lambda _, split: infer(session, split.x))
     outputs = infer(session, data.test.x)
     session.close()
     if reason := tasks.wrong(outputs, data.test.x, artifact.task):

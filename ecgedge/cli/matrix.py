@@ -6,6 +6,7 @@ import json
 import shlex
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 @click.option(
     "--model", "models", multiple=True, metavar="NAME|FOLDER", help="A model or checkpoint. Default: all models."
 )
+@click.option("--artifact", "files", multiple=True, metavar="FILE", help="Also, or only, a file made elsewhere.")
+@common.task_option
+@common.normal_option
 @click.option("--exporter", "exporters", multiple=True, metavar="NAME", help="Routes through these only.")
 @click.option("--format", "formats", multiple=True, metavar="NAME", help="torch, onnx, tflite, ...")
 @click.option("--quantizer", "quantizers", multiple=True, metavar="NAME", help="A precision, or one quantizer.")
@@ -41,25 +45,30 @@ if TYPE_CHECKING:
 @common.opset_option
 @common.seed_option
 @click.pass_context
-def matrix(ctx: click.Context, dataset: str | None, models: tuple[str, ...], exporters: tuple[str, ...],
-           formats: tuple[str, ...], quantizers: tuple[str, ...], runtimes: tuple[str, ...], profile: str,
-           out: Path | None, dry_run: bool, threads: int, calibration: int, opset: int | None,
-           seed: int) -> None:  # fmt: skip
+def matrix(ctx: click.Context, dataset: str | None, models: tuple[str, ...], files: tuple[str, ...],
+           task: str | None, normal: str, exporters: tuple[str, ...], formats: tuple[str, ...],
+           quantizers: tuple[str, ...], runtimes: tuple[str, ...], profile: str, out: Path | None, dry_run: bool,
+           threads: int, calibration: int, opset: int | None, seed: int) -> None:  # fmt: skip
     """Measure every combination of model, format, precision and runtime.
 
     \b
     ecgedge matrix --profile quick
     ecgedge matrix --model tcn --model vgg --quantizer full-int8 --out runs/int8
+    ecgedge matrix --artifact theirs.onnx --model tcn
     """
     from ecgedge.matrix import run_matrix
-    from ecgedge.plan import Filters, plan
+    from ecgedge.plan import Filters, Source, plan
 
     parts = common.load_parts()
     data = common.load_data(dataset)
-    sources = find_sources(models, parts, data)
+    sources = find_sources(models, parts, data) if models or not files else {}
+    sources |= find_files(files, list(sources), parts, data, task, normal)
     reasons = common.unavailable(parts)
     cells, skips = plan(
-        {name: parts.models[source.name] for name, source in sources.items()},
+        {
+            name: Source(source.format, source.model.name if source.model else "", source.precision != "fp32")
+            for name, source in sources.items()
+        },
         parts.exporters,
         parts.quantizers,
         parts.runtimes,
@@ -79,6 +88,7 @@ def matrix(ctx: click.Context, dataset: str | None, models: tuple[str, ...], exp
     show = common.progress_line(len(cells), lambda cell: f"{cell.model} {cell.format} {cell.precision} {cell.runtime}")
     rows: list[dict[str, Any]] = []
     try:
+        lab.sources = {name: common.with_threshold(source, data, lab.outputs_of) for name, source in sources.items()}
         run_matrix(cells, skips, lab, profile, rows, show)
     finally:  # also what was done before an interruption is worth reading
         lab.close()
@@ -112,6 +122,18 @@ def find_sources(models: tuple[str, ...], parts: Parts, data: Dataset) -> dict[s
         raise misfits[0] if misfits else EcgEdgeError("no model has trained weights", "ecgedge train MODEL")
     for misfit in misfits:
         common.warn(f"{misfit.message}; left out")
+    return sources
+
+
+def find_files(files: tuple[str, ...], taken: list[str], parts: Parts, data: Dataset, task: str | None,
+               normal: str) -> dict[str, Artifact]:  # fmt: skip
+    """Files made elsewhere, by the name of their rows: that of the file."""
+    sources: dict[str, Artifact] = {}
+    for file in files:
+        label = Path(file).name
+        if label in (*taken, *sources):
+            raise EcgEdgeError(f"two rows would both be called {label!r}", "rename a file")
+        sources[label] = replace(common.fit_to_data(common.find_artifact(file, parts), data, task, normal), name=label)
     return sources
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ecgedge import EcgEdgeError
-from ecgedge.plan import Filters, plan, routes
-from ecgedge.testing import FakeExporter, FakeInt8, FakeModel, FakeRuntime
+from ecgedge.plan import Filters, Source, plan, routes
+from ecgedge.testing import FakeExporter, FakeInt8, FakeRuntime
 
 
 class Other(FakeExporter):
@@ -26,7 +25,7 @@ class Keep(FakeInt8):
 
 def parts(*exporters: FakeExporter) -> dict[str, Any]:
     return {
-        "models": {"m": FakeModel(Path("m"))},
+        "sources": {"m": Source("numpy", "fake")},
         "exporters": {e.name: e for e in exporters or (FakeExporter(),)},
         "quantizers": {q.name: q for q in (Keep(), FakeInt8())},
         "runtimes": {r.name: r for r in (FakeRuntime(), FakeRuntime("gpu"))},
@@ -48,6 +47,13 @@ def test_every_distinct_route_is_a_cell() -> None:
     }
     assert len({cell.id for cell in cells}) == len(cells)
     assert skips == []
+
+
+def test_what_is_quantized_is_kept_as_it_is() -> None:
+    given = parts() | {"sources": {"q": Source("numpy", quantized=True), "f": Source("fake")}}
+    cells, _ = plan(**given, filters=Filters(runtimes=("gpu",)), unavailable={})
+    made = [(cell.model, cell.route, cell.quantizer) for cell in cells]
+    assert made == [("q", (), "none"), ("f", (), "none"), ("f", (), "fake-int8")]
 
 
 def test_routes_are_loop_free() -> None:

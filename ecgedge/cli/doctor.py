@@ -1,0 +1,122 @@
+"""``ecgedge doctor``."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ecgedge.cli import common
+from ecgedge.errors import EcgEdgeError
+
+if TYPE_CHECKING:
+    from ecgedge.plugins import Parts
+
+EXTRAS = {  # which extra of ecgedge brings what a built-in part needs
+    "torch": "torch", "safetensors": "torch", "onnx": "onnx", "onnxruntime": "onnx", "ai_edge_litert": "tflite",
+    "onnx2tf": "convert", "tensorflow": "convert", "tf_keras": "convert",
+}  # fmt: skip
+
+
+@click.command()
+@common.dataset_option
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def doctor(dataset: str | None, as_json: bool) -> None:
+    """Say what is installed, which parts work here, and what mends those that do not.
+
+    \b
+    ecgedge doctor
+    """
+    from ecgedge.plugins import load
+
+    parts = load(allow_clashes=True)
+    found = examine(parts, dataset)
+    click.echo(json.dumps(found, indent=1) if as_json else told(found))
+
+
+def examine(parts: Parts, dataset: str | None) -> dict[str, Any]:
+    """Everything that the command says, as data."""
+    from ecgedge import machine
+
+    described = machine.describe()
+    return {
+        "versions": machine.versions(),
+        "machine": described,
+        "threads": {"cores": os.cpu_count(), "usable": usable_cores()},
+        "gpu": machine.gpu(),
+        "data": data_state(dataset),
+        "parts": part_states(parts),
+        "broken_plugins": [{"plugin": str(owner), "reason": reason} for owner, reason in parts.broken],
+        "clashes": [error.message for error in parts.clashes],
+    }
+
+
+def usable_cores() -> int | None:
+    """Cores that this process may use, which a container may limit."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def data_state(dataset: str | None) -> dict[str, str]:
+    """Which data a command would use. The archive is not asked: that is ``ecgedge data``'s work."""
+    from ecgedge import dataset as library
+
+    try:
+        if dataset or os.environ.get("ECGEDGE_DATA"):
+            return {"state": "ready", "what": library.load(dataset)[0].describe()}
+        if folder := library.local_ecg5000():
+            return {"state": "ready", "what": library.load(str(folder))[0].describe()}
+    except EcgEdgeError as error:
+        return {"state": "wrong", "what": error.message, "mend": error.hint}
+    return {
+        "state": "absent",
+        "what": "no ECG5000 here: it would be downloaded, else synthetic beats are used",
+        "mend": "set ECGEDGE_DATA to a folder with ECG5000_TRAIN.txt and ECG5000_TEST.txt",
+    }
+
+
+def part_states(parts: Parts) -> list[dict[str, str]]:
+    """Every part with ``ready`` or why not, and the command that mends it."""
+    reasons = common.unavailable(parts, must_work=False)
+    rows = []
+    for kind in ("model", "exporter", "quantizer", "runtime"):
+        for name, part in parts.of(kind).items():
+            reason = reasons.get((kind, name), "")
+            row = {"kind": kind, "name": name, "state": "not usable" if reason else "ready", "reason": reason}
+            rows.append(row | {"mend": mend(part, parts.owners[kind, name].distribution) if reason else ""})
+    return rows
+
+
+def mend(part: Any, distribution: str) -> str:
+    """The command that brings what a part lacks; empty where no command does."""
+    from ecgedge.plugins import missing
+
+    if not missing(part):
+        return ""
+    if distribution != "ecgedge":
+        return f"pip install --upgrade {distribution}" if "/" not in distribution else ""
+    extras = sorted({EXTRAS[need] for need in part.needs if need in EXTRAS})
+    return f"pip install 'ecgedge[{','.join(extras)}]'"
+
+
+def told(found: dict[str, Any]) -> str:
+    from tabulate import tabulate
+
+    machine, gpu, data = found["machine"], found["gpu"], found["data"]
+    lines = [
+        "versions  " + ", ".join(f"{name} {version}" for name, version in found["versions"].items()),
+        f"cpu       {machine['cpu']}; {', '.join(machine['isa']) or 'no flags known'}",
+        f"threads   {found['threads']['usable']} of {found['threads']['cores']} cores usable",
+        f"gpu       {gpu or 'none found'}",
+        f"data      {data['state']}: {data['what']}",
+        *([f"          {data['mend']}"] if data.get("mend") else []),
+        "",
+        tabulate([[p["kind"], p["name"], p["state"]] for p in found["parts"]], ["kind", "name", "state"]),
+    ]
+    for part in found["parts"]:
+        if part["reason"]:
+            lines += ["", f"{part['kind']} {part['name']}: {part['reason']}"]
+            lines += [f"  {part['mend']}"] if part["mend"] else []
+    lines += [f"\nplugin {one['plugin']} is left out: {one['reason']}" for one in found["broken_plugins"]]
+    return "\n".join([*lines, *(f"\n{clash}" for clash in found["clashes"])])

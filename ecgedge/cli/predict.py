@@ -1,0 +1,165 @@
+"""``ecgedge predict``."""
+
+from __future__ import annotations
+
+import csv
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+from ecgedge.cli import common
+from ecgedge.errors import ConversionError, EcgEdgeError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ecgedge.artifacts import Artifact
+
+CHUNK = 256  # beats held at a time
+
+
+@click.command()
+@click.argument("target", metavar="FILE|MODEL")
+@click.argument("beats", type=click.Path(path_type=Path, allow_dash=True))
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Default: standard output.")
+@click.option("--labelled", is_flag=True, help="The first column is a label, and ignored.")
+@click.option("--normalize", is_flag=True, help="z-normalise each beat; the built-in weights expect that.")
+@click.option("--runtime", "runtime_name", metavar="NAME", help="Default: the first that takes it and works here.")
+@common.threads_option
+def predict(target: str, beats: Path, out: Path | None, labelled: bool, normalize: bool, runtime_name: str | None,
+            threads: int) -> None:  # fmt: skip
+    """Decide beat by beat: a line of numbers in, a line of answers out. BEATS: a text file, or - for stdin.
+
+    A classifier gives class and probability, an autoencoder score and anomaly flag. The file may be of
+    any length: it is read and answered in pieces.
+
+    \b
+    ecgedge predict tcn.tflite beats.csv -o answers.csv
+    """
+    from ecgedge.cli.evaluate import pick_runtime
+
+    parts = common.load_parts()
+    artifact = common.find_artifact(target, parts)
+    session = pick_runtime(artifact, runtime_name, parts).load(artifact, threads)
+    with open_beats(beats) as source, open_answers(out) as answers:
+        writer = csv.writer(answers, lineterminator="\n")
+        writer.writerow(["beat", *columns(artifact)])
+        count = 0
+        for x in chunks(source, str(beats), artifact, labelled, normalize):
+            for answer in decide(session, x, artifact):
+                writer.writerow([count, *answer])
+                count += 1
+        answers.flush()
+    session.close()
+    if not count:
+        common.warn(f"{beats} holds no beats")
+
+
+def open_beats(path: Path) -> IO[str]:
+    if str(path) == "-":
+        return sys.stdin
+    try:
+        return path.open(encoding="utf-8-sig", errors="backslashreplace")
+    except OSError as error:
+        raise EcgEdgeError(
+            f"{path} cannot be read: {error.strerror}", "name a file of beats, or - for stdin"
+        ) from error
+
+
+class open_answers:
+    """A context for the output: standard output, or a file that appears when all went well."""
+
+    def __init__(self, out: Path | None):
+        self.out = out
+
+    def __enter__(self) -> IO[str]:
+        if self.out is None:
+            return sys.stdout
+        self.part = self.out.with_name(f".{self.out.name}.{os.getpid()}.part")
+        try:
+            self.file = self.part.open("w", encoding="utf-8", newline="")
+        except OSError as error:
+            raise EcgEdgeError(f"{self.out} cannot be written: {error.strerror}", "name another file") from error
+        return self.file
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if self.out is None:
+            return
+        self.file.close()
+        if kind is None:
+            self.part.replace(self.out)
+        else:
+            self.part.unlink()
+
+
+def chunks(
+    source: Iterable[str], name: str, artifact: Artifact, labelled: bool, normalize: bool
+) -> Iterator[np.ndarray]:
+    """Beats ``(n, 1, L)`` float32, at most ``CHUNK`` at a time."""
+    import numpy as np
+
+    length = artifact.input.shape[1 if artifact.input.layout in ("NL", "NLC") else 2]
+    rows = ((number, line) for number, line in enumerate(source, 1) if line.strip())
+    while part := list(islice(rows, CHUNK)):
+        x = np.stack([beat(name, number, line, length, labelled) for number, line in part])
+        if normalize:
+            spread = x.std(axis=1, ddof=1, keepdims=True)
+            x = (x - x.mean(axis=1, keepdims=True)) / np.where(spread > 0, spread, 1)
+        yield x[:, None].astype(np.float32)
+
+
+def beat(name: str, number: int, line: str, length: int | None, labelled: bool) -> np.ndarray:
+    """One line as numbers ``(L,)``."""
+    import numpy as np
+
+    fields = [field.strip() for field in line.split(",")] if "," in line else line.split()
+    fields = fields[1:] if labelled else fields
+    if length is not None and len(fields) != length:
+        hint = "--labelled ignores the first column" if len(fields) == length + 1 else "one beat a line"
+        raise EcgEdgeError(f"{name}, line {number}: {len(fields)} numbers, the model takes {length}", hint)
+    try:
+        x = np.array(fields, dtype=np.float64)
+        if np.isfinite(x).all():
+            return x
+    except ValueError:
+        pass
+    column = next(i for i, field in enumerate(fields) if not is_number(field))
+    told = repr(fields[column][:40])
+    column += 2 if labelled else 1
+    raise EcgEdgeError(f"{name}, line {number}, column {column}: {told} is not a finite number", "repair the line")
+
+
+def is_number(field: str) -> bool:
+    import math
+
+    try:
+        return math.isfinite(float(field))
+    except ValueError:
+        return False
+
+
+def columns(artifact: Artifact) -> tuple[str, str]:
+    return ("score", "anomaly") if artifact.task.kind == "anomaly" else ("class", "probability")
+
+
+def decide(session: Any, x: np.ndarray, artifact: Artifact) -> Iterator[tuple[str, str]]:
+    """The answers for a chunk of beats, as they are written."""
+    from ecgedge import tasks
+    from ecgedge.artifacts import Anomaly
+    from ecgedge.measure import infer
+
+    outputs = infer(session, x)
+    if reason := tasks.wrong(outputs, x, artifact.task):
+        raise ConversionError(f"{artifact.path} gives no answers: {reason}")
+    decided = tasks.decide(outputs, x, artifact.task)
+    if isinstance(artifact.task, Anomaly):
+        for score, flag in zip(tasks.anomaly_scores(outputs, x), decided):
+            yield f"{score:.6g}", str(int(flag))
+    else:
+        for shares, index in zip(tasks.probabilities(outputs), decided):
+            yield artifact.task.labels[index], f"{shares[index]:.4f}"
