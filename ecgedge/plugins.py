@@ -36,6 +36,7 @@ HOOKS: dict[str, type[Part]] = {
     "ecgedge_quantizers": Quantizer,
     "ecgedge_runtimes": Runtime,
 }
+FRAMEWORKS = ("torch", "tensorflow", "onnx", "onnxruntime", "ai_edge_litert", "openvino", "jax")
 PLUGINS_DIR = "ECGEDGE_PLUGINS_DIR"  # how --plugins-dir reaches the child processes
 
 
@@ -67,6 +68,7 @@ class Parts:
     owners: dict[tuple[str, str], Owner] = field(default_factory=dict)
     broken: list[tuple[Owner, str]] = field(default_factory=list)
     clashes: list[EcgEdgeError] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def of(self, kind: str) -> dict[str, Any]:
         """The parts of ``"model"``, ``"exporter"``, ``"quantizer"`` or ``"runtime"``, by name."""
@@ -110,6 +112,7 @@ def load(allow_clashes: bool = False) -> Parts:
     manager = pluggy.PluginManager("ecgedge")
     manager.add_hookspecs(hookspecs)
     for owner, source in sources():
+        loaded = set(sys.modules)
         try:
             module = import_plugin(source)
             found = collect(manager, f"{owner.distribution}:{owner.plugin}", module)
@@ -120,6 +123,9 @@ def load(allow_clashes: bool = False) -> Parts:
             continue
         for part in found:
             parts.add(part, owner)
+        if heavy := [name for name in FRAMEWORKS if name in set(sys.modules) - loaded]:
+            told = f"plugin {owner} imports {', '.join(heavy)} when it is loaded: every command waits for that"
+            parts.warnings.append(told)
     if parts.clashes and not allow_clashes:
         raise parts.clashes[0]
     return parts

@@ -52,6 +52,8 @@ def load_parts() -> Parts:
     parts = plugins.load()
     for owner, reason in parts.broken:
         warn(f"plugin {owner} is left out: {reason} (ecgedge plugins)")
+    for told in parts.warnings:
+        warn(told)
     return parts
 
 

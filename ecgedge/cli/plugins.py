@@ -26,6 +26,8 @@ def plugins() -> None:
     click.echo(tabulate(rows, ["kind", "name", "what", "state", "plugin"]))
     for owner, reason in parts.broken:
         common.warn(f"plugin {owner} is left out: {reason}")
+    for told in parts.warnings:
+        common.warn(told)
     if parts.clashes:
         raise parts.clashes[0]
 

@@ -87,3 +87,69 @@ def test_the_command_lists_parts_and_warns(tmp_path: Path, ecgedge: Command) -> 
     assert "ZeroDivisionError" in result.err
     assert "no folder" not in result.err
     assert "is not there" in error_of(ecgedge("--plugins-dir", tmp_path / "absent", "plugins"))
+
+
+RUNTIME = GOOD.format(name="NAME")
+DISTRIBUTIONS = {  # what a distribution may do to us, and what is said of it
+    "good": (RUNTIME, None),
+    "import-error": ("import nothing_like_this", "ModuleNotFoundError"),
+    "raises": (RUNTIME.replace("return [", "raise OSError('no disk') or ["), "OSError: no disk"),
+    "misspelt": (RUNTIME.replace("ecgedge_runtimes", "ecgedge_runtime"), "unknown hook 'ecgedge_runtime'"),
+    "wrong-argument": (RUNTIME.replace("ecgedge_runtimes()", "ecgedge_runtimes(config)"), "config"),
+    "garbage": (RUNTIME.replace("return [FakeRuntime('NAME')]", "return [42]"), "42, which is no Runtime"),
+    "heavy": ("import FRAMEWORK\n" + RUNTIME, "imports onnxruntime when it is loaded"),
+}
+
+
+def install(site: Path, name: str, code: str) -> None:
+    """A distribution as pip would leave it: a module, and metadata with an entry point."""
+    module = f"plugin_{name.replace('-', '_')}"
+    (site / f"{module}.py").write_text(code.replace("NAME", name))
+    info = site / f"{module}-1.2.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: dist-{name}\nVersion: 1.2\n")
+    (info / "entry_points.txt").write_text(f"[ecgedge]\n{name} = {module}\n")
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A folder of distributions, with a stand-in for a framework."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    for name, (code, _) in DISTRIBUTIONS.items():
+        install(folder, name, code.replace("FRAMEWORK", "onnxruntime"))
+    (folder / "onnxruntime.py").touch()
+    return folder
+
+
+def test_distributions_of_every_kind(ecgedge: Command, site: Path) -> None:
+    everything = ",".join(DISTRIBUTIONS)
+    result = ecgedge("plugins", PYTHONPATH=str(site), ECGEDGE_PLUGINS=everything)
+    assert result.code == 0, result.err
+    ready = {line.split()[1] for line in result.out.splitlines() if " ready " in line}
+    assert {"good", "heavy", "none"} <= ready
+    for name, (_, said) in DISTRIBUTIONS.items():
+        lines = [line for line in result.err.splitlines() if f"plugin {name} (dist-{name} 1.2)" in line]
+        assert len(lines) == (said is not None), (name, result.err)
+        assert said is None or said in lines[0]
+    assert "Traceback" not in result.err
+
+
+def test_the_allowlist(ecgedge: Command, site: Path) -> None:
+    def listed(allowed: str) -> str:
+        return ecgedge("plugins", PYTHONPATH=str(site), ECGEDGE_PLUGINS=allowed).out
+
+    assert "dist-good" in listed("good")
+    assert "dist-good" not in listed("heavy")
+    assert "dist-" not in listed("")
+    strict = ecgedge("plugins", PYTHONPATH=str(site), ECGEDGE_PLUGINS="raises", ECGEDGE_STRICT="1")
+    assert strict.code == 1
+    assert "OSError: no disk" in strict.err
+
+
+def test_a_clash_of_distributions_names_both(ecgedge: Command, site: Path) -> None:
+    install(site, "other", RUNTIME.replace("NAME", "good"))
+    result = ecgedge("plugins", PYTHONPATH=str(site), ECGEDGE_PLUGINS="good,other")
+    assert "onnx2tf" in result.out, "the others are still listed"
+    told = error_of(result)
+    assert "two plugins provide the runtime 'good': good (dist-good 1.2) and other (dist-other 1.2)" in told
