@@ -16,7 +16,7 @@ import click
 import numpy as np
 import pytest
 
-from ecgedge import kinds, matrix, measure, parity, plugins
+from ecgedge import kinds, matrix, measure, parity, plugins, testing
 from ecgedge.cli import main as group
 from ecgedge.dataset import ECG5000_DIGEST, read_folder
 from ecgedge.dataset import load as load_data
@@ -119,6 +119,26 @@ def offered(kind: type) -> set[str]:
 
 def documented() -> set[str]:
     return set(re.findall(r"^\| `(\w+)", read(PLUGINS), re.MULTILINE))
+
+
+def test_each_contract_is_in_a_table() -> None:
+    contracts = {name for name in testing.__all__ if name.endswith("Contract") and name != "Contract"}
+    assert contracts <= documented()
+    section = read(PLUGINS).split("## Testing a part")[1].split("\n## ")[0]
+    for name in contracts:
+        given = re.search(rf"^\| `{name}` \| (.+?) \|", section, re.MULTILINE)[1]
+        assert [word for word in re.findall(r"`(\w+)[(`]", given) if word != "torch"]
+        for word in re.findall(r"`(\w+)[(`]", given):
+            assert word == "torch" or hasattr(getattr(testing, name), word), f"{name}.{word}"
+    [block] = [body for _, language, body in FENCE.findall(section) if language == "python"]
+    for node in ast.parse(block).body:
+        if isinstance(node, ast.ImportFrom) and node.module == "ecgedge.testing":
+            assert {alias.name for alias in node.names} <= set(testing.__all__)
+        if isinstance(node, ast.ClassDef):
+            own = {inner.name for inner in node.body if isinstance(inner, ast.FunctionDef)}
+            own |= {name.id for inner in node.body if isinstance(inner, ast.Assign) for name in inner.targets}
+            contract = getattr(testing, ast.unparse(node.bases[0]))
+            assert own <= {*dir(contract), *contract.__annotations__, "part"}
 
 
 def test_each_field_of_the_context_is_named() -> None:

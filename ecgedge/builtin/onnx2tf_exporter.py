@@ -11,7 +11,17 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgedge import Artifact, Context, ConversionError, Exporter, check_parity, hookimpl, layout_of, write_sidecar
+from ecgedge import (
+    Artifact,
+    Context,
+    ConversionError,
+    Exporter,
+    check_parity,
+    copy_to,
+    hookimpl,
+    layout_of,
+    write_sidecar,
+)
 
 
 class Onnx2tfExporter(Exporter):
@@ -33,10 +43,12 @@ class Onnx2tfExporter(Exporter):
         import onnxruntime
         import tensorflow as tf
 
+        scratch = out.with_name("source.onnx")  # it writes to the file that it is given
+        copy_to(source.path, scratch)
         try:
             with contextlib.redirect_stdout(sys.stderr):
                 onnx2tf.convert(
-                    input_onnx_file_path=str(source.path),
+                    input_onnx_file_path=str(scratch),
                     output_folder_path=str(out),
                     output_signaturedefs=True,
                     keep_ncw_or_nchw_or_ncdhw_input_names=[source.input.name] if len(source.input.shape) == 3 else None,

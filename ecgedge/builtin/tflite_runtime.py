@@ -46,7 +46,7 @@ class TfliteSession(Session):
         return {"delegate_partitions": names.count("DELEGATE")}
 
     def close(self) -> None:
-        del self.interpreter
+        self.interpreter = None
 
 
 class TfliteRuntime(Runtime):

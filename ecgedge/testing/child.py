@@ -1,0 +1,109 @@
+"""The part of the contracts that needs a fresh process: what does a part import, how many threads run?
+
+The request comes pickled on stdin: a contract hands over its own part, nothing from elsewhere.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pickle
+import sys
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+FRAMEWORKS = {
+    "ai_edge_litert", "executorch", "jax", "keras", "matplotlib", "mlflow", "ncnn", "nncf", "onnx", "onnx2tf",
+    "onnxruntime", "openvino", "pandas", "safetensors", "scipy", "sklearn", "tensorflow", "tf_keras",
+    "tflite_micro", "torch",
+}  # fmt: skip
+BUSY_SECONDS = 0.5
+
+
+def main() -> None:
+    answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what a library prints is not the answer
+    request = pickle.loads(sys.stdin.buffer.read())
+    actions = {action.__name__: action for action in (collected, worked, busy_threads)}
+    json.dump(actions[sys.argv[1]](**request), answer)
+    answer.close()
+
+
+def collected(part: Any) -> list[str]:
+    """What is imported once the part is made and the hooks of its module and packages were called."""
+    names = type(part).__module__.split(".")
+    for end in range(1, len(names) + 1):
+        module = importlib.import_module(".".join(names[:end]))
+        for name, hook in list(vars(module).items()):
+            if name.startswith("ecgedge_") and callable(hook):
+                list(hook())
+    return sorted(loaded() | {name for name in part.needs if name in sys.modules and name != "numpy"})
+
+
+def worked(part: Any, **task: Any) -> list[str]:
+    """The frameworks that the part's work imported beyond those that its needs bring with them."""
+    model = getattr(task.get("artifact") or task.get("source"), "model", None)
+    for name in (*part.needs, *(model.needs if model else ())):
+        importlib.import_module(name)
+    before = loaded()
+    work(part, **task)
+    return sorted(loaded() - before)
+
+
+def work(
+    part: Any,
+    artifact: Any = None,
+    beats: Any = None,
+    source: Any = None,
+    out: str = "",
+    context: Any = None,
+    build: tuple[int, int] | None = None,
+) -> None:
+    """Let a part do once what it is for."""
+    if part.kind == "runtime":
+        part.available()
+        session = part.load(artifact, 1)
+        session.bind(beats)
+        session.invoke()
+        session.fetch()
+        session.close()
+    elif part.kind == "model":
+        assert build is not None
+        part.build(*build)
+    else:
+        (part.convert if part.kind == "exporter" else part.quantize)(source, Path(out), context)
+
+
+def busy_threads(part: Any, artifact: Any, beats: Any, threads: int) -> int:
+    """How many of this process's threads compute during ``invoke``; -1 where the system does not tell."""
+    if not Path("/proc/self/task").is_dir():
+        return -1
+    session = part.load(artifact, threads)
+    session.bind(beats)
+    session.invoke()
+    before = thread_ticks()
+    end = perf_counter() + BUSY_SECONDS
+    while perf_counter() < end:
+        session.invoke()
+    spent = [ticks - before.get(thread, 0) for thread, ticks in thread_ticks().items()]
+    session.close()
+    return sum(ticks > 0.3 * max(spent) for ticks in spent) if max(spent) else 1
+
+
+def thread_ticks() -> dict[str, int]:
+    """Processor time of each thread so far."""
+    ticks = {}
+    for task in Path("/proc/self/task").iterdir():
+        fields = (task / "stat").read_text().rpartition(")")[2].split()
+        ticks[task.name] = int(fields[11]) + int(fields[12])
+    return ticks
+
+
+def loaded() -> set[str]:
+    return FRAMEWORKS & set(sys.modules)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""The built-in parts keep the contracts. Quantizers on the smallest network; one of them on a classifier too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from ecgedge import Artifact, Context, plugins
+from ecgedge.checkpoint import read_checkpoint
+from ecgedge.testing import (
+    ExporterContract,
+    ModelContract,
+    QuantizerContract,
+    RuntimeContract,
+    draw,
+    make_artifact,
+)
+
+for framework in ("torch", "onnxruntime", "tensorflow", "onnx2tf", "ai_edge_litert"):
+    pytest.importorskip(framework)
+
+PARTS = plugins.load()
+SEEN = None  # what a base class imports is tried on one of its parts: it costs torch's or TensorFlow's start
+
+
+def checkpoint(model: str) -> Artifact:
+    folder = PARTS.models[model].pretrained()
+    assert folder is not None
+    return read_checkpoint(folder, PARTS.models)
+
+
+class TestBaseCnn(ModelContract):
+    part = PARTS.models["base-cnn"]
+
+
+class TestVgg(ModelContract):
+    part = PARTS.models["vgg"]
+    test_it_imports_only_what_it_needs = SEEN
+
+
+class TestInception(ModelContract):
+    part = PARTS.models["inception"]
+    test_it_imports_only_what_it_needs = SEEN
+
+
+class TestTcn(ModelContract):
+    part = PARTS.models["tcn"]
+    test_it_imports_only_what_it_needs = SEEN
+
+
+class TestCnnAe(ModelContract):
+    part = PARTS.models["cnn-ae"]
+    test_it_imports_only_what_it_needs = SEEN
+
+
+class TestTorchRuntime(RuntimeContract):
+    part = PARTS.runtimes["torch"]
+
+    def artifact(self, folder: Path) -> Artifact:
+        return checkpoint("base-cnn")
+
+
+class TestOnnxRuntime(RuntimeContract):
+    part = PARTS.runtimes["cpu"]
+
+    def artifact(self, folder: Path) -> Artifact:
+        return make_artifact("base-cnn", "onnx", folder)
+
+
+class OfTflite(RuntimeContract):
+    part = PARTS.runtimes["tflite"]
+    beats_a_call: ClassVar[int]
+
+    def artifact(self, folder: Path) -> Artifact:
+        return make_artifact("cnn-ae", "tflite", folder, "tflite-fp32", batch=self.beats_a_call)
+
+
+class TestTfliteRuntime(OfTflite):
+    beats_a_call = 1
+
+
+class TestTfliteRuntimeInBatches(OfTflite):
+    test_it_imports_only_what_it_needs = SEEN
+    beats_a_call = 64
+
+
+class TestOnnxExporter(ExporterContract):
+    part = PARTS.exporters["onnx"]
+
+    def source(self, folder: Path) -> Artifact:
+        return checkpoint("cnn-ae")
+
+
+class TestOnnx2tfExporter(ExporterContract):
+    part = PARTS.exporters["onnx2tf"]
+
+    def source(self, folder: Path) -> Artifact:
+        return make_artifact("cnn-ae", "onnx", folder)
+
+    def answers(self, artifact: Artifact, beats: np.ndarray) -> np.ndarray:
+        """A SavedModel's by way of TFLite: no runtime takes it."""
+        if artifact.format == "saved_model":
+            out = artifact.path.with_suffix(".tflite")
+            artifact = PARTS.quantizers["tflite-fp32"].quantize(artifact, out, Context(draw(10), batch=len(beats)))
+        return super().answers(artifact, beats)
+
+
+class OfOnnx(QuantizerContract):
+    model = "cnn-ae"
+
+    def source(self, folder: Path) -> Artifact:
+        return make_artifact(self.model, "onnx", folder)
+
+
+class TestNone(OfOnnx):
+    part = PARTS.quantizers["none"]
+    tolerance = 0.0
+
+
+class TestOnnxFp16(OfOnnx):
+    part = PARTS.quantizers["onnx-fp16"]
+    tolerance = 0.01
+
+
+class TestOnnxDynamic(OfOnnx):
+    part = PARTS.quantizers["onnx-dynamic"]
+
+
+class TestOnnxFullInt8(OfOnnx):
+    part = PARTS.quantizers["onnx-full-int8"]
+
+
+class TestOnnxFullInt8OfAClassifier(OfOnnx):
+    part = PARTS.quantizers["onnx-full-int8"]
+    model = "base-cnn"
+
+
+class OfSavedModel(QuantizerContract):
+    """Against the ONNX file that the SavedModel was made of, since no runtime takes a SavedModel."""
+
+    def source(self, folder: Path) -> Artifact:
+        return OfSavedModel.once("saved_model", lambda folder: make_artifact("cnn-ae", "saved_model", folder))
+
+    def answers(self, artifact: Artifact, beats: np.ndarray) -> np.ndarray:
+        if artifact.format == "saved_model":
+            artifact = OfSavedModel.once("onnx", lambda folder: make_artifact("cnn-ae", "onnx", folder))
+        return super().answers(artifact, beats)
+
+
+class TestTfliteFp32(OfSavedModel):
+    part = PARTS.quantizers["tflite-fp32"]
+    tolerance = 1e-4
+
+
+class TestTfliteFp16(OfSavedModel):
+    part = PARTS.quantizers["tflite-fp16"]
+    test_it_imports_only_what_it_needs = SEEN
+    tolerance = 0.01
+
+
+class TestTfliteDynamic(OfSavedModel):
+    part = PARTS.quantizers["tflite-dynamic"]
+    test_it_imports_only_what_it_needs = SEEN
+
+
+class TestTfliteFullInt8(OfSavedModel):
+    part = PARTS.quantizers["tflite-full-int8"]
+    test_it_imports_only_what_it_needs = SEEN
