@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -33,6 +33,7 @@ ECG5000_BEATS = (500, 4500)
 CONNECT_SECONDS = 5
 READ_SECONDS = 30
 SPLIT_SEED = 0
+NEAR = 0.05  # how far mean and standard deviation of a z-normalised beat may be off
 
 
 @dataclass(frozen=True)
@@ -93,13 +94,14 @@ def digest_of_beats(x: np.ndarray) -> str:
     return hashlib.sha256(beat_bytes(x)).hexdigest()
 
 
-def load(location: str | None = None) -> tuple[Dataset, str]:
+def load(location: str | None = None, normalize: bool = False) -> tuple[Dataset, str]:
     """Find and read a data set.
 
     Args:
         location: ``"ecg5000"``, ``"synthetic"``, or a path to a folder, a file or a zip. None:
             ``ECGEDGE_DATA`` where that is set, else ECG5000 from ``data/ECG5000``, the user cache or the
             archive, else the synthetic beats.
+        normalize: z-normalise each beat, after all checks of what was read.
 
     Returns:
         The data, and a warning for the user (empty where all is as asked).
@@ -107,7 +109,12 @@ def load(location: str | None = None) -> tuple[Dataset, str]:
     Raises:
         EcgEdgeError: a named location is missing or unreadable, or its content is not what it must be.
     """
-    named = location or os.environ.get("ECGEDGE_DATA")
+    data, warning = find(location or os.environ.get("ECGEDGE_DATA"))
+    return (normalized(data) if normalize else data), warning
+
+
+def find(named: str | None) -> tuple[Dataset, str]:
+    """As ``load``, once the environment was asked, and as the files have it."""
     if named and named.lower() == "synthetic":
         return synthetic(), ""
     if named and named.lower() != "ecg5000":
@@ -282,6 +289,28 @@ def split_here(files: Files, beats: Beats, source: str) -> tuple[Dataset, str]:
 def as_split(beats: Beats, labels: tuple[str, ...]) -> Split:
     index = {label: i for i, label in enumerate(labels)}
     return Split(beats[1][:, None].copy(), np.array([index[label] for label in beats[0]], np.int64))
+
+
+def normalized(data: Dataset) -> Dataset:
+    """The data with every beat at mean 0 and standard deviation 1 (N - 1 in the divisor); constant beats are zeros."""
+
+    def z(x: np.ndarray) -> np.ndarray:
+        flat = x.max(axis=2, keepdims=True) == x.min(axis=2, keepdims=True)
+        centred = x - x.mean(axis=2, keepdims=True, dtype=np.float64)
+        spread = np.sqrt((centred**2).sum(axis=2, keepdims=True) / max(x.shape[2] - 1, 1))
+        return np.where(flat, 0, centred / np.where(flat, 1, spread)).astype(np.float32)
+
+    train, test = Split(z(data.train.x), data.train.y), Split(z(data.test.x), data.test.y)
+    return replace(data, train=train, test=test, source=f"{data.source}, z-normalised here")
+
+
+def not_normalized(x: np.ndarray) -> np.ndarray:
+    """Which beats of ``(N, 1, L)`` are not z-normalised: ``(N,)`` bool. N or N - 1 may be the divisor."""
+    length = x.shape[2]
+    std = x.std(axis=(1, 2), dtype=np.float64)
+    of_sample = std * np.sqrt(length / max(length - 1, 1))
+    off = np.minimum(abs(std - 1), abs(of_sample - 1))
+    return (abs(x.mean(axis=(1, 2), dtype=np.float64)) > NEAR) | (off > NEAR)
 
 
 def not_official(source: str, what: str) -> EcgEdgeError:
