@@ -24,9 +24,16 @@ def contexts() -> Iterator[click.Context]:
     """The context of the group, then of each command in the order in which the group lists them."""
     top = click.Context(group, info_name="ecgedge", terminal_width=WIDTH, **group.context_settings)
     yield top
-    for name in group.list_commands(top):
-        command = group.commands[name]
-        yield click.Context(command, parent=top, info_name=name, **command.context_settings)
+    yield from below(top, group)
+
+
+def below(parent: click.Context, commands: click.Group) -> Iterator[click.Context]:
+    for name in commands.list_commands(parent):
+        command = commands.commands[name]
+        context = click.Context(command, parent=parent, info_name=name, **command.context_settings)
+        yield context
+        if isinstance(command, click.Group):
+            yield from below(context, command)
 
 
 def render() -> str:

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from ecgedge.errors import EcgEdgeError
-from ecgedge.readers import WAYS_TO_NAME_DATA, read_text
+from ecgedge.readers import (
+    SUFFIXES,
+    WAYS_TO_NAME_DATA,
+    Beats,
+    Files,
+    find_beside,
+    find_in_folder,
+    order_labels,
+    read_pair,
+    read_split,
+    unpack,
+)
 from ecgedge.synthetic import LABELS, draw_beats
 
 ECG5000_DIGEST = "7428d4a5cfe072fb5644ffde24ff35da42ea82a45ea9b6012a350f5128d3a1e9"
@@ -20,6 +32,8 @@ ECG5000_FILES = ("ECG5000_TRAIN.txt", "ECG5000_TEST.txt")
 ECG5000_BEATS = (500, 4500)
 CONNECT_SECONDS = 5
 READ_SECONDS = 30
+SPLIT_SEED = 0
+NEAR = 0.05  # how far mean and standard deviation of a z-normalised beat may be off
 
 
 @dataclass(frozen=True)
@@ -80,13 +94,14 @@ def digest_of_beats(x: np.ndarray) -> str:
     return hashlib.sha256(beat_bytes(x)).hexdigest()
 
 
-def load(location: str | None = None) -> tuple[Dataset, str]:
+def load(location: str | None = None, normalize: bool = False) -> tuple[Dataset, str]:
     """Find and read a data set.
 
     Args:
-        location: ``"ecg5000"``, ``"synthetic"``, or a path to a folder. None: ``ECGEDGE_DATA`` where
-            that is set, else ECG5000 from ``data/ECG5000``, the user cache or the archive, else the
-            synthetic beats.
+        location: ``"ecg5000"``, ``"synthetic"``, or a path to a folder, a file or a zip. None:
+            ``ECGEDGE_DATA`` where that is set, else ECG5000 from ``data/ECG5000``, the user cache or the
+            archive, else the synthetic beats.
+        normalize: z-normalise each beat, after all checks of what was read.
 
     Returns:
         The data, and a warning for the user (empty where all is as asked).
@@ -94,11 +109,16 @@ def load(location: str | None = None) -> tuple[Dataset, str]:
     Raises:
         EcgEdgeError: a named location is missing or unreadable, or its content is not what it must be.
     """
-    named = location or os.environ.get("ECGEDGE_DATA")
+    data, warning = find(location or os.environ.get("ECGEDGE_DATA"))
+    return (normalized(data) if normalize else data), warning
+
+
+def find(named: str | None) -> tuple[Dataset, str]:
+    """As ``load``, once the environment was asked, and as the files have it."""
     if named and named.lower() == "synthetic":
         return synthetic(), ""
     if named and named.lower() != "ecg5000":
-        return read_folder(Path(named)), ""
+        return read_path(Path(named))
     try:
         return read_ecg5000(), ""
     except DownloadError as error:
@@ -115,7 +135,7 @@ def read_ecg5000() -> Dataset:
     """ECG5000 from ``ECGEDGE_DATA``, ``data/ECG5000``, the user cache, or a download."""
     named = os.environ.get("ECGEDGE_DATA", "")
     if named.lower() not in ("", "ecg5000", "synthetic"):
-        data = read_folder(Path(named))
+        data, _ = read_path(Path(named))
         if data.name != "ecg5000":
             raise EcgEdgeError(f"ECGEDGE_DATA is {named}, which holds {data.name}, not ecg5000", WAYS_TO_NAME_DATA)
         return data
@@ -178,51 +198,130 @@ def download(url: str, folder: Path) -> Path:
 
 
 def read_folder(folder: Path) -> Dataset:
-    """Read ``NAME_TRAIN.txt`` and ``NAME_TEST.txt``: one beat a line, its label first.
+    """The data set of a folder, as ``read_path`` has it, without the warning."""
+    if folder.is_file():
+        raise EcgEdgeError(f"data folder {folder} is a file, not a folder", WAYS_TO_NAME_DATA)
+    return read_path(folder)[0]
+
+
+def read_path(path: Path) -> tuple[Dataset, str]:
+    """Read a folder, a file or a zip.
+
+    ``NAME_TRAIN`` and ``NAME_TEST`` of any suffix in ``SUFFIXES`` are the two splits. Beats without a test
+    part are split in halves here: at random with a fixed seed, stratified by class.
+
+    Returns:
+        The data, and a warning where the split was made here (else empty).
 
     Raises:
-        EcgEdgeError: a file is missing, cut, not numeric, or the beats differ in length; or the files
-            are named ECG5000 and do not hold it.
+        EcgEdgeError: files are missing, cut or not numeric, or the beats differ in length; or the files are
+            named ECG5000 and do not hold it.
     """
-    if not folder.is_dir():
-        what = "is a file, not a folder" if folder.exists() else "does not exist"
-        raise EcgEdgeError(f"data folder {folder} {what}", WAYS_TO_NAME_DATA)
-    found = sorted(folder.glob("*_TRAIN.txt"))
-    if not found:
-        raise EcgEdgeError(f"no NAME_TRAIN.txt in {folder}", WAYS_TO_NAME_DATA)
-    if len(found) > 1:
-        names = ", ".join(path.name for path in found)
-        raise EcgEdgeError(f"{folder} holds several data sets: {names}", "keep each in a folder of its own")
-    name = found[0].name.removesuffix("_TRAIN.txt")
-    other = folder / f"{name}_TEST.txt"
-    if not other.is_file():
-        raise EcgEdgeError(f"{other.name} is missing in {folder}", WAYS_TO_NAME_DATA)
-    train, test = read_text(found[0]), read_text(other)
-    if train.shape[1] != test.shape[1]:
+    try:
+        if path.is_dir():
+            return read_files(find_in_folder(path), str(path))
+        if not path.exists():
+            raise EcgEdgeError(f"data folder {path} does not exist", WAYS_TO_NAME_DATA)
+        if path.suffix.lower() == ".zip":
+            return read_zip(path)
+        return read_files(find_beside(path), str(path))
+    except OSError as error:
+        raise EcgEdgeError(f"{path} cannot be read: {error.strerror}", WAYS_TO_NAME_DATA) from error
+
+
+def read_zip(path: Path) -> tuple[Dataset, str]:
+    """As ``read_path``, of the files in a zip, or in the one folder in it."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        unpack(path, folder, lambda name: Path(name).suffix.lower() in SUFFIXES)
+        inside = list(folder.iterdir())
+        while len(inside) == 1 and inside[0].is_dir():
+            folder = inside[0]
+            inside = list(folder.iterdir())
+        try:
+            return read_files(find_in_folder(folder), str(path))
+        except EcgEdgeError as error:  # the user knows the zip, not the folder it was unpacked to
+            raise EcgEdgeError(error.message.replace(str(folder), str(path)), error.hint) from error
+
+
+def read_files(files: Files, source: str) -> tuple[Dataset, str]:
+    official = files.name.lower() == "ecg5000"
+    both = read_pair(files.train)
+    if not both and files.test is None:
+        if official and files.train.stem.endswith("_TRAIN"):
+            raise EcgEdgeError(f"ECG5000_TEST.txt is missing in {files.train.parent}", WAYS_TO_NAME_DATA)
+        return split_here(files, read_split(files.train), source)
+    if files.test is not None:
+        both = [read_split(files.train), read_split(files.test)]
+    train, test = both
+    names = (files.train.name[-60:], files.test.name[-60:]) if files.test else ("x_train", "x_test")
+    if train[1].shape[1] != test[1].shape[1]:
         raise EcgEdgeError(
-            f"beats of {train.shape[1] - 1} samples in {found[0].name}, of {test.shape[1] - 1} in {other.name}",
+            f"beats of {train[1].shape[1]} samples in {names[0]}, of {test[1].shape[1]} in {names[1]}",
             "training and test beats must be of one length",
         )
-    if name == "ECG5000" and (len(train), len(test)) != ECG5000_BEATS:
-        raise not_official(folder, f"{len(train):,} training and {len(test):,} test beats")
-    values = np.unique(train[:, 0])
-    if strangers := sorted(set(test[:, 0]) - set(values)):
+    if official and (len(train[0]), len(test[0])) != ECG5000_BEATS:
+        raise not_official(source, f"{len(train[0]):,} training and {len(test[0]):,} test beats")
+    labels = order_labels(train[0])
+    if strangers := sorted(set(test[0]) - set(labels)):
         raise EcgEdgeError(
-            f"{other.name} has class {strangers[0]:g}, which no beat of {found[0].name} has",
-            "every class needs training beats",
+            f"{names[1]} has class {strangers[0]}, which no beat of {names[0]} has", "every class needs training beats"
         )
-    splits = [Split(rows[:, None, 1:].copy(), np.searchsorted(values, rows[:, 0])) for rows in (train, test)]
-    data = Dataset(
-        name=name.lower(), train=splits[0], test=splits[1], labels=tuple(f"{v:g}" for v in values), source=str(folder)
-    )
-    if data.name == "ecg5000" and data.digest != ECG5000_DIGEST:
-        raise not_official(folder, f"digest {data.digest[:12]} instead of {ECG5000_DIGEST[:12]}")
-    return data
+    data = Dataset(files.name.lower(), as_split(train, labels), as_split(test, labels), labels, source)
+    if official and data.digest != ECG5000_DIGEST:
+        raise not_official(source, f"digest {data.digest[:12]} instead of {ECG5000_DIGEST[:12]}")
+    return data, ""
 
 
-def not_official(folder: Path, what: str) -> EcgEdgeError:
+def split_here(files: Files, beats: Beats, source: str) -> tuple[Dataset, str]:
+    """Beats without a test part, in halves, each in the order of the file."""
+    labels = order_labels(beats[0])
+    whole = as_split(beats, labels)
+    count = max(len(whole) // 2, len(labels))
+    if count >= len(whole):
+        raise EcgEdgeError(
+            f"{source} has no test part, and its {len(whole):,} beats of {len(labels):,} classes are too few to split",
+            "every class needs a training beat, and the test part one beat at least",
+        )
+    index = np.sort(stratified(whole.y, count, SPLIT_SEED))
+    rest = np.setdiff1d(np.arange(len(whole)), index)
+    how = f"split here: half for training, stratified, seed {SPLIT_SEED}"
+    data = Dataset(files.name.lower(), whole.take(index), whole.take(rest), labels, f"{source} ({how})")
+    if data.name == "ecg5000":
+        raise not_official(source, "training and test beats in one file")
+    return data, f"{source} has no test part; {how}"
+
+
+def as_split(beats: Beats, labels: tuple[str, ...]) -> Split:
+    index = {label: i for i, label in enumerate(labels)}
+    return Split(beats[1][:, None].copy(), np.array([index[label] for label in beats[0]], np.int64))
+
+
+def normalized(data: Dataset) -> Dataset:
+    """The data with every beat at mean 0 and standard deviation 1 (N - 1 in the divisor); constant beats are zeros."""
+
+    def z(x: np.ndarray) -> np.ndarray:
+        flat = x.max(axis=2, keepdims=True) == x.min(axis=2, keepdims=True)
+        centred = x - x.mean(axis=2, keepdims=True, dtype=np.float64)
+        spread = np.sqrt((centred**2).sum(axis=2, keepdims=True) / max(x.shape[2] - 1, 1))
+        return np.where(flat, 0, centred / np.where(flat, 1, spread)).astype(np.float32)
+
+    train, test = Split(z(data.train.x), data.train.y), Split(z(data.test.x), data.test.y)
+    return replace(data, train=train, test=test, source=f"{data.source}, z-normalised here")
+
+
+def not_normalized(x: np.ndarray) -> np.ndarray:
+    """Which beats of ``(N, 1, L)`` are not z-normalised: ``(N,)`` bool. N or N - 1 may be the divisor."""
+    length = x.shape[2]
+    std = x.std(axis=(1, 2), dtype=np.float64)
+    of_sample = std * np.sqrt(length / max(length - 1, 1))
+    off = np.minimum(abs(std - 1), abs(of_sample - 1))
+    return (abs(x.mean(axis=(1, 2), dtype=np.float64)) > NEAR) | (off > NEAR)
+
+
+def not_official(source: str, what: str) -> EcgEdgeError:
     return EcgEdgeError(
-        f"the files in {folder} are not the official ECG5000 split ({what})",
+        f"the files in {source} are not the official ECG5000 split ({what})",
         "fetch them again, or rename them if they were changed on purpose",
     )
 

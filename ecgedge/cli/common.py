@@ -26,10 +26,29 @@ if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so tha
 OTHER_DATA = "train it on this data (ecgedge train MODEL --dataset PATH), or name other data with --dataset"
 STEPS = ("exporter", "quantizer", "runtime")  # the kinds that carry out a cell
 
-dataset_option = click.option(
-    "--dataset", metavar="ecg5000|synthetic|PATH",
-    help="The data. Default: ECGEDGE_DATA, else ECG5000 from data/, the cache or the archive, else synthetic beats.",
+NORMALIZE = "ecgedge.normalize"  # in the context's meta, which all commands of one call share
+
+
+def keep_normalize(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    ctx.meta[NORMALIZE] = wanted or ctx.meta.get(NORMALIZE, False)
+
+
+normalize_option = click.option(
+    "--normalize", is_flag=True, expose_value=False, callback=keep_normalize,
+    help="Bring each beat to mean 0 and standard deviation 1, as the built-in weights expect.",
 )  # fmt: skip
+
+
+def dataset_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--dataset``, which the command gets, and ``--normalize``, which ``load_data`` heeds."""
+    named = click.option(
+        "--dataset", metavar="ecg5000|synthetic|PATH",
+        help="The data: a folder, file or zip. Default: ECGEDGE_DATA, else ECG5000 from data/, the cache or the "
+        "archive, else synthetic beats.",
+    )  # fmt: skip
+    return named(normalize_option(command))
+
+
 threads_option = click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="For each model.")
 seed_option = click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of all that is drawn at random."
@@ -58,9 +77,11 @@ def load_parts() -> Parts:
 
 
 def load_data(location: str | None) -> Dataset:
+    """The data that ``--dataset`` names, normalised where ``--normalize`` is given; prints its warning."""
     from ecgedge import dataset
 
-    data, warning = dataset.load(location)
+    context = click.get_current_context(silent=True)
+    data, warning = dataset.load(location, normalize=bool(context and context.meta.get(NORMALIZE)))
     if warning:
         warn(warning)
     return data

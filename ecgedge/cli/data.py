@@ -2,28 +2,75 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from ecgedge.cli import common
 
+if TYPE_CHECKING:
+    from ecgedge.dataset import Dataset
 
-@click.command()
+FEW = 0.01  # of the beats: as many may be not z-normalised without a warning
+
+
+@click.group(invoke_without_command=True)
 @common.dataset_option
-def data(dataset: str | None) -> None:
+@click.pass_context
+def data(ctx: click.Context, dataset: str | None) -> None:
     """Show which data would be used: counts per class, length, range, digest.
 
     \b
     ecgedge data --dataset synthetic
+    ecgedge data show my-beats.csv
     """
+    if ctx.invoked_subcommand is None:
+        click.echo(describe(common.load_data(dataset)))
+
+
+@data.command()
+@click.argument("path", required=False)
+@common.normalize_option
+@click.pass_context
+def show(ctx: click.Context, path: str | None) -> None:
+    """Show a folder, file or zip, and warn where its beats are not z-normalised.
+
+    \b
+    ecgedge data show my-beats.csv
+    ecgedge data show my-beats.csv --normalize
+    """
+    asked = ctx.parent.params["dataset"] if ctx.parent else None
+    found = common.load_data(path or asked)
+    click.echo(describe(found))
+    if told := raw_beats(found):
+        common.warn(told)
+
+
+def describe(found: Dataset) -> str:
+    """Name, source, length and digest, and a table of what each split holds."""
     import numpy as np
     from tabulate import tabulate
 
-    found = common.load_data(dataset)
-    click.echo(
-        f"data     {found.name}\nsource   {found.source}\nlength   {found.length} samples\ndigest   {found.digest}\n"
-    )
     rows = []
     for name, split in (("train", found.train), ("test", found.test)):
         counts = np.bincount(split.y, minlength=found.classes)
         rows.append([name, len(split), *counts, f"{split.x.min():.2f} .. {split.x.max():.2f}"])
-    click.echo(tabulate(rows, ["split", "beats", *(f"class {label}" for label in found.labels), "range"]))
+    table = tabulate(rows, ["split", "beats", *(f"class {label}" for label in found.labels), "range"])
+    return (
+        f"data     {found.name}\nsource   {found.source}\nlength   {found.length} samples\n"
+        f"digest   {found.digest}\n\n{table}"
+    )
+
+
+def raw_beats(found: Dataset) -> str:
+    """The warning that beats are not z-normalised; empty where (nearly) all are."""
+    from ecgedge.dataset import not_normalized
+
+    total = len(found.train) + len(found.test)
+    wrong = int(not_normalized(found.train.x).sum() + not_normalized(found.test.x).sum())
+    if wrong <= FEW * total:
+        return ""
+    return (
+        f"{wrong:,} of {total:,} beats are not z-normalised, and the built-in weights expect beats of mean 0 and "
+        "standard deviation 1; --normalize makes them so"
+    )

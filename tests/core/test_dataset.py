@@ -40,7 +40,9 @@ def test_reads_labels_and_beats(tmp_path: Path) -> None:
         ("1 0.5 nan 2\n", "line 1, column 3: 'nan'"),
         ("1 0.5 2 -inf\n", "line 1, column 4: '-inf'"),
         ("1 0.5 2 1e99\n", "line 1, column 4: '1e99'"),
-        ("a 0.5 2 1\n", "line 1, column 1: 'a'"),
+        ("? 0.5 2 1\n", "line 1, column 1: '?'"),
+        ("a b 2 1\n", "line 1, column 2: 'b'"),
+        (",0.5,2,1\n", "line 1, column 1: nothing"),
         ("1\n", "line 1, column 2"),
         ("", "is empty"),
         ("\n \n", "is empty"),
@@ -64,9 +66,6 @@ def test_refuses_what_does_not_belong_together(tmp_path: Path) -> None:
         read_folder(write(tmp_path, test="1 2 3\n"))
     with pytest.raises(EcgEdgeError, match="class 9"):
         read_folder(write(tmp_path, test="9 1 2 3\n"))
-    (tmp_path / "Tiny_TEST.txt").unlink()
-    with pytest.raises(EcgEdgeError, match=r"Tiny_TEST\.txt is missing"):
-        read_folder(tmp_path)
     with pytest.raises(EcgEdgeError, match="does not exist"):
         read_folder(tmp_path / "nowhere")
     write(tmp_path)
@@ -78,6 +77,9 @@ def test_refuses_what_does_not_belong_together(tmp_path: Path) -> None:
 def test_ecg5000_must_be_the_official_split(tmp_path: Path) -> None:
     with pytest.raises(EcgEdgeError, match="not the official ECG5000 split"):
         read_folder(write(tmp_path, name="ECG5000"))
+    (tmp_path / "ECG5000_TEST.txt").unlink()
+    with pytest.raises(EcgEdgeError, match=r"ECG5000_TEST\.txt is missing"):
+        read_folder(tmp_path)
 
 
 def test_a_named_location_is_used_or_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

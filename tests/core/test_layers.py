@@ -13,7 +13,7 @@ import pytest
 import ecgedge
 
 ROOT = Path(ecgedge.__file__).parent
-HEAVY = ("torch", "tensorflow", "onnx", "onnxruntime", "ai_edge_litert", "onnx2tf", "matplotlib", "sklearn")
+HEAVY = ("torch", "tensorflow", "onnx", "onnxruntime", "ai_edge_litert", "onnx2tf", "matplotlib", "sklearn", "scipy")
 
 # What each module may import of ecgedge; a folder stands for all modules in it.
 BASE = {"errors", "tensors", "artifacts", "records", "kinds", "parity"}

@@ -1,0 +1,92 @@
+"""What all formats share: numbers, labels, and how their faults are told."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ecgedge.errors import EcgEdgeError
+
+WAYS_TO_NAME_DATA = "name a folder with NAME_TRAIN.txt and NAME_TEST.txt, a file or a zip, or use --dataset synthetic"
+ONE_LENGTH = "the file is cut, or its beats differ in length: every beat needs a label and the same samples"
+LABEL_NAMES = ("label", "class", "target")  # what a column of labels is called, in small letters
+LONGEST_LABEL = 80
+
+
+def short(text: object, length: int = 40) -> str:
+    """A text from a file, as an error may show it: one line, ``length`` characters at most."""
+    told = str(text)
+    return repr(told if len(told) <= length else told[: length - 3] + "...")
+
+
+def as_float(field: str) -> float:
+    """The number that a field holds; nan where it holds none (Python's ``1_0`` is none)."""
+    try:
+        return math.nan if "_" in field else float(field)
+    except ValueError:
+        return math.nan
+
+
+def parse_numbers(fields: Sequence[str], where: str, first: int) -> np.ndarray:
+    """Samples ``(len(fields),)`` float32; ``first`` is the column of the first one, counted from 1.
+
+    Raises:
+        EcgEdgeError: with ``where`` (file and line) and the column of the first that is no finite float32.
+    """
+    with np.errstate(over="ignore"):  # too large for float32 becomes inf, which is told below
+        row = np.array([as_float(field) for field in fields], np.float64).astype(np.float32)
+    wrong = np.flatnonzero(~np.isfinite(row))
+    if len(wrong):
+        index = int(wrong[0])
+        told = short(fields[index]) if fields[index] else "nothing"
+        raise EcgEdgeError(
+            f"{where}, column {first + index}: {told} is not a finite number",
+            "every sample must be a number; remove or repair the beat",
+        )
+    return row
+
+
+def parse_label(field: str, where: str) -> str:
+    """A label: any printable word. Numbers are brought to one form (``1.0`` and ``1.0e+00`` to ``1``).
+
+    Raises:
+        EcgEdgeError: it is empty, missing (``?``, ``nan``), too long, or cannot be printed.
+    """
+    label = field.strip()
+    if not label or label == "?" or label.lower() == "nan":
+        raise EcgEdgeError(f"{where}: {short(label) if label else 'nothing'} is no label", "every beat needs a label")
+    if len(label) > LONGEST_LABEL or not label.isprintable():
+        raise EcgEdgeError(
+            f"{where}: {short(label)} is no label",
+            f"a label has at most {LONGEST_LABEL} characters, all printable, in UTF-8",
+        )
+    value = as_float(label)
+    if not math.isfinite(value):
+        return label
+    brief = f"{value + 0.0:g}"
+    if float(brief) == value:
+        return brief
+    return str(int(value)) if value.is_integer() else repr(value)  # too long for %g: labels must stay apart
+
+
+def order_labels(labels: Iterable[str]) -> tuple[str, ...]:
+    """The labels without repetition: by number where all are numbers, else by alphabet."""
+    found = set(labels)
+    values = {label: as_float(label) for label in found}
+    if all(math.isfinite(value) for value in values.values()):
+        return tuple(sorted(found, key=values.__getitem__))
+    return tuple(sorted(found))
+
+
+def stack(rows: list[np.ndarray], path: Path) -> np.ndarray:
+    """Beats ``(N, L)`` of rows of one length. Raises EcgEdgeError where there is none."""
+    if not rows:
+        raise EcgEdgeError(f"{path} is empty", WAYS_TO_NAME_DATA)
+    return np.stack(rows)
+
+
+def unreadable(path: Path, error: OSError) -> EcgEdgeError:
+    return EcgEdgeError(f"{path} cannot be read: {error.strerror or type(error).__name__}", WAYS_TO_NAME_DATA)

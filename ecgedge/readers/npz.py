@@ -1,0 +1,81 @@
+"""NumPy's ``.npz``: arrays ``x`` and ``y``, or ``x_train``, ``y_train``, ``x_test`` and ``y_test``."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from ecgedge.errors import EcgEdgeError
+from ecgedge.readers.archive import BIGGEST
+from ecgedge.readers.fields import WAYS_TO_NAME_DATA, parse_label, short, unreadable
+
+NAMES = "it needs the arrays x and y, or x_train, y_train, x_test and y_test"
+PAIR = ("x_train", "y_train", "x_test", "y_test")
+
+
+def read_npz(path: Path) -> tuple[list[str], np.ndarray]:
+    """Labels, and beats ``(N, L)`` float32, of ``x`` ``(N, L)`` or ``(N, 1, L)`` and ``y`` ``(N,)``.
+
+    Raises:
+        EcgEdgeError: no such arrays, or their types, shapes or values cannot be beats and labels.
+    """
+    arrays = load(path)
+    if "x" not in arrays or "y" not in arrays:
+        raise EcgEdgeError(f"{path} holds {', '.join(map(short, list(arrays)[:4])) or 'no array'}", NAMES)
+    return beats_of(path, arrays, "x", "y")
+
+
+def read_npz_pair(path: Path) -> list[tuple[list[str], np.ndarray]]:
+    """Training and test part, each as ``read_npz`` has it; empty where the file holds one part only."""
+    arrays = load(path)
+    if not all(name in arrays for name in PAIR):
+        return []
+    return [beats_of(path, arrays, "x_train", "y_train"), beats_of(path, arrays, "x_test", "y_test")]
+
+
+def load(path: Path) -> dict[str, np.ndarray]:
+    """The arrays by their names in small letters."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            total = sum(entry.file_size for entry in file.infolist())
+        if total > BIGGEST:
+            raise EcgEdgeError(f"{path} unpacks to {total:,} bytes", f"up to {BIGGEST:,} are read")
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name.lower(): np.asarray(arrays[name]) for name in arrays.files}
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except EcgEdgeError:
+        raise
+    except Exception as error:  # zip and array headers may be damaged in any way
+        reason = short(" ".join(str(error).split()), 90) if str(error) else type(error).__name__
+        raise EcgEdgeError(f"{path} is not an npz file that can be read: {reason}", NAMES) from error
+
+
+def beats_of(path: Path, arrays: dict[str, np.ndarray], x_name: str, y_name: str) -> tuple[list[str], np.ndarray]:
+    x, y = arrays[x_name], arrays[y_name]
+    if x.dtype.kind not in "fiu":
+        raise EcgEdgeError(f"{path}: {x_name} is of type {short(x.dtype)}", "beats must be numbers")
+    if y.dtype.kind not in "fiubUS":
+        raise EcgEdgeError(f"{path}: {y_name} is of type {short(y.dtype)}", "labels must be numbers or words")
+    if x.ndim == 3 and x.shape[1] == 1:
+        x = x[:, 0]
+    if x.ndim != 2 or y.shape != x.shape[:1]:
+        raise EcgEdgeError(
+            f"{path}: {x_name} of shape {short(arrays[x_name].shape)}, {y_name} of shape {short(y.shape)}",
+            "they must be (beats, samples) and (beats,)",
+        )
+    if not x.size:
+        raise EcgEdgeError(f"{path} is empty", WAYS_TO_NAME_DATA)
+    with np.errstate(over="ignore", invalid="ignore"):  # too large for float32 becomes inf, which is told below
+        x = x.astype(np.float32)
+    wrong = np.argwhere(~np.isfinite(x))
+    if len(wrong):
+        beat, sample = (int(value) for value in wrong[0])
+        raise EcgEdgeError(
+            f"{path}, {x_name}, beat {beat + 1}, column {sample + 1}: {x[beat, sample]:g} is not a finite number",
+            "every sample must be a number; remove or repair the beat",
+        )
+    words = [v.decode("utf-8", "surrogateescape") if isinstance(v, bytes) else str(v) for v in y.tolist()]
+    return [parse_label(word, f"{path}, {y_name}, beat {i}") for i, word in enumerate(words, 1)], x

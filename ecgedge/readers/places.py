@@ -1,0 +1,69 @@
+"""Which files of a folder belong together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ecgedge.errors import EcgEdgeError
+from ecgedge.readers.fields import WAYS_TO_NAME_DATA, short
+from ecgedge.readers.split import SUFFIXES
+
+TRAIN, TEST = "_TRAIN", "_TEST"
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of one data set; without ``test`` the beats of ``train`` are all there are."""
+
+    name: str
+    train: Path
+    test: Path | None
+
+
+def find_in_folder(folder: Path) -> Files:
+    """``NAME_TRAIN`` and ``NAME_TEST`` in a folder, or its only file of beats.
+
+    Of several suffixes the first in the order of ``SUFFIXES`` is taken that both parts have.
+
+    Raises:
+        EcgEdgeError: there is none, or there are several data sets.
+    """
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+    names = {path.stem.removesuffix(TRAIN) for path in files if path.stem.endswith(TRAIN)}
+    if not names:
+        lone = [path for path in files if not path.stem.endswith(TEST)]
+        if len({path.stem for path in lone}) == 1:
+            return Files(lone[0].stem, min(lone, key=rank), None)
+        if not lone:
+            raise EcgEdgeError(f"no NAME_TRAIN.txt in {folder} (or {', '.join(SUFFIXES[1:])})", WAYS_TO_NAME_DATA)
+        names = {path.stem for path in lone}
+    if len(names) > 1:
+        listed = ", ".join(map(short, sorted(names)[:4])) + (", ..." if len(names) > 4 else "")
+        raise EcgEdgeError(f"{folder} holds several data sets: {listed}", "keep each in a folder of its own")
+    return join(files, names.pop())
+
+
+def find_beside(path: Path) -> Files:
+    """The data set of one file: ``NAME_TRAIN`` with the ``NAME_TEST`` beside it, any other file alone."""
+    if not path.stem.endswith(TRAIN):
+        return Files(path.stem, path, None)
+    name = path.stem.removesuffix(TRAIN)
+    beside = [other for other in path.parent.glob("*") if other.suffix.lower() in SUFFIXES and other.is_file()]
+    tests = sorted((other for other in beside if other.stem == name + TEST), key=rank)
+    same = [other for other in tests if other.suffix == path.suffix]
+    return Files(name, path, next(iter(same + tests), None))
+
+
+def join(files: list[Path], name: str) -> Files:
+    trains = sorted((path for path in files if path.stem == name + TRAIN), key=rank)
+    tests = sorted((path for path in files if path.stem == name + TEST), key=rank)
+    for train in trains:
+        for test in tests:
+            if train.suffix.lower() == test.suffix.lower():
+                return Files(name, train, test)
+    return Files(name, trains[0], tests[0] if tests else None)
+
+
+def rank(path: Path) -> int:
+    return SUFFIXES.index(path.suffix.lower())

@@ -1,0 +1,77 @@
+"""The ``.ts`` format of aeon and sktime: headers that begin with ``@``, then ``v,v,v:label`` lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ecgedge.errors import EcgEdgeError
+from ecgedge.readers.fields import ONE_LENGTH, parse_label, parse_numbers, short, stack, unreadable
+
+ONE_CHANNEL = "only labelled beats of one channel, one length and no time stamps are read"
+REFUSED = {  # what a header may not say, by its name in small letters
+    ("timestamps", "true"): "its series have time stamps",
+    ("univariate", "false"): "its series have several channels",
+    ("equallength", "false"): "its series differ in length",
+    ("classlabel", "false"): "its series have no labels",
+    ("targetlabel", "true"): "its series have values to predict, not classes",
+}
+
+
+def read_ts(path: Path) -> tuple[list[str], np.ndarray]:
+    """Labels, and beats ``(N, L)`` float32, of a ``.ts`` file.
+
+    Raises:
+        EcgEdgeError: with the line (and column) of what is wrong, missing or not supported.
+    """
+    labels: list[str] = []
+    rows: list[np.ndarray] = []
+    known: set[str] = set()
+    in_data = False
+    try:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
+            for number, line in enumerate(file, 1):
+                line, where = line.strip(), f"{path}, line {number}"
+                if not line or line.startswith("#"):
+                    continue
+                if not in_data:
+                    words = line.split()
+                    in_data = words[0].lower() == "@data"
+                    known |= read_header(words, where)
+                    continue
+                label, row = read_beat(line, where)
+                if known and label not in known:
+                    raise EcgEdgeError(f"{where}: {short(label)} is not in @classLabel", "add it there, or mend it")
+                if rows and len(row) != len(rows[0]):
+                    raise EcgEdgeError(
+                        f"{where}, column {min(len(row), len(rows[0])) + 1}: {len(row)} samples "
+                        f"where the first beat has {len(rows[0])}",
+                        ONE_LENGTH,
+                    )
+                labels.append(label)
+                rows.append(row)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if not in_data:
+        raise EcgEdgeError(f"{path} has no @data line", "a .ts file has headers, then @data, then beats")
+    return labels, stack(rows, path)
+
+
+def read_header(words: list[str], where: str) -> set[str]:
+    """The labels that a header line lists (none for other headers). Raises EcgEdgeError where it cannot be read."""
+    if not words[0].startswith("@"):
+        raise EcgEdgeError(f"{where}: {short(words[0])} before @data", "headers begin with @, comments with #")
+    name, value = words[0][1:].lower(), words[1].lower() if len(words) > 1 else ""
+    if reason := REFUSED.get((name, value)):
+        raise EcgEdgeError(f"{where}: {reason}", ONE_CHANNEL)
+    return {parse_label(word, where) for word in words[2:]} if name == "classlabel" else set()
+
+
+def read_beat(line: str, where: str) -> tuple[str, np.ndarray]:
+    """The label and the samples ``(L,)`` of a line ``v,v,v:label``."""
+    parts = line.split(":")
+    if len(parts) != 2:
+        what = "no label" if len(parts) < 2 else f"{len(parts) - 1} channels or a time stamp"
+        raise EcgEdgeError(f"{where}: {what}", ONE_CHANNEL)
+    return parse_label(parts[1], where), parse_numbers([field.strip() for field in parts[0].split(",")], where, 1)

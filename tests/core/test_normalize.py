@@ -1,0 +1,79 @@
+"""``--normalize``, and the warning of ``ecgedge data show``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ecgedge import dataset
+from ecgedge.dataset import Dataset, not_normalized, read_path
+from tests.conftest import Command, error_of
+
+RAW = "".join(f"{'ab'[i % 2]},{i},{i + 1},{i * i},7\n" for i in range(40))
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    path = tmp_path / "raw.csv"
+    path.write_text(RAW + "a,3,3,3,3\n" + "b,0.1,0.1,0.1,0.1\n")
+    return path
+
+
+def test_normalized_beats(raw: Path, beats: Dataset) -> None:
+    data, warning = dataset.load(str(raw), normalize=True)
+    plain, _ = read_path(raw)
+    assert "no test part" in warning
+    assert data.source == f"{plain.source}, z-normalised here"
+    assert data.digest != plain.digest
+    x = np.concatenate([data.train.x, data.test.x])[:, 0]
+    assert x.dtype == np.float32
+    constant = (x == 0).all(axis=1)
+    assert constant.sum() == 2
+    np.testing.assert_allclose(x.mean(axis=1), 0, atol=1e-6)
+    np.testing.assert_allclose(x[~constant].std(axis=1, ddof=1), 1, atol=1e-6)
+    np.testing.assert_array_equal(data.train.y, plain.train.y)
+    again = dataset.normalized(beats)
+    np.testing.assert_allclose(again.test.x, beats.test.x, atol=1e-5)
+
+
+def test_either_divisor_is_normalized_enough() -> None:
+    x = np.random.default_rng(0).standard_normal((9, 1, 8))
+    x = (x - x.mean(axis=2, keepdims=True)) / x.std(axis=2, keepdims=True)
+    assert not not_normalized(x).any()
+    assert not not_normalized(x * np.sqrt(7 / 8)).any()
+    assert not_normalized(x + 0.1).all() and not_normalized(x * 1.2).all() and not_normalized(x * 0).all()
+    assert not_normalized(np.ones((2, 1, 1))).all()
+
+
+def test_official_data_is_checked_before_it_is_normalized(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = RAW.replace(",", " ")
+    for part in ("TRAIN", "TEST"):
+        (tmp_path / f"tiny_{part}.txt").write_text(rows)
+    tiny = read_path(tmp_path)[0].digest
+    for part in ("TRAIN", "TEST"):
+        (tmp_path / f"tiny_{part}.txt").rename(tmp_path / f"ECG5000_{part}.txt")
+    monkeypatch.setattr(dataset, "ECG5000_BEATS", (40, 40))
+    monkeypatch.setattr(dataset, "ECG5000_DIGEST", tiny)
+    data, _ = dataset.load(str(tmp_path), normalize=True)
+    assert data.name == "ecg5000" and data.digest != tiny
+
+
+def test_show_warns_and_normalize_mends(ecgedge: Command, raw: Path) -> None:
+    told = ecgedge("data", "show", raw)
+    assert told.code == 0 and "raw.csv (split here" in told.out and "class a" in told.out
+    assert "42 of 42 beats are not z-normalised" in told.err and "--normalize" in told.err
+    for arguments in (("data", "show", raw, "--normalize"), ("data", "--normalize", "--dataset", raw, "show")):
+        told = ecgedge(*arguments)
+        assert told.code == 0 and "z-normalised here" in told.out
+    assert "2 of 42 beats" in told.err, "constant beats stay what they are"
+    assert ecgedge("data", "--dataset", raw, "--normalize").out == told.out
+    told = ecgedge("data", "show", "synthetic")
+    assert (told.code, told.err) == (0, "") and "embedded" in told.out
+    assert "does not exist" in error_of(ecgedge("data", "show", "nowhere.csv"))
+
+
+@pytest.mark.parametrize("command", ["matrix", "convert", "evaluate", "train", "data"])
+def test_every_command_with_data_can_normalize(ecgedge: Command, command: str) -> None:
+    assert "--normalize" in ecgedge(command, "--help").out
