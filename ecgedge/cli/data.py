@@ -23,6 +23,7 @@ def data(ctx: click.Context, dataset: str | None) -> None:
     \b
     ecgedge data --dataset synthetic
     ecgedge data show my-beats.csv
+    ecgedge data fetch
     """
     if ctx.invoked_subcommand is None:
         click.echo(describe(common.load_data(dataset)))
@@ -44,6 +45,20 @@ def show(ctx: click.Context, path: str | None) -> None:
     click.echo(describe(found))
     if told := raw_beats(found):
         common.warn(told)
+
+
+@data.command()
+@click.option("--url", help="Of a zip with ECG5000_TRAIN.txt and ECG5000_TEST.txt. Default: the archive's.")
+def fetch(url: str | None) -> None:
+    """Download ECG5000 into the user cache and check it, unless it is there.
+
+    \b
+    ecgedge data fetch
+    """
+    from ecgedge.dataset import fetch_ecg5000
+
+    found, fresh = fetch_ecg5000(url)
+    click.echo(f"{'downloaded' if fresh else 'already there, and whole'}: {found.describe()}\n{found.source}")
 
 
 def describe(found: Dataset) -> str:
