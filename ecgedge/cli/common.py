@@ -151,11 +151,16 @@ def fit_to_data(artifact: Artifact, data: Dataset) -> Artifact:
     told = artifact.maker.get("part") == "user"
     if len(artifact.task.labels) != data.classes or not (told or artifact.task.labels == data.labels):
         raise EcgEdgeError(
-            f"{artifact.name} knows the classes {', '.join(artifact.task.labels)}; {data.name} has "
-            f"{', '.join(data.labels)}",
+            f"{artifact.name} knows the classes {listed(artifact.task.labels)}; {data.name} has {listed(data.labels)}",
             "train it on this data (ecgedge train MODEL --dataset PATH), or name other data with --dataset",
         )
     return replace(artifact, task=replace(artifact.task, labels=data.labels))
+
+
+def listed(labels: tuple[str, ...], most: int = 8) -> str:
+    """Labels as an error may show them: the first few, and how many more there are."""
+    more = f" and {len(labels) - most:,} more" if len(labels) > most else ""
+    return ", ".join(labels[:most]) + more
 
 
 def unavailable(parts: Parts) -> dict[tuple[str, str], str]:

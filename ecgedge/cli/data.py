@@ -11,6 +11,7 @@ from ecgedge.cli import common
 if TYPE_CHECKING:
     from ecgedge.dataset import Dataset
 
+WIDE = 10  # classes that fit beside each other; more are told below each other
 FEW = 0.01  # of the beats: as many may be not z-normalised without a warning
 
 
@@ -66,11 +67,13 @@ def describe(found: Dataset) -> str:
     import numpy as np
     from tabulate import tabulate
 
-    rows = []
+    rows: list[list[object]] = [["split", "beats", *(f"class {label}" for label in found.labels), "range"]]
     for name, split in (("train", found.train), ("test", found.test)):
         counts = np.bincount(split.y, minlength=found.classes)
         rows.append([name, len(split), *counts, f"{split.x.min():.2f} .. {split.x.max():.2f}"])
-    table = tabulate(rows, ["split", "beats", *(f"class {label}" for label in found.labels), "range"])
+    if found.classes > WIDE:
+        rows = [list(column) for column in zip(*rows, strict=True)]
+    table = tabulate(rows[1:], rows[0])
     return (
         f"data     {found.name}\nsource   {found.source}\nlength   {found.length} samples\n"
         f"digest   {found.digest}\n\n{table}"
