@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ecgedge.errors import EcgEdgeError
+from ecgedge.fetch import DownloadError, download
 from ecgedge.readers import (
     SUFFIXES,
     WAYS_TO_NAME_DATA,
@@ -30,8 +31,6 @@ ECG5000_DIGEST = "7428d4a5cfe072fb5644ffde24ff35da42ea82a45ea9b6012a350f5128d3a1
 ECG5000_URL = "https://www.timeseriesclassification.com/aeon-toolkit/ECG5000.zip"
 ECG5000_FILES = ("ECG5000_TRAIN.txt", "ECG5000_TEST.txt")
 ECG5000_BEATS = (500, 4500)
-CONNECT_SECONDS = 5
-READ_SECONDS = 30
 SPLIT_SEED = 0
 NEAR = 0.05  # how far mean and standard deviation of a z-normalised beat may be off
 
@@ -127,10 +126,6 @@ def find(named: str | None) -> tuple[Dataset, str]:
         return synthetic(), f"{error.message}; using the embedded synthetic beats instead ({error.hint})"
 
 
-class DownloadError(EcgEdgeError):
-    """The archive could not be reached or gave something else."""
-
-
 def read_ecg5000() -> Dataset:
     """ECG5000 from ``ECGEDGE_DATA``, ``data/ECG5000``, the user cache, or a download."""
     named = os.environ.get("ECGEDGE_DATA", "")
@@ -139,8 +134,8 @@ def read_ecg5000() -> Dataset:
         if data.name != "ecg5000":
             raise EcgEdgeError(f"ECGEDGE_DATA is {named}, which holds {data.name}, not ecg5000", WAYS_TO_NAME_DATA)
         return data
-    folder = local_ecg5000() or download(ECG5000_URL, cache_folder() / "ECG5000")
-    return read_folder(folder)
+    folder = local_ecg5000()
+    return read_folder(folder) if folder else fetch_ecg5000(ECG5000_URL)[0]
 
 
 def local_ecg5000() -> Path | None:
@@ -158,43 +153,22 @@ def cache_folder() -> Path:
     return Path(os.environ.get("ECGEDGE_CACHE") or platformdirs.user_cache_dir("ecgedge", appauthor=False))
 
 
-def download(url: str, folder: Path) -> Path:
-    """Fetch the archive's zip and unpack the two text files into ``folder``, whole or not at all."""
-    import logging
-    import shutil
-    import tempfile
+def fetch_ecg5000(url: str | None = None) -> tuple[Dataset, bool]:
+    """ECG5000 in the user cache, checked; downloaded where it is not there, is damaged, or a ``url`` is named.
 
-    import pooch  # here, since it brings requests
+    Returns:
+        The data, and whether it was downloaded now.
 
-    pooch.get_logger().setLevel(logging.ERROR)
-    fetcher = pooch.HTTPDownloader(progressbar=True, timeout=(CONNECT_SECONDS, READ_SECONDS))
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise EcgEdgeError(
-            f"the cache {folder.parent} cannot be written: {error.strerror}", "set ECGEDGE_CACHE to another folder"
-        ) from error
-    try:
-        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-            pooch.retrieve(
-                url,
-                known_hash=None,  # the zip may be packed anew; the digest of its beats is checked
-                path=scratch,
-                processor=pooch.Unzip(members=list(ECG5000_FILES), extract_dir="beats"),
-                downloader=fetcher,
-            )
-            read_folder(Path(scratch) / "beats")
-            shutil.rmtree(folder, ignore_errors=True)  # what an earlier, incomplete copy left
-            (Path(scratch) / "beats").rename(folder)
-    except EcgEdgeError as error:
-        raise DownloadError(f"{url} did not hold ECG5000: {error.message}", error.hint) from error
-    except Exception as error:  # whatever the network, the disk or the zip did
-        reason = type(error).__name__
-        raise DownloadError(
-            f"ECG5000 could not be downloaded ({reason})",
-            "set ECGEDGE_DATA to a folder with ECG5000_TRAIN.txt and ECG5000_TEST.txt for the real data",
-        ) from error
-    return folder
+    Raises:
+        EcgEdgeError: as ``download`` in ``ecgedge.fetch`` has it.
+    """
+    folder = cache_folder() / "ECG5000"
+    if url is None:
+        try:
+            return read_folder(folder), False
+        except EcgEdgeError:  # not there, or damaged
+            pass
+    return read_folder(download(url or ECG5000_URL, folder, ECG5000_FILES, read_folder)), True
 
 
 def read_folder(folder: Path) -> Dataset:

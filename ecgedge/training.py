@@ -250,8 +250,8 @@ def draw_confusion(axes: Any, confusion: np.ndarray, labels: tuple[str, ...]) ->
     for row, column in np.ndindex(*confusion.shape):
         colour = "white" if shares[row, column] > 0.5 else "black"
         axes.text(column, row, f"{confusion[row, column]:,}", ha="center", va="center", color=colour)
-    ticks = range(len(labels))
-    axes.set(xticks=ticks, yticks=ticks, xticklabels=labels, yticklabels=labels)
+    ticks, names = range(len(labels)), [label.replace("$", r"\$") for label in labels]  # $ would begin a formula
+    axes.set(xticks=ticks, yticks=ticks, xticklabels=names, yticklabels=names)
     axes.set(xlabel="decided class", ylabel="true class", title="Test beats (shade: share of the true class)")
 
 

@@ -221,13 +221,20 @@ def parse(line: str) -> None:
     ends = [i for i, word in enumerate(words) if word in ("|", ">", "&&", ";", "2>&1")]
     words = words[: ends[0]] if ends else words
     context = click.Context(group, info_name="ecgedge", **group.context_settings)
-    _, rest, _ = group.make_parser(context).parse_args(words)
+    descend(context, group, words)
+
+
+def descend(context: click.Context, commands: click.Group, words: list[str]) -> None:
+    """Parse what a group is given, then what its command is given."""
+    _, rest, _ = commands.make_parser(context).parse_args(words)
     if not rest:
         return
-    name, command, rest = group.resolve_command(context, rest)
+    name, command, rest = commands.resolve_command(context, rest)
     assert command is not None
     with contextlib.suppress(click.exceptions.Exit):  # --help
-        command.make_context(name, rest, parent=context)
+        inner = command.make_context(name, list(rest), parent=context)
+        if isinstance(command, click.Group):
+            descend(inner, command, rest)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
@@ -242,7 +249,15 @@ def test_command_lines_are_understood(page: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["ecgedge measure", "ecgedge matrix --fast", "ecgedge --quiet matrix", "ecgedge matrix --profile slow"]
+    "line",
+    [
+        "ecgedge measure",
+        "ecgedge matrix --fast",
+        "ecgedge --quiet matrix",
+        "ecgedge matrix --profile slow",
+        "ecgedge data shown",
+        "ecgedge data fetch --fast",
+    ],
 )
 def test_a_wrong_command_line_is_seen(line: str) -> None:
     with pytest.raises(click.UsageError):

@@ -165,11 +165,16 @@ def fit_to_data(artifact: Artifact, data: Dataset, task: str | None = None, norm
         raise EcgEdgeError(f"{artifact.name} is for {artifact.task.kind}, its record says", "leave --task out")
     if artifact.task.labels != data.labels:
         raise EcgEdgeError(
-            f"{artifact.name} knows the classes {', '.join(artifact.task.labels)}; {data.name} has "
-            f"{', '.join(data.labels)}",
+            f"{artifact.name} knows the classes {listed(artifact.task.labels)}; {data.name} has {listed(data.labels)}",
             OTHER_DATA,
         )
     return artifact
+
+
+def listed(labels: tuple[str, ...], most: int = 8) -> str:
+    """Labels as an error may show them: the first few, and how many more there are."""
+    more = f" and {len(labels) - most:,} more" if len(labels) > most else ""
+    return ", ".join(labels[:most]) + more
 
 
 def with_threshold(artifact: Artifact, data: Dataset, outputs_of: Callable[[Artifact, Split], np.ndarray]) -> Artifact:

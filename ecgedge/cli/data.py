@@ -11,6 +11,7 @@ from ecgedge.cli import common
 if TYPE_CHECKING:
     from ecgedge.dataset import Dataset
 
+WIDE = 10  # classes that fit beside each other; more are told below each other
 FEW = 0.01  # of the beats: as many may be not z-normalised without a warning
 
 
@@ -23,6 +24,7 @@ def data(ctx: click.Context, dataset: str | None) -> None:
     \b
     ecgedge data --dataset synthetic
     ecgedge data show my-beats.csv
+    ecgedge data fetch
     """
     if ctx.invoked_subcommand is None:
         click.echo(describe(common.load_data(dataset)))
@@ -46,16 +48,32 @@ def show(ctx: click.Context, path: str | None) -> None:
         common.warn(told)
 
 
+@data.command()
+@click.option("--url", help="Of a zip with ECG5000_TRAIN.txt and ECG5000_TEST.txt. Default: the archive's.")
+def fetch(url: str | None) -> None:
+    """Download ECG5000 into the user cache and check it, unless it is there.
+
+    \b
+    ecgedge data fetch
+    """
+    from ecgedge.dataset import fetch_ecg5000
+
+    found, fresh = fetch_ecg5000(url)
+    click.echo(f"{'downloaded' if fresh else 'already there, and whole'}: {found.describe()}\n{found.source}")
+
+
 def describe(found: Dataset) -> str:
     """Name, source, length and digest, and a table of what each split holds."""
     import numpy as np
     from tabulate import tabulate
 
-    rows = []
+    rows: list[list[object]] = [["split", "beats", *(f"class {label}" for label in found.labels), "range"]]
     for name, split in (("train", found.train), ("test", found.test)):
         counts = np.bincount(split.y, minlength=found.classes)
         rows.append([name, len(split), *counts, f"{split.x.min():.2f} .. {split.x.max():.2f}"])
-    table = tabulate(rows, ["split", "beats", *(f"class {label}" for label in found.labels), "range"])
+    if found.classes > WIDE:
+        rows = [list(column) for column in zip(*rows, strict=True)]
+    table = tabulate(rows[1:], rows[0])
     return (
         f"data     {found.name}\nsource   {found.source}\nlength   {found.length} samples\n"
         f"digest   {found.digest}\n\n{table}"

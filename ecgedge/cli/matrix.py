@@ -172,7 +172,9 @@ def write_run(folder: Path, data: Dataset, beats: int, **asked: Any) -> dict[str
     run = {
         "command": shlex.join(["ecgedge", *sys.argv[1:]]),
         "data": data.describe(),
+        "data_source": data.source,
         "data_digest": data.digest,
+        "labels": list(data.labels),  # label i is class i
         "beats": beats,
         **asked,
         "machine": machine.describe(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import zipfile
 from pathlib import Path
 
@@ -77,5 +78,16 @@ def beats_of(path: Path, arrays: dict[str, np.ndarray], x_name: str, y_name: str
             f"{path}, {x_name}, beat {beat + 1}, column {sample + 1}: {x[beat, sample]:g} is not a finite number",
             "every sample must be a number; remove or repair the beat",
         )
+    if (odd := beyond_unicode(y)) is not None:
+        raise EcgEdgeError(f"{path}, {y_name}, beat {odd + 1}: no text", "the file is damaged; write it again")
     words = [v.decode("utf-8", "surrogateescape") if isinstance(v, bytes) else str(v) for v in y.tolist()]
     return [parse_label(word, f"{path}, {y_name}, beat {i}") for i, word in enumerate(words, 1)], x
+
+
+def beyond_unicode(y: np.ndarray) -> int | None:
+    """The first label ``(N,)`` with a code that is no character; NumPy would make a broken ``str`` of it."""
+    if y.dtype.kind != "U" or not y.dtype.itemsize:
+        return None
+    codes = np.ascontiguousarray(y).view(np.dtype("u4").newbyteorder(y.dtype.byteorder)).reshape(len(y), -1)
+    wrong = np.flatnonzero((codes > sys.maxunicode).any(axis=1))
+    return int(wrong[0]) if len(wrong) else None

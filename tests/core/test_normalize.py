@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ecgedge import dataset
+from ecgedge.cli.common import listed
 from ecgedge.dataset import Dataset, not_normalized, read_path
 from tests.conftest import Command, error_of
 
@@ -72,6 +73,16 @@ def test_show_warns_and_normalize_mends(ecgedge: Command, raw: Path) -> None:
     told = ecgedge("data", "show", "synthetic")
     assert (told.code, told.err) == (0, "") and "embedded" in told.out
     assert "does not exist" in error_of(ecgedge("data", "show", "nowhere.csv"))
+
+
+def test_many_classes_are_listed_below_each_other(ecgedge: Command, tmp_path: Path) -> None:
+    (tmp_path / "many.txt").write_text("".join(f"word{i % 30} {i} 2 3\n" for i in range(90)))
+    told = ecgedge("data", "show", "many.txt").out
+    assert all(f"\nclass word{i} " in told for i in range(30))
+    assert max(map(len, told.splitlines())) < 100
+    labels = tuple(f"word{i}" for i in range(30))
+    assert listed(labels).endswith("word7 and 22 more")
+    assert listed(labels[:3]) == "word0, word1, word2"
 
 
 @pytest.mark.parametrize("command", ["matrix", "convert", "evaluate", "train", "data"])

@@ -150,6 +150,8 @@ def test_refuses_with_the_place(tmp_path: Path, name: str, content: str, message
         ({"x": np.where(X == 3, np.nan, X), "y": Y}, "x, beat 2, column 2: nan"),
         ({"x": X[:0], "y": Y[:0]}, "is empty"),
         ({"x": X, "y": np.array(["a", "", "b", "b"])}, "y, beat 2: nothing"),
+        ({"x": X, "y": np.array([97, 98, 0x01000061, 97], "<u4").view("<U1")}, "y, beat 3: no text"),
+        ({"x": X, "y": np.array([97, 98, 0x01000061, 97], ">u4").view(">U1")}, "y, beat 3: no text"),
         ({"x": X, "y": np.array([object()] * 4)}, "is not an npz file that can be read"),
     ],
 )  # fmt: skip
