@@ -163,10 +163,13 @@ class Runtime(Part):
         device: ``"cpu"``, ``"cuda"``, or a name of its own.
         accepts: formats.
         suffixes: of the files that ``inspect`` can read, with the dot.
+        computes: the precision that it computes float32 files in, where that is not float32: their
+            answers are then not held to those of the trained model.
     """
 
     kind = "runtime"
     device: str = "cpu"
+    computes: str | None = None
     accepts: tuple[str, ...]
     suffixes: tuple[str, ...] = ()
 

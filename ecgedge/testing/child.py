@@ -43,13 +43,32 @@ def collected(part: Any) -> list[str]:
 
 
 def worked(part: Any, **task: Any) -> list[str]:
-    """The frameworks that the part's work imported beyond those that its needs bring with them."""
+    """The framework that the part's work missed where only its needs, and what they import, can be found."""
     model = getattr(task.get("artifact") or task.get("source"), "model", None)
     for name in (*part.needs, *(model.needs if model else ())):
         importlib.import_module(name)
-    before = loaded()
-    work(part, **task)
-    return sorted(loaded() - before)
+    hidden = FRAMEWORKS - loaded() - {*part.needs}
+    sys.meta_path[:] = [Hiding(finder, hidden) for finder in sys.meta_path]
+    try:
+        work(part, **task)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in hidden:
+            raise
+        return [error.name]
+    return []
+
+
+class Hiding:
+    """A finder of modules that does not find some: a library that can do without them does."""
+
+    def __init__(self, finder: Any, hidden: set[str]):
+        self.finder, self.hidden = finder, hidden
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        return None if name.partition(".")[0] in self.hidden else self.finder.find_spec(name, path, target)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.finder, name)
 
 
 def work(

@@ -60,8 +60,8 @@ class Contract:
         loaded = self.in_a_child("collected")
         assert not loaded, f"imported before the part works: {', '.join(loaded)}; import inside the methods"
 
-    def test_it_imports_only_what_it_needs(self) -> None:
-        """Whatever framework its work imports is in ``needs``, or comes with one of them."""
+    def test_it_works_with_only_what_it_needs(self) -> None:
+        """In a process that finds no framework but those in ``needs`` and what they import."""
         undeclared = self.in_a_child("worked", self.work())
         assert not undeclared, f"imports {', '.join(undeclared)}, which is not in needs {self.part.needs}"
 

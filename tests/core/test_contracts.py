@@ -251,7 +251,7 @@ def test_each_test_of_a_runtime_is_shown_to_fail() -> None:
     """But those about files and imports, which have tests of their own below."""
     [marks] = [mark for mark in test_a_runtime_that_breaks_it_is_seen.pytestmark if mark.name == "parametrize"]
     shown = {f"test_{test}" for _, test in marks.args[1]}
-    own = {"test_files_are_inspected", "test_it_imports_only_what_it_needs"}
+    own = {"test_files_are_inspected", "test_it_works_with_only_what_it_needs"}
     assert shown | own == set(methods_of(RuntimeContract))
 
 
@@ -335,7 +335,7 @@ def test_imports_are_seen(
     tried = type("Tried", (OfFakeRuntime,), {"part": lazy_part.Lazy()})()
     for keeps, test in (
         (collected, tried.test_no_framework_is_imported_to_collect_it),
-        (worked, tried.test_it_imports_only_what_it_needs),
+        (worked, tried.test_it_works_with_only_what_it_needs),
     ):
         if keeps:
             test()

@@ -212,3 +212,33 @@ def test_a_bug_keeps_its_traceback(ecgedge: Command, fakes: Path) -> None:
     assert result.code == 1
     assert "Traceback" in result.err
     assert "IndexError: a bug" in result.err
+
+
+NARROW = """
+from ecgedge import hookimpl
+from ecgedge.testing import FakeRuntime, FakeSession
+
+class Coarse(FakeSession):
+    def fetch(self):
+        return super().fetch().round(1)
+
+class Narrow(FakeRuntime):
+    def __init__(self, name, computes):
+        super().__init__(name)
+        self.computes = computes
+
+    def load(self, artifact, threads):
+        return Coarse(super().load(artifact, threads).weights)
+
+@hookimpl
+def ecgedge_runtimes():
+    return [Narrow("says-so", "bf16"), Narrow("silent", None)]
+"""
+
+
+def test_a_runtime_that_computes_in_less_than_fp32_has_to_say_so(ecgedge: Command, fakes: Path, tmp_path: Path) -> None:
+    (fakes / "narrow.py").write_text(NARROW)
+    runtimes = ("--runtime", "says-so", "--runtime", "silent", "--quantizer", "none", "--format", "fake")
+    matrix(ecgedge, fakes, *runtimes, "--out", "run")
+    verdicts = {row["runtime"]: row["status"] for row in rows_of(tmp_path / "run")}
+    assert verdicts == {"says-so": "ok", "silent": "rejected"}

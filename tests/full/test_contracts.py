@@ -38,22 +38,22 @@ class TestBaseCnn(ModelContract):
 
 class TestVgg(ModelContract):
     part = PARTS.models["vgg"]
-    test_it_imports_only_what_it_needs = SEEN
+    test_it_works_with_only_what_it_needs = SEEN
 
 
 class TestInception(ModelContract):
     part = PARTS.models["inception"]
-    test_it_imports_only_what_it_needs = SEEN
+    test_it_works_with_only_what_it_needs = SEEN
 
 
 class TestTcn(ModelContract):
     part = PARTS.models["tcn"]
-    test_it_imports_only_what_it_needs = SEEN
+    test_it_works_with_only_what_it_needs = SEEN
 
 
 class TestCnnAe(ModelContract):
     part = PARTS.models["cnn-ae"]
-    test_it_imports_only_what_it_needs = SEEN
+    test_it_works_with_only_what_it_needs = SEEN
 
 
 class TestTorchRuntime(RuntimeContract):
@@ -83,7 +83,7 @@ class TestTfliteRuntime(OfTflite):
 
 
 class TestTfliteRuntimeInBatches(OfTflite):
-    test_it_imports_only_what_it_needs = SEEN
+    test_it_works_with_only_what_it_needs = SEEN
     beats_a_call = 64
 
 
@@ -157,15 +157,15 @@ class TestTfliteFp32(OfSavedModel):
 
 class TestTfliteFp16(OfSavedModel):
     part = PARTS.quantizers["tflite-fp16"]
-    test_it_imports_only_what_it_needs = SEEN
+    test_it_works_with_only_what_it_needs = SEEN
     tolerance = 0.01
 
 
 class TestTfliteDynamic(OfSavedModel):
     part = PARTS.quantizers["tflite-dynamic"]
-    test_it_imports_only_what_it_needs = SEEN
+    test_it_works_with_only_what_it_needs = SEEN
 
 
 class TestTfliteFullInt8(OfSavedModel):
     part = PARTS.quantizers["tflite-full-int8"]
-    test_it_imports_only_what_it_needs = SEEN
+    test_it_works_with_only_what_it_needs = SEEN

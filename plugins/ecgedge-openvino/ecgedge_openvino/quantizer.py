@@ -1,0 +1,44 @@
+"""ONNX -> OpenVINO's format in int8, through NNCF's post-training quantization."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+
+from ecgedge import Artifact, Context, ConversionError, Quantizer, write_sidecar
+from ecgedge_openvino.runtime import MODEL_FILE, read_model
+
+
+class OpenVinoInt8(Quantizer):
+    """Weights and activations in 8 bits, input and output in float32; the batch stays free."""
+
+    name = "openvino-full-int8"
+    precision = "full-int8"
+    needs = ("openvino", "nncf")
+    libraries = ("openvino", "nncf")
+    accepts = ("onnx",)
+    produces = "openvino_ir"
+    calibrates = True
+
+    def quantize(self, source: Artifact, out: Path, context: Context) -> Artifact:
+        import nncf  # heavy, with the next
+        import openvino
+
+        size = source.input.batch or 1
+        usable = context.beats[: len(context.beats) // size * size]
+        batches = [source.input.encode(usable[i : i + size]) for i in range(0, len(usable), size)]
+        with contextlib.redirect_stdout(sys.stderr):  # its progress bars
+            model = nncf.quantize(
+                read_model(source.path),
+                nncf.Dataset(batches),
+                preset=nncf.QuantizationPreset.MIXED,  # activations may be asymmetric
+                subset_size=len(batches),
+            )
+        if not any(operator.get_type_name() == "FakeQuantize" for operator in model.get_ops()):
+            raise ConversionError("NNCF quantized nothing in this model")
+        out.mkdir()
+        openvino.save_model(model, out / MODEL_FILE, compress_to_fp16=False)
+        artifact = source.derive(out, format="openvino_ir", precision=self.precision)
+        write_sidecar(artifact)
+        return artifact

@@ -1,0 +1,146 @@
+"""The parts keep ecgedge's contracts, and what is special to OpenVINO holds."""
+
+from __future__ import annotations
+
+import json
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ecgedge_openvino.quantizer import OpenVinoInt8
+from ecgedge_openvino.runtime import OpenVinoRuntime
+
+from ecgedge import Artifact, ConversionError, EcgEdgeError
+from ecgedge.testing import QuantizerContract, RuntimeContract, draw, make_artifact
+
+F32, BF16 = OpenVinoRuntime("openvino", "f32"), OpenVinoRuntime("openvino-bf16", "bf16")
+
+
+class TestF32(RuntimeContract):
+    part = F32
+
+    def artifact(self, folder: Path) -> Artifact:
+        return make_artifact("base-cnn", "onnx", folder)
+
+
+class TestF32OfAnAutoencoder(RuntimeContract):
+    part = F32
+
+    def artifact(self, folder: Path) -> Artifact:
+        return make_artifact("cnn-ae", "onnx", folder)
+
+
+class TestF32OfItsOwnFormat(RuntimeContract):
+    part = F32
+
+    def artifact(self, folder: Path) -> Artifact:
+        return make_artifact("cnn-ae", "openvino_ir", folder, "openvino-full-int8")
+
+
+class TestBf16(RuntimeContract):
+    """Batches of other sizes take other kernels, which round at other places."""
+
+    part = BF16
+    tolerance = 0.02
+
+    def artifact(self, folder: Path) -> Artifact:
+        return make_artifact("base-cnn", "onnx", folder)
+
+
+class TestInt8(QuantizerContract):
+    part = OpenVinoInt8()
+    runtimes = (F32,)
+
+    def source(self, folder: Path) -> Artifact:
+        return make_artifact("cnn-ae", "onnx", folder)
+
+
+class TestInt8OfAClassifier(QuantizerContract):
+    part = OpenVinoInt8()
+    runtimes = (F32,)
+
+    def source(self, folder: Path) -> Artifact:
+        return make_artifact("base-cnn", "onnx", folder)
+
+
+@pytest.fixture(scope="module")
+def onnx(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return make_artifact("base-cnn", "onnx", tmp_path_factory.mktemp("onnx"))
+
+
+def test_the_entry_point_leads_here() -> None:
+    [point] = [point for point in metadata.entry_points(group="ecgedge") if point.name == "openvino"]
+    module = point.load()
+    assert [part.name for part in module.ecgedge_runtimes()] == ["openvino", "openvino-bf16"]
+    assert [part.name for part in module.ecgedge_quantizers()] == ["openvino-full-int8"]
+
+
+def answers(runtime: OpenVinoRuntime, artifact: Artifact) -> tuple[np.ndarray, dict]:
+    session = runtime.load(artifact, 1)
+    session.bind(draw(50))
+    session.invoke()
+    return session.fetch(), session.placement()
+
+
+def test_the_precision_is_the_one_that_was_asked_for(onnx: Artifact) -> None:
+    full, placement = answers(F32, onnx)
+    assert placement == {"inference_precision": "f32", "layers": {"f32": 5}}
+    if reason := BF16.available():
+        pytest.skip(reason)
+    half, placement = answers(BF16, onnx)
+    assert placement == {"inference_precision": "bf16", "layers": {"bf16": 5}}
+    assert 0 < np.abs(full - half).max() < 0.2
+
+
+def test_another_precision_than_that_asked_for_is_an_error(onnx: Artifact) -> None:
+    """f16 is a hint that OpenVINO takes on a CPU, and then uses another precision."""
+    with pytest.raises(RuntimeError, match="was asked for f16 and took"):
+        OpenVinoRuntime("openvino-f16", "f16").load(onnx, 1)
+
+
+def test_a_processor_without_bf16_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    import openvino
+
+    class OldCore:
+        def get_property(self, device: str, name: str) -> list[str]:
+            return ["FP32", "INT8"]
+
+    monkeypatch.setattr(openvino, "Core", OldCore)
+    assert BF16.available() == "OpenVINO sees no bf16 in this processor, it has FP32, INT8"
+    assert F32.available() is None
+
+
+def test_int8_computes_in_int8(onnx: Artifact, tmp_path: Path) -> None:
+    made = make_artifact("base-cnn", "openvino_ir", tmp_path, "openvino-full-int8")
+    _, placement = answers(F32, made)
+    assert placement["layers"] == {"u8": 5}
+    assert made.size_bytes < 0.5 * onnx.size_bytes
+    assert {file.name for file in made.path.iterdir()} == {"model.xml", "model.bin", "ecgedge.json"}
+    assert json.loads((made.path / "ecgedge.json").read_text())["precision"] == "full-int8"
+
+
+@pytest.mark.parametrize("content", [b"", b"no model at all", None])
+def test_a_damaged_file_is_the_users_error(onnx: Artifact, tmp_path: Path, content: bytes | None) -> None:
+    from dataclasses import replace
+
+    if content is not None:
+        (tmp_path / "bad.onnx").write_bytes(content)
+    with pytest.raises(EcgEdgeError, match=r"bad\.onnx"):
+        F32.load(replace(onnx, path=tmp_path / "bad.onnx"), 1)
+
+
+def test_a_model_without_anything_to_quantize_is_refused(onnx: Artifact, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    import onnx as library
+    from onnx import TensorProto, helper
+
+    from ecgedge import Context
+
+    info = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 1, 140]) for name in ("input", "output")]
+    graph = helper.make_graph([helper.make_node("Identity", ["input"], ["output"])], "same", info[:1], info[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    library.save(model, tmp_path / "same.onnx")
+    with pytest.raises(ConversionError, match="quantized nothing"):
+        OpenVinoInt8().quantize(replace(onnx, path=tmp_path / "same.onnx"), tmp_path / "out", Context(draw(10)))
