@@ -58,7 +58,7 @@ class TensorSpec:
         y = y.astype(np.float32)
         if self.scale is not None and self.zero_point is not None:
             y = (y - self.zero_point) * np.float32(self.scale)
-        return y if self.layout == "NC" else y.reshape(len(y), 1, -1)
+        return y.reshape(len(y), -1) if self.layout == "NC" else y.reshape(len(y), 1, -1)
 
 
 def arrange(x: np.ndarray, layout: str) -> np.ndarray:

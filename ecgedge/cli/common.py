@@ -160,7 +160,9 @@ def fit_to_data(artifact: Artifact, data: Dataset, task: str | None = None, norm
             f"{artifact.name} takes beats of {length} samples, those of {data.name} have {data.length}", OTHER_DATA
         )
     if artifact.maker.get("part") == USER:
-        return replace(artifact, task=told_task(artifact, task, data.labels, data.length, normal))
+        meaning = told_task(artifact, task, data.labels, data.length, normal)
+        layout = "NC" if meaning.kind == "classification" else "NCL"
+        return replace(artifact, task=meaning, output=replace(artifact.output, layout=layout))
     if task and task != artifact.task.kind:
         raise EcgEdgeError(f"{artifact.name} is for {artifact.task.kind}, its record says", "leave --task out")
     if artifact.task.labels != data.labels:
