@@ -102,6 +102,7 @@ def read_sidecar(folder: Path) -> Artifact:
         raise EcgEdgeError(f"{folder / SIDECAR} cannot be read: {error!r}"[:300], "convert it again") from error
 
 
+FED = ("float16", "float32", "float64", "int8", "uint8", "int16")  # input types that beats can be turned into
 USER = "user"  # the maker of files that carry no record
 
 
@@ -118,10 +119,8 @@ def tell_artifact(path: Path, format: str, given: TensorSpec, returned: TensorSp
             f"{path}: input of shape {given.shape} is not (N, 1, L), (N, L, 1) or (N, L)",
             "only models of one-channel beats can be used",
         )
-    if not (given.dtype.startswith("float") or given.scale is not None):
-        raise EcgEdgeError(
-            f"{path}: its input is {given.dtype} without a scale", "only float inputs, or quantized ones, can be fed"
-        )
+    if given.dtype not in FED:
+        raise EcgEdgeError(f"{path}: its input is {given.dtype}", f"beats can be fed as {', '.join(FED)}")
     if len(returned.shape) not in (2, 3) or None in returned.shape[1:]:
         raise EcgEdgeError(
             f"{path}: an output of shape {returned.shape} is neither class scores (N, C) nor a reconstruction",

@@ -27,6 +27,7 @@ OTHER_DATA = "train it on this data (ecgedge train MODEL --dataset PATH), or nam
 STEPS = ("exporter", "quantizer", "runtime")  # the kinds that carry out a cell
 
 NORMALIZE = "ecgedge.normalize"  # in the context's meta, which all commands of one call share
+TOLD = "ecgedge.told"  # there too: what the user says of a file without a record
 
 
 def keep_normalize(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -57,11 +58,30 @@ calibration_option = click.option(
     "--calibration", type=click.IntRange(1), default=400, show_default=True, metavar="N",
     help="Training beats that int8 is calibrated on, stratified.",
 )  # fmt: skip
-task_option = click.option(
-    "--task", type=click.Choice(["classification", "anomaly"]), help="What a file without a record does."
-)
-normal_option = click.option("--normal", default="1", show_default=True, help="The class that an autoencoder learned.")
 opset_option = click.option("--opset", type=click.IntRange(13, 20), help="Of the ONNX files. Default: 17.")
+
+
+def keep_told(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
+    ctx.meta.setdefault(TOLD, {})[parameter.name] = value
+
+
+def file_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What a file that carries no record cannot tell; read by ``fit_to_data``, not handed to the command."""
+    options = [
+        click.option("--task", type=click.Choice(["classification", "anomaly"]), help="What a foreign file does."),
+        click.option("--normal", default="1", show_default=True, help="The class that a foreign autoencoder learned."),
+        click.option(
+            "--input-scale", type=click.FloatRange(min=0, min_open=True), help="Of a foreign file's int8 input."
+        ),
+        click.option(
+            "--input-zero-point", type=int, default=0, show_default=True, help="Of a foreign file's int8 input."
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    for parameter in command.__click_params__[-len(options) :]:  # type: ignore[attr-defined]
+        parameter.expose_value, parameter.callback = False, keep_told
+    return command
 
 
 def load_parts() -> Parts:
@@ -143,14 +163,11 @@ def require(part: Any) -> None:
         )
 
 
-def fit_to_data(artifact: Artifact, data: Dataset, task: str | None = None, normal: str = "1") -> Artifact:
-    """The artifact as it is used on that data: what a user's file does is settled here.
-
-    Args:
-        task, normal: what the user said of a file without a record.
+def fit_to_data(artifact: Artifact, data: Dataset) -> Artifact:
+    """The artifact as it is used on that data: what a user's file does is settled here (``file_options``).
 
     Raises:
-        EcgEdgeError: it takes beats of another length, or knows other classes.
+        EcgEdgeError: it takes beats of another length, or knows other classes; or it cannot be told what it does.
     """
     from ecgedge.records import USER, told_task
 
@@ -159,8 +176,11 @@ def fit_to_data(artifact: Artifact, data: Dataset, task: str | None = None, norm
         raise EcgEdgeError(
             f"{artifact.name} takes beats of {length} samples, those of {data.name} have {data.length}", OTHER_DATA
         )
+    said = click.get_current_context().meta.get(TOLD, {})
+    task = said.get("task")
     if artifact.maker.get("part") == USER:
-        meaning = told_task(artifact, task, data.labels, data.length, normal)
+        artifact = with_scale(artifact)
+        meaning = told_task(artifact, task, data.labels, data.length, said.get("normal", "1"))
         layout = "NC" if meaning.kind == "classification" else "NCL"
         return replace(artifact, task=meaning, output=replace(artifact.output, layout=layout))
     if task and task != artifact.task.kind:
@@ -177,6 +197,24 @@ def listed(labels: tuple[str, ...], most: int = 8) -> str:
     """Labels as an error may show them: the first few, and how many more there are."""
     more = f" and {len(labels) - most:,} more" if len(labels) > most else ""
     return ", ".join(labels[:most]) + more
+
+
+def with_scale(artifact: Artifact) -> Artifact:
+    """A file with an integer input, and the scale that it carries or that the user says.
+
+    Raises:
+        EcgEdgeError: neither.
+    """
+    said, given = click.get_current_context().meta.get(TOLD, {}), artifact.input
+    if given.scale is not None or given.dtype.startswith("float"):
+        return artifact
+    if not said.get("input_scale"):
+        raise EcgEdgeError(
+            f"{artifact.path}: its input is {given.dtype} without a scale",
+            "--input-scale and --input-zero-point tell it",
+        )
+    scaled = replace(given, scale=said["input_scale"], zero_point=said["input_zero_point"])
+    return replace(artifact, input=scaled)
 
 
 def with_threshold(artifact: Artifact, data: Dataset, outputs_of: Callable[[Artifact, Split], np.ndarray]) -> Artifact:

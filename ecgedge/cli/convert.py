@@ -32,11 +32,10 @@ if TYPE_CHECKING:
 @common.dataset_option
 @common.calibration_option
 @common.opset_option
-@common.task_option
-@common.normal_option
+@common.file_options
 @common.seed_option
 def convert(source: str, format: str, quantizer: str, out: Path | None, force: bool, batch: int, dataset: str | None,
-            calibration: int, opset: int | None, task: str | None, normal: str, seed: int) -> None:  # fmt: skip
+            calibration: int, opset: int | None, seed: int) -> None:  # fmt: skip
     """Make one artifact and prove that it answers as its source does.
 
     \b
@@ -49,7 +48,7 @@ def convert(source: str, format: str, quantizer: str, out: Path | None, force: b
 
     parts = common.load_parts()
     data = common.load_data(dataset)
-    origin = common.fit_to_data(common.find_artifact(source, parts), data, task, normal)
+    origin = common.fit_to_data(common.find_artifact(source, parts), data)
     cell = choose(origin, format, quantizer, parts)
     for kind, name in [*(("exporter", name) for name in cell.route), ("quantizer", cell.quantizer)]:
         common.require(parts.find(kind, name))

@@ -19,11 +19,9 @@ if TYPE_CHECKING:
 @click.argument("target", metavar="FILE|MODEL")
 @click.option("--runtime", "runtime_name", metavar="NAME", help="Default: the first that takes it and works here.")
 @common.dataset_option
-@common.task_option
-@common.normal_option
+@common.file_options
 @common.threads_option
-def evaluate(target: str, runtime_name: str | None, dataset: str | None, task: str | None, normal: str,
-             threads: int) -> None:  # fmt: skip
+def evaluate(target: str, runtime_name: str | None, dataset: str | None, threads: int) -> None:
     """Score a model or a file on the test beats.
 
     \b
@@ -35,7 +33,7 @@ def evaluate(target: str, runtime_name: str | None, dataset: str | None, task: s
 
     parts = common.load_parts()
     data = common.load_data(dataset)
-    artifact = common.fit_to_data(common.find_artifact(target, parts), data, task, normal)
+    artifact = common.fit_to_data(common.find_artifact(target, parts), data)
     runtime = pick_runtime(artifact, runtime_name, parts)
     session = runtime.load(artifact, threads)
     artifact = common.with_threshold(artifact, data, lambda _, split: infer(session, split.x))

@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     "--model", "models", multiple=True, metavar="NAME|FOLDER", help="A model or checkpoint. Default: all models."
 )
 @click.option("--artifact", "files", multiple=True, metavar="FILE", help="Also, or only, a file made elsewhere.")
-@common.task_option
-@common.normal_option
+@common.file_options
 @click.option("--exporter", "exporters", multiple=True, metavar="NAME", help="Routes through these only.")
 @click.option("--format", "formats", multiple=True, metavar="NAME", help="torch, onnx, tflite, ...")
 @click.option("--quantizer", "quantizers", multiple=True, metavar="NAME", help="A precision, or one quantizer.")
@@ -46,7 +45,7 @@ if TYPE_CHECKING:
 @common.seed_option
 @click.pass_context
 def matrix(ctx: click.Context, dataset: str | None, models: tuple[str, ...], files: tuple[str, ...],
-           task: str | None, normal: str, exporters: tuple[str, ...], formats: tuple[str, ...],
+           exporters: tuple[str, ...], formats: tuple[str, ...],
            quantizers: tuple[str, ...], runtimes: tuple[str, ...], profile: str, out: Path | None, dry_run: bool,
            threads: int, calibration: int, opset: int | None, seed: int) -> None:  # fmt: skip
     """Measure every combination of model, format, precision and runtime.
@@ -62,7 +61,7 @@ def matrix(ctx: click.Context, dataset: str | None, models: tuple[str, ...], fil
     parts = common.load_parts()
     data = common.load_data(dataset)
     sources = find_sources(models, parts, data) if models or not files else {}
-    sources |= find_files(files, list(sources), parts, data, task, normal)
+    sources |= find_files(files, list(sources), parts, data)
     reasons = common.unavailable(parts)
     cells, skips = plan(
         {
@@ -125,15 +124,14 @@ def find_sources(models: tuple[str, ...], parts: Parts, data: Dataset) -> dict[s
     return sources
 
 
-def find_files(files: tuple[str, ...], taken: list[str], parts: Parts, data: Dataset, task: str | None,
-               normal: str) -> dict[str, Artifact]:  # fmt: skip
+def find_files(files: tuple[str, ...], taken: list[str], parts: Parts, data: Dataset) -> dict[str, Artifact]:
     """Files made elsewhere, by the name of their rows: that of the file."""
     sources: dict[str, Artifact] = {}
     for file in files:
         label = Path(file).name
         if label in (*taken, *sources):
             raise EcgEdgeError(f"two rows would both be called {label!r}", "rename a file")
-        sources[label] = replace(common.fit_to_data(common.find_artifact(file, parts), data, task, normal), name=label)
+        sources[label] = replace(common.fit_to_data(common.find_artifact(file, parts), data), name=label)
     return sources
 
 

@@ -6,6 +6,7 @@ import csv
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -29,10 +30,12 @@ CHUNK = 256  # beats held at a time
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Default: standard output.")
 @click.option("--labelled", is_flag=True, help="The first column is a label, and ignored.")
 @click.option("--normalize", is_flag=True, help="z-normalise each beat; the built-in weights expect that.")
+@click.option("--threshold", type=click.FloatRange(0), help="Of a foreign autoencoder: an error above is an anomaly.")
+@common.file_options
 @click.option("--runtime", "runtime_name", metavar="NAME", help="Default: the first that takes it and works here.")
 @common.threads_option
-def predict(target: str, beats: Path, out: Path | None, labelled: bool, normalize: bool, runtime_name: str | None,
-            threads: int) -> None:  # fmt: skip
+def predict(target: str, beats: Path, out: Path | None, labelled: bool, normalize: bool, threshold: float | None,
+            runtime_name: str | None, threads: int) -> None:  # fmt: skip
     """Decide beat by beat: a line of numbers in, a line of answers out. BEATS: a text file, or - for stdin.
 
     A classifier gives class and probability, an autoencoder score and anomaly flag. The file may be of
@@ -44,7 +47,7 @@ def predict(target: str, beats: Path, out: Path | None, labelled: bool, normaliz
     from ecgedge.cli.evaluate import pick_runtime
 
     parts = common.load_parts()
-    artifact = common.find_artifact(target, parts)
+    artifact = with_meaning(common.find_artifact(target, parts), threshold)
     session = pick_runtime(artifact, runtime_name, parts).load(artifact, threads)
     with open_beats(beats) as source, open_answers(out) as answers:
         writer = csv.writer(answers, lineterminator="\n")
@@ -58,6 +61,33 @@ def predict(target: str, beats: Path, out: Path | None, labelled: bool, normaliz
     session.close()
     if not count:
         common.warn(f"{beats} holds no beats")
+
+
+def with_meaning(artifact: Artifact, threshold: float | None) -> Artifact:
+    """A file with what its outputs mean; one without a record has to be told, since no data is at hand.
+
+    Raises:
+        EcgEdgeError: it is an autoencoder, or looks like one, and the options do not say so.
+    """
+    from ecgedge.artifacts import Anomaly
+    from ecgedge.records import USER, values_of
+
+    if artifact.maker.get("part") != USER:
+        return artifact
+    artifact = common.with_scale(artifact)
+    task = click.get_current_context().meta[common.TOLD]["task"]
+    length = artifact.input.shape[1 if artifact.input.layout in ("NL", "NLC") else 2]
+    if task is None and values_of(artifact.output) == length:
+        raise EcgEdgeError(
+            f"{artifact.path} gives back {length} values a beat: scores or a reconstruction?",
+            "say --task classification, or --task anomaly with --threshold",
+        )
+    if task != "anomaly":
+        return replace(artifact, output=replace(artifact.output, layout="NC"))
+    if threshold is None:
+        raise EcgEdgeError(f"{artifact.path} carries no threshold", "say --threshold (ecgedge evaluate fits one)")
+    meaning = Anomaly(threshold, float("nan"), "normal", ("normal", "anomaly"))
+    return replace(artifact, task=meaning, output=replace(artifact.output, layout="NCL"))
 
 
 def open_beats(path: Path) -> IO[str]:

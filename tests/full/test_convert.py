@@ -112,13 +112,18 @@ def test_a_file_from_elsewhere(ecgedge: Command, beats: Dataset, tmp_path: Path)
     accuracy = told_accuracy(ecgedge("evaluate", "linear.onnx", "--dataset", "synthetic").out)
     hand_made(tmp_path / "double.onnx", means, "double")
     hand_made(tmp_path / "rank3.onnx", means, output_rank=3)
+    hand_made(tmp_path / "int8.onnx", means, "int8")
+    coarse = ecgedge("evaluate", "int8.onnx", "--dataset", "synthetic", "--input-scale", "0.05").out
+    assert told_accuracy(coarse) == pytest.approx(accuracy, abs=0.01)
     for name in ("double.onnx", "rank3.onnx"):
         assert told_accuracy(ecgedge("evaluate", name, "--dataset", "synthetic").out) == accuracy
 
 
 def test_what_cannot_be_told_is_refused(ecgedge: Command, tmp_path: Path) -> None:
     hand_made(tmp_path / "int8.onnx", np.ones((140, 5)), "int8")
-    assert "int8 without a scale" in error_of(ecgedge("evaluate", "int8.onnx", "--dataset", "synthetic"))
+    told = error_of(ecgedge("evaluate", "int8.onnx", "--dataset", "synthetic"))
+    assert "int8 without a scale" in told
+    assert "--input-scale" in told
     hand_made(tmp_path / "seven.onnx", np.ones((140, 7)))
     told = error_of(ecgedge("evaluate", "seven.onnx", "--dataset", "synthetic"))
     assert "gives 7 values a beat; the data has 5 classes and 140 samples" in told

@@ -112,6 +112,21 @@ def test_an_autoencoder_needs_to_be_told(ecgedge: Command, tmp_path: Path) -> No
     assert "no class '9'" in told
 
 
+def test_predict_is_told_what_it_cannot_know(ecgedge: Command, beats: Dataset, tmp_path: Path) -> None:
+    export(Smooth(), tmp_path / "smooth.onnx", (2, 1, 140))
+    np.savetxt(tmp_path / "beats.txt", beats.test.x[:3, 0])
+    assert "--task anomaly" in error_of(ecgedge("predict", "smooth.onnx", "beats.txt"))
+    assert "--threshold" in error_of(ecgedge("predict", "smooth.onnx", "beats.txt", "--task", "anomaly"))
+    for threshold, flag in (("0", "1"), ("99", "0")):
+        arguments = ("--task", "anomaly", "--threshold", threshold)
+        lines = ecgedge("predict", "smooth.onnx", "beats.txt", *arguments).out.splitlines()
+        assert [line.split(",")[2] for line in lines] == ["anomaly", flag, flag, flag]
+    export(Linear(beats), tmp_path / "linear.onnx", (2, 140))
+    lines = ecgedge("predict", "linear.onnx", "beats.txt").out.splitlines()
+    assert lines[0] == "beat,class,probability"
+    assert len(lines) == 4
+
+
 def test_they_enter_the_matrix_beside_the_built_ins(ecgedge: Command, beats: Dataset, tmp_path: Path) -> None:
     export(Linear(beats), tmp_path / "theirs.onnx", (1, 1, 140))
     export(Linear(beats), tmp_path / "fixed.onnx", (3, 140), free=False)

@@ -101,3 +101,25 @@ def test_other_data_through_the_matrix(ecgedge: Command, tmp_path: Path) -> None
     assert result.code == 0, result.err
     rows = [row for row in rows_of(tmp_path / "run") if row["status"] != "skipped"]
     assert [(row["format"], row["status"]) for row in rows] == [("onnx", "ok"), ("tflite", "ok")]
+
+
+def test_all_five_on_other_data(ecgedge: Command, tmp_path: Path) -> None:
+    """Two classes of 96 samples through training, conversion and measurement, all five architectures."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "Other"
+    folder.mkdir()
+    for part in ("TRAIN", "TEST"):
+        y = np.arange(40) % 2
+        x = np.sin(np.linspace(0, 6, 96) * (1 + y[:, None])) + 0.1 * rng.standard_normal((40, 96))
+        np.savetxt(folder / f"Other_{part}.tsv", np.column_stack([y, x]), delimiter="\t")
+    names = ("base-cnn", "vgg", "inception", "tcn", "cnn-ae")
+    for name in names:
+        done = ecgedge("train", name, "--dataset", folder, "--epochs", "1", "--out", f"my-{name}")
+        assert done.code == 0, done.err
+    models = [word for name in names for word in ("--model", f"my-{name}")]
+    arguments = ("--format", "tflite", "--quantizer", "full-int8", "--profile", "quick", "--out", "run")
+    result = ecgedge("matrix", "--dataset", folder, *models, *arguments)
+    assert result.code == 0, result.out + result.err
+    assert {row["model"]: row["status"] for row in rows_of(tmp_path / "run")} == {f"my-{name}": "ok" for name in names}
