@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge import ANY, Artifact, Context, Quantizer, copy_to, hookimpl
+from ecgedge import ANY, Artifact, Context, Quantizer, check_parity, copy_to, hookimpl
+from ecgedge.builtin.onnx_rewrites import rewrite_for_int8
 
 
 class Keep(Quantizer):
@@ -92,7 +93,7 @@ class OnnxFullInt8(OnnxQuantizer):
                 return None if batch is None else {source.input.name: batch}
 
         quantize_static(
-            prepare(source, out),
+            self.prepare(source, out, context),
             out,
             Beats(),
             quant_format=QuantFormat.QDQ,
@@ -102,6 +103,22 @@ class OnnxFullInt8(OnnxQuantizer):
         )
         return onnx.load(out)
 
+    def prepare(self, source: Artifact, out: Path, context: Context) -> Path:
+        """The float32 graph without what has no int8 kernel, beside ``out``.
+
+        Raises:
+            ConversionError: on the calibration beats it answers otherwise than the source.
+        """
+        import onnx  # heavy
+
+        prepared = prepare(source, out)
+        graph = onnx.load(prepared)
+        rewrite_for_int8(graph)
+        onnx.save(graph, prepared)
+        expected, found = (answers(path, source, context.beats) for path in (source.path, prepared))
+        check_parity(expected, found, "the graph rewritten for int8")
+        return prepared
+
 
 def prepare(source: Artifact, out: Path) -> Path:
     """Shapes inferred and batch norms folded, as onnxruntime's quantizers want it, beside ``out``."""
@@ -110,6 +127,15 @@ def prepare(source: Artifact, out: Path) -> Path:
     prepared = out.with_name("prepared.onnx")
     quant_pre_process(str(source.path), str(prepared), skip_symbolic_shape=True)
     return prepared
+
+
+def answers(path: Path, source: Artifact, beats: np.ndarray) -> np.ndarray:
+    """The outputs of a graph with the inputs and outputs of ``source``."""
+    import onnxruntime  # heavy
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    batches = source.input.batches(beats)
+    return np.concatenate([session.run([source.output.name], {source.input.name: batch})[0] for batch in batches])
 
 
 @hookimpl
