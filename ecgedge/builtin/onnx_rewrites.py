@@ -29,9 +29,8 @@ def means_into_pools(graph: Any) -> None:
 
     values = Values(graph)
     for index, node in reversed(list(enumerate(graph.node))):
-        rank = values.ranks.get(node.input[0]) if node.op_type == "ReduceMean" else None
-        axes = mean_axes(node, values) if rank else None
-        if rank is None or axes is None or sorted(axis % rank for axis in axes) != list(range(2, rank)) or rank < 3:
+        rank = values.ranks.get(node.input[0], 0) if node.op_type == "ReduceMean" else 0
+        if rank < 3 or mean_axes(node, rank, values) != list(range(2, rank)):
             continue
         keepdims = attribute(node, "keepdims", 1)
         node.op_type = "GlobalAveragePool"
@@ -45,7 +44,7 @@ def means_into_pools(graph: Any) -> None:
 def norms_into_convs(graph: Any) -> None:
     """BatchNormalization after a Conv, or after a Concat of Convs along the channels: folded into them."""
     values = Values(graph)
-    for norm in [node for node in graph.node if node.op_type == "BatchNormalization"]:
+    for norm in norms_of(graph):
         affine, convs = norm_affine(norm, values), convs_before(norm, values)
         if affine is None or not convs:
             continue
@@ -64,9 +63,8 @@ def norms_to_convs(graph: Any) -> None:
     from onnx import helper  # heavy
 
     values = Values(graph)
-    for norm in graph.node:
-        affine = norm_affine(norm, values) if norm.op_type == "BatchNormalization" else None
-        rank = values.ranks.get(norm.input[0], 0) if affine else 0
+    for norm in norms_of(graph):
+        affine, rank = norm_affine(norm, values), values.ranks.get(norm.input[0], 0)
         if affine is None or rank < 3:
             continue
         scale, offset = affine
@@ -108,12 +106,16 @@ def names_read(graph: Any) -> Iterator[str]:
                 yield from (value.name for value in body.output)
 
 
-def mean_axes(node: Any, values: Values) -> list[int] | None:
-    """Of a ReduceMean: an attribute up to opset 17, an input from then on. None: not known, or all."""
-    if len(node.input) > 1 and node.input[1]:
-        axes = values.constants.get(node.input[1])
-        return None if axes is None else axes.tolist()
-    return attribute(node, "axes", None)
+def mean_axes(node: Any, rank: int, values: Values) -> list[int]:
+    """Of a ReduceMean: an attribute up to opset 17, an input from then on. Empty: not known, or all."""
+    axes = attribute(node, "axes", [])
+    if len(node.input) > 1:
+        axes = values.constants.get(node.input[1], [])
+    return sorted(int(axis) % rank for axis in axes)
+
+
+def norms_of(graph: Any) -> list[Any]:
+    return [node for node in graph.node if node.op_type == "BatchNormalization"]
 
 
 def norm_affine(norm: Any, values: Values) -> tuple[np.ndarray, np.ndarray] | None:
@@ -132,25 +134,24 @@ def norm_affine(norm: Any, values: Values) -> tuple[np.ndarray, np.ndarray] | No
 
 
 def convs_before(norm: Any, values: Values) -> list[Any]:
-    """The Convs whose channels, in order, are those of a BatchNormalization's input and feed nothing else."""
+    """The Convs whose channels, in order, are the input of a BatchNormalization and feed nothing else."""
     before = values.producers.get(norm.input[0])
-    if before is None or values.readers[norm.input[0]] > 1:
-        return []
-    if before.op_type == "Conv":
-        convs = [before]
-    elif before.op_type == "Concat" and attribute(before, "axis", 0) in (1, 1 - values.ranks.get(norm.input[0], 0)):
-        if any(values.readers[name] > 1 for name in before.input):
+    feeding = [norm.input[0]]
+    if before is not None and before.op_type == "Concat":
+        if attribute(before, "axis", 0) not in (1, 1 - values.ranks.get(norm.input[0], 0)):
             return []
-        convs = [values.producers.get(name) for name in before.input]
-    else:
+        feeding = list(before.input)
+    if any(values.readers[name] > 1 for name in (norm.input[0], *feeding)):
         return []
-    known = all(
-        conv is not None
-        and conv.op_type == "Conv"
-        and all(name in values.constants for name in conv.input[1:] if name)
-        for conv in convs
-    )
-    return convs if known else []
+    convs = [values.producers.get(name) for name in feeding]
+    return convs if all(has_constant_weights(conv, values) for conv in convs) else []
+
+
+def has_constant_weights(node: Any, values: Values) -> bool:
+    """A Conv with a weight, and a bias if it has one, that are known."""
+    if node is None or node.op_type != "Conv":
+        return False
+    return all(name in values.constants for name in node.input[1:] if name)
 
 
 def set_weights(graph: Any, conv: Any, weight: np.ndarray, bias: np.ndarray) -> None:
