@@ -124,6 +124,7 @@ def run_cell(cell: Cell, lab: Lab, profile: str) -> dict[str, Any]:
     stage = "convert"
     try:
         artifact = produce(cell, lab, batch=1)
+        made = {"size_bytes": artifact.size_bytes, "artifact": str(artifact.path), "digest": artifact.digest}
         bulk = produce(cell, lab, batch=BULK) if artifact.input.batch else None
         stage = "reference"
         expected = reference(cell.model, lab)
@@ -135,7 +136,6 @@ def run_cell(cell: Cell, lab: Lab, profile: str) -> dict[str, Any]:
         return row | {"status": error.status, "stage": stage, "reason": str(error)}
     except (EcgEdgeError, ConversionError, OSError) as error:
         return row | {"status": "failed", "stage": stage, "reason": str(error)}
-    made = {"size_bytes": artifact.size_bytes, "artifact": str(artifact.path), "digest": artifact.digest}
     return row | made | figures | verdict
 
 

@@ -38,10 +38,13 @@ class Child:
     Args:
         log: a file for whatever it prints.
         threads: for the libraries that take it from the environment; None: their default.
+        memory: bytes that its data may take; None: no limit.
+
+    On Linux it dies with the thread that started it: ask it from one that lives as long.
     """
 
-    def __init__(self, log: Path, threads: int | None = None):
-        self.log, self.threads = log, threads
+    def __init__(self, log: Path, threads: int | None = None, memory: int | None = None):
+        self.log, self.threads, self.memory = log, threads, memory
         self.process: subprocess.Popen[str] | None = None
         self.logfile: IO[str] | None = None
 
@@ -88,6 +91,8 @@ class Child:
         environment = dict(os.environ)
         if self.threads is not None:
             environment |= {"OMP_NUM_THREADS": str(self.threads)}
+        if self.memory is not None:
+            environment |= {"ECGEDGE_MEMORY": str(self.memory)}
         self.logfile = self.log.open("a", encoding="utf-8")
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "ecgedge.worker"],  # -P: no module of the user's folder gets in
@@ -107,7 +112,8 @@ class Child:
         self.close()
         if code is not None and code < 0:
             with contextlib.suppress(ValueError):
-                return signal.Signals(-code).name
+                name = signal.Signals(-code).name
+                return f"{name} (out of memory?)" if name == "SIGKILL" else name
         return f"exit code {code}"
 
     def close(self) -> None:

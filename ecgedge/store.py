@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
 import hashlib
 import inspect
 import json
 import logging
+import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from importlib import metadata
@@ -21,69 +25,185 @@ from ecgedge.kinds import Part
 from ecgedge.records import from_record
 
 RECORD = "record.json"
+NEW, BAD = ".new-", ".bad-"  # how the names of folders begin that are being filled, or taken away
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+LITTLE = 2**16  # bytes: a disk with less left is full
 log = logging.getLogger(__name__)
+
+
+class Damaged(Exception):
+    """Why an entry of the store cannot be used, one line."""
 
 
 class Store:
     """A folder with one folder an artifact, named by the key of how it was made.
 
     Writes go to a temporary name and are renamed, so that several runs may share a store and a
-    killed one leaves nothing half-written.
+    killed one leaves nothing half-written. A store that cannot be written serves what it has.
+
+    Raises:
+        EcgEdgeError: there is no such folder and none can be made, or it cannot be read.
     """
 
     def __init__(self, root: Path):
         self.root = root
         try:
             root.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=root).close()
         except OSError as error:
-            raise EcgEdgeError(
-                f"the artifact store {root} cannot be written: {error.strerror}", "set ECGEDGE_CACHE to another folder"
-            ) from error
+            raise self.unusable("written", error) from error
+        if not os.access(root, os.R_OK | os.X_OK):
+            raise self.unusable("read", PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
 
     def find(self, key: str) -> Artifact | None:
-        """The artifact of that key, if it is there and undamaged; a damaged one is removed."""
+        """The artifact of that key, if it is there and undamaged; a damaged one is removed.
+
+        The time of its record becomes now: that of its last use.
+        """
         folder = self.root / key
-        if not folder.exists():
-            return None
+        with contextlib.suppress(OSError):  # it is not there, or not ours to write
+            os.utime(folder / RECORD)  # first: from here on prune leaves it alone
         try:
-            record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-            artifact = from_record(folder / record["file"], record["artifact"])
-            if digest_of(artifact.path) == artifact.digest:
-                return artifact
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            pass  # damaged, like a digest that differs: made again
-        log.warning("%s is damaged and is made again", folder)
-        with tempfile.TemporaryDirectory(dir=self.root, prefix=".bad-") as aside:
-            folder.rename(Path(aside) / key)
+            return read_entry(folder)
+        except Damaged as damage:
+            if not folder.exists():
+                return None
+            log.warning("%s is damaged (%s) and is made again", folder, damage)
+        with contextlib.suppress(OSError):  # a store that cannot be written: whoever makes it again is told
+            self.remove(key, unless=sound)
         return None
 
     def make(self, key: str, file: str, maker: Mapping[str, Any], build: Callable[[Path], Artifact]) -> Artifact:
-        """The artifact of that key, from the store or built by ``build(path)``."""
+        """The artifact of that key, from the store or built by ``build(path)``.
+
+        Raises:
+            EcgEdgeError: it has to be built, and the store cannot be written or its disk is full.
+            ConversionError: ``build`` left nothing.
+        """
+        part = maker.get("part", "artifact")
         if found := self.find(key):
-            log.info("%s: from the store, %s", maker.get("part", "artifact"), found.path)
+            log.info("%s: from the store, %s", part, found.path)
             return found
-        with tempfile.TemporaryDirectory(dir=self.root, prefix=".new-") as scratch:
-            content = Path(scratch) / "content"
-            content.mkdir()
-            built = build(content / file)
-            if content not in built.path.parents or not built.path.exists():
-                raise ConversionError(f"{maker.get('part', 'the part')} left nothing at the path that it was given")
-            built = dataclasses.replace(built, digest=digest_of(built.path), maker=dict(maker))
-            for extra in content.iterdir():
-                if extra != built.path:
-                    shutil.rmtree(extra) if extra.is_dir() else extra.unlink()
-            record = {"file": built.path.name, "key": key, "artifact": built.record()}
-            (content / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
+        try:
+            scratch = tempfile.TemporaryDirectory(dir=self.root, prefix=NEW, ignore_cleanup_errors=True)
+        except OSError as error:
+            raise self.unusable("written", error) from error
+        with scratch as name:
             try:
-                content.rename(self.root / key)
-            except OSError:  # another run was faster
-                if found := self.find(key):
-                    return found
+                return self.enter(key, fill(Path(name) / "content", key, file, maker, build))
+            except EcgEdgeError:
                 raise
-        made = dataclasses.replace(built, path=self.root / key / built.path.name)
-        log.info("%s: made %s, %d bytes", maker.get("part", "artifact"), made.path, made.size_bytes)
+            except Exception as error:  # a part may raise anything on a full disk, or its process may die
+                if not is_full(self.root, error):
+                    raise
+                raise EcgEdgeError(
+                    f"no space left to make {part} in {self.root}: {error}",
+                    "ecgedge store prune frees some, or set ECGEDGE_CACHE to another folder",
+                ) from error
+
+    def enter(self, key: str, built: Artifact) -> Artifact:
+        """Give a filled folder its name, at once; returns the artifact there."""
+        content, entry = built.path.parent, self.root / key
+        made = dataclasses.replace(built, path=entry / built.path.name)
+        size = built.size_bytes
+        try:
+            content.rename(entry)
+        except OSError:  # another run was faster
+            if found := self.find(key):
+                return found
+            content.rename(entry)  # what it made is damaged, or gone again
+        log.info("%s: made %s, %d bytes", made.maker.get("part", "artifact"), made.path, size)
         return made
+
+    def remove(self, key: str, unless: Callable[[Path], bool]) -> bool:
+        """Take an entry away, at once; whether it is gone.
+
+        ``unless(folder)`` is asked when nobody else can reach it any more: where another run has
+        renewed or used it in between, it is put back.
+
+        Raises:
+            OSError: the store cannot be written.
+        """
+        entry, aside = self.root / key, self.root / f"{BAD}{uuid.uuid4().hex}"
+        try:
+            os.utime(entry)  # a left-over of a dead run is told by its age
+            entry.rename(aside)
+        except FileNotFoundError:  # another run was faster
+            return False
+        if unless(aside):
+            with contextlib.suppress(OSError):  # made again in between
+                aside.rename(entry)
+                return False
+        shutil.rmtree(aside, ignore_errors=True)
+        return True
+
+    def unusable(self, what: str, error: OSError) -> EcgEdgeError:
+        return EcgEdgeError(
+            f"the artifact store {self.root} cannot be {what}: {error.strerror}", "set ECGEDGE_CACHE to another folder"
+        )
+
+
+def fill(content: Path, key: str, file: str, maker: Mapping[str, Any], build: Callable[[Path], Artifact]) -> Artifact:
+    """Make the folder of an entry: what ``build`` leaves at ``content / file``, and its record, nothing else."""
+    content.mkdir()
+    built = build(content / file)
+    if content not in built.path.parents or not built.path.exists():
+        raise ConversionError(f"{maker.get('part', 'the part')} left nothing at the path that it was given")
+    built = dataclasses.replace(built, digest=digest_of(built.path), maker=dict(maker))
+    record = {"file": built.path.name, "key": key, "artifact": built.record()}
+    record |= {"digest": digest_of_record(record)}
+    extras = [path for path in content.iterdir() if path != built.path]
+    # before anything is taken away: where a part overlooked that the disk is full, this fails too
+    (content / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
+    for extra in extras:
+        shutil.rmtree(extra) if extra.is_dir() else extra.unlink()
+    return built
+
+
+def read_entry(folder: Path, whole: bool = True) -> Artifact:
+    """The artifact of an entry; ``whole``: its content is checked against its digest.
+
+    Raises:
+        Damaged: something is missing, cannot be read, or is not what was written.
+    """
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        told = record.pop("digest", None)
+        if digest_of_record(record) != told:
+            raise ValueError("it differs from its own digest")
+        artifact = from_record(folder / record["file"], record["artifact"])
+    except FileNotFoundError:
+        raise Damaged(f"{RECORD} is missing") from None
+    except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise Damaged(f"{RECORD} cannot be read: {error}") from error
+    name = artifact.path.name
+    try:
+        if not artifact.path.exists():
+            raise Damaged(f"{name} is missing")
+        if whole and digest_of(artifact.path) != artifact.digest:
+            raise Damaged(f"the digest of {name} differs")
+    except (OSError, KeyError, TypeError, ValueError) as error:  # also of the list of files in a checkpoint
+        raise Damaged(f"{name} cannot be read: {error}") from error
+    return artifact
+
+
+def sound(folder: Path) -> bool:
+    try:
+        return bool(read_entry(folder))
+    except Damaged:
+        return False
+
+
+def digest_of_record(record: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+
+def is_full(root: Path, error: Exception) -> bool:
+    """Whether a full disk is behind an error: it says so itself, tells what a child said, or nothing is left."""
+    if getattr(error, "errno", None) in NO_SPACE or any(os.strerror(number) in str(error) for number in NO_SPACE):
+        return True
+    with contextlib.suppress(OSError):
+        return shutil.disk_usage(root).free < LITTLE
+    return False
 
 
 @lru_cache

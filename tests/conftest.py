@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -106,6 +107,61 @@ def ecg5000() -> Path:
     if os.environ.get("CI"):
         pytest.fail("ECGEDGE_DATA names no folder with ECG5000, and CI needs it")
     pytest.skip("needs ECG5000 in ECGEDGE_DATA")
+
+
+class Disk:
+    """A disk of 1 MiB that nobody else sees: in the mounts of a process of its own, and gone with it.
+
+    Attributes:
+        path: to it, through that process.
+    """
+
+    def __init__(self, folder: Path, *flags: str):
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        self.holder = subprocess.Popen(["unshare", *flags, "sh"], text=True, bufsize=1, **pipes)
+        self.folder = folder
+        self.path = Path(f"/proc/{self.holder.pid}/root{folder}")
+
+    def run(self, command: str) -> None:
+        """A command of the shell there. Raises OSError where it fails."""
+        assert self.holder.stdin and self.holder.stdout
+        self.holder.stdin.write(f"{command} && echo done\n")
+        if (told := self.holder.stdout.readline()) != "done\n":
+            raise OSError(told.strip())
+
+    def freeze(self) -> None:
+        """From now on it can only be read."""
+        self.run(f"mount -o remount,ro '{self.folder}'")
+
+    def fill(self, leave: int) -> None:
+        """Write a file that leaves so many bytes."""
+        with (self.path / "ballast").open("wb", buffering=0) as file:
+            file.write(bytes(shutil.disk_usage(self.path).free - leave))
+
+    def close(self) -> None:
+        self.holder.kill()
+        self.holder.communicate()
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    """A small disk that can be filled and frozen; skips where this user may mount nothing."""
+    folder, told = tmp_path / "disk", ""
+    folder.mkdir()
+    for flags in (["-m"], ["-r", "-m"]):  # as root, or as anybody in a user namespace
+        try:
+            made = Disk(folder, *flags)
+        except OSError as error:
+            pytest.skip(f"needs unshare for a small disk: {error.strerror}")
+        try:
+            made.run(f"mount -t tmpfs -o size=1m tmpfs '{folder}'")
+            yield made
+            return
+        except OSError as error:
+            told = str(error)
+        finally:
+            made.close()
+    pytest.skip(f"nothing can be mounted here: {told}")
 
 
 def rows_of(folder: Path) -> list[dict]:

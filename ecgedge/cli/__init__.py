@@ -16,6 +16,7 @@ from ecgedge.cli.evaluate import evaluate
 from ecgedge.cli.matrix import matrix
 from ecgedge.cli.plugins import plugins
 from ecgedge.cli.predict import predict
+from ecgedge.cli.store import store
 from ecgedge.cli.summary import summary
 from ecgedge.cli.train import train
 from ecgedge.errors import ConversionError, EcgEdgeError
@@ -70,5 +71,5 @@ def main(verbose: bool, plugins_dir: Path | None) -> None:
         os.environ["ECGEDGE_PLUGINS_DIR"] = str(plugins_dir.resolve())
 
 
-for command in (matrix, convert, evaluate, predict, train, summary, plugins, data, doctor):
+for command in (matrix, convert, evaluate, predict, train, summary, plugins, data, store, doctor):
     main.add_command(command)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so tha
     from ecgedge.kinds import Runtime
     from ecgedge.matrix import Lab
     from ecgedge.plugins import Parts
+    from ecgedge.store import Store
 
 OTHER_DATA = "train it on this data (ecgedge train MODEL --dataset PATH), or name other data with --dataset"
 STEPS = ("exporter", "quantizer", "runtime")  # the kinds that carry out a cell
@@ -285,10 +286,9 @@ def open_lab(
     unavailable: Mapping[tuple[str, str], str],
 ) -> Lab:
     """What cells share: the test beats of ``index``, calibration beats, the store, the converter."""
-    from ecgedge.dataset import cache_folder, stratified
+    from ecgedge.dataset import stratified
     from ecgedge.matrix import Lab
     from ecgedge.process import Child
-    from ecgedge.store import Store
 
     return Lab(
         data=data,
@@ -302,12 +302,20 @@ def open_lab(
         owners={key: (owner.distribution, owner.version) for key, owner in parts.owners.items()},
         index=index,
         calibration=data.train.x[stratified(data.train.y, calibration, seed)],  # raises where it is too few
-        store=Store(cache_folder() / "store"),
+        store=open_store(),
         folder=folder,
         converter=Child(folder / "conversions.log"),
         seed=seed,
         options={"opset": opset} if opset else {},
     )
+
+
+def open_store() -> Store:
+    """The artifact store in the cache. Raises EcgEdgeError where there is none and none can be made."""
+    from ecgedge.dataset import cache_folder
+    from ecgedge.store import Store
+
+    return Store(cache_folder() / "store")
 
 
 def usable_folder(folder: Path) -> Path:

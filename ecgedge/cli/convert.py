@@ -136,7 +136,7 @@ def place(artifact: Artifact, target: Path) -> None:
         fresh, old = Path(scratch) / "new", Path(scratch) / "old"
         copy_to(artifact.path, fresh)
         if digest_of(fresh) != artifact.digest:
-            raise OSError(f"{target} was not written as it was made")
+            raise ConversionError(f"{target} was not written as it was made")
         if target.is_dir():
             target.rename(old)
         fresh.rename(target) if fresh.is_dir() else fresh.replace(target)

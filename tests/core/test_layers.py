@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "plan": BASE,
     "measure": BASE,
     "store": BASE,
+    "upkeep": BASE | {"store"},
     "dataset": BASE | {"readers", "fetch", "synthetic"},
     "synthetic": set(),
     "tasks": BASE,
@@ -94,7 +95,7 @@ def test_the_rules_name_only_what_exists() -> None:
     assert MODULES - {"cli"} <= set(MAY_IMPORT)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["plugins"], ["matrix", "--help"], ["--version"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["plugins"], ["matrix", "--help"], ["--version"], ["store", "ls"]])
 def test_no_framework_is_imported(arguments: list[str]) -> None:
     probe = (
         f"import sys\nsys.argv = ['ecgedge', *{arguments!r}]\n"
