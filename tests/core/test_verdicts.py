@@ -172,16 +172,18 @@ def test_a_class_that_is_gone() -> None:
     assert row["recall_change"]["5"] < -0.9
 
 
-def test_a_class_that_the_trained_model_hardly_knew_may_go() -> None:
+@pytest.mark.parametrize(("decided", "right", "gone"), [(9, 9, False), (40, 4, False), (10, 5, True)])
+def test_a_class_that_the_trained_model_hardly_knew_may_go(decided: int, right: int, gone: bool) -> None:
     y = np.where(Y == 4, 0, Y)
-    y[:4] = 4
+    y[:right] = 4
     trained = scores(0, y)
-    trained[4:, 4] -= 10
+    trained[:decided, 4] = trained[:decided, :4].max(axis=1) + 0.1
+    trained[decided:, 4] = -2
     outputs = trained.copy()
-    outputs[:, 4] -= 20
-    row = judge(outputs, trained, BEATS, y, CLASSES, "unheard-of")
-    assert "class collapse" not in gates(row)
-    assert "collapse" not in row["reason"]
+    outputs[:decided, 4] -= 0.2
+    row = judge(outputs, trained, BEATS, y, CLASSES, "full-int8")
+    assert row["status"] == ("rejected" if gone else "ok")
+    assert ("class collapse" in gates(row)) is gone
 
 
 def spoil(outputs: np.ndarray, which: np.ndarray) -> np.ndarray:
