@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import importlib.util
+import inspect
 import re
 import shlex
 import subprocess
@@ -16,7 +17,7 @@ import click
 import numpy as np
 import pytest
 
-from ecgedge import kinds, matrix, measure, parity, plugins, testing
+from ecgedge import intervals, kinds, matrix, measure, parity, plugins, testing, verdicts
 from ecgedge.cli import main as group
 from ecgedge.dataset import ECG5000_DIGEST, read_folder
 from ecgedge.dataset import load as load_data
@@ -178,7 +179,27 @@ def test_the_numbers_of_the_figures_page_are_those_of_the_code() -> None:
     assert f"first {measure.WARM_UP_SECONDS:g} seconds" in text
     assert f"at {measure.BULK} beats a call" in text
     assert f"longer than {matrix.CONVERT_SECONDS} seconds" in text and matrix.CONVERT_SECONDS == matrix.MEASURE_SECONDS
-    assert f"above {parity.ATOL:.4f}" in text and f"up to {matrix.LISTED} of them" in text
+    assert f"up to {verdicts.LISTED} of them" in text
+
+
+def test_the_numbers_of_the_verdicts_are_those_of_the_code() -> None:
+    text = " ".join(read(FIGURES).split())
+    for precision, floor in verdicts.COSINES.items():
+        assert re.search(rf"\| [^|]*{precision}[^|]* \| `cosine` of at least {floor:g} \|", text)
+    resamples = inspect.signature(intervals.bootstrap_auroc).parameters["resamples"].default
+    for told in (
+        f"`max_abs_diff` up to {parity.ATOL:.4f}",
+        f"anything else | `cosine` of at least {verdicts.OTHER_COSINE:g}",
+        f"{resamples:,} bootstrap resamples",
+        f"`p` below {verdicts.ALPHA:g} is a change",
+        f"`p` below {verdicts.ORDER_ALPHA:g}",
+        f"fell by more than {100 * verdicts.RECALL_LOSS:g} points",
+        f"decided at least {verdicts.DECIDED} times and got right at least {verdicts.RIGHT} times",
+        f"AUROC fell by more than {verdicts.AUROC_LOSS:g}",
+        f"more than {verdicts.DRIFT:.0%} off the one carried over, and F1 with it differs by more than "
+        f"{verdicts.DRIFT_F1:g}",
+    ):
+        assert told in text, told
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
