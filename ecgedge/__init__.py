@@ -8,6 +8,7 @@ import pluggy
 from ecgedge.artifacts import Anomaly, Artifact, Classification, copy_to
 from ecgedge.checkpoint import load_network
 from ecgedge.errors import ConversionError, EcgEdgeError
+from ecgedge.graph import Graph, Node, Weight
 from ecgedge.kinds import ANY, Context, Exporter, Model, Quantizer, Runtime, Session
 from ecgedge.parity import check_parity
 from ecgedge.records import artifact_from, tell_artifact, write_sidecar
@@ -26,11 +27,14 @@ __all__ = [
     "ConversionError",
     "EcgEdgeError",
     "Exporter",
+    "Graph",
     "Model",
+    "Node",
     "Quantizer",
     "Runtime",
     "Session",
     "TensorSpec",
+    "Weight",
     "artifact_from",
     "check_parity",
     "copy_to",

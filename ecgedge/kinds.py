@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ecgedge.artifacts import Artifact
+from ecgedge.graph import Graph
 
 ANY = "*"  # in ``accepts``: every format
 
@@ -148,9 +149,12 @@ class Session(ABC):
     def fetch(self) -> np.ndarray:
         """The outputs as float32: ``(N, C)`` scores, or ``(N, 1, L)`` reconstructions."""
 
-    def placement(self) -> dict[str, Any]:
-        """Who runs the nodes, by the runtime's own word; empty where it does not tell."""
-        return {}
+    def graph(self) -> Graph | None:
+        """The operations as they really run, and the weights of the file; None: the runtime does not tell.
+
+        Called once, after a call was made, when nothing is timed any more: it may be slow.
+        """
+        return None
 
     def close(self) -> None:  # noqa: B027  (most sessions have nothing to give back)
         """Give back what the session holds."""

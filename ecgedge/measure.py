@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ecgedge.artifacts import Artifact
+from ecgedge.graph import Graph
 from ecgedge.kinds import Runtime, Session
 
 BULK = 64  # beats a call, for throughput and for scoring where the file allows it
@@ -64,8 +65,8 @@ def measure(
     wide = runtime.load(bulk, threads) if bulk else runtime.load(artifact, threads)
     size = wide.batch or BULK
     per_call = throughput(wide, beats, size, profile)
-    placement = wide.placement()
     wide.close()
+    graph = graph_of(runtime, artifact, beats, threads)
     figures = {
         "load_ms": round(load_ms, 3),
         "first_call_us": round(first, 1),
@@ -75,9 +76,19 @@ def measure(
         "timed_calls": len(model),
         "throughput_batch": size,
         "throughput_per_s": round(size * 1e9 / float(np.median(per_call)), 1),
-        "placement": placement,
+        "placement": graph.placement() if graph else "",
+        "graph": graph.record() if graph else None,
     }
     return figures, {"outputs": outputs, "latency_ns": model, "host_ns": host, "bulk_ns": per_call}
+
+
+def graph_of(runtime: Runtime, artifact: Artifact, beats: np.ndarray, threads: int) -> Graph | None:
+    """What a runtime tells of an artifact, once it has run one beat. In a session of its own, since it may be slow."""
+    session = runtime.load(artifact, threads)
+    infer(session, beats[:1])
+    graph = session.graph()
+    session.close()
+    return graph
 
 
 def infer(session: Session, beats: np.ndarray) -> np.ndarray:

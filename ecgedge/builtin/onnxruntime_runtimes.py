@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from ecgedge import (
     Artifact,
     EcgEdgeError,
+    Graph,
     Runtime,
     Session,
     TensorSpec,
@@ -19,18 +21,18 @@ from ecgedge import (
     layout_of,
     tell_artifact,
 )
+from ecgedge.builtin.onnx_graph import DTYPES, read_profile, weights_of
 from ecgedge.builtin.torch_runtime import nvidia_driver
-
-DTYPES = {"float": "float32", "double": "float64"}  # what ONNX calls otherwise than numpy
 
 
 class OnnxSession(Session):
     """Input and output are bound once a call, so that ``invoke`` is onnxruntime's time alone."""
 
-    def __init__(self, session: Any, artifact: Artifact):
-        self.session, self.artifact = session, artifact
+    def __init__(self, artifact: Artifact, providers: list[str], threads: int):
+        self.artifact, self.providers, self.threads = artifact, providers, threads
+        self.session = open_session(artifact.path, providers, threads)
         self.batch = artifact.input.batch
-        self.binding = session.io_binding()
+        self.binding = self.session.io_binding()
 
     def bind(self, x: np.ndarray) -> None:
         self.x = self.artifact.input.encode(x)  # kept: the binding only points to it
@@ -43,8 +45,15 @@ class OnnxSession(Session):
     def fetch(self) -> np.ndarray:
         return self.artifact.output.decode(self.binding.copy_outputs_to_cpu()[0])
 
-    def placement(self) -> dict[str, Any]:
-        return {"providers": self.session.get_providers()}
+    def graph(self) -> Graph | None:
+        """By the profile of a second session that runs one zero beat."""
+        given, returned = self.artifact.input, self.artifact.output
+        with tempfile.TemporaryDirectory() as folder:
+            profile = Path(folder) / "profile"
+            session = open_session(self.artifact.path, self.providers, self.threads, profile)
+            session.run([returned.name], {given.name: np.zeros_like(self.x[: self.batch or 1])})
+            nodes = read_profile(Path(session.end_profiling()))
+        return Graph(nodes, weights_of(self.artifact.path), input=given.dtype, output=returned.dtype)
 
 
 class OnnxRuntime(Runtime):
@@ -85,21 +94,32 @@ class OnnxRuntime(Runtime):
     def load(self, artifact: Artifact, threads: int) -> Session:
         if self.device == "cuda":
             preload_cuda()
-        session = open_session(artifact.path, [self.provider, "CPUExecutionProvider"], threads)
-        if session.get_providers()[0] != self.provider:  # it falls back without a word
-            raise RuntimeError(
-                f"onnxruntime could not use {self.provider} and put the model on {session.get_providers()}"
-            )
-        return OnnxSession(session, artifact)
+        session = OnnxSession(artifact, [self.provider, "CPUExecutionProvider"], threads)
+        used = session.session.get_providers()
+        if used[0] != self.provider:  # it falls back without a word
+            raise RuntimeError(f"onnxruntime could not use {self.provider} and put the model on {used}")
+        return session
 
 
-def open_session(path: Path, providers: list[str], threads: int) -> Any:
+def open_session(path: Path, providers: list[str], threads: int, profile: Path | None = None) -> Any:
+    """An ``InferenceSession``.
+
+    Args:
+        profile: where to write what runs, the start of a file name. Weights are then not packed, since
+            the profile tells nothing of inputs that are; the nodes stay the same.
+
+    Raises:
+        EcgEdgeError: the file is missing or damaged.
+    """
     import onnxruntime  # heavy
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = 3  # errors
+    if profile:
+        options.enable_profiling, options.profile_file_prefix = True, str(profile)
+        options.add_session_config_entry("session.disable_prepacking", "1")
     if not path.is_file() or not path.stat().st_size:
         raise EcgEdgeError(f"{path} is {'empty' if path.is_file() else 'missing'}", "name an ONNX file")
     known = [p for p in dict.fromkeys(providers) if p in onnxruntime.get_available_providers()]

@@ -15,6 +15,7 @@ import numpy as np
 from ecgedge import (
     Artifact,
     EcgEdgeError,
+    Graph,
     Runtime,
     Session,
     TensorSpec,
@@ -23,6 +24,7 @@ from ecgedge import (
     layout_of,
     tell_artifact,
 )
+from ecgedge.builtin.tflite_graph import read_graph
 
 
 class TfliteSession(Session):
@@ -41,9 +43,8 @@ class TfliteSession(Session):
     def fetch(self) -> np.ndarray:
         return self.artifact.output.decode(self.interpreter.get_tensor(self.returned))
 
-    def placement(self) -> dict[str, Any]:
-        names = [op["op_name"] for op in self.interpreter._get_ops_details()]
-        return {"delegate_partitions": names.count("DELEGATE")}
+    def graph(self) -> Graph | None:
+        return read_graph(self.interpreter, self.artifact)
 
     def close(self) -> None:
         self.interpreter = None

@@ -87,6 +87,7 @@ def work(
         session.bind(beats)
         session.invoke()
         session.fetch()
+        session.graph()
         session.close()
     elif part.kind == "model":
         assert build is not None

@@ -13,6 +13,7 @@ import numpy as np
 
 from ecgedge.artifacts import Anomaly, Artifact
 from ecgedge.errors import EcgEdgeError
+from ecgedge.graph import Graph
 from ecgedge.kinds import Runtime, Session
 from ecgedge.measure import infer
 from ecgedge.testing.contract import Contract, draw, length_of, nearly
@@ -127,16 +128,27 @@ class RuntimeContract(Contract):
             raise unittest.SkipTest("this system does not tell the processor time of threads")
         assert busy == 1, f"with threads=1, {busy} threads compute"
 
-    def test_placement_is_a_plain_dictionary(self) -> None:
+    def test_the_graph_is_told_or_none(self) -> None:
+        """``graph()`` gives None, or a ``Graph`` of nodes that ran somewhere, as JSON can hold it; it disturbs nothing."""
         with self.session() as session:
-            call(session, self.beats(size_of(session)))
-            placement = session.placement()
-        assert isinstance(placement, dict), f"placement() gave {placement!r}"
+            x = self.beats(size_of(session))
+            before = np.array(call(session, x))
+            graph = session.graph()
+            nearly(before, call(session, x), self.tolerance, "after graph()")
+        if graph is None:
+            return
+        assert isinstance(graph, Graph), f"graph() gave {graph!r}: a Graph, or None"
         try:
-            same = json.loads(json.dumps(placement, allow_nan=False))
-        except (TypeError, ValueError) as error:
-            raise AssertionError(f"placement() gave {placement!r}, which is no JSON: {error}") from error
-        assert same == placement, f"placement() gave {placement!r}, which JSON reads as {same!r}"
+            again = Graph.from_record(json.loads(json.dumps(graph.record(), allow_nan=False)))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise AssertionError(f"the graph's record is no JSON: {error}") from error
+        assert again == graph, f"the graph {graph!r} reads as {again!r}: use tuples and plain names"
+        assert graph.nodes, "the graph has no nodes; None says that the runtime does not tell"
+        for node in graph.nodes:
+            assert node.runner and node.device, f"{node!r} ran nowhere"
+            assert len(node.constants) in (0, len(node.takes)), f"{node!r}: constants are told for each input"
+            for dtype in (*node.takes, *node.gives):
+                assert isinstance(dtype, str) and dtype.isidentifier(), f"{node!r}: {dtype!r} is no name of a dtype"
 
     def test_close_can_be_called_twice(self) -> None:
         """And it takes nothing from another session, nor from the next one."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ecgedge import Artifact, Context, EcgEdgeError, Session
+from ecgedge import Artifact, Context, EcgEdgeError, Graph, Node, Session, Weight
 from ecgedge.checkpoint import read_checkpoint
 from ecgedge.dataset import synthetic
 from ecgedge.testing import (
@@ -166,9 +166,48 @@ class ClosesOnce(FakeSession):
         del self.weights
 
 
-class NoJson(FakeSession):
-    def placement(self) -> dict[str, Any]:
-        return {"device": Path("cpu")}
+NODE = Node("scores", "MatMul", "numpy", "cpu", ("float32", "float32"), ("float32",), (0, 700))
+
+
+class Tells(FakeSession):
+    told: Any = Graph((NODE,), (Weight("weights", "float32", 2800),))
+
+    def graph(self) -> Graph | None:
+        return self.told
+
+
+class NoJson(Tells):
+    told = Graph((replace(NODE, device=Path("cpu")),), None)  # type: ignore[arg-type]
+
+
+class Lists(Tells):
+    told = Graph([NODE], None)  # type: ignore[arg-type]
+
+
+class NoNodes(Tells):
+    told = Graph((), None)
+
+
+class Nowhere(Tells):
+    told = Graph((replace(NODE, device=""),), None)
+
+
+class NoDtypes(Tells):
+    told = Graph((replace(NODE, takes=("<class 'numpy.float32'>",), constants=()),), None)
+
+
+class OtherConstants(Tells):
+    told = Graph((replace(NODE, constants=(700,)),), None)
+
+
+class NoGraph(Tells):
+    told = {"device": "cpu"}
+
+
+class Disturbs(Tells):
+    def graph(self) -> Graph | None:
+        self.weights = self.weights * 2
+        return super().graph()
 
 
 class TwoThreads(FakeSession):
@@ -228,7 +267,14 @@ class MoreThreadsOtherAnswers(FakeRuntime):
         (Broken(OneBuffer), "fetched_answers_stay"),
         (Broken(Shared), "two_sessions_do_not_disturb_each_other"),
         (Broken(ClosesOnce), "close_can_be_called_twice"),
-        (Broken(NoJson), "placement_is_a_plain_dictionary"),
+        (Broken(NoJson), "the_graph_is_told_or_none"),
+        (Broken(Lists), "the_graph_is_told_or_none"),
+        (Broken(NoNodes), "the_graph_is_told_or_none"),
+        (Broken(Nowhere), "the_graph_is_told_or_none"),
+        (Broken(NoDtypes), "the_graph_is_told_or_none"),
+        (Broken(OtherConstants), "the_graph_is_told_or_none"),
+        (Broken(NoGraph), "the_graph_is_told_or_none"),
+        (Broken(Disturbs), "the_graph_is_told_or_none"),
         (Broken(TwoThreads), "one_thread_is_one_thread"),
         (Broken(needs=("no_such_library",)), "what_it_needs_is_importable"),
         (Broken(needs=("json.decoder",)), "what_it_needs_is_importable"),
@@ -262,7 +308,7 @@ class ReadsAnything(FakeRuntime):
         return replace(checkpoint(path.parent), path=path)
 
 
-class Tells(FakeRuntime):
+class TellsOfFiles(FakeRuntime):
     """Reads files well, but for the precision that it tells."""
 
     suffixes = (".fake",)
@@ -274,7 +320,7 @@ class Tells(FakeRuntime):
         return replace(told_artifact(path), precision=self.told)
 
 
-class TellsTheTruth(Tells):
+class TellsTheTruth(TellsOfFiles):
     told = "fp32"
 
 
@@ -287,7 +333,7 @@ class OfFile(OfFakeRuntime):
         return exported(folder)
 
 
-@pytest.mark.parametrize(("part", "good"), [(ReadsAnything(), False), (Tells(), False), (TellsTheTruth(), True)])
+@pytest.mark.parametrize(("part", "good"), [(ReadsAnything(), False), (TellsOfFiles(), False), (TellsTheTruth(), True)])
 def test_a_runtime_that_misreads_files_is_seen(part: FakeRuntime, good: bool) -> None:
     tried = type("Tried", (OfFile,), {"part": part})()
     if good:
@@ -550,7 +596,8 @@ def test_a_model_that_breaks_it_is_seen(kind: type[FakeModel], test: str) -> Non
 
 
 def test_a_broken_part_fails_only_where_it_is_broken() -> None:
-    assert list(breaks(OfFakeRuntime, Broken(NoJson))) == ["test_placement_is_a_plain_dictionary"]
+    assert list(breaks(OfFakeRuntime, Broken(NoJson))) == ["test_the_graph_is_told_or_none"]
+    type("Tried", (OfFakeRuntime,), {"part": Broken(Tells)})().test_the_graph_is_told_or_none()
     assert list(breaks(OfFakeInt8, SaysFp32())) == ["test_it_makes_what_it_promises"]
 
 

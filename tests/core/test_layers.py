@@ -16,16 +16,18 @@ ROOT = Path(ecgedge.__file__).parent
 HEAVY = ("torch", "tensorflow", "onnx", "onnxruntime", "ai_edge_litert", "onnx2tf", "matplotlib", "sklearn", "scipy")
 
 # What each module may import of ecgedge; a folder stands for all modules in it.
-BASE = {"errors", "tensors", "artifacts", "records", "kinds", "parity"}
+BASE = {"errors", "tensors", "artifacts", "graph", "records", "kinds", "parity"}
 MAY_IMPORT = {
     "errors": set(),
     "tensors": set(),
     "artifacts": {"tensors"},
+    "graph": set(),
+    "truth": {"graph"},
     "records": {"errors", "tensors", "artifacts"},
     "readers": {"errors"},
     "fetch": {"errors", "readers"},
     "parity": {"errors"},
-    "kinds": {"artifacts"},
+    "kinds": {"artifacts", "graph"},
     "checkpoint": BASE,
     "hookspecs": {"kinds"},
     "plan": BASE,
@@ -40,7 +42,7 @@ MAY_IMPORT = {
     "report": {"report"},
     "process": BASE,
     "machine": {"store"},
-    "matrix": BASE | {"plan", "measure", "store", "dataset", "tasks", "verdicts", "intervals", "report", "process"},
+    "matrix": BASE | {"plan", "measure", "store", "dataset", "tasks", "verdicts", "truth", "intervals", "report", "process"},
     "training": BASE | {"dataset", "tasks", "checkpoint"},
     "plugins": BASE | {"hookspecs"},
     "worker": BASE | {"plugins", "measure"},

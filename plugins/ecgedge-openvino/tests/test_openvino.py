@@ -11,8 +11,9 @@ import pytest
 from ecgedge_openvino.quantizer import OpenVinoInt8
 from ecgedge_openvino.runtime import OpenVinoRuntime
 
-from ecgedge import Artifact, ConversionError, EcgEdgeError
+from ecgedge import Artifact, ConversionError, EcgEdgeError, Graph
 from ecgedge.testing import QuantizerContract, RuntimeContract, draw, make_artifact
+from ecgedge.truth import judge
 
 F32, BF16 = OpenVinoRuntime("openvino", "f32"), OpenVinoRuntime("openvino-bf16", "bf16")
 
@@ -76,20 +77,29 @@ def test_the_entry_point_leads_here() -> None:
     assert [part.name for part in module.ecgedge_quantizers()] == ["openvino-full-int8"]
 
 
-def answers(runtime: OpenVinoRuntime, artifact: Artifact) -> tuple[np.ndarray, dict]:
+def answers(runtime: OpenVinoRuntime, artifact: Artifact) -> tuple[np.ndarray, Graph]:
     session = runtime.load(artifact, 1)
     session.bind(draw(50))
     session.invoke()
-    return session.fetch(), session.placement()
+    graph = session.graph()
+    assert graph is not None
+    return session.fetch(), graph
+
+
+def multiplied(graph: Graph) -> list[tuple[str, ...]]:
+    """Types of input and weights of each layer that multiplies with weights."""
+    return [node.takes[:2] for node in graph.nodes if node.op in ("Convolution", "FullyConnected")]
 
 
 def test_the_precision_is_the_one_that_was_asked_for(onnx: Artifact) -> None:
-    full, placement = answers(F32, onnx)
-    assert placement == {"inference_precision": "f32", "layers": {"f32": 5}}
+    full, graph = answers(F32, onnx)
+    assert multiplied(graph) == [("float32", "float32")] * 5
+    assert graph.placement() == f"{len(graph.nodes)}/{len(graph.nodes)} OpenVINO"
+    assert sum(weight.size_bytes for weight in graph.weights or ()) > 0.9 * onnx.size_bytes
     if reason := BF16.available():
         pytest.skip(reason)
-    half, placement = answers(BF16, onnx)
-    assert placement == {"inference_precision": "bf16", "layers": {"bf16": 5}}
+    half, graph = answers(BF16, onnx)
+    assert multiplied(graph) == [("bfloat16", "bfloat16")] * 5
     assert 0 < np.abs(full - half).max() < 0.2
 
 
@@ -113,11 +123,22 @@ def test_a_processor_without_bf16_is_told(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_int8_computes_in_int8(onnx: Artifact, tmp_path: Path) -> None:
     made = make_artifact("base-cnn", "openvino_ir", tmp_path, "openvino-full-int8")
-    _, placement = answers(F32, made)
-    assert placement["layers"] == {"u8": 5}
+    _, graph = answers(F32, made)
+    assert [set(types) <= {"int8", "uint8"} for types in multiplied(graph)] == [True] * 5
+    verdict = judge(graph, "full-int8", "cpu")
+    assert (verdict["status"], verdict["float_ops"]) == ("ok", []), verdict["reason"]
     assert made.size_bytes < 0.5 * onnx.size_bytes
     assert {file.name for file in made.path.iterdir()} == {"model.xml", "model.bin", "ecgedge.json"}
     assert json.loads((made.path / "ecgedge.json").read_text())["precision"] == "full-int8"
+
+
+def test_files_of_onnxruntime_are_told_as_they_run_here(tmp_path: Path) -> None:
+    """Full int8 stays int8; OpenVINO multiplies the weights of a dynamic file in float."""
+    for precision, status in (("full-int8", "ok"), ("dynamic", "rejected")):
+        made = make_artifact("cnn-ae", "onnx", tmp_path, f"onnx-{precision}")
+        verdict = judge(answers(F32, made)[1], precision, "cpu")
+        assert verdict["status"] == status, verdict["reason"]
+    assert "float weights are multiplied by" in verdict["reason"]
 
 
 @pytest.mark.parametrize("content", [b"", b"no model at all", None])

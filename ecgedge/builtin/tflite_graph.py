@@ -1,0 +1,100 @@
+"""What really runs of a TFLite file, and the constants that lie in it. Needs LiteRT only, so it runs on a board."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ecgedge import Artifact, Graph, Node, Weight
+
+DELEGATE, OWN = "XNNPACK", "LiteRT"  # who runs an operation
+
+
+def read_graph(interpreter: Any, artifact: Artifact) -> Graph:
+    """Of a file that ``interpreter`` has loaded, by LiteRT's list of operations and the file itself."""
+    from ai_edge_litert import schema_py_generated as schema  # heavy
+
+    content = Path(artifact.path).read_bytes()
+    model = schema.Model.GetRootAs(content, 0)
+    tensors = [model.Subgraphs(0).Tensors(i) for i in range(model.Subgraphs(0).TensorsLength())]
+    dtypes = [dtype_of(tensor) for tensor in tensors]
+    ops = [
+        op | {key: [int(i) for i in op[key] if i >= 0] for key in ("inputs", "outputs")}
+        for op in interpreter._get_ops_details()
+    ]
+    own = [op for op in ops if op["op_name"] != "DELEGATE"]
+    reached = reached_from([details["index"] for details in interpreter.get_output_details()], ops)
+    constants = constants_of(own, {i: elements(t) for i, t in enumerate(tensors) if content_of(t, model, content)})
+
+    def node(op: dict[str, Any]) -> Node:
+        takes = tuple(dtypes[i] for i in op["inputs"])
+        gives = tuple(dtypes[i] for i in op["outputs"])
+        sizes = tuple(constants.get(i, 0) for i in op["inputs"])
+        runner = OWN if op["index"] in reached else DELEGATE
+        return Node(f"{op['op_name']} {op['index']}", op["op_name"], runner, "cpu", takes, gives, sizes)
+
+    return Graph(
+        nodes=tuple(map(node, own)),
+        weights=tuple(weights_of(model, content)),
+        partitions=sum(op["op_name"] == "DELEGATE" for op in reached.values()),
+        delegate=DELEGATE,
+        input=artifact.input.dtype,
+        output=artifact.output.dtype,
+    )
+
+
+def reached_from(tensors: list[int], ops: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
+    """The operations by index that are run to compute ``tensors``; all others were replaced by a delegate's.
+
+    The list holds both, what was replaced and, last, what replaced it.
+    """
+    maker = {tensor: op for op in ops for tensor in op["outputs"]}
+    reached: dict[int, dict[str, Any]] = {}
+    left = list(tensors)
+    while left:
+        op = maker.get(left.pop())
+        if op and op["index"] not in reached:
+            reached[op["index"]] = op
+            left += op["inputs"]
+    return reached
+
+
+def constants_of(ops: list[dict[str, Any]], constants: dict[int, int]) -> dict[int, int]:
+    """Elements of every tensor that is a constant, or made of constants alone, as by a DEQUANTIZE."""
+    for op in ops:
+        if op["inputs"] and all(i in constants for i in op["inputs"]):
+            constants = constants | dict.fromkeys(op["outputs"], constants[op["inputs"][0]])
+    return constants
+
+
+def weights_of(model: Any, content: bytes) -> Iterator[Weight]:
+    """The constants of all subgraphs, but for 32-bit integers without a scale, which are shapes and axes."""
+    for graph in map(model.Subgraphs, range(model.SubgraphsLength())):
+        for tensor in map(graph.Tensors, range(graph.TensorsLength())):
+            data, dtype, scales = content_of(tensor, model, content), dtype_of(tensor), tensor.Quantization()
+            if data and (dtype != "int32" or (scales and scales.ScaleLength())):
+                yield Weight(tensor.Name().decode(), dtype, len(data), hashlib.sha256(data).hexdigest()[:16])
+
+
+def content_of(tensor: Any, model: Any, content: bytes) -> bytes:
+    """A tensor's constant value; empty for one that is computed. Large files keep it behind the model."""
+    buffer = model.Buffers(tensor.Buffer())
+    if buffer.Offset() > 1:
+        return content[buffer.Offset() : buffer.Offset() + buffer.Size()]
+    return buffer.DataAsNumpy().tobytes() if buffer.DataLength() else b""
+
+
+def dtype_of(tensor: Any) -> str:
+    from ai_edge_litert import schema_py_generated as schema  # heavy
+
+    names = {value: name.lower() for name, value in vars(schema.TensorType).items() if not name.startswith("_")}
+    return names.get(tensor.Type(), "unknown")
+
+
+def elements(tensor: Any) -> int:
+    count = 1
+    for i in range(tensor.ShapeLength()):
+        count *= tensor.Shape(i)
+    return count

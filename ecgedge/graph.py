@@ -1,0 +1,86 @@
+"""What a file is and who ran it, as its runtime tells: operations as they ran, constants as they lie in the file."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operation as it really runs, after the runtime's own changes to the graph.
+
+    Attributes:
+        op: its type in the runtime's own words: ``"Conv"``, ``"CONV_2D"``.
+        runner: the execution provider or delegate that runs it.
+        device: ``"cpu"``, ``"cuda"``, as in ``Runtime.device``.
+        takes: dtypes of its inputs, weights included, by numpy's names.
+        gives: dtypes of its outputs.
+        constants: for each input its number of elements where it is a constant, else 0; empty: not told.
+    """
+
+    name: str
+    op: str
+    runner: str
+    device: str
+    takes: tuple[str, ...]
+    gives: tuple[str, ...]
+    constants: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A constant as it lies in the file; ``digest`` is of its content, empty where that is not told."""
+
+    name: str
+    dtype: str
+    size_bytes: int
+    digest: str = ""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What a runtime tells of a loaded file.
+
+    Attributes:
+        weights: None: the runtime does not tell. Shapes and indices may be left out.
+        partitions: pieces that were handed to a delegate; None for a runtime without one.
+        delegate: its name, as in ``Node.runner``.
+        input, output: dtypes of the file's own input and output, where known.
+    """
+
+    nodes: tuple[Node, ...]
+    weights: tuple[Weight, ...] | None
+    partitions: int | None = None
+    delegate: str = ""
+    input: str = ""
+    output: str = ""
+
+    def record(self) -> dict[str, Any]:
+        """As JSON can hold it; ``from_record`` reads it back."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Graph:
+        """Read back what ``record`` gave. Raises KeyError or TypeError on any other."""
+        nodes = tuple(
+            Node(**node | {key: tuple(node[key]) for key in ("takes", "gives", "constants")})
+            for node in record["nodes"]
+        )
+        weights = record["weights"]
+        told = None if weights is None else tuple(Weight(**weight) for weight in weights)
+        return cls(**{**record, "nodes": nodes, "weights": told})
+
+    def placement(self) -> str:
+        """Who ran it, one line: ``37/37 CPUExecutionProvider``, ``1 partition, all 19 ops in XNNPACK``."""
+        runners = Counter(node.runner for node in self.nodes)
+        if self.partitions is None:
+            return ", ".join(f"{count}/{len(self.nodes)} {runner}" for runner, count in runners.most_common())
+        pieces = f"{self.partitions} partition{'' if self.partitions == 1 else 's'}"
+        outside = len(self.nodes) - runners[self.delegate]
+        if not outside:
+            return f"{pieces}, all {len(self.nodes)} ops in {self.delegate}"
+        return f"{pieces}, {outside} op{'' if outside == 1 else 's'} outside {self.delegate}"

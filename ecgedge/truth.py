@@ -1,0 +1,233 @@
+"""Is a file what it claims to be, and did it run where it was told? Judged by the graph that its runtime tells."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from ecgedge.graph import Graph, Node, Weight
+
+SHARE = 0.9  # of the weight bytes that must have the claimed type
+SMALL = 1024  # elements: converters leave smaller float tensors as they are, since they cost nothing
+NAMED = 5  # nodes that a reason names
+
+# Operations by name, lower case, without underscores: ONNX, onnxruntime's own, LiteRT, OpenVINO, torch.
+MACS = frozenset({
+    "attention", "batchmatmul", "bidirectionalsequencelstm", "bidirectionalsequencernn", "conv", "conv1d", "conv2d",
+    "conv3d", "conv3dtranspose", "convinteger", "convolution", "convtranspose", "convtranspose1d", "convtranspose2d",
+    "deconvolution", "depthwiseconv2d", "dynamicquantizelstm", "dynamicquantizematmul", "einsum", "fullyconnected",
+    "fusedconv", "fusedgemm", "fusedmatmul", "gemm", "groupconvolution", "gru", "linear", "lstm", "matmul",
+    "matmulinteger", "matmulintegertofloat", "matmulnbits", "multiheadattention", "nhwcconv", "nhwcfusedconv",
+    "qattention", "qgemm", "qlinearconv", "qlinearconvtranspose", "qlinearmatmul", "rnn", "svdf", "transposeconv",
+    "transposematmul", "unidirectionalsequencelstm", "unidirectionalsequencernn",
+})  # fmt: skip
+MOVES = frozenset({
+    "broadcastto", "cast", "concat", "concatenation", "constant", "constantofshape", "convert", "copy", "depthtospace",
+    "expand", "expanddims", "flatten", "gather", "gathernd", "identity", "memcpyfromhost", "memcpytohost",
+    "mirrorpad", "pack", "pad", "padv2", "range", "reorder", "reorderinput", "reorderoutput", "reshape", "reverse",
+    "reversesequence", "reversev2", "shape", "shapeof", "slice", "spacetodepth", "split", "splitv", "squeeze",
+    "stridedslice", "tile", "transpose", "unpack", "unsqueeze",
+})  # fmt: skip
+QUANTIZES = frozenset({
+    "dequantize", "dequantizelinear", "dynamicquantizelinear", "fakequantize", "quantize", "quantizelinear",
+})  # fmt: skip
+BODIES = frozenset({"call", "callonce", "if", "loop", "scan", "while"})  # a runtime may not show what runs inside
+IDLE = ("moves", "quantizes")
+
+CLASSES = {"uint8": "int8", "uint4": "int4", "uint16": "int16", "uint32": "int32"}
+WEIGHTS = {"float64", "float32", "float16", "bfloat16", "int16", "int8", "int4", "int32"}  # all else: shapes, indices
+
+
+def judge(graph: Graph | None, precision: str, device: str, parent: Graph | None = None) -> dict[str, Any]:
+    """What the graph shows of a file that claims ``precision`` and was to run on ``device``, as fields of its row.
+
+    Args:
+        parent: the graph of the fp32 file that it was made of, where known.
+
+    Returns:
+        ``status`` (``"ok"`` or ``"rejected"``), ``reason``, ``truth`` (what was checked), and what was seen:
+        ``weight_shares``, ``exempt``, ``computes``, ``float_ops``, ``placement``, ``placed``,
+        ``input_dtype``, ``output_dtype``.
+    """
+    if graph is None:
+        return {"status": "ok", "reason": "", "truth": "not checked: the runtime tells nothing of its graph"}
+    reasons = [*misplaced(graph, device), *copied(graph, precision, parent), *untrue(graph, precision)]
+    return {
+        "status": "rejected" if reasons else "ok",
+        "reason": "; ".join(reasons),
+        "truth": checked(graph, precision, parent),
+        "weight_shares": shares(counted(graph)),
+        "exempt": [{"name": w.name, "bytes": w.size_bytes} for w in counted(graph) if exempt(w, precision)],
+        "computes": dict(Counter(map(computes_in, graph.nodes)).most_common()),
+        "float_ops": [node.name for node in graph.nodes if "float" in computes_in(node)],
+        "placement": graph.placement(),
+        "placed": dict(Counter(node.device for node in graph.nodes)),
+        "input_dtype": graph.input,
+        "output_dtype": graph.output,
+    }
+
+
+def checked(graph: Graph, precision: str, parent: Graph | None) -> str:
+    """What the verdict rests on, and what could not be seen."""
+    if precision not in CLAIMS:
+        return "compared with its fp32 parent only" if parent else f"not checked: nothing is known of {precision!r}"
+    unseen = ["its weights are not told"] if graph.weights is None else []
+    if bodies := [node.name for node in graph.nodes if plain(node.op) in BODIES]:
+        unseen.append(f"what runs inside {listed(bodies)} may not be seen")
+    return ", but ".join(["checked", *unseen])
+
+
+def misplaced(graph: Graph, device: str) -> Iterator[str]:
+    """A device that computes nothing."""
+    computing = [node for node in graph.nodes if computes_in(node) not in IDLE]
+    if device != "cpu" and computing and all(node.device != device for node in computing):
+        where = sorted({"the CPU" if node.device == "cpu" else node.device for node in computing})
+        yield f"{device}: all {len(computing)} computing nodes ran on {' and '.join(where)}"
+
+
+def copied(graph: Graph, precision: str, parent: Graph | None) -> Iterator[str]:
+    """Another precision than fp32 with the very weights of fp32."""
+    if parent is None or precision == "fp32" or graph.weights is None or parent.weights is None:
+        return
+    one, other = ([(w.dtype, w.size_bytes, w.digest) for w in counted(each)] for each in (graph, parent))
+    if one and Counter(one) == Counter(other):
+        yield f"{precision}: its weights are equal to those of its fp32 parent"
+
+
+def untrue(graph: Graph, precision: str) -> Iterator[str]:
+    """Where the file is not what ``precision`` means; nothing for a precision of its own name."""
+    if claim := CLAIMS.get(precision):
+        yield from (f"{precision}: {reason}" for reason in claim(graph))
+
+
+def fp32(graph: Graph) -> Iterator[str]:
+    """Most weight bytes are float32, or more."""
+    weights = counted(graph)
+    full = sum(w.size_bytes for w in weights if w.dtype in ("float32", "float64"))
+    if full < sum(w.size_bytes for w in weights) / 2:
+        yield f"its weights are {told(shares(weights))}"
+
+
+def fp16(graph: Graph) -> Iterator[str]:
+    """The weights are float16; what a CPU computes in is its own affair."""
+    yield from wrong_weights(graph, "fp16", ("float16",))
+
+
+def dynamic(graph: Graph) -> Iterator[str]:
+    """The weights are int8, and multiplied as integers."""
+    yield from wrong_weights(graph, "dynamic", ("int8", "int32"))
+    if nodes := [node for node in graph.nodes if plain(node.op) in MACS and takes_float_weights(node)]:
+        yield f"float weights are multiplied by {names(nodes)}"
+    if nodes := [node for node in graph.nodes if restores_weights(node)]:
+        yield f"int8 weights are turned back into float by {names(nodes)}"
+
+
+def full_int8(graph: Graph) -> Iterator[str]:
+    """As dynamic, and nothing computes in float: all but quantizing and moving gives integers."""
+    yield from dynamic(graph)
+    if nodes := [node for node in graph.nodes if quantizes_while_it_runs(node)]:
+        yield f"activations are quantized while it runs (this is dynamic) by {names(nodes)}"
+    if nodes := [node for node in graph.nodes if "float" in computes_in(node)]:
+        yield f"{names(nodes)} compute{'s' if len(nodes) == 1 else ''} in float"
+
+
+CLAIMS = {"fp32": fp32, "fp16": fp16, "dynamic": dynamic, "full-int8": full_int8}
+
+
+def wrong_weights(graph: Graph, precision: str, claimed: tuple[str, ...]) -> Iterator[str]:
+    """Too few bytes of the claimed types (the first of them must be there), small float tensors aside.
+
+    Biases are int32 beside int8 weights.
+    """
+    if graph.weights is None:
+        return
+    judged = [weight for weight in counted(graph) if not exempt(weight, precision)]
+    of = shares(judged)
+    if claimed[0] not in of:
+        yield f"it has no {claimed[0]} weights"
+    elif sum(of.get(dtype, 0) for dtype in claimed) < SHARE:
+        others = [weight.name for weight in judged if class_of(weight.dtype) not in claimed]
+        yield f"its weights are {told(of)}: {listed(others)}"
+
+
+def counted(graph: Graph) -> list[Weight]:
+    """The constants that are weights by their type."""
+    return [weight for weight in graph.weights or () if class_of(weight.dtype) in WEIGHTS]
+
+
+def exempt(weight: Weight, precision: str) -> bool:
+    """A float tensor too small to matter, of another type than the claimed one."""
+    kept = {"fp32": "float32", "fp16": "float16"}.get(precision)
+    is_float = "float" in weight.dtype and weight.dtype != kept
+    return precision in CLAIMS and precision != "fp32" and is_float and weight.size_bytes / size_of(weight) < SMALL
+
+
+def size_of(weight: Weight) -> int:
+    """Bytes of one element of a float weight."""
+    return {"float64": 8, "float32": 4}.get(weight.dtype, 2)
+
+
+def shares(weights: list[Weight]) -> dict[str, float]:
+    """Share of the bytes by class of type, the largest first."""
+    total = sum(weight.size_bytes for weight in weights)
+    sizes: Counter[str] = Counter()
+    for weight in weights:
+        sizes[class_of(weight.dtype)] += weight.size_bytes
+    return {dtype: round(size / total, 4) for dtype, size in sizes.most_common() if size}
+
+
+def class_of(dtype: str) -> str:
+    """int8 and uint8 are one class, and so on."""
+    return CLASSES.get(dtype, dtype)
+
+
+def plain(op: str) -> str:
+    return op.lower().replace("_", "")
+
+
+def computes_in(node: Node) -> str:
+    """``"int8"``, ``"float32"``, ...; ``"moves"`` or ``"quantizes"`` for what computes nothing.
+
+    A multiplication with 8-bit weights computes in int8, also where it takes or gives float.
+    """
+    op = plain(node.op)
+    if op in MOVES or op in QUANTIZES:
+        return "moves" if op in MOVES else "quantizes"
+    if op in MACS and "int8" in map(class_of, node.takes):
+        return "int8"
+    floats = [dtype for dtype in node.gives if "float" in dtype]
+    return class_of((*floats, *node.gives, "unknown")[0])
+
+
+def takes_float_weights(node: Node) -> bool:
+    """Of ``SMALL`` elements and more; where the constants are not told: no input has 8 bits."""
+    if not node.constants:
+        return "int8" not in map(class_of, node.takes)
+    return any("float" in dtype and size >= SMALL for dtype, size in zip(node.takes, node.constants))
+
+
+def restores_weights(node: Node) -> bool:
+    """Whether it makes float weights of int8 ones."""
+    is_large = any(class_of(dtype) == "int8" and size >= SMALL for dtype, size in zip(node.takes, node.constants))
+    return computes_in(node) in IDLE and is_large and "float" in "".join(node.gives)
+
+
+def quantizes_while_it_runs(node: Node) -> bool:
+    """By its name, or as LiteRT's hybrid operations, which take float beside 8-bit weights and give float."""
+    op = plain(node.op)
+    hybrid = op in MACS and computes_in(node) == "int8" and "float" in "".join(node.gives)
+    return op.startswith("dynamicquantize") or (hybrid and class_of(node.takes[0]) != "int8")
+
+
+def told(of: dict[str, float]) -> str:
+    return ", ".join(f"{share:.0%} {dtype}" for dtype, share in of.items())
+
+
+def names(nodes: Iterable[Node]) -> str:
+    return listed([node.name for node in nodes])
+
+
+def listed(words: list[str]) -> str:
+    """The first few, and how many more."""
+    return ", ".join(words[:NAMED]) + (f" and {len(words) - NAMED} more" if len(words) > NAMED else "")
