@@ -131,7 +131,7 @@ class Disk:
 
     def freeze(self) -> None:
         """From now on it can only be read."""
-        self.run(f"mount -o remount,ro '{self.folder}'")
+        self.run(f"mount -o remount,bind,ro '{self.folder}'")
 
     def fill(self, leave: int) -> None:
         """Write a file that leaves so many bytes."""

@@ -82,6 +82,14 @@ def test_a_folder_that_cannot_be_made_is_told_at_once(disk: Disk) -> None:
         Store(disk.path / "store")
 
 
+def test_a_store_that_cannot_be_read_is_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir(mode=0)
+    if os.access(tmp_path / "store", os.R_OK):
+        pytest.skip("root may read everything")
+    with pytest.raises(EcgEdgeError, match="cannot be read: Permission denied"):
+        Store(tmp_path / "store")
+
+
 def test_the_matrix_on_a_store_that_cannot_be_written(ecgedge: Command, fakes: Path, disk: Disk) -> None:
     cold, warm = disk.path / "cold", disk.path / "warm"
     (cold / "store").mkdir(parents=True)
@@ -144,6 +152,21 @@ def test_a_part_that_dies_of_a_full_disk(disk: Disk) -> None:
     with pytest.raises(EcgEdgeError, match=r"no space left .* SIGBUS"):
         Store(disk.path).make(KEY, "net.fake", PART, dies)
     assert files(disk.path) == []
+
+
+def test_a_part_that_tidies_up_on_a_full_disk(disk: Disk) -> None:
+    """When its error arrives there is room again; only the error tells."""
+
+    def tidies(out: Path) -> Artifact:
+        try:
+            out.write_bytes(bytes(2**21))
+        except OSError as error:
+            out.unlink()
+            raise RuntimeError(f"OSError: {error}") from None  # as a child process tells it
+        raise AssertionError("it fitted")
+
+    with pytest.raises(EcgEdgeError, match="no space left to make"):
+        Store(disk.path).make(KEY, "net.fake", PART, tidies)
 
 
 def test_a_disk_too_full_for_anything(disk: Disk) -> None:
@@ -273,6 +296,23 @@ def check_whole(root: Path) -> None:
 def ended(process: subprocess.Popen[str]) -> None:
     _, told = process.communicate(timeout=60)
     assert process.returncode == 0, told
+
+
+def test_what_another_run_made_meanwhile_is_taken_where_it_is_sound(tmp_path: Path) -> None:
+    def slow(damage: bool) -> Callable[[Path], Artifact]:
+        def build(out: Path) -> Artifact:
+            theirs = Store(tmp_path).make(KEY, "net.fake", PART, building(b"theirs"))
+            if damage:
+                theirs.path.write_bytes(b"thei")
+            return building(b"mine")(out)
+
+        return build
+
+    store = Store(tmp_path)
+    assert store.make(KEY, "net.fake", PART, slow(damage=True)).path.read_bytes() == b"mine"
+    assert list(prune(store, None))
+    assert store.make(KEY, "net.fake", PART, slow(damage=False)).path.read_bytes() == b"theirs"
+    assert files(tmp_path) == [KEY]
 
 
 def test_runs_that_make_the_same_at_once_and_one_that_is_killed(tmp_path: Path) -> None:
