@@ -16,7 +16,7 @@ import click
 import numpy as np
 import pytest
 
-from ecgedge import kinds, matrix, measure, parity, plugins, testing
+from ecgedge import graph, kinds, matrix, measure, parity, plugins, testing, truth
 from ecgedge.cli import main as group
 from ecgedge.dataset import ECG5000_DIGEST, read_folder
 from ecgedge.dataset import load as load_data
@@ -111,6 +111,21 @@ def test_each_attribute_of_a_session_is_in_a_table() -> None:
     assert offered(kinds.Session) <= documented()
 
 
+@pytest.mark.parametrize("kind", [graph.Node, graph.Weight, graph.Graph])
+def test_each_field_of_a_graph_is_in_its_table(kind: type) -> None:
+    table = read(PLUGINS).split(f"| of a `{kind.__name__}` | meaning |")[1].split("\n\n")[0]
+    heads = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    assert {name for head in heads for name in re.findall("`(.+?)`", head)} == set(kind.__dataclass_fields__)
+
+
+def test_the_field_names_of_the_truth_check_are_those_of_the_code() -> None:
+    section = read(FIGURES).split("## What the file is")[1].split("\n## Calibration")[0]
+    node = graph.Node("conv", "Conv", "engine", "cpu", ("float32",), ("float32",))
+    fields = set(truth.judge(graph.Graph((node,), ()), "fp32", "cpu"))
+    assert [name for name in fields - {"status", "reason"} if f"`{name}`" not in section] == []
+    assert [name for name in truth.CLAIMS if f"| `{name}` |" not in section] == []
+
+
 def offered(kind: type) -> set[str]:
     """The names that a class itself declares for plugin authors."""
     names = {*kind.__annotations__, *(name for name, value in vars(kind).items() if callable(value))}
@@ -178,6 +193,7 @@ def test_the_numbers_of_the_figures_page_are_those_of_the_code() -> None:
     assert f"first {measure.WARM_UP_SECONDS:g} seconds" in text
     assert f"at {measure.BULK} beats a call" in text
     assert f"longer than {matrix.CONVERT_SECONDS} seconds" in text and matrix.CONVERT_SECONDS == matrix.MEASURE_SECONDS
+    assert f"at least {truth.SHARE:.0%} of the weight bytes" in text and f"fewer than {truth.SMALL:,} elements" in text
     assert f"above {parity.ATOL:.4f}" in text and f"up to {matrix.LISTED} of them" in text
 
 
