@@ -99,6 +99,13 @@ def test_nine_tenths_of_the_weight_bytes_must_be_what_is_claimed() -> None:
         assert verdict["weight_shares"] == {dtype: 0.899, "float32": 0.101}
 
 
+def test_biases_in_int32_are_of_the_integer_side() -> None:
+    verdict = judge(replace(LITE_INT8, weights=weights(int8=8000, int32=1500, float32_large=500)), "full-int8", "cpu")
+    assert (verdict["status"], verdict["weight_shares"]["int32"]) == ("ok", 0.15)
+    alone = judge(replace(LITE_INT8, weights=weights(int32=1500)), "full-int8", "cpu")
+    assert alone["reason"] == "full-int8: it has no int8 weights"
+
+
 def test_float_tensors_below_1024_elements_are_left_out_but_named() -> None:
     small, large = weights(float32_small=4092, int8=1000), weights(float32_large=4096, int8=1000)
     verdict = judge(replace(LITE_DYNAMIC, weights=small), "dynamic", "cpu")
@@ -161,6 +168,11 @@ def test_an_integer_multiplication_may_give_float_where_it_takes_8_bits_only() -
         assert judge(graph, "full-int8", "cpu")["status"] == status
 
 
+def test_only_a_multiplication_by_weights_computes_in_the_type_of_its_inputs() -> None:
+    scaled = node("Mul", "u8 f32", "f32", (0, 1))
+    assert judge(replace(ONNX_INT8, nodes=(QUANTIZE, QLINEAR, scaled)), "full-int8", "cpu")["float_ops"] == ["mul-1"]
+
+
 def test_a_reason_names_five_nodes_and_counts_the_others() -> None:
     floats = tuple(replace(RELU, name=f"relu-{i}") for i in range(7))
     verdict = judge(replace(ONNX_INT8, nodes=floats), "full-int8", "cpu")
@@ -193,6 +205,8 @@ def test_a_device_that_computes_nothing() -> None:
     partly = judge(replace(FP32, nodes=(replace(CONV, device="cuda", runner=CUDA), RELU)), "fp32", "cuda")
     assert (partly["status"], partly["placement"]) == ("ok", f"1/2 {CUDA}, 1/2 {CPU}")
     assert judge(on_cpu, "fp32", "cpu")["status"] == "ok"
+    elsewhere = replace(FP32, nodes=(replace(CONV, device="npu"),))
+    assert judge(elsewhere, "fp32", "cpu")["status"] == "ok", "the CPU is what nobody falls back from"
 
 
 def test_what_a_runtime_does_not_tell_is_not_judged_but_said() -> None:
