@@ -152,7 +152,7 @@ class Session(ABC):
     def graph(self) -> Graph | None:
         """The operations as they really run, and the weights of the file; None: the runtime does not tell.
 
-        Called once, after a call was made, when nothing is timed any more: it may be slow.
+        Called after a call was made, once, and never while something is timed: it may be slow.
         """
         return None
 

@@ -97,8 +97,8 @@ def copied(graph: Graph, precision: str, parent: Graph | None) -> Iterator[str]:
 
 def untrue(graph: Graph, precision: str) -> Iterator[str]:
     """Where the file is not what ``precision`` means; nothing for a precision of its own name."""
-    if claim := CLAIMS.get(precision):
-        yield from (f"{precision}: {reason}" for reason in claim(graph))
+    if reasons := [*CLAIMS[precision](graph)] if precision in CLAIMS else []:
+        yield f"{precision}: {'; '.join(reasons)}"
 
 
 def fp32(graph: Graph) -> Iterator[str]:

@@ -17,7 +17,7 @@ import click
 import numpy as np
 import pytest
 
-from ecgedge import intervals, kinds, matrix, measure, parity, plugins, testing, verdicts
+from ecgedge import graph, intervals, kinds, measure, parity, plugins, results, testing, truth, verdicts
 from ecgedge.cli import main as group
 from ecgedge.dataset import ECG5000_DIGEST, read_folder
 from ecgedge.dataset import load as load_data
@@ -112,6 +112,21 @@ def test_each_attribute_of_a_session_is_in_a_table() -> None:
     assert offered(kinds.Session) <= documented()
 
 
+@pytest.mark.parametrize("kind", [graph.Node, graph.Weight, graph.Graph])
+def test_each_field_of_a_graph_is_in_its_table(kind: type) -> None:
+    table = read(PLUGINS).split(f"| of a `{kind.__name__}` | meaning |")[1].split("\n\n")[0]
+    heads = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    assert {name for head in heads for name in re.findall("`(.+?)`", head)} == set(kind.__dataclass_fields__)
+
+
+def test_the_field_names_of_the_truth_check_are_those_of_the_code() -> None:
+    section = read(FIGURES).split("## What the file is")[1].split("\n## Calibration")[0]
+    node = graph.Node("conv", "Conv", "engine", "cpu", ("float32",), ("float32",))
+    fields = set(truth.judge(graph.Graph((node,), ()), "fp32", "cpu"))
+    assert [name for name in fields - {"status", "reason"} if f"`{name}`" not in section] == []
+    assert [name for name in truth.CLAIMS if f"| `{name}` |" not in section] == []
+
+
 def offered(kind: type) -> set[str]:
     """The names that a class itself declares for plugin authors."""
     names = {*kind.__annotations__, *(name for name, value in vars(kind).items() if callable(value))}
@@ -159,7 +174,9 @@ def test_the_columns_of_the_matrix_are_explained() -> None:
         *table.IDENTITY,
         table.ROUTE,
         table.SIZE,
+        table.MEMORY,
         *table.ratios([]),
+        table.TIME,
         *table.QUALITY,
         *table.DETECTION,
         *table.TIMES,
@@ -173,12 +190,18 @@ def test_the_numbers_of_the_figures_page_are_those_of_the_code() -> None:
     text = read(FIGURES)
     for profile in measure.PROFILES.values():
         assert f"at least {profile.calls:,}, and at least {profile.seconds:g} s" in text
-        bulk = max(profile.calls // measure.BULK, 5)
-        assert f"at least {bulk}, and at least {profile.seconds / 2:g} s" in text
+        assert f"at least {profile.bulk_calls}, and at least {profile.bulk_seconds:g} s" in text
+    assert f"| rounds | {measure.PROFILES['quick'].rounds} | {measure.PROFILES['full'].rounds} |" in text
     assert f"| {measure.PROFILES['quick'].beats}, stratified | all |" in text
-    assert f"first {measure.WARM_UP_SECONDS:g} seconds" in text
-    assert f"at {measure.BULK} beats a call" in text
-    assert f"longer than {matrix.CONVERT_SECONDS} seconds" in text and matrix.CONVERT_SECONDS == matrix.MEASURE_SECONDS
+    assert f"at least {measure.WARM_UP_SECONDS:g} seconds, until the medians of three times" in text
+    assert f"three times {measure.WARM_UP_CALLS} calls" in text and f"within {measure.STABLE:.0%} of each other" in text
+    assert f"at most {measure.WARM_UP_SECONDS_MOST:g} seconds" in text
+    assert f"a block of at least {measure.BLOCK_CALLS} calls" in text
+    assert f"after {measure.BLOCK_SECONDS_MOST:g} seconds at most" in text
+    assert f"run {measure.MEMORY_CALLS} times more" in text
+    assert "1, 16 and 64 beats a call" in text and measure.BATCHES == (1, 16, 64)
+    assert f"from {results.P99_CALLS:,} timed calls up" in text and f"or than {results.TIE:.0%} where" in text
+    assert f"Where it is above {table.NOISY:.0%}" in text
     assert f"up to {verdicts.LISTED} of them" in text
 
 
@@ -200,6 +223,7 @@ def test_the_numbers_of_the_verdicts_are_those_of_the_code() -> None:
         f"{verdicts.DRIFT_F1:g}",
     ):
         assert told in text, told
+    assert f"at least {truth.SHARE:.0%} of the weight bytes" in text and f"fewer than {truth.SMALL:,} elements" in text
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)

@@ -129,7 +129,7 @@ class RuntimeContract(Contract):
         assert busy == 1, f"with threads=1, {busy} threads compute"
 
     def test_the_graph_is_told_or_none(self) -> None:
-        """``graph()`` gives None, or a ``Graph`` of nodes that ran somewhere, as JSON can hold it; it disturbs nothing."""
+        """``graph()`` gives None, or a ``Graph`` as JSON can hold it, of nodes that ran somewhere. Answers stay."""
         with self.session() as session:
             x = self.beats(size_of(session))
             before = np.array(call(session, x))
