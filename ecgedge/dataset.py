@@ -337,3 +337,23 @@ def stratified(y: np.ndarray, count: int, seed: int) -> np.ndarray:
         takes[np.argmax(np.where(takes > 1, takes - wanted, -np.inf))] -= 1
     picked = [rng.permutation(np.flatnonzero(y == c))[:n] for c, n in zip(classes, takes, strict=True)]
     return rng.permutation(np.concatenate(picked))
+
+
+def calibration_beats(data: Dataset, count: int, seed: int) -> np.ndarray:
+    """Training beats for quantizers, stratified; a beat that the test part has too is never among them.
+
+    Returns:
+        ``(min(count, N), 1, L)``.
+
+    Raises:
+        EcgEdgeError: ``count`` is less than the number of classes, or a class has no beat of its own.
+    """
+    known = {beat.tobytes() for beat in data.test.x}
+    own = np.array([beat.tobytes() not in known for beat in data.train.x])
+    train = data.train.take(np.flatnonzero(own))
+    if lacking := set(data.train.y) - set(train.y):
+        label = data.labels[min(lacking)]
+        raise EcgEdgeError(
+            f"every training beat of class {label} is a test beat, too", "nothing can be calibrated on such data"
+        )
+    return train.x[stratified(train.y, count, seed)]

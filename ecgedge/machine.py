@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,16 @@ def versions() -> dict[str, str]:
     }
 
 
-def describe() -> dict[str, Any]:
+def describe(energy: EnergyCounter | None = None) -> dict[str, Any]:
     """The machine, as a run records it."""
     info = cpu_info()
     return {
         "cpu": info.get("model name") or platform.processor() or platform.machine(),
         "isa": [flag for flag in ISA_FLAGS if flag in info.get("flags", info.get("Features", "")).split()],
         "cores": os.cpu_count(),
-        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "governor": governor(),
+        "load": load(),
+        "energy": energy.describe() if energy else "not measured",
         "system": f"{platform.system()} {platform.machine()}",
     }
 
@@ -56,3 +59,66 @@ def cpu_info() -> dict[str, str]:
         return {}
     lines = file.read_text(encoding="utf-8").split("\n\n")[0].splitlines()
     return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+
+
+def governor() -> str | None:
+    """How the first processor's frequency is governed, or None where the system does not tell."""
+    try:
+        return Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
+
+
+def load() -> float | None:
+    """Processes that wanted to run, on average over the last minute."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
+class EnergyCounter:
+    """The energy counter of the processor package (RAPL, by Linux's powercap), where there is one to read.
+
+    Args:
+        folder: of the counter, such as /sys/class/powercap/intel-rapl:0; None: there is none.
+    """
+
+    ROOT = Path("/sys/class/powercap")
+    IDLE_SECONDS = 1.0
+
+    def __init__(self, folder: Path | None):
+        self.folder, self.idle = folder, 0.0
+        if folder:
+            before = self.read()
+            time.sleep(self.IDLE_SECONDS)
+            self.idle = self.since(before)["package_uj"] / self.IDLE_SECONDS
+
+    @classmethod
+    def find(cls) -> EnergyCounter:
+        for folder in sorted(cls.ROOT.glob("intel-rapl:?")):
+            if os.access(folder / "energy_uj", os.R_OK):
+                return cls(folder)
+        return cls(None)
+
+    def describe(self) -> dict[str, Any] | str:
+        """Its name, and the watts of the idle machine; or that there is none."""
+        if not self.folder:
+            return "not measured: this machine has no energy counter that may be read"
+        name = (self.folder / "name").read_text(encoding="utf-8").strip()
+        return {"counter": f"{self.folder.name} {name}", "idle_w": round(self.idle / 1e6, 3)}
+
+    def read(self) -> tuple[int, float]:
+        """Microjoules so far, and when they were read in seconds."""
+        return self.number("energy_uj") if self.folder else 0, time.perf_counter()
+
+    def since(self, before: tuple[int, float]) -> dict[str, float]:
+        """Microjoules since an earlier reading, whole and less what the idle machine takes; empty without a counter."""
+        if not self.folder:
+            return {}
+        now, at = self.read()
+        spent = now - before[0]
+        if spent < 0:  # it counts round
+            spent += self.number("max_energy_range_uj")
+        return {"package_uj": spent, "active_uj": round(spent - self.idle * (at - before[1]), 1)}
+
+    def number(self, name: str) -> int:
+        assert self.folder
+        return int((self.folder / name).read_text(encoding="utf-8"))

@@ -1,142 +1,286 @@
-"""Carry out cells: from a trained model to a row of figures."""
+"""Carry out cells: from a trained model to what the journal of a run holds.
+
+The cells of one model are made and scored one by one, each in a process of its own that stays alive,
+asleep. Then these processes are timed in turns: round after round, a block of calls each, in random
+order, so that a machine that slows down or speeds up does so for all of them. One cell, drawn at
+random, is timed a second time in another process: what differs between the two is noise.
+"""
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import json
-import os
-import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+import random
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ecgedge import tasks
-from ecgedge.artifacts import Artifact
-from ecgedge.dataset import Dataset, Split, digest_of_beats
+from ecgedge import machine, truth, verdicts
+from ecgedge.artifacts import Anomaly, Artifact, copy_to, digest_of
 from ecgedge.errors import ConversionError, EcgEdgeError
-from ecgedge.kinds import Exporter, Quantizer
-from ecgedge.measure import BULK
-from ecgedge.parity import ATOL
-from ecgedge.plan import Cell, Skip, takes
+from ecgedge.graph import Graph
+from ecgedge.journal import Journal, sync
+from ecgedge.lab import Lab
+from ecgedge.machine import EnergyCounter
+from ecgedge.measure import BATCHES, PROFILES, Profile
+from ecgedge.plan import Cell, Skip
 from ecgedge.process import Child, ChildError
-from ecgedge.records import from_record, pack
-from ecgedge.store import Store, key_of, maker_of
+from ecgedge.records import USER, pack
 
-CONVERT_SECONDS = 300
-MEASURE_SECONDS = 300
-LISTED = 100  # changed decisions that a row lists at most
+KEPT = ("outputs.npy", "train.npy", "graph.json", "throughput.npz")  # of a cell, what its row is made from
+UNCLAIMED = "unclaimed"  # a precision that the truth check holds to nothing
+TWIN = ".twin"  # ends the name under which a cell is timed a second time
 
-
-@dataclass
-class Lab:
-    """What all cells of a run share.
-
-    Attributes:
-        sources: the trained models by the name that their rows bear.
-        parts: exporters, quantizers and runtimes by (kind, name), with (distribution, version).
-        index: of the test beats that are scored, in order.
-        calibration: training beats for the quantizers, ``(N, 1, L)``.
-        folder: of the run.
-        converter: the process in which conversions run.
-    """
-
-    data: Dataset
-    sources: dict[str, Artifact]
-    parts: Mapping[tuple[str, str], Any]
-    owners: Mapping[tuple[str, str], tuple[str, str]]
-    index: np.ndarray
-    calibration: np.ndarray
-    store: Store
-    folder: Path
-    converter: Child
-    seed: int = 0
-    options: Mapping[str, Any] = field(default_factory=dict)
-    expected: dict[str, np.ndarray] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.scored: Split = self.data.test.take(self.index)
-        for name in ("cells", "logs"):
-            (self.folder / name).mkdir(exist_ok=True)
-        self.scratch = tempfile.TemporaryDirectory()
-        self.calibration_file = Path(self.scratch.name) / "calibration.npy"
-        self.beats_file = Path(self.scratch.name) / "beats.npy"
-        np.save(self.calibration_file, self.calibration)
-        np.save(self.beats_file, self.scored.x)
-
-    def outputs_of(self, source: Artifact, split: Split) -> np.ndarray:
-        """Outputs of a source on the first runtime that takes its format, one thread.
-
-        Raises:
-            EcgEdgeError: no runtime takes it.
-        """
-        runtimes = [part for (kind, _), part in self.parts.items() if kind == "runtime"]
-        runtime = next((part for part in runtimes if takes(part.accepts, source.format)), None)
-        if runtime is None:
-            raise EcgEdgeError(
-                f"no runtime takes the format {source.format!r} of {source.name}", "install one that does"
-            )
-        beats, file = (Path(self.scratch.name) / name for name in ("given.npy", "returned.npy"))
-        np.save(beats, split.x)
-        request = {"runtime": runtime.name, "artifact": pack(source), "beats": str(beats), "out": str(file)}
-        self.converter.ask("outputs", MEASURE_SECONDS, **request, threads=1)
-        return np.load(file)
-
-    def close(self) -> None:
-        """End the converter, and take away the copies of the data."""
-        self.converter.close()
-        self.scratch.cleanup()
+Tell = Callable[[float, str], None]  # how many steps are done, and what comes next
 
 
 def run_matrix(
     cells: list[Cell],
     skips: list[Skip],
     lab: Lab,
+    journal: Journal,
     profile: str,
-    rows: list[dict[str, Any]],
-    progress: Callable[[int, Cell | None], None],
+    energy: EnergyCounter,
+    tell: Tell,
 ) -> None:
-    """Every cell and skip as a row, appended to ``rows`` and to ``rows.jsonl`` as soon as it is known.
-
-    A failed cell is a row like the others. ``progress(done, cell)`` is called before each cell, and
-    with None after the last.
-    """
-    with (lab.folder / "rows.jsonl").open("a", encoding="utf-8") as journal:
-        for skip in skips:
-            rows.append(append(journal, skip_row(skip, lab)))
-        for done, cell in enumerate(cells):
-            progress(done, cell)
-            rows.append(append(journal, run_cell(cell, lab, profile)))
-        progress(len(cells), None)
-
-
-def append(journal: Any, row: dict[str, Any]) -> dict[str, Any]:
-    journal.write(json.dumps(row, allow_nan=False) + "\n")
-    journal.flush()
-    os.fsync(journal.fileno())
-    return row
+    """Carry out what the journal does not hold yet. A cell is two steps: to be scored, and to be timed."""
+    for name in ("cells", "artifacts", "logs"):
+        (journal.folder / name).mkdir(exist_ok=True)
+    for skip in skips:
+        if not journal.of("scored", skip.id):
+            journal.append("scored", cell=skip.id, row=skip_row(skip, lab))
+    done = 0
+    for _, group in groupby(cells, lambda cell: cell.model):
+        of_model = list(group)
+        run = ModelRun(of_model, lab, journal, PROFILES[profile], energy)
+        run.carry_out(lambda steps, what, base=done: tell(base + steps, what))  # type: ignore[misc]
+        done += 2 * len(of_model)
+    tell(done, "")
 
 
-def run_cell(cell: Cell, lab: Lab, profile: str) -> dict[str, Any]:
-    """One cell: export, quantize, measure, judge."""
-    row = empty_row(cell, lab) | {"profile": profile}
-    stage = "convert"
-    try:
-        artifact = produce(cell, lab, batch=1)
-        made = {"size_bytes": artifact.size_bytes, "artifact": str(artifact.path), "digest": artifact.digest}
-        bulk = produce(cell, lab, batch=BULK) if artifact.input.batch else None
-        stage = "reference"
-        expected = reference(cell.model, lab)
-        stage = "measure"
-        figures, outputs = measure_cell(cell, artifact, bulk, lab, profile)
-        stage = "judge"
-        verdict = judge(outputs, expected, artifact, lab, lab.parts["runtime", cell.runtime].computes)
-    except ChildError as error:
-        return row | {"status": error.status, "stage": stage, "reason": str(error)}
-    except (EcgEdgeError, ConversionError, OSError) as error:
-        return row | {"status": "failed", "stage": stage, "reason": str(error)}
-    return row | made | figures | verdict
+class ModelRun:
+    """The cells of one model."""
+
+    def __init__(self, cells: list[Cell], lab: Lab, journal: Journal, profile: Profile, energy: EnergyCounter):
+        self.cells, self.lab, self.journal, self.profile, self.energy = cells, lab, journal, profile, energy
+        self.folder = journal.folder
+        self.children: dict[str, Child] = {}
+
+    def carry_out(self, tell: Tell) -> None:
+        try:
+            for done, cell in enumerate(self.cells):
+                tell(done, f"{cell.model} {cell.format} {cell.precision} {cell.runtime}")
+                if not self.journal.of("scored", cell.id):
+                    self.score(cell)
+            if any(self.missing(cell.id) for cell in self.cells):
+                self.pair_up()
+                for name in [*self.children]:
+                    self.warm_up(name)
+                for number in range(self.profile.rounds):
+                    share = number / self.profile.rounds
+                    tell(len(self.cells) * (1 + share), f"{self.cells[0].model} round {number + 1}")
+                    self.time_round(number)
+        finally:
+            for child in self.children.values():
+                child.close()
+
+    # -- scoring
+
+    def score(self, cell: Cell) -> None:
+        """Make a cell's artifact, load it, run all beats, judge what came out; the process stays where all is well."""
+        child = self.child(cell.id, cell.threads)
+        row, packed = empty_row(cell, self.lab) | {"profile": self.profile.name}, None
+        stage = "convert"
+        try:
+            artifact = self.keep(self.lab.make(cell))
+            packed = pack(artifact) | {"path": str(artifact.path.relative_to(self.folder))}
+            row |= {"size_bytes": artifact.size_bytes, "artifact": packed["path"], "digest": artifact.digest}
+            sized = {size: pack(self.lab.make(cell, size)) for size in BATCHES[1:]} if artifact.input.batch else {}
+            stage = "reference"
+            expected = self.reference(cell.model)
+            with self.lab.turn():
+                stage = "load"
+                row |= self.load(child, cell, artifact)
+                stage = "score"
+                graph = self.outputs(child, cell, artifact)
+                stage = "judge"
+                row |= self.judge(cell, artifact, expected, graph)
+                stage = "throughput"
+                if row["status"] == "ok":
+                    row |= self.throughput(child, cell, sized)
+        except ChildError as error:
+            row |= {"status": error.status, "stage": stage, "reason": str(error)}
+        except (EcgEdgeError, ConversionError, OSError) as error:
+            row |= {"status": "failed", "stage": stage, "reason": str(error)}
+        kept = [self.folder / "cells" / f"{cell.model}.reference.npy", *(self.file(cell, what) for what in KEPT)]
+        files = {str(path.relative_to(self.folder)): digest_of(path) for path in kept if path.exists()}
+        self.journal.append("scored", cell=cell.id, row=row, artifact=packed, files=files)
+        if row["status"] != "ok":
+            self.children.pop(cell.id).close()
+
+    def keep(self, artifact: Artifact) -> Artifact:
+        """A copy in the run's folder: what is measured is what the reader of the run has."""
+        path = self.folder / "artifacts" / f"{artifact.digest[:12]}-{artifact.path.name}"
+        if not path.exists():
+            scratch = path.with_name(f".{path.name}")
+            shutil.rmtree(scratch, ignore_errors=True)  # what a killed run left
+            copy_to(artifact.path, scratch)
+            scratch.replace(path)
+        return replace(artifact, path=path)
+
+    def reference(self, model: str) -> np.ndarray:
+        """What the trained model or the user's file itself answers on the scored beats."""
+        file = self.folder / "cells" / f"{model}.reference.npy"
+        if not file.exists():
+            outputs = self.lab.outputs_of(self.lab.sources[model], "scored")
+            scratch = file.with_suffix(".part.npy")
+            np.save(scratch, outputs)
+            scratch.replace(file)
+        return np.load(file)
+
+    def load(self, child: Child, cell: Cell, artifact: Artifact) -> dict[str, Any]:
+        """Load an artifact in a cell's process."""
+        request = {"runtime": cell.runtime, "artifact": pack(artifact), "beats": str(self.lab.files["scored"])}
+        return child.ask("load", self.lab.seconds, **request, threads=cell.threads, seed=self.lab.seed)
+
+    def outputs(self, child: Child, cell: Cell, artifact: Artifact) -> Graph | None:
+        """Have the outputs saved, an anomaly detector's for the training beats too; returns the graph that ran."""
+        more = {}
+        if isinstance(artifact.task, Anomaly):
+            more = {str(self.lab.files["train"]): str(self.file(cell, "train.npy"))}
+        told = child.ask("score", self.lab.seconds, out=str(self.file(cell, "outputs.npy")), more=more)
+        for file in (str(self.file(cell, "outputs.npy")), *more.values()):
+            sync(Path(file))
+        if told is None:
+            return None
+        self.file(cell, "graph.json").write_text(json.dumps(told), encoding="utf-8")
+        sync(self.file(cell, "graph.json"))
+        return Graph.from_record(told)
+
+    def judge(self, cell: Cell, artifact: Artifact, expected: np.ndarray, graph: Graph | None) -> dict[str, Any]:
+        """Whether the file is what it claims to be, and whether its answers are right."""
+        runtime, scored, train = self.lab.parts["runtime", cell.runtime], self.lab.scored, self.lab.data.train
+        more = {}
+        if isinstance(artifact.task, Anomaly):
+            outputs = np.load(self.file(cell, "train.npy"))
+            more = {"train_outputs": outputs, "train_beats": train.x, "train_y": train.y}
+        answers = verdicts.judge(
+            np.load(self.file(cell, "outputs.npy")),
+            expected,
+            scored.x,
+            scored.y,
+            artifact.task,
+            artifact.precision,
+            computes=runtime.computes,
+            index=self.lab.index,
+            seed=self.lab.seed,
+            **more,
+        )
+        claims = truth.judge(graph, self.claim(cell, artifact), runtime.device, self.parent_graph(cell))
+        reasons = [told["reason"] for told in (claims, answers) if told["reason"]]
+        status = next((told["status"] for told in (claims, answers) if told["status"] != "ok"), "ok")
+        return claims | answers | {"status": status, "reason": "; ".join(reasons)}
+
+    def claim(self, cell: Cell, artifact: Artifact) -> str:
+        """The precision that a part promised; a user's file without a record promises none."""
+        source = self.lab.sources[cell.model]
+        told = source.maker.get("part") == USER and source.precision == artifact.precision
+        return UNCLAIMED if told else artifact.precision
+
+    def parent_graph(self, cell: Cell) -> Graph | None:
+        """The graph of the fp32 form of a quantized cell, where this run has it."""
+        parent = next((other for other in self.cells if is_parent(other, cell)), None)
+        file = self.file(parent, "graph.json") if parent else None
+        return Graph.from_record(json.loads(file.read_text(encoding="utf-8"))) if file and file.exists() else None
+
+    def throughput(self, child: Child, cell: Cell, sized: dict[int, Any]) -> dict[str, Any]:
+        file = self.file(cell, "throughput.npz")
+        found = child.ask("throughput", self.lab.seconds, sized=sized, profile=self.profile.name, out=str(file))
+        sync(file)
+        return {f"throughput_{size}_per_s": per_second for size, per_second in found.items()}
+
+    # -- timing
+
+    def pair_up(self) -> None:
+        """Draw the cell that is timed twice, once and for all."""
+        ready = [cell for cell in self.cells if self.row(cell.id)["status"] == "ok"]
+        if ready and not any(self.journal.of("twin", cell.id) for cell in self.cells):
+            drawn = random.Random(f"{self.lab.seed} {ready[0].model}").choice(ready)
+            self.journal.append("twin", cell=drawn.id, name=drawn.id + TWIN)
+        self.timed = {cell.id: cell for cell in ready}
+        self.timed |= {cell.id + TWIN: cell for cell in ready if self.journal.of("twin", cell.id)}
+        for name, cell in self.timed.items():
+            if self.missing(name):
+                self.child(name, cell.threads)
+
+    def missing(self, name: str) -> set[int]:
+        """The rounds that a cell still lacks."""
+        known = self.journal.of("scored", name.removesuffix(TWIN))
+        if not known or known[0]["row"]["status"] != "ok" or self.journal.of("failed", name):
+            return set()
+        return set(range(self.profile.rounds)) - {block["round"] for block in self.journal.of("block", name)}
+
+    def warm_up(self, name: str) -> None:
+        """Load a cell where its process is new, and run it until it is as fast as it gets."""
+        cell, child = self.timed[name], self.children[name]
+        packed = self.journal.of("scored", cell.id)[0]["artifact"]
+        with self.surviving(name, "warm up"), self.lab.turn():
+            if child.process is None:
+                request = {"runtime": cell.runtime, "artifact": packed | {"path": str(self.folder / packed["path"])}}
+                request |= {"beats": str(self.lab.files["scored"]), "threads": cell.threads, "seed": self.lab.seed}
+                child.ask("load", self.lab.seconds, **request)
+            found = child.ask("warm_up", self.lab.seconds)
+            self.journal.append("warm", cell=name, load=machine.load(), **found)
+
+    def time_round(self, number: int) -> None:
+        """A block of timed calls for each cell that lacks this round, in random order."""
+        names = [name for name in self.children if number in self.missing(name)]
+        random.Random(f"{self.lab.seed} {self.cells[0].model} {number}").shuffle(names)
+        for name in names:
+            with self.surviving(name, "measure"), self.lab.turn():
+                before = self.energy.read()
+                answer = self.children[name].ask("block", self.lab.seconds, seconds=self.profile.block_seconds)
+                spent = self.energy.since(before)
+                samples = base64.b64decode(answer.pop("samples"))
+                self.journal.block(name, number, samples, **answer, **spent)
+
+    # -- small helpers
+
+    @contextlib.contextmanager
+    def surviving(self, name: str, stage: str) -> Any:
+        """A process that dies or hangs fails its own cell only."""
+        try:
+            yield
+        except (ChildError, EcgEdgeError) as error:
+            status = error.status if isinstance(error, ChildError) else "failed"
+            self.journal.append("failed", cell=name, row={"status": status, "stage": stage, "reason": str(error)})
+            self.children.pop(name).close()
+
+    def child(self, name: str, threads: int) -> Child:
+        if name not in self.children:
+            self.children[name] = Child(self.folder / "logs" / f"{name}.log", threads, self.lab.memory)
+        return self.children[name]
+
+    def row(self, name: str) -> dict[str, Any]:
+        return self.journal.of("scored", name)[0]["row"]
+
+    def file(self, cell: Cell, what: str) -> Path:
+        return self.folder / "cells" / f"{cell.id}.{what}"
+
+
+def is_parent(other: Cell, cell: Cell) -> bool:
+    """Whether a cell is the fp32 form of another."""
+
+    def form(one: Cell) -> tuple[Any, ...]:
+        return one.model, one.route, one.format, one.runtime
+
+    return other.precision == "fp32" and cell.precision != "fp32" and form(other) == form(cell)
 
 
 def empty_row(cell: Cell, lab: Lab) -> dict[str, Any]:
@@ -161,7 +305,7 @@ def empty_row(cell: Cell, lab: Lab) -> dict[str, Any]:
 
 def skip_row(skip: Skip, lab: Lab) -> dict[str, Any]:
     return {
-        "id": f"{skip.model}.{skip.runtime}",
+        "id": skip.id,
         "model": skip.model,
         "task": lab.sources[skip.model].task.kind,
         "format": skip.format,
@@ -171,111 +315,3 @@ def skip_row(skip: Skip, lab: Lab) -> dict[str, Any]:
         "status": "skipped",
         "reason": skip.reason,
     }
-
-
-def produce(cell: Cell, lab: Lab, batch: int) -> Artifact:
-    """The artifact of a cell: its model through its exporters and its quantizer."""
-    artifact = lab.sources[cell.model]
-    for name in cell.route:
-        artifact = convert(artifact, "exporter", name, lab, batch)
-    return convert(artifact, "quantizer", cell.quantizer, lab, batch)
-
-
-def convert(source: Artifact, kind: str, name: str, lab: Lab, batch: int) -> Artifact:
-    """One step, from the store where the same step was done before."""
-    part: Exporter | Quantizer = lab.parts[kind, name]
-    options = {key: value for key, value in lab.options.items() if key in part.options}
-    maker = maker_of(part, *lab.owners[kind, name], options)
-    used = {"batch": batch if part.fixed_batch else 1, "seed": lab.seed, "options": options}
-    drawn = None  # only what is calibrated depends on beats and seed
-    if isinstance(part, Quantizer) and part.calibrates:
-        drawn = {"beats": digest_of_beats(lab.calibration), "seed": lab.seed}
-    key = key_of(source, maker, batch=used["batch"], calibration=drawn)
-
-    def build(out: Path) -> Artifact:
-        answer = lab.converter.ask(
-            "convert",
-            CONVERT_SECONDS,
-            kind=kind,
-            part=name,
-            source=pack(source),
-            out=str(out),
-            context={"beats": str(lab.calibration_file), **used},
-        )
-        return from_record(Path(answer["path"]), answer["record"])
-
-    made = lab.store.make(key, f"{source.name}.{part.produces or source.format}", maker, build)
-    return replace(made, model=source.model if made.format == source.format else None)
-
-
-def reference(model: str, lab: Lab) -> np.ndarray:
-    """What the trained model or the user's file itself answers on the scored beats."""
-    if model not in lab.expected:
-        lab.expected[model] = lab.outputs_of(lab.sources[model], lab.scored)
-        np.save(lab.folder / "cells" / f"{model}.reference.npy", lab.expected[model])
-    return lab.expected[model]
-
-
-def measure_cell(
-    cell: Cell, artifact: Artifact, bulk: Artifact | None, lab: Lab, profile: str
-) -> tuple[dict[str, Any], np.ndarray]:
-    """Measure in a process of its own; the raw samples and per-beat outputs stay in the run's folder."""
-    file = lab.folder / "cells" / f"{cell.id}.npz"
-    with Child(lab.folder / "logs" / f"{cell.id}.log", cell.threads) as child:
-        figures = child.ask(
-            "measured",
-            MEASURE_SECONDS,
-            runtime=cell.runtime,
-            artifact=pack(artifact),
-            bulk=pack(bulk) if bulk else None,
-            beats=str(lab.beats_file),
-            profile=profile,
-            threads=cell.threads,
-            seed=lab.seed,
-            out=str(file),
-        )
-    with np.load(file) as arrays:
-        return figures, arrays["outputs"]
-
-
-def judge(
-    outputs: np.ndarray, expected: np.ndarray | None, artifact: Artifact, lab: Lab, computes: str | None = None
-) -> dict[str, Any]:
-    """Status, quality, and the difference to the trained model's own answers, where those are known.
-
-    ``rejected``: an answer is not finite or has another shape, or fp32 is not what it claims to be.
-    ``computes``: of the runtime.
-    """
-    task, beats = artifact.task, lab.scored.x
-    if reason := tasks.wrong(outputs, beats, task):
-        return {"status": "rejected", "reason": reason}
-    row = tasks.evaluate(outputs, beats, lab.scored.y, task) | {"status": "ok", "reason": ""}
-    return row if expected is None else row | compare(outputs, expected, artifact, lab, computes)
-
-
-def compare(
-    outputs: np.ndarray, expected: np.ndarray, artifact: Artifact, lab: Lab, computes: str | None = None
-) -> dict[str, Any]:
-    """Differences to the trained model's own answers; fp32 that has any to speak of is ``rejected``.
-
-    But not where the runtime says that it computes in another precision.
-    """
-    task, beats = artifact.task, lab.scored.x
-    if reason := tasks.wrong(expected, beats, task):
-        return {"status": "failed", "reason": f"of the trained model itself, {reason}"}
-    difference = float(np.abs(outputs.astype(np.float64) - expected.reshape(outputs.shape)).max())
-    was, now = tasks.decide(expected, beats, task), tasks.decide(outputs, beats, task)
-    changed = np.flatnonzero(was != now)
-    margin = tasks.margins(expected, beats, task)
-    row: dict[str, Any] = {
-        "max_abs_diff": difference,
-        "changed_decisions": len(changed),
-        "changed": [
-            {"beat": int(lab.index[i]), "reference": int(was[i]), "here": int(now[i]), "margin": float(margin[i])}
-            for i in changed[:LISTED]
-        ],
-    }
-    allowed = ATOL * max(1.0, float(np.abs(expected).max()))
-    if artifact.precision == "fp32" and computes is None and difference > allowed:
-        row |= {"status": "rejected", "reason": f"fp32 differs from the trained model by {difference:.2g}"}
-    return row

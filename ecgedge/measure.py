@@ -1,21 +1,33 @@
-"""What is measured of a loaded model: its answers, its latency, its throughput."""
+"""What is measured of a loaded model, inside the process that loaded it: answers, latency, throughput, memory."""
 
 from __future__ import annotations
 
+import contextlib
 import gc
-from collections.abc import Callable
+import importlib
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from time import perf_counter, perf_counter_ns
+from time import perf_counter, perf_counter_ns, process_time
 from typing import Any
 
 import numpy as np
 
+from ecgedge import memory
 from ecgedge.artifacts import Artifact
-from ecgedge.graph import Graph
 from ecgedge.kinds import Runtime, Session
 
-BULK = 64  # beats a call, for throughput and for scoring where the file allows it
-WARM_UP_SECONDS = 0.1
+BULK = 64  # beats a call, for scoring where the file allows it
+BATCHES = (1, 16, 64)  # beats a call, for throughput
+BLOCK_CALLS = 100  # at least: shorter blocks would time cold caches
+BLOCK_SECONDS_MOST = 10.0  # a model so slow that 100 calls take longer gets fewer of them
+WARM_UP_SECONDS = 0.1  # at least
+WARM_UP_SECONDS_MOST = 2.0
+WARM_UP_CALLS = 20  # between two looks whether it has become stable
+STABLE = 0.05  # medians of the last three looks are within that share
+MEMORY_CALLS = 20
+RELOAD_MS = 250  # a file that loads faster is loaded anew for each block
+BALLAST = 1 << 16  # bytes at most, by which what a new load finds in memory is moved
 
 
 @dataclass(frozen=True)
@@ -24,71 +36,154 @@ class Profile:
 
     Attributes:
         beats: test beats to score, drawn stratified; None: all.
-        calls: timed calls at least.
-        seconds: time them at least that long.
+        rounds: blocks of timed calls; from six up the median has a 95% interval.
+        block_seconds: a block lasts at least that long, and at least ``BLOCK_CALLS`` calls.
+        bulk_calls, bulk_seconds: the same for each batch of the throughput.
     """
 
     name: str
     beats: int | None
-    calls: int
-    seconds: float
+    rounds: int
+    block_seconds: float
+    bulk_calls: int
+    bulk_seconds: float
+
+    @property
+    def calls(self) -> int:
+        """Timed calls at least."""
+        return self.rounds * BLOCK_CALLS
+
+    @property
+    def seconds(self) -> float:
+        """Timed at least that long."""
+        return self.rounds * self.block_seconds
 
 
-PROFILES = {"quick": Profile("quick", 500, 200, 0.2), "full": Profile("full", None, 1000, 1.0)}
+PROFILES = {
+    "quick": Profile("quick", 500, rounds=6, block_seconds=0.035, bulk_calls=5, bulk_seconds=0.05),
+    "full": Profile("full", None, rounds=20, block_seconds=0.05, bulk_calls=15, bulk_seconds=0.25),
+}
 
 
-def measure(
-    runtime: Runtime,
-    artifact: Artifact,
-    bulk: Artifact | None,
-    beats: np.ndarray,
-    profile: Profile,
-    threads: int,
-    seed: int,
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Load an artifact, score the beats with it and time it.
+class Bench:
+    """One artifact, loaded by a runtime and ready to be timed.
 
     Args:
-        bulk: the same model with a batch of ``BULK``, where ``artifact`` has a fixed batch.
-        beats: ``(N, 1, L)`` float32.
+        beats: ``(N, 1, L)`` float32, from which the inputs of timed calls are drawn.
+        seed: of that drawing.
 
-    Returns:
-        Figures, and arrays: ``outputs`` for each beat, ``latency_ns`` for each timed call.
+    Attributes:
+        figures: ``load_ms``; ``first_call_us``; ``memory_kb``, the most that loading and the first calls
+            took above the process with the same libraries imported, and ``memory_base_kb``, that process
+            (both None where the system does not tell).
     """
-    start = perf_counter()
-    session = runtime.load(artifact, threads)
-    load_ms = (perf_counter() - start) * 1e3
-    first = timed(lambda: infer(session, beats[:1])) / 1e3
-    outputs = infer(session, beats)
-    model, host = latency(session, beats, profile, seed)
-    session.close()
-    wide = runtime.load(bulk, threads) if bulk else runtime.load(artifact, threads)
-    size = wide.batch or BULK
-    per_call = throughput(wide, beats, size, profile)
-    wide.close()
-    graph = graph_of(runtime, artifact, beats, threads)
-    figures = {
-        "load_ms": round(load_ms, 3),
-        "first_call_us": round(first, 1),
-        "latency_p50_us": round(float(np.percentile(model, 50)) / 1e3, 2),
-        "latency_p95_us": round(float(np.percentile(model, 95)) / 1e3, 2),
-        "host_p50_us": round(float(np.percentile(host, 50)) / 1e3, 2),
-        "timed_calls": len(model),
-        "throughput_batch": size,
-        "throughput_per_s": round(size * 1e9 / float(np.median(per_call)), 1),
-        "placement": graph.placement() if graph else "",
-        "graph": graph.record() if graph else None,
-    }
-    return figures, {"outputs": outputs, "latency_ns": model, "host_ns": host, "bulk_ns": per_call}
 
+    def __init__(self, runtime: Runtime, artifact: Artifact, threads: int, beats: np.ndarray, seed: int):
+        self.runtime, self.artifact, self.threads = runtime, artifact, threads
+        for name in runtime.needs:
+            with contextlib.suppress(ImportError):  # loading says what is missing, and better
+                importlib.import_module(name)
+        gc.collect()
+        base = memory.reset_peak()
+        start = perf_counter()
+        self.session = runtime.load(artifact, threads)
+        loaded = perf_counter()
+        infer(self.session, beats[:1])
+        first = perf_counter()
+        for _ in range(MEMORY_CALLS):
+            infer(self.session, beats[:1])
+        peak = memory.peak()
+        self.figures: dict[str, Any] = {
+            "load_ms": round((loaded - start) * 1e3, 3),
+            "first_call_us": round((first - loaded) * 1e6, 1),
+            "memory_kb": max(peak - base, 0) if base is not None and peak is not None else None,
+            "memory_base_kb": base,
+        }
+        self.rng = np.random.default_rng(seed)
+        order = self.rng.integers(0, len(beats), 512)
+        self.inputs = [np.repeat(beats[i : i + 1], self.session.batch or 1, axis=0) for i in order]
+        self.next = 0
 
-def graph_of(runtime: Runtime, artifact: Artifact, beats: np.ndarray, threads: int) -> Graph | None:
-    """What a runtime tells of an artifact, once it has run one beat. In a session of its own, since it may be slow."""
-    session = runtime.load(artifact, threads)
-    infer(session, beats[:1])
-    graph = session.graph()
-    session.close()
-    return graph
+    def warm_up(self) -> dict[str, Any]:
+        """Call until the medians of three looks agree; says after how many calls, and whether they did."""
+        medians: list[float] = []
+        calls, start, stable = 0, perf_counter(), False
+        while (spent := perf_counter() - start) < WARM_UP_SECONDS_MOST and not (stable and spent > WARM_UP_SECONDS):
+            medians.append(float(np.median(self.timed(WARM_UP_CALLS, 0.0)[0])))
+            calls += WARM_UP_CALLS
+            last = medians[-3:]
+            stable = len(last) == 3 and max(last) <= (1 + STABLE) * min(last)
+        return {"warm_up_calls": calls, "stable": stable}
+
+    def block(self, seconds: float) -> tuple[np.ndarray, dict[str, Any]]:
+        """One block of timed calls.
+
+        Returns:
+            Nanoseconds of the model (``invoke``) and of the host (``bind`` and ``fetch``), ``(2, calls)``
+            int64; and ``cpu_share``, the share of the time in which this process was on a processor: below
+            1 where others took its turn, above where it has several threads.
+        """
+        if self.figures["load_ms"] < RELOAD_MS:
+            self.load_anew()
+        cpu, wall = process_time(), perf_counter()
+        samples = self.timed(BLOCK_CALLS, seconds)
+        return samples, {"cpu_share": round((process_time() - cpu) / (perf_counter() - wall), 4)}
+
+    def load_anew(self) -> None:
+        """Load the file once more, elsewhere in memory.
+
+        How weights and buffers lie to cache lines and pages moves a median by percents, and is drawn anew by
+        each load. What is reported must not hang on one draw. See Mytkowicz et al., Producing wrong data
+        without doing anything obviously wrong, ASPLOS 2009.
+        """
+        self.session.close()
+        ballast = [np.ones(int(size), dtype=np.uint8) for size in self.rng.integers(1, BALLAST, 8)]
+        self.session = self.runtime.load(self.artifact, self.threads)
+        del ballast
+        self.timed(WARM_UP_CALLS, 0.0)
+
+    def timed(self, calls: int, seconds: float) -> np.ndarray:
+        """Time at least so many calls of one beat, for at least so long; a larger fixed batch is filled up."""
+        bind, invoke, fetch, inputs, now = (
+            self.session.bind, self.session.invoke, self.session.fetch, self.inputs, perf_counter_ns,
+        )  # fmt: skip
+        model: list[int] = []
+        host: list[int] = []
+        with no_collection():
+            begun = now()
+            earliest, latest = begun + int(seconds * 1e9), begun + int(BLOCK_SECONDS_MOST * 1e9)
+            end = begun
+            while (len(model) < calls or end < earliest) and end < latest:
+                x = inputs[self.next % len(inputs)]
+                self.next += 1
+                start = now()
+                bind(x)
+                bound = now()
+                invoke()
+                done = now()
+                fetch()
+                end = now()
+                model.append(done - bound)
+                host.append(bound - start + end - done)
+        return np.array([model, host], dtype=np.int64)
+
+    def throughput(self, sized: dict[int, Artifact], beats: np.ndarray, profile: Profile) -> dict[str, np.ndarray]:
+        """Nanoseconds of the model a call, for each batch of ``BATCHES``, or for the one that a user's file fixes.
+
+        The host's time is not in them.
+
+        Args:
+            sized: the same model in files for that batch, where the format fixes it; else the file itself is used.
+        """
+        taken = {}
+        for wanted in BATCHES:
+            session = self.runtime.load(sized.get(wanted, self.artifact), self.threads)
+            size = session.batch or wanted
+            if str(size) not in taken:
+                session.bind(np.resize(beats, (size, *beats.shape[1:])))
+                taken[str(size)] = repeated(session.invoke, profile.bulk_calls, profile.bulk_seconds)
+            session.close()
+        return taken
 
 
 def infer(session: Session, beats: np.ndarray) -> np.ndarray:
@@ -104,59 +199,40 @@ def infer(session: Session, beats: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def latency(session: Session, beats: np.ndarray, profile: Profile, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Nanoseconds of the model (``invoke``) and of the host (``bind`` and ``fetch``), a call each.
-
-    One beat a call, drawn at random; a file with a larger fixed batch gets that many.
-    """
-    order = np.random.default_rng(seed).integers(0, len(beats), 512)
-    inputs = [np.repeat(beats[i : i + 1], session.batch or 1, axis=0) for i in order]
-    model, host = [], []
-
-    def call(i: int) -> None:
-        x = inputs[i % len(inputs)]
-        start = perf_counter_ns()
-        session.bind(x)
-        bound = perf_counter_ns()
-        session.invoke()
-        done = perf_counter_ns()
-        session.fetch()
-        end = perf_counter_ns()
-        model.append(done - bound)
-        host.append(bound - start + end - done)
-
-    repeat(call, 1, WARM_UP_SECONDS)
-    model.clear()
-    host.clear()
-    repeat(call, profile.calls, profile.seconds)
-    return np.array(model), np.array(host)
-
-
-def throughput(session: Session, beats: np.ndarray, size: int, profile: Profile) -> np.ndarray:
-    """Nanoseconds of the model a call of ``size`` beats."""
-    session.bind(np.resize(beats, (size, *beats.shape[1:])))
+def repeated(call: Callable[[], object], calls: int, seconds: float) -> np.ndarray:
+    """Nanoseconds of each call: at least so many, for at least so long, after a fifth of that to warm up."""
     taken: list[int] = []
-    repeat(lambda _: session.invoke(), 1, WARM_UP_SECONDS)
-    repeat(lambda _: taken.append(timed(session.invoke)), max(profile.calls // BULK, 5), profile.seconds / 2)
-    return np.array(taken)
+    with no_collection():
+        warm = perf_counter() + seconds / 5
+        call()
+        while perf_counter() < warm:
+            call()
+        begun = perf_counter()
+        while (len(taken) < calls or perf_counter() < begun + seconds) and perf_counter() < begun + BLOCK_SECONDS_MOST:
+            start = perf_counter_ns()
+            call()
+            taken.append(perf_counter_ns() - start)
+    return np.array(taken, dtype=np.int64)
 
 
-def repeat(call: Callable[[int], object], calls: int, seconds: float) -> None:
-    """Call at least that often and that long, without garbage collection."""
+@contextlib.contextmanager
+def no_collection() -> Iterator[None]:
+    """Without Python's garbage collector, whose pauses are not the model's."""
     gc.collect()
     gc.disable()
     try:
-        end = perf_counter() + seconds
-        i = 0
-        while i < calls or perf_counter() < end:
-            call(i)
-            i += 1
+        yield
     finally:
         gc.enable()
 
 
-def timed(call: Callable[[], object]) -> int:
-    """Nanoseconds of one call."""
-    start = perf_counter_ns()
-    call()
-    return perf_counter_ns() - start
+def pin(threads: int) -> list[int] | None:
+    """Keep this process on the last ``threads`` processors that it may use; which, or None where that cannot be done.
+
+    The last, since the first handles most interrupts.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    cores = sorted(os.sched_getaffinity(0))[-threads:]
+    os.sched_setaffinity(0, cores)
+    return cores

@@ -50,6 +50,10 @@ class Skip:
     runtime: str
     reason: str
 
+    @property
+    def id(self) -> str:
+        return f"{self.model}.{self.runtime}"
+
 
 @dataclass(frozen=True)
 class Filters:

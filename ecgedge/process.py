@@ -88,7 +88,7 @@ class Child:
         return answer["ok"]
 
     def start(self) -> subprocess.Popen[str]:
-        environment = dict(os.environ)
+        environment = dict(os.environ) | {"PYTHONHASHSEED": "0"}  # or each process walks its own way through memory
         if self.threads is not None:
             environment |= {"OMP_NUM_THREADS": str(self.threads)}
         if self.memory is not None:

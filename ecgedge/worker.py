@@ -5,6 +5,7 @@ Whatever a library prints goes to stderr, so that it cannot be taken for an answ
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import ctypes
 import json
@@ -26,6 +27,7 @@ from ecgedge.plugins import Parts, one_line
 from ecgedge.records import pack, unpack
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+Packed = dict[str, Any]  # an artifact, by records.pack
 
 
 def main() -> None:
@@ -35,12 +37,11 @@ def main() -> None:
     os.dup2(2, 1)
     if hasattr(os, "register_at_fork"):  # what a part forks must not keep the parent waiting for an answer
         os.register_at_fork(after_in_child=answers.close)
-    parts = plugins.load()
-    actions = {action.__name__: action for action in (available, convert, outputs, measured)}
+    worker = Worker(plugins.load())
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            answer = {"ok": actions[request.pop("do")](parts, **request)}
+            answer = {"ok": getattr(worker, request.pop("do"))(**request)}
         except (Exception, SystemExit) as error:  # a part's code may raise anything; the parent decides what it means
             traceback.print_exc()
             mine = isinstance(error, EcgEdgeError | ConversionError)
@@ -76,53 +77,62 @@ def die_with_parent() -> None:
         sys.exit("the parent is gone")
 
 
-def available(parts: Parts, runtime: str) -> str | None:
-    """Why a runtime cannot run here."""
-    part = parts.find("runtime", runtime)
-    return plugins.missing(part) or part.available()
+class Worker:
+    """What a child can be asked for: each method is a request."""
 
+    def __init__(self, parts: Parts):
+        self.parts = parts
 
-def convert(parts: Parts, kind: str, part: str, source: dict[str, Any], out: str, context: dict[str, Any]) -> Any:
-    """Run one exporter or quantizer; answers the artifact."""
-    beats = np.load(context.pop("beats"))
-    work = parts.find(kind, part)
-    step = work.convert if kind == "exporter" else work.quantize
-    made = step(unpack(source, parts.models), Path(out), Context(beats, **context))
-    if not isinstance(made, Artifact):
-        raise ConversionError(f"{kind} {part} returned {made!r}, which is no artifact")
-    return pack(made)
+    def available(self, runtime: str) -> str | None:
+        """Why a runtime cannot run here."""
+        part = self.parts.find("runtime", runtime)
+        return plugins.missing(part) or part.available()
 
+    def convert(self, kind: str, part: str, source: Packed, out: str, context: dict[str, Any]) -> Packed:
+        """Run one exporter or quantizer; answers the artifact."""
+        beats = np.load(context.pop("beats"))
+        work = self.parts.find(kind, part)
+        step = work.convert if kind == "exporter" else work.quantize
+        made = step(unpack(source, self.parts.models), Path(out), Context(beats, **context))
+        if not isinstance(made, Artifact):
+            raise ConversionError(f"{kind} {part} returned {made!r}, which is no artifact")
+        return pack(made)
 
-def outputs(parts: Parts, runtime: str, artifact: dict[str, Any], beats: str, out: str, threads: int) -> None:
-    """Outputs of an artifact for all beats, saved to ``out``."""
-    session = parts.find("runtime", runtime).load(unpack(artifact, parts.models), threads)
-    np.save(out, measure.infer(session, np.load(beats)))
-    session.close()
+    def outputs(self, runtime: str, artifact: Packed, beats: str, out: str, threads: int) -> None:
+        """Outputs of an artifact for all beats, saved to ``out``."""
+        session = self.parts.find("runtime", runtime).load(unpack(artifact, self.parts.models), threads)
+        np.save(out, measure.infer(session, np.load(beats)))
+        session.close()
 
+    def load(self, runtime: str, artifact: Packed, beats: str, threads: int, seed: int) -> dict[str, Any]:
+        """Load the artifact that the next requests are about, on processors of its own; answers ``Bench.figures``."""
+        cores = measure.pin(threads)
+        self.beats = np.load(beats)
+        part = self.parts.find("runtime", runtime)
+        self.bench = measure.Bench(part, unpack(artifact, self.parts.models), threads, self.beats, seed)
+        return self.bench.figures | {"processors": cores}
 
-def measured(
-    parts: Parts,
-    runtime: str,
-    artifact: dict[str, Any],
-    bulk: dict[str, Any] | None,
-    beats: str,
-    profile: str,
-    threads: int,
-    seed: int,
-    out: str,
-) -> dict[str, Any]:
-    """Measure one cell; answers the figures, and saves the arrays to ``out``."""
-    figures, arrays = measure.measure(
-        parts.find("runtime", runtime),
-        unpack(artifact, parts.models),
-        unpack(bulk, parts.models) if bulk else None,
-        np.load(beats),
-        measure.PROFILES[profile],
-        threads,
-        seed,
-    )
-    np.savez_compressed(out, **arrays)  # type: ignore[arg-type]  # numpy's stub wants the flags first
-    return figures
+    def score(self, out: str, more: dict[str, str]) -> dict[str, Any] | None:
+        """Save the outputs for the beats, and for those of each other file in ``more``; answers the graph that ran."""
+        for beats, outputs in ((self.beats, out), *((np.load(file), outputs) for file, outputs in more.items())):
+            np.save(outputs, measure.infer(self.bench.session, beats))
+        graph = self.bench.session.graph()
+        return graph.record() if graph else None
+
+    def throughput(self, sized: dict[str, Packed], profile: str, out: str) -> dict[str, float]:
+        """Beats a second for each batch; saves the nanoseconds of the calls."""
+        files = {int(size): unpack(packed, self.parts.models) for size, packed in sized.items()}
+        taken = self.bench.throughput(files, self.beats, measure.PROFILES[profile])
+        np.savez(out, **taken)  # type: ignore[arg-type]  # numpy's stub wants the flags first
+        return {size: round(int(size) * 1e9 / float(np.median(times)), 1) for size, times in taken.items()}
+
+    def warm_up(self) -> dict[str, Any]:
+        return self.bench.warm_up()
+
+    def block(self, seconds: float) -> dict[str, Any]:
+        """One block of timed calls; answers its samples, little-endian int64 pairs in base64."""
+        samples, figures = self.bench.block(seconds)
+        return figures | {"samples": base64.b64encode(samples.T.astype("<i8").tobytes()).decode()}
 
 
 if __name__ == "__main__":

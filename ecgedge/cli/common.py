@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so tha
     from ecgedge.artifacts import Artifact
     from ecgedge.dataset import Dataset, Split
     from ecgedge.kinds import Runtime
-    from ecgedge.matrix import Lab
+    from ecgedge.lab import Lab
     from ecgedge.plugins import Parts
     from ecgedge.store import Store
 
@@ -29,6 +29,7 @@ STEPS = ("exporter", "quantizer", "runtime")  # the kinds that carry out a cell
 
 NORMALIZE = "ecgedge.normalize"  # in the context's meta, which all commands of one call share
 TOLD = "ecgedge.told"  # there too: what the user says of a file without a record
+KEPT = (NORMALIZE, TOLD)  # what belongs to what a run was asked for
 
 
 def keep_normalize(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -284,11 +285,12 @@ def open_lab(
     seed: int,
     opset: int | None,
     unavailable: Mapping[tuple[str, str], str],
+    seconds: float = 300,
+    memory: int | None = None,
 ) -> Lab:
     """What cells share: the test beats of ``index``, calibration beats, the store, the converter."""
-    from ecgedge.dataset import stratified
-    from ecgedge.matrix import Lab
-    from ecgedge.process import Child
+    from ecgedge.dataset import cache_folder, calibration_beats
+    from ecgedge.lab import Lab
 
     return Lab(
         data=data,
@@ -301,11 +303,13 @@ def open_lab(
         },
         owners={key: (owner.distribution, owner.version) for key, owner in parts.owners.items()},
         index=index,
-        calibration=data.train.x[stratified(data.train.y, calibration, seed)],  # raises where it is too few
+        calibration=calibration_beats(data, calibration, seed),
         store=open_store(),
         folder=folder,
-        converter=Child(folder / "conversions.log"),
+        gate=cache_folder() / "turn.lock",
         seed=seed,
+        seconds=seconds,
+        memory=memory,
         options={"opset": opset} if opset else {},
     )
 
@@ -328,18 +332,25 @@ def usable_folder(folder: Path) -> Path:
     return folder
 
 
-def progress_line(total: int, what: Callable[[Any], str]) -> Callable[[int, Any], None]:
-    """A live line on a terminal, a line a step elsewhere, with the time left; the step None ends it."""
+def progress_line(total: int) -> Callable[[float, str], None]:
+    """A live line on a terminal, a line a step elsewhere, with the time left; no text ends it.
+
+    The function that it returns takes how many steps are done, and what comes next.
+    """
     start = time.monotonic()
     live = sys.stderr.isatty()
+    told = -1
 
-    def tell(done: int, step: Any) -> None:
-        if step is None:
+    def tell(done: float, what: str) -> None:
+        nonlocal told
+        if not what:
             click.echo("\r\x1b[K" if live else "", err=True, nl=not live)
+        if not what or (int(done) == told and not live):
             return
+        told = int(done)
         spent = time.monotonic() - start
         left = f", about {clock(spent / done * (total - done))} left" if done else ""
-        text = f"[{done + 1}/{total}] {what(step)}  {clock(spent)}{left}"
+        text = f"[{told + 1}/{total}] {what}  {clock(spent)}{left}"
         click.echo(f"\r\x1b[K{text[:118]}" if live else text, err=True, nl=not live)
 
     return tell

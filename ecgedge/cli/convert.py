@@ -16,7 +16,7 @@ from ecgedge.errors import ConversionError, EcgEdgeError
 if TYPE_CHECKING:
     from ecgedge.artifacts import Artifact
     from ecgedge.dataset import Dataset
-    from ecgedge.matrix import Lab
+    from ecgedge.lab import Lab
     from ecgedge.plan import Cell
     from ecgedge.plugins import Parts
 
@@ -43,7 +43,6 @@ def convert(source: str, format: str, quantizer: str, out: Path | None, force: b
     """
     import numpy as np
 
-    from ecgedge.matrix import produce
     from ecgedge.process import ChildError
 
     parts = common.load_parts()
@@ -70,9 +69,9 @@ def convert(source: str, format: str, quantizer: str, out: Path | None, force: b
             unavailable=common.unavailable(parts),
         )
         try:
-            origin = common.with_threshold(origin, data, lab.outputs_of)
+            origin = common.with_threshold(origin, data, lambda given, _: lab.outputs_of(given, "train"))
             lab.sources = {origin.name: origin}
-            artifact = produce(cell, lab, batch)
+            artifact = lab.make(cell, batch)
             verdict = verify(artifact, lab)
             if verdict and verdict["status"] != "ok":
                 raise ConversionError(f"the result is wrong and was not kept: {verdict['reason']}")
@@ -155,29 +154,16 @@ def keep_log(log: Path) -> Path:
 
 def verify(artifact: Artifact, lab: Lab) -> dict[str, Any] | None:
     """How it answers on the test beats, against its source; None where no runtime takes its format."""
-    import numpy as np
+    from ecgedge import verdicts
 
-    from ecgedge.matrix import judge, reference
-    from ecgedge.plan import takes
-    from ecgedge.records import pack
-
-    runtimes = [part for (kind, _), part in lab.parts.items() if kind == "runtime"]
-    runtime = next((part for part in runtimes if takes(part.accepts, artifact.format)), None)
-    if runtime is None:
+    if lab.runtime_for(artifact.format) is None:
         return None
     source = lab.sources[artifact.name]
-    expected = reference(artifact.name, lab) if any(takes(part.accepts, source.format) for part in runtimes) else None
-    file = lab.folder / "outputs.npy"
-    lab.converter.ask(
-        "outputs",
-        300,
-        runtime=runtime.name,
-        artifact=pack(artifact),
-        beats=str(lab.beats_file),
-        out=str(file),
-        threads=1,
+    expected = lab.outputs_of(source, "scored") if lab.runtime_for(source.format) else None
+    outputs, scored = lab.outputs_of(artifact, "scored"), lab.scored
+    return verdicts.judge(
+        outputs, expected, scored.x, scored.y, artifact.task, artifact.precision, computes=None, index=lab.index
     )
-    return judge(np.load(file), expected, artifact, lab)
 
 
 def summarize(artifact: Artifact, target: Path, cell: Cell, verdict: dict[str, Any] | None, data: Dataset) -> None:

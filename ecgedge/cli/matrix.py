@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import shlex
-import sys
+import signal
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecgedge.cli import common
+from ecgedge.cli import common, run_folder
 from ecgedge.errors import EcgEdgeError
 
 if TYPE_CHECKING:
@@ -38,65 +37,94 @@ if TYPE_CHECKING:
 @click.option("--profile", type=click.Choice(["quick", "full"]), default="full", show_default=True,
               help="quick: 500 test beats and few timed calls; full: all beats.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the run. Default: runs/DATE-TIME.")
+@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN",
+              help="Go on with an interrupted run, as it was asked for; no other option goes with it.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="List cells and skips, do nothing.")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=300, show_default=True,
+              metavar="SECONDS", help="Of each step of a cell.")  # fmt: skip
+@click.option(
+    "--memory", type=click.IntRange(1), metavar="MB", help="That a child process may take. Default: no limit."
+)
 @common.threads_option
 @common.calibration_option
 @common.opset_option
 @common.seed_option
 @click.pass_context
-def matrix(ctx: click.Context, dataset: str | None, models: tuple[str, ...], files: tuple[str, ...],
-           exporters: tuple[str, ...], formats: tuple[str, ...],
-           quantizers: tuple[str, ...], runtimes: tuple[str, ...], profile: str, out: Path | None, dry_run: bool,
-           threads: int, calibration: int, opset: int | None, seed: int) -> None:  # fmt: skip
+def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: bool, **asked: Any) -> None:
     """Measure every combination of model, format, precision and runtime.
 
     \b
     ecgedge matrix --profile quick
     ecgedge matrix --model tcn --model vgg --quantizer full-int8 --out runs/int8
     ecgedge matrix --artifact theirs.onnx --model tcn
+    ecgedge matrix --resume runs/int8
     """
+    from ecgedge import machine
+    from ecgedge.journal import Journal
     from ecgedge.matrix import run_matrix
-    from ecgedge.plan import Filters, Source, plan
 
+    resume = resume and resume.resolve()
+    known = run_folder.take_up(ctx, resume) if resume else None
+    asked = known["asked"]["options"] if known else asked
     parts = common.load_parts()
-    data = common.load_data(dataset)
-    sources = find_sources(models, parts, data) if models or not files else {}
-    sources |= find_files(files, list(sources), parts, data)
+    data = common.load_data(asked["dataset"])
+    sources = find_sources(asked["models"], parts, data) if asked["models"] or not asked["files"] else {}
+    sources |= find_files(asked["files"], list(sources), parts, data)
     reasons = common.unavailable(parts)
-    cells, skips = plan(
-        {
-            name: Source(source.format, source.model.name if source.model else "", source.precision != "fp32")
-            for name, source in sources.items()
-        },
-        parts.exporters,
-        parts.quantizers,
-        parts.runtimes,
-        Filters(formats, quantizers, runtimes, exporters),
-        reasons,
-        threads,
-    )
+    cells, skips = plan_cells(sources, parts, asked, reasons)
     if dry_run:
         list_plan(cells, skips, data)
         return
-    folder = run_folder(out)
-    index = scored_beats(data, profile, seed)
-    run = write_run(folder, data, len(index), profile=profile, seed=seed, calibration=calibration)
-    lab = common.open_lab(
-        parts, data, sources, folder, index, calibration=calibration, seed=seed, opset=opset, unavailable=reasons
-    )
-    show = common.progress_line(len(cells), lambda cell: f"{cell.model} {cell.format} {cell.precision} {cell.runtime}")
-    rows: list[dict[str, Any]] = []
+    energy = machine.EnergyCounter.find()
+    run = run_folder.describe_run(ctx, data, sources, cells, skips, asked, energy)
+    folder = resume or run_folder.new_folder(out)
+    if known:
+        run_folder.check_same(known, run, folder)
+        run = known
+    journal = Journal(folder)
+    lab = common.open_lab(parts, data, sources, folder, scored_beats(data, asked["profile"], asked["seed"]),
+                          calibration=asked["calibration"], seed=asked["seed"], opset=asked["opset"],
+                          unavailable=reasons, seconds=asked["timeout"],
+                          memory=asked["memory"] and asked["memory"] * 1_000_000)  # fmt: skip
+    if not known:
+        run_folder.write_run(folder, run, lab)
+    interrupted = False
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what ends a job in CI ends it as Ctrl-C does
     try:
-        lab.sources = {name: common.with_threshold(source, data, lab.outputs_of) for name, source in sources.items()}
-        run_matrix(cells, skips, lab, profile, rows, show)
-    finally:  # also what was done before an interruption is worth reading
+        lab.sources = {
+            name: common.with_threshold(source, data, lambda given, _: lab.outputs_of(given, "train"))
+            for name, source in sources.items()
+        }
+        journal.append("start", time=time.strftime("%Y-%m-%dT%H:%M:%S%z"), load=machine.load())
+        run_matrix(cells, skips, lab, journal, asked["profile"], energy, common.progress_line(2 * len(cells)))
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
         lab.close()
-        publish(in_order(rows, list(sources)), run, folder)
+        journal.close()
+    rows = publish(journal.records, run, folder, list(sources))
+    if interrupted:
+        click.echo(f"interrupted; go on with: {run_folder.resume_command(folder)}", err=True)
+        ctx.exit(130)
     if not cells:
         common.warn("no cell could run here")
     if bad := [row for row in rows if row["status"] not in ("ok", "skipped")]:
         click.echo(f"{len(bad)} of {len(cells)} cells did not work; logs in {folder / 'logs'}", err=True)
         ctx.exit(1)
+
+
+def plan_cells(
+    sources: dict[str, Artifact], parts: Parts, asked: dict[str, Any], unavailable: Mapping[tuple[str, str], str]
+) -> tuple[list[Cell], list[Skip]]:
+    """The cells and skips that were asked for."""
+    from ecgedge.plan import Filters, Source, plan
+
+    named = {
+        name: Source(source.format, source.model.name if source.model else "", source.precision != "fp32")
+        for name, source in sources.items()
+    }
+    filters = Filters(asked["formats"], asked["quantizers"], asked["runtimes"], asked["exporters"])
+    return plan(named, parts.exporters, parts.quantizers, parts.runtimes, filters, unavailable, asked["threads"])
 
 
 def find_sources(models: tuple[str, ...], parts: Parts, data: Dataset) -> dict[str, Artifact]:
@@ -135,14 +163,6 @@ def find_files(files: tuple[str, ...], taken: list[str], parts: Parts, data: Dat
     return sources
 
 
-def run_folder(out: Path | None) -> Path:
-    """The folder of this run, made and empty."""
-    folder = out or Path("runs") / time.strftime("%Y%m%d-%H%M%S")
-    if folder.is_dir() and any(folder.iterdir()):
-        raise EcgEdgeError(f"{folder} is not empty", "name a new folder with --out")
-    return common.usable_folder(folder)
-
-
 def list_plan(cells: list[Cell], skips: list[Skip], data: Dataset) -> None:
     for cell in cells:
         route = " -> ".join([cell.model, *cell.route, cell.quantizer])
@@ -163,36 +183,24 @@ def scored_beats(data: Dataset, profile: str, seed: int) -> np.ndarray:
     return np.sort(stratified(data.test.y, count, seed))
 
 
-def write_run(folder: Path, data: Dataset, beats: int, **asked: Any) -> dict[str, Any]:
-    """``run.json``: what was asked, of which data, on which machine."""
-    from ecgedge import machine
-
-    run = {
-        "command": shlex.join(["ecgedge", *sys.argv[1:]]),
-        "data": data.describe(),
-        "data_source": data.source,
-        "data_digest": data.digest,
-        "labels": list(data.labels),  # label i is class i
-        "beats": beats,
-        **asked,
-        "machine": machine.describe(),
-        "versions": machine.versions(),
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    }
-    (folder / "run.json").write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
-    return run
-
-
 def in_order(rows: list[dict[str, Any]], models: list[str]) -> list[dict[str, Any]]:
     """Model by model, what was skipped last."""
     return sorted(rows, key=lambda row: (models.index(row["model"]), row["status"] == "skipped"))
 
 
-def publish(rows: list[dict[str, Any]], run: dict[str, Any], folder: Path) -> None:
-    """Write the reports and print the table."""
+def publish(
+    records: list[dict[str, Any]], run: dict[str, Any], folder: Path, models: list[str]
+) -> list[dict[str, Any]]:
+    """Write rows and reports, and print the table."""
     from ecgedge import report
+    from ecgedge.results import noise_of, rows_of
 
-    files = report.write_files(rows, run, folder)
+    rows = in_order(rows_of(records, run["rounds"], folder), models)
+    noise = noise_of(records, run["rounds"], folder)
+    files = report.write_files(rows, run | {"noise": noise}, folder)
     click.echo(f"data: {run['data']}\n{run['beats']:,} test beats scored, profile {run['profile']}\n")
     click.echo(report.render(rows))
-    click.echo(f"\nrun: {folder} ({', '.join(['rows.jsonl', *(file.name for file in files)])})")
+    if noise:
+        click.echo("\n" + report.noise_lines(noise))
+    click.echo(f"\nrun: {folder} ({', '.join(file.name for file in files)})")
+    return rows

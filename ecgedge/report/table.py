@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tabulate import DataRow, TableFormat, tabulate
@@ -10,10 +10,13 @@ from tabulate import DataRow, TableFormat, tabulate
 Row = dict[str, Any]
 Column = tuple[str, Callable[[Row], str]]
 WIDEST = 18  # characters of a cell in the terminal
+NOISY = 0.05  # a machine with a noise floor above that cannot tell 5% apart
+TOO_NOISY = "; too noisy to tell 5% apart"
 NARROW = TableFormat(None, None, None, None, DataRow("", " ", ""), DataRow("", " ", ""), 0, None)
 LEGEND = (
-    "size in kB; size x, time x: relative to fp32 of the same model, format and runtime; max diff: largest difference\n"
-    "to an output of the trained model; p50, p95: latency of the model in us, one beat a call; beats/s: 64 beats a call"
+    "size in kB; RAM: what it takes beyond the libraries, in MB; time x: p50 relative to fp32 of the same model, format"
+    "\nand runtime, = where that is a tie; verdict: against the trained model, beats paired; p50, p95: latency of the\n"
+    "model in us, one beat a call; +-: of p50, 95% interval in %; beats/s: 64 beats a call"
 )
 
 
@@ -26,7 +29,7 @@ def render(rows: Sequence[Row], markdown: bool = False) -> str:
     ):
         if of_task := [row for row in rows if row["task"] == task]:
             identity = [*IDENTITY, ROUTE] if rivals(of_task) else IDENTITY
-            columns = [*identity, SIZE, *ratios(rows), *figures, *TIMES]
+            columns = [*identity, SIZE, MEMORY, *(ratios(rows) if markdown else ()), TIME, *figures, *TIMES]
             cells = [[show(row) for _, show in columns] for row in of_task]
             if not markdown:
                 cells = [[cut(cell) for cell in row] for row in cells]
@@ -62,21 +65,33 @@ def table(names: list[str], cells: list[list[str]], words: int, markdown: bool) 
 
 
 def ratios(rows: Sequence[Row]) -> list[Column]:
-    """Size and latency relative to the fp32 row of the same model, route, format and runtime."""
+    """Size relative to the fp32 row of the same model, route, format and runtime."""
 
     def form(row: Row) -> tuple[Any, ...]:
         return row["model"], tuple(row.get("route", ())), row["format"], row["runtime"]
 
     whole = {form(row): row for row in rows if row["precision"] == "fp32" and row["status"] == "ok"}
 
-    def share(key: str) -> Callable[[Row], str]:
-        def show(row: Row) -> str:
-            base = whole.get(form(row), {}).get(key)
-            return f"{row[key] / base:.2f}" if base and row.get(key) else "-"
+    def show(row: Row) -> str:
+        base = whole.get(form(row), {}).get("size_bytes")
+        return f"{row['size_bytes'] / base:.2f}" if base and row.get("size_bytes") else "-"
 
-        return show
+    return [("size x", show)]
 
-    return [("size x", share("size_bytes")), ("time x", share("latency_p50_us"))]
+
+def times(row: Row) -> str:
+    """Latency relative to fp32; ``=`` where the two tie."""
+    if row["precision"] == "fp32" and row["status"] == "ok":
+        return "1.00"
+    found = row.get("time_ratio")
+    return f"{'=' if found['result'] == 'tie' else ''}{found['ratio']:.2f}" if found else "-"
+
+
+def half_width(row: Row) -> str:
+    """Of the 95% interval of p50, in percent of it."""
+    if not row.get("latency_p50_us"):
+        return "-"
+    return f"{50 * (row['latency_p50_high_us'] - row['latency_p50_low_us']) / row['latency_p50_us']:.1f}"
 
 
 def reasons(rows: Sequence[Row]) -> list[str]:
@@ -99,7 +114,13 @@ def figure(key: str, form: str) -> Callable[[Row], str]:
 def kilobytes(row: Row) -> str:
     """In units of 1,000 bytes."""
     count = row.get("size_bytes")
-    return f"{count / 1e3:.1f}" if count else "-"
+    return f"{count / 1e3:.{1 if count < 1e6 else 0}f}" if count else "-"
+
+
+def bulk(row: Row) -> str:
+    """Beats a second in the largest batch that was measured: 64, or the one that a user's file fixes."""
+    found = {int(key.split("_")[1]): value for key, value in row.items() if key.startswith("throughput_")}
+    return f"{found[max(found)]:.0f}" if found else "-"
 
 
 IDENTITY: list[Column] = [
@@ -110,6 +131,8 @@ IDENTITY: list[Column] = [
 ]
 ROUTE: Column = ("route", lambda row: " ".join([*row.get("route", []), row.get("quantizer", "-")]))
 SIZE: Column = ("size", kilobytes)
+MEMORY: Column = ("RAM", lambda row: f"{row['memory_kb'] * 1.024e-3:.1f}" if row.get("memory_kb") else "-")
+TIME: Column = ("time x", times)
 QUALITY: list[Column] = [("accuracy", figure("accuracy", ".4f")), ("macro-F1", figure("macro_f1", ".4f"))]
 DETECTION: list[Column] = [
     ("AUROC", figure("auroc", ".4f")),
@@ -119,9 +142,20 @@ DETECTION: list[Column] = [
     ("rec", figure("anomaly_recall", ".3f")),
 ]
 TIMES: list[Column] = [
-    ("max diff", figure("max_abs_diff", ".1e")),
+    ("verdict", lambda row: row["verdict"]["result"] if row.get("verdict") else "-"),
     ("p50", figure("latency_p50_us", ".1f")),
+    ("+-", half_width),
     ("p95", figure("latency_p95_us", ".1f")),
-    ("beats/s", figure("throughput_per_s", ".0f")),
+    ("beats/s", bulk),
     ("status", lambda row: row["status"]),
 ]
+
+
+def noise_lines(noise: Mapping[str, Row], markdown: bool = False) -> str:
+    """What the files that were timed twice showed, a line a model; Markdown names the cell as well."""
+    lines = []
+    for model, pair in noise.items():
+        what = f"`{pair['cell']}`" if markdown else "a file"
+        text = f"{model}: {what} timed twice: {abs(pair['ratio'] - 1):.1%} apart, noise floor {pair['floor']:.1%}"
+        lines.append(text + (TOO_NOISY if pair["floor"] > NOISY else ""))
+    return "\n".join(f"- {text}" if markdown else f"noise: {text}" for text in lines)

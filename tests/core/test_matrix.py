@@ -65,14 +65,20 @@ def test_rows_files_and_table(ecgedge: Command, fakes: Path, tmp_path: Path) -> 
         assert row["beats"] == 500
         assert 0.8 < row["accuracy"] <= 1
         assert 0 < row["latency_p50_us"] <= row["latency_p95_us"]
-        assert row["throughput_per_s"] > 0
-        assert row["size_bytes"] == sum(f.stat().st_size for f in files(row["artifact"]))
+        assert row["latency_p50_low_us"] <= row["latency_p50_us"] <= row["latency_p50_high_us"]
+        assert row["latency_p90_us"] <= row["latency_p95_us"]
+        assert row["timed_calls"] < 3000 or row["latency_p99_us"] >= row["latency_p95_us"]
+        assert min(row["throughput_1_per_s"], row["throughput_16_per_s"], row["throughput_64_per_s"]) > 0
+        assert row["accuracy_low"] < row["accuracy"] < row["accuracy_high"]
+        assert row["energy_uj_per_beat"] == "not measured" or row["energy_uj_per_beat"] > 0
+        assert row["size_bytes"] == sum(f.stat().st_size for f in files(tmp_path / "run" / row["artifact"]))
     assert rows["fake", "fp32", "fake-runtime"]["max_abs_diff"] < 1e-6
     assert rows["fake", "full-int8", "fake-runtime"]["max_abs_diff"] > 1e-6
 
-    with np.load(tmp_path / "run" / "cells" / f"{rows['fake', 'fp32', 'fake-runtime']['id']}.npz") as kept:
-        assert kept["outputs"].shape == (500, 5)
-        assert len(kept["latency_ns"]) == rows["fake", "fp32", "fake-runtime"]["timed_calls"] >= 200
+    name = rows["fake", "fp32", "fake-runtime"]["id"]
+    assert np.load(tmp_path / "run" / "cells" / f"{name}.outputs.npy").shape == (500, 5)
+    kept = np.fromfile(tmp_path / "run" / "samples" / f"{name}.i64", dtype="<i8").reshape(-1, 2)
+    assert len(kept) == rows["fake", "fp32", "fake-runtime"]["timed_calls"] >= 600
     run = json.loads((tmp_path / "run" / "run.json").read_text())
     assert run["machine"]["cores"]
     assert run["versions"]["numpy"]
@@ -84,12 +90,11 @@ def test_rows_files_and_table(ecgedge: Command, fakes: Path, tmp_path: Path) -> 
     assert "| fake" in page
     assert "synthetic" in result.out
     assert max(map(len, result.out.splitlines())) <= 120
-    assert "[3/3]" in result.err
-    assert not list((tmp_path / "run").glob("*.npy")), "copies of the data stay behind"
+    assert "[6/6]" in result.err
+    assert "noise: fake: a file timed twice:" in result.out
 
 
-def files(artifact: str) -> list[Path]:
-    path = Path(artifact)
+def files(path: Path) -> list[Path]:
     return [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,3 +38,13 @@ def shipped(parts: Parts) -> Callable[[str], Artifact]:
 def inspect(parts: Parts) -> Callable[[Path], Artifact]:
     """A file as a runtime reads it."""
     return lambda path: find_artifact(str(path), parts)
+
+
+@pytest.fixture(scope="session")
+def quick_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The whole matrix, quick, on synthetic beats, as a user runs it; its output in ``out.txt``."""
+    folder = tmp_path_factory.mktemp("quick")
+    command = [sys.executable, "-m", "ecgedge", "matrix", "--profile", "quick", "--dataset", "synthetic"]
+    with (folder / "out.txt").open("w") as out, (folder / "err.txt").open("w") as err:
+        subprocess.run([*command, "--out", folder / "run"], check=True, stdout=out, stderr=err, timeout=600)
+    return folder

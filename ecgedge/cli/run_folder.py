@@ -1,0 +1,153 @@
+"""The folder of a run: made, described by its ``run.json``, and taken up again."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from ecgedge.cli import common
+from ecgedge.errors import EcgEdgeError
+
+if TYPE_CHECKING:
+    from ecgedge.artifacts import Artifact
+    from ecgedge.dataset import Dataset
+    from ecgedge.lab import Lab
+    from ecgedge.machine import EnergyCounter
+    from ecgedge.plan import Cell, Skip
+
+RUN = "run.json"
+SCHEMA = 1  # of the folder
+
+
+def new_folder(out: Path | None) -> Path:
+    """The folder of this run, made and empty."""
+    folder = out or Path("runs") / time.strftime("%Y%m%d-%H%M%S")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise EcgEdgeError(f"{folder} is not empty", "name a new folder with --out")
+    return common.usable_folder(folder)
+
+
+def describe_run(
+    ctx: click.Context,
+    data: Dataset,
+    sources: dict[str, Artifact],
+    cells: list[Cell],
+    skips: list[Skip],
+    asked: dict[str, Any],
+    energy: EnergyCounter,
+) -> dict[str, Any]:
+    """What ``run.json`` holds: what was asked, of which data and models, on which machine."""
+    from ecgedge import machine
+    from ecgedge.measure import PROFILES
+
+    profile = PROFILES[asked["profile"]]
+    return {
+        "schema": SCHEMA,
+        "command": shlex.join(["ecgedge", *sys.argv[1:]]),
+        "asked": {
+            "options": asked,
+            "meta": {key: ctx.meta[key] for key in common.KEPT if key in ctx.meta},
+            "folder": str(Path.cwd()),
+        },
+        "data": data.describe(),
+        "data_source": data.source,
+        "data_digest": data.digest,
+        "labels": list(data.labels),  # label i is class i
+        "beats": min(profile.beats or len(data.test), len(data.test)),
+        "profile": profile.name,
+        "rounds": profile.rounds,
+        "seed": asked["seed"],
+        "threads": asked["threads"],
+        "sources": {name: source.digest for name, source in sources.items()},
+        "cells": [cell.id for cell in cells],
+        "skips": [skip.id for skip in skips],
+        "machine": machine.describe(energy),
+        "versions": machine.versions(),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def write_run(folder: Path, run: dict[str, Any], lab: Lab) -> None:
+    """``beats.npz``, what was scored and what the quantizers saw, and ``run.json``, which makes it a run."""
+    import numpy as np
+
+    from ecgedge.artifacts import digest_of
+
+    train = lab.data.train
+    np.savez_compressed(folder / "beats.npz", x=lab.scored.x, y=lab.scored.y, index=lab.index,
+                        train_x=train.x, train_y=train.y, calibration=lab.calibration)  # fmt: skip
+    run["files"] = {"beats.npz": digest_of(folder / "beats.npz")}
+    scratch = folder / f".{RUN}"
+    scratch.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
+    scratch.replace(folder / RUN)
+
+
+def take_up(ctx: click.Context, folder: Path) -> dict[str, Any]:
+    """What an interrupted run was asked for.
+
+    Raises:
+        EcgEdgeError: there is no run in that folder, or another option is given.
+    """
+    given = [
+        parameter.opts[0]
+        for parameter in ctx.command.params
+        if parameter.name != "resume" and ctx.get_parameter_source(parameter.name or "") is not ParameterSource.DEFAULT
+    ]
+    if given:
+        raise EcgEdgeError(f"--resume goes on with what was asked for then, so {given[0]} has no place", "leave it out")
+    try:
+        run = json.loads((folder / RUN).read_text(encoding="utf-8"))
+        asked = run["asked"]
+        options = asked["options"]
+        ctx.meta.update(asked["meta"])
+        if Path(asked["folder"]).is_dir():
+            os.chdir(asked["folder"])  # what was asked for may be named from there
+    except (OSError, ValueError, KeyError, TypeError):
+        hint = "name the folder of an interrupted run"
+        raise EcgEdgeError(f"{folder} holds no run that can be resumed", hint) from None
+    for name in ("models", "files", "exporters", "formats", "quantizers", "runtimes"):
+        options[name] = tuple(options[name])
+    return run
+
+
+def check_same(known: dict[str, Any], now: dict[str, Any], folder: Path) -> None:
+    """Raise EcgEdgeError where a run cannot go on, since what it measures is no longer the same."""
+    for key, what in (
+        ("data_digest", "the data"),
+        ("sources", "a model"),
+        ("cells", "what can run here"),
+        ("skips", "what cannot run here"),
+        ("versions", "a library"),
+    ):
+        if known[key] != now[key]:
+            raise EcgEdgeError(
+                f"{folder} cannot be resumed: {what} has changed ({difference(known[key], now[key])})",
+                "bring it back as it was, or start a new run",
+            )
+    if known["machine"]["cpu"] != now["machine"]["cpu"]:
+        raise EcgEdgeError(f"{folder} was measured on a {known['machine']['cpu']}", "start a new run on this machine")
+
+
+def difference(old: Any, new: Any) -> str:
+    """The first thing that differs, in words."""
+    if isinstance(old, dict):
+        name = next(name for name in {**old, **new} if old.get(name) != new.get(name))
+        return f"{name}: {str(old.get(name))[:12]} then, {str(new.get(name))[:12]} now"
+    if isinstance(old, list):
+        odd = next(iter(set(old) ^ set(new)), "their order")
+        return f"{odd} {'then' if odd in old else 'now'} only"
+    return f"{str(old)[:12]} then, {str(new)[:12]} now"
+
+
+def resume_command(folder: Path) -> str:
+    """The command line that goes on with a run."""
+    extra = ["--plugins-dir", os.environ["ECGEDGE_PLUGINS_DIR"]] if "ECGEDGE_PLUGINS_DIR" in os.environ else []
+    return shlex.join(["ecgedge", *extra, "matrix", "--resume", str(folder)])

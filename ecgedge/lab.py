@@ -1,0 +1,129 @@
+"""What all cells of a run share: the data, the parts, the store, and the process in which conversions run."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecgedge.artifacts import Artifact
+from ecgedge.dataset import Dataset, Split, digest_of_beats
+from ecgedge.errors import EcgEdgeError
+from ecgedge.kinds import Exporter, Quantizer
+from ecgedge.locks import turn
+from ecgedge.plan import Cell, takes
+from ecgedge.process import Child
+from ecgedge.records import from_record, pack
+from ecgedge.store import Store, key_of, maker_of
+
+
+@dataclass
+class Lab:
+    """What all cells of a run share.
+
+    Attributes:
+        sources: the trained models by the name that their rows bear.
+        parts: exporters, quantizers and runtimes by (kind, name), with (distribution, version).
+        index: of the test beats that are scored, in order.
+        calibration: training beats for the quantizers, ``(N, 1, L)``.
+        folder: for what children print.
+        converter: the process in which conversions run.
+        seconds: the limit of each step.
+        memory: bytes that a child's data may take; None: no limit.
+        gate: the file by which runs on this machine take turns.
+    """
+
+    data: Dataset
+    sources: dict[str, Artifact]
+    parts: Mapping[tuple[str, str], Any]
+    owners: Mapping[tuple[str, str], tuple[str, str]]
+    index: np.ndarray
+    calibration: np.ndarray
+    store: Store
+    folder: Path
+    gate: Path
+    seed: int = 0
+    seconds: float = 300
+    memory: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.scored: Split = self.data.test.take(self.index)
+        self.converter = Child(self.folder / "conversions.log", memory=self.memory)
+        self.scratch = tempfile.TemporaryDirectory()
+        self.files = {name: Path(self.scratch.name) / f"{name}.npy" for name in ("calibration", "scored", "train")}
+        for name, beats in (
+            ("calibration", self.calibration),
+            ("scored", self.scored.x),
+            ("train", self.data.train.x),
+        ):
+            np.save(self.files[name], beats)
+
+    def make(self, cell: Cell, batch: int = 1) -> Artifact:
+        """The artifact of a cell: its model through its exporters and its quantizer."""
+        artifact = self.sources[cell.model]
+        for name in cell.route:
+            artifact = self.convert(artifact, "exporter", name, batch)
+        return self.convert(artifact, "quantizer", cell.quantizer, batch)
+
+    def convert(self, source: Artifact, kind: str, name: str, batch: int) -> Artifact:
+        """One step, from the store where the same step was done before."""
+        part: Exporter | Quantizer = self.parts[kind, name]
+        options = {key: value for key, value in self.options.items() if key in part.options}
+        maker = maker_of(part, *self.owners[kind, name], options)
+        used = {"batch": batch if part.fixed_batch else 1, "seed": self.seed, "options": options}
+        drawn = None  # only what is calibrated depends on beats and seed
+        if isinstance(part, Quantizer) and part.calibrates:
+            drawn = {"beats": digest_of_beats(self.calibration), "seed": self.seed}
+        key = key_of(source, maker, batch=used["batch"], calibration=drawn)
+
+        def build(out: Path) -> Artifact:
+            context = {"beats": str(self.files["calibration"]), **used}
+            request = {"kind": kind, "part": name, "source": pack(source), "out": str(out), "context": context}
+            with self.turn():
+                answer = self.converter.ask("convert", self.seconds, **request)
+            return from_record(Path(answer["path"]), answer["record"])
+
+        made = self.store.make(key, f"{source.name}.{part.produces or source.format}", maker, build)
+        return replace(made, model=source.model if made.format == source.format else None)
+
+    def outputs_of(self, artifact: Artifact, beats: str) -> np.ndarray:
+        """Outputs of an artifact on the first runtime that takes its format, one thread.
+
+        Args:
+            beats: ``"scored"``, ``"train"`` or ``"calibration"``.
+
+        Raises:
+            EcgEdgeError: no runtime takes it.
+        """
+        runtime = self.runtime_for(artifact.format)
+        if runtime is None:
+            raise EcgEdgeError(
+                f"no runtime takes the format {artifact.format!r} of {artifact.name}", "install one that does"
+            )
+        file = Path(self.scratch.name) / "returned.npy"
+        request = {"runtime": runtime, "artifact": pack(artifact), "beats": str(self.files[beats]), "out": str(file)}
+        with self.turn():
+            self.converter.ask("outputs", self.seconds, **request, threads=1)
+        return np.load(file)
+
+    def runtime_for(self, format: str) -> str | None:
+        """The first runtime that takes a format."""
+        runtimes = [part for (kind, _), part in self.parts.items() if kind == "runtime"]
+        return next((part.name for part in runtimes if takes(part.accepts, format)), None)
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """Convert and measure while no other run on this machine does."""
+        with turn(self.gate):
+            yield
+
+    def close(self) -> None:
+        """End the converter, and take away the copies of the data."""
+        self.converter.close()
+        self.scratch.cleanup()

@@ -1,0 +1,130 @@
+"""Parts that crash, hang, eat memory or write half a file: each is a row, and the matrix goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Command, rows_of
+
+FAULTS = """
+import ctypes, os, time
+import numpy as np
+from ecgedge import hookimpl
+from ecgedge.testing import FakeInt8, FakeRuntime
+
+def hang():
+    time.sleep(600)
+
+def eat():
+    eaten = []
+    while True:
+        eaten.append(np.ones(1 << 24))
+
+def explode():
+    import exploding
+
+FAULTS = {
+    "segfault": lambda: ctypes.string_at(0),
+    "abort": os.abort,
+    "hang": hang,
+    "eat": eat,
+    "exit": lambda: os._exit(3),
+    "explode": explode,
+}
+
+class FaultyQuantizer(FakeInt8):
+    def __init__(self, fault):
+        self.name = self.precision = self.fault = fault
+
+    def quantize(self, source, out, context):
+        if self.fault == "half":
+            made = super().quantize(source, out, context)
+            out.write_bytes(out.read_bytes()[:100])
+            return made
+        if self.fault == "half-then-dies":
+            out.write_bytes(b"half a fi")
+            os.abort()
+        FAULTS[self.fault]()
+
+class FaultyRuntime(FakeRuntime):
+    def __init__(self, fault, stage):
+        super().__init__(f"{fault}-{stage}")
+        self.fault, self.stage, self.loads = fault, stage, 0
+
+    def load(self, artifact, threads):
+        if self.stage == "load":
+            FAULTS[self.fault]()
+        session = super().load(artifact, threads)
+        self.loads += 1  # once to score, three times for the throughput, then for each block
+        if self.stage == "block" and self.loads == 7:
+            session.invoke = FAULTS[self.fault]
+        return session
+
+@hookimpl
+def ecgedge_quantizers():
+    return [FaultyQuantizer(fault) for fault in [*FAULTS, "half", "half-then-dies"]]
+
+@hookimpl
+def ecgedge_runtimes():
+    return [FaultyRuntime(fault, stage) for fault in FAULTS for stage in ("load", "block")]
+"""
+
+
+@pytest.fixture
+def faulty(fakes: Path) -> Path:
+    (fakes / "faulty.py").write_text(FAULTS)
+    (fakes / "exploding").mkdir()
+    (fakes / "exploding" / "__init__.py").write_text("import ctypes\nctypes.string_at(0)\n")
+    return fakes
+
+
+def matrix(ecgedge: Command, faulty: Path, *arguments: str) -> tuple[int, str]:
+    common = ("--dataset", "synthetic", "--model", "fake", "--profile", "quick", "--timeout", "6", "--memory", "600")
+    result = ecgedge("--plugins-dir", faulty, "matrix", *common, "--out", "run", *arguments, PYTHONPATH=str(faulty))
+    return result.code, result.err
+
+
+REASONS = {
+    "segfault": "SIGSEGV",
+    "abort": "SIGABRT",
+    "hang": "no answer within 6 s",
+    "eat": "memory",
+    "exit": "exit code 3",
+    "explode": "SIGSEGV",
+}
+
+
+def told(row: dict[str, Any]) -> tuple[str, str]:
+    return row["status"], row["stage"]
+
+
+def test_faults_while_converting(ecgedge: Command, faulty: Path, tmp_path: Path) -> None:
+    code, err = matrix(ecgedge, faulty, "--format", "fake", "--runtime", "fake-runtime")
+    assert code == 1
+    assert "8 of 10 cells did not work" in err
+    rows = {row["quantizer"]: row for row in rows_of(tmp_path / "run")}
+    assert rows["none"]["status"] == rows["fake-int8"]["status"] == "ok"
+    for fault, reason in REASONS.items():
+        assert told(rows[fault]) == ("timeout" if fault == "hang" else "failed", "convert"), rows[fault]
+        assert reason in rows[fault]["reason"].replace("Memory", "memory")
+    assert told(rows["half"]) == ("failed", "load")
+    assert told(rows["half-then-dies"]) == ("failed", "convert")
+
+
+@pytest.mark.parametrize("stage", ["load", "block"])
+def test_faults_while_measuring(stage: str, ecgedge: Command, faulty: Path, tmp_path: Path) -> None:
+    names = [f"{fault}-{stage}" for fault in REASONS]
+    asked = [word for name in [*names, "fake-runtime"] for word in ("--runtime", name)]
+    code, err = matrix(ecgedge, faulty, "--format", "fake", "--quantizer", "none", *asked)
+    assert code == 1
+    assert "6 of 7 cells did not work" in err
+    rows = {row["runtime"]: row for row in rows_of(tmp_path / "run")}
+    assert rows.pop("fake-runtime")["status"] == "ok"
+    for fault, reason in REASONS.items():
+        row = rows[f"{fault}-{stage}"]
+        assert row["status"] == ("timeout" if fault == "hang" else "failed")
+        assert row["stage"] in ({"load"} if stage == "load" else {"measure", "throughput", "score", "warm up"})
+        assert reason in row["reason"].replace("Memory", "memory")
