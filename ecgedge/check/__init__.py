@@ -1,0 +1,38 @@
+"""Check a run's folder: every figure once more, from the outputs and samples that lie in it.
+
+Nothing here is shared with what made the figures. The definitions are those of
+``docs/how-figures-are-made.md``, written a second time.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ecgedge.check.beats import check_beats
+from ecgedge.check.files import check_artifacts, check_kept
+from ecgedge.check.findings import Findings
+from ecgedge.check.rows import check_rows
+from ecgedge.check.run import read_run
+from ecgedge.check.samples import check_samples
+from ecgedge.check.tables import check_tables
+
+__all__ = ["Findings", "check_run"]
+
+SCHEMA = 1  # of the folder
+
+
+def check_run(folder: Path) -> Findings:
+    """What holds in a run's folder, and what does not.
+
+    Raises:
+        EcgEdgeError: it is no run.
+    """
+    findings = Findings()
+    run = read_run(folder, findings)
+    if run.about.get("schema") != SCHEMA:
+        findings.wrong("run.json", f"its schema is {run.about.get('schema')!r}, only {SCHEMA} can be checked")
+        return findings
+    for check in (check_tables, check_beats, check_artifacts, check_kept, check_samples, check_rows):
+        with findings.reading("run.json", "what was asked"):
+            check(run, findings)
+    return findings

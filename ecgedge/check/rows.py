@@ -1,0 +1,154 @@
+"""Every row: its figures found again, its status what they say."""
+
+from __future__ import annotations
+
+import json
+import math
+
+from ecgedge.check import answers, graphs, timing
+from ecgedge.check.findings import Findings, has_numbers, is_number
+from ecgedge.check.run import Record, Row, Run
+
+STATUSES = {"ok", "rejected", "failed", "timeout", "skipped"}
+SINGLE = ("load_ms", "first_call_us", "memory_kb", "memory_base_kb", "load", "warm_up_calls")  # taken once
+
+
+def check_rows(run: Run, findings: Findings) -> None:
+    for cell, row in (run.rows or {}).items():
+        if cell not in run.scored:
+            continue
+        with findings.reading(cell, "the row"):
+            check_row(run, row, findings)
+    known = set().union(*findings.seen.values())
+    for cell, row in (run.rows or {}).items():
+        for name, value in row.items():
+            if has_numbers(value) and name not in findings.seen.get(cell, ()):
+                if name in known:
+                    findings.wrong(cell, f"{name}: it is claimed, and nothing that it could come from was found")
+                elif name not in findings.unchecked:
+                    findings.unchecked.append(name)
+
+
+def check_row(run: Run, row: Row, findings: Findings) -> None:
+    if row["status"] not in STATUSES:
+        findings.wrong(row["id"], f"its status is {row['status']!r}")
+    if row["status"] == "skipped":
+        return
+    if not row.get("reason") and row["status"] != "ok":
+        findings.wrong(row["id"], f"it is {row['status']}, and no reason is given")
+    check_identity(run, row, findings)
+    check_single(row, findings)
+    faults = [check_truth(run, row, findings), check_answers(run, row, findings)]
+    if row["status"] in ("ok", "rejected"):
+        check_status(row, [fault for fault in faults if fault], findings)
+    with findings.reading(row["id"], "its throughput"):
+        if row["status"] == "ok" or "throughput_1_per_s" in row:
+            timing.check_throughput(run, row, findings)
+    if row["status"] == "ok" and row["id"] in run.samples:
+        with findings.reading(row["id"], "its latency"):
+            timing.check_latency(run, row, findings)
+            timing.check_ratio(run, row, findings)
+
+
+def check_identity(run: Run, row: Row, findings: Findings) -> None:
+    """What a row shares with its run."""
+    about = run.about
+    for name, found in (
+        ("beats", about["beats"]),
+        ("threads", about["threads"]),
+        ("batch", 1),
+        ("dataset_digest", about["data_digest"]),
+        ("profile", about["profile"]),
+    ):
+        findings.hold(row, name, found)
+
+
+def check_single(row: Row, findings: Findings) -> None:
+    """Measured once, without samples: positive, if it is there at all."""
+    seen = findings.seen[row["id"]]
+    for name in SINGLE:
+        value = row.get(name)
+        if value is not None and not (is_number(value) and 0 <= value < math.inf):
+            findings.wrong(row["id"], f"{name}: {value!r} cannot be")
+        seen.add(name)
+    cores = row.get("processors")
+    if cores is not None and (len(set(cores)) != len(cores) or not 0 < len(cores) <= row["threads"]):
+        findings.wrong(row["id"], f"processors: {cores} are claimed for {row['threads']} threads")
+    seen.add("processors")
+
+
+def check_status(row: Row, faults: list[str], findings: Findings) -> None:
+    if row["status"] == "ok" and faults:
+        findings.wrong(row["id"], f"status: ok is claimed, and {'; '.join(faults)}")
+    if row["status"] == "rejected" and not faults:
+        findings.wrong(row["id"], f"status: rejected is claimed ({row['reason']}), and nothing wrong was found")
+
+
+def check_truth(run: Run, row: Row, findings: Findings) -> str:
+    """The figures of the graph that ran; returns why it is not what the row claims."""
+    graph = read_graph(run, row["id"], findings)
+    if graph is None:
+        if "computes" in row or not row.get("truth", "not checked").startswith("not checked"):
+            findings.wrong(row["id"], "computes: there is no graph that tells it")
+        return ""
+    with findings.reading(row["id"], "its graph"):
+        if row["status"] in ("ok", "rejected") or "computes" in row:
+            for name, found in graphs.examine(graph, row["precision"]).items():
+                findings.hold(row, name, found, timing.FOURTH if name == "weight_shares" else 0.0)
+        whole = parent_of(run, row)
+        parent = read_graph(run, whole, findings) if whole else None
+        return graphs.fault_of(graph, row["precision"], row["device"], parent)
+    return "its graph cannot be read"
+
+
+def read_graph(run: Run, cell: str, findings: Findings) -> Record | None:
+    path = run.file(cell, "graph.json")
+    with findings.reading(cell, "its graph"):
+        if path.is_file():
+            graph: Record = json.loads(path.read_text(encoding="utf-8"))
+            return graph
+    return None
+
+
+def parent_of(run: Run, row: Row) -> str | None:
+    """The cell with the fp32 form of a quantized one."""
+    if row["precision"] == "fp32":
+        return None
+    names = ("model", "route", "format", "runtime")
+    for cell, record in run.scored.items():
+        other = record["row"]
+        if other.get("precision") == "fp32" and all(other.get(name) == row.get(name) for name in names):
+            return cell
+    return None
+
+
+def check_answers(run: Run, row: Row, findings: Findings) -> str:
+    """The figures of the outputs; returns why they are wrong."""
+    if row["status"] in ("failed", "timeout") and not {"accuracy", "auroc"} & row.keys():
+        return ""
+    fault, found = "its outputs cannot be read", Row()
+    with findings.reading(row["id"], "its outputs"):
+        found, fault = answers.examine(answers.read_answers(run, row["id"]), row, run.about["seed"])
+        for name, value in found.items():
+            findings.hold(without_words(row) if name in ("verdict", "gates") else row, name, value)
+        check_words(row, findings)
+    if row["status"] == "ok" and not found:
+        findings.seen[row["id"]] |= row.keys()  # said once, not for each figure
+    return fault
+
+
+def without_words(row: Row) -> Row:
+    """A row whose verdict and gates are figures only."""
+    gates = [{key: value for key, value in gate.items() if key != "text"} for gate in row.get("gates", [])]
+    verdict = row.get("verdict")
+    return row | {
+        "gates": gates,
+        "verdict": verdict and {key: value for key, value in verdict.items() if key != "text"},
+    }
+
+
+def check_words(row: Row, findings: Findings) -> None:
+    """The text of a verdict begins with its result."""
+    verdict = row.get("verdict")
+    if verdict and not verdict["text"].startswith(verdict["result"]):
+        findings.wrong(row["id"], f"verdict: the text {verdict['text']!r} for the result {verdict['result']!r}")

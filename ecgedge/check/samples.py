@@ -1,0 +1,57 @@
+"""The raw samples of timed calls: all there, none besides, as the journal describes them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from ecgedge.check.findings import Findings
+from ecgedge.check.run import Record, Run
+
+PAIR = 16  # bytes of a call's two samples
+CALLS, SECONDS = 100, 10.0  # a block has so many calls, or lasted that long
+LOST = 0.1  # seconds of such a block that lie between its calls
+
+
+def check_samples(run: Run, findings: Findings) -> None:
+    blocks: dict[str, list[Record]] = {}
+    for record in run.of("block"):
+        blocks.setdefault(record["cell"], []).append(record)
+    files = {path.name.removesuffix(".i64"): path for path in sorted((run.folder / "samples").glob("*"))}
+    for name in sorted(blocks.keys() | files.keys()):
+        if name not in run.scored and name not in run.twins:
+            findings.wrong(name, "it has samples, and is neither a cell nor one that was timed twice")
+        elif name not in files:
+            findings.wrong(name, f"samples/{name}.i64 is missing")
+        else:
+            with findings.reading(name, "its samples"):
+                check_file(run, name, files[name], blocks.get(name, []), findings)
+
+
+def check_file(run: Run, name: str, path: Path, blocks: list[Record], findings: Findings) -> None:
+    """The blocks of one name, in the order in which they lie in the file."""
+    content, end, before = path.read_bytes(), 0, len(findings.reasons)
+    found: dict[int, np.ndarray] = {}
+    for block in sorted(blocks, key=lambda block: block["offset"]):
+        told, start = f"round {block['round']}", block["offset"]
+        if start != end:
+            findings.wrong(name, f"{told} starts at byte {start:,} of its samples, and not at {end:,}")
+        end = start + block["calls"] * PAIR
+        part = content[start:end]
+        if hashlib.sha256(part).hexdigest() != block["sha256"]:
+            findings.wrong(name, f"the samples of {told} are not those of the journal, by their digest")
+        if len(part) != end - start:
+            findings.wrong(name, f"the samples of {told} are cut off")
+            continue
+        if block["round"] in found or not 0 <= block["round"] < run.about["rounds"]:
+            findings.wrong(name, f"{told} is there twice, or was not asked for")
+        found[block["round"]] = np.frombuffer(part, "<i8").reshape(-1, 2)
+        if block["calls"] < CALLS and found[block["round"]].sum() / 1e9 < SECONDS - LOST:
+            findings.wrong(name, f"{told} has only {block['calls']} calls")
+    if len(content) > end:
+        findings.wrong(name, f"{len(content) - end:,} bytes at the end of its samples belong to no block")
+    if sorted(found) == list(range(run.about["rounds"])):
+        run.samples[name] = [found[number] for number in sorted(found)]
+    findings.digests += len(findings.reasons) == before

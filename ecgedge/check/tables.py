@@ -1,0 +1,90 @@
+"""Do the journal, ``rows.jsonl``, ``report.csv`` and the plan in ``run.json`` tell the same? Is the run finished?"""
+
+from __future__ import annotations
+
+import csv
+
+from ecgedge.check.findings import MISSING, Findings, shown
+from ecgedge.check.run import Row, Run
+
+RESUME = "resume it"
+
+
+def check_tables(run: Run, findings: Findings) -> None:
+    unfinished = check_finished(run, findings)
+    if run.rows is None:
+        if not unfinished:
+            findings.wrong("rows.jsonl", "it is missing")
+        return
+    check_cells(run, findings)
+    for cell in run.scored:
+        if cell in run.rows:
+            check_row_of_journal(run, cell, run.rows[cell], findings)
+        elif cell not in unfinished:
+            findings.wrong(cell, "it is in the journal and not in rows.jsonl")
+    for cell in run.rows.keys() - run.scored.keys():
+        findings.wrong(cell, "it is in rows.jsonl and not in the journal")
+    with findings.reading("report.csv", "it"):
+        check_csv(run, run.rows, findings)
+
+
+def check_finished(run: Run, findings: Findings) -> set[str]:
+    """Say which cells lack something; returns them."""
+    lacking = {}
+    for cell in run.about["cells"]:
+        if cell not in run.scored:
+            lacking[cell] = "it was not scored"
+    wanted = set(range(run.about["rounds"]))
+    for name in sorted(run.timed()):
+        done = {block["round"] for block in run.of("block") if block["cell"] == name}
+        if missing := sorted(wanted - done):
+            lacking[name] = f"rounds {', '.join(map(str, missing))} are missing"
+    for name, what in lacking.items():
+        findings.wrong(name, f"not finished, {what}: {RESUME}")
+    models, paired = (
+        {str(run.scored[cell]["row"].get("model")) for cell in cells if cell in run.scored}
+        for cells in (run.timed(), run.twins.values())
+    )
+    for model in sorted(models - paired):
+        findings.wrong(model, f"not finished, none of its cells was timed twice: {RESUME}")
+    return set(lacking)
+
+
+def check_cells(run: Run, findings: Findings) -> None:
+    """The rows are the cells and the skips that were planned."""
+    for skip in run.about["skips"]:
+        if skip not in run.scored:
+            findings.wrong(skip, "it was planned to be skipped, and has no row")
+    for cell, record in run.scored.items():
+        row = record["row"]
+        planned, skipped = cell in run.about["cells"], row.get("status") == "skipped"
+        if planned == skipped or skipped != (cell in run.about["skips"]):
+            findings.wrong(cell, "it was planned, and is said to be skipped" if planned else "it was not planned")
+        way = [] if skipped else [*row.get("route", ()), row.get("quantizer")]
+        if cell != row.get("id") or cell != ".".join(map(str, [row.get("model"), *way, row.get("runtime")])):
+            findings.wrong(cell, "its name is not made of its model, route, quantizer and runtime")
+
+
+def check_row_of_journal(run: Run, cell: str, row: Row, findings: Findings) -> None:
+    for name, told in run.base(cell).items():
+        if name not in row or row[name] != told:
+            claimed = shown(row.get(name, MISSING))
+            findings.wrong(cell, f"{name}: rows.jsonl says {claimed}, the journal {shown(told)}")
+
+
+def check_csv(run: Run, rows: dict[str, Row], findings: Findings) -> None:
+    """``report.csv`` holds what is flat of each row."""
+    with (run.folder / "report.csv").open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        flat = {line["id"]: line for line in reader}
+    for cell in rows.keys() ^ flat.keys():
+        findings.wrong(cell, f"it is in {'rows.jsonl' if cell in rows else 'report.csv'} only, not in the other")
+    for cell in rows.keys() & flat.keys():
+        for name in dict.fromkeys([*rows[cell], *flat[cell]]):
+            told = rows[cell].get(name)
+            if not isinstance(told, dict | list) and (told_flat := flat[cell].get(name)) != as_text(told):
+                findings.wrong(cell, f"{name}: report.csv says {told_flat}, rows.jsonl {as_text(told)}")
+
+
+def as_text(value: object) -> str:
+    return "" if value is None else str(value)

@@ -1,0 +1,103 @@
+"""From the raw samples: latency, how it compares with fp32 and with the noise, throughput."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ecgedge.check import stats
+from ecgedge.check.findings import Findings
+from ecgedge.check.run import Row, Run
+
+TIE = 0.02  # relative; two processes of one file may differ by so much
+P99_CALLS = 3000
+BATCHES = (1, 16, 64)
+THIRD, FOURTH, FIRST = 0.5e-3, 0.5e-4, 0.5e-1  # half of the last digit that a figure was rounded to
+
+
+def check_latency(run: Run, row: Row, findings: Findings) -> None:
+    """Latency of a row whose samples are all there, in microseconds."""
+    blocks = run.samples[row["id"]]
+    medians = [stats.quantile(block[:, 0], 0.5) / 1e3 for block in blocks]
+    low, high = stats.order_interval(medians)
+    model, host = (np.concatenate([block[:, i] for block in blocks]) / 1e3 for i in (0, 1))
+    found = {
+        "latency_p50_us": stats.quantile(np.array(medians), 0.5),
+        "latency_p50_low_us": low,
+        "latency_p50_high_us": high,
+        "latency_p90_us": stats.quantile(model, 0.9),
+        "latency_p95_us": stats.quantile(model, 0.95),
+        "latency_p99_us": stats.quantile(model, 0.99) if len(model) >= P99_CALLS else None,
+        "host_p50_us": stats.quantile(host, 0.5),
+        "timed_calls": len(model),
+        "blocks": len(blocks),
+    }
+    for name, value in found.items():
+        findings.hold(row, name, value, THIRD)
+    records = [record for record in run.of("block") if record["cell"] == row["id"]]
+    findings.hold(row, "cpu_share", stats.quantile(np.array([record["cpu_share"] for record in records]), 0.5))
+    energy: Any = "not measured"
+    if all("active_uj" in record for record in records):
+        energy = math.fsum(record["active_uj"] for record in records) / len(model)
+    findings.hold(row, "energy_uj_per_beat", energy, THIRD)
+    warm = next((record for record in run.of("warm") if record["cell"] == row["id"]), {})
+    for name in ("warm_up_calls", "stable", "load"):
+        findings.hold(row, name, warm.get(name))
+
+
+def check_ratio(run: Run, row: Row, findings: Findings) -> None:
+    """The noise floor of the model, and the ratio to the fp32 row that was timed in the same rounds."""
+    floor = noise_floor(run, row["model"])
+    findings.hold(row, "noise_floor", floor, 3 * FOURTH)  # it is made of two rounded figures, and rounded
+    whole = fp32_of(run, row)
+    if whole is None:
+        if row.get("time_ratio"):
+            findings.wrong(row["id"], "time_ratio: claimed without an fp32 row to compare with")
+        return
+    middle, low, high = ratio(run, row["id"], whole)
+    beyond = max(middle, 1 / middle) > 1 + max(floor or 0.0, TIE) and not low <= 1 <= high
+    result = "tie" if not beyond else "faster" if middle < 1 else "slower"
+    found = {"ratio": middle, "low": low, "high": high, "result": result, "to": whole}
+    findings.hold(row, "time_ratio", found, FOURTH)
+
+
+def noise_floor(run: Run, model: str) -> float | None:
+    """How far from 1 the ratio of the cell that was timed twice may be; None where it was not."""
+    for twin, cell in run.twins.items():
+        if run.scored[cell]["row"]["model"] == model and {twin, cell} <= run.samples.keys():
+            _, low, high = ratio(run, cell, twin)
+            return max(high, 1 / low) - 1
+    return None
+
+
+def ratio(run: Run, first: str, second: str) -> tuple[float, float, float]:
+    """The median ratio of the medians of the same rounds, with its interval."""
+    pairs = zip(run.samples[first], run.samples[second])
+    ratios = sorted(stats.quantile(a[:, 0], 0.5) / stats.quantile(b[:, 0], 0.5) for a, b in pairs)
+    middle = math.sqrt(ratios[(len(ratios) - 1) // 2] * ratios[len(ratios) // 2])
+    return middle, *stats.order_interval(ratios)
+
+
+def fp32_of(run: Run, row: Row) -> str | None:
+    """The fp32 row of the same model, route, format and runtime, for one that is not fp32 itself."""
+
+    def form(one: Row) -> list[Any]:
+        return [one.get(name) for name in ("model", "route", "format", "runtime")]
+
+    rows = (run.rows or {}).values()
+    found = (one["id"] for one in rows if form(one) == form(row) and is_ready(one) and one["id"] in run.samples)
+    return None if row["precision"] == "fp32" else next(found, None)
+
+
+def is_ready(row: Row) -> bool:
+    return row.get("status") == "ok" and row.get("precision") == "fp32"
+
+
+def check_throughput(run: Run, row: Row, findings: Findings) -> None:
+    """Beats a second for each batch that was measured."""
+    with np.load(run.file(row["id"], "throughput.npz")) as taken:
+        for size in taken.files:
+            found = int(size) * 1e9 / stats.quantile(taken[size], 0.5)
+            findings.hold(row, f"throughput_{size}_per_s", found, FIRST)
