@@ -199,6 +199,7 @@ def test_the_numbers_of_the_figures_page_are_those_of_the_code() -> None:
     assert f"a block of at least {measure.BLOCK_CALLS} calls" in text
     assert f"after {measure.BLOCK_SECONDS_MOST:g} seconds at most" in text
     assert f"run {measure.MEMORY_CALLS} times more" in text
+    assert f"less than {measure.RELOAD_MS} ms is loaded anew" in text
     assert "1, 16 and 64 beats a call" in text and measure.BATCHES == (1, 16, 64)
     assert f"from {results.P99_CALLS:,} timed calls up" in text and f"or than {results.TIE:.0%} where" in text
     assert f"Where it is above {table.NOISY:.0%}" in text

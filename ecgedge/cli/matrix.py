@@ -81,28 +81,29 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
     if known:
         run_folder.check_same(known, run, folder)
         run = known
-    journal = Journal(folder)
-    lab = common.open_lab(parts, data, sources, folder, scored_beats(data, asked["profile"], asked["seed"]),
-                          calibration=asked["calibration"], seed=asked["seed"], opset=asked["opset"],
-                          unavailable=reasons, seconds=asked["timeout"],
-                          memory=asked["memory"] and asked["memory"] * 1_000_000)  # fmt: skip
-    if not known:
-        run_folder.write_run(folder, run, lab)
-    interrupted = False
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what ends a job in CI ends it as Ctrl-C does
-    try:
-        lab.sources = {
-            name: common.with_threshold(source, data, lambda given, _: lab.outputs_of(given, "train"))
-            for name, source in sources.items()
-        }
-        journal.append("start", time=time.strftime("%Y-%m-%dT%H:%M:%S%z"), load=machine.load())
-        run_matrix(cells, skips, lab, journal, asked["profile"], energy, common.progress_line(2 * len(cells)))
-    except KeyboardInterrupt:
-        interrupted = True
-    finally:
-        lab.close()
-        journal.close()
-    rows = publish(journal.records, run, folder, list(sources))
+    with run_folder.writing(folder):
+        journal = Journal(folder)
+        lab = common.open_lab(parts, data, sources, folder, scored_beats(data, asked["profile"], asked["seed"]),
+                              calibration=asked["calibration"], seed=asked["seed"], opset=asked["opset"],
+                              unavailable=reasons, seconds=asked["timeout"],
+                              memory=asked["memory"] and asked["memory"] * 1_000_000)  # fmt: skip
+        if not known:
+            run_folder.write_run(folder, run, lab)
+        interrupted = False
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # what ends a job in CI ends it as Ctrl-C does
+        try:
+            lab.sources = {
+                name: common.with_threshold(source, data, lambda given, _: lab.outputs_of(given, "train"))
+                for name, source in sources.items()
+            }
+            journal.append("start", time=time.strftime("%Y-%m-%dT%H:%M:%S%z"), load=machine.load())
+            run_matrix(cells, skips, lab, journal, asked["profile"], energy, common.progress_line(2 * len(cells)))
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            lab.close()
+            journal.close()
+        rows = publish(journal.records, run, folder, list(sources))
     if interrupted:
         click.echo(f"interrupted; go on with: {run_folder.resume_command(folder)}", err=True)
         ctx.exit(130)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import shlex
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +36,18 @@ def new_folder(out: Path | None) -> Path:
     if folder.is_dir() and any(folder.iterdir()):
         raise EcgEdgeError(f"{folder} is not empty", "name a new folder with --out")
     return common.usable_folder(folder)
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """A full or read-only disk is the user's to mend, and the run then goes on."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        todo = f"then: {resume_command(folder)}" if (folder / RUN).exists() else "or name another folder with --out"
+        raise EcgEdgeError(f"{folder} cannot be written: {error.strerror}", f"make room, {todo}") from error
 
 
 def describe_run(

@@ -1,0 +1,151 @@
+"""What a bench measures of a session, what the energy counter tells, and how a run bears a full disk."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ecgedge import Artifact, Classification, Runtime, Session, TensorSpec
+from ecgedge.machine import EnergyCounter
+from ecgedge.measure import BATCHES, BLOCK_CALLS, PROFILES, Bench
+from tests.conftest import Command, Disk, error_of
+
+BEATS = np.random.default_rng(0).standard_normal((50, 1, 8)).astype(np.float32)
+SPEC = TensorSpec("x", (None, 1, 8), "float32", "NCL")
+ARTIFACT = Artifact(Path("none"), "none", "fp32", Classification(("a", "b")), SPEC, SPEC, "none")
+
+
+class Counting(Session):
+    def __init__(self, runtime: Counter):
+        self.runtime, self.batch = runtime, runtime.batch
+        self.ballast = np.ones(runtime.megabytes << 17)  # 8 bytes each
+
+    def bind(self, x: np.ndarray) -> None:
+        self.runtime.seen.append(x)
+        self.x = x
+
+    def invoke(self) -> None:
+        end = time.perf_counter() + self.runtime.seconds
+        while time.perf_counter() < end:
+            pass
+
+    def fetch(self) -> np.ndarray:
+        return self.x[:, 0, :2]
+
+
+class Counter(Runtime):
+    name = "counter"
+    accepts = ("none",)
+
+    def __init__(self, batch: int | None = None, megabytes: int = 0, seconds: float = 0.0):
+        self.batch, self.megabytes, self.seconds = batch, megabytes, seconds
+        self.loads = 0
+        self.seen: list[np.ndarray] = []
+
+    def load(self, artifact: Artifact, threads: int) -> Session:
+        self.loads += 1
+        return Counting(self)
+
+
+def bench(runtime: Counter) -> Bench:
+    return Bench(runtime, ARTIFACT, 1, BEATS, seed=1)
+
+
+def test_memory_is_what_loading_took() -> None:
+    if bench(Counter()).figures["memory_kb"] is None:
+        pytest.skip("this system does not tell")
+    small, large = (bench(Counter(megabytes=size)).figures["memory_kb"] for size in (0, 64))
+    assert 60_000 < large - small < 70_000
+
+
+def test_a_block_has_calls_enough_and_loads_the_file_anew() -> None:
+    runtime = Counter()
+    made = bench(runtime)
+    before = runtime.loads
+    samples, told = made.block(0.0)
+    assert samples.shape == (2, BLOCK_CALLS)
+    assert (samples > 0).all()
+    assert 0 < told["cpu_share"] < 1.5
+    assert runtime.loads == before + 1, "how a file lies in memory is drawn anew"
+    assert made.block(0.02)[0].sum() > 0.01e9, "a block lasts as long as was asked"
+
+
+def test_inputs_are_drawn_from_all_beats() -> None:
+    runtime = Counter()
+    made = bench(runtime)
+    runtime.seen.clear()
+    made.timed(400, 0.0)
+    drawn = {x.tobytes() for x in runtime.seen}
+    assert {x.shape for x in runtime.seen} == {(1, 1, 8)}
+    assert drawn <= {beat.tobytes() for beat in BEATS} and len(drawn) > 45
+
+
+def test_warming_up_ends_when_it_is_stable() -> None:
+    told = bench(Counter(seconds=500e-6)).warm_up()
+    assert told["stable"] and told["warm_up_calls"] >= 60
+
+
+def test_throughput_is_measured_at_each_batch() -> None:
+    made = bench(Counter())
+    taken = made.throughput({}, BEATS, PROFILES["quick"])
+    assert list(taken) == [str(size) for size in BATCHES]
+    assert all(len(times) >= PROFILES["quick"].bulk_calls for times in taken.values())
+    fixed = Counter(batch=3)
+    assert list(bench(fixed).throughput({}, BEATS, PROFILES["quick"])) == ["3"]
+
+
+@pytest.fixture
+def counter(tmp_path: Path) -> Path:
+    folder = tmp_path / "intel-rapl:0"
+    folder.mkdir()
+    for name, text in (("name", "package-0\n"), ("energy_uj", "900\n"), ("max_energy_range_uj", "1000\n")):
+        (folder / name).write_text(text)
+    return folder
+
+
+def test_energy_is_what_was_spent_beyond_idling(counter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(EnergyCounter, "ROOT", counter.parent)
+    monkeypatch.setattr(EnergyCounter, "IDLE_SECONDS", 0.01)
+    found = EnergyCounter.find()
+    assert found.describe() == {"counter": "intel-rapl:0 package-0", "idle_w": 0.0}
+    found.idle = 1e6  # a watt
+    before = found.read()
+    (counter / "energy_uj").write_text("50\n")  # it has counted round
+    told = found.since((before[0], before[1] - 1e-4))
+    assert told["package_uj"] == 150
+    assert -1e5 < told["active_uj"] < 50.0, "the idle machine's share is taken off"
+
+
+def test_without_a_counter_energy_is_said_not_to_be_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(EnergyCounter, "ROOT", tmp_path)
+    found = EnergyCounter.find()
+    assert str(found.describe()).startswith("not measured")
+    assert found.since(found.read()) == {}
+
+
+def test_a_full_disk_under_a_run(ecgedge: Command, fakes: Path, disk: Disk, tmp_path: Path) -> None:
+    """It ends in one clear error; what is on record stays, and the run goes on when there is room."""
+
+    def matrix(*arguments: Any) -> Any:
+        return ecgedge("--plugins-dir", fakes, "matrix", *arguments)
+
+    out = disk.path / "run"
+    asked = (
+        "--dataset",
+        "synthetic",
+        "--model",
+        "fake",
+        "--profile",
+        "quick",
+        "--runtime",
+        "fake-runtime",
+        "--out",
+        out,
+    )
+    disk.fill(leave=100_000)
+    told = error_of(matrix(*asked))
+    assert "cannot be written: No space left on device" in told
