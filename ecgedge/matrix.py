@@ -78,14 +78,13 @@ class ModelRun:
                 tell(done, f"{cell.model} {cell.format} {cell.precision} {cell.runtime}")
                 if not self.journal.of("scored", cell.id):
                     self.score(cell)
-            if any(self.missing(cell.id) for cell in self.cells):
-                self.pair_up()
-                for name in [*self.children]:
-                    self.warm_up(name)
-                for number in range(self.profile.rounds):
-                    share = number / self.profile.rounds
-                    tell(len(self.cells) * (1 + share), f"{self.cells[0].model} round {number + 1}")
-                    self.time_round(number)
+            self.pair_up()
+            for name in [*self.children]:
+                self.warm_up(name)
+            for number in range(self.profile.rounds) if self.children else ():
+                share = number / self.profile.rounds
+                tell(len(self.cells) * (1 + share), f"{self.cells[0].model} round {number + 1}")
+                self.time_round(number)
         finally:
             for child in self.children.values():
                 child.close()
@@ -208,7 +207,7 @@ class ModelRun:
     # -- timing
 
     def pair_up(self) -> None:
-        """Draw the cell that is timed twice, once and for all."""
+        """Draw the cell that is timed twice, once and for all, and have a process for each that is not done."""
         ready = [cell for cell in self.cells if self.row(cell.id)["status"] == "ok"]
         if ready and not any(self.journal.of("twin", cell.id) for cell in self.cells):
             drawn = random.Random(f"{self.lab.seed} {ready[0].model}").choice(ready)

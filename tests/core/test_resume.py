@@ -181,16 +181,19 @@ def test_what_cannot_be_resumed(ecgedge: Command, spinning: Path, tmp_path: Path
     assert "was measured on a Z80" in changed(machine=run["machine"] | {"cpu": "Z80"})
 
 
+@pytest.mark.parametrize("twin", [False, True])
 def test_a_torn_line_and_samples_that_no_line_names_are_cut_off(
-    ecgedge: Command, spinning: Path, tmp_path: Path
+    twin: bool, ecgedge: Command, spinning: Path, tmp_path: Path
 ) -> None:
     assert ecgedge("--plugins-dir", spinning, "matrix", *ASKED, "--out", "run").code == 0
     journal = tmp_path / "run" / "journal.jsonl"
     lines = journal.read_bytes().splitlines(keepends=True)
-    last = max(i for i, line in enumerate(lines) if b'"block"' in line)
-    journal.write_bytes(b"".join(lines[:last]) + lines[last][:40])
+    blocks = [i for i, line in enumerate(lines) if b'"block"' in line]
+    last = max(i for i in blocks if (b'.twin"' in lines[i]) == twin)
+    journal.write_bytes(b"".join([*lines[:last], *lines[last + 1 :]]) + lines[last][:40])
     result = ecgedge("--plugins-dir", spinning, "matrix", "--resume", "run")
     assert result.code == 0, result.err
+    assert "noise: fake: a file timed twice:" in result.out
     lost = json.loads(lines[last])
     again = [r for r in read(tmp_path / "run") if r["event"] == "block" and r["cell"] == lost["cell"]]
     assert [block["round"] for block in again] == list(range(6))
