@@ -55,7 +55,14 @@ class Running:
 
     def __init__(self, cwd: Path, plugins: Path, *arguments: str):
         command = [sys.executable, "-P", "-m", "ecgedge", "--plugins-dir", str(plugins), "matrix", *arguments]
-        self.process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
+        )
 
     def hit(self, signal_: int) -> tuple[int, str, str]:
         self.process.send_signal(signal_)
