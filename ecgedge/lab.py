@@ -35,7 +35,7 @@ class Lab:
         converter: the process in which conversions run.
         seconds: the limit of each step.
         memory: bytes that a child's data may take; None: no limit.
-        gate: the file by which runs on this machine take turns.
+        gate: the file by which runs on this machine take turns; None: they do not.
     """
 
     data: Dataset
@@ -46,7 +46,7 @@ class Lab:
     calibration: np.ndarray
     store: Store
     folder: Path
-    gate: Path
+    gate: Path | None
     seed: int = 0
     seconds: float = 300
     memory: int | None = None
@@ -120,7 +120,7 @@ class Lab:
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
         """Convert and measure while no other run on this machine does."""
-        with turn(self.gate):
+        with turn(self.gate) if self.gate else contextlib.nullcontext():
             yield
 
     def close(self) -> None:

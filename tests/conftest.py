@@ -56,13 +56,22 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A cache for this test run alone, shared by its workers, and no plugins or data of the user's."""
     root = tmp_path_factory.getbasetemp()
     shared = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
-    changed = {"ECGEDGE_CACHE": str(shared / "cache"), "ECGEDGE_PLUGINS": ""}
+    changed = {"ECGEDGE_CACHE": str(shared / "cache"), "ECGEDGE_PLUGINS": "", "ECGEDGE_TURNS": "0"}
+    keep_to_one_processor()
     with pytest.MonkeyPatch.context() as patch:
         for name in ("ECGEDGE_PLUGINS_DIR", "ECGEDGE_STRICT"):
             patch.delenv(name, raising=False)
         for name, value in changed.items():
             patch.setenv(name, value)
         yield
+
+
+def keep_to_one_processor() -> None:
+    """Each of several test processes on one of its own: what is measured is pinned, and would else meet on the last."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker and hasattr(os, "sched_setaffinity"):
+        processors = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {processors[int(worker.removeprefix("gw")) % len(processors)]})
 
 
 @pytest.fixture(scope="session")

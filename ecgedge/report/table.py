@@ -91,7 +91,8 @@ def half_width(row: Row) -> str:
     """Of the 95% interval of p50, in percent of it."""
     if not row.get("latency_p50_us"):
         return "-"
-    return f"{50 * (row['latency_p50_high_us'] - row['latency_p50_low_us']) / row['latency_p50_us']:.1f}"
+    half = 50 * (row["latency_p50_high_us"] - row["latency_p50_low_us"]) / row["latency_p50_us"]
+    return f"{half:.1f}" if half < 10 else f"{half:.0f}"
 
 
 def reasons(rows: Sequence[Row]) -> list[str]:
@@ -109,6 +110,11 @@ def reasons(rows: Sequence[Row]) -> list[str]:
 
 def figure(key: str, form: str) -> Callable[[Row], str]:
     return lambda row: format(row[key], form) if isinstance(row.get(key), int | float) else "-"
+
+
+def microseconds(key: str) -> Callable[[Row], str]:
+    """With a decimal below 1,000: 120 columns are soon full."""
+    return lambda row: f"{row[key]:.{1 if row[key] < 1000 else 0}f}" if row.get(key) else "-"
 
 
 def kilobytes(row: Row) -> str:
@@ -143,9 +149,9 @@ DETECTION: list[Column] = [
 ]
 TIMES: list[Column] = [
     ("verdict", lambda row: row["verdict"]["result"] if row.get("verdict") else "-"),
-    ("p50", figure("latency_p50_us", ".1f")),
+    ("p50", microseconds("latency_p50_us")),
     ("+-", half_width),
-    ("p95", figure("latency_p95_us", ".1f")),
+    ("p95", microseconds("latency_p95_us")),
     ("beats/s", bulk),
     ("status", lambda row: row["status"]),
 ]

@@ -210,6 +210,7 @@ def test_a_torn_line_and_samples_that_no_line_names_are_cut_off(
 
 def test_two_matrices_at_once_share_a_store(spinning: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ECGEDGE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("ECGEDGE_TURNS")
     both = [Running(tmp_path, spinning, *ASKED, "--out", out) for out in ("one", "two")]
     for running in both:
         code, _, err = running.end()
