@@ -34,9 +34,6 @@ TORCH, WHOLE, INT8 = (
 )
 
 
-pytestmark = pytest.mark.xdist_group("check")  # one run for all of them
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, beats: Dataset) -> Path:
     """A whole run on fakes."""

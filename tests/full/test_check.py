@@ -16,7 +16,6 @@ from ecgedge.check import check_run
 for framework in ("torch", "onnxruntime", "tensorflow", "onnx2tf", "ai_edge_litert"):
     pytest.importorskip(framework)
 
-pytestmark = pytest.mark.xdist_group("quick run")  # which is made once
 BEATS = "cnn-ae.onnx.onnx2tf.tflite-full-int8.tflite"
 
 

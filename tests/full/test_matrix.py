@@ -25,7 +25,6 @@ def has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
-@pytest.mark.xdist_group("quick run")
 @pytest.mark.parametrize("model", MODELS)
 def test_every_form_of_every_model(quick_run: Path, model: str) -> None:
     rows = [row for row in rows_of(quick_run / "run") if row["model"] == model]
@@ -45,7 +44,6 @@ def test_every_form_of_every_model(quick_run: Path, model: str) -> None:
         assert all(size < 0.9 * sizes["fp32"] for precision, size in sizes.items() if precision != "fp32")
 
 
-@pytest.mark.xdist_group("quick run")
 @pytest.mark.parametrize("model", MODELS)
 def test_full_int8_tflite_is_int8_at_both_ends_and_in_one_piece(quick_run: Path, inspect, parts, model: str) -> None:
     [row] = [row for row in rows_of(quick_run / "run") if row["id"].startswith(f"{model}.") and is_int8_tflite(row)]
@@ -59,7 +57,6 @@ def is_int8_tflite(row: dict) -> bool:
     return (row["format"], row["precision"]) == ("tflite", "full-int8")
 
 
-@pytest.mark.xdist_group("quick run")
 def test_the_table_fits_and_names_its_data(quick_run: Path) -> None:
     told = (quick_run / "out.txt").read_text()
     assert max(map(len, told.splitlines())) <= 120

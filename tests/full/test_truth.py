@@ -32,9 +32,6 @@ def graph_of(runtime: Runtime, artifact: Artifact, beats: np.ndarray) -> Graph |
     return graph
 
 
-pytestmark = pytest.mark.xdist_group("truth")  # one run for all of them
-
-
 @pytest.fixture(scope="module")
 def files(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Files:
     """tcn in a format and precision, each made once."""
