@@ -243,6 +243,7 @@ class ModelRun:
         random.Random(f"{self.lab.seed} {self.cells[0].model} {number}").shuffle(names)
         for name in names:
             with self.surviving(name, "measure"), self.lab.turn():
+                self.children[name].ask("load_anew", self.lab.seconds)
                 before = self.energy.read()
                 answer = self.children[name].ask("block", self.lab.seconds, seconds=self.profile.block_seconds)
                 spent = self.energy.since(before)

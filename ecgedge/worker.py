@@ -129,6 +129,10 @@ class Worker:
     def warm_up(self) -> dict[str, Any]:
         return self.bench.warm_up()
 
+    def load_anew(self) -> None:
+        """Load the artifact once more before a block, apart from it: what loading takes is not the block's."""
+        self.bench.load_anew()
+
     def block(self, seconds: float) -> dict[str, Any]:
         """One block of timed calls; answers its samples, little-endian int64 pairs in base64."""
         samples, figures = self.bench.block(seconds)

@@ -11,7 +11,7 @@ import pytest
 
 from ecgedge import Artifact, Classification, Runtime, Session, TensorSpec
 from ecgedge.machine import EnergyCounter
-from ecgedge.measure import BATCHES, BLOCK_CALLS, PROFILES, Bench
+from ecgedge.measure import BATCHES, BLOCK_CALLS, PROFILES, RELOAD_MS, Bench
 from tests.conftest import Command, Disk, error_of
 
 BEATS = np.random.default_rng(0).standard_normal((50, 1, 8)).astype(np.float32)
@@ -62,7 +62,18 @@ def test_memory_is_what_loading_took() -> None:
     assert 60_000 < large - small < 70_000
 
 
-def test_a_block_has_calls_enough_and_loads_the_file_anew() -> None:
+def test_a_file_is_loaded_anew_unless_that_takes_long() -> None:
+    runtime = Counter()
+    made = bench(runtime)
+    before = runtime.loads
+    made.load_anew()
+    assert runtime.loads == before + 1, "how a file lies in memory is drawn anew"
+    made.figures["load_ms"] = RELOAD_MS
+    made.load_anew()
+    assert runtime.loads == before + 1
+
+
+def test_a_block_has_calls_enough_and_loads_nothing() -> None:
     runtime = Counter()
     made = bench(runtime)
     before = runtime.loads
@@ -70,7 +81,7 @@ def test_a_block_has_calls_enough_and_loads_the_file_anew() -> None:
     assert samples.shape == (2, BLOCK_CALLS)
     assert (samples > 0).all()
     assert 0 < told["cpu_share"] < 1.5
-    assert runtime.loads == before + 1, "how a file lies in memory is drawn anew"
+    assert runtime.loads == before, "the energy of a block is not that of loading"
     assert made.block(0.02)[0].sum() > 0.01e9, "a block lasts as long as was asked"
 
 
