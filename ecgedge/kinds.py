@@ -56,12 +56,15 @@ class Model(Part):
         task: ``"classification"`` or ``"anomaly"``.
         produces: the format of its checkpoints.
         min_length: the shortest beat that it takes, in samples.
+        recipe: what ``ecgedge train`` changes of its default recipe for this model, by the names of
+            the fields of ``training.Recipe``.
     """
 
     kind = "model"
     task: str = "classification"
     produces: str = "torch"
     min_length: int = 1
+    recipe: Mapping[str, Any] = {}
 
     @abstractmethod
     def build(self, classes: int, length: int, **options: Any) -> Any:

@@ -109,6 +109,39 @@ def classification_figures(decided: np.ndarray, y: np.ndarray, task: Classificat
     }
 
 
+def calibration_figures(outputs: np.ndarray, y: np.ndarray, bins: int = 15) -> dict[str, Any]:
+    """Whether a classifier is as sure as it is right (Guo et al., arXiv 1706.04599).
+
+    Args:
+        outputs: ``(N, C)`` class scores.
+        y: ``(N,)`` class indices.
+        bins: of equal width, over the confidence: the probability of the decided class.
+
+    Returns:
+        ``nll``: negative log-likelihood, in nats a beat; ``ece``: expected calibration error;
+        ``reliability``: for each bin its beats, mean confidence and accuracy (None where it is empty).
+    """
+    shares = probabilities(outputs.astype(np.float64))
+    confidence, right = shares.max(axis=1), shares.argmax(axis=1) == y
+    where = np.minimum((confidence * bins).astype(int), bins - 1)
+    beats = np.bincount(where, minlength=bins)
+    sure, hits = np.bincount(where, confidence, bins), np.bincount(where, right, bins)
+    rows = [
+        {
+            "beats": int(beats[i]),
+            "confidence": float(sure[i] / beats[i]) if beats[i] else None,
+            "accuracy": float(hits[i] / beats[i]) if beats[i] else None,
+        }
+        for i in range(bins)
+    ]
+    likelihood = np.maximum(shares[np.arange(len(y)), y], np.finfo(np.float64).tiny)
+    return {
+        "nll": float(-np.log(likelihood).mean()),
+        "ece": float(abs(sure - hits).sum() / len(y)),
+        "reliability": rows,
+    }
+
+
 def anomaly_figures(scores: np.ndarray, positive: np.ndarray, threshold: float) -> dict[str, Any]:
     """AUROC and AUPRC of the scores (None where a class is missing); F1, precision and recall of
     ``scores > threshold``.

@@ -2,39 +2,58 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ecgedge.cli import common
 from ecgedge.errors import EcgEdgeError
 
+if TYPE_CHECKING:
+    from ecgedge.dataset import Dataset
+
+SHARE = click.FloatRange(0, 1, max_open=True)
+SPOKEN = {"macro_f1": "macro-F1", "auroc": "AUROC", "auprc": "AUPRC", "f1": "F1", "nll": "NLL", "ece": "ECE"}
+
 
 @click.command()
 @click.argument("model")
 @common.dataset_option
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the checkpoint. Default: checkpoints/MODEL.")
-@click.option("--epochs", type=click.IntRange(1), default=50, show_default=True)
-@click.option("--lr", type=click.FloatRange(min=0, min_open=True), default=1e-3, show_default=True,
-              help="At the start; falls along a cosine.")  # fmt: skip
-@click.option("--batch", type=click.IntRange(2), default=64, show_default=True)
-@click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), default=0.3, show_default=True)
-@click.option("--normal", default="1", show_default=True, help="The class that an autoencoder learns.")
+@click.option("--force", is_flag=True, help="Replace the checkpoint that --out holds, once the new one is trained.")
+@click.option("--cv", type=click.IntRange(2), metavar="K", help="First estimate the recipe by K-fold cross-validation.")
+@click.option("--repeats", type=click.IntRange(1), default=1, show_default=True, help="Of the cross-validation.")
+@click.option("--mlflow", "uri", is_flag=False, flag_value="sqlite:///mlflow.db", metavar="[URI]",
+              help="Log the training to MLflow. Alone: sqlite:///mlflow.db.")  # fmt: skip
+@click.option("--epochs", type=click.IntRange(1))
+@click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="The peak of the one-cycle schedule.")
+@click.option("--batch", type=click.IntRange(2))
+@click.option("--dropout", type=SHARE)
+@click.option("--decay", type=click.FloatRange(0), help="Weight decay.")
+@click.option("--smoothing", type=SHARE, help="Of the labels.")
+@click.option("--balance", type=click.FloatRange(0, 1), help="0: classes as they occur, 1: all alike.")
+@click.option("--average", type=SHARE, help="Of the moving average of the weights; 0: none.")
+@click.option("--augment", type=click.FloatRange(0), help="Strength; 0: none.")
+@click.option("--normal", metavar="CLASS", help="The class that an autoencoder learns.")
 @click.option("--half", is_flag=True, help="Store the weights in half precision.")
 @click.option("--compile", is_flag=True, help="Train through torch.compile.")
 @common.seed_option
-def train(model: str, dataset: str | None, out: Path | None, epochs: int, lr: float, batch: int, dropout: float,
-          normal: str, half: bool, compile: bool, seed: int) -> None:  # fmt: skip
-    """Train a model; the epoch is chosen on a part of the training beats.
+def train(model: str, dataset: str | None, out: Path | None, force: bool, cv: int | None, repeats: int,
+          uri: str | None, **changes: Any) -> None:  # fmt: skip
+    """Train a model on all training beats, and score it once on the test beats.
 
-    Writes weights.safetensors, model.json, metrics.json and pictures of the loss curves and of the
-    confusion matrix (autoencoder: scores and ROC).
+    What is not said is as the recipe of the model has it (docs/training.md). Writes weights.safetensors,
+    model.json, metrics.json and pictures: the curves, the confusion matrix and the reliability of the
+    probabilities (autoencoder: scores and ROC).
 
     \b
-    ecgedge train tcn --epochs 80 --seed 1 --out checkpoints/tcn-1
+    ecgedge train tcn --cv 5 --out checkpoints/tcn
+    ecgedge train base-cnn --dataset PATH --seed 1 --mlflow
     """
     from ecgedge.machine import versions
-    from ecgedge.training import Recipe
+    from ecgedge.training import recipe_for, tracking
     from ecgedge.training import train as run
 
     parts = common.load_parts()
@@ -43,13 +62,42 @@ def train(model: str, dataset: str | None, out: Path | None, epochs: int, lr: fl
     if part.produces != "torch":
         raise EcgEdgeError(f"{model} is no torch model ({part.produces})", "train it with its own tools")
     data = common.load_data(dataset)
-    recipe = Recipe(epochs, lr, batch, dropout, seed, compile, half, normal)
     folder = out or Path("checkpoints") / model
-    if folder.is_dir() and any(folder.iterdir()):
-        raise EcgEdgeError(f"{folder} is not empty", "name another folder with --out")
+    keep_earlier(folder, force, data)
     common.usable_folder(folder)
-    trained = run(part, data, recipe, folder, versions())
+    if uri:
+        tracking.require_mlflow(uri)
+    trained = run(part, data, recipe_for(part, changes), folder, versions(), cv or 0, repeats)
     click.echo(f"{folder}: {model} trained on {data.describe()}")
-    figures = ("accuracy", "macro_f1") if part.task == "classification" else ("auroc", "auprc", "f1")
-    click.echo("test: " + ", ".join(f"{key} {trained.figures[key]:.4f}" for key in figures))
+    if record := trained.metrics["training"]["cross_validation"]:
+        tell_cross_validation(record, len(data.train))
+    names = ("accuracy", "macro_f1", "ece") if part.task == "classification" else ("auroc", "auprc", "f1")
+    figures = ", ".join(f"{SPOKEN.get(name, name)} {trained.metrics['test'][name]:.4f}" for name in names)
+    click.echo(f"test: {figures} ({len(data.test):,} beats)")
+    if uri:
+        click.echo(f"mlflow: run {tracking.log(trained, part)} in {uri}")
     click.echo(f"next: ecgedge matrix --model {folder}")
+
+
+def keep_earlier(folder: Path, force: bool, data: Dataset) -> None:
+    """Raise EcgEdgeError where the folder holds something, unless the user said that it may go."""
+    from ecgedge.artifacts import CHECKPOINT_FILE
+
+    if force or not (folder.is_dir() and any(folder.iterdir())):
+        return
+    try:
+        trained_on = json.loads((folder / CHECKPOINT_FILE).read_text(encoding="utf-8"))["training"]["data"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise EcgEdgeError(f"{folder} is not empty", "name another folder with --out") from None
+    other = "" if trained_on.get("digest") == data.digest else ", trained on other data"
+    raise EcgEdgeError(
+        f"{folder} is not empty: it holds a checkpoint{other}", "name another folder with --out, or --force replaces it"
+    )
+
+
+def tell_cross_validation(record: dict[str, Any], beats: int) -> None:
+    click.echo(f"cross-validated: {record['folds']} folds x {record['repeats']}, {beats:,} training beats")
+    for name, figure in record["figures"].items():
+        between = f", {figure['sd']:.4f} between repeats" if record["repeats"] > 1 else ""
+        spoken = SPOKEN.get(name, name)
+        click.echo(f"  {spoken:8} {figure['mean']:.4f}  sd {figure['fold_sd']:.4f} between folds{between}")

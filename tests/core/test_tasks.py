@@ -44,3 +44,22 @@ def test_decisions_and_margins() -> None:
     assert tasks.anomaly_scores(rebuilt, beats).tolist() == [1.0]
     assert tasks.decide(rebuilt, beats, detector).tolist() == [1]
     assert tasks.margins(rebuilt, beats, detector).tolist() == [0.5]
+
+
+def test_calibration_by_hand() -> None:
+    """Two bins: sure of 0.6 and 0.7, one right; sure of 0.8 twice, both right. ECE (|1.3 - 1| + |1.6 - 2|) / 4."""
+    shares = np.array([[0.6, 0.4], [0.3, 0.7], [0.8, 0.2], [0.2, 0.8]])
+    figures = tasks.calibration_figures(np.log(shares), np.array([0, 0, 0, 1]), bins=4)
+    assert figures["nll"] == pytest.approx(-np.log([0.6, 0.3, 0.8, 0.8]).mean())
+    assert figures["ece"] == pytest.approx((0.3 + 0.4) / 4)
+    empty = {"beats": 0, "confidence": None, "accuracy": None}
+    assert figures["reliability"][:2] == [empty, empty]
+    assert figures["reliability"][2] == {"beats": 2, "confidence": pytest.approx(0.65), "accuracy": 0.5}
+    assert figures["reliability"][3] == {"beats": 2, "confidence": pytest.approx(0.8), "accuracy": 1}
+
+
+def test_calibration_of_a_network_that_is_sure_beyond_all_measure() -> None:
+    figures = tasks.calibration_figures(np.array([[0.0, 5000.0]]), np.array([0]))
+    assert np.isfinite(figures["nll"])
+    assert figures["ece"] == 1
+    assert figures["reliability"][-1]["beats"] == 1

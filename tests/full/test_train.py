@@ -26,21 +26,77 @@ def test_a_classifier(ecgedge: Command, tmp_path: Path) -> None:
     assert train(ecgedge, "base-cnn", "--out", "other", "--seed", "1").code == 0
     weights = {name: digest_of(tmp_path / name / "weights.safetensors") for name in ("one", "two", "other")}
     assert weights["one"] == weights["two"] != weights["other"]
-    for name in ("curves.png", "confusion.png"):
+    for name in ("curves.png", "confusion.png", "reliability.png"):
         assert (tmp_path / "one" / name).read_bytes().startswith(PNG)
     metrics = json.loads((tmp_path / "one" / "metrics.json").read_text())
     assert len(metrics["history"]) == 2
     assert 0 < metrics["test"]["accuracy"] <= 1
     assert metrics["training"]["data"]["name"] == "synthetic"
-    scores = [(epoch["score"], -epoch["loss"]) for epoch in metrics["history"]]
-    assert metrics["training"]["best_epoch"] == scores.index(max(scores))
-
-    again = train(ecgedge, "base-cnn", "--out", "one")
-    assert "one is not empty" in error_of(again)
-    assert digest_of(tmp_path / "one" / "weights.safetensors") == weights["one"]
+    assert sum(row["beats"] for row in metrics["test"]["reliability"]) == 4500
+    assert metrics["training"]["cross_validation"] is None
 
     told = ecgedge("evaluate", "one", "--dataset", "synthetic")
     assert f"accuracy {metrics['test']['accuracy']:.4f}" in told.out
+
+
+def test_a_checkpoint_is_replaced_only_by_force(ecgedge: Command, tmp_path: Path) -> None:
+    import numpy as np
+
+    assert train(ecgedge, "base-cnn", "--out", "one", "--epochs", "1").code == 0
+    first = digest_of(tmp_path / "one" / "weights.safetensors")
+    again = train(ecgedge, "base-cnn", "--out", "one")
+    assert "one is not empty: it holds a checkpoint" in error_of(again)
+    assert "other data" not in again.err
+    folder = tmp_path / "Less"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for part in ("TRAIN", "TEST"):
+        np.savetxt(folder / f"Less_{part}.txt", np.column_stack([np.arange(20) % 2, rng.normal(size=(20, 40))]))
+    other = ("train", "base-cnn", "--dataset", folder, "--epochs", "1", "--out", "one")
+    assert "trained on other data" in error_of(ecgedge(*other))
+    assert "not finite" in error_of(ecgedge(*other, "--force", "--lr", "1e30"))
+    assert digest_of(tmp_path / "one" / "weights.safetensors") == first
+    (tmp_path / "one" / "notes.txt").write_text("mine")
+    done = ecgedge(*other, "--force")
+    assert done.code == 0, done.err
+    assert digest_of(tmp_path / "one" / "weights.safetensors") != first
+    assert (tmp_path / "one" / "notes.txt").read_text() == "mine"
+
+
+def test_cross_validation_is_told_with_its_spread(ecgedge: Command, tmp_path: Path) -> None:
+    result = train(ecgedge, "base-cnn", "--out", "cv", "--cv", "3", "--repeats", "2")
+    assert result.code == 0, result.err
+    assert "cross-validated: 3 folds x 2, 500 training beats" in result.out
+    metrics = json.loads((tmp_path / "cv" / "metrics.json").read_text())
+    told = metrics["training"]["cross_validation"]["figures"]["accuracy"]
+    assert f"accuracy {told['mean']:.4f}  sd {told['fold_sd']:.4f} between folds, {told['sd']:.4f}" in result.out
+    assert 0 < told["mean"] <= 1
+    assert [len(records) for records in metrics["fold_histories"]] == [2] * 6
+    assert all(record["held_out_loss"] > 0 for records in metrics["fold_histories"] for record in records)
+    # the estimate changes nothing of what is trained
+    assert train(ecgedge, "base-cnn", "--out", "plain").code == 0
+    assert len({digest_of(tmp_path / name / "weights.safetensors") for name in ("cv", "plain")}) == 1
+    assert "cannot make 501 folds" in error_of(train(ecgedge, "base-cnn", "--out", "many", "--cv", "501"))
+
+
+def test_mlflow_gets_what_was_trained(ecgedge: Command, tmp_path: Path) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    result = train(ecgedge, "base-cnn", "--out", "logged", "--mlflow")
+    assert result.code == 0, result.err
+    metrics = json.loads((tmp_path / "logged" / "metrics.json").read_text())
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    (experiment,) = client.search_experiments(filter_string="name = 'ecgedge train'")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.data.params["model"] == "base-cnn"
+    assert run.data.params["epochs"] == "2"
+    assert run.data.tags["data.digest"] == metrics["training"]["data"]["digest"]
+    assert run.data.metrics["test.accuracy"] == metrics["test"]["accuracy"]
+    curve = client.get_metric_history(run.info.run_id, "train_loss")
+    assert [point.value for point in curve] == [record["train_loss"] for record in metrics["history"]]
+    names = {file.path for file in client.list_artifacts(run.info.run_id)}
+    assert names >= {"architecture.txt", "weights.safetensors", "model.json", "curves.png", "confusion.png"}
+    refused = train(ecgedge, "base-cnn", "--out", "refused", "--mlflow", "nonsense://x")
+    assert "MLflow cannot use nonsense://x" in error_of(refused)
 
 
 def test_the_autoencoder(ecgedge: Command, tmp_path: Path) -> None:
@@ -63,8 +119,12 @@ def test_a_training_that_cannot_learn_says_so(ecgedge: Command, tmp_path: Path) 
     folder.mkdir()
     for part in ("TRAIN", "TEST"):
         np.savetxt(folder / f"Few_{part}.txt", np.column_stack([[1, 2], np.random.default_rng(0).normal(size=(2, 40))]))
-    result = ecgedge("train", "base-cnn", "--dataset", folder, "--out", "few")
+    result = ecgedge("train", "cnn-ae", "--dataset", folder, "--out", "few")
     assert "too few" in error_of(result)
+    for part in ("TRAIN", "TEST"):
+        np.savetxt(folder / f"Few_{part}.txt", np.column_stack([[1, 2, 2, 1], np.ones((4, 40))]))
+    result = ecgedge("train", "base-cnn", "--dataset", folder, "--out", "few")
+    assert "every training beat of few is constant" in error_of(result)
     (tmp_path / "file").touch()
     assert "cannot be written" in error_of(train(ecgedge, "tcn", "--out", "file"))
 

@@ -1,0 +1,111 @@
+"""Repeated stratified cross-validation on the training beats: what a recipe is worth, with its spread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ecgedge import tasks
+from ecgedge.artifacts import Anomaly, Classification, Task
+from ecgedge.dataset import Dataset, Split
+from ecgedge.errors import EcgEdgeError
+from ecgedge.kinds import Model
+from ecgedge.training.loop import fit, predict
+from ecgedge.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What cross-validation says of a recipe.
+
+    Attributes:
+        outputs: for each repeat, those of all training beats ``(N, ...)``, each by a network that did
+            not see the beat.
+        folds: for each repeat, the fold of each beat ``(N,)``.
+        histories: a list of records an epoch for each network.
+    """
+
+    outputs: list[np.ndarray]
+    folds: list[np.ndarray]
+    histories: list[list[dict[str, Any]]]
+
+    def figures(self, train: Split, task: Task) -> dict[str, dict[str, float]]:
+        """Each figure's mean over the repeats, and its spread.
+
+        A figure of a repeat is computed on all training beats at once, since a fold may lack the rare
+        classes. ``sd`` is the standard deviation between repeats, ``fold_sd`` that between the folds.
+        """
+        names = ("auroc", "auprc", "f1") if isinstance(task, Anomaly) else ("accuracy", "macro_f1", "nll", "ece")
+        whole = [evaluate(outputs, train, task) for outputs in self.outputs]
+        parts = [
+            evaluate(outputs[folds == fold], train.take(np.flatnonzero(folds == fold)), task)
+            for outputs, folds in zip(self.outputs, self.folds, strict=True)
+            for fold in np.unique(folds)
+        ]
+        return {
+            name: {
+                "mean": float(np.mean([figures[name] for figures in whole])),
+                "sd": float(np.std([figures[name] for figures in whole], ddof=1)) if len(whole) > 1 else 0.0,
+                "fold_sd": float(np.nanstd([nan(figures[name]) for figures in parts], ddof=1)),
+            }
+            for name in names
+        }
+
+
+def nan(value: float | None) -> float:
+    return float("nan") if value is None else value
+
+
+def evaluate(outputs: np.ndarray, beats: Split, task: Task) -> dict[str, Any]:
+    """The figures of a task and, of a classifier, those of its probabilities."""
+    figures = tasks.evaluate(outputs, beats.x, beats.y, task)
+    return figures if isinstance(task, Anomaly) else figures | tasks.calibration_figures(outputs, beats.y)
+
+
+def cross_validate(model: Model, data: Dataset, recipe: Recipe, count: int, repeats: int = 1) -> Estimate:
+    """Train ``count`` networks for each of ``repeats``, each without one fold, which it then answers.
+
+    Raises:
+        EcgEdgeError: fewer beats than folds, or a training that failed.
+    """
+    if not 2 <= count <= len(data.train):
+        raise EcgEdgeError(f"{len(data.train)} training beats cannot make {count} folds", "take fewer with --cv")
+    outputs, dealt, histories = [], [], []
+    for repeat in range(repeats):
+        folds = deal(data.train.y, count, recipe.seed + repeat)
+        answers: list[np.ndarray | None] = [None] * len(data.train)
+        for fold in range(count):
+            kept, held = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+            seeded = replace(recipe, seed=recipe.seed + 1000 * (repeat + 1) + fold)
+            told = f"fold {repeat * count + fold + 1} of {repeats * count}"
+            network, history = fit(model, data, data.train.take(kept), seeded, told, data.train.take(held))
+            histories.append(history)
+            for index, answer in zip(held, predict(network, data.train.x[held]), strict=True):
+                answers[index] = answer
+        outputs.append(np.stack([answer for answer in answers if answer is not None]))
+        dealt.append(folds)
+    return Estimate(outputs, dealt, histories)
+
+
+def deal(y: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """The fold of each beat, ``(N,)``: the beats of each class dealt in turn, so that no fold gets two
+    more of a class than another, and all folds are of one size, give or take one."""
+    rng = np.random.default_rng(seed)
+    order = np.concatenate([rng.permutation(np.flatnonzero(y == label)) for label in np.unique(y)])
+    folds = np.empty(len(y), dtype=np.int64)
+    folds[order] = np.arange(len(y)) % count
+    return folds
+
+
+def task_of(model: Model, data: Dataset, recipe: Recipe, estimate: Estimate | None) -> Task:
+    """What the outputs mean. An autoencoder's threshold comes from the scores of beats that the
+    network did not see: the quantile of normal ones that gives the best F1."""
+    if model.task != "anomaly":
+        return Classification(data.labels)
+    assert estimate is not None
+    positive = data.train.y != data.labels.index(recipe.normal)
+    scores = np.concatenate([tasks.anomaly_scores(outputs, data.train.x) for outputs in estimate.outputs])
+    threshold, quantile = tasks.choose_threshold(scores, np.tile(positive, len(estimate.outputs)))
+    return Anomaly(threshold, quantile, recipe.normal, data.labels)

@@ -1,0 +1,146 @@
+"""The loop: fit a network to beats."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ecgedge.dataset import Dataset, Split
+from ecgedge.errors import EcgEdgeError
+from ecgedge.kinds import Model
+from ecgedge.training.augment import augment
+from ecgedge.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+
+def fit(
+    model: Model, data: Dataset, beats: Split, recipe: Recipe, told: str, held: Split | None = None
+) -> tuple[nn.Module, list[dict[str, Any]]]:
+    """A network of ``model`` fitted to ``beats``, and a record an epoch.
+
+    The same seed on the same machine gives the same weights. Progress, with the time left, goes to
+    the standard error stream.
+
+    Args:
+        data: names the classes; only ``beats`` are fitted, of an autoencoder its normal ones.
+        told: what the progress line says.
+        held: beats that are not fitted, whose loss is in the records; it decides nothing.
+
+    Raises:
+        EcgEdgeError: the loss or the outputs are not finite, or there is too little to fit.
+    """
+    import torch
+
+    if model.task == "anomaly":
+        normal = data.labels.index(recipe.normal)
+        beats = beats.take(np.flatnonzero(beats.y == normal))
+        held = held and held.take(np.flatnonzero(held.y == normal))
+    if len(beats) < 2:  # batch norm needs two
+        raise EcgEdgeError(f"{len(beats)} beats are too few to train on", "bring more training beats")
+    torch.manual_seed(recipe.seed)
+    torch.backends.cudnn.deterministic = True
+    device = best_device()
+    network = model.build(data.classes, data.length, **build_options(model, recipe)).to(device)
+    history = run_epochs(network, beats, recipe, model.task == "anomaly", told, held)
+    if not np.isfinite(predict(network, beats.x)).all():
+        raise EcgEdgeError("the trained network answers with numbers that are not finite", "lower --lr")
+    return network, history
+
+
+def build_options(model: Model, recipe: Recipe) -> dict[str, Any]:
+    """What ``model.build`` is given beside the shapes."""
+    return {} if model.task == "anomaly" else {"dropout": recipe.dropout}
+
+
+def best_device() -> torch.device:
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def run_epochs(
+    network: nn.Module, beats: Split, recipe: Recipe, anomaly: bool, told: str, held: Split | None
+) -> list[dict[str, Any]]:
+    """Train in place, end with the averaged weights, and return one record an epoch."""
+    import torch
+    from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+    from tqdm import tqdm
+
+    device = next(network.parameters()).device
+    x, y = torch.from_numpy(beats.x).to(device), torch.from_numpy(beats.y).to(device)
+    chances = class_weights(y, recipe.balance)
+    batch = min(recipe.batch, len(beats))
+    steps = math.ceil(len(beats) / batch)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.lr, weight_decay=recipe.decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, total_steps=recipe.epochs * steps + 1)
+    scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")
+    averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(recipe.average), use_buffers=True)
+    forward = torch.compile(network) if recipe.compile else network
+    history: list[dict[str, Any]] = []
+    patience = {} if sys.stderr.isatty() else {"delay": 30, "mininterval": 60}  # seconds
+    for epoch in tqdm(range(recipe.epochs), desc=told, unit="epoch", file=sys.stderr, **patience):
+        network.train()
+        total = 0.0
+        for _ in range(steps):
+            index = torch.multinomial(chances, batch, replacement=True)
+            changed = augment(x[index], recipe.augment)
+            with torch.autocast(device.type, enabled=device.type == "cuda"):
+                loss = loss_of(forward(changed), x[index], y[index], anomaly, recipe.smoothing)
+            optimizer.zero_grad()
+            scaler.scale(loss).backward()
+            scaler.step(optimizer)
+            scaler.update()
+            schedule.step()
+            averaged.update_parameters(network)
+            total += loss.item()
+        history.append({"epoch": epoch + 1, "train_loss": total / steps, "lr": schedule.get_last_lr()[0]})
+        if not (math.isfinite(total) and finite(averaged.module)):
+            raise EcgEdgeError(f"the loss is not finite in epoch {epoch + 1}", "lower --lr")
+        if held:
+            history[-1]["held_out_loss"] = held_out_loss(averaged.module, held, anomaly)
+    if recipe.average:
+        network.load_state_dict(averaged.module.state_dict())
+    return history
+
+
+def finite(network: nn.Module) -> bool:
+    return all(bool(value.isfinite().all()) for value in network.state_dict().values())
+
+
+def class_weights(y: Tensor, balance: float) -> Tensor:
+    """How likely each of the beats ``(N,)`` is drawn, up to a factor: see ``Recipe.balance``."""
+    import torch
+
+    return torch.bincount(y).double()[y] ** -balance
+
+
+def held_out_loss(network: nn.Module, held: Split, anomaly: bool) -> float:
+    import torch
+
+    outputs = torch.from_numpy(predict(network, held.x))
+    return float(loss_of(outputs, torch.from_numpy(held.x), torch.from_numpy(held.y), anomaly, smoothing=0))
+
+
+def loss_of(output: Tensor, x: Tensor, y: Tensor, anomaly: bool, smoothing: float) -> Tensor:
+    """Cross entropy of logits ``(N, C)``; mean squared error of a reconstruction to the beats as they were."""
+    from torch.nn import functional
+
+    if anomaly:
+        return functional.mse_loss(output, x)
+    return functional.cross_entropy(output, y, label_smoothing=smoothing)
+
+
+def predict(network: nn.Module, x: np.ndarray) -> np.ndarray:
+    """Outputs for beats ``(N, 1, L)``, in evaluation mode."""
+    import torch
+
+    device = next(network.parameters()).device
+    network.eval()
+    with torch.no_grad():
+        return np.concatenate([network(part.to(device)).cpu().numpy() for part in torch.from_numpy(x).split(256)])

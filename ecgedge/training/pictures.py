@@ -1,0 +1,87 @@
+"""The pictures beside a checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecgedge import tasks
+from ecgedge.artifacts import Anomaly, Task
+from ecgedge.dataset import Split
+
+
+def write_pictures(out: Path, metrics: dict[str, Any], outputs: np.ndarray, test: Split, task: Task) -> None:
+    """curves.png; confusion.png and reliability.png or, for an autoencoder, scores.png and roc.png."""
+    from matplotlib.figure import Figure  # heavy
+
+    def picture(name: str, draw: Any) -> None:
+        figure = Figure(figsize=(6, 4.5), layout="constrained")
+        draw(figure.subplots())
+        figure.savefig(out / name, dpi=120)
+
+    picture("curves.png", lambda axes: draw_curves(axes, metrics["history"], metrics["fold_histories"]))
+    if isinstance(task, Anomaly):
+        scores = tasks.anomaly_scores(outputs, test.x)
+        positive = test.y != task.labels.index(task.normal)
+        picture("scores.png", lambda axes: draw_scores(axes, scores, positive, task.threshold))
+        picture("roc.png", lambda axes: draw_roc(axes, scores, positive))
+    else:
+        picture("confusion.png", lambda axes: draw_confusion(axes, np.array(metrics["test"]["confusion"]), task.labels))
+        picture("reliability.png", lambda axes: draw_reliability(axes, metrics["test"]))
+
+
+def draw_curves(axes: Any, history: list[dict[str, Any]], folds: list[list[dict[str, Any]]]) -> None:
+    """The loss of an epoch: in training, with augmentation and smoothing; on held-out beats, without."""
+    epochs = [record["epoch"] for record in history]
+    axes.plot(epochs, [record["train_loss"] for record in history], label="training (augmented)")
+    if folds:
+        losses = np.array([[record["held_out_loss"] for record in records] for records in folds])
+        axes.plot(epochs, losses.mean(axis=0), color="tab:orange", label=f"held out, mean of {len(folds)} folds")
+        axes.fill_between(epochs, losses.min(axis=0), losses.max(axis=0), color="tab:orange", alpha=0.2, linewidth=0)
+    axes.set(xlabel="epoch", ylabel="loss", yscale="log", title="Loss")
+    axes.legend()
+
+
+def draw_reliability(axes: Any, figures: dict[str, Any]) -> None:
+    bins = [row for row in figures["reliability"] if row["beats"]]
+    axes.plot([0, 1], [0, 1], color="grey", linestyle=":", label="perfect")
+    axes.plot([row["confidence"] for row in bins], [row["accuracy"] for row in bins], marker="o", label="test beats")
+    for row in bins:
+        axes.annotate(
+            f"{row['beats']:,}", (row["confidence"], row["accuracy"]), (0, -12), textcoords="offset points",
+            ha="center", fontsize=7,
+        )  # fmt: skip
+    axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="confidence", ylabel="accuracy")
+    axes.set_title(f"Reliability, ECE {figures['ece']:.4f} (numbers: beats in the bin)")
+    axes.legend(loc="upper left")
+
+
+def draw_confusion(axes: Any, confusion: np.ndarray, labels: tuple[str, ...]) -> None:
+    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row, column in np.ndindex(*confusion.shape):
+        colour = "white" if shares[row, column] > 0.5 else "black"
+        axes.text(column, row, f"{confusion[row, column]:,}", ha="center", va="center", color=colour)
+    ticks, names = range(len(labels)), [label.replace("$", r"\$") for label in labels]  # $ would begin a formula
+    axes.set(xticks=ticks, yticks=ticks, xticklabels=names, yticklabels=names)
+    axes.set(xlabel="decided class", ylabel="true class", title="Test beats (shade: share of the true class)")
+
+
+def draw_scores(axes: Any, scores: np.ndarray, positive: np.ndarray, threshold: float) -> None:
+    bins = np.geomspace(max(scores.min(), 1e-9), scores.max(), 60)
+    axes.hist(scores[~positive], bins, alpha=0.6, label="normal")
+    axes.hist(scores[positive], bins, alpha=0.6, label="anomaly")
+    axes.axvline(threshold, color="black", linestyle="--", label=f"threshold {threshold:.3g}")
+    axes.set(xscale="log", xlabel="reconstruction error (MSE)", ylabel="test beats", title="Anomaly scores")
+    axes.legend()
+
+
+def draw_roc(axes: Any, scores: np.ndarray, positive: np.ndarray) -> None:
+    order = np.argsort(-scores)
+    hits, misses = np.cumsum(positive[order]), np.cumsum(~positive[order])
+    axes.plot(np.append(0, misses / misses[-1]), np.append(0, hits / hits[-1]))
+    axes.plot([0, 1], [0, 1], color="grey", linestyle=":")
+    title = f"ROC, area {tasks.auroc(scores, positive):.4f}"
+    axes.set(xlabel="false positive rate", ylabel="true positive rate", title=title)

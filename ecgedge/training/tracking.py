@@ -1,0 +1,55 @@
+"""A training as a run of MLflow."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from ecgedge.errors import EcgEdgeError
+from ecgedge.kinds import Model
+from ecgedge.training.train import Trained
+
+EXPERIMENT = "ecgedge train"
+
+
+def require_mlflow(uri: str) -> None:
+    """Raise EcgEdgeError, before any work, where MLflow is not installed or does not take ``uri``."""
+    try:
+        import mlflow
+        from mlflow.exceptions import MlflowException
+    except ImportError as error:
+        raise EcgEdgeError("mlflow is not installed", "pip install 'ecgedge[mlflow]'") from error
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # a wrong address is told soon
+    mlflow.set_tracking_uri(uri)
+    try:
+        mlflow.set_experiment(EXPERIMENT)
+    except MlflowException as error:
+        reason = str(error).splitlines()[0]
+        raise EcgEdgeError(f"MLflow cannot use {uri}: {reason}"[:300], "--mlflow takes its tracking URI") from error
+
+
+def log(trained: Trained, model: Model) -> str:
+    """Log parameters, metrics, curves, files, the architecture and the data digest; returns the run's id.
+
+    ``require_mlflow`` comes first.
+    """
+    import mlflow
+
+    training, test = trained.metrics["training"], trained.metrics["test"]
+    with mlflow.start_run(run_name=model.name) as run:
+        mlflow.log_params(training["recipe"] | {"model": model.name})
+        data = {f"data.{key}": value for key, value in training["data"].items()}
+        versions = {f"version.{key}": value for key, value in training["versions"].items()}
+        mlflow.set_tags(data | versions)
+        mlflow.log_metrics({f"test.{key}": value for key, value in test.items() if isinstance(value, float)})
+        for record in trained.metrics["history"]:
+            mlflow.log_metrics({key: value for key, value in record.items() if key != "epoch"}, step=record["epoch"])
+        mlflow.log_metrics(cross_validated(training["cross_validation"]))
+        mlflow.log_text(trained.summary, "architecture.txt")
+        mlflow.log_artifacts(str(trained.folder))
+    return run.info.run_id
+
+
+def cross_validated(record: dict[str, Any] | None) -> dict[str, float]:
+    figures = record["figures"] if record else {}
+    return {f"cv.{name}.{key}": value for name, values in figures.items() for key, value in values.items()}

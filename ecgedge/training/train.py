@@ -1,0 +1,127 @@
+"""Train a model, score it once on the test beats, and write its checkpoint, figures and pictures."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecgedge.artifacts import CHECKPOINT_FILE, Task
+from ecgedge.checkpoint import WEIGHTS_FILE, save_weights, write_checkpoint
+from ecgedge.dataset import Dataset
+from ecgedge.errors import EcgEdgeError
+from ecgedge.kinds import Model
+from ecgedge.training.crossval import Estimate, cross_validate, evaluate, task_of
+from ecgedge.training.loop import build_options, fit, predict
+from ecgedge.training.pictures import write_pictures
+from ecgedge.training.recipe import Recipe
+
+METRICS_FILE = "metrics.json"
+THRESHOLD_FOLDS = 5  # for an autoencoder's threshold, where no other number is asked for
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training left.
+
+    Attributes:
+        folder: the checkpoint.
+        metrics: the content of its ``metrics.json``: figures on the test beats, of the
+            cross-validation, the training with its recipe, the curves.
+        summary: the architecture, a line a layer.
+    """
+
+    folder: Path
+    metrics: dict[str, Any]
+    summary: str
+
+
+def train(
+    model: Model, data: Dataset, recipe: Recipe, out: Path, versions: dict[str, str], cv: int = 0, repeats: int = 1
+) -> Trained:
+    """Train ``model`` on all training beats and write its checkpoint, pictures and figures to ``out``.
+
+    Nothing is chosen here but an autoencoder's threshold, by cross-validation. The test beats are
+    scored once, at the end. The same seed on the same machine gives the same weights. What ``out``
+    holds of an earlier training is replaced at the end, when nothing can fail any more.
+
+    Args:
+        cv: folds of the cross-validation; 0: none, where the model needs none.
+
+    Raises:
+        EcgEdgeError: the data does not fit the model, or the loss is not finite.
+    """
+    check(model, data, recipe)
+    if model.task == "anomaly":
+        cv = cv or min(THRESHOLD_FOLDS, len(data.train))
+    estimate = cross_validate(model, data, recipe, cv, repeats) if cv else None
+    network, history = fit(model, data, data.train, recipe, "training")
+    if recipe.half:
+        for parameter in network.parameters():  # so that the figures are those of the weights as shipped
+            parameter.data = parameter.data.half().float()
+    task = task_of(model, data, recipe, estimate)
+    outputs = predict(network, data.test.x)
+    training = {
+        "recipe": asdict(recipe),
+        "data": {"name": data.name, "digest": data.digest},
+        "cross_validation": cross_validation_record(estimate, data, task),
+        "versions": versions,
+    }
+    metrics = {
+        "test": evaluate(outputs, data.test, task),
+        "test_beats": len(data.test),
+        "training": training,
+        "history": history,
+        "fold_histories": estimate.histories if estimate else [],
+    }
+    with tempfile.TemporaryDirectory(dir=out) as scratch:
+        folder = Path(scratch)
+        write_checkpoint(
+            folder,
+            model=model.name,
+            files=[WEIGHTS_FILE],
+            classes=data.classes,
+            length=data.length,
+            options=build_options(model, recipe),
+            task=task,
+            training=training,
+        )
+        save_weights(network, folder, recipe.half)
+        (folder / METRICS_FILE).write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+        write_pictures(folder, metrics, outputs, data.test, task)
+        move_into(folder, out)
+    return Trained(out, metrics, summary_of(network, data.length))
+
+
+def check(model: Model, data: Dataset, recipe: Recipe) -> None:
+    """Raise EcgEdgeError, before any work, where no training can come of the data."""
+    if model.task == "anomaly" and recipe.normal not in data.labels:
+        raise EcgEdgeError(f"no class {recipe.normal!r} in {data.name}", f"--normal takes {', '.join(data.labels)}")
+    if not np.ptp(data.train.x, axis=2).any():
+        raise EcgEdgeError(f"every training beat of {data.name} is constant", "check the files")
+    model.build(data.classes, data.length)
+
+
+def cross_validation_record(estimate: Estimate | None, data: Dataset, task: Task) -> dict[str, Any] | None:
+    if estimate is None:
+        return None
+    folds = int(estimate.folds[0].max()) + 1
+    return {"folds": folds, "repeats": len(estimate.outputs), "figures": estimate.figures(data.train, task)}
+
+
+def move_into(folder: Path, out: Path) -> None:
+    """Move all files to ``out``, the checkpoint's record last: without it there is no checkpoint."""
+    (out / CHECKPOINT_FILE).unlink(missing_ok=True)
+    for file in sorted(folder.iterdir(), key=lambda file: file.name == CHECKPOINT_FILE):
+        file.replace(out / file.name)
+
+
+def summary_of(network: Any, length: int) -> str:
+    """The layers with their shapes and parameters."""
+    from torchinfo import summary
+
+    return str(summary(network, input_size=(1, 1, length), verbose=0))
