@@ -36,9 +36,10 @@ SPOKEN = {"macro_f1": "macro-F1", "auroc": "AUROC", "auprc": "AUPRC", "f1": "F1"
 @click.option("--balance", type=click.FloatRange(0, 1), help="0: classes as they occur, 1: all alike.")
 @click.option("--average", type=SHARE, help="Of the moving average of the weights; 0: none.")
 @click.option("--augment", type=click.FloatRange(0), help="Strength; 0: none.")
+@click.option("--denoise", type=click.FloatRange(0), help="Noise on the input of an autoencoder.")
 @click.option("--normal", metavar="CLASS", help="The class that an autoencoder learns.")
-@click.option("--half", is_flag=True, help="Store the weights in half precision.")
-@click.option("--compile", is_flag=True, help="Train through torch.compile.")
+@click.option("--half/--no-half", default=None, help="Store the weights in half precision.")
+@click.option("--compile/--no-compile", default=None, help="Train through torch.compile.")
 @common.seed_option
 def train(model: str, dataset: str | None, out: Path | None, force: bool, cv: int | None, repeats: int,
           uri: str | None, **changes: Any) -> None:  # fmt: skip

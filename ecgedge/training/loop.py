@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from ecgedge.training.recipe import Recipe
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
+
+WARM_UP = 0.2  # the share of the steps in which the learning rate rises
 
 
 def fit(
@@ -69,7 +72,7 @@ def run_epochs(
 ) -> list[dict[str, Any]]:
     """Train in place, end with the averaged weights, and return one record an epoch."""
     import torch
-    from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+    from torch.optim.swa_utils import AveragedModel
     from tqdm import tqdm
 
     device = next(network.parameters()).device
@@ -78,9 +81,10 @@ def run_epochs(
     batch = min(recipe.batch, len(beats))
     steps = math.ceil(len(beats) / batch)
     optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.lr, weight_decay=recipe.decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, total_steps=recipe.epochs * steps + 1)
+    total_steps = recipe.epochs * steps + 1
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, total_steps=total_steps, pct_start=WARM_UP)
     scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")
-    averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(recipe.average), use_buffers=True)
+    averaged = AveragedModel(network, avg_fn=moving_average(recipe.average), use_buffers=True)
     forward = torch.compile(network) if recipe.compile else network
     history: list[dict[str, Any]] = []
     patience = {} if sys.stderr.isatty() else {"delay": 30, "mininterval": 60}  # seconds
@@ -90,8 +94,9 @@ def run_epochs(
         for _ in range(steps):
             index = torch.multinomial(chances, batch, replacement=True)
             changed = augment(x[index], recipe.augment)
+            noise = recipe.denoise * torch.randn_like(changed) if anomaly else 0
             with torch.autocast(device.type, enabled=device.type == "cuda"):
-                loss = loss_of(forward(changed), x[index], y[index], anomaly, recipe.smoothing)
+                loss = loss_of(forward(changed + noise), changed, y[index], anomaly, recipe.smoothing)
             optimizer.zero_grad()
             scaler.scale(loss).backward()
             scaler.step(optimizer)
@@ -107,6 +112,17 @@ def run_epochs(
     if recipe.average:
         network.load_state_dict(averaged.module.state_dict())
     return history
+
+
+def moving_average(most: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+    """An exponential moving average that forgets the first steps: (1 + n) / (10 + n) of the old is kept
+    in step n, and no more than ``most`` (as TensorFlow's ExponentialMovingAverage with num_updates)."""
+
+    def average(old: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
+        n = int(count)
+        return old + (new - old) * (1 - min(most, (1 + n) / (10 + n)))
+
+    return average
 
 
 def finite(network: nn.Module) -> bool:
@@ -128,7 +144,7 @@ def held_out_loss(network: nn.Module, held: Split, anomaly: bool) -> float:
 
 
 def loss_of(output: Tensor, x: Tensor, y: Tensor, anomaly: bool, smoothing: float) -> Tensor:
-    """Cross entropy of logits ``(N, C)``; mean squared error of a reconstruction to the beats as they were."""
+    """Cross entropy of logits ``(N, C)``; mean squared error of a reconstruction to the beats without noise."""
     from torch.nn import functional
 
     if anomaly:

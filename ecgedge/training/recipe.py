@@ -27,6 +27,7 @@ class Recipe:
         balance: how classes are drawn: 0 as often as they occur, 1 all alike, 0.5 by the square root.
         average: of the moving average, a step; 0: none.
         augment: strength of the augmentation, see ``augment``; 0: none.
+        denoise: standard deviation of the noise on an autoencoder's input, in those of a beat.
         seed: of everything drawn at random.
         compile: through ``torch.compile``.
         half: store the weights in half precision.
@@ -42,6 +43,7 @@ class Recipe:
     balance: float = 0.5
     average: float = 0.995
     augment: float = 1.0
+    denoise: float = 0.0
     seed: int = 0
     compile: bool = False
     half: bool = False

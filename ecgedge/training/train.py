@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ecgedge import tasks
 from ecgedge.artifacts import CHECKPOINT_FILE, Task
 from ecgedge.checkpoint import WEIGHTS_FILE, save_weights, write_checkpoint
 from ecgedge.dataset import Dataset
@@ -21,6 +22,7 @@ from ecgedge.training.pictures import write_pictures
 from ecgedge.training.recipe import Recipe
 
 METRICS_FILE = "metrics.json"
+NEAR_TIE = 1e-4  # a margin between two decisions that rounding may turn
 THRESHOLD_FOLDS = 5  # for an autoencoder's threshold, where no other number is asked for
 
 
@@ -74,6 +76,7 @@ def train(
     metrics = {
         "test": evaluate(outputs, data.test, task),
         "test_beats": len(data.test),
+        "near_ties": np.flatnonzero(tasks.margins(outputs, data.test.x, task) < NEAR_TIE).tolist(),
         "training": training,
         "history": history,
         "fold_histories": estimate.histories if estimate else [],
