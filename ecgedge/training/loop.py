@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from ecgedge.dataset import Dataset, Split
 from ecgedge.errors import EcgEdgeError
 from ecgedge.kinds import Model
-from ecgedge.training.augment import augment
+from ecgedge.training.batches import batches
 from ecgedge.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def fit(
     torch.backends.cudnn.deterministic = True
     device = best_device()
     network = model.build(data.classes, data.length, **build_options(model, recipe)).to(device)
-    history = run_epochs(network, beats, recipe, model.task == "anomaly", told, held)
+    source = batches(beats, data.classes, recipe, model.task)
+    history = run_epochs(network, source, math.ceil(len(beats) / recipe.batch), recipe, told, held)
     if not np.isfinite(predict(network, beats.x)).all():
         raise EcgEdgeError("the trained network answers with numbers that are not finite", "lower --lr")
     return network, history
@@ -68,18 +69,19 @@ def best_device() -> torch.device:
 
 
 def run_epochs(
-    network: nn.Module, beats: Split, recipe: Recipe, anomaly: bool, told: str, held: Split | None
+    network: nn.Module,
+    source: Iterator[tuple[Tensor, Tensor]],
+    steps: int,
+    recipe: Recipe,
+    told: str,
+    held: Split | None,
 ) -> list[dict[str, Any]]:
-    """Train in place, end with the averaged weights, and return one record an epoch."""
+    """Train in place, ``steps`` batches an epoch, end with the averaged weights; returns one record an epoch."""
     import torch
     from torch.optim.swa_utils import AveragedModel
     from tqdm import tqdm
 
     device = next(network.parameters()).device
-    x, y = torch.from_numpy(beats.x).to(device), torch.from_numpy(beats.y).to(device)
-    chances = class_weights(y, recipe.balance)
-    batch = min(recipe.batch, len(beats))
-    steps = math.ceil(len(beats) / batch)
     optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.lr, weight_decay=recipe.decay)
     total_steps = recipe.epochs * steps + 1
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, total_steps=total_steps, pct_start=WARM_UP)
@@ -92,11 +94,9 @@ def run_epochs(
         network.train()
         total = 0.0
         for _ in range(steps):
-            index = torch.multinomial(chances, batch, replacement=True)
-            changed = augment(x[index], recipe.augment)
-            noise = recipe.denoise * torch.randn_like(changed) if anomaly else 0
+            inputs, targets = (part.to(device) for part in next(source))
             with torch.autocast(device.type, enabled=device.type == "cuda"):
-                loss = loss_of(forward(changed + noise), changed, y[index], anomaly, recipe.smoothing)
+                loss = loss_of(forward(inputs), targets)
             optimizer.zero_grad()
             scaler.scale(loss).backward()
             scaler.step(optimizer)
@@ -108,7 +108,7 @@ def run_epochs(
         if not (math.isfinite(total) and finite(averaged.module)):
             raise EcgEdgeError(f"the loss is not finite in epoch {epoch + 1}", "lower --lr")
         if held:
-            history[-1]["held_out_loss"] = held_out_loss(averaged.module, held, anomaly)
+            history[-1]["held_out_loss"] = held_out_loss(averaged.module, held)
     if recipe.average:
         network.load_state_dict(averaged.module.state_dict())
     return history
@@ -129,27 +129,21 @@ def finite(network: nn.Module) -> bool:
     return all(bool(value.isfinite().all()) for value in network.state_dict().values())
 
 
-def class_weights(y: Tensor, balance: float) -> Tensor:
-    """How likely each of the beats ``(N,)`` is drawn, up to a factor: see ``Recipe.balance``."""
-    import torch
-
-    return torch.bincount(y).double()[y] ** -balance
-
-
-def held_out_loss(network: nn.Module, held: Split, anomaly: bool) -> float:
+def held_out_loss(network: nn.Module, held: Split) -> float:
     import torch
 
     outputs = torch.from_numpy(predict(network, held.x))
-    return float(loss_of(outputs, torch.from_numpy(held.x), torch.from_numpy(held.y), anomaly, smoothing=0))
+    return float(loss_of(outputs, torch.from_numpy(held.x if outputs.ndim == 3 else held.y)))
 
 
-def loss_of(output: Tensor, x: Tensor, y: Tensor, anomaly: bool, smoothing: float) -> Tensor:
-    """Cross entropy of logits ``(N, C)``; mean squared error of a reconstruction to the beats without noise."""
+def loss_of(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Mean squared error of reconstructions ``(N, 1, L)``; cross entropy of logits ``(N, C)`` to classes ``(N,)``
+    or their probabilities ``(N, C)``."""
     from torch.nn import functional
 
-    if anomaly:
-        return functional.mse_loss(output, x)
-    return functional.cross_entropy(output, y, label_smoothing=smoothing)
+    if outputs.ndim == 3:
+        return functional.mse_loss(outputs, targets)
+    return functional.cross_entropy(outputs, targets)
 
 
 def predict(network: nn.Module, x: np.ndarray) -> np.ndarray:

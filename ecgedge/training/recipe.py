@@ -15,7 +15,8 @@ class Recipe:
 
     AdamW with a one-cycle learning rate (Smith and Topin, arXiv 1708.07120); the weights are an
     exponential moving average over the steps (arXiv 1806.05594). There is no choice of an epoch: all
-    training beats are fitted, and how long was chosen beforehand, by cross-validation.
+    training beats are fitted, and how long was chosen beforehand, by cross-validation. What a network is
+    shown: see ``batches``.
 
     Attributes:
         epochs: passes; one is N / ``batch`` steps, N the number of beats that are fitted.
@@ -23,7 +24,10 @@ class Recipe:
         batch: beats a step.
         dropout: of a classifier.
         decay: weight decay (AdamW).
-        smoothing: of the labels (arXiv 1512.00567).
+        teacher: a classifier learns the answers of a teacher (see ``teacher``) instead of the labels.
+        temperature: by which the teacher's scores are divided before they become probabilities.
+        mix: the share of beats shown that are a mix of two; with a teacher.
+        smoothing: of the labels (arXiv 1512.00567); without a teacher.
         balance: how classes are drawn: 0 as often as they occur, 1 all alike, 0.5 by the square root.
         average: of the moving average, a step; 0: none.
         augment: strength of the augmentation, see ``augment``; 0: none.
@@ -34,14 +38,17 @@ class Recipe:
         normal: the class that an autoencoder learns.
     """
 
-    epochs: int = 100
+    epochs: int = 75
     lr: float = 3e-3
     batch: int = 64
-    dropout: float = 0.3
+    dropout: float = 0.1
     decay: float = 1e-2
+    teacher: bool = True
+    temperature: float = 0.17
+    mix: float = 0.3
     smoothing: float = 0.1
     balance: float = 0.5
-    average: float = 0.995
+    average: float = 0.99
     augment: float = 1.0
     denoise: float = 0.0
     seed: int = 0

@@ -1,0 +1,73 @@
+"""What a network is shown in training, batch by batch, and what it is to answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ecgedge.dataset import Split
+from ecgedge.training.augment import augment
+from ecgedge.training.recipe import Recipe
+from ecgedge.training.teacher import Teacher
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LESSONS = 8192  # beats that a teacher answers, at least
+
+Batches = Iterator[tuple["Tensor", "Tensor"]]
+
+
+def batches(beats: Split, classes: int, recipe: Recipe, task: str) -> Batches:
+    """Inputs ``(N, 1, L)`` and what they should give, without end; all drawn from torch's generator."""
+    if task == "anomaly":
+        return noisy(beats, recipe)
+    return taught(beats, classes, recipe) if recipe.teacher else labelled(beats, classes, recipe)
+
+
+def noisy(beats: Split, recipe: Recipe) -> Batches:
+    """Changed beats with noise, and the same without (denoising, Vincent et al., JMLR 2010)."""
+    import torch
+
+    while True:
+        changed = drawn(beats, recipe, min(recipe.batch, len(beats)))[0]
+        yield changed + recipe.denoise * torch.randn_like(changed), changed
+
+
+def labelled(beats: Split, classes: int, recipe: Recipe) -> Batches:
+    """Changed beats, and their classes as probabilities, smoothed."""
+    import torch
+
+    while True:
+        changed, y = drawn(beats, recipe, min(recipe.batch, len(beats)))
+        one_hot = torch.nn.functional.one_hot(y, classes).float()
+        yield changed, one_hot * (1 - recipe.smoothing) + recipe.smoothing / classes
+
+
+def taught(beats: Split, classes: int, recipe: Recipe) -> Batches:
+    """Changed beats, some a mix of two, and the probabilities that a teacher gives them.
+
+    Distillation (Hinton et al., arXiv 1503.02531), teacher and network seeing the same (Beyer et al., arXiv
+    2106.05237). Mixes (Zhang et al., arXiv 1710.09412) take the teacher's answer: mixed labels would cost
+    the rare classes.
+    """
+    import torch
+
+    teacher = Teacher(beats, classes, recipe.augment, recipe.seed)
+    count = max(LESSONS, len(beats))
+    share = torch.where(torch.rand(count, 1, 1) < recipe.mix, torch.rand(count, 1, 1), torch.ones(count, 1, 1))
+    inputs = share * drawn(beats, recipe, count)[0] + (1 - share) * drawn(beats, recipe, count)[0]
+    answers = torch.softmax(teacher(inputs) / recipe.temperature, dim=1)
+    while True:
+        for index in torch.randperm(count).split(min(recipe.batch, len(beats))):
+            yield inputs[index], answers[index]
+
+
+def drawn(beats: Split, recipe: Recipe, count: int) -> tuple[Tensor, Tensor]:
+    """Beats drawn with replacement, changed, and their class indices; see ``Recipe.balance``."""
+    import torch
+
+    y = torch.from_numpy(beats.y)
+    chances = torch.bincount(y).double()[y] ** -recipe.balance
+    index = torch.multinomial(chances, count, replacement=True)
+    return augment(torch.from_numpy(beats.x)[index], recipe.augment), y[index]

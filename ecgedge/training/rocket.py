@@ -1,0 +1,63 @@
+"""ROCKET: features of beats from random convolutions (Dempster et al., arXiv 1910.13051)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SIZES = (7, 9, 11)  # samples in a kernel
+AT_ONCE = 64  # beats
+
+
+class Rocket:
+    """Random kernels of random size, weight, bias, dilation and padding; two features of each.
+
+    Args:
+        count: kernels.
+        length: of a beat, in samples.
+        seed: of the kernels.
+    """
+
+    def __init__(self, count: int, length: int, seed: int):
+        import torch
+
+        rng = np.random.default_rng(seed)
+        alike: dict[tuple[int, int, int], list[tuple[np.ndarray, float]]] = {}
+        for _ in range(count):
+            size = min(int(rng.choice(SIZES)), length)
+            weights = rng.standard_normal(size)
+            longest = np.log2(max(length - 1, 1) / max(size - 1, 1))
+            dilation = int(2 ** rng.uniform(0, longest))
+            padding = (size - 1) * dilation // 2 if rng.random() < 0.5 else 0
+            shape = (size, dilation, padding)
+            alike.setdefault(shape, []).append((weights - weights.mean(), rng.uniform(-1, 1)))
+        self.kernels = {  # those of one shape are one convolution
+            shape: (
+                torch.tensor(np.stack([weights for weights, _ in kernels])[:, None], dtype=torch.float32),
+                torch.tensor([bias for _, bias in kernels], dtype=torch.float32),
+            )
+            for shape, kernels in alike.items()
+        }
+
+    def __call__(self, beats: Tensor) -> Tensor:
+        """Of beats ``(N, 1, L)``, z-normalised here, the share of positive outputs and the largest of each
+        kernel, ``(N, 2 * count)`` float32."""
+        import torch
+
+        centred = beats - beats.mean(dim=2, keepdim=True)
+        normal = centred / centred.std(dim=2, keepdim=True).clamp(min=1e-8)
+        with torch.no_grad():
+            return torch.cat([self.features(part) for part in normal.split(AT_ONCE)])
+
+    def features(self, beats: Tensor) -> Tensor:
+        import torch
+
+        found = []
+        for (_, dilation, padding), (weights, bias) in self.kernels.items():
+            outputs = torch.nn.functional.conv1d(beats, weights, bias, dilation=dilation, padding=padding)
+            found += [(outputs > 0).float().mean(dim=2), outputs.amax(dim=2)]
+        return torch.cat(found, dim=1)

@@ -1,0 +1,92 @@
+"""The teacher: ROCKET's features and the ridge regression against independent ones, and what it knows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ecgedge.dataset import Dataset, Split
+from ecgedge.training.recipe import Recipe
+
+torch = pytest.importorskip("torch")
+
+from ecgedge.training.batches import batches  # noqa: E402
+from ecgedge.training.rocket import Rocket  # noqa: E402
+from ecgedge.training.teacher import Teacher, ridge  # noqa: E402
+
+
+def test_rocket_is_the_convolution_of_its_paper() -> None:
+    x = np.random.default_rng(0).standard_normal((3, 1, 60)).astype(np.float32)
+    rocket = Rocket(40, 60, seed=1)
+    found = rocket(torch.from_numpy(x)).numpy()
+    beats = (x[:, 0] - x[:, 0].mean(1, keepdims=True)) / x[:, 0].std(1, ddof=1, keepdims=True)
+    expected = []
+    for (size, dilation, padding), (weights, biases) in rocket.kernels.items():
+        assert (size - 1) * dilation < 60
+        padded = np.pad(beats, ((0, 0), (padding, padding)))
+        ends = range(padded.shape[1] - (size - 1) * dilation)
+        windows = np.stack([padded[:, i : i + (size - 1) * dilation + 1 : dilation] for i in ends], axis=1)
+        outputs = windows @ weights[:, 0].numpy().T + biases.numpy()
+        np.testing.assert_allclose(weights.sum(dim=2), 0, atol=1e-5)
+        expected += [(outputs > 0).mean(axis=1), outputs.max(axis=1)]
+    np.testing.assert_allclose(found, np.concatenate(expected, axis=1), atol=1e-4)
+    assert found.shape == (3, 80)
+
+
+@pytest.mark.parametrize("length", [4, 8, 140])
+def test_rocket_takes_beats_of_any_length(length: int) -> None:
+    beats = torch.randn(2, 1, length)
+    beats[1] = 1.0  # constant
+    assert Rocket(20, length, seed=0)(beats).isfinite().all()
+
+
+def test_the_ridge_regression_is_scikit_learns() -> None:
+    from sklearn.linear_model import Ridge
+
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((30, 50)), rng.standard_normal((30, 3))
+    importance = rng.uniform(0.1, 3, 30)
+    weights, bias = ridge(*map(torch.from_numpy, (x, y, importance)), 2.0)
+    reference = Ridge(alpha=2.0).fit(x, y, sample_weight=importance * 30 / importance.sum())
+    np.testing.assert_allclose(weights.numpy().T, reference.coef_, atol=1e-8)
+    np.testing.assert_allclose(bias.numpy(), reference.intercept_, atol=1e-8)
+
+
+def test_a_teacher_knows_beats_that_it_has_not_seen(beats: Dataset) -> None:
+    torch.manual_seed(0)
+    teacher = Teacher(beats.train, beats.classes, 1.0, seed=0)
+    scores = teacher(torch.from_numpy(beats.test.x[:1000])).numpy()
+    assert (scores.argmax(axis=1) == beats.test.y[:1000]).mean() > 0.9
+
+
+def test_lessons_are_the_teachers_answers_not_the_labels(beats: Dataset) -> None:
+    recipe = Recipe(mix=0.5, batch=32)
+    torch.manual_seed(0)
+    inputs, answers = next(batches(few(beats), beats.classes, recipe, "classification"))
+    torch.manual_seed(0)
+    teacher = Teacher(few(beats), beats.classes, recipe.augment, recipe.seed)
+    torch.testing.assert_close(answers, torch.softmax(teacher(inputs) / recipe.temperature, dim=1))
+    assert inputs.shape == (32, 1, 140)
+
+
+def test_without_a_teacher_rare_classes_are_drawn_by_the_root_of_their_number(beats: Dataset) -> None:
+    counts = np.bincount(beats.train.y, minlength=beats.classes)
+    recipe = Recipe(teacher=False, batch=500, smoothing=0.1)
+    torch.manual_seed(0)
+    source = batches(beats.train, beats.classes, recipe, "classification")
+    answers = torch.cat([next(source)[1] for _ in range(20)])
+    assert set(np.round(answers.unique().tolist(), 4)) == {0.02, 0.92}
+    drawn = (answers > 0.5).double().mean(dim=0).numpy()
+    np.testing.assert_allclose(drawn, np.sqrt(counts) / np.sqrt(counts).sum(), atol=0.02)
+
+
+def test_an_autoencoder_is_shown_noise_and_answers_without(beats: Dataset) -> None:
+    torch.manual_seed(0)
+    inputs, targets = next(batches(few(beats), beats.classes, Recipe(denoise=0.5, augment=0), "anomaly"))
+    assert (inputs - targets).std() == pytest.approx(0.5, abs=0.03)
+    known = {beat.tobytes() for beat in few(beats).x}
+    assert all(target.tobytes() in known for target in targets.numpy())
+
+
+def few(beats: Dataset) -> Split:
+    return beats.train.take(np.arange(0, 500, 8))
