@@ -16,6 +16,7 @@ LIBRARIES = (
     "ecgedge", "torch", "onnx", "onnxruntime-gpu", "onnxruntime", "onnx2tf", "tensorflow", "ai-edge-litert", "numpy",
 )  # fmt: skip
 ISA_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "asimddp", "i8mm")
+BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
 
 
 def versions() -> dict[str, str]:
@@ -30,13 +31,24 @@ def describe(energy: EnergyCounter | None = None) -> dict[str, Any]:
     info = cpu_info()
     return {
         "cpu": info.get("model name") or platform.processor() or platform.machine(),
-        "isa": [flag for flag in ISA_FLAGS if flag in info.get("flags", info.get("Features", "")).split()],
+        "isa": [flag for flag in ISA_FLAGS if flag in instruction_flags()],
         "cores": os.cpu_count(),
         "governor": governor(),
         "load": load(),
         "energy": energy.describe() if energy else "not measured",
         "system": f"{platform.system()} {platform.machine()}",
     }
+
+
+def instruction_flags() -> set[str]:
+    """The processor's instruction sets, by Linux's names; empty where the system does not tell."""
+    info = cpu_info()
+    return set(info.get("flags", info.get("Features", "")).split())
+
+
+def has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 in hardware."""
+    return not instruction_flags().isdisjoint(BFLOAT16_FLAGS)
 
 
 def gpu() -> str | None:

@@ -13,7 +13,7 @@ from ecgedge.training.teacher import Teacher
 if TYPE_CHECKING:
     from torch import Tensor
 
-LESSONS = 8192  # beats that a teacher answers, at least
+LESSONS = 8192  # beats that a teacher answers, where the data has no more
 
 Batches = Iterator[tuple["Tensor", "Tensor"]]
 
@@ -54,7 +54,7 @@ def taught(beats: Split, classes: int, recipe: Recipe) -> Batches:
     import torch
 
     teacher = Teacher(beats, classes, recipe.augment, recipe.seed)
-    count = max(LESSONS, len(beats))
+    count = min(max(LESSONS, len(beats)), recipe.epochs * len(beats))  # no more than are shown
     share = torch.where(torch.rand(count, 1, 1) < recipe.mix, torch.rand(count, 1, 1), torch.ones(count, 1, 1))
     inputs = share * drawn(beats, recipe, count)[0] + (1 - share) * drawn(beats, recipe, count)[0]
     answers = torch.softmax(teacher(inputs) / recipe.temperature, dim=1)

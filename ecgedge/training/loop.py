@@ -12,6 +12,7 @@ import numpy as np
 from ecgedge.dataset import Dataset, Split
 from ecgedge.errors import EcgEdgeError
 from ecgedge.kinds import Model
+from ecgedge.machine import has_bfloat16
 from ecgedge.training.batches import batches
 from ecgedge.training.recipe import Recipe
 
@@ -85,7 +86,8 @@ def run_epochs(
     optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.lr, weight_decay=recipe.decay)
     total_steps = recipe.epochs * steps + 1
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, total_steps=total_steps, pct_start=WARM_UP)
-    scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")
+    mixed = recipe.amp and (device.type == "cuda" or has_bfloat16())
+    scaler = torch.amp.GradScaler(device.type, enabled=mixed and device.type == "cuda")
     averaged = AveragedModel(network, avg_fn=moving_average(recipe.average), use_buffers=True)
     forward = torch.compile(network) if recipe.compile else network
     history: list[dict[str, Any]] = []
@@ -95,8 +97,9 @@ def run_epochs(
         total = 0.0
         for _ in range(steps):
             inputs, targets = (part.to(device) for part in next(source))
-            with torch.autocast(device.type, enabled=device.type == "cuda"):
-                loss = loss_of(forward(inputs), targets)
+            with torch.autocast(device.type, enabled=mixed):
+                outputs = forward(inputs)
+            loss = loss_of(outputs.float(), targets)
             optimizer.zero_grad()
             scaler.scale(loss).backward()
             scaler.step(optimizer)

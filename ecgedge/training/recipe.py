@@ -32,6 +32,7 @@ class Recipe:
         average: of the moving average, a step; 0: none.
         augment: strength of the augmentation, see ``augment``; 0: none.
         denoise: standard deviation of the noise on an autoencoder's input, in those of a beat.
+        amp: mixed precision: float16 on a GPU, bfloat16 on a CPU that has instructions for it, else none.
         seed: of everything drawn at random.
         compile: through ``torch.compile``.
         half: store the weights in half precision.
@@ -51,6 +52,7 @@ class Recipe:
     average: float = 0.99
     augment: float = 1.0
     denoise: float = 0.0
+    amp: bool = True
     seed: int = 0
     compile: bool = False
     half: bool = False

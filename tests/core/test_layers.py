@@ -49,7 +49,7 @@ MAY_IMPORT = {
     "results": {"intervals", "journal"},
     "lab": BASE | {"plan", "store", "dataset", "process", "locks"},
     "matrix": BASE | {"plan", "lab", "measure", "journal", "machine", "verdicts", "truth", "process"},
-    "training": BASE | {"dataset", "tasks", "checkpoint"},
+    "training": BASE | {"dataset", "tasks", "checkpoint", "machine"},
     "plugins": BASE | {"hookspecs"},
     "worker": BASE | {"plugins", "measure"},
     # nobody imports it: it may look at whatever a part under test meets

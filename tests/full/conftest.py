@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,25 @@ from ecgedge.cli.common import find_artifact
 from ecgedge.plugins import Parts
 
 MODELS = ("base-cnn", "vgg", "inception", "tcn", "cnn-ae")
+
+
+@dataclass
+class Card:
+    """What the card of shipped weights says of the test beats."""
+
+    text: str
+    figures: dict[str, float]
+    near_ties: set[int]
+
+
+def read_card(folder: Path) -> Card:
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    scored = text.partition("scored once:")[2].partition("over seeds")[0]
+    keys = {"accuracy": "accuracy", "macro-F1": "macro_f1", "AUROC": "auroc", "AUPRC": "auprc", "F1": "f1"}
+    told = dict(re.findall(r"(accuracy|macro-F1|AUROC|AUPRC|F1) (0\.\d{4})", scored))
+    [ties] = re.findall(r"decide otherwise: ([^.]*)\.", text)
+    numbers = set() if ties == "none" else {int(number) for number in ties.split(",")}
+    return Card(text, {keys[word]: float(value) for word, value in told.items()}, numbers)
 
 
 @pytest.fixture(scope="session")
