@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import dataclasses
 import importlib.util
 import inspect
 import re
@@ -22,10 +23,13 @@ from ecgedge.cli import main as group
 from ecgedge.dataset import ECG5000_DIGEST, read_folder
 from ecgedge.dataset import load as load_data
 from ecgedge.report import table
+from ecgedge.training import Recipe, batches, teacher
+from ecgedge.training.train import THRESHOLD_FOLDS
 
 ROOT = Path(__file__).parents[1]
 PLUGINS = ROOT / "docs" / "plugins.md"
 FIGURES = ROOT / "docs" / "how-figures-are-made.md"
+TRAINING = ROOT / "docs" / "training.md"
 CARD = ROOT / "data" / "README.md"
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", CARD, *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
@@ -225,6 +229,31 @@ def test_the_numbers_of_the_verdicts_are_those_of_the_code() -> None:
     ):
         assert told in text, told
     assert f"at least {truth.SHARE:.0%} of the weight bytes" in text and f"fewer than {truth.SMALL:,} elements" in text
+
+
+def test_the_recipes_are_those_of_the_code() -> None:
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in read(TRAINING).splitlines()]
+    told = {row[0].strip("`"): row[1:] for row in rows if len(row) == 4 and row[0].startswith("`")}
+    models = plugins.load().models
+    for field in dataclasses.fields(Recipe):
+        if field.name in ("seed", "compile", "normal"):  # the user's, whatever the model
+            continue
+        default, others, _ = told.pop(field.name)
+        assert default == spoken(field.default), field.name
+        changes = {name: spoken(part.recipe[field.name]) for name, part in models.items() if field.name in part.recipe}
+        assert others == ", ".join(f"{name} {value}" for name, value in changes.items()), field.name
+    assert not told
+
+
+def spoken(value: bool | float) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else f"{value:g}"
+
+
+def test_the_numbers_of_the_training_page_are_those_of_the_code() -> None:
+    text = " ".join(read(TRAINING).split())
+    assert f"{teacher.KERNELS:,} random convolutions" in text and f"reads {teacher.VIEWS:,} at most" in text
+    assert f"answers {batches.LESSONS:,} more beats" in text and "three in ten" in text and Recipe.mix == 0.3
+    assert f"with {THRESHOLD_FOLDS} folds where nothing else is said" in text
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)

@@ -67,6 +67,7 @@ class Inception(BuiltinModel):
 
 class Tcn(BuiltinModel):
     name = "tcn"
+    recipe = {"epochs": 125, "lr": 8e-3}  # without batch norm it learns slower, and bears larger steps
 
     def build(self, classes: int, length: int, dropout: float = 0.3, **_: Any) -> Any:
         from ecgedge.builtin.networks.tcn import TCN
@@ -78,6 +79,7 @@ class Tcn(BuiltinModel):
 class CnnAutoencoder(BuiltinModel):
     name = "cnn-ae"
     task = "anomaly"
+    recipe = {"epochs": 600, "augment": 0.0, "denoise": 0.3, "average": 0.995, "amp": False}
     min_length = 8
 
     def build(self, classes: int, length: int, **_: Any) -> Any:

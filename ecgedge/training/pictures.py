@@ -33,14 +33,15 @@ def write_pictures(out: Path, metrics: dict[str, Any], outputs: np.ndarray, test
 
 
 def draw_curves(axes: Any, history: list[dict[str, Any]], folds: list[list[dict[str, Any]]]) -> None:
-    """The loss of an epoch: in training, with augmentation and smoothing; on held-out beats, without."""
+    """The loss of an epoch: in training, on changed beats; on held-out beats as they are."""
     epochs = [record["epoch"] for record in history]
-    axes.plot(epochs, [record["train_loss"] for record in history], label="training (augmented)")
+    axes.plot(epochs, [record["train_loss"] for record in history], label="training (changed beats)")
     if folds:
         losses = np.array([[record["held_out_loss"] for record in records] for records in folds])
         axes.plot(epochs, losses.mean(axis=0), color="tab:orange", label=f"held out, mean of {len(folds)} folds")
         axes.fill_between(epochs, losses.min(axis=0), losses.max(axis=0), color="tab:orange", alpha=0.2, linewidth=0)
     axes.set(xlabel="epoch", ylabel="loss", yscale="log", title="Loss")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend()
 
 

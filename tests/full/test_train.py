@@ -15,7 +15,19 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def train(ecgedge: Command, *arguments: str):
-    return ecgedge("train", *arguments, "--epochs", "2", "--dataset", "synthetic")
+    """Briefly, and without the seconds that a teacher takes."""
+    return ecgedge("train", *arguments, "--epochs", "2", "--no-teacher", "--dataset", "synthetic")
+
+
+def test_a_teacher_makes_another_network_and_a_seed_fixes_it(ecgedge: Command, tmp_path: Path) -> None:
+    arguments = ("train", "base-cnn", "--epochs", "2", "--dataset", "synthetic", "--out")
+    for name in ("one", "two"):
+        assert ecgedge(*arguments, name).code == 0
+    assert ecgedge(*arguments, "labels", "--no-teacher").code == 0
+    weights = {name: digest_of(tmp_path / name / "weights.safetensors") for name in ("one", "two", "labels")}
+    assert weights["one"] == weights["two"] != weights["labels"]
+    recipe = json.loads((tmp_path / "one" / "metrics.json").read_text())["training"]["recipe"]
+    assert recipe["teacher"] is True
 
 
 def test_a_classifier(ecgedge: Command, tmp_path: Path) -> None:

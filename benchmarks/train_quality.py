@@ -1,0 +1,143 @@
+"""Train the built-in models from nothing, over several seeds, and print what comes out, with its spread.
+
+    python benchmarks/train_quality.py --out benchmarks/train_quality.md
+
+Every training is ``ecgedge train MODEL --seed S --cv K`` with the model's own recipe, on one thread. What
+an earlier call finished with the same recipe, data and versions is kept under ``--work``, so the benchmark
+can be stopped at any time and called again. From nothing it takes about an hour on two cores.
+
+Every choice was made on the training beats. The figures "test" are of the test beats, which each trained
+network answers once; "CV" is cross-validation on the training beats with the same recipe and seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tabulate import tabulate
+
+from ecgedge import dataset, machine, plugins
+from ecgedge.training import recipe_for
+from ecgedge.training.train import THRESHOLD_FOLDS
+
+MODELS = ("base-cnn", "vgg", "inception", "tcn", "cnn-ae")
+FIGURES = {
+    "classification": (("accuracy", "accuracy"), ("macro-F1", "macro_f1")),
+    "anomaly": (("AUROC", "auroc"), ("AUPRC", "auprc"), ("F1", "f1")),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", action="append", choices=MODELS, help="May be repeated. Default: all.")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--cv", type=int, default=3, help="Folds; an autoencoder's threshold takes 5 at least.")
+    parser.add_argument("--work", type=Path, default=Path("checkpoints/train_quality"))
+    parser.add_argument("--out", type=Path, help="Write the tables there, too, as Markdown.")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="Trainings at a time.")
+    asked = parser.parse_args()
+    models = asked.model or MODELS
+    wanted = [(model, seed) for seed in range(asked.seeds) for model in models]
+    with ThreadPoolExecutor(asked.jobs) as pool:
+        for _ in pool.map(lambda pair: make(asked.work, *pair, asked.cv), wanted):
+            pass
+    text = "\n".join(report(asked.work, models, asked.seeds, asked.cv))
+    print(text)
+    if asked.out:
+        asked.out.write_text(text + "\n", encoding="utf-8")
+
+
+def folder_of(work: Path, model: str, seed: int) -> Path:
+    return work / f"{model}-{seed}"
+
+
+def folds_of(model: str, cv: int) -> int:
+    return max(cv, THRESHOLD_FOLDS) if plugins.load().find("model", model).task == "anomaly" else cv
+
+
+def make(work: Path, model: str, seed: int, cv: int) -> None:
+    """Train, unless a training of just this kind is there already."""
+    folder, cv = folder_of(work, model, seed), folds_of(model, cv)
+    if is_done(folder, model, seed, cv):
+        return
+    arguments = ["train", model, "--dataset", "ecg5000", "--seed", str(seed), "--cv", str(cv)]
+    started = time.monotonic()
+    subprocess.run(
+        [sys.executable, "-m", "ecgedge", *arguments, "--out", str(folder), "--force"],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    print(f"{model} seed {seed}: {time.monotonic() - started:.0f} s", file=sys.stderr)
+
+
+def is_done(folder: Path, model: str, seed: int, cv: int) -> bool:
+    try:
+        training = metrics_of(folder)["training"]
+    except FileNotFoundError:
+        return False
+    part = plugins.load().find("model", model)
+    return (
+        training["recipe"] == asdict(recipe_for(part, {"seed": seed}))
+        and training["cross_validation"]["folds"] == cv
+        and training["data"]["digest"] == dataset.load("ecg5000")[0].digest
+        and training["versions"] == machine.versions()
+    )
+
+
+def metrics_of(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+
+
+def report(work: Path, models: tuple[str, ...], seeds: int, cv: int) -> Iterator[str]:
+    """The tables, a line at a time."""
+    versions = machine.versions()
+    yield "# What the recipes give"
+    yield ""
+    yield f"`python benchmarks/train_quality.py --seeds {seeds} --cv {cv}`, {date.today()},"
+    yield (
+        ", ".join([f"on {machine.describe()['cpu']}", *(f"{name} {version}" for name, version in versions.items())])
+        + "."
+    )
+    yield "Mean, standard deviation between the seeds, and the figure of each seed. CV: cross-validated on"
+    yield "the training beats; test: the test beats, which no choice has seen."
+    for task, figures in FIGURES.items():
+        rows = []
+        for model in models:
+            runs = [metrics_of(folder_of(work, model, seed)) for seed in range(seeds)]
+            if (task == "anomaly") != ("auroc" in runs[0]["test"]):
+                continue
+            for where in ("test", "CV"):
+                rows.append(
+                    [model, where, *(spread([figure_of(run, where, key) for run in runs]) for _, key in figures)]
+                )
+        if rows:
+            yield ""
+            yield tabulate(rows, ["model", "on", *(name for name, _ in figures)], tablefmt="github")
+
+
+def figure_of(metrics: dict[str, Any], where: str, key: str) -> float:
+    if where == "test":
+        return metrics["test"][key]
+    return metrics["training"]["cross_validation"]["figures"][key]["mean"]
+
+
+def spread(values: list[float]) -> str:
+    each = " ".join(f"{value:.4f}" for value in values)
+    return f"{np.mean(values):.4f} +- {np.std(values, ddof=1) if len(values) > 1 else 0:.4f} ({each})"
+
+
+if __name__ == "__main__":
+    main()
