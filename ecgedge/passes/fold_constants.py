@@ -51,7 +51,10 @@ def computed(node: Any, values: Values, most: int) -> dict[str, np.ndarray] | No
         return None
     if any(array.dtype in (np.int8, np.uint8) for array in inputs.values()):
         return None  # quantized
-    results = run(node, inputs, values.model)
+    try:
+        results = run(node, inputs, values.model)
+    except Exception:  # onnxruntime's own classes: what it cannot compute alone stays
+        return None
     if is_op(node, "Cast"):  # weights in half precision
         most = max(array.nbytes for array in inputs.values())
     fits = all(isinstance(found, np.ndarray) and found.nbytes <= max(most, SMALL) for found in results.values())
@@ -66,7 +69,7 @@ def known_shape(node: Any, values: Values) -> dict[str, np.ndarray] | None:
 
 
 def run(node: Any, inputs: dict[str, np.ndarray], model: Any) -> dict[str, np.ndarray]:
-    """What onnxruntime computes for one node; nothing where it cannot."""
+    """What onnxruntime computes for one node."""
     import onnxruntime  # heavy, with the next
     from onnx import helper
 

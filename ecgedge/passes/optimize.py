@@ -23,12 +23,15 @@ FREE = 50  # beats a call, where the batch is free
 def optimize(source: Artifact, out: Path, names: Iterable[str], context: Context) -> Artifact:
     """Apply passes, in order, and write what comes out with its record; a copy where none changes anything.
 
+    A graph that is quantized is copied too: there a rounding decides which integer comes out.
+
     Raises:
         ConversionError: a pass failed, or moved an output on ``context.beats``; it is named.
     """
     import onnx  # heavy
 
     model, applied = onnx.load(source.path), []
+    names = () if any("Quantize" in node.op_type or "Integer" in node.op_type for node in model.graph.node) else names
     expected: list[np.ndarray] = []
     for name in names:
         try:

@@ -556,6 +556,15 @@ def test_what_is_not_finite_stays_so(tmp_path: Path) -> None:
     assert made.passes == ("conv_to_2d",)
 
 
+def test_a_quantized_graph_is_left_as_it_is(tmp_path: Path) -> None:
+    body = "q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z) f = Flatten(d) i = Identity(f) y = Gemm(i, g)"
+    constants = {"s": np.array(0.1, dtype=np.float32), "z": np.array(0, dtype=np.int8), "g": weight(140, 5)}
+    source = artifact_of(graph(body, ("N", 1, 140), **constants), tmp_path / "theirs.onnx")
+    made = optimize(source, tmp_path / "out.onnx", ("drop_dead_ends",), Context(draw(9)))
+    assert made.passes == ()
+    assert made.path.read_bytes() == source.path.read_bytes()
+
+
 def test_the_passes_are_in_the_record_that_the_file_carries(tmp_path: Path, inspect: Any) -> None:
     source, context = source_of(tmp_path), Context(draw(40), batch=3)
     made = optimize(source, tmp_path / "made.onnx", ("fold_norms", "conv_to_2d", "fix_batch"), context)
