@@ -1,7 +1,9 @@
 """A batch norm behind a convolution becomes part of its weights::
 
-before   x -> Conv(W, b) -> BatchNormalization(scale, offset, mean, variance) -> y
-after    x -> Conv(W * f, b * f + offset - mean * f) -> y      f = scale / sqrt(variance + epsilon)
+    before   x -> Conv(W, b) -> BatchNormalization(scale, offset, mean, variance) -> y
+    after    x -> Conv(W * f, b * f + offset - mean * f) -> y      f = scale / sqrt(variance + epsilon)
+
+Only where nothing else reads what the convolution gives, and its weights are constants.
 """
 
 from __future__ import annotations

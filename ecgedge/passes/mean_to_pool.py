@@ -1,7 +1,9 @@
 """A mean over the length is a pooling, which has a kernel in int8 and in blocked layouts::
 
-before   x -> ReduceMean(axes 2, keepdims 0) -> y
-after    x -> GlobalAveragePool -> Flatten -> y
+    before   x -> ReduceMean(axes 2, keepdims 0) -> y
+    after    x -> GlobalAveragePool -> Flatten -> y
+
+onnxruntime has no int8 kernel for ReduceMean: between int8 neighbours it goes to float32 and back.
 """
 
 from __future__ import annotations
