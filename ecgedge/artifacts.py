@@ -62,6 +62,7 @@ class Artifact:
         name: of the model, or of the file that a user brought.
         digest: SHA-256 of the content; empty until it is stored.
         parents: digests of what it was made from, nearest first.
+        passes: the graph passes that changed it, or what it was made from, in order.
         maker: part, its distribution and version, options, versions of the libraries that matter.
         model: in this process only: the part that can rebuild the network of a checkpoint.
     """
@@ -75,6 +76,7 @@ class Artifact:
     name: str
     digest: str = ""
     parents: tuple[str, ...] = ()
+    passes: tuple[str, ...] = ()
     maker: Mapping[str, Any] = field(default_factory=dict)
     model: Model | None = field(default=None, compare=False, repr=False)
 
@@ -88,7 +90,14 @@ class Artifact:
         """All but ``path`` and ``model``, as JSON can hold it; ``records.from_record`` reads it back."""
         kept = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("path", "model")}
         kept |= {"input": dataclasses.asdict(self.input), "output": dataclasses.asdict(self.output)}
-        return kept | {"task": task_record(self.task), "maker": dict(self.maker), "parents": list(self.parents)}
+        return (
+            kept
+            | {"task": task_record(self.task), "maker": dict(self.maker)}
+            | {
+                "parents": list(self.parents),
+                "passes": list(self.passes),
+            }
+        )
 
     @property
     def size_bytes(self) -> int:

@@ -85,6 +85,7 @@ class Exporter(Part):
     Attributes:
         accepts, produces: formats.
         fixed_batch: it writes ``context.batch`` into the file.
+        wants: graph passes for the ONNX files that it gets, by name and in order.
         options: names of the options that it understands, with their defaults.
     """
 
@@ -92,6 +93,7 @@ class Exporter(Part):
     accepts: tuple[str, ...]
     produces: str
     fixed_batch: bool = False
+    wants: tuple[str, ...] = ()
     options: Mapping[str, Any] = {}
 
     @abstractmethod
@@ -116,6 +118,8 @@ class Quantizer(Part):
         produces: the format it writes; None: that of its source.
         fixed_batch: it writes ``context.batch`` into the file.
         calibrates: what it makes depends on ``context.beats``.
+        wants: graph passes for the ONNX files that it gets, by name and in order; None: those that the
+            runtime wants, which runs what comes out.
     """
 
     kind = "quantizer"
@@ -124,6 +128,7 @@ class Quantizer(Part):
     produces: str | None = None
     fixed_batch: bool = False
     calibrates: bool = False
+    wants: tuple[str, ...] | None = None
     options: Mapping[str, Any] = {}
 
     @abstractmethod
@@ -172,6 +177,8 @@ class Runtime(Part):
         suffixes: of the files that ``inspect`` can read, with the dot.
         computes: the precision that it computes float32 files in, where that is not float32: their
             answers are then not held to those of the trained model.
+        wants: graph passes for the ONNX files that it runs, by name and in order; they are applied
+            before the quantizer, where that has no wish of its own.
     """
 
     kind = "runtime"
@@ -179,6 +186,7 @@ class Runtime(Part):
     computes: str | None = None
     accepts: tuple[str, ...]
     suffixes: tuple[str, ...] = ()
+    wants: tuple[str, ...] = ()
 
     def available(self) -> str | None:
         """Why it cannot run here, one line; None where it can. May import its library."""

@@ -19,7 +19,7 @@ from ecgedge.locks import turn
 from ecgedge.plan import Cell, takes
 from ecgedge.process import Child
 from ecgedge.records import from_record, pack
-from ecgedge.store import Store, key_of, maker_of
+from ecgedge.store import Store, key_of, maker_of, passes_maker
 
 
 @dataclass
@@ -67,9 +67,21 @@ class Lab:
     def make(self, cell: Cell, batch: int = 1) -> Artifact:
         """The artifact of a cell: its model through its exporters and its quantizer."""
         artifact = self.sources[cell.model]
-        for name in cell.route:
-            artifact = self.convert(artifact, "exporter", name, batch)
-        return self.convert(artifact, "quantizer", cell.quantizer, batch)
+        for kind, name in [*(("exporter", name) for name in cell.route), ("quantizer", cell.quantizer)]:
+            artifact = self.convert(self.optimize(artifact, cell.passes, batch), kind, name, batch)
+        return artifact
+
+    def optimize(self, source: Artifact, names: tuple[str, ...], batch: int) -> Artifact:
+        """An ONNX artifact through graph passes; anything else as it is."""
+        if source.format != "onnx" or not names:
+            return source
+        maker = passes_maker(names)
+        used = {"batch": batch if "fix_batch" in names else 1, "seed": self.seed}
+
+        def build(out: Path) -> Artifact:
+            return self.ask("optimize", out, source, used, passes=names)
+
+        return self.store.make(key_of(source, maker, batch=used["batch"]), f"{source.name}.onnx", maker, build)
 
     def convert(self, source: Artifact, kind: str, name: str, batch: int) -> Artifact:
         """One step, from the store where the same step was done before."""
@@ -83,14 +95,19 @@ class Lab:
         key = key_of(source, maker, batch=used["batch"], calibration=drawn)
 
         def build(out: Path) -> Artifact:
-            context = {"beats": str(self.files["calibration"]), **used}
-            request = {"kind": kind, "part": name, "source": pack(source), "out": str(out), "context": context}
-            with self.turn():
-                answer = self.converter.ask("convert", self.seconds, **request)
-            return from_record(Path(answer["path"]), answer["record"])
+            return self.ask("convert", out, source, used, kind=kind, part=name)
 
         made = self.store.make(key, f"{source.name}.{part.produces or source.format}", maker, build)
         return replace(made, model=source.model if made.format == source.format else None)
+
+    def ask(self, what: str, out: Path, source: Artifact, used: Mapping[str, Any], **request: Any) -> Artifact:
+        """What the converter makes of a source."""
+        context = {"beats": str(self.files["calibration"]), **used}
+        with self.turn():
+            answer = self.converter.ask(
+                what, self.seconds, **request, source=pack(source), out=str(out), context=context
+            )
+        return from_record(Path(answer["path"]), answer["record"])
 
     def outputs_of(self, artifact: Artifact, beats: str) -> np.ndarray:
         """Outputs of an artifact on the first runtime that takes its format, one thread.

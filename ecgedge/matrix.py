@@ -100,6 +100,7 @@ class ModelRun:
             artifact = self.keep(self.lab.make(cell))
             packed = pack(artifact) | {"path": str(artifact.path.relative_to(self.folder))}
             row |= {"size_bytes": artifact.size_bytes, "artifact": packed["path"], "digest": artifact.digest}
+            row |= {"passes": list(artifact.passes)}
             sized = {size: pack(self.lab.make(cell, size)) for size in BATCHES[1:]} if artifact.input.batch else {}
             stage = "reference"
             expected = self.reference(cell.model)

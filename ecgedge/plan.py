@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ecgedge.errors import EcgEdgeError, unknown
@@ -35,6 +35,7 @@ class Cell:
     precision: str
     runtime: str
     threads: int = 1
+    passes: tuple[str, ...] = ()  # for the ONNX graph on the way, in order
 
     @property
     def id(self) -> str:
@@ -73,12 +74,14 @@ def plan(
     filters: Filters,
     unavailable: Mapping[tuple[str, str], str],
     threads: int = 1,
+    passes: tuple[str, ...] | None = None,
 ) -> tuple[list[Cell], list[Skip]]:
     """Every distinct way from a model to a runtime, within the filters.
 
     Args:
         sources: by the name that their rows bear; two checkpoints of one model are two entries.
         unavailable: (kind, name) of the parts that cannot work here, with the reason.
+        passes: instead of those that the consumers of ONNX graphs want.
 
     Raises:
         EcgEdgeError: a filter names nothing, or no combination passes all of them.
@@ -86,7 +89,7 @@ def plan(
     check_names(filters, exporters, quantizers, runtimes)
     cells: list[Cell] = []
     skips: dict[tuple[str, str, str], Skip] = {}
-    for cell in combinations(sources, exporters, quantizers, runtimes, threads):
+    for cell in combinations(sources, exporters, quantizers, runtimes, threads, passes):
         if not wanted(cell, filters):
             continue
         used = [("model", sources[cell.model].part), *(("exporter", name) for name in cell.route)]
@@ -109,6 +112,7 @@ def combinations(
     quantizers: Mapping[str, Quantizer],
     runtimes: Mapping[str, Runtime],
     threads: int,
+    passes: tuple[str, ...] | None = None,
 ) -> Iterator[Cell]:
     for label, source in sources.items():
         for route, exported in [((), source.format)] if source.quantized else routes(source.format, exporters):
@@ -118,7 +122,34 @@ def combinations(
                 format = quantizer.produces or exported
                 for runtime in runtimes.values():
                     if takes(runtime.accepts, format):
-                        yield Cell(label, route, quantizer.name, format, quantizer.precision, runtime.name, threads)
+                        chain = [exporters[name] for name in route]
+                        wanted = () if source.quantized else passes_of(source.format, chain, quantizer, runtime, passes)
+                        names = (quantizer.name, format, quantizer.precision, runtime.name)
+                        yield Cell(label, route, *names, threads, wanted)
+
+
+def passes_of(
+    format: str,
+    chain: Sequence[Exporter],
+    quantizer: Quantizer,
+    runtime: Runtime | None,
+    asked: tuple[str, ...] | None = None,
+) -> tuple[str, ...]:
+    """The passes for the ONNX graph on a way: those asked for, else what its consumer wants; none where there is none.
+
+    Args:
+        format: of the source.
+        chain: the exporters, in order. The consumer is the one that takes the graph, else the quantizer, else the
+            runtime.
+    """
+    for exporter in chain:
+        if format == "onnx":
+            return exporter.wants if asked is None else asked
+        format = exporter.produces
+    if format != "onnx":
+        return ()
+    wanted = [asked, quantizer.wants, runtime.wants if runtime else ()]
+    return next(names for names in wanted if names is not None)
 
 
 def routes(

@@ -18,6 +18,7 @@ import pluggy
 from ecgedge import __version__, hookspecs
 from ecgedge.errors import EcgEdgeError, unknown
 from ecgedge.kinds import Exporter, Model, Part, Quantizer, Runtime
+from ecgedge.passes import check_names
 
 GROUP = "ecgedge"
 BUILTIN = (
@@ -194,11 +195,17 @@ def check_part(part: Part) -> None:
     for attribute in ("name", *words[part.kind]):
         if not isinstance(getattr(part, attribute, None), str):
             raise TypeError(f"{type(part).__name__}.{attribute} must be a string")
-    tuples = ("needs", "libraries", *(() if part.kind == "model" else ("accepts",)))
+    tuples = ["needs", "libraries", *(() if part.kind == "model" else ("accepts",))]
+    if part.kind in ("exporter", "runtime") or getattr(part, "wants", None) is not None:
+        tuples.append("wants")
     for attribute in tuples:
         value = getattr(part, attribute, None)
         if not isinstance(value, tuple) or not all(isinstance(word, str) for word in value):
             raise TypeError(f"{type(part).__name__}.{attribute} must be a tuple of strings, it is {value!r}")
+    try:
+        check_names(getattr(part, "wants", None) or ())
+    except EcgEdgeError as error:
+        raise TypeError(f"{type(part).__name__}.wants names an {error.message}; {error.hint}") from None
 
 
 def one_line(error: BaseException) -> str:

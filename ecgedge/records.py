@@ -35,6 +35,7 @@ def from_record(path: Path, record: Mapping[str, Any], model: Model | None = Non
         name=record["name"],
         digest=record["digest"],
         parents=tuple(record["parents"]),
+        passes=tuple(record.get("passes", ())),  # older records know none
         maker=record["maker"],
         model=model,
     )
@@ -130,7 +131,7 @@ def tell_artifact(path: Path, format: str, given: TensorSpec, returned: TensorSp
     labels = tuple(str(value) for value in range(values_of(returned)))
     maker = {"part": USER}
     return Artifact(
-        path, format, precision, Classification(labels), given, returned, path.stem, digest_of(path), (), maker
+        path, format, precision, Classification(labels), given, returned, path.stem, digest_of(path), maker=maker
     )
 
 

@@ -13,20 +13,23 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from ecgedge import __version__
 from ecgedge.artifacts import Artifact, digest_of
 from ecgedge.errors import ConversionError, EcgEdgeError
 from ecgedge.kinds import Part
+from ecgedge.passes import apply_pass
 from ecgedge.records import from_record
 
 RECORD = "record.json"
 NEW, BAD = ".new-", ".bad-"  # how the names of folders begin that are being filled, or taken away
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+PASSES_NEED = ("onnx", "onnxruntime-gpu", "onnxruntime")  # distributions
 LITTLE = 2**16  # bytes: a disk with less left is full
 log = logging.getLogger(__name__)
 
@@ -207,8 +210,8 @@ def is_full(root: Path, error: Exception) -> bool:
 
 
 @lru_cache
-def code_digest(kind: type) -> str:
-    """Of the Python files beside and below the one that defines a class: helpers and bases live there.
+def code_digest(kind: Any) -> str:
+    """Of the Python files beside and below the one that defines a class or function: helpers and bases live there.
 
     A single-file plugin shares its folder with strangers, so there it is the file alone.
     """
@@ -228,6 +231,18 @@ def maker_of(part: Part, distribution: str, version: str, options: Mapping[str, 
         "code": code_digest(type(part)),
         "options": dict(options),
         "libraries": {name: found for name in part.libraries if (found := version_of(name))},
+    }
+
+
+def passes_maker(names: Sequence[str]) -> dict[str, Any]:
+    """As ``maker_of``, for graph passes."""
+    return {
+        "part": "passes",
+        "distribution": "ecgedge",
+        "version": __version__,
+        "code": code_digest(apply_pass),
+        "options": {"passes": list(names)},
+        "libraries": {name: found for name in PASSES_NEED if (found := version_of(name))},
     }
 
 

@@ -23,6 +23,7 @@ from ecgedge import measure, plugins
 from ecgedge.artifacts import Artifact
 from ecgedge.errors import ConversionError, EcgEdgeError
 from ecgedge.kinds import Context
+from ecgedge.passes.optimize import optimize
 from ecgedge.plugins import Parts, one_line
 from ecgedge.records import pack, unpack
 
@@ -97,6 +98,11 @@ class Worker:
         if not isinstance(made, Artifact):
             raise ConversionError(f"{kind} {part} returned {made!r}, which is no artifact")
         return pack(made)
+
+    def optimize(self, passes: list[str], source: Packed, out: str, context: dict[str, Any]) -> Packed:
+        """Apply graph passes; answers the artifact."""
+        beats = np.load(context.pop("beats"))
+        return pack(optimize(unpack(source, self.parts.models), Path(out), passes, Context(beats, **context)))
 
     def outputs(self, runtime: str, artifact: Packed, beats: str, out: str, threads: int) -> None:
         """Outputs of an artifact for all beats, saved to ``out``."""

@@ -11,6 +11,7 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from types import ModuleType
 
@@ -18,16 +19,18 @@ import click
 import numpy as np
 import pytest
 
-from ecgedge import graph, intervals, kinds, measure, parity, plugins, results, testing, truth, verdicts
+from ecgedge import graph, intervals, kinds, measure, parity, passes, plugins, results, testing, truth, verdicts
 from ecgedge.cli import main as group
 from ecgedge.dataset import ECG5000_DIGEST, read_folder
 from ecgedge.dataset import load as load_data
+from ecgedge.passes import optimize
 from ecgedge.report import table
 from ecgedge.training import Recipe, batches, teacher
 from ecgedge.training.train import THRESHOLD_FOLDS
 
 ROOT = Path(__file__).parents[1]
 PLUGINS = ROOT / "docs" / "plugins.md"
+PASSES = ROOT / "docs" / "passes.md"
 FIGURES = ROOT / "docs" / "how-figures-are-made.md"
 TRAINING = ROOT / "docs" / "training.md"
 CARD = ROOT / "data" / "README.md"
@@ -159,6 +162,35 @@ def test_each_contract_is_in_a_table() -> None:
             own |= {name.id for inner in node.body if isinstance(inner, ast.Assign) for name in inner.targets}
             contract = getattr(testing, ast.unparse(node.bases[0]))
             assert own <= {*dir(contract), *contract.__annotations__, "part"}
+
+
+@pytest.mark.parametrize("name", passes.NAMES)
+def test_each_pass_is_on_its_page_with_the_picture_of_its_module(name: str) -> None:
+    told = ast.get_docstring(ast.parse(read(ROOT / "ecgedge" / "passes" / f"{name}.py")), clean=False)
+    picture = re.search(r"::\n\n((?: {4}.*\n|\n)+)", told)[1]
+    section = read(PASSES).split(f"\n### `{name}`\n")[1].split("\n### ")[0]
+    assert f"```text\n{textwrap.dedent(picture).strip(chr(10))}\n```" in section
+    assert re.findall(r"^### `(\w+)`$", read(PASSES), re.MULTILINE) == list(passes.NAMES)
+
+
+def test_the_page_says_who_wants_which_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECGEDGE_PLUGINS", "")
+    parts = plugins.load()
+    wanting = {
+        name: part.wants
+        for kind in ("exporter", "quantizer", "runtime")
+        for name, part in parts.of(kind).items()
+        if part.wants
+    }
+    rows = re.findall(r"^\| (?:exporter|quantizer|runtimes?) (.+?) \| (.+?) \|$", read(PASSES), re.MULTILINE)
+    told = {name: tuple(re.findall("`(.+?)`", names)) for who, names in rows for name in re.findall("`(.+?)`", who)}
+    assert told == wanting
+
+
+def test_the_limits_of_the_passes_are_those_of_the_code() -> None:
+    text = " ".join(read(PASSES).split())
+    assert f"by more than {optimize.RELATIVE:g} of its range fails" in text
+    assert f"by {optimize.ROUNDINGS} roundings of its largest value" in text
 
 
 def test_each_field_of_the_context_is_named() -> None:

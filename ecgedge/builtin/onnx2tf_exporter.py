@@ -36,6 +36,10 @@ class Onnx2tfExporter(Exporter):
     libraries = ("onnx2tf", "tensorflow", "tf-keras", "onnx")
     accepts = ("onnx",)
     produces = "saved_model"
+    wants = (  # in two dimensions: without a reshape around each convolution
+        "fold_constants", "relu_into_concat", "fold_norms", "conv_to_2d", "ceil_to_repeat", "upsample_to_concat",
+        "drop_dead_ends",
+    )  # fmt: skip
 
     def convert(self, source: Artifact, out: Path, context: Context) -> Artifact:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported

@@ -63,6 +63,9 @@ class OnnxRuntime(Runtime):
     libraries = ("onnxruntime-gpu", "onnxruntime")
     accepts = ("onnx",)
     suffixes = (".onnx",)
+    wants = (
+        "fold_constants", "mean_to_pool", "relu_into_concat", "fold_norms", "conv_to_2d", "drop_dead_ends",
+    )  # fmt: skip
 
     def __init__(self, name: str, provider: str):
         self.name, self.device, self.provider = name, name, provider

@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,6 +62,33 @@ calibration_option = click.option(
     help="Training beats that int8 is calibrated on, stratified.",
 )  # fmt: skip
 opset_option = click.option("--opset", type=click.IntRange(13, 20), help="Of the ONNX files. Default: 17.")
+
+
+def split_passes(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, ...] | None:
+    """The names in ``--passes``, which exist; None where it is not given."""
+    from ecgedge.passes import check_names
+
+    if text is None:
+        return None
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    check_names(names)
+    return names
+
+
+def passes_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--passes`` and ``--no-optimize``; ``chosen_passes`` tells what they mean together."""
+    named = click.option(
+        "--passes", metavar="NAME,...", callback=split_passes,
+        help="Graph passes for ONNX files, in that order. Default: what their consumers want.",
+    )  # fmt: skip
+    return named(click.option("--no-optimize", is_flag=True, help="No graph passes.")(command))
+
+
+def chosen_passes(passes: Iterable[str] | None, no_optimize: bool) -> tuple[str, ...] | None:
+    """The graph passes that are asked for; None: what the consumers want."""
+    if no_optimize and passes is not None:
+        raise EcgEdgeError("--passes names graph passes, --no-optimize asks for none", "leave one of them out")
+    return () if no_optimize else None if passes is None else tuple(passes)
 
 
 def keep_told(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:

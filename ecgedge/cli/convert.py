@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,14 +33,17 @@ if TYPE_CHECKING:
 @common.dataset_option
 @common.calibration_option
 @common.opset_option
+@common.passes_options
 @common.file_options
 @common.seed_option
 def convert(source: str, format: str, quantizer: str, out: Path | None, force: bool, batch: int, dataset: str | None,
-            calibration: int, opset: int | None, seed: int) -> None:  # fmt: skip
+            calibration: int, opset: int | None, passes: tuple[str, ...] | None, no_optimize: bool,
+            seed: int) -> None:  # fmt: skip
     """Make one artifact and prove that it answers as its source does.
 
     \b
     ecgedge convert tcn --to tflite --quantize full-int8 -o tcn.tflite
+    ecgedge convert theirs.onnx --to onnx -o faster.onnx
     """
     import numpy as np
 
@@ -48,7 +52,7 @@ def convert(source: str, format: str, quantizer: str, out: Path | None, force: b
     parts = common.load_parts()
     data = common.load_data(dataset)
     origin = common.fit_to_data(common.find_artifact(source, parts), data)
-    cell = choose(origin, format, quantizer, parts)
+    cell = choose(origin, format, quantizer, parts, common.chosen_passes(passes, no_optimize))
     for kind, name in [*(("exporter", name) for name in cell.route), ("quantizer", cell.quantizer)]:
         common.require(parts.find(kind, name))
     precision = cell.precision if origin.precision == "fp32" else origin.precision
@@ -73,6 +77,7 @@ def convert(source: str, format: str, quantizer: str, out: Path | None, force: b
             lab.sources = {origin.name: origin}
             artifact = lab.make(cell, batch)
             verdict = verify(artifact, lab)
+            gain = measure_gain(artifact, cell, batch, lab)
             if verdict and verdict["status"] != "ok":
                 raise ConversionError(f"the result is wrong and was not kept: {verdict['reason']}")
             place(artifact, target)
@@ -84,16 +89,18 @@ def convert(source: str, format: str, quantizer: str, out: Path | None, force: b
         common.warn("--opset changes nothing here: no ONNX file is exported on this route")
     if batch != 1 and artifact.input.batch is None:
         common.warn(f"--batch changes nothing here: {format} files take any batch")
-    summarize(artifact, out or Path(target.name), cell, verdict, data)
+    summarize(artifact, out or Path(target.name), cell, verdict, gain, data)
 
 
-def choose(origin: Artifact, format: str, quantizer: str, parts: Parts) -> Cell:
-    """The shortest route to that format and precision.
+def choose(origin: Artifact, format: str, quantizer: str, parts: Parts, passes: tuple[str, ...] | None = None) -> Cell:
+    """The shortest route to that format and precision; ``passes`` instead of those that its consumer wants.
+
+    The runtime, where it is the consumer, is the first one that takes the format.
 
     Raises:
         EcgEdgeError: there is none; says what there is.
     """
-    from ecgedge.plan import Cell, quantizer_words, routes, takes
+    from ecgedge.plan import Cell, passes_of, quantizer_words, routes, takes
 
     cells = [
         Cell(origin.name, route, q.name, q.produces or exported, q.precision, runtime="")
@@ -109,7 +116,12 @@ def choose(origin: Artifact, format: str, quantizer: str, parts: Parts) -> Cell:
     if not fitting:
         words = sorted({word for cell in near for word in (cell.precision, cell.quantizer)})
         raise EcgEdgeError(f"{format} cannot be {quantizer!r}", f"choose from: {', '.join(words)}")
-    return min(fitting, key=lambda cell: len(cell.route))
+    cell = min(fitting, key=lambda cell: len(cell.route))
+    if origin.precision != "fp32":  # it is kept as it is
+        return cell
+    chain = [parts.exporters[name] for name in cell.route]
+    runtime = next((part for part in parts.runtimes.values() if takes(part.accepts, format)), None)
+    return replace(cell, passes=passes_of(origin.format, chain, parts.quantizers[cell.quantizer], runtime, passes))
 
 
 def check_target(target: Path, format: str, force: bool) -> None:
@@ -166,10 +178,33 @@ def verify(artifact: Artifact, lab: Lab) -> dict[str, Any] | None:
     )
 
 
-def summarize(artifact: Artifact, target: Path, cell: Cell, verdict: dict[str, Any] | None, data: Dataset) -> None:
+def measure_gain(artifact: Artifact, cell: Cell, batch: int, lab: Lab) -> str:
+    """What graph passes are worth for a user's ONNX file: it is made without them too, and both are timed in turns."""
+    from ecgedge.process import ChildError
+    from ecgedge.turns import time_in_turns
+
+    source, runtime = lab.sources[cell.model], lab.runtime_for(artifact.format)
+    if source.format != "onnx" or artifact.passes == source.passes or runtime is None:
+        return ""
+    try:
+        pair = time_in_turns(lab.make(replace(cell, passes=()), batch), artifact, runtime, lab)
+    except (ChildError, ConversionError, EcgEdgeError) as error:
+        return f"not measured; without the passes: {error}"
+    told = f"p50 {pair.first:.1f} -> {pair.second:.1f} us on {runtime}"
+    tie = ": a tie" if pair.result == "tie" else ""
+    return f"{told}, x {pair.ratio:.2f} [{pair.low:.2f}, {pair.high:.2f}]{tie}"
+
+
+def summarize(
+    artifact: Artifact, target: Path, cell: Cell, verdict: dict[str, Any] | None, gain: str, data: Dataset
+) -> None:
     """Print what was made and how it answers."""
     click.echo(f"{target}: {artifact.format} {artifact.precision}, {artifact.size_bytes:,} bytes")
     click.echo(f"route      {' -> '.join([artifact.name, *cell.route, cell.quantizer])}")
+    if cell.passes:
+        click.echo(f"passes     {', '.join(artifact.passes) or 'none changed it'}")
+    if gain:
+        click.echo(f"gain       {gain}")
     for what, spec in (("input", artifact.input), ("output", artifact.output)):
         shape = ", ".join("N" if axis is None else str(axis) for axis in spec.shape)
         click.echo(f"{what:<10} {spec.name} ({shape}) {spec.dtype}")

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 @common.threads_option
 @common.calibration_option
 @common.opset_option
+@common.passes_options
 @common.seed_option
 @click.pass_context
 def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: bool, **asked: Any) -> None:
@@ -57,6 +58,7 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
     ecgedge matrix --profile quick
     ecgedge matrix --model tcn --model vgg --quantizer full-int8 --out runs/int8
     ecgedge matrix --artifact theirs.onnx --model tcn
+    ecgedge matrix --model tcn --no-optimize
     ecgedge matrix --resume runs/int8
     """
     from ecgedge import machine
@@ -125,7 +127,10 @@ def plan_cells(
         for name, source in sources.items()
     }
     filters = Filters(asked["formats"], asked["quantizers"], asked["runtimes"], asked["exporters"])
-    return plan(named, parts.exporters, parts.quantizers, parts.runtimes, filters, unavailable, asked["threads"])
+    passes = common.chosen_passes(asked.get("passes"), asked.get("no_optimize", False))  # older runs know neither
+    return plan(
+        named, parts.exporters, parts.quantizers, parts.runtimes, filters, unavailable, asked["threads"], passes
+    )
 
 
 def find_sources(models: tuple[str, ...], parts: Parts, data: Dataset) -> dict[str, Artifact]:

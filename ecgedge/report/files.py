@@ -50,7 +50,11 @@ def markdown(rows: Sequence[Row], run: Mapping[str, Any]) -> str:
         "",
         noise_lines(run["noise"], markdown=True) or "not measured",
     ]
-    for title, told in (("What each file is, and who ran it", certificate), ("Against the trained model", verdict)):
+    for title, told in (
+        ("What each file is, and who ran it", certificate),
+        ("Graph passes", passes),
+        ("Against the trained model", verdict),
+    ):
         if found := [f"- {row['id']}: {text}" for row in rows if (text := told(row))]:
             lines += ["", f"## {title}", "", *found]
     if changed := changed_decisions(rows):
@@ -90,6 +94,11 @@ def certificate(row: Row) -> str:
     shares = ", ".join(f"{share:.1%} {kind}" for kind, share in row["weight_shares"].items())
     nodes = ", ".join(f"{count} {kind}" for kind, count in row["computes"].items())
     return f"weights {shares or 'unknown'}; nodes {nodes}; {row['placement']}"
+
+
+def passes(row: Row) -> str:
+    """The graph passes that changed the file; empty where there are none."""
+    return ", ".join(row.get("passes", []))
 
 
 def verdict(row: Row) -> str:

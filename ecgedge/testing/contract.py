@@ -21,7 +21,8 @@ from ecgedge.artifacts import Artifact, digest_of
 from ecgedge.checkpoint import read_checkpoint
 from ecgedge.kinds import Context, Runtime
 from ecgedge.measure import infer
-from ecgedge.plan import routes, takes
+from ecgedge.passes.optimize import optimize
+from ecgedge.plan import passes_of, routes, takes
 from ecgedge.synthetic import draw_beats
 
 CHILD_SECONDS = 300
@@ -126,6 +127,8 @@ def answers(artifact: Artifact, beats: np.ndarray, runtimes: tuple[Runtime, ...]
 def make_artifact(model: str, format: str, folder: Path, quantizer: str = "none", batch: int = 1) -> Artifact:
     """The shipped weights of an installed model in a format, made in ``folder`` by the installed parts.
 
+    The graph passes that consumers want are applied, a runtime's being those of the first that can run it.
+
     Args:
         format: one that exporters lead to, by the shortest way, or that the quantizer writes.
         quantizer: by name.
@@ -143,9 +146,19 @@ def make_artifact(model: str, format: str, folder: Path, quantizer: str = "none"
     assert ways, f"no way from {model} to {format} with {quantizer}"
     made = read_checkpoint(checkpoint, parts.models)
     context = Context(draw(100, length_of(made)), batch=batch)
-    for name in min(ways, key=len):
-        made = stored(parts.find("exporter", name).convert(made, folder / f"{name}.{format}", context))
-    return stored(last.quantize(made, folder / f"{quantizer}.{format}", context))
+    chain = [parts.find("exporter", name) for name in min(ways, key=len)]
+    runtime = next((r for r in parts.runtimes.values() if takes(r.accepts, format) and not plugins.missing(r)), None)
+    passes = passes_of(made.format, chain, last, runtime)
+
+    def optimized(artifact: Artifact) -> Artifact:
+        if artifact.format != "onnx" or not passes:
+            return artifact
+        return stored(optimize(artifact, folder / "optimized.onnx", passes, context))
+
+    for exporter in chain:
+        out = folder / f"{exporter.name}.{format}"
+        made = stored(exporter.convert(optimized(made), out, context))
+    return stored(last.quantize(optimized(made), folder / f"{quantizer}.{format}", context))
 
 
 def stored(artifact: Artifact) -> Artifact:

@@ -16,7 +16,7 @@ ROOT = Path(ecgedge.__file__).parent
 HEAVY = ("torch", "tensorflow", "onnx", "onnxruntime", "ai_edge_litert", "onnx2tf", "matplotlib", "sklearn", "scipy")
 
 # What each module may import of ecgedge; a folder stands for all modules in it.
-BASE = {"errors", "tensors", "artifacts", "graph", "records", "kinds", "parity"}
+BASE = {"errors", "tensors", "artifacts", "graph", "records", "kinds", "parity", "passes"}
 MAY_IMPORT = {
     "errors": set(),
     "tensors": set(),
@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "fetch": {"errors", "readers"},
     "parity": {"errors"},
     "kinds": {"artifacts", "graph"},
+    "passes": {"errors", "artifacts", "kinds"},
     "checkpoint": BASE,
     "hookspecs": {"kinds"},
     "plan": BASE,
@@ -49,6 +50,7 @@ MAY_IMPORT = {
     "results": {"intervals", "journal"},
     "lab": BASE | {"plan", "store", "dataset", "process", "locks"},
     "matrix": BASE | {"plan", "lab", "measure", "journal", "machine", "verdicts", "truth", "process"},
+    "turns": BASE | {"lab", "measure", "process", "results"},
     "training": BASE | {"dataset", "tasks", "checkpoint", "machine"},
     "plugins": BASE | {"hookspecs"},
     "worker": BASE | {"plugins", "measure"},
