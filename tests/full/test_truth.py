@@ -173,8 +173,8 @@ def test_a_gpu_that_left_everything_to_the_cpu_is_rejected(parts: Parts, files: 
     fake = type(parts.runtimes["cpu"])("cuda", "CPUExecutionProvider")
     graph = graph_of(fake, files("onnx", "fp32"), draw(1))
     verdict = judge(graph, "fp32", fake.device)
-    assert (verdict["status"], verdict["reason"]) == ("rejected", "cuda: all 20 computing nodes ran on the CPU")
-    assert verdict["placed"] == {"cpu": 20}
+    assert (verdict["status"], verdict["reason"]) == ("rejected", "cuda: all 18 computing nodes ran on the CPU")
+    assert verdict["placed"] == {"cpu": 21}  # with what only moves data
 
 
 def foreign_tflite(out: Path, batch: int | None) -> Path:
@@ -225,7 +225,8 @@ def test_weights_in_subgraphs_constants_and_beside_the_file_count(files: Files, 
     source = files("onnx", "fp32")
     whole = tell(source)
     assert sum(weight.size_bytes for weight in whole.weights or ()) > 0.9 * source.size_bytes
-    onnx.save(onnx.load(source.path), tmp_path / "beside.onnx", save_as_external_data=True, size_threshold=0)
+    # shapes stay inside: onnxruntime reads none from beside a file
+    onnx.save(onnx.load(source.path), tmp_path / "beside.onnx", save_as_external_data=True, size_threshold=100)
     assert (tmp_path / "beside.onnx").stat().st_size < 0.2 * source.size_bytes
     assert set(tell(replace(source, path=tmp_path / "beside.onnx")).weights or ()) == set(whole.weights or ())
 
@@ -264,5 +265,5 @@ def test_weights_in_subgraphs_constants_and_beside_the_file_count(files: Files, 
 def test_torch_tells_its_modules(shipped: Callable[[str], Artifact], tell: Tell) -> None:
     verdict = judge(tell(shipped("base-cnn")), "fp32", "cpu")
     assert (verdict["status"], verdict["weight_shares"]) == ("ok", {"float32": 1.0})
-    assert verdict["placed"] == {"cpu": 18}
+    assert verdict["placed"] == {"cpu": 21}  # with what only moves data
     assert {node.op for node in tell(shipped("base-cnn")).nodes} >= {"Conv1d", "Linear"}
