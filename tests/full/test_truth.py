@@ -265,5 +265,5 @@ def test_weights_in_subgraphs_constants_and_beside_the_file_count(files: Files, 
 def test_torch_tells_its_modules(shipped: Callable[[str], Artifact], tell: Tell) -> None:
     verdict = judge(tell(shipped("base-cnn")), "fp32", "cpu")
     assert (verdict["status"], verdict["weight_shares"]) == ("ok", {"float32": 1.0})
-    assert verdict["placed"] == {"cpu": 21}  # with what only moves data
+    assert verdict["placed"] == {"cpu": 18}
     assert {node.op for node in tell(shipped("base-cnn")).nodes} >= {"Conv1d", "Linear"}
