@@ -57,7 +57,6 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     root = tmp_path_factory.getbasetemp()
     shared = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
     changed = {"ECGEDGE_CACHE": str(shared / "cache"), "ECGEDGE_PLUGINS": "", "ECGEDGE_TURNS": "0"}
-    keep_to_one_processor()
     with pytest.MonkeyPatch.context() as patch:
         for name in ("ECGEDGE_PLUGINS_DIR", "ECGEDGE_STRICT"):
             patch.delenv(name, raising=False)
@@ -66,8 +65,9 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-def keep_to_one_processor() -> None:
-    """Each of several test processes on one of its own: what is measured is pinned, and would else meet on the last."""
+def pytest_configure() -> None:
+    """Each of several test processes keeps to a processor of its own: what is measured is pinned, and would else meet
+    on the last. Before torch is imported: two threads of one processor spend their time waiting for each other."""
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker and hasattr(os, "sched_setaffinity"):
         processors = sorted(os.sched_getaffinity(0))
