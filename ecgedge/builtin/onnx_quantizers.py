@@ -84,8 +84,8 @@ class OnnxFullInt8(OnnxQuantizer):
     precision = "full-int8"
     calibrates = True
     wants = (
-        "fold_constants", "mean_to_pool", "relu_into_concat", "fold_norms", "norm_to_conv", "upsample_to_concat",
-        "drop_dead_ends",
+        "fold_constants", "mean_to_pool", "relu_into_concat", "fold_norms", "norm_to_conv", "merge_convs",
+        "drop_idle_relu", "crop_in_place", "upsample_into_conv", "upsample_to_concat", "drop_dead_ends",
     )  # fmt: skip
 
     def rewrite(self, source: Artifact, out: Path, context: Context) -> Any:
