@@ -104,9 +104,17 @@ def report(runs: list[Run], rivals: list[str], profile: str) -> Iterator[str]:
     rows = [[run.model, *(cell(run, i) for i in range(len(COLUMNS)))] for run in runs]
     yield tabulate(rows, ["model", *(name for name, *_ in COLUMNS)], tablefmt="github")
     yield ""
-    yield "p50 in us, and what int8 costs in quality and where it runs."
+    yield "p50 in us; the host's time for a beat into int8 and out; what int8 costs in quality; where it runs."
     yield ""
-    names = ["model", "plain onnx", "plain tflite", *(name for name, *_ in COLUMNS), "int8 against fp32", "int8 tflite"]
+    names = [
+        "model",
+        "plain onnx",
+        "plain tflite",
+        *(name for name, *_ in COLUMNS),
+        "host, int8 tflite",
+        "int8 against fp32",
+        "int8 tflite",
+    ]
     yield tabulate([absolute(run) for run in runs], names, tablefmt="github")
     yield ""
     if not rivals:
@@ -140,6 +148,7 @@ def absolute(run: Run) -> list[str]:
     return [
         run.model,
         *(f"{row['latency_p50_us']:.1f}" if row else "-" for row in rows),
+        f"{int8['host_p50_us']:.1f}" if int8 else "-",
         ", ".join(filter(None, (loss(run, runtime) for runtime in OURS))),
         int8["placement"] if int8 else "-",
     ]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
+
+limits_of = cache(np.iinfo)
 
 
 @dataclass(frozen=True)
@@ -37,9 +40,12 @@ class TensorSpec:
         x = arrange(x, self.layout)
         if self.scale is None or self.zero_point is None:
             return np.ascontiguousarray(x, dtype=self.dtype)
-        limits = np.iinfo(self.dtype)
-        stored = np.rint(x / np.float32(self.scale)) + self.zero_point
-        return np.clip(stored, limits.min, limits.max).astype(self.dtype)
+        limits = limits_of(self.dtype)
+        stored = np.rint(x / np.float32(self.scale))
+        stored += self.zero_point
+        np.maximum(stored, limits.min, out=stored)  # np.clip takes longer than all else
+        np.minimum(stored, limits.max, out=stored)
+        return stored.astype(self.dtype)
 
     def batches(self, x: np.ndarray, size: int = 50) -> Iterator[np.ndarray]:
         """All beats, encoded, in batches of this input's size (``size`` where that is free).
