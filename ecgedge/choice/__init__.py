@@ -1,0 +1,29 @@
+"""From rows to a decision: which file to ship under given limits, or which ones no other beats.
+
+Pure: it reads rows, and what a run's folder holds to compare two of them by, and measures nothing.
+"""
+
+from ecgedge.choice.decide import Choice, Miss, best_values, decide
+from ecgedge.choice.differences import Compare, Difference, by_figures
+from ecgedge.choice.evidence import Evidence
+from ecgedge.choice.metrics import METRICS, QUALITY, Metric, find_metric
+from ecgedge.choice.requirements import Limit, Requirement, Wanted, parse_requirement
+
+__all__ = [
+    "METRICS",
+    "QUALITY",
+    "Choice",
+    "Compare",
+    "Difference",
+    "Evidence",
+    "Limit",
+    "Metric",
+    "Miss",
+    "Requirement",
+    "Wanted",
+    "best_values",
+    "by_figures",
+    "decide",
+    "find_metric",
+    "parse_requirement",
+]
