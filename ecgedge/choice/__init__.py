@@ -3,7 +3,7 @@
 Pure: it reads rows, and what a run's folder holds to compare two of them by, and measures nothing.
 """
 
-from ecgedge.choice.decide import Choice, Miss, best_values, decide
+from ecgedge.choice.decide import Choice, Miss, Tie, best_values, decide, settle
 from ecgedge.choice.differences import Compare, Difference, by_figures
 from ecgedge.choice.evidence import Evidence
 from ecgedge.choice.metrics import METRICS, QUALITY, Metric, find_metric
@@ -20,10 +20,12 @@ __all__ = [
     "Metric",
     "Miss",
     "Requirement",
+    "Tie",
     "Wanted",
     "best_values",
     "by_figures",
     "decide",
     "find_metric",
     "parse_requirement",
+    "settle",
 ]

@@ -26,6 +26,19 @@ class Miss:
     others_met: bool
 
 
+@dataclass(frozen=True)
+class Tie:
+    """A row that cannot be told from the winner.
+
+    Attributes:
+        ahead: the metrics in which it is better by more than noise: these may break the tie.
+    """
+
+    row: Row
+    difference: Difference
+    ahead: list[Metric]
+
+
 @dataclass
 class Choice:
     """What is decided for the models of one task.
@@ -35,7 +48,7 @@ class Choice:
         considered: the rows that work, of that task and of the words required.
         left_out: how many rows of each other status there are.
         qualified: those that meet every requirement, the best first.
-        ties: the qualified rows that cannot be told from the winner, and why.
+        ties: the qualified rows that cannot be told from the winner, the best first.
         against: how the winner compares with the runner-up.
         misses: the nearest miss of each requirement, where nothing qualifies.
         front: no other row beats these, see ``dominates``; by latency.
@@ -48,7 +61,7 @@ class Choice:
     considered: list[Row]
     left_out: dict[str, int]
     qualified: list[Row]
-    ties: list[tuple[Row, Difference]] = field(default_factory=list)
+    ties: list[Tie] = field(default_factory=list)
     against: Difference | None = None
     misses: list[Miss] = field(default_factory=list)
     front: list[Row] = field(default_factory=list)
@@ -66,6 +79,11 @@ class Choice:
     def quality(self) -> Metric:
         return QUALITY[self.task]
 
+    @property
+    def criteria(self) -> list[Metric]:
+        """What the front is made of."""
+        return criteria(self.considered)
+
     def as_data(self) -> dict[str, Any]:
         """All of it, fit for JSON; rows that are named by their id are in ``rows.jsonl``."""
         return {
@@ -78,7 +96,10 @@ class Choice:
             "winner": self.winner and brief(self.winner),
             "runner_up": self.runner_up and brief(self.runner_up),
             "winner_against_runner_up": self.against and self.against.as_data(),
-            "ties": [brief(row) | {"why": found.why} for row, found in self.ties],
+            "ties": [
+                brief(tie.row) | {"why": tie.difference.why, "better_in": [metric.name for metric in tie.ahead]}
+                for tie in self.ties
+            ],
             "crossed": {
                 row["id"]: crossed for row in self.qualified if (crossed := [limit.text for limit in self.crossed(row)])
             },
@@ -123,12 +144,14 @@ def decide(
     """
     asked = tuple(requirements)
     working = [row for row in rows if row["status"] == "ok"]
-    check_words(asked, working)
-    working = [row for row in working if all(each.met(row) for each in asked if isinstance(each, Wanted))]
     if not working:
-        raise EcgEdgeError("no row of this run has all the words required, and works", told_words(rows))
+        count = Counter(row["status"] for row in rows)
+        raise EcgEdgeError(
+            "no row of this run works", ", ".join(f"{number} {status}" for status, number in count.items())
+        )
+    working, named = settle(working, asked, optimize)
     choices = []
-    for task in tasks_of(working, asked, optimize):
+    for task in named:
         considered = [row for row in working if row["task"] == task]
         check_figures(considered, asked, optimize)
         left_out = Counter(row["status"] for row in rows if row["status"] != "ok" and row["task"] == task)
@@ -144,18 +167,23 @@ def decide(
     return choices
 
 
-def check_words(requirements: Iterable[Requirement], rows: Sequence[Row]) -> None:
-    """Raise EcgEdgeError for a word that no working row says of itself."""
-    for each in requirements:
-        if isinstance(each, Wanted):
-            words = sorted({str(FIELDS[each.field](row)) for row in rows} - {"None"})
-            if each.value not in words:
-                raise unknown(each.field, each.value, words)
+def settle(
+    rows: Sequence[Row], requirements: Sequence[Requirement], optimize: Metric | None
+) -> tuple[list[Row], list[str]]:
+    """The rows that have the words required, and the tasks to decide on.
 
-
-def told_words(rows: Sequence[Row]) -> str:
-    count = Counter(row["status"] for row in rows)
-    return ", ".join(f"{number} {status}" for status, number in count.items()) or "it has no rows"
+    Raises:
+        EcgEdgeError: no row has such a word, or all of them; or the tasks cannot be settled, see ``tasks_of``.
+    """
+    words = [each for each in requirements if isinstance(each, Wanted)]
+    for each in words:
+        known = sorted({str(FIELDS[each.field](row)) for row in rows} - {"None"})
+        if each.value not in known:
+            raise unknown(each.field, each.value, known)
+    left = [row for row in rows if all(each.met(row) for each in words)]
+    if not left:
+        raise EcgEdgeError(f"no row is {' and '.join(each.text for each in words)}", "leave one of them out")
+    return left, tasks_of(left, requirements, optimize)
 
 
 def tasks_of(rows: Sequence[Row], requirements: Iterable[Requirement], optimize: Metric | None) -> list[str]:
@@ -199,22 +227,39 @@ def pick_winner(choice: Choice, metric: Metric, compare: Compare) -> None:
     ranked = choice.qualified = sorted(choice.qualified, key=metric.order)
     if len(ranked) > 1:
         choice.against = compare(metric, ranked[0], ranked[1])
-        differences = [(row, compare(metric, ranked[0], row)) for row in ranked[1:]]
-        choice.ties = [(row, found) for row, found in differences if found.tie]
+    for row in ranked[1:]:
+        difference = compare(metric, ranked[0], row)
+        if difference.tie:
+            ahead = [
+                other for other in criteria(ranked)
+                if other is not metric and compare(other, row, ranked[0]).result == "better"
+            ]  # fmt: skip
+            choice.ties.append(Tie(row, difference, ahead))
+
+
+def criteria(rows: Sequence[Row]) -> list[Metric]:
+    """What makes one file better than another: size, latency, and quality where it is known of all rows."""
+    quality = QUALITY[rows[0]["task"]]
+    known = all(has(quality, row) for row in rows)
+    return [METRICS["size"], METRICS["latency_p50"]] + [quality] * known
 
 
 def nearest_misses(choice: Choice) -> list[Miss]:
     """For each limit the row nearest to it that meets all the others; where none does, the nearest of all.
 
-    A limit that every row meets has no miss.
+    A limit that every row meets has no miss. Of rows that are equally near it is the one that is better in
+    the metric to optimize, or else in latency.
     """
-    misses = []
-    limits = choice.limits()
+    misses, limits = [], choice.limits()
+    metric = choice.optimize or METRICS["latency_p50"]
     for limit in limits:
         failing = [row for row in choice.considered if not limit.met(row) and limit.metric.value(row) is not None]
         others = [row for row in failing if all(other.met(row) for other in limits if other is not limit)]
         if failing:
-            misses.append(Miss(limit, min(others or failing, key=limit.gap), bool(others)))
+            nearest = min(
+                others or failing, key=lambda row: (limit.gap(row), not has(metric, row) or metric.order(row))
+            )
+            misses.append(Miss(limit, nearest, bool(others)))
     return misses
 
 
@@ -224,8 +269,7 @@ def front(rows: Sequence[Row], compare: Compare) -> tuple[list[Row], dict[str, R
     The heaviest rows are held against the rest first, and those that leave dominate nothing more: a circle
     of ties never empties the front.
     """
-    size, latency, quality = METRICS["size"], METRICS["latency_p50"], QUALITY[rows[0]["task"]]
-    metrics = [size, latency] + [quality] * all(has(quality, row) for row in rows)  # the quick ones first
+    size, latency, metrics = METRICS["size"], METRICS["latency_p50"], criteria(rows)
     left = sorted(rows, key=lambda row: (size.order(row), latency.order(row)))
     dominated = {}
     for row in reversed(list(left)):

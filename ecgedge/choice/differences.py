@@ -16,7 +16,7 @@ class Difference:
     """How the first of two rows compares with the second.
 
     Attributes:
-        result: ``better``, ``worse`` or ``tie``: within noise.
+        result: ``better``, ``worse``, ``tie``: within noise, or ``same``: without any difference.
         why: what that rests on, with its figures.
     """
 
@@ -25,7 +25,13 @@ class Difference:
 
     @property
     def tie(self) -> bool:
-        return self.result == "tie"
+        return self.result in ("tie", "same")
+
+    @property
+    def text(self) -> str:
+        """One line, of the first row."""
+        words = {"tie": "a tie: within noise", "same": "a tie: the same"}
+        return f"{words.get(self.result, self.result)} ({self.why})"
 
     def as_data(self) -> dict[str, Any]:
         return {"result": self.result, "why": self.why}
@@ -45,7 +51,7 @@ def by_figures(metric: Metric, first: Row, second: Row) -> Difference:
     assert here is not None and there is not None
     result = "better" if metric.better(here, there) else "worse"
     if metric.exact or here == there:
-        return Difference("tie", "the same figure") if here == there else Difference(result, "exact")
+        return Difference("same", "equal figures") if here == there else Difference(result, "an exact figure")
     if metric.kind != "share":
         floor = noise(first, second)
         ratio = max(here, there) / min(here, there) if min(here, there) > 0 else math.inf
@@ -53,7 +59,7 @@ def by_figures(metric: Metric, first: Row, second: Row) -> Difference:
             return Difference("tie", f"{ratio - 1:.1%} apart, below the noise of {floor:.1%}")
     ends = metric.interval(first), metric.interval(second)
     if ends[0] is None or ends[1] is None:
-        return Difference(result, "no interval is known")
+        return Difference(result, "by the figures alone: no interval is known")
     if ends[0][0] <= ends[1][1] and ends[1][0] <= ends[0][1]:
         return Difference("tie", "the 95% intervals overlap")
     return Difference(result, "the 95% intervals are apart")

@@ -82,7 +82,7 @@ class Evidence:
     def scored(self, metric: Metric, first: Row, second: Row) -> Difference:
         here, there = (self.answer(row) for row in (first, second))
         if np.array_equal(here, there):
-            return Difference("tie", "the same on every beat")
+            return Difference("same", "on every beat")
         if metric.name == "accuracy":
             change = Change(*paired_share(here, there), paired_p(here, there))
         else:

@@ -16,6 +16,13 @@ UNITS: dict[str, dict[str, float]] = {  # of each kind of figure: in shares, byt
     "rate": {"": 1, "/s": 1, "beats/s": 1},
     "energy": {"nJ": 1e-3, "uJ": 1, "µJ": 1, "mJ": 1e3, "J": 1e6},
 }
+SHOWN: dict[str, list[tuple[float, str, int]]] = {  # from which value on, in which unit, with how many decimals
+    "share": [(1, "", 4)],
+    "bytes": [(1e6, " MB", 2), (1e3, " kB", 1)],
+    "time": [(1e6, " s", 2), (1e3, " ms", 2), (1, " us", 1)],
+    "rate": [(1, " beats/s", 0)],
+    "energy": [(1e6, " J", 2), (1e3, " mJ", 2), (1, " uJ", 1)],
+}
 TASKS = ("classification", "anomaly")
 
 
@@ -65,25 +72,16 @@ class Metric:
         assert value is not None, f"{row['id']} has no {self.name}"
         return -value if self.higher else value
 
-    def show(self, value: float) -> str:
-        """A value with its unit."""
-        if self.kind == "share":
-            return f"{value:.4f}"
-        if self.kind == "bytes":
-            return f"{value / 1e3:.1f} kB" if value < 1e6 else f"{value / 1e6:.2f} MB"
-        if self.kind == "rate":
-            return f"{value:.0f} beats/s"
-        small, middle, large = ("us", "ms", "s") if self.kind == "time" else ("uJ", "mJ", "J")
-        if value < 1e3:
-            return f"{value:.1f} {small}"
-        return f"{value / 1e3:.2f} {middle}" if value < 1e6 else f"{value / 1e6:.2f} {large}"
+    def show(self, value: float, *ends: float) -> str:
+        """A value and perhaps the ends of its interval, in a unit that suits the value."""
+        least, unit, digits = next((step for step in SHOWN[self.kind] if value >= step[0]), SHOWN[self.kind][-1])
+        first, *others = (f"{each / least:.{digits}f}" for each in (value, *ends))
+        return first + (f" [{', '.join(others)}]" if others else "") + unit
 
     def told(self, row: Row) -> str:
-        """The row's figure with its unit, and its interval where there is one."""
-        value, ends = self.value(row), self.interval(row)
-        if value is None:
-            return "-"
-        return self.show(value) + (f" [{self.show(ends[0])}, {self.show(ends[1])}]" if ends else "")
+        """The row's figure with its interval where there is one, and its unit."""
+        value = self.value(row)
+        return "-" if value is None else self.show(value, *(self.interval(row) or ()))
 
 
 class Bulk(Metric):
