@@ -72,12 +72,12 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
     resume = resume and resume.resolve()
     known = run_folder.take_up(ctx, resume) if resume else None
     asked = known["asked"]["options"] if known else asked
+    printed = printed_format(asked["formats"])
     parts = common.load_parts()
     data = common.load_data(asked["dataset"])
     sources = find_sources(asked["models"], parts, data) if asked["models"] or not asked["files"] else {}
     sources |= find_files(asked["files"], list(sources), parts, data)
     reasons = common.unavailable(parts)
-    printed = printed_format(asked["formats"])
     cells, skips = plan_cells(sources, parts, asked, reasons)
     check_choice(cells, sources, parts, asked)
     if dry_run:
