@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "tasks": BASE,
     "intervals": set(),
     "verdicts": {"artifacts", "parity", "tasks", "intervals"},
-    "report": {"report"},
+    "report": {"choice"},
     "check": {"errors"},  # it shares nothing with what made the figures that it checks
     "process": BASE,
     "machine": {"store"},
@@ -48,6 +48,7 @@ MAY_IMPORT = {
     "memory": set(),
     "journal": BASE | {"locks"},
     "results": {"intervals", "journal"},
+    "choice": {"errors", "artifacts", "records", "intervals", "journal", "results", "tasks", "verdicts"},
     "lab": BASE | {"plan", "store", "dataset", "process", "locks"},
     "matrix": BASE | {"plan", "lab", "measure", "journal", "machine", "verdicts", "truth", "process"},
     "turns": BASE | {"lab", "measure", "process", "results"},
