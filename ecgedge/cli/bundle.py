@@ -32,14 +32,14 @@ BEATS = 20  # synthetic ones, as test vectors: each class is there
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="NAME.zip, or a folder. Default: a zip here.")
 @click.option("--force", is_flag=True, help="Replace OUT where it exists.")
 @click.option("--vectors", type=click.Path(path_type=Path),
-              help="Test vectors: these beats, a line each, which then travel in the bundle. Default: synthetic ones.")  # fmt: skip
+              help="Beats for its test vectors, a line each; they travel in it. Default: synthetic.")  # fmt: skip
 @click.option("--labels", metavar="NAME,...", help="Of a foreign classifier, in the order of its outputs.")
 @click.option("--threshold", type=click.FloatRange(0), help="Of a foreign autoencoder: an error above is an anomaly.")
 @click.option("--dataset", metavar="ecg5000|synthetic|PATH",
-              help="Instead of these two: labels of these data, a threshold fitted on their training beats.")  # fmt: skip
+              help="Instead of these two: labels of the data, threshold fitted on its training beats.")  # fmt: skip
 @click.option("--normalize", is_flag=True, expose_value=False, callback=common.keep_normalize,
               help="predict.py z-normalises each beat; the built-in weights expect that.")  # fmt: skip
-@common.file_options  # fmt: skip
+@common.file_options
 def bundle(file: str, out: Path | None, force: bool, vectors: Path | None, labels: str | None,
            threshold: float | None, dataset: str | None) -> None:  # fmt: skip
     """Pack an ONNX or TFLite file with all that it takes to run and check it, for people without ecgedge.
