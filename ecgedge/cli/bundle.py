@@ -210,12 +210,12 @@ def told_by_user(artifact: Artifact, data: Dataset | None, labels: str | None) -
 
 
 def card_of_weights(artifact: Artifact, parts: Parts) -> str:
-    """The card of the shipped weights that the file was made from; empty where it was made from others."""
+    """The card of the weights that it was made from, where they are those that ecgedge itself ships; else empty."""
     from ecgedge.artifacts import digest_of
 
-    model = parts.models.get(artifact.name)
-    folder = model.pretrained() if model else None
-    if folder is None or digest_of(folder) not in artifact.parents or not (folder / "README.md").is_file():
+    owner = parts.owners.get(("model", artifact.name))
+    folder = parts.models[artifact.name].pretrained() if owner and owner.distribution == "ecgedge" else None
+    if folder is None or digest_of(folder) not in artifact.parents:
         return ""
     return (folder / "README.md").read_text(encoding="utf-8")
 

@@ -39,7 +39,7 @@ def file_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return make
 
 
-@pytest.mark.parametrize("model", [*ONNX, "tcn-int8.tflite", "cnn-ae-int8.tflite"])
+@pytest.mark.parametrize("model", [*ONNX, "tcn-int8.tflite"])
 def test_predict_answers_on_all_test_beats_as_ecgedge_does(
     ecgedge: Command, unpacked, file_of, ecg5000: Path, tmp_path: Path, model: str
 ) -> None:
@@ -147,3 +147,22 @@ def test_weights_in_another_file_are_refused(ecgedge: Command, tmp_path: Path) -
     told = error_of(ecgedge("bundle", "split.onnx"))
     assert "cannot be used away from its folder" in told
     assert not (tmp_path / "split.zip").exists()
+
+
+class Extremes(torch.nn.Module):
+    """Mean, largest and smallest sample, of beats of any length."""
+
+    def forward(self, x):
+        return torch.cat([x.mean(2), x.amax(2), x.amin(2)], dim=1)
+
+
+def test_a_model_of_any_length_is_bundled_for_that_of_its_vectors(ecgedge: Command, unpacked, tmp_path: Path) -> None:
+    export(Extremes(), tmp_path / "any.onnx", (1, 1, 140), {"x": {0: "n", 2: "length"}, "y": {0: "n"}})
+    (tmp_path / "mine.csv").write_text("0,1,2,3\n3,2,1,0\n")
+    folder = unpacked("any.onnx", "--vectors", "mine.csv")
+    assert "ANY_INPUT_SHAPE {1, 1, 4}" in (folder / "model.h").read_text()
+    assert script(sys.executable, folder / "predict.py", "-", stdin="0 0 0 1\n").stdout.count("\n") == 2
+    assert "4 finite numbers" in script(sys.executable, folder / "predict.py", "-", stdin="0 0 1\n").stderr
+    (tmp_path / "mine.csv").write_text("0,1,2,3\n3,2,1\n")
+    told = error_of(ecgedge("bundle", "any.onnx", "--vectors", "mine.csv", "-o", "never.zip"))
+    assert "line 2: 3 numbers, the model takes 4" in told

@@ -23,6 +23,7 @@ def damage() -> Iterator[str]:
 def main() -> None:
     if found := list(damage()):
         sys.exit("\n".join(found))
+    sys.path.insert(0, str(HERE))
     import predict  # here: it loads the model, which is whole
 
     beats = np.loadtxt(HERE / "vectors" / "beats.csv", delimiter=",", dtype=np.float32, ndmin=2)
