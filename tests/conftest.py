@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ecgedge.dataset import Dataset, synthetic
@@ -98,6 +99,21 @@ def ecgedge(tmp_path: Path) -> Command:
 
 
 @pytest.fixture
+def unpacked(ecgedge: Command, tmp_path: Path) -> Callable[..., Path]:
+    """Bundle a file and unpack it: the folder."""
+
+    def make(file: str | Path, *options: str | Path) -> Path:
+        name = Path(file).stem
+        result = ecgedge("bundle", file, "-o", f"{name}.zip", *options)
+        assert result.code == 0, result.err
+        shutil.unpack_archive(tmp_path / f"{name}.zip", tmp_path / f"{name}-unpacked")
+        [folder] = (tmp_path / f"{name}-unpacked").iterdir()
+        return folder
+
+    return make
+
+
+@pytest.fixture
 def fakes(tmp_path: Path, beats: Dataset) -> Path:
     """A plugins folder with the fakes and their checkpoint; tests add files of their own."""
     folder = tmp_path / "plugins"
@@ -171,6 +187,18 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
         finally:
             made.close()
     pytest.skip(f"nothing can be mounted here: {told}")
+
+
+def script(python: str | Path, *arguments: str | Path, stdin: str = "") -> subprocess.CompletedProcess:
+    """A script of a bundle, with nothing of ecgedge's in reach."""
+    apart = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "ECGEDGE"))}
+    command = [str(python), "-B", *map(str, arguments)]
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, env=apart, timeout=300)
+
+
+def write_beats(path: Path, x: np.ndarray) -> Path:
+    np.savetxt(path, x[:, 0], fmt="%.9g", delimiter=",")
+    return path
 
 
 def rows_of(folder: Path) -> list[dict]:

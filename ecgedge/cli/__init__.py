@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from ecgedge.cli.bundle import bundle
 from ecgedge.cli.check import check
 from ecgedge.cli.choose import choose
 from ecgedge.cli.convert import convert
@@ -86,6 +87,7 @@ for command in (
     convert,
     evaluate,
     predict,
+    bundle,
     train,
     summary,
     plugins,

@@ -136,7 +136,11 @@ def chunks(
     length = artifact.input.shape[1 if artifact.input.layout in ("NL", "NLC") else 2]
     rows = ((number, line) for number, line in enumerate(source, 1) if line.strip())
     while part := list(islice(rows, CHUNK)):
-        x = np.stack([beat(name, number, line, length, labelled) for number, line in part])
+        beats = []
+        for number, line in part:
+            beats.append(beat(name, number, line, length, labelled))
+            length = len(beats[0])  # of a model that takes any: that of the first beat
+        x = np.stack(beats)
         if normalize:
             spread = x.std(axis=1, ddof=1, keepdims=True)
             x = (x - x.mean(axis=1, keepdims=True)) / np.where(spread > 0, spread, 1)

@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "kinds": {"artifacts", "graph"},
     "passes": {"errors", "artifacts", "kinds"},
     "checkpoint": BASE,
+    "bundle": {"errors", "tensors", "artifacts", "records", "synthetic", "bundle"},
     "hookspecs": {"kinds"},
     "plan": BASE,
     "measure": BASE | {"memory"},

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from tests.conftest import Command, error_of, rows_of
+from ecgedge import tasks
+from tests.conftest import Command, error_of, rows_of, script, write_beats
 from tests.full.conftest import MODELS, read_card
 
 for framework in ("torch", "onnxruntime", "tensorflow", "onnx2tf", "ai_edge_litert"):
@@ -51,6 +54,28 @@ def test_full_int8_tflite_is_int8_at_both_ends_and_in_one_piece(quick_run: Path,
     assert (artifact.input.dtype, artifact.output.dtype) == ("int8", "int8")
     assert (artifact.name, artifact.precision) == (model, "full-int8")
     assert row["placement"].startswith("1 partition, all ")
+
+
+@pytest.mark.parametrize(
+    "form", [("base-cnn", "onnx", "dynamic"), ("cnn-ae", "onnx", "full-int8"), ("cnn-ae", "tflite", "full-int8")]
+)
+def test_a_bundle_answers_as_the_matrix_did(
+    ecgedge: Command, quick_run: Path, inspect, tmp_path: Path, form: tuple[str, str, str]
+) -> None:
+    run = quick_run / "run"
+    rows = [row for row in rows_of(run) if row["status"] == "ok"]
+    [row] = [row for row in rows if (row["model"], row["format"], row["precision"]) == form]
+    assert ecgedge("bundle", run / row["artifact"], "-o", "made").code == 0
+    beats, measured = np.load(run / "beats.npz")["x"], np.load(run / "cells" / f"{row['id']}.outputs.npy")
+    told = script(sys.executable, tmp_path / "made" / "predict.py", write_beats(tmp_path / "beats.csv", beats)).stdout
+    answers = [line.split(",") for line in told.splitlines()[1:]]
+    task = inspect(run / row["artifact"]).task
+    decided = tasks.decide(measured, beats, task)
+    if task.kind == "anomaly":
+        assert [answer[1] for answer in answers] == [f"{score:.6g}" for score in tasks.anomaly_scores(measured, beats)]
+        assert [int(answer[2]) for answer in answers] == decided.tolist()
+    else:
+        assert [answer[1] for answer in answers] == [task.labels[index] for index in decided]
 
 
 def is_int8_tflite(row: dict) -> bool:

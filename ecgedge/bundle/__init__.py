@@ -1,0 +1,7 @@
+"""A model to hand over: the file, and all that it takes to run it, to check it and to know what it is."""
+
+from ecgedge.bundle.contents import TARGETS, Facts, Target, contents
+from ecgedge.bundle.place import check_target, place
+from ecgedge.bundle.vectors import Vectors, synthetic_beats
+
+__all__ = ["TARGETS", "Facts", "Target", "Vectors", "check_target", "contents", "place", "synthetic_beats"]

@@ -1,0 +1,96 @@
+"""What is known of a model, in words; and what is not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ecgedge.artifacts import Anomaly, Artifact
+from ecgedge.records import USER
+from ecgedge.tensors import TensorSpec
+
+LIMITS = (
+    "**Not a medical device.** For engineering comparisons, not for diagnosis, nor for any decision about a person."
+)
+WEIGHTS = """
+## The trained weights
+
+The figures below are those of the float32 weights. The conversion to this file may have changed them;
+`ecgedge evaluate` measures them for the file itself.
+"""
+
+
+def model_card(artifact: Artifact, record: Mapping[str, Any], weights: str, told: Sequence[str]) -> str:
+    """The card: the file's own facts, what its user said of it, what is not known, and the card of its weights."""
+    lines = [
+        f"- file: `{record['file']}`, {what_it_is(artifact)}; bundled from `{record['source']}`",
+        f"- SHA-256: `{artifact.digest}`",
+        f"- precision: {precision(artifact)}",
+        f"- input: {tensor(artifact.input)}. {record['preprocessing']['expects']}",
+        f"- output: {tensor(artifact.output)}: {outputs(artifact)}",
+        *([f"- made from, nearest first: {', '.join(f'`{digest}`' for digest in artifact.parents)}"]
+          if artifact.parents else []),
+        *([f"- graph passes: {', '.join(artifact.passes)}"] if artifact.passes else []),
+        *(f"- {sentence}" for sentence in told),
+        f"- licence: {licence(bool(weights))}",
+        *([] if weights else [f"- not known: {unknown(artifact)}"]),
+    ]  # fmt: skip
+    text = f"# {artifact.name}\n\n{LIMITS}\n\n" + "\n".join(lines) + "\n"
+    return text + WEIGHTS + "\n" + weights.replace("# ", "### ", 1).strip() + "\n" if weights else text
+
+
+def what_it_is(artifact: Artifact) -> str:
+    kind = "classifier" if artifact.task.kind == "classification" else "autoencoder for anomaly detection"
+    told = " (by the types of its input and output)" if is_foreign(artifact) else ""
+    return f"{artifact.format} {artifact.precision}{told}, {kind}"
+
+
+def is_foreign(artifact: Artifact) -> bool:
+    """Whether the file carries no record."""
+    return artifact.maker.get("part") == USER
+
+
+def precision(artifact: Artifact) -> str:
+    if is_foreign(artifact):
+        return f"{artifact.precision} by the types of its input and output; the file carries no record"
+    return f"{artifact.precision}, as the record in the file says"
+
+
+def tensor(spec: TensorSpec) -> str:
+    shape = ", ".join("N" if axis is None else str(axis) for axis in spec.shape)
+    scaled = f", value = (stored - {spec.zero_point}) * {spec.scale:.9g}" if spec.scale is not None else ""
+    return f"`{spec.name}` ({shape}) {spec.dtype}, axes {spec.layout}{scaled}"
+
+
+def outputs(artifact: Artifact) -> str:
+    task = artifact.task
+    if isinstance(task, Anomaly):
+        return (
+            f"the beat given back; a mean squared error above {task.threshold:.6g} is an anomaly. "
+            f"Class {task.normal} is normal"
+        )
+    return f"a score for each of the classes {', '.join(task.labels)}; the largest is the answer"
+
+
+def expected_beats(is_shipped: bool, normalize: bool) -> str:
+    """How beats have to come, a sentence or two."""
+    if normalize:
+        return "predict.py brings each beat to mean 0 and standard deviation 1 (N - 1), so they may come in any unit."
+    if is_shipped:
+        return (
+            "Beats have to be z-normalised one by one, to mean 0 and standard deviation 1 (N - 1), before predict.py."
+        )
+    return (
+        "Beats have to be as those that it was trained on, which is not known here; predict.py takes them as they are."
+    )
+
+
+def licence(is_shipped: bool) -> str:
+    if is_shipped:
+        return "Apache-2.0 (LICENSE), as ecgedge and the weights that it ships"
+    return "Apache-2.0 (LICENSE) for predict.py and check.py; that of the model is not known here"
+
+
+def unknown(artifact: Artifact) -> str:
+    missing = "what it was trained on, and how well it decides (`ecgedge evaluate` measures that)"
+    return f"who made it, from what, {missing}" if is_foreign(artifact) else missing

@@ -1,0 +1,135 @@
+"""What a bundle holds, as names and bytes: the same model and test vectors give the same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from string import Template
+from typing import Any
+
+import numpy as np
+
+from ecgedge.artifacts import Artifact
+from ecgedge.bundle import card, csource
+from ecgedge.bundle.vectors import Vectors, tolerance
+
+
+@dataclass(frozen=True)
+class Target:
+    """What runs files of a format: our runtime, the distribution it comes from, and the ``predict.py`` for it."""
+
+    runtime: str
+    distribution: str
+    predict: str
+
+
+TARGETS = {
+    "onnx": Target("cpu", "onnxruntime", "predict_onnx.py"),
+    "tflite": Target("tflite", "ai-edge-litert", "predict_tflite.py"),
+}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the model's own record does not say.
+
+    Attributes:
+        name: of the bundle.
+        source: the file that was bundled.
+        normalize: whether ``predict.py`` z-normalises each beat.
+        weights: the card of the trained weights it was made from, where they are known; else empty.
+        told: what its user said of it, a sentence each.
+        bundled: who made the bundle and computed the expected outputs, and on what.
+    """
+
+    name: str
+    source: str
+    normalize: bool = False
+    weights: str = ""
+    told: tuple[str, ...] = ()
+    bundled: Mapping[str, str] = field(default_factory=dict)
+
+
+def contents(artifact: Artifact, model: bytes, vectors: Vectors, facts: Facts) -> dict[str, bytes]:
+    """The files of a bundle.
+
+    Args:
+        artifact: ONNX or TFLite, with all that it needs said: no free length, no threshold of nan.
+        model: the bytes of its file.
+
+    Returns:
+        Bytes by name, with / between folders; ``SHA256SUMS`` has the sums of all others.
+    """
+    target = TARGETS[artifact.format]
+    record = record_of(artifact, vectors, facts)
+    texts = {
+        "record.json": json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+        "labels.json": json.dumps(list(artifact.task.labels), ensure_ascii=False) + "\n",
+        "predict.py": template(target.predict),
+        "check.py": template("check.py"),
+        "model.c": csource.model_source(facts.name, model),
+        "model.h": csource.model_header(facts.name, artifact),
+        "vectors/beats.csv": table(vectors.beats[:, 0]),
+        "vectors/outputs.csv": table(vectors.outputs),
+        "vectors/vectors.h": csource.vectors_header(facts.name, artifact, vectors),
+        "README.md": readme(artifact, record, facts),
+        "MODEL_CARD.md": card.model_card(artifact, record, facts.weights, facts.told),
+        "LICENSE": template("LICENSE"),
+    }
+    files = {name: text.encode() for name, text in texts.items()} | {record["file"]: model}
+    sums = "".join(f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files))
+    return files | {"SHA256SUMS": sums.encode()}
+
+
+def record_of(artifact: Artifact, vectors: Vectors, facts: Facts) -> dict[str, Any]:
+    """The record that the file carries, or that was told of it, and what ``predict.py`` and ``check.py`` need."""
+    record = artifact.record()
+    if math.isnan(record["task"].get("quantile", 0)):
+        record["task"]["quantile"] = None  # JSON has no nan
+    most, unit = tolerance(artifact, vectors.outputs)
+    return record | {
+        "file": f"model.{artifact.format}",
+        "source": facts.source,
+        "length": vectors.beats.shape[2],
+        "preprocessing": {
+            "normalize": facts.normalize,
+            "expects": card.expected_beats(bool(facts.weights), facts.normalize),
+            "resampling": "none",
+            "filtering": "none",
+        },
+        "vectors": {"beats": len(vectors.beats), "origin": vectors.origin, "tolerance": most, "unit": unit},
+        "bundled": dict(facts.bundled),
+    }
+
+
+def readme(artifact: Artifact, record: Mapping[str, Any], facts: Facts) -> str:
+    """How to use the bundle, in a few lines."""
+    target = TARGETS[artifact.format]
+    return Template(template("README.md")).substitute(
+        name=facts.name,
+        what=card.what_it_is(artifact),
+        file=record["file"],
+        distribution=target.distribution,
+        length=record["length"],
+        answers="score and anomaly flag" if artifact.task.kind == "anomaly" else "class and probability",
+        expects=record["preprocessing"]["expects"],
+        prefix=csource.identifier(facts.name),
+        beats=record["vectors"]["beats"],
+        origin=record["vectors"]["origin"],
+        tolerance=f"{record['vectors']['tolerance']:.3g} {record['vectors']['unit']}",
+        bundled=", ".join(facts.bundled.values()),
+        licence=card.licence(bool(facts.weights)),
+    )
+
+
+def table(values: np.ndarray) -> str:
+    """A line a beat, numbers separated by commas; float32 can be read back exactly."""
+    return "".join(",".join(f"{value:.9g}" for value in row) + "\n" for row in values.tolist())
+
+
+def template(name: str) -> str:
+    return resources.files("ecgedge").joinpath("bundle", "templates", name).read_text(encoding="utf-8")

@@ -1,0 +1,56 @@
+"""Decide beat by beat: ``python predict.py beats.csv > answers.csv``; - for standard input. A line is a beat."""
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from onnxruntime import InferenceSession
+
+RECORD = json.loads(Path(__file__).with_name("record.json").read_text(encoding="utf-8"))
+INPUT, OUTPUT, TASK = RECORD["input"], RECORD["output"], RECORD["task"]
+SESSION = InferenceSession(str(Path(__file__).with_name(RECORD["file"])), providers=["CPUExecutionProvider"])
+
+
+def run(beats: np.ndarray) -> np.ndarray:
+    """What the model gives for beats (N, L), in its own type: (N, values)."""
+    x, size = beats.astype(np.float32), INPUT["shape"][0] or min(len(beats), 64)
+    if INPUT["scale"] is not None:
+        limits = np.iinfo(INPUT["dtype"])
+        x = np.clip(np.rint(x / np.float32(INPUT["scale"])) + INPUT["zero_point"], limits.min, limits.max)
+    x = np.concatenate([x, np.repeat(x[-1:], -len(x) % size, axis=0)])  # the last batch is filled up
+    outputs = []
+    for batch in x.astype(INPUT["dtype"]).reshape(-1, size, *INPUT["shape"][1:]):
+        outputs += SESSION.run([OUTPUT["name"]], {INPUT["name"]: batch})
+    return np.concatenate(outputs)[: len(beats)].reshape(len(beats), -1)
+
+
+def decide(beats: np.ndarray, outputs: np.ndarray) -> list:
+    """Class and probability of each beat; of an autoencoder score and anomaly flag."""
+    y = (outputs.astype(np.float32) - (OUTPUT["zero_point"] or 0)) * np.float32(OUTPUT["scale"] or 1)
+    if TASK["kind"] == "anomaly":
+        scores = ((y.astype(np.float64) - beats.astype(np.float32)) ** 2).mean(axis=1)
+        return [(f"{score:.6g}", int(score > TASK["threshold"])) for score in scores]
+    classes = y.argmax(axis=1)
+    if (y < 0).any() or not np.allclose(y.sum(axis=1), 1, atol=0.02):  # scores, not probabilities
+        y = np.exp(y - y.max(axis=1, keepdims=True))
+        y /= y.sum(axis=1, keepdims=True)
+    return [(TASK["labels"][index], f"{shares[index]:.4f}") for index, shares in zip(classes, y)]
+
+
+def main(path: str) -> None:
+    text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8-sig")
+    beats = np.loadtxt(text.replace(",", " ").splitlines(), ndmin=2)
+    if beats.shape[1] != RECORD["length"] or not np.isfinite(beats).all():
+        sys.exit(f"{path}: a line is a beat of {RECORD['length']} finite numbers")
+    if RECORD["preprocessing"]["normalize"]:
+        spread = beats.std(axis=1, ddof=1, keepdims=True)
+        beats = (beats - beats.mean(axis=1, keepdims=True)) / np.where(spread > 0, spread, 1)
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(("beat", "score", "anomaly") if TASK["kind"] == "anomaly" else ("beat", "class", "probability"))
+    writer.writerows((number, *answer) for number, answer in enumerate(decide(beats, run(beats))))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1]) if len(sys.argv) == 2 else sys.exit(__doc__)

@@ -1,0 +1,59 @@
+"""Test vectors: beats, what the model gave for them where it was bundled, and how far another machine may be off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ecgedge.artifacts import Artifact
+from ecgedge.synthetic import draw_beats
+from ecgedge.tensors import TensorSpec
+
+SEED = 0
+STEPS = 4  # of an integer output; other kernels of LiteRT were off by 3 at most (docs/bundle.md)
+FLOAT = {"fp32": 1e-4, "fp16": 1e-2}  # of the largest value; 8-bit files: as many steps of 255 in both directions
+EIGHT_BITS = 2 * STEPS / 255
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Beats ``(N, 1, L)`` float32 and the ``(N, values)`` that the model gave, as its file has them.
+
+    Attributes:
+        origin: of the beats, in words.
+    """
+
+    beats: np.ndarray
+    outputs: np.ndarray
+    origin: str
+
+    @classmethod
+    def of(cls, artifact: Artifact, beats: np.ndarray, outputs: np.ndarray, origin: str) -> Vectors:
+        """From outputs as a session gives them: float32, any shape."""
+        return cls(beats, as_stored(outputs.reshape(len(beats), -1), artifact.output), origin)
+
+
+def synthetic_beats(count: int, length: int) -> np.ndarray:
+    """Synthetic beats ``(count, 1, length)`` float32, z-normalised; of another length than 140 by interpolation."""
+    beats, _ = draw_beats(count, SEED)
+    if beats.shape[2] == length:
+        return beats
+    places = np.linspace(0, beats.shape[2] - 1, length)
+    x = np.stack([np.interp(places, np.arange(beats.shape[2]), beat) for beat in beats[:, 0]])
+    spread = x.std(axis=1, ddof=1, keepdims=True) if length > 1 else np.ones((count, 1))
+    return ((x - x.mean(axis=1, keepdims=True)) / spread)[:, None].astype(np.float32)
+
+
+def as_stored(outputs: np.ndarray, spec: TensorSpec) -> np.ndarray:
+    """Outputs as the file holds them: integers where it has a scale."""
+    if spec.scale is None or spec.zero_point is None:
+        return outputs
+    return (np.rint(outputs / np.float32(spec.scale)) + spec.zero_point).astype(spec.dtype)
+
+
+def tolerance(artifact: Artifact, outputs: np.ndarray) -> tuple[float, str]:
+    """How far an output may be off on another machine, and in what: steps of integers, or the output's own unit."""
+    if artifact.output.scale is not None:
+        return STEPS, "steps"
+    return FLOAT.get(artifact.precision, EIGHT_BITS) * max(1.0, float(np.abs(outputs).max())), "in the output's unit"

@@ -1,0 +1,232 @@
+"""``ecgedge bundle``."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ecgedge.cli import common
+from ecgedge.errors import ConversionError, EcgEdgeError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ecgedge.artifacts import Artifact
+    from ecgedge.bundle import Facts
+    from ecgedge.dataset import Dataset
+    from ecgedge.kinds import Runtime, Session
+    from ecgedge.plugins import Parts
+
+BEATS = 20  # synthetic ones, as test vectors: each class is there
+
+
+@click.command()
+@click.argument("file", metavar="FILE")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="NAME.zip, or a folder. Default: a zip here.")
+@click.option("--force", is_flag=True, help="Replace OUT where it exists.")
+@click.option("--vectors", type=click.Path(path_type=Path),
+              help="Beats for its test vectors, a line each; they travel in it. Default: synthetic.")  # fmt: skip
+@click.option("--labels", metavar="NAME,...", help="Of a foreign classifier, in the order of its outputs.")
+@click.option("--threshold", type=click.FloatRange(0), help="Of a foreign autoencoder: an error above is an anomaly.")
+@click.option("--dataset", metavar="ecg5000|synthetic|PATH",
+              help="Instead of these two: labels of the data, threshold fitted on its training beats.")  # fmt: skip
+@click.option("--normalize", is_flag=True, expose_value=False, callback=common.keep_normalize,
+              help="predict.py z-normalises each beat; the built-in weights expect that.")  # fmt: skip
+@common.file_options
+def bundle(file: str, out: Path | None, force: bool, vectors: Path | None, labels: str | None,
+           threshold: float | None, dataset: str | None) -> None:  # fmt: skip
+    """Pack an ONNX or TFLite file with all that it takes to run and check it, for people without ecgedge.
+
+    \b
+    ecgedge bundle tcn.tflite -o tcn.zip
+    ecgedge bundle theirs.onnx --labels normal,PVC,other -o theirs.zip
+    """
+    from ecgedge.bundle import TARGETS, Vectors, check_target, contents, place
+    from ecgedge.cli.evaluate import pick_runtime
+
+    parts = common.load_parts()
+    artifact = common.find_artifact(file, parts)
+    if artifact.format not in TARGETS:
+        raise EcgEdgeError(
+            f"{file} is {artifact.format}, a bundle takes {' or '.join(TARGETS)}",
+            f"first: ecgedge convert {file} --to tflite",
+        )
+    name = bundle_name(artifact)
+    target = out or Path(f"{name}.zip")
+    common.usable_folder(target.absolute().parent)
+    check_target(target, force)
+    data = common.load_data(dataset) if dataset else None
+    artifact = with_meaning(artifact, data, labels, threshold)
+    runtime = pick_runtime(artifact, TARGETS[artifact.format].runtime, parts)
+    with tempfile.TemporaryDirectory() as scratch:
+        session, model = load_alone(artifact, runtime, Path(scratch))
+        if data:
+            artifact = common.with_threshold(artifact, data, lambda _, split: infer(artifact, session, split.x))
+        beats, origin = vector_beats(artifact, vectors, data)
+        outputs = infer(artifact, session, beats)
+        session.close()
+        artifact = with_length(artifact, beats.shape[2])
+        facts = facts_of(artifact, name, runtime, parts, told_by_user(artifact, data, labels))
+        files = contents(artifact, model, Vectors.of(artifact, beats, outputs, origin), facts)
+        prove(files, Path(scratch))
+    place(files, name, target)
+    size = target.stat().st_size if target.is_file() else sum(map(len, files.values()))
+    click.echo(f"{target}: {name}, {len(files)} files, {size:,} bytes; its own check passed on {len(beats)} beats")
+
+
+def bundle_name(artifact: Artifact) -> str:
+    """Of the folder in the zip: model and precision, or the name of the user's file."""
+    from ecgedge.records import USER
+
+    name = artifact.name if artifact.maker.get("part") == USER else f"{artifact.name}-{artifact.precision}"
+    return re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII).strip("-.") or "model"
+
+
+def with_meaning(artifact: Artifact, data: Dataset | None, labels: str | None, threshold: float | None) -> Artifact:
+    """The file with what its outputs mean: by its record, by data, or as the options say.
+
+    Raises:
+        EcgEdgeError: they do not say it, or say what is known already.
+    """
+    from ecgedge.artifacts import Classification
+    from ecgedge.cli.predict import with_meaning as as_told
+    from ecgedge.records import USER
+
+    for option, value in (("--labels", labels), ("--threshold", threshold)):
+        if value is not None and (data or artifact.maker.get("part") != USER):
+            source = f"of {data.name}" if data else "in its record"
+            raise EcgEdgeError(f"{artifact.path}: {option} beside what is told {source}", f"leave {option} out")
+    if data:
+        return common.fit_to_data(artifact, data)
+    artifact = as_told(artifact, threshold)
+    if labels is None:
+        return artifact
+    names = tuple(name.strip() for name in labels.split(","))
+    if not isinstance(artifact.task, Classification):
+        raise EcgEdgeError(f"{artifact.path} is an autoencoder, which has no --labels", "leave --labels out")
+    if len(names) != len(artifact.task.labels) or len({*names}) != len(names) or "" in names:
+        raise EcgEdgeError(
+            f"--labels {labels}: {artifact.path} gives {len(artifact.task.labels)} scores", "name each, once"
+        )
+    return replace(artifact, task=Classification(names))
+
+
+def load_alone(artifact: Artifact, runtime: Runtime, scratch: Path) -> tuple[Session, bytes]:
+    """The file loaded from where nothing else is, as in the bundle, and its bytes.
+
+    Raises:
+        EcgEdgeError: it needs another file.
+    """
+    model = artifact.path.read_bytes()
+    alone = scratch / f"model.{artifact.format}"
+    alone.write_bytes(model)
+    try:
+        return runtime.load(replace(artifact, path=alone), threads=1), model
+    except EcgEdgeError as error:
+        reason = error.message.replace(str(alone), "it")
+        raise EcgEdgeError(
+            f"{artifact.path} cannot be used away from its folder: {reason}"[:300],
+            "save it with its weights inside (torch.onnx.export: external_data=False)",
+        ) from error
+
+
+def infer(artifact: Artifact, session: Session, beats: np.ndarray) -> np.ndarray:
+    """Outputs for all beats. Raises ConversionError where they are no answers."""
+    from ecgedge import measure, tasks
+
+    outputs = measure.infer(session, beats)
+    if reason := tasks.wrong(outputs, beats, artifact.task):
+        raise ConversionError(f"{artifact.path} gives no answers: {reason}")
+    return outputs
+
+
+def vector_beats(artifact: Artifact, path: Path | None, data: Dataset | None) -> tuple[np.ndarray, str]:
+    """The beats of the test vectors, ``(N, 1, L)`` float32 as the model takes them, and whose they are."""
+    import numpy as np
+
+    from ecgedge.bundle import synthetic_beats
+    from ecgedge.cli.predict import chunks, open_beats
+
+    if path is None:
+        length = length_of(artifact) or (data.length if data else 140)
+        return synthetic_beats(BEATS, length), "synthetic beats"
+    normalize = click.get_current_context().meta[common.NORMALIZE]
+    with open_beats(path) as source:
+        parts = list(chunks(source, str(path), artifact, labelled=False, normalize=normalize))
+    if not parts:
+        raise EcgEdgeError(f"{path} holds no beats", "name another file with --vectors")
+    return np.concatenate(parts), f"beats of {path.name}"
+
+
+def length_of(artifact: Artifact) -> int | None:
+    """Samples a beat; None where the model takes any."""
+    return artifact.input.shape[1 if artifact.input.layout in ("NL", "NLC") else 2]
+
+
+def with_length(artifact: Artifact, length: int) -> Artifact:
+    """A model that takes any length is bundled for the length of its test vectors."""
+    shape = (artifact.input.shape[0], *(axis or length for axis in artifact.input.shape[1:]))
+    return replace(artifact, input=replace(artifact.input, shape=shape))
+
+
+def facts_of(artifact: Artifact, name: str, runtime: Runtime, parts: Parts, told: tuple[str, ...]) -> Facts:
+    """What the record does not say: the card of the weights, what the user told, who bundled."""
+    from ecgedge import __version__, machine
+    from ecgedge.bundle import Facts
+
+    versions = machine.versions()
+    library = next((f"{key} {versions[key]}" for key in runtime.libraries if key in versions), runtime.name)
+    return Facts(
+        name,
+        source=artifact.path.name,
+        normalize=click.get_current_context().meta[common.NORMALIZE],
+        weights=card_of_weights(artifact, parts),
+        told=told,
+        bundled={"by": f"ecgedge {__version__}", "with": library, "on": machine.describe()["cpu"]},
+    )
+
+
+def told_by_user(artifact: Artifact, data: Dataset | None, labels: str | None) -> tuple[str, ...]:
+    """Who says what the outputs of a user's file mean, for its card."""
+    from ecgedge.records import USER
+
+    if artifact.maker.get("part") != USER:
+        return ()
+    if data:
+        fitted = ", threshold: fitted on their training beats" if artifact.task.kind == "anomaly" else ""
+        return (f"labels: of the data {data.name}, digest `{data.digest}`{fitted}",)
+    if artifact.task.kind == "anomaly":
+        return ("threshold: as its user said, not in the file",)
+    return (
+        "labels: as its user said, not in the file" if labels else "labels: not known; outputs are numbered from 0",
+    )
+
+
+def card_of_weights(artifact: Artifact, parts: Parts) -> str:
+    """The card of the weights that it was made from, where they are those that ecgedge itself ships; else empty."""
+    from ecgedge.artifacts import digest_of
+
+    owner = parts.owners.get(("model", artifact.name))
+    folder = parts.models[artifact.name].pretrained() if owner and owner.distribution == "ecgedge" else None
+    if folder is None or digest_of(folder) not in artifact.parents:
+        return ""
+    return (folder / "README.md").read_text(encoding="utf-8")
+
+
+def prove(files: dict[str, bytes], scratch: Path) -> None:
+    """Unpack the bundle and run its ``check.py``. Raises ConversionError where it fails."""
+    from ecgedge.bundle import place
+
+    folder = scratch / "bundle"
+    place(files, folder.name, folder)
+    done = subprocess.run([sys.executable, "-B", "check.py"], cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise ConversionError(f"the bundle does not pass its own check and was not written: {reason}")

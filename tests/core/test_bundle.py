@@ -1,0 +1,183 @@
+"""What a bundle holds and where it goes, without a framework: C, sums, zips, refusals."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ecgedge
+from ecgedge import Anomaly, Artifact, Classification, EcgEdgeError, TensorSpec, bundle
+from ecgedge.bundle import Facts, Vectors
+
+ROOT = Path(ecgedge.__file__).parent
+TEMPLATES = ROOT / "bundle" / "templates"
+MODEL = np.random.default_rng(0).integers(0, 256, 1234, dtype=np.uint8).tobytes()
+INT8 = TensorSpec("x", (1, 140, 1), "int8", "NLC", 0.05, -3)
+LABELS = ("1", 'a "b" \\?', "µ", "4", "5")
+
+
+def artifact(**changes) -> Artifact:
+    scores = TensorSpec("y", (1, 5), "int8", "NC", 0.1, 7)
+    made = Artifact(Path("m"), "tflite", "full-int8", Classification(LABELS), INT8, scores, "net", digest="0" * 64)
+    return replace(made, **changes)
+
+
+def contents(made: Artifact, name: str = "my net-2", **facts) -> dict[str, bytes]:
+    beats = bundle.synthetic_beats(20, 140)
+    outputs = np.random.default_rng(1).normal(size=(20, int(np.prod(made.output.shape[1:])))).astype(np.float32)
+    vectors = Vectors.of(made, beats, outputs, "synthetic beats")
+    return bundle.contents(made, MODEL, vectors, Facts(name, "net.tflite", **facts))
+
+
+def unpacked(files: dict[str, bytes], folder: Path) -> Path:
+    bundle.place(files, "net", folder)
+    return folder
+
+
+def test_the_model_is_there_byte_by_byte_and_all_files_have_their_sums(tmp_path: Path) -> None:
+    files = contents(artifact())
+    assert files["model.tflite"] == MODEL
+    sums = dict(line.split("  ")[::-1] for line in files["SHA256SUMS"].decode().splitlines())
+    assert sums == {name: hashlib.sha256(content).hexdigest() for name, content in files.items() if name in sums}
+    assert set(files) - set(sums) == {"SHA256SUMS"}
+    folder = unpacked(files, tmp_path / "net")
+    if shutil.which("sha256sum"):
+        subprocess.run(["sha256sum", "-c", "--quiet", "--strict", "SHA256SUMS"], cwd=folder, check=True)
+
+
+def test_the_record_says_what_is_needed() -> None:
+    files = contents(artifact(), normalize=True)
+    record = json.loads(files["record.json"])
+    assert tuple(record["task"]["labels"]) == tuple(json.loads(files["labels.json"])) == LABELS
+    assert (record["input"]["scale"], record["input"]["zero_point"], record["length"]) == (0.05, -3, 140)
+    assert record["preprocessing"]["normalize"] is True
+    assert record["vectors"]["tolerance"] == 4
+    made = artifact(
+        task=Anomaly(0.5, float("nan"), "1", ("1", "2")), output=replace(INT8, name="y"), maker={"part": "user"}
+    )
+    files = contents(made)
+    task = json.loads(files["record.json"], parse_constant=pytest.fail)["task"]
+    assert (task["threshold"], task["quantile"]) == (0.5, None)
+    card = files["MODEL_CARD.md"].decode()
+    assert "not known: who made it" in card
+    assert "Not a medical device" in card
+    assert "not known" not in contents(artifact(), weights="# net\n\nA card.\n")["MODEL_CARD.md"].decode()
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "g++"])
+@pytest.mark.parametrize("kind", ["int8", "float32", "float16", "float64"])
+def test_c_gives_back_the_bytes_and_the_vectors(tmp_path: Path, compiler: str, kind: str) -> None:
+    if shutil.which(compiler) is None:
+        pytest.skip(f"no {compiler} here")
+    made = artifact()
+    if kind != "int8":
+        made = artifact(
+            input=TensorSpec("x", (None, 1, 140), kind, "NCL"), output=TensorSpec("y", (None, 5), kind, "NC")
+        )
+    files = contents(made)
+    folder = unpacked(files, tmp_path / "net")
+    (folder / "main.c").write_text(
+        '#include <stdio.h>\n#include "vectors/vectors.h"\n'
+        "int main(void) {\n"
+        "  static const char *const labels[MY_NET_2_CLASSES] = MY_NET_2_LABELS;\n"
+        "  static const int shape[] = MY_NET_2_INPUT_SHAPE;\n"
+        "  if ((uintptr_t)my_net_2_model % 16 || shape[0] * shape[1] * shape[2] != MY_NET_2_INPUT_SIZE) return 1;\n"
+        "  fwrite(my_net_2_model, 1, my_net_2_model_length, stdout);\n"
+        "  fwrite(my_net_2_inputs, 1, sizeof my_net_2_inputs, stdout);\n"
+        "  fwrite(my_net_2_outputs, 1, sizeof my_net_2_outputs, stdout);\n"
+        "  for (int i = 0; i < MY_NET_2_CLASSES; ++i) puts(labels[i]);\n"
+        "  return 0;\n}\n"
+    )
+    language = ["-xc++", "-std=c++11"] if compiler == "g++" else ["-xc", "-std=c11"]
+    strict = ["-Wall", "-Wextra", "-Werror", "-pedantic"]
+    subprocess.run([compiler, *strict, *language, "main.c", "model.c", "-o", "main"], cwd=folder, check=True)
+    told = subprocess.run([folder / "main"], check=True, capture_output=True).stdout
+    outputs = np.loadtxt(folder / "vectors" / "outputs.csv", delimiter=",", dtype=np.float32).astype(kind)
+    inputs = made.input.encode(bundle.synthetic_beats(20, 140))
+    assert told == MODEL + inputs.tobytes() + outputs.tobytes() + ("\n".join(LABELS) + "\n").encode()
+
+
+def test_the_same_contents_give_the_same_zip(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.zip", tmp_path / "b.zip"
+    bundle.place(contents(artifact()), "net", first)
+    bundle.place(dict(reversed(contents(artifact()).items())), "net", second)
+    assert first.read_bytes() == second.read_bytes()
+    shutil.unpack_archive(first, tmp_path)
+    assert {
+        file.relative_to(tmp_path / "net").as_posix() for file in (tmp_path / "net").rglob("*") if file.is_file()
+    } == {*contents(artifact())}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip", "b.zip", "net"]
+
+
+def test_nothing_of_the_users_is_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "notes").write_text("mine")
+    unpacked(contents(artifact()), tmp_path / "net")
+    for name, force, reason in [
+        ("net", False, "exists"),
+        ("thesis", True, "a folder that is no bundle"),
+        ("notes", True, "is a file"),
+    ]:
+        with pytest.raises(EcgEdgeError, match=reason):
+            bundle.check_target(tmp_path / name, force)
+    bundle.check_target(tmp_path / "net", force=True)
+    unpacked({"only": b"one"}, tmp_path / "net")
+    assert [path.name for path in (tmp_path / "net").iterdir()] == ["only"]
+
+
+@pytest.mark.parametrize("length", [1, 64, 140, 187])
+def test_synthetic_beats_of_any_length(length: int) -> None:
+    beats = bundle.synthetic_beats(20, length)
+    assert beats.shape == (20, 1, length)
+    np.testing.assert_array_equal(beats, bundle.synthetic_beats(20, length))
+    np.testing.assert_allclose(beats.mean(axis=2), 0, atol=1e-5)
+
+
+def test_check_names_what_is_damaged_before_it_loads_anything(tmp_path: Path) -> None:
+    folder = unpacked(contents(artifact()), tmp_path / "net")
+    content = bytearray((folder / "model.tflite").read_bytes())
+    content[700] ^= 1
+    (folder / "model.tflite").write_bytes(content)
+    (folder / "vectors" / "beats.csv").unlink()
+    done = subprocess.run([sys.executable, folder / "check.py"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == ["model.tflite is not what was bundled", "vectors/beats.csv is missing"]
+
+
+def test_predict_is_short_and_needs_only_numpy_and_the_runtime() -> None:
+    scripts = {name: (TEMPLATES / name).read_text() for name in ("predict_onnx.py", "predict_tflite.py")}
+    for name, text in scripts.items():
+        assert len(text.splitlines()) < 60
+        imports = {
+            (node.module or "" if isinstance(node, ast.ImportFrom) else node.names[0].name).split(".")[0]
+            for node in ast.walk(ast.parse(text))
+            if isinstance(node, ast.Import | ast.ImportFrom)
+        }
+        runtime = "onnxruntime" if name == "predict_onnx.py" else "ai_edge_litert"
+        assert imports - set(sys.stdlib_module_names) == {"numpy", runtime}
+    own = ("SESSION", "MODEL", "outputs +=", "outputs.append", "from onnxruntime", "from ai_edge_litert")
+    shared = [
+        [line for line in text.splitlines() if not any(word in line for word in own)] for text in scripts.values()
+    ]
+    assert shared[0] == shared[1]
+
+
+def test_the_licence_is_that_of_the_project() -> None:
+    assert (TEMPLATES / "LICENSE").read_bytes() == (ROOT.parent / "LICENSE").read_bytes()
+
+
+def test_only_onnx_and_tflite_are_bundled(ecgedge, fakes: Path) -> None:
+    from tests.conftest import error_of
+
+    told = error_of(ecgedge("--plugins-dir", fakes, "bundle", "fake"))
+    assert "a bundle takes onnx or tflite" in told
+    assert "ecgedge convert fake --to tflite" in told
