@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from ecgedge.cli.check import check
+from ecgedge.cli.compare import compare
 from ecgedge.cli.convert import convert
 from ecgedge.cli.data import data
 from ecgedge.cli.doctor import doctor
@@ -72,5 +73,5 @@ def main(verbose: bool, plugins_dir: Path | None) -> None:
         os.environ["ECGEDGE_PLUGINS_DIR"] = str(plugins_dir.resolve())
 
 
-for command in (matrix, check, convert, evaluate, predict, train, summary, plugins, data, store, doctor):
+for command in (matrix, check, compare, convert, evaluate, predict, train, summary, plugins, data, store, doctor):
     main.add_command(command)

@@ -42,6 +42,7 @@ MAY_IMPORT = {
     "verdicts": {"artifacts", "parity", "tasks", "intervals"},
     "report": {"report"},
     "check": {"errors"},  # it shares nothing with what made the figures that it checks
+    "comparison": BASE | {"journal", "results", "intervals", "tasks", "verdicts", "report"},
     "process": BASE,
     "machine": {"store"},
     "locks": set(),
