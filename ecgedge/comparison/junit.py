@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from ecgedge.comparison.pairs import CANNOT_TELL, Comparison, Verdict
+from ecgedge.comparison.figures import CANNOT_TELL, Verdict
+from ecgedge.comparison.pairs import Comparison
 
 FORBIDDEN = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # in XML 1.0
 

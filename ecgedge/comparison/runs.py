@@ -19,6 +19,18 @@ Row = dict[str, Any]
 SKIPPED = "skipped"
 TOLD_OF_MACHINE = ("cpu", "cores", "isa", "governor", "system")
 TOLD_OF_RUN = ("profile", "threads", "seed", "command")
+NEEDED = (
+    *TOLD_OF_RUN,
+    "data_digest",
+    "data_source",
+    "labels",
+    "beats",
+    "sources",
+    "cells",
+    "machine",
+    "versions",
+    "started",
+)
 
 
 @dataclass(frozen=True)
@@ -70,6 +82,8 @@ def read_run(folder: Path) -> Run:
         raise EcgEdgeError(f"{folder} has no rows yet", f"finish it: ecgedge matrix --resume {folder}")
     try:
         about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        if lacking := [key for key in NEEDED if key not in about]:
+            raise KeyError(f"run.json has no {lacking[0]}")
         rows = [json.loads(line) for line in (folder / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
         records = journal.read(folder)
         beats = np.load(folder / "beats.npz")
@@ -90,7 +104,8 @@ def read_run(folder: Path) -> Run:
 
 
 def damaged(folder: Path, error: Exception) -> EcgEdgeError:
-    reason = f"{type(error).__name__}: {error}".splitlines()[0]
+    told = error.args[0] if isinstance(error, KeyError) else error  # a KeyError quotes what it says
+    reason = f"{type(error).__name__}: {told}".splitlines()[0]
     return EcgEdgeError(
         f"{folder} cannot be read: {reason}"[:300], f"ecgedge check {folder} says what is wrong with it"
     )

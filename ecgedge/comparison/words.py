@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from statistics import median
 from typing import Any
 
+from ecgedge.comparison.figures import BETTER, CANNOT_TELL, SAME, STATUS, WORSE, Verdict
 from ecgedge.comparison.metrics import METRICS
-from ecgedge.comparison.pairs import BETTER, CANNOT_TELL, SAME, STATUS, WORSE, Comparison, Pair, Verdict
+from ecgedge.comparison.pairs import Comparison, Pair
 from ecgedge.comparison.runs import Run
 from ecgedge.report.table import IDENTITY, NOISY, ROUTE, TOO_NOISY, cut, rivals, table
 

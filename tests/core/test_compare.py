@@ -19,7 +19,8 @@ from click.testing import CliRunner
 from ecgedge.artifacts import Anomaly
 from ecgedge.cli import main
 from ecgedge.comparison import METRICS, compare_runs, read_run, read_tolerances
-from ecgedge.comparison.pairs import Comparison, Verdict
+from ecgedge.comparison.figures import Verdict
+from ecgedge.comparison.pairs import Comparison
 from ecgedge.dataset import Dataset
 from ecgedge.errors import EcgEdgeError
 from ecgedge.intervals import apart, wilson
@@ -355,6 +356,9 @@ def test_the_users_mistakes(one: Path, run: Path, tmp_path: Path) -> None:
     (run / "cells" / f"{INT8}.outputs.npy").unlink()
     told = error_of(compare(one, run))
     assert "run cannot be read: " in told and "ecgedge check" in told
+    about = json.loads((other / "run.json").read_text())
+    (other / "run.json").write_text(json.dumps({"rounds": about["rounds"]}))
+    assert "run.json has no profile" in error_of(compare(one, other))
     (run / "beats.npz").write_bytes(b"?")
     assert "cannot be read" in error_of(compare(one, run))
     (run / "rows.jsonl").unlink()

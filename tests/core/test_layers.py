@@ -53,6 +53,7 @@ MAY_IMPORT = {
     "matrix": BASE | {"plan", "lab", "measure", "journal", "machine", "verdicts", "truth", "process"},
     "turns": BASE | {"lab", "measure", "process", "results"},
     "training": BASE | {"dataset", "tasks", "checkpoint", "machine"},
+    "tracking": {"errors", "artifacts", "records", "tensors"},
     "plugins": BASE | {"hookspecs"},
     "worker": BASE | {"plugins", "measure"},
     # nobody imports it: it may look at whatever a part under test meets
