@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from ecgedge.cli.check import check
+from ecgedge.cli.choose import choose
 from ecgedge.cli.compare import compare
 from ecgedge.cli.convert import convert
 from ecgedge.cli.data import data
@@ -18,6 +19,7 @@ from ecgedge.cli.evaluate import evaluate
 from ecgedge.cli.matrix import matrix
 from ecgedge.cli.plugins import plugins
 from ecgedge.cli.predict import predict
+from ecgedge.cli.report import report
 from ecgedge.cli.store import store
 from ecgedge.cli.summary import summary
 from ecgedge.cli.train import train
@@ -59,19 +61,38 @@ def show_versions(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 @click.option(
     "--plugins-dir", type=click.Path(path_type=Path), help="Also load the plugins in this folder's .py files."
 )
-def main(verbose: bool, plugins_dir: Path | None) -> None:
+@click.pass_context
+def main(ctx: click.Context, verbose: bool, plugins_dir: Path | None) -> None:
     """Which form of an ECG model should run on this device?
 
     \b
     ecgedge matrix                     every model, format, precision and runtime, measured
+    ecgedge choose RUN                 which file of that to ship, and why
     ecgedge convert tcn --to tflite    one artifact, verified
     """
     if verbose:
         logging.basicConfig(format="%(name)s: %(message)s")
         logging.getLogger("ecgedge").setLevel(logging.INFO)
+    if os.environ.get("NO_COLOR"):  # https://no-color.org; off a terminal click leaves colours out by itself
+        ctx.color = False
     if plugins_dir:
         os.environ["ECGEDGE_PLUGINS_DIR"] = str(plugins_dir.resolve())
 
 
-for command in (matrix, check, compare, convert, evaluate, predict, train, summary, plugins, data, store, doctor):
+for command in (
+    matrix,
+    choose,
+    report,
+    check,
+    compare,
+    convert,
+    evaluate,
+    predict,
+    train,
+    summary,
+    plugins,
+    data,
+    store,
+    doctor,
+):
     main.add_command(command)

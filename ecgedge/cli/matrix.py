@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecgedge.cli import common, run_folder, tracked
+from ecgedge.cli import common, rendering, run_folder, tracked
 from ecgedge.errors import EcgEdgeError
+from ecgedge.report import FORMATS, Report
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 @click.option("--artifact", "files", multiple=True, metavar="FILE", help="Also, or only, a file made elsewhere.")
 @common.file_options
 @click.option("--exporter", "exporters", multiple=True, metavar="NAME", help="Routes through these only.")
-@click.option("--format", "formats", multiple=True, metavar="NAME", help="torch, onnx, tflite, ...")
+@click.option("--format", "formats", multiple=True, metavar="NAME",
+              help=f"Of the files: torch, onnx, tflite, ...; or of what is printed: {', '.join(FORMATS)}.")  # fmt: skip
 @click.option("--quantizer", "quantizers", multiple=True, metavar="NAME", help="A precision, or one quantizer.")
 @click.option("--runtime", "runtimes", multiple=True, metavar="NAME", help="torch, cpu, cuda, tflite, ...")
 @click.option("--profile", type=click.Choice(["quick", "full"]), default="full", show_default=True,
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 @click.option(
     "--memory", type=click.IntRange(1), metavar="MB", help="That a child process may take. Default: no limit."
 )
+@rendering.choice_options
 @common.threads_option
 @common.calibration_option
 @common.opset_option
@@ -60,6 +63,7 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
     ecgedge matrix --model tcn --model vgg --quantizer full-int8 --out runs/int8
     ecgedge matrix --artifact theirs.onnx --model tcn
     ecgedge matrix --model tcn --no-optimize
+    ecgedge matrix --require "accuracy>=0.93" --require "size<=200KB" --optimize latency_p50
     ecgedge matrix --mlflow http://localhost:5000
     ecgedge matrix --resume runs/int8
     """
@@ -75,12 +79,14 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
     uri = asked.get("mlflow")  # older runs know no such option
     if uri and not dry_run:
         connect(uri, EXPERIMENT)
+    printed = rendering.printed_format(asked["formats"])
     parts = common.load_parts()
     data = common.load_data(asked["dataset"])
     sources = find_sources(asked["models"], parts, data) if asked["models"] or not asked["files"] else {}
     sources |= find_files(asked["files"], list(sources), parts, data)
     reasons = common.unavailable(parts)
     cells, skips = plan_cells(sources, parts, asked, reasons)
+    rendering.check_choice(cells, sources, parts, asked)
     if dry_run:
         list_plan(cells, skips, data)
         return
@@ -113,16 +119,17 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
         finally:
             lab.close()
             journal.close()
-        rows = publish(journal.records, run, folder, list(sources))
+        told = publish(journal.records, run, folder, list(sources), {} if interrupted else asked, printed)
         if uri and not interrupted:
-            tracked.send(uri, run, rows, journal.records, folder, saved_models)
+            tracked.send(uri, run, told.rows, journal.records, folder, saved_models)
     if interrupted:
         click.echo(f"interrupted; go on with: {run_folder.resume_command(folder)}", err=True)
         ctx.exit(130)
     if not cells:
         common.warn("no cell could run here")
-    if bad := [row for row in rows if row["status"] not in ("ok", "skipped")]:
+    if bad := [row for row in told.rows if row["status"] not in ("ok", "skipped")]:
         click.echo(f"{len(bad)} of {len(cells)} cells did not work; logs in {folder / 'logs'}", err=True)
+    if bad or rendering.nothing_qualifies(told):
         ctx.exit(1)
 
 
@@ -136,7 +143,8 @@ def plan_cells(
         name: Source(source.format, source.model.name if source.model else "", source.precision != "fp32")
         for name, source in sources.items()
     }
-    filters = Filters(asked["formats"], asked["quantizers"], asked["runtimes"], asked["exporters"])
+    formats = tuple(name for name in asked["formats"] if name not in FORMATS)
+    filters = Filters(formats, asked["quantizers"], asked["runtimes"], asked["exporters"])
     passes = common.chosen_passes(asked.get("passes"), asked.get("no_optimize", False))  # older runs know neither
     return plan(
         named, parts.exporters, parts.quantizers, parts.runtimes, filters, unavailable, asked["threads"], passes
@@ -205,18 +213,32 @@ def in_order(rows: list[dict[str, Any]], models: list[str]) -> list[dict[str, An
 
 
 def publish(
-    records: list[dict[str, Any]], run: dict[str, Any], folder: Path, models: list[str]
-) -> list[dict[str, Any]]:
-    """Write rows and reports, and print the table."""
-    from ecgedge import report
+    records: list[dict[str, Any]],
+    run: dict[str, Any],
+    folder: Path,
+    models: list[str],
+    asked: Mapping[str, Any],
+    printed: str,
+) -> Report:
+    """Write rows and reports, make the choice where one is asked for, and print all of it.
+
+    Raises:
+        EcgEdgeError: the choice cannot be made; everything else is written and printed.
+    """
+    from ecgedge.report import files, render
     from ecgedge.results import noise_of, rows_of
 
     rows = in_order(rows_of(records, run["rounds"], folder), models)
-    noise = noise_of(records, run["rounds"], folder)
-    files = report.write_files(rows, run | {"noise": noise}, folder)
-    click.echo(f"data: {run['data']}\n{run['beats']:,} test beats scored, profile {run['profile']}\n")
-    click.echo(report.render(rows))
-    if noise:
-        click.echo("\n" + report.noise_lines(noise))
-    click.echo(f"\nrun: {folder} ({', '.join(file.name for file in files)})")
-    return rows
+    told = rendering.make_report(folder, run, rows, noise_of(records, run["rounds"], folder))
+    written = files.write_files(told)
+    failure = None
+    try:
+        if rendering.choice_asked(asked):
+            told = rendering.with_choice(told, asked["requirements"], asked["optimize"])
+    except EcgEdgeError as error:
+        failure = error
+    click.echo(render(told, printed).rstrip("\n"))
+    click.echo(f"\nrun: {folder} ({', '.join(file.name for file in written)})", err=printed != "table")
+    if failure:
+        raise failure
+    return told

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ def saved_models(cells: list[Cell], records: list[dict[str, Any]], lab: Lab) -> 
     return found
 
 
-def send(uri: str, run: dict[str, Any], rows: list[dict[str, Any]], records: list[dict[str, Any]], folder: Path,
+def send(uri: str, run: dict[str, Any], rows: Sequence[dict[str, Any]], records: list[dict[str, Any]], folder: Path,
          models: dict[str, Path]) -> None:  # fmt: skip
     """Send a run that is whole, once. A server that fails now costs nothing but a warning."""
     from mlflow.exceptions import MlflowException
@@ -45,7 +46,7 @@ def send(uri: str, run: dict[str, Any], rows: list[dict[str, Any]], records: lis
 
     sent = folder / SENT
     if sent.is_file():
-        click.echo(f"mlflow: was sent before: {json.loads(sent.read_text(encoding='utf-8'))['run']}")
+        click.echo(f"mlflow: was sent before: {json.loads(sent.read_text(encoding='utf-8'))['run']}", err=True)
         return
     try:
         found = log_matrix(run, rows, records, noise_of(records, run["rounds"], folder), folder, models)
@@ -54,4 +55,4 @@ def send(uri: str, run: dict[str, Any], rows: list[dict[str, Any]], records: lis
         common.warn(f"not in MLflow: {reason_of(error)[:200]}; the run is whole in {folder}, to send it again: {again}")
         return
     sent.write_text(json.dumps({"uri": uri, "run": found}) + "\n", encoding="utf-8")
-    click.echo(f"mlflow: run {found} in {uri}")
+    click.echo(f"mlflow: run {found} in {uri}", err=True)

@@ -76,7 +76,7 @@ def judged(metric: Metric, change: Change, paired: bool, tolerances: Mapping[str
     """The verdict on a share or an AUROC: a change is what chance does less often than ``ALPHA``."""
     scale = 100 if metric.unit == "points" else 1
     difference, low, high = (scale * value for value in change[:3])
-    result = SAME if change.p >= ALPHA else BETTER if difference > 0 else WORSE
+    result = SAME if change.p >= ALPHA else BETTER if metric.better(difference) else WORSE
     digits = 2 if scale == 100 else 4
     size = f"{amount(difference, digits)} {metric.unit or metric.name.upper()}" if difference else "0"
     direction = "up" if difference > 0 else "down"
@@ -114,7 +114,7 @@ def of_latency(a: Run, row: Row, b: Run, other: Row, tolerance: float) -> Verdic
         unknown = " and ".join(name for name, known_floor in zip("AB", floors) if known_floor is None)
         return Verdict("latency", CANNOT_TELL, f"{text}, noise floor of {unknown} unknown", change, least, most)
     beyond = abs(log_ratio) > math.log1p(floor) and not low <= 0 <= high
-    result = SAME if not beyond else WORSE if change > 0 else BETTER
+    result = SAME if not beyond else BETTER if METRICS["latency"].better(change) else WORSE
     text += f", noise floors {' and '.join(f'{each:.1%}' for each in known)}, at least {TIE:.0%}"
     regression = result == WORSE and change > tolerance
     return Verdict("latency", result, text, change, least, most, 100 * floor, regression)
@@ -124,6 +124,6 @@ def of_size(a: Row, b: Row, tolerance: float) -> Verdict:
     """The verdict on the bytes, which are exact."""
     was, now = a["size_bytes"], b["size_bytes"]
     change = 100 * (now - was) / was
-    result = SAME if was == now else WORSE if now > was else BETTER
+    result = SAME if was == now else BETTER if METRICS["size"].better(change) else WORSE
     text = f"{now:,} bytes" if was == now else f"{was:,} -> {now:,} bytes ({change:+.2g}%)"
     return Verdict("size", result, text, change, regression=result == WORSE and change > tolerance)

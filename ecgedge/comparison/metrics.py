@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ecgedge.choice.metrics import METRICS as FIGURES
+from ecgedge.choice.metrics import Metric as Figure
 from ecgedge.errors import EcgEdgeError
 
 
@@ -16,24 +18,30 @@ class Metric:
     Attributes:
         unit: of the change: ``"%"`` (relative), ``"points"`` (of a share, in percent), or the figure's own, empty.
         tolerance: by how much it may become worse, in that unit, where the user says nothing.
+        figure: of a row, by which it may be named too; None: of all classes.
     """
 
     name: str
     unit: str
     tolerance: float
+    figure: Figure | None = None
+
+    def better(self, change: float) -> bool:
+        """Whether a change, not 0, is one for the better."""
+        return change > 0 if self.figure is None else self.figure.better(change, 0)
 
 
 METRICS = {
     metric.name: metric
     for metric in (
-        Metric("accuracy", "points", 0.0),
+        Metric("accuracy", "points", 0.0, FIGURES["accuracy"]),
         Metric("class_recall", "points", 0.0),
-        Metric("auroc", "", 0.0),
-        Metric("latency", "%", 5.0),
-        Metric("size", "%", 1.0),
+        Metric("auroc", "", 0.0, FIGURES["auroc"]),
+        Metric("latency", "%", 5.0, FIGURES["latency_p50"]),
+        Metric("size", "%", 1.0, FIGURES["size"]),
     )
 }
-ALIASES = {"latency_p50": "latency"}  # as the rows call it
+NAMES = {metric.figure.name: name for name, metric in METRICS.items() if metric.figure}
 
 
 def read_tolerances(given: Iterable[str]) -> dict[str, float]:
@@ -49,7 +57,7 @@ def read_tolerances(given: Iterable[str]) -> dict[str, float]:
         for part in text.split(","):
             word, _, amount = (word.strip() for word in part.partition("="))
             plain = word.lower().replace("-", "_")
-            name = ALIASES.get(plain, plain)
+            name = NAMES.get(plain, plain)
             if name not in METRICS:
                 raise EcgEdgeError(f"--tolerance {text}: no metric {word!r}", f"METRIC=VALUE, of {', '.join(METRICS)}")
             tolerances[name] = read_amount(amount, METRICS[name], text)

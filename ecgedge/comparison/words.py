@@ -62,7 +62,7 @@ def about(run: Run) -> str:
 def pairs_table(pairs: list[Pair], figures: tuple[str, ...], markdown: bool) -> str:
     identity = [*IDENTITY, ROUTE] if rivals([pair.a for pair in pairs]) else IDENTITY
     columns: list[tuple[str, Callable[[Pair], str]]] = [
-        *((name, lambda pair, show=show: show(pair.a)) for name, show in identity),
+        *((name, lambda pair, show=show: show(pair.a)) for name, show, _ in identity),
         *((HEADS.get(name, name), changed(name)) for name in figures),
         ("changed", lambda pair: "-" if pair.changed_decisions is None else str(pair.changed_decisions)),
         ("latency", changed("latency")),

@@ -9,22 +9,39 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ecgedge.report.table import Row, noise_lines, render
+import click
+
+from ecgedge.report.document import Report, Row
+from ecgedge.report.table import noise_lines, tables
 
 NESTED = (dict, list)  # not for a flat file; they stay in rows.jsonl
 
 
-def write_files(rows: Sequence[Row], run: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Write ``rows.jsonl``, ``report.csv`` and ``report.md``; returns their paths."""
-    lines = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
-    flat = [{key: value for key, value in row.items() if not isinstance(value, NESTED)} for row in rows]
-    names = list(dict.fromkeys(key for row in flat for key in row))
+def write_files(report: Report) -> list[Path]:
+    """Write ``rows.jsonl``, ``report.csv`` and ``report.md`` into the run's folder; returns their paths."""
+    lines = "".join(json.dumps(row, allow_nan=False) + "\n" for row in report.rows)
+    texts = {"rows.jsonl": lines, "report.csv": flat(report), "report.md": markdown(report)}
+    return [write(report.folder / name, text) for name, text in texts.items()]
+
+
+def flat(report: Report) -> str:
+    """Rows as CSV, without what is nested."""
+    return as_csv(report.rows)
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    short = [{key: value for key, value in row.items() if not isinstance(value, NESTED)} for row in rows]
     table = io.StringIO(newline="")
-    writer = csv.DictWriter(table, names)
+    writer = csv.DictWriter(table, list(dict.fromkeys(key for row in short for key in row)))
     writer.writeheader()
-    writer.writerows(flat)
-    texts = {"rows.jsonl": lines, "report.csv": table.getvalue(), "report.md": markdown(rows, run)}
-    return [write(folder / name, text) for name, text in texts.items()]
+    writer.writerows(short)
+    return table.getvalue()
+
+
+def whole(report: Report) -> str:
+    """Run, rows and choices as one JSON document."""
+    choices = {"choices": [choice.as_data() for choice in report.choices]} if report.choices else {}
+    return json.dumps({"run": report.run, "rows": report.rows} | choices, indent=1, allow_nan=False) + "\n"
 
 
 def write(path: Path, text: str) -> Path:
@@ -34,7 +51,9 @@ def write(path: Path, text: str) -> Path:
     return scratch.replace(path)
 
 
-def markdown(rows: Sequence[Row], run: Mapping[str, Any]) -> str:
+def markdown(report: Report) -> str:
+    """The whole run as a page of Markdown."""
+    rows, run = report.rows, report.run
     lines = [
         "# ecgedge matrix",
         "",
@@ -44,7 +63,7 @@ def markdown(rows: Sequence[Row], run: Mapping[str, Any]) -> str:
         f"- versions: {', '.join(f'{name} {version}' for name, version in run['versions'].items())}",
         f"- command: `{run['command']}`",
         "",
-        render(rows, markdown=True),
+        click.unstyle(tables(report, markdown=True)),
         "",
         "## Noise",
         "",
@@ -59,6 +78,10 @@ def markdown(rows: Sequence[Row], run: Mapping[str, Any]) -> str:
             lines += ["", f"## {title}", "", *found]
     if changed := changed_decisions(rows):
         lines += ["", "## fp32 decisions that differ from the trained model", "", *changed]
+    if report.choices:
+        from ecgedge.report import decision
+
+        lines += ["", decision.markdown(report).rstrip()]
     return "\n".join(lines) + "\n"
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import click
 from tabulate import DataRow, TableFormat, tabulate
 
-Row = dict[str, Any]
-Column = tuple[str, Callable[[Row], str]]
+from ecgedge.report.document import Report, Row
+
+Column = tuple[str, Callable[[Row], str], str]  # its head, what it shows, the metric whose best values are marked
 WIDEST = 18  # characters of a cell in the terminal
+STATUSES = {"rejected": "red", "failed": "red", "timeout": "red", "skipped": "yellow"}  # with their colours
 NOISY = 0.05  # a machine with a noise floor above that cannot tell 5% apart
 TOO_NOISY = "; too noisy to tell 5% apart"
 NARROW = TableFormat(None, None, None, None, DataRow("", " ", ""), DataRow("", " ", ""), 0, None)
@@ -20,9 +23,27 @@ LEGEND = (
 )
 
 
-def render(rows: Sequence[Row], markdown: bool = False) -> str:
-    """One table a task: classifiers, then anomaly detectors; below them what did not work, and why."""
-    blocks = []
+def terminal(report: Report) -> str:
+    """What was scored, the tables, the noise, and the choice where one is asked for."""
+    run = report.run
+    blocks = [
+        f"data: {run['data']}\n{run['beats']:,} test beats scored, profile {run['profile']}",
+        tables(report),
+        noise_lines(run["noise"]),
+    ]
+    if report.choices:
+        from ecgedge.report import decision
+
+        blocks.append(decision.terminal(report))
+    return "\n\n".join(filter(None, blocks))
+
+
+def tables(report: Report, markdown: bool = False) -> str:
+    """One table a task: classifiers, then anomaly detectors; below them what did not work, and why.
+
+    The best values of each model are bold, in colour on a terminal.
+    """
+    blocks, rows = [], report.rows
     for title, task, figures in (
         ("Classification", "classification", QUALITY),
         ("Anomaly detection", "anomaly", DETECTION),
@@ -30,17 +51,24 @@ def render(rows: Sequence[Row], markdown: bool = False) -> str:
         if of_task := [row for row in rows if row["task"] == task]:
             identity = [*IDENTITY, ROUTE] if rivals(of_task) else IDENTITY
             columns = [*identity, SIZE, MEMORY, *(ratios(rows) if markdown else ()), TIME, *figures, *TIMES]
-            cells = [[show(row) for _, show in columns] for row in of_task]
-            if not markdown:
-                cells = [[cut(cell) for cell in row] for row in cells]
+            cells = [[cell(row, column, report, markdown) for column in columns] for row in of_task]
             blocks += [
                 f"## {title}" if markdown else title,
-                table([name for name, _ in columns], cells, len(identity), markdown),
+                table([name for name, *_ in columns], cells, len(identity), markdown),
             ]
     blocks.append(LEGEND)
-    if notes := reasons(rows):
+    if notes := reasons(rows, markdown):
         blocks.append("\n".join(notes))
     return "\n\n".join(blocks)
+
+
+def cell(row: Row, column: Column, report: Report, markdown: bool) -> str:
+    """The text of a cell, marked where it is one of the best."""
+    _, show, metric = column
+    text, best = show(row), (row["id"], metric) in report.best
+    if markdown:
+        return f"**{text}**" if best else text
+    return click.style(cut(text), fg="green", bold=True) if best else cut(text)
 
 
 def rivals(rows: Sequence[Row]) -> bool:
@@ -60,7 +88,7 @@ def table(names: list[str], cells: list[list[str]], words: int, markdown: bool) 
     if markdown:
         return tabulate(cells, names, "github", colalign=align, disable_numparse=True)
     # The head as rows of the body: tabulate widens a head by two, and 120 columns are soon full.
-    rule = ["-" * max(len(name), *(len(row[i]) for row in cells)) for i, name in enumerate(names)]
+    rule = ["-" * max(len(name), *(len(click.unstyle(row[i])) for row in cells)) for i, name in enumerate(names)]
     return tabulate([names, rule, *cells], (), NARROW, colalign=align, disable_numparse=True)
 
 
@@ -76,7 +104,7 @@ def ratios(rows: Sequence[Row]) -> list[Column]:
         base = whole.get(form(row), {}).get("size_bytes")
         return f"{row['size_bytes'] / base:.2f}" if base and row.get("size_bytes") else "-"
 
-    return [("size x", show)]
+    return [("size x", show, "")]
 
 
 def times(row: Row) -> str:
@@ -95,16 +123,18 @@ def half_width(row: Row) -> str:
     return f"{half:.1f}" if half < 10 else f"{half:.0f}"
 
 
-def reasons(rows: Sequence[Row]) -> list[str]:
-    """A line for each distinct reason why rows were skipped or did not work."""
+def reasons(rows: Sequence[Row], markdown: bool = False) -> list[str]:
+    """A line for each distinct reason why rows did not work or were skipped, by status, the worst first."""
     models: dict[tuple[str, str, str], list[str]] = {}
     for row in rows:
         if row["status"] != "ok":
             what = " ".join(filter(None, [row["format"], row["precision"], f"on {row['runtime']}"]))
             names = models.setdefault((row["status"], what, row["reason"]), [])
             names += [row["model"]] if row["model"] not in names else []
+    order = list(STATUSES)
     return [
-        f"{status}: {what} ({', '.join(names)}): {reason}" for (status, what, reason), names in sorted(models.items())
+        f"{'- ' * markdown}{click.style(status, fg=STATUSES[status])}: {what} ({', '.join(names)}): {reason}"
+        for (status, what, reason), names in sorted(models.items(), key=lambda item: (order.index(item[0][0]), item))
     ]
 
 
@@ -130,30 +160,33 @@ def bulk(row: Row) -> str:
 
 
 IDENTITY: list[Column] = [
-    ("model", lambda row: row["model"]),
-    ("format", lambda row: row["format"]),
-    ("precision", lambda row: row["precision"] or "-"),
-    ("runtime", lambda row: row["runtime"]),
+    ("model", lambda row: row["model"], ""),
+    ("format", lambda row: row["format"], ""),
+    ("precision", lambda row: row["precision"] or "-", ""),
+    ("runtime", lambda row: row["runtime"], ""),
 ]
-ROUTE: Column = ("route", lambda row: " ".join([*row.get("route", []), row.get("quantizer", "-")]))
-SIZE: Column = ("size", kilobytes)
-MEMORY: Column = ("RAM", lambda row: f"{row['memory_kb'] * 1.024e-3:.1f}" if row.get("memory_kb") else "-")
-TIME: Column = ("time x", times)
-QUALITY: list[Column] = [("accuracy", figure("accuracy", ".4f")), ("macro-F1", figure("macro_f1", ".4f"))]
+ROUTE: Column = ("route", lambda row: " ".join([*row.get("route", []), row.get("quantizer", "-")]), "")
+SIZE: Column = ("size", kilobytes, "size")
+MEMORY: Column = ("RAM", lambda row: f"{row['memory_kb'] * 1.024e-3:.1f}" if row.get("memory_kb") else "-", "")
+TIME: Column = ("time x", times, "")
+QUALITY: list[Column] = [
+    ("accuracy", figure("accuracy", ".4f"), "accuracy"),
+    ("macro-F1", figure("macro_f1", ".4f"), "macro_f1"),
+]
 DETECTION: list[Column] = [
-    ("AUROC", figure("auroc", ".4f")),
-    ("AUPRC", figure("auprc", ".4f")),
-    ("F1", figure("f1", ".3f")),
-    ("prec", figure("anomaly_precision", ".3f")),
-    ("rec", figure("anomaly_recall", ".3f")),
+    ("AUROC", figure("auroc", ".4f"), "auroc"),
+    ("AUPRC", figure("auprc", ".4f"), ""),
+    ("F1", figure("f1", ".3f"), "f1"),
+    ("prec", figure("anomaly_precision", ".3f"), "precision"),
+    ("rec", figure("anomaly_recall", ".3f"), "recall"),
 ]
 TIMES: list[Column] = [
-    ("verdict", lambda row: row["verdict"]["result"] if row.get("verdict") else "-"),
-    ("p50", microseconds("latency_p50_us")),
-    ("+-", half_width),
-    ("p95", microseconds("latency_p95_us")),
-    ("beats/s", bulk),
-    ("status", lambda row: row["status"]),
+    ("verdict", lambda row: row["verdict"]["result"] if row.get("verdict") else "-", ""),
+    ("p50", microseconds("latency_p50_us"), "latency_p50"),
+    ("+-", half_width, ""),
+    ("p95", microseconds("latency_p95_us"), "latency_p95"),
+    ("beats/s", bulk, "throughput"),
+    ("status", lambda row: row["status"], ""),
 ]
 
 

@@ -114,7 +114,7 @@ def test_a_matrix_is_a_parent_with_a_child_for_each_cell(
     result = ecgedge("--plugins-dir", plugins, "matrix", *asked)
     assert result.code == 1, result.err  # one cell fails
     told = json.loads((tmp_path / "run" / "mlflow.json").read_text())
-    assert f"mlflow: run {told['run']} in {server.uri}" in result.out
+    assert f"mlflow: run {told['run']} in {server.uri}" in result.err
     run = json.loads((tmp_path / "run" / "run.json").read_text())
     rows = {row["id"]: row for row in rows_of(tmp_path / "run") if row["status"] != "skipped"}
 
@@ -181,10 +181,10 @@ def test_a_server_that_dies_costs_nothing_and_the_run_is_sent_later(
     server.start()
     again = ("--plugins-dir", fakes, "matrix", "--resume", "run")
     sent = ecgedge(*again)
-    assert sent.code == 0 and "mlflow: run " in sent.out, sent.err
+    assert sent.code == 0 and "mlflow: run " in sent.err, sent.err
     told = json.loads((tmp_path / "run" / "mlflow.json").read_text())["run"]
     assert mlflow.MlflowClient(server.uri).get_run(told).info.status == "FINISHED"
-    assert f"mlflow: was sent before: {told}" in ecgedge(*again).out
+    assert f"mlflow: was sent before: {told}" in ecgedge(*again).err
 
 
 @pytest.mark.parametrize("uri", ["nonsense://x", "sqlite:////dev/null/mlflow.db"])

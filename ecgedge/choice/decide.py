@@ -1,0 +1,138 @@
+"""The choice: the winner among the rows that meet all requirements, or the Pareto front."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from ecgedge.choice.differences import Compare, by_figures
+from ecgedge.choice.front import criteria, front, has
+from ecgedge.choice.metrics import METRICS, TASKS, Metric, Row
+from ecgedge.choice.requirements import FIELDS, Limit, Requirement, Wanted
+from ecgedge.choice.result import Choice, Miss, Tie
+from ecgedge.errors import EcgEdgeError, unknown
+
+
+def decide(
+    rows: Sequence[Row],
+    requirements: Iterable[Requirement] = (),
+    optimize: Metric | None = None,
+    compare: Compare = by_figures,
+) -> list[Choice]:
+    """The choice for each task that the rows and what is asked for leave; with ``optimize`` there is one.
+
+    Rows that are not ``ok`` never win. Requirements are judged by the figures themselves.
+
+    Args:
+        compare: ``Evidence`` of the run, which compares in pairs.
+
+    Raises:
+        EcgEdgeError: what is asked for concerns two tasks, or nothing that this run has; says what it has.
+    """
+    asked = tuple(requirements)
+    working = [row for row in rows if row["status"] == "ok"]
+    if not working:
+        count = Counter(row["status"] for row in rows)
+        raise EcgEdgeError(
+            "no row of this run works", ", ".join(f"{number} {status}" for status, number in count.items())
+        )
+    working, named = settle(working, asked, optimize)
+    choices = []
+    for task in named:
+        considered = [row for row in working if row["task"] == task]
+        check_figures(considered, asked, optimize)
+        left_out = Counter(row["status"] for row in rows if row["status"] != "ok" and row["task"] == task)
+        qualified = [row for row in considered if all(each.met(row) for each in asked) and has(optimize, row)]
+        choice = Choice(task, asked, optimize, considered, dict(left_out), qualified)
+        if not qualified:
+            choice.misses = nearest_misses(choice)
+        elif optimize:
+            pick_winner(choice, optimize, compare)
+        else:
+            choice.front, choice.dominated = front(qualified, compare)
+        choices.append(choice)
+    return choices
+
+
+def settle(
+    rows: Sequence[Row], requirements: Sequence[Requirement], optimize: Metric | None
+) -> tuple[list[Row], list[str]]:
+    """The rows that have the words required, and the tasks to decide on. A word that none has can be ruled out, too.
+
+    Raises:
+        EcgEdgeError: no row has such a word, or all of them; or the tasks cannot be settled, see ``tasks_of``.
+    """
+    words = [each for each in requirements if isinstance(each, Wanted)]
+    for each in words:
+        known = sorted({str(FIELDS[each.field](row)) for row in rows} - {"None"})
+        if each.operator == "==" and each.value not in known:
+            raise unknown(each.field, each.value, known)
+    left = [row for row in rows if all(each.met(row) for each in words)]
+    if not left:
+        raise EcgEdgeError(f"no row is {' and '.join(each.text for each in words)}", "leave one of them out")
+    return left, tasks_of(left, requirements, optimize)
+
+
+def tasks_of(rows: Sequence[Row], requirements: Iterable[Requirement], optimize: Metric | None) -> list[str]:
+    """The tasks that are decided on: a metric that only one of them has settles it.
+
+    Raises:
+        EcgEdgeError: two are settled; or none, and a winner is wanted where there are models of both.
+    """
+    metrics = [each.metric for each in requirements if isinstance(each, Limit)] + ([optimize] if optimize else [])
+    settled = {metric.task: metric.name for metric in metrics if metric.task}
+    present = [task for task in TASKS if any(row["task"] == task for row in rows)]
+    if len(settled) > 1:
+        both = " and ".join(f"{name} ({task})" for task, name in settled.items())
+        raise EcgEdgeError(f"no model has {both}", "name metrics of one task")
+    for task, name in settled.items():
+        if task not in present:
+            raise EcgEdgeError(f"no row has {name}: it is for {task}", f"this run has {' and '.join(present)}")
+        return [task]
+    if optimize and len(present) > 1:
+        choices = " or ".join(f'--require "task=={task}"' for task in present)
+        raise EcgEdgeError("this run has models of two tasks, which one winner cannot serve", f"add {choices}")
+    return present
+
+
+def check_figures(rows: Sequence[Row], requirements: Iterable[Requirement], optimize: Metric | None) -> None:
+    """Raise EcgEdgeError for a metric that no row has a figure of."""
+    metrics = [each.metric for each in requirements if isinstance(each, Limit)] + ([optimize] if optimize else [])
+    for metric in metrics:
+        if all(metric.value(row) is None for row in rows):
+            known = [name for name, other in METRICS.items() if any(other.value(row) is not None for row in rows)]
+            raise EcgEdgeError(f"no row of this run has {metric.name}", f"choose from: {', '.join(known)}")
+
+
+def pick_winner(choice: Choice, metric: Metric, compare: Compare) -> None:
+    """Sort the qualified rows by the metric, equal ones by latency and size; compare the first with the others."""
+    by = (metric, METRICS["latency_p50"], METRICS["size"])
+    winner, *others = choice.qualified = sorted(choice.qualified, key=lambda row: [each.order(row) for each in by])
+    differences = [(row, compare(metric, winner, row)) for row in others]
+    tied = [(row, found) for row, found in differences if found.tie]
+    best, _ = front([winner, *(row for row, _ in tied)], compare)
+    for row, found in tied:
+        results = {each: compare(each, row, winner).result for each in criteria(choice.qualified)}
+        ahead, behind = ([each for each, word in results.items() if word == wanted] for wanted in ("better", "worse"))
+        choice.ties.append(Tie(row, found, ahead, behind, bool(ahead) and row in best))
+    if differences:
+        choice.against = differences[0][1]
+
+
+def nearest_misses(choice: Choice) -> list[Miss]:
+    """For each limit the row nearest to it that meets all the others; where none does, the nearest of all.
+
+    A limit that every row meets has no miss. Of rows that are equally near it is the one that is better in
+    the metric to optimize, or else in latency.
+    """
+    misses, limits = [], choice.limits()
+    metric = choice.optimize or METRICS["latency_p50"]
+    for limit in limits:
+        failing = [row for row in choice.considered if not limit.met(row) and limit.metric.value(row) is not None]
+        others = [row for row in failing if all(other.met(row) for other in limits if other is not limit)]
+        if failing:
+            nearest = min(
+                others or failing, key=lambda row: (limit.gap(row), not has(metric, row) or metric.order(row))
+            )
+            misses.append(Miss(limit, nearest, bool(others)))
+    return misses

@@ -1,0 +1,70 @@
+"""How two rows differ in one figure, and whether that is more than noise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ecgedge.choice.metrics import Metric, Row
+from ecgedge.results import TIE
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How the first of two rows compares with the second.
+
+    Attributes:
+        result: ``better``, ``worse``, ``tie``: within noise, or ``same``: without any difference.
+        why: what that rests on, with its figures.
+    """
+
+    result: str
+    why: str
+
+    @property
+    def tie(self) -> bool:
+        return self.result in ("tie", "same")
+
+    @property
+    def text(self) -> str:
+        """One line, of the first row."""
+        words = {"tie": "a tie: within noise", "same": "a tie: the same"}
+        return f"{words.get(self.result, self.result)} ({self.why})"
+
+    def as_data(self) -> dict[str, Any]:
+        return {"result": self.result, "why": self.why}
+
+
+Compare = Callable[[Metric, Row, Row], Difference]
+
+
+def by_figures(metric: Metric, first: Row, second: Row) -> Difference:
+    """From the two rows alone, which both have the figure.
+
+    A tie is: for a size, the same; for any other figure with intervals, where these overlap; for times,
+    rates and memory, also what is closer than the noise floor of either model, or than ``TIE``.
+    Scores without an interval tie only where they are the same, and then nothing is known of the noise.
+    """
+    here, there = metric.value(first), metric.value(second)
+    assert here is not None and there is not None
+    result = "better" if metric.better(here, there) else "worse"
+    if metric.exact or here == there:
+        return Difference("same", "equal figures") if here == there else Difference(result, "an exact figure")
+    if metric.kind != "share":
+        floor = noise(first, second)
+        ratio = max(here, there) / min(here, there) if min(here, there) > 0 else math.inf
+        if ratio <= 1 + floor:
+            return Difference("tie", f"{ratio - 1:.1%} apart, below the noise of {floor:.1%}")
+    ends = metric.interval(first), metric.interval(second)
+    if ends[0] is None or ends[1] is None:
+        return Difference(result, "by the figures alone: no interval is known")
+    if ends[0][0] <= ends[1][1] and ends[1][0] <= ends[0][1]:
+        return Difference("tie", "the 95% intervals overlap")
+    return Difference(result, "the 95% intervals are apart")
+
+
+def noise(first: Row, second: Row) -> float:
+    """How far apart, relatively, two times may be and still tie: the larger noise floor, ``TIE`` at least."""
+    return max(TIE, *(row.get("noise_floor") or 0.0 for row in (first, second)))

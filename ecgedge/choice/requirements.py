@@ -1,0 +1,113 @@
+"""What the user requires of a row: ``accuracy>=0.94``, ``size<=200KB``, ``format==tflite``."""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ecgedge.choice.metrics import METRICS, UNITS, Metric, Row, find_metric
+from ecgedge.errors import EcgEdgeError, unknown
+
+EXPRESSION = re.compile(r"\s*([\w-]+)\s*(>=|<=|==|!=|=|>|<)\s*(\S.*?)\s*")
+NUMBER = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*)")
+OPERATORS: dict[str, Callable[[float, float], bool]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+    "==": math.isclose,
+}
+FIELDS: dict[str, Callable[[Row], Any]] = {
+    "task": lambda row: row["task"],
+    "model": lambda row: row["model"],
+    "format": lambda row: row["format"],
+    "precision": lambda row: row["precision"],
+    "runtime": lambda row: row["runtime"],
+    "device": lambda row: row.get("device"),
+    "verdict": lambda row: (row.get("verdict") or {}).get("result"),
+}
+EXAMPLE = 'such as "accuracy>=0.94", "size<=200KB" or "format==tflite"'
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A metric held against a value in the own unit of its kind."""
+
+    text: str
+    metric: Metric
+    operator: str
+    value: float
+
+    def met(self, row: Row) -> bool:
+        """By the figure itself; a row without it does not meet it."""
+        found = self.metric.value(row)
+        return found is not None and OPERATORS[self.operator](found, self.value)
+
+    def crossed(self, row: Row) -> bool:
+        """Whether the limit lies within the figure's 95% interval: other beats or calls might tell otherwise."""
+        ends = self.metric.interval(row)
+        return ends is not None and self.operator != "==" and ends[0] < self.value < ends[1]
+
+    def gap(self, row: Row) -> float:
+        """How far the figure is from the limit; infinite without a figure."""
+        found = self.metric.value(row)
+        return math.inf if found is None else abs(found - self.value)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A word that a row says of itself, such as its format."""
+
+    text: str
+    field: str
+    operator: str
+    value: str
+
+    def met(self, row: Row) -> bool:
+        return (FIELDS[self.field](row) == self.value) == (self.operator == "==")
+
+
+Requirement = Limit | Wanted
+
+
+def parse_requirement(text: str) -> Requirement:
+    """Read ``METRIC OPERATOR VALUE UNIT`` or ``FIELD==WORD``.
+
+    Raises:
+        EcgEdgeError: it is neither; the metric or the unit is unknown; a unit is missing.
+    """
+    found = EXPRESSION.fullmatch(text)
+    if not found:
+        raise EcgEdgeError(f"{text!r} is no requirement", EXAMPLE)
+    name, sign, value = found.groups()
+    sign = "==" if sign == "=" else sign
+    if (field := name.lower()) in FIELDS:
+        if sign not in ("==", "!="):
+            raise EcgEdgeError(f"{text!r}: {field} is a word, not a number", f"{field}==WORD or {field}!=WORD")
+        return Wanted(text.strip(), field, sign, value)
+    if name.lower().replace("-", "_") not in METRICS:
+        raise unknown("metric", name, [*METRICS, *FIELDS])
+    if sign not in OPERATORS:
+        raise EcgEdgeError(f"{text!r}: {sign} is for words only", f"choose from: {', '.join(OPERATORS)}")
+    metric = find_metric(name)
+    return Limit(text.strip(), metric, sign, read_value(text, value, metric))
+
+
+def read_value(text: str, value: str, metric: Metric) -> float:
+    """A number and its unit, in the own unit of the metric's kind. Raises EcgEdgeError where they are not that."""
+    units = {unit.casefold(): factor for unit, factor in UNITS[metric.kind].items()}
+    listed = f"units of {metric.name}: {', '.join(unit or 'none' for unit in UNITS[metric.kind])}"
+    found = NUMBER.fullmatch(value)
+    if not found:
+        raise EcgEdgeError(f"{text!r}: {value!r} is no number", EXAMPLE)
+    number, unit = float(found[1]), found[2]
+    if unit.casefold() not in units:
+        raise EcgEdgeError(f"{text!r}: {f'unknown unit {unit!r}' if unit else f'{found[1]} of what?'}", listed)
+    number *= units[unit.casefold()]
+    if metric.kind == "share" and not 0 <= number <= 1:
+        raise EcgEdgeError(f"{text!r}: {metric.name} is between 0 and 1", f"or between 0% and 100%; {listed}")
+    return number

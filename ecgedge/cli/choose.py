@@ -1,0 +1,33 @@
+"""``ecgedge choose``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ecgedge.cli import rendering
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@rendering.choice_options
+@rendering.format_option
+@click.pass_context
+def choose(ctx: click.Context, run: Path, requirements: tuple[str, ...], optimize: str | None, format: str) -> None:
+    """Choose the file of a run to ship: the best row that meets all requirements.
+
+    Without --optimize: the rows that no other beats in quality, latency and size together.
+    Exits with 1 where nothing qualifies, and names the nearest misses.
+
+    \b
+    ecgedge choose runs/int8
+    ecgedge choose runs/int8 --require "accuracy>=0.94" --require "size<=200KB" --optimize latency_p50
+    ecgedge choose runs/int8 --require "format==tflite" --require "verdict!=worse" --optimize size
+    """
+    from ecgedge import report
+
+    told = rendering.with_choice(rendering.read_report(run), requirements, optimize)
+    click.echo(report.render(told, format, only_choice=True).rstrip("\n"))
+    if rendering.nothing_qualifies(told):
+        ctx.exit(1)

@@ -1,0 +1,144 @@
+"""What commands that tell of a run share: its folder read, the choice, the formats."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ecgedge.cli.run_folder import RUN
+from ecgedge.errors import EcgEdgeError
+from ecgedge.report import FORMATS, Report
+
+if TYPE_CHECKING:
+    from ecgedge.artifacts import Artifact
+    from ecgedge.plan import Cell
+    from ecgedge.plugins import Parts
+
+Row = dict[str, Any]
+
+format_option = click.option(
+    "--format", type=click.Choice(list(FORMATS)), default="table", show_default=True, help="Of what is printed."
+)
+
+
+def printed_format(formats: Sequence[str]) -> str:
+    """The one of ``--format`` that says how to print; the others say which files are wanted."""
+    told = [name for name in formats if name in FORMATS]
+    if len(told) > 1:
+        raise EcgEdgeError(f"--format names two ways to print: {' and '.join(told)}", "leave one of them out")
+    return told[0] if told else "table"
+
+
+def check_requirements(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
+    """The expressions as they are, once they have been understood."""
+    from ecgedge.choice import parse_requirement
+
+    for text in texts:
+        parse_requirement(text)
+    return texts
+
+
+def check_metric(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
+    from ecgedge.choice import find_metric
+
+    return name and find_metric(name).name
+
+
+def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--require`` and ``--optimize``; ``with_choice`` does what they ask for."""
+    required = click.option(
+        "--require", "requirements", multiple=True, metavar="EXPR", callback=check_requirements,
+        help='Of a row, such as "accuracy>=0.94", "size<=200KB" or "format==tflite".',
+    )  # fmt: skip
+    optimized = click.option(
+        "--optimize", metavar="METRIC", callback=check_metric,
+        help="Name the best row in this: latency_p50, size, accuracy, ... Else: the Pareto front.",
+    )  # fmt: skip
+    return required(optimized(command))
+
+
+def check_choice(cells: list[Cell], sources: dict[str, Artifact], parts: Parts, asked: dict[str, Any]) -> None:
+    """Raise EcgEdgeError where no row of these cells could be chosen: before they are measured, not after."""
+    from ecgedge import choice
+
+    if not cells or not choice_asked(asked):
+        return
+    planned = [
+        {
+            "task": sources[cell.model].task.kind,
+            "model": cell.model,
+            "format": cell.format,
+            "precision": cell.precision if sources[cell.model].precision == "fp32" else sources[cell.model].precision,
+            "runtime": cell.runtime,
+            "device": parts.runtimes[cell.runtime].device,
+        }
+        for cell in cells
+    ]
+    required = [choice.parse_requirement(text) for text in asked["requirements"]]
+    known = [each for each in required if not (isinstance(each, choice.Wanted) and each.field == "verdict")]
+    choice.settle(planned, known, choice.find_metric(asked["optimize"]) if asked["optimize"] else None)
+
+
+def choice_asked(asked: Mapping[str, Any]) -> bool:
+    """Whether a choice is wanted; older runs know none."""
+    return bool(asked.get("requirements") or asked.get("optimize"))
+
+
+def read_report(folder: Path) -> Report:
+    """The report of a run that lies in a folder; warns where the run is not finished.
+
+    Raises:
+        EcgEdgeError: there is no run, or it has no rows yet.
+    """
+    from ecgedge.cli import common
+    from ecgedge.cli.run_folder import resume_command
+    from ecgedge.journal import read
+    from ecgedge.results import noise_of
+
+    try:
+        run = json.loads((folder / RUN).read_text(encoding="utf-8"))
+        planned, rounds = len(run["cells"]), run["rounds"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise EcgEdgeError(f"{folder} holds no run", "name the folder of a run of ecgedge matrix") from None
+    hint = f"finish it: {resume_command(folder)}"
+    try:
+        rows = [json.loads(line) for line in (folder / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
+    except FileNotFoundError:
+        raise EcgEdgeError(f"{folder} has no rows yet", hint) from None
+    except ValueError:
+        raise EcgEdgeError(f"{folder / 'rows.jsonl'} is damaged", hint) from None
+    done = sum(row["status"] != "skipped" for row in rows)
+    if done < planned:
+        common.warn(f"{folder} is not finished: {done} of {planned} cells have a row ({hint})")
+    return make_report(folder, run, rows, noise_of(read(folder), rounds, folder))
+
+
+def make_report(folder: Path, run: Mapping[str, Any], rows: Sequence[Row], noise: Mapping[str, Row]) -> Report:
+    """A report whose best values are marked."""
+    from ecgedge.choice import METRICS, Evidence, best_values
+
+    best = best_values(rows, METRICS.values(), Evidence(folder))
+    return Report(folder, {**run, "noise": noise}, rows, frozenset(best))
+
+
+def with_choice(report: Report, requirements: Sequence[str], optimize: str | None) -> Report:
+    """The report with its choice, or for want of a metric its Pareto fronts.
+
+    Raises:
+        EcgEdgeError: what is asked for does not fit this run.
+    """
+    from ecgedge.choice import Evidence, decide, find_metric, parse_requirement
+
+    asked = [parse_requirement(text) for text in requirements]
+    choices = decide(report.rows, asked, find_metric(optimize) if optimize else None, Evidence(report.folder))
+    return replace(report, choices=choices)
+
+
+def nothing_qualifies(report: Report) -> bool:
+    """Whether a choice was asked for and every row fails it, of every task."""
+    return bool(report.choices) and not any(choice.qualified for choice in report.choices)

@@ -1,0 +1,38 @@
+"""``ecgedge report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ecgedge.cli import rendering
+from ecgedge.errors import EcgEdgeError
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@rendering.format_option
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="A file. Default: printed.")
+@rendering.choice_options
+def report(run: Path, format: str, out: Path | None, requirements: tuple[str, ...], optimize: str | None) -> None:
+    """Tell of a run again, in any format, without running anything.
+
+    \b
+    ecgedge report runs/int8
+    ecgedge report runs/int8 --format md -o int8.md
+    """
+    from ecgedge.report import render
+    from ecgedge.report.files import write
+
+    told = rendering.read_report(run)
+    if requirements or optimize:
+        told = rendering.with_choice(told, requirements, optimize)
+    text = render(told, format).rstrip("\n")
+    if not out:
+        click.echo(text)
+        return
+    try:
+        write(out, click.unstyle(text) + "\n")
+    except OSError as error:
+        raise EcgEdgeError(f"{out} cannot be written: {error.strerror}", "name another file") from error

@@ -1,0 +1,165 @@
+"""The choice as what people and programs read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import click
+
+from ecgedge.choice import METRICS, Choice, Limit
+from ecgedge.report.document import Report, Row
+from ecgedge.report.files import as_csv
+from ecgedge.report.remake import remake
+from ecgedge.report.table import rivals, table
+
+MOST_TIES = 5  # that are shown; JSON has all
+DOMINATED = "dominated: another is better in one of these by more than noise, and worse in none"
+
+
+def terminal(report: Report) -> str:
+    """A block a task, with the winner in colour."""
+    return "\n\n".join(block for choice in report.choices for block in blocks(choice, report))
+
+
+def markdown(report: Report) -> str:
+    found = (block for choice in report.choices for block in blocks(choice, report, markdown=True))
+    return click.unstyle("\n\n".join(found)) + "\n"
+
+
+def flat(report: Report) -> str:
+    """The rows that are shown as CSV, with their place."""
+    rows = [{"place": place, **row} for choice in report.choices for place, row in placed(choice)]
+    return as_csv(rows)
+
+
+def data(report: Report) -> str:
+    """All of it as JSON."""
+    choices = [choice.as_data() for choice in report.choices]
+    return json.dumps({"run": str(report.folder), "choices": choices}, indent=1, allow_nan=False) + "\n"
+
+
+def blocks(choice: Choice, report: Report, markdown: bool = False) -> Iterator[str]:
+    """Title, counts, the rows that matter, and what is to be said of them."""
+    title = f"Choice, {choice.task}: {wanted(choice)}"
+    yield f"## {title}" if markdown else click.style(title, bold=True)
+    yield counts(choice)
+    if rows := placed(choice):
+        yield rows_table(choice, rows, markdown)
+    told = list(notes(choice, report))
+    if told:
+        yield "\n".join(f"- {line}" for line in told) if markdown else "\n".join(told)
+
+
+def wanted(choice: Choice) -> str:
+    """What is asked for."""
+    if not choice.optimize:
+        *names, last = (metric.name for metric in choice.criteria)
+        return f"Pareto front of {', '.join(names)} and {last}"
+    return f"{'highest' if choice.optimize.higher else 'lowest'} {choice.optimize.name}"
+
+
+def counts(choice: Choice) -> str:
+    """How many rows qualify, of how many, and what could not win."""
+    asked = " and ".join(each.text for each in choice.requirements)
+    count = len(choice.considered)
+    text = f"{len(choice.qualified)} of {count} rows meet {asked}" if asked else f"{count} rows"
+    left = ", ".join(f"{number} {status}" for status, number in choice.left_out.items())
+    return f"{text}; not considered: {left}" if left else text
+
+
+def placed(choice: Choice) -> list[tuple[str, Row]]:
+    """The rows that matter, each with its place."""
+    if choice.misses:
+        return [(miss.requirement.text, miss.row) for miss in choice.misses]
+    if choice.front:
+        return [("front", row) for row in choice.front]
+    rows = [("winner", choice.winner), ("runner-up", choice.runner_up)]
+    rows += [("tie", tie.row) for tie in choice.ties if tie.breaks and tie.row is not choice.runner_up][:MOST_TIES]
+    return [(place, row) for place, row in rows if row]
+
+
+def rows_table(choice: Choice, rows: list[tuple[str, Row]], markdown: bool) -> str:
+    """Who they are, and their figures in what is asked for and in what else may matter."""
+    asked = [choice.optimize] if choice.optimize else []
+    asked += [each.metric for each in choice.requirements if isinstance(each, Limit)]
+    metrics = list(dict.fromkeys([*asked, choice.quality, *choice.criteria, METRICS["memory"]]))
+    identity = ["model", "format", "precision", "runtime"]
+    cells = [
+        [place, *(str(row[name]) for name in identity), *(metric.told(row) for metric in metrics), row["id"]]
+        for place, row in rows
+    ]
+    if not rivals(choice.considered):  # else the id tells them apart
+        cells = [row[:-1] for row in cells]
+    if choice.winner and not markdown:
+        cells[0] = [click.style(text, fg="green", bold=True) for text in cells[0]]
+    names = [
+        "nearest to" if choice.misses else "",
+        *identity,
+        *(metric.name for metric in metrics),
+        *(["row"] if rivals(choice.considered) else []),
+    ]
+    return table(names, cells, 1 + len(identity), markdown)
+
+
+def notes(choice: Choice, report: Report) -> Iterator[str]:
+    if choice.winner:
+        yield from winner_notes(choice, choice.winner, report)
+    elif choice.front:
+        yield from front_notes(choice, report)
+    else:
+        yield from miss_notes(choice)
+
+
+def winner_notes(choice: Choice, winner: Row, report: Report) -> Iterator[str]:
+    """How sure it is, what may break a tie, and the file to ship."""
+    if choice.against:
+        yield f"against the runner-up: {choice.against.text}"
+    else:
+        yield "there is no runner-up: nothing else qualifies"
+    breaking = [tie for tie in choice.ties if tie.breaks][:MOST_TIES]
+    for tie in breaking:
+        ahead, behind = (", ".join(each.name for each in metrics) for metrics in (tie.ahead, tie.behind))
+        where = f"ahead of it in {ahead}, behind in {behind}:" if behind else f"ahead of it in {ahead}; rather take"
+        yield f"{name(tie.row, choice)} ties with the winner, {where} {remake(tie.row, report)}"
+    if (more := len(choice.ties) - len(breaking)) > 0:
+        yield f"{more} {'more tie' if breaking else 'tie'} with the winner, and offer nothing that these do not"
+    yield from crossings(choice, [winner] + ([choice.runner_up] if choice.runner_up else []))
+    yield f"ship {name(winner, choice)}: {click.style(remake(winner, report), bold=True)}"
+
+
+def front_notes(choice: Choice, report: Report) -> Iterator[str]:
+    """What the front leaves out, and the files of the rest."""
+    if choice.dominated:
+        yield f"{len(choice.dominated)} more are {DOMINATED}"
+    yield from crossings(choice, choice.front)
+    for row in choice.front:
+        yield f"{name(row, choice)}: {remake(row, report)}"
+
+
+def crossings(choice: Choice, rows: list[Row]) -> Iterator[str]:
+    """The limits that are met, or just met, within the noise of the figure."""
+    for row in rows:
+        for limit in choice.crossed(row):
+            yield f"{name(row, choice)}: {limit.metric.name} {limit.metric.told(row)} crosses the limit {limit.text}"
+
+
+def miss_notes(choice: Choice) -> Iterator[str]:
+    """How far the nearest row is from each limit."""
+    yield "nothing qualifies; nearest misses:"
+    for miss in choice.misses:
+        limit, others = miss.requirement, len(choice.limits()) > 1
+        rest = ("; it meets all else" if miss.others_met else "; no row meets all else") if others else ""
+        off = limit.metric.show(limit.gap(miss.row))
+        crossed = "; the limit lies within the interval" if limit.crossed(miss.row) else ""
+        told = f"{name(miss.row, choice)} has {limit.metric.told(miss.row)}"
+        yield f"{limit.text}: {told}, {off} off{crossed}{rest}"
+
+
+def name(row: Row, choice: Choice) -> str:
+    """A row in words; by its id where two routes lead to one form."""
+    return (
+        row["id"]
+        if rivals(choice.considered)
+        else " ".join([row["model"], row["format"], row["precision"], "on", row["runtime"]])
+    )
