@@ -4,7 +4,7 @@ Sources: Wilson, J. Am. Stat. Assoc. 22 (1927) 209; McNemar, Psychometrika 12 (1
 Min, Stat. Med. 24 (2005) 729; Holm, Scand. J. Stat. 6 (1979) 65; DeLong, DeLong and Clarke-Pearson,
 Biometrics 44 (1988) 837; Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13; Davison
 and Hinkley, Bootstrap Methods and their Application (1997), chapter 4; Conover, Practical Nonparametric
-Statistics (1999), section 3.2.
+Statistics (1999), section 3.2; Newcombe, Stat. Med. 17 (1998) 873; Zou and Donner, Stat. Med. 27 (2008) 1693.
 """
 
 from __future__ import annotations
@@ -239,3 +239,16 @@ def paired_ratio(first: np.ndarray, second: np.ndarray) -> tuple[float, float, f
     logs = np.log(np.asarray(first, dtype=np.float64)) - np.log(np.asarray(second, dtype=np.float64))
     low, high = median_interval(logs)
     return math.exp(float(np.median(logs))), math.exp(low), math.exp(high)
+
+
+def apart(
+    first: float, first_interval: tuple[float, float], second: float, second_interval: tuple[float, float]
+) -> tuple[float, float, float]:
+    """First less second of two figures that were measured apart, with its interval, from the interval of each.
+
+    So Zou and Donner (2008); of two shares with Wilson's intervals it is Newcombe's (1998).
+    """
+    (first_low, first_high), (second_low, second_high) = first_interval, second_interval
+    low = math.hypot(first - first_low, second_high - second)
+    high = math.hypot(first_high - first, second - second_low)
+    return first - second, first - second - low, first - second + high

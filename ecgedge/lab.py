@@ -66,10 +66,15 @@ class Lab:
 
     def make(self, cell: Cell, batch: int = 1) -> Artifact:
         """The artifact of a cell: its model through its exporters and its quantizer."""
+        *_, artifact = self.way(cell, batch)
+        return artifact
+
+    def way(self, cell: Cell, batch: int = 1) -> Iterator[Artifact]:
+        """Each artifact from the model to that of the cell, as it is made."""
         artifact = self.sources[cell.model]
         for kind, name in [*(("exporter", name) for name in cell.route), ("quantizer", cell.quantizer)]:
             artifact = self.convert(self.optimize(artifact, cell.passes, batch), kind, name, batch)
-        return artifact
+            yield artifact
 
     def optimize(self, source: Artifact, names: tuple[str, ...], batch: int) -> Artifact:
         """An ONNX artifact through graph passes; anything else as it is."""

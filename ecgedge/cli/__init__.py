@@ -12,6 +12,7 @@ import click
 from ecgedge.cli.bundle import bundle
 from ecgedge.cli.check import check
 from ecgedge.cli.choose import choose
+from ecgedge.cli.compare import compare
 from ecgedge.cli.convert import convert
 from ecgedge.cli.data import data
 from ecgedge.cli.doctor import doctor
@@ -84,6 +85,7 @@ for command in (
     choose,
     report,
     check,
+    compare,
     convert,
     evaluate,
     predict,

@@ -64,6 +64,12 @@ calibration_option = click.option(
 opset_option = click.option("--opset", type=click.IntRange(13, 20), help="Of the ONNX files. Default: 17.")
 
 
+def mlflow_option(name: str) -> Callable[..., Any]:
+    """``--mlflow [URI]``: the parameter ``name``, None where it is not given."""
+    return click.option("--mlflow", name, is_flag=False, flag_value="sqlite:///mlflow.db", metavar="[URI]",
+                        help="Log it to MLflow. Alone: sqlite:///mlflow.db.")  # fmt: skip
+
+
 def split_passes(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, ...] | None:
     """The names in ``--passes``, which exist; None where it is not given."""
     from ecgedge.passes import check_names

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecgedge.cli import common, rendering, run_folder
+from ecgedge.cli import common, rendering, run_folder, tracked
 from ecgedge.errors import EcgEdgeError
 from ecgedge.report import FORMATS, Report
 
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 @common.opset_option
 @common.passes_options
 @common.seed_option
+@common.mlflow_option("mlflow")
 @click.pass_context
 def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: bool, **asked: Any) -> None:
     """Measure every combination of model, format, precision and runtime.
@@ -63,15 +64,21 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
     ecgedge matrix --artifact theirs.onnx --model tcn
     ecgedge matrix --model tcn --no-optimize
     ecgedge matrix --require "accuracy>=0.93" --require "size<=200KB" --optimize latency_p50
+    ecgedge matrix --mlflow http://localhost:5000
     ecgedge matrix --resume runs/int8
     """
     from ecgedge import machine
     from ecgedge.journal import Journal
     from ecgedge.matrix import run_matrix
+    from ecgedge.tracking import connect
+    from ecgedge.tracking.matrix import EXPERIMENT
 
     resume = resume and resume.resolve()
     known = run_folder.take_up(ctx, resume) if resume else None
     asked = known["asked"]["options"] if known else asked
+    uri = asked.get("mlflow")  # older runs know no such option
+    if uri and not dry_run:
+        connect(uri, EXPERIMENT)
     printed = rendering.printed_format(asked["formats"])
     parts = common.load_parts()
     data = common.load_data(asked["dataset"])
@@ -97,7 +104,7 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
                               memory=asked["memory"] and asked["memory"] * 1_000_000)  # fmt: skip
         if not known:
             run_folder.write_run(folder, run, lab)
-        interrupted = False
+        interrupted, saved_models = False, {}
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # what ends a job in CI ends it as Ctrl-C does
         try:
             lab.sources = {
@@ -106,12 +113,15 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
             }
             journal.append("start", time=time.strftime("%Y-%m-%dT%H:%M:%S%z"), load=machine.load())
             run_matrix(cells, skips, lab, journal, asked["profile"], energy, common.progress_line(2 * len(cells)))
+            saved_models = tracked.saved_models(cells, journal.records, lab) if uri else {}
         except KeyboardInterrupt:
             interrupted = True
         finally:
             lab.close()
             journal.close()
         told = publish(journal.records, run, folder, list(sources), {} if interrupted else asked, printed)
+        if uri and not interrupted:
+            tracked.send(uri, run, told.rows, journal.records, folder, saved_models)
     if interrupted:
         click.echo(f"interrupted; go on with: {run_folder.resume_command(folder)}", err=True)
         ctx.exit(130)

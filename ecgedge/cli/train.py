@@ -25,8 +25,7 @@ SPOKEN = {"macro_f1": "macro-F1", "auroc": "AUROC", "auprc": "AUPRC", "f1": "F1"
 @click.option("--force", is_flag=True, help="Replace the checkpoint that --out holds, once the new one is trained.")
 @click.option("--cv", type=click.IntRange(2), metavar="K", help="First estimate the recipe by K-fold cross-validation.")
 @click.option("--repeats", type=click.IntRange(1), default=1, show_default=True, help="Of the cross-validation.")
-@click.option("--mlflow", "uri", is_flag=False, flag_value="sqlite:///mlflow.db", metavar="[URI]",
-              help="Log the training to MLflow. Alone: sqlite:///mlflow.db.")  # fmt: skip
+@common.mlflow_option("uri")
 @click.option("--epochs", type=click.IntRange(1))
 @click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="The peak of the one-cycle schedule.")
 @click.option("--batch", type=click.IntRange(2))
@@ -58,6 +57,7 @@ def train(model: str, dataset: str | None, out: Path | None, force: bool, cv: in
     ecgedge train base-cnn --dataset PATH --seed 1 --mlflow
     """
     from ecgedge.machine import versions
+    from ecgedge.tracking import connect
     from ecgedge.training import recipe_for, tracking
     from ecgedge.training import train as run
 
@@ -71,7 +71,7 @@ def train(model: str, dataset: str | None, out: Path | None, force: bool, cv: in
     keep_earlier(folder, force, data)
     common.usable_folder(folder)
     if uri:
-        tracking.require_mlflow(uri)
+        connect(uri, tracking.EXPERIMENT)
     trained = run(part, data, recipe_for(part, changes), folder, versions(), cv or 0, repeats)
     click.echo(f"{folder}: {model} trained on {data.describe()}")
     if record := trained.metrics["training"]["cross_validation"]:

@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
-from ecgedge.errors import EcgEdgeError
 from ecgedge.kinds import Model
 from ecgedge.training.train import Trained
 
 EXPERIMENT = "ecgedge train"
 
 
-def require_mlflow(uri: str) -> None:
-    """Raise EcgEdgeError, before any work, where MLflow is not installed or does not take ``uri``."""
-    try:
-        import mlflow
-        from mlflow.exceptions import MlflowException
-    except ImportError as error:
-        raise EcgEdgeError("mlflow is not installed", "pip install 'ecgedge[mlflow]'") from error
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # a wrong address is told soon
-    mlflow.set_tracking_uri(uri)
-    try:
-        mlflow.set_experiment(EXPERIMENT)
-    except MlflowException as error:
-        reason = str(error).splitlines()[0]
-        raise EcgEdgeError(f"MLflow cannot use {uri}: {reason}"[:300], "--mlflow takes its tracking URI") from error
-
-
 def log(trained: Trained, model: Model) -> str:
     """Log parameters, metrics, curves, files, the architecture and the data digest; returns the run's id.
 
-    ``require_mlflow`` comes first.
+    ``ecgedge.tracking.connect`` comes first.
     """
     import mlflow
 

@@ -43,6 +43,7 @@ MAY_IMPORT = {
     "verdicts": {"artifacts", "parity", "tasks", "intervals"},
     "report": {"choice"},
     "check": {"errors"},  # it shares nothing with what made the figures that it checks
+    "comparison": BASE | {"choice", "journal", "results", "intervals", "tasks", "verdicts", "report"},
     "process": BASE,
     "machine": {"store"},
     "locks": set(),
@@ -54,6 +55,7 @@ MAY_IMPORT = {
     "matrix": BASE | {"plan", "lab", "measure", "journal", "machine", "verdicts", "truth", "process"},
     "turns": BASE | {"lab", "measure", "process", "results"},
     "training": BASE | {"dataset", "tasks", "checkpoint", "machine"},
+    "tracking": {"errors", "artifacts", "records", "tensors"},
     "plugins": BASE | {"hookspecs"},
     "worker": BASE | {"plugins", "measure"},
     # nobody imports it: it may look at whatever a part under test meets

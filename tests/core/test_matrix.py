@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -210,6 +211,16 @@ def test_the_users_mistakes(ecgedge: Command, fakes: Path, tmp_path: Path) -> No
     for part in ("TRAIN", "TEST"):
         (data / f"Short_{part}.txt").write_text("1 2 3\n2 3 4\n")
     assert "takes beats of 140 samples, those of short have 2" in error_of(matrix(ecgedge, fakes, "--dataset", "Short"))
+
+
+def test_without_mlflow_nothing_is_begun(ecgedge: Command, fakes: Path, tmp_path: Path) -> None:
+    (tmp_path / "without").mkdir()
+    (tmp_path / "without" / "mlflow.py").write_text("raise ModuleNotFoundError('No module named mlflow')")
+    path = os.pathsep.join([str(tmp_path / "without"), *filter(None, [os.environ.get("PYTHONPATH")])])
+    common = ("--dataset", "synthetic", "--model", "fake", "--profile", "quick")
+    result = ecgedge("--plugins-dir", fakes, "matrix", *common, "--out", "run", "--mlflow", PYTHONPATH=path)
+    assert "mlflow is not installed" in error_of(result)
+    assert not (tmp_path / "run").exists() and not (tmp_path / "mlflow.db").exists()
 
 
 def test_a_bug_keeps_its_traceback(ecgedge: Command, fakes: Path) -> None:

@@ -1,0 +1,49 @@
+"""``ecgedge compare``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from ecgedge.errors import EcgEdgeError
+
+
+@click.command()
+@click.argument("run_a", type=click.Path(path_type=Path))
+@click.argument("run_b", type=click.Path(path_type=Path))
+@click.option("--tolerance", "tolerances", multiple=True, metavar="METRIC=VALUE",
+              help="How much worse B may be: latency and size in %, accuracy and recall in points, auroc. "
+              "Default: latency=5%, size=1%, else 0.")  # fmt: skip
+@click.option("--allow-missing", is_flag=True, help="A cell that B lacks is no regression.")
+@click.option("--format", "form", type=click.Choice(["table", "json", "md"]), default="table", show_default=True)
+@click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Also write JUnit XML, for CI.")
+@click.pass_context
+def compare(ctx: click.Context, run_a: Path, run_b: Path, tolerances: tuple[str, ...], allow_missing: bool,
+            form: str, junit: Path | None) -> None:  # fmt: skip
+    """Say, cell by cell, whether run B is better, the same or worse than run A.
+
+    Exits with 1 where a cell has become worse beyond the tolerance, does not work any more, or is missing.
+
+    \b
+    ecgedge compare runs/before runs/after
+    ecgedge compare runs/before runs/after --tolerance latency=10% --tolerance accuracy=0.2 --junit compare.xml
+    """
+    from ecgedge import comparison
+
+    allowed = comparison.read_tolerances(tolerances)
+    found = comparison.compare_runs(
+        comparison.read_run(run_a), comparison.read_run(run_b), allowed, allow_missing=allow_missing
+    )
+    if junit:
+        try:
+            comparison.write_junit(found, junit)
+        except OSError as error:
+            raise EcgEdgeError(f"{junit} cannot be written: {error.strerror}", "name another file") from error
+    if form == "json":
+        click.echo(json.dumps(comparison.as_data(found), indent=1, allow_nan=False))
+    else:
+        click.echo(comparison.markdown(found) if form == "md" else comparison.render(found), nl=form == "table")
+    if found.regressions:
+        ctx.exit(1)

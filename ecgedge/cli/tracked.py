@@ -1,0 +1,58 @@
+"""``ecgedge matrix --mlflow``: asked for at the start, sent when all is measured, and no part of the run itself."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ecgedge.cli import common, run_folder
+from ecgedge.errors import ConversionError, EcgEdgeError
+
+if TYPE_CHECKING:
+    from ecgedge.lab import Lab
+    from ecgedge.plan import Cell
+
+SENT = "mlflow.json"  # in the run's folder, once it is in MLflow
+SAVED_MODEL = "saved_model"
+
+
+def saved_models(cells: list[Cell], records: list[dict[str, Any]], lab: Lab) -> dict[str, Path]:
+    """The SavedModel on the way to each cell that has one and works; from the store, where it was kept."""
+    from ecgedge.process import ChildError
+
+    worked = {r["cell"] for r in records if r["event"] == "scored" and r["row"]["status"] == "ok"}
+    found = {}
+    for cell in cells:
+        formats = [lab.parts["exporter", name].produces for name in cell.route]
+        if cell.id in worked and SAVED_MODEL in formats:
+            with contextlib.suppress(ChildError, ConversionError, EcgEdgeError):  # a store pruned meanwhile
+                found[cell.id] = next(made.path for made in lab.way(cell) if made.format == SAVED_MODEL)
+    return found
+
+
+def send(uri: str, run: dict[str, Any], rows: Sequence[dict[str, Any]], records: list[dict[str, Any]], folder: Path,
+         models: dict[str, Path]) -> None:  # fmt: skip
+    """Send a run that is whole, once. A server that fails now costs nothing but a warning."""
+    from mlflow.exceptions import MlflowException
+
+    from ecgedge.results import noise_of
+    from ecgedge.tracking import reason_of
+    from ecgedge.tracking.matrix import log_matrix
+
+    sent = folder / SENT
+    if sent.is_file():
+        click.echo(f"mlflow: was sent before: {json.loads(sent.read_text(encoding='utf-8'))['run']}", err=True)
+        return
+    try:
+        found = log_matrix(run, rows, records, noise_of(records, run["rounds"], folder), folder, models)
+    except (MlflowException, OSError) as error:
+        again = run_folder.resume_command(folder)
+        common.warn(f"not in MLflow: {reason_of(error)[:200]}; the run is whole in {folder}, to send it again: {again}")
+        return
+    sent.write_text(json.dumps({"uri": uri, "run": found}) + "\n", encoding="utf-8")
+    click.echo(f"mlflow: run {found} in {uri}", err=True)

@@ -1,0 +1,129 @@
+"""The verdict on each figure of a cell that both runs have."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ecgedge.comparison import quality
+from ecgedge.comparison.metrics import METRICS, Metric
+from ecgedge.comparison.quality import Beats
+from ecgedge.comparison.runs import Row, Run
+from ecgedge.intervals import Change, apart, median_interval
+from ecgedge.results import TIE
+from ecgedge.verdicts import ALPHA, amount
+
+BETTER, SAME, WORSE, CANNOT_TELL = "better", "same", "worse", "cannot tell"
+STATUS = "status"  # compared in every cell, without a tolerance
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What has become of one figure of a cell, from A to B.
+
+    Attributes:
+        change: B less A in the metric's unit, with its 95% interval; None where there is none.
+        floor: the noise floor that it was held to, in the same unit; None where there is none.
+        regression: it is worse beyond the tolerance.
+    """
+
+    metric: str
+    result: str
+    text: str
+    change: float | None = None
+    low: float | None = None
+    high: float | None = None
+    floor: float | None = None
+    regression: bool = False
+
+
+def status(a: Row, b: Row) -> Verdict:
+    was, now = a["status"], b["status"]
+    if (was == "ok") == (now == "ok"):
+        return Verdict(STATUS, SAME, f"{now} in both" if was == now else f"{was} in A, {now} in B")
+    broken = now != "ok"
+    reason = (b if broken else a).get("reason", "")
+    text = f"{was} in A, {now} in B: {reason}".splitlines()[0]
+    return Verdict(STATUS, WORSE if broken else BETTER, text, regression=broken)
+
+
+def of_quality(
+    a: Run, row: Row, b: Run, other: Row, beats: Beats, tolerances: Mapping[str, float]
+) -> tuple[list[Verdict], int | None]:
+    """The verdicts on what was decided, and how many decisions are others."""
+    one, two = quality.answers(a, row, beats.a), quality.answers(b, other, beats.b)
+    changed = int((one.decided != two.decided).sum()) if beats.paired else None
+    verdicts = [judged(METRICS["accuracy"], quality.accuracy(one, two, beats.paired), beats.paired, tolerances)]
+    if row["task"] == "anomaly":
+        change = quality.auroc(one, two, beats.paired, a.about["seed"])
+        verdicts.append(
+            judged(METRICS["auroc"], change, beats.paired, tolerances)
+            if change
+            else Verdict("auroc", CANNOT_TELL, "no AUROC: a class is missing")
+        )
+    elif beats.paired:
+        verdicts.append(of_recall(quality.lost_classes(a, row, one, two), tolerances["class_recall"]))
+    else:
+        verdicts.append(Verdict("class_recall", CANNOT_TELL, "classes are compared on the same beats only"))
+    return verdicts, changed
+
+
+def judged(metric: Metric, change: Change, paired: bool, tolerances: Mapping[str, float]) -> Verdict:
+    """The verdict on a share or an AUROC: a change is what chance does less often than ``ALPHA``."""
+    scale = 100 if metric.unit == "points" else 1
+    difference, low, high = (scale * value for value in change[:3])
+    result = SAME if change.p >= ALPHA else BETTER if metric.better(difference) else WORSE
+    digits = 2 if scale == 100 else 4
+    size = f"{amount(difference, digits)} {metric.unit or metric.name.upper()}" if difference else "0"
+    direction = "up" if difference > 0 else "down"
+    text = f"{metric.name} {direction} by {size}" if difference else f"{metric.name} unchanged"
+    text += f" [{low:+.{digits}f}, {high:+.{digits}f}] ({quality.told(change, paired)})"
+    regression = result == WORSE and -difference > tolerances[metric.name]
+    return Verdict(metric.name, result, text, difference, low, high, regression=regression)
+
+
+def of_recall(lost: list[dict[str, Any]], tolerance: float) -> Verdict:
+    """The verdict on the classes: worse where one was lost, by the gates of ``verdicts``."""
+    if not lost:
+        return Verdict("class_recall", SAME, "no class lost recall beyond chance")
+    worst = min((100 * gate["change"] for gate in lost if "change" in gate), default=None)
+    collapsed = any("change" not in gate for gate in lost)
+    regression = collapsed or (worst is not None and -worst > tolerance)
+    return Verdict("class_recall", WORSE, "; ".join(gate["text"] for gate in lost), worst, regression=regression)
+
+
+def of_latency(a: Run, row: Row, b: Run, other: Row, tolerance: float) -> Verdict:
+    """The verdict on the median time of one beat: changed where the interval of the ratio leaves out 1, and it is
+    further from 1 than either run's noise floor.
+
+    Two runs at two times are not paired, so the interval is that of two medians measured apart.
+    """
+    logs = [np.log(run.block_medians(each)) for run, each in ((b, other), (a, row))]
+    medians = [(float(np.median(each)), median_interval(each)) for each in logs]
+    log_ratio, low, high = apart(*medians[0], *medians[1])
+    floors = [run.floors.get(row["model"]) for run in (a, b)]
+    known = [floor for floor in floors if floor is not None]
+    floor = max(*known, TIE) if len(known) == 2 else None
+    change, least, most = (100 * math.expm1(value) for value in (log_ratio, low, high))
+    text = f"{abs(change):.1f}% {'slower' if change > 0 else 'faster'} [{least:+.1f}%, {most:+.1f}%]"
+    if floor is None:
+        unknown = " and ".join(name for name, known_floor in zip("AB", floors) if known_floor is None)
+        return Verdict("latency", CANNOT_TELL, f"{text}, noise floor of {unknown} unknown", change, least, most)
+    beyond = abs(log_ratio) > math.log1p(floor) and not low <= 0 <= high
+    result = SAME if not beyond else BETTER if METRICS["latency"].better(change) else WORSE
+    text += f", noise floors {' and '.join(f'{each:.1%}' for each in known)}, at least {TIE:.0%}"
+    regression = result == WORSE and change > tolerance
+    return Verdict("latency", result, text, change, least, most, 100 * floor, regression)
+
+
+def of_size(a: Row, b: Row, tolerance: float) -> Verdict:
+    """The verdict on the bytes, which are exact."""
+    was, now = a["size_bytes"], b["size_bytes"]
+    change = 100 * (now - was) / was
+    result = SAME if was == now else BETTER if METRICS["size"].better(change) else WORSE
+    text = f"{now:,} bytes" if was == now else f"{was:,} -> {now:,} bytes ({change:+.2g}%)"
+    return Verdict("size", result, text, change, regression=result == WORSE and change > tolerance)

@@ -1,0 +1,76 @@
+"""What two runs are compared in, and how much worse each may become."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ecgedge.choice.metrics import METRICS as FIGURES
+from ecgedge.choice.metrics import Metric as Figure
+from ecgedge.errors import EcgEdgeError
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure of a cell, by its change.
+
+    Attributes:
+        unit: of the change: ``"%"`` (relative), ``"points"`` (of a share, in percent), or the figure's own, empty.
+        tolerance: by how much it may become worse, in that unit, where the user says nothing.
+        figure: of a row, by which it may be named too; None: of all classes.
+    """
+
+    name: str
+    unit: str
+    tolerance: float
+    figure: Figure | None = None
+
+    def better(self, change: float) -> bool:
+        """Whether a change, not 0, is one for the better."""
+        return change > 0 if self.figure is None else self.figure.better(change, 0)
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("accuracy", "points", 0.0, FIGURES["accuracy"]),
+        Metric("class_recall", "points", 0.0),
+        Metric("auroc", "", 0.0, FIGURES["auroc"]),
+        Metric("latency", "%", 5.0, FIGURES["latency_p50"]),
+        Metric("size", "%", 1.0, FIGURES["size"]),
+    )
+}
+NAMES = {metric.figure.name: name for name, metric in METRICS.items() if metric.figure}
+
+
+def read_tolerances(given: Iterable[str]) -> dict[str, float]:
+    """The tolerance of each metric, from texts such as ``latency=5%`` or ``accuracy=0.2``.
+
+    A bare number has the metric's own unit, so a share meant as 0.05 and read as 0.05% is the stricter one.
+
+    Raises:
+        EcgEdgeError: no such metric, no number, or a unit that is not the metric's.
+    """
+    tolerances = {name: metric.tolerance for name, metric in METRICS.items()}
+    for text in given:
+        for part in text.split(","):
+            word, _, amount = (word.strip() for word in part.partition("="))
+            plain = word.lower().replace("-", "_")
+            name = NAMES.get(plain, plain)
+            if name not in METRICS:
+                raise EcgEdgeError(f"--tolerance {text}: no metric {word!r}", f"METRIC=VALUE, of {', '.join(METRICS)}")
+            tolerances[name] = read_amount(amount, METRICS[name], text)
+    return tolerances
+
+
+def read_amount(amount: str, metric: Metric, text: str) -> float:
+    try:
+        value = float(amount.removesuffix("%") if metric.unit else amount)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        examples = {"%": "5%", "points": "0.2 (points)", "": "0.002"}
+        hint = f"a number from 0 up, such as {metric.name}={examples[metric.unit]}"
+        raise EcgEdgeError(f"--tolerance {text}: not a tolerance of {metric.name}", hint)
+    return value

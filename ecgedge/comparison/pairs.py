@@ -1,0 +1,146 @@
+"""The cells of two runs, matched, and the verdicts on each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ecgedge.comparison import quality
+from ecgedge.comparison.figures import (
+    BETTER,
+    CANNOT_TELL,
+    SAME,
+    STATUS,
+    WORSE,
+    Verdict,
+    of_latency,
+    of_quality,
+    of_size,
+    status,
+)
+from ecgedge.comparison.quality import Beats
+from ecgedge.comparison.runs import Row, Run, damaged, differences
+from ecgedge.errors import EcgEdgeError
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A cell in both runs, or in A alone.
+
+    Attributes:
+        changed_decisions: beats that B decides otherwise, where the two are paired.
+    """
+
+    a: Row
+    b: Row | None
+    verdicts: tuple[Verdict, ...]
+    changed_decisions: int | None = None
+
+    @property
+    def id(self) -> str:
+        return self.a["id"]
+
+    @property
+    def result(self) -> str:
+        """The worst of its verdicts; better only where nothing is worse."""
+        found = {verdict.result for verdict in self.verdicts}
+        return next(result for result in (WORSE, CANNOT_TELL, BETTER, SAME) if result in found)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs, cell by cell.
+
+    Attributes:
+        pairs: in A's order, those that B lacks among them.
+        only_b: the cells that A lacks.
+        differences: what else is not the same, a line each.
+    """
+
+    a: Run
+    b: Run
+    beats: Beats
+    pairs: list[Pair]
+    only_b: list[Row]
+    differences: list[str]
+    tolerances: dict[str, float]
+
+    @property
+    def regressions(self) -> list[tuple[Pair, Verdict]]:
+        return [(pair, verdict) for pair in self.pairs for verdict in pair.verdicts if verdict.regression]
+
+
+def compare_runs(a: Run, b: Run, tolerances: Mapping[str, float], allow_missing: bool = False) -> Comparison:
+    """Compare B with A.
+
+    Args:
+        tolerances: by how much each metric may become worse, in its unit.
+        allow_missing: a cell that B lacks is no regression.
+
+    Raises:
+        EcgEdgeError: they have no cell in common, or what a run's folder holds cannot be read.
+    """
+    told = differences(a, b)
+    known = {identity(row): row for row in b.rows}
+    found = {identity(row) for row in a.rows}
+    if not known.keys() & found:
+        raise EcgEdgeError(
+            f"{a.folder} and {b.folder} have no cell in common",
+            next((line for line in told if line.startswith(("threads", "command"))), "name two runs of the same cells"),
+        )
+    beats = quality.common_beats(a, b)
+    pairs = []
+    for row in a.rows:
+        other = known.get(identity(row))
+        if other is None:
+            pairs.append(Pair(row, None, (missing(row, b, allow_missing),)))
+        else:
+            pairs.append(compare_cells(a, row, b, other, beats, tolerances))
+            told += passes_that_differ(row, other)
+    only_b = [row for row in b.rows if identity(row) not in found]
+    return Comparison(a, b, beats, pairs, only_b, told, dict(tolerances))
+
+
+def identity(row: Row) -> tuple[Any, ...]:
+    """What makes a cell the same one in another run. Its passes are not in it: they are told where they differ,
+    since a new pass would else leave no cell to compare."""
+    return row["model"], tuple(row["route"]), row["quantizer"], row["runtime"], row["batch"], row["threads"]
+
+
+def passes_that_differ(a: Row, b: Row) -> list[str]:
+    one, other = a.get("passes"), b.get("passes")
+    if one is None or other is None or one == other:
+        return []
+    return [f"passes of {a['id']}: {', '.join(one) or 'none'} in A, {', '.join(other) or 'none'} in B"]
+
+
+def missing(row: Row, b: Run, allowed: bool) -> Verdict:
+    """The verdict on a cell that B lacks."""
+    text = f"not in B: {b.why_missing(row)}"
+    return Verdict(STATUS, CANNOT_TELL if allowed else WORSE, text, regression=not allowed)
+
+
+def compare_cells(a: Run, row: Row, b: Run, other: Row, beats: Beats, tolerances: Mapping[str, float]) -> Pair:
+    """The verdicts on a cell that both runs have."""
+    verdicts = [status(row, other)]
+    if (row["status"], other["status"]) != ("ok", "ok"):
+        return Pair(row, other, tuple(verdicts))
+    changed = None
+    try:
+        if row["task"] == other["task"]:
+            found, changed = of_quality(a, row, b, other, beats, tolerances)
+            verdicts += found
+        verdicts.append(of_latency(a, row, b, other, tolerances["latency"]))
+    except (OSError, ValueError, KeyError, IndexError) as error:
+        raise damaged(b.folder if readable(a, row) else a.folder, error) from error
+    verdicts.append(of_size(row, other, tolerances["size"]))
+    return Pair(row, other, tuple(verdicts), changed)
+
+
+def readable(run: Run, row: Row) -> bool:
+    """Whether a cell's outputs and samples can be read."""
+    try:
+        return len(run.outputs(row)) == len(run.y) and len(run.block_medians(row)) > 0
+    except (OSError, ValueError, KeyError):
+        return False

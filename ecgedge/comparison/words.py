@@ -1,0 +1,171 @@
+"""A comparison as a table, as Markdown, and as data for JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Iterator
+from statistics import median
+from typing import Any
+
+from ecgedge.comparison.figures import BETTER, CANNOT_TELL, SAME, STATUS, WORSE, Verdict
+from ecgedge.comparison.metrics import METRICS
+from ecgedge.comparison.pairs import Comparison, Pair
+from ecgedge.comparison.runs import Run
+from ecgedge.report.table import IDENTITY, NOISY, ROUTE, TOO_NOISY, cut, rivals, table
+
+FORMS = {"accuracy": "+.2f", "class_recall": "+.1f", "auroc": "+.4f", "latency": "+.1f", "size": "+.2g"}
+HEADS = {"class_recall": "recall", "auroc": "AUROC"}
+MARKS = {SAME: "", BETTER: " better", WORSE: " worse", CANNOT_TELL: " ?"}
+FIGURES = {"classification": ("accuracy", "class_recall"), "anomaly": ("accuracy", "auroc")}
+TITLES = {"classification": "Classification", "anomaly": "Anomaly detection"}
+LEGEND = (
+    "B against A: accuracy and recall of a class in points, AUROC as it is, latency (p50) and size in %; a figure\n"
+    "without a word is the same; changed: beats that B decides otherwise; [interval]: 95% of latency; floor: what\n"
+    "noise may do to it, in %; ?: cannot be told"
+)
+
+
+def render(comparison: Comparison, markdown: bool = False) -> str:
+    """The two runs and in what they differ; one table a task; below it what is worse or cannot be told, and why."""
+    blocks = ["\n".join(heading(comparison))]
+    for task, names in FIGURES.items():
+        if pairs := [pair for pair in comparison.pairs if pair.a["task"] == task]:
+            blocks += [TITLES[task], pairs_table(pairs, names, markdown)]
+    blocks.append(LEGEND)
+    if notes := [*remarks(comparison)]:
+        blocks.append("\n".join(notes))
+    blocks.append("\n".join(summary(comparison)))
+    return "\n\n".join(blocks)
+
+
+def markdown(comparison: Comparison) -> str:
+    """The same as a page."""
+    text = render(comparison, markdown=True)
+    for title in TITLES.values():
+        text = text.replace(f"\n\n{title}\n\n", f"\n\n## {title}\n\n")
+    return f"# ecgedge compare\n\n{text}\n"
+
+
+def heading(comparison: Comparison) -> Iterator[str]:
+    for name, run in (("A", comparison.a), ("B", comparison.b)):
+        yield f"{name}: {run.folder} ({about(run)})"
+    yield from (f"differs: {line}" for line in comparison.differences)
+    yield f"quality: {comparison.beats.why}"
+
+
+def about(run: Run) -> str:
+    found = run.about
+    return f"{found['started']}, {found['data_source']}, {found['beats']:,} beats, profile {found['profile']}"
+
+
+def pairs_table(pairs: list[Pair], figures: tuple[str, ...], markdown: bool) -> str:
+    identity = [*IDENTITY, ROUTE] if rivals([pair.a for pair in pairs]) else IDENTITY
+    columns: list[tuple[str, Callable[[Pair], str]]] = [
+        *((name, lambda pair, show=show: show(pair.a)) for name, show, _ in identity),
+        *((HEADS.get(name, name), changed(name)) for name in figures),
+        ("changed", lambda pair: "-" if pair.changed_decisions is None else str(pair.changed_decisions)),
+        ("latency", changed("latency")),
+        ("[interval]", interval),
+        ("floor", lambda pair: amount_of(pair, "floor")),
+        ("size", changed("size")),
+        ("verdict", lambda pair: pair.result if pair.b else "missing"),
+    ]
+    cells = [[show(pair) for _, show in columns] for pair in pairs]
+    cells = cells if markdown else [[cut(cell) for cell in row] for row in cells]
+    return table([name for name, _ in columns], cells, len(identity), markdown)
+
+
+def verdict_on(pair: Pair, metric: str) -> Verdict | None:
+    return next((verdict for verdict in pair.verdicts if verdict.metric == metric), None)
+
+
+def changed(metric: str) -> Callable[[Pair], str]:
+    """A column: the change, and a word where it is one."""
+
+    def show(pair: Pair) -> str:
+        found = verdict_on(pair, metric)
+        if found is None:
+            return "-"
+        if found.change is None:
+            return found.result if found.result != CANNOT_TELL else "?"
+        text = format(found.change, FORMS[metric]) if found.change else "0"
+        return text + MARKS[found.result]
+
+    return show
+
+
+def interval(pair: Pair) -> str:
+    found = verdict_on(pair, "latency")
+    return f"[{found.low:+.1f}, {found.high:+.1f}]" if found else "-"
+
+
+def amount_of(pair: Pair, field: str) -> str:
+    found = verdict_on(pair, "latency")
+    value = getattr(found, field) if found else None
+    return "-" if value is None else f"{value:.1f}"
+
+
+def remarks(comparison: Comparison) -> Iterator[str]:
+    """A line for whatever is new, noisy, cannot be told, works again, or is worse; the regressions last."""
+    yield from (f"only in B: {row['id']} ({row['status']})" for row in comparison.only_b)
+    for name, run in (("A", comparison.a), ("B", comparison.b)):
+        yield from (
+            f"noise: {model} in {name}: floor {floor:.1%}{TOO_NOISY}"
+            for model, floor in run.floors.items()
+            if floor > NOISY
+        )
+    for pair in comparison.pairs:
+        for found in pair.verdicts:
+            if found.result == WORSE and not found.regression:
+                yield f"tolerated: {pair.id}: {found.text}; tolerance {tolerance(comparison, found.metric)}"
+            elif found.result == CANNOT_TELL or (found.metric == STATUS and found.result == BETTER):
+                yield f"{found.result}: {pair.id}: {found.text}"
+    for pair, found in comparison.regressions:
+        allowed = "" if found.metric == STATUS else f"; tolerance {tolerance(comparison, found.metric)}"
+        yield f"regression: {pair.id}: {found.text}{allowed}"
+
+
+def tolerance(comparison: Comparison, metric: str) -> str:
+    unit = METRICS[metric].unit
+    return f"{comparison.tolerances[metric]:g}{'' if unit in ('', '%') else ' '}{unit}"
+
+
+def summary(comparison: Comparison) -> Iterator[str]:
+    ratios = [v.change for pair in comparison.pairs if (v := verdict_on(pair, "latency")) and v.change is not None]
+    if ratios:
+        yield f"latency of all cells: {median(ratios):+.1f}% in the median; two runs at two times are not paired"
+    counts = Counter(pair.result for pair in comparison.pairs)
+    told = ", ".join(f"{counts[result]} {result}" for result in (SAME, BETTER, WORSE, CANNOT_TELL) if counts[result])
+    allowed = ", ".join(f"{name} {tolerance(comparison, name)}" for name in METRICS)
+    found = len(comparison.regressions)
+    yield f"{len(comparison.pairs)} cells: {told}"
+    yield f"{found or 'no'} regression{'' if found == 1 else 's'} beyond tolerance ({allowed})"
+
+
+def as_data(comparison: Comparison) -> dict[str, Any]:
+    """All of it, fit for JSON."""
+    return {
+        "a": str(comparison.a.folder),
+        "b": str(comparison.b.folder),
+        "differences": comparison.differences,
+        "paired": comparison.beats.paired,
+        "quality": comparison.beats.why,
+        "tolerances": comparison.tolerances,
+        "regressions": len(comparison.regressions),
+        "cells": [
+            {
+                "id": pair.id,
+                "model": pair.a["model"],
+                "format": pair.a["format"],
+                "precision": pair.a["precision"],
+                "runtime": pair.a["runtime"],
+                "in_b": pair.b is not None,
+                "result": pair.result,
+                "changed_decisions": pair.changed_decisions,
+                "verdicts": [dataclasses.asdict(verdict) for verdict in pair.verdicts],
+            }
+            for pair in comparison.pairs
+        ],
+        "only_in_b": [row["id"] for row in comparison.only_b],
+    }
