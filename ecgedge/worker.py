@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import ctypes
+import dataclasses
 import json
 import os
 import select
@@ -22,7 +23,8 @@ import numpy as np
 from ecgedge import measure, plugins
 from ecgedge.artifacts import Artifact
 from ecgedge.errors import ConversionError, EcgEdgeError
-from ecgedge.kinds import Context
+from ecgedge.explain.peak import measure_peaks
+from ecgedge.kinds import Context, Session
 from ecgedge.passes.optimize import optimize
 from ecgedge.plugins import Parts, one_line
 from ecgedge.records import pack, unpack
@@ -131,6 +133,32 @@ class Worker:
         taken = self.bench.throughput(files, self.beats, measure.PROFILES[profile])
         np.savez(out, **taken)  # type: ignore[arg-type]  # numpy's stub wants the flags first
         return {size: round(int(size) * 1e9 / float(np.median(times)), 1) for size, times in taken.items()}
+
+    def weigh(self, runtime: str, artifact: Packed, beats: str, threads: int, seconds: float) -> dict[str, Any]:
+        """The graph of an artifact on a batch of beats, None where it is not told, and nanoseconds of whole calls."""
+        session, cores = self.bound(runtime, artifact, beats, threads)
+        taken = measure.repeated(session.invoke, measure.BLOCK_CALLS, seconds)
+        graph = session.graph()
+        return {"graph": graph.record() if graph else None, "taken": taken.tolist(), "processors": cores}
+
+    def profile(self, runtime: str, artifact: Packed, beats: str, threads: int, calls: int) -> dict[str, Any] | None:
+        """What the operations of an artifact take on a batch of beats; None where the runtime does not tell."""
+        session, _ = self.bound(runtime, artifact, beats, threads)
+        profile = session.profile(calls)
+        return dataclasses.asdict(profile) if profile else None
+
+    def bound(self, runtime: str, artifact: Packed, beats: str, threads: int) -> tuple[Session, list[int] | None]:
+        """A session on processors of its own, called once on a batch of beats; and which processors these are."""
+        cores = measure.pin(threads)
+        session = self.parts.find("runtime", runtime).load(unpack(artifact, self.parts.models), threads)
+        session.bind(np.load(beats))
+        session.invoke()
+        return session, cores
+
+    def peaks(self, threads: int) -> dict[str, Any]:
+        """The machine's limit in matrix products."""
+        measure.pin(threads)
+        return measure_peaks(threads)
 
     def warm_up(self) -> dict[str, Any]:
         return self.bench.warm_up()
