@@ -16,6 +16,7 @@ import signal
 import sys
 import traceback
 from pathlib import Path
+from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
@@ -136,24 +137,26 @@ class Worker:
 
     def weigh(self, runtime: str, artifact: Packed, beats: str, threads: int, seconds: float) -> dict[str, Any]:
         """The graph of an artifact on a batch of beats, None where it is not told, and nanoseconds of whole calls."""
-        session, cores = self.bound(runtime, artifact, beats, threads)
+        session = self.bound(runtime, artifact, beats, threads)
+        cpu, wall = process_time(), perf_counter()
         taken = measure.repeated(session.invoke, measure.BLOCK_CALLS, seconds)
+        share = (process_time() - cpu) / (perf_counter() - wall)
         graph = session.graph()
-        return {"graph": graph.record() if graph else None, "taken": taken.tolist(), "processors": cores}
+        return {"graph": graph.record() if graph else None, "taken": taken.tolist(), "cpu_share": round(share, 4)}
 
     def profile(self, runtime: str, artifact: Packed, beats: str, threads: int, calls: int) -> dict[str, Any] | None:
         """What the operations of an artifact take on a batch of beats; None where the runtime does not tell."""
-        session, _ = self.bound(runtime, artifact, beats, threads)
+        session = self.bound(runtime, artifact, beats, threads)
         profile = session.profile(calls)
         return dataclasses.asdict(profile) if profile else None
 
-    def bound(self, runtime: str, artifact: Packed, beats: str, threads: int) -> tuple[Session, list[int] | None]:
-        """A session on processors of its own, called once on a batch of beats; and which processors these are."""
-        cores = measure.pin(threads)
-        session = self.parts.find("runtime", runtime).load(unpack(artifact, self.parts.models), threads)
+    def bound(self, runtime: str, artifact: Packed, beats: str, threads: int) -> Session:
+        """A session on processors of its own, called once on a batch of beats."""
+        measure.pin(threads)
+        session: Session = self.parts.find("runtime", runtime).load(unpack(artifact, self.parts.models), threads)
         session.bind(np.load(beats))
         session.invoke()
-        return session, cores
+        return session
 
     def peaks(self, threads: int) -> dict[str, Any]:
         """The machine's limit in matrix products."""

@@ -6,7 +6,7 @@ import dataclasses
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from ecgedge.artifacts import Artifact
 from ecgedge.explain.macs import bytes_of, macs_of
@@ -15,6 +15,7 @@ from ecgedge.profile import Profile, Step
 from ecgedge.records import USER
 from ecgedge.truth import IDLE, computes_in
 
+Number = TypeVar("Number", int, float)
 PEAKS = {"int8": "int8", "float32": "fp32"}  # which of the machine's limits holds for what is computed in
 
 
@@ -55,6 +56,9 @@ class Explanation:
     Attributes:
         whole_us: a whole call without a profiler, the median.
         profiled_us: a whole call with it; None: not told.
+        told_us: the sum of the operations as the profiler tells it; None: not told.
+        cost_us: what the profiler adds to each of them, taken off each line.
+        cpu_share: of the time of whole calls in which the process had a processor; above 1 with several threads.
         tick: microseconds that the profiler counts in; 0: fine enough.
         calls: under the profiler.
         peaks: as ``measure_peaks`` gives them.
@@ -69,6 +73,9 @@ class Explanation:
     lines: tuple[Line, ...]
     whole_us: float
     profiled_us: float | None = None
+    told_us: float | None = None
+    cost_us: float = 0.0
+    cpu_share: float = 1.0
     tick: float = 0.0
     calls: int = 0
     peaks: Mapping[str, Any] = field(default_factory=dict)
@@ -86,8 +93,7 @@ class Explanation:
     @property
     def ops_us(self) -> float | None:
         """The sum of the operations; None where not all are told."""
-        times = [line.us for line in self.lines if line.kind != "kernel"]
-        return None if None in times or not times else sum(us for us in times if us is not None)
+        return total(line.us for line in self.lines if line.kind != "kernel")
 
     @property
     def macs(self) -> int | None:
@@ -113,9 +119,18 @@ class Explanation:
 
 
 def lines_of(graph: Graph, profile: Profile | None, peaks: Mapping[str, Any], whole_us: float) -> tuple[Line, ...]:
-    """A line for each step in the order in which they ran, with what is computed from them all."""
+    """A line for each step in the order in which they ran, without what the profiler itself takes.
+
+    Args:
+        whole_us: a whole call without a profiler.
+    """
     nodes = {node.name: node for node in graph.nodes}
-    lines = [*timed(profile, nodes, graph.delegate)] if profile else [*untimed(graph, whole_us)]
+    if profile:
+        times = [typical(step.microseconds, profile.tick) for step in profile.steps]
+        cost = cost_of_profiler(times, whole_us)
+        lines = [*timed(profile, [None if us is None else max(us - cost, 0.0) for us in times], nodes, graph.delegate)]
+    else:
+        lines = [*untimed(graph, whole_us)]
     spent = sum(line.us for line in lines if line.kind != "kernel" and line.us is not None)
     tick = profile.tick if profile else 0.0
 
@@ -130,22 +145,34 @@ def lines_of(graph: Graph, profile: Profile | None, peaks: Mapping[str, Any], wh
     return tuple(map(completed, lines))
 
 
-def timed(profile: Profile, nodes: Mapping[str, Node], delegate: str) -> Iterator[Line]:
+def cost_of_profiler(times: Sequence[float | None], whole_us: float) -> float:
+    """Microseconds that a profiler adds to each time: the same for all, so that their sum is that of a whole call.
+
+    0 where that is no less, or where not all are told. What a call takes besides its operations is left in.
+    """
+    told = sorted((us for us in times if us is not None), reverse=True)
+    if len(told) < len(times):
+        return 0.0
+    for count in range(len(told), 0, -1):  # those that are longer than the cost
+        cost = (sum(told[:count]) - whole_us) / count
+        if cost <= told[count - 1]:
+            return max(cost, 0.0)
+    return 0.0
+
+
+def timed(profile: Profile, times: Sequence[float | None], nodes: Mapping[str, Node], delegate: str) -> Iterator[Line]:
     """Of each step, and above the steps of a partition one for all of it."""
     pieces = dict(profile.partitions)
     told: set[str] = set()
-    for step in profile.steps:
+    for step, us in zip(profile.steps, times, strict=True):
         if step.partition and step.partition not in told:
             told.add(step.partition)
-            mine = [
-                typical(each.microseconds, profile.tick) for each in profile.steps if each.partition == step.partition
-            ]
+            mine = [each for other, each in zip(profile.steps, times) if other.partition == step.partition]
             inside = [nodes[name] for name in pieces.get(step.partition, ()) if name in nodes]
-            us = None if None in mine else sum(each for each in mine if each is not None)
-            yield line_of("partition", "partition", step.partition, inside, us, delegate)
+            yield line_of("partition", "partition", step.partition, inside, total(mine), delegate)
         computed = [nodes[name] for name in step.nodes if name in nodes]
         kind, where = ("kernel", delegate) if step.partition else ("op", "")
-        yield line_of(kind, step.op, named(step), computed, typical(step.microseconds, profile.tick), where)
+        yield line_of(kind, step.op, named(step), computed, us, where)
 
 
 def untimed(graph: Graph, whole_us: float) -> Iterator[Line]:
@@ -190,9 +217,9 @@ def placement(node: Node) -> str:
 
 
 def typical(times: Sequence[float], tick: float) -> float | None:
-    """The median of times that were cut to whole ticks, as of grouped data; below one tick the mean of what was counted.
+    """The median of times that were cut to whole ticks, as of grouped data; None without times.
 
-    None without times.
+    Below one tick the mean of what was counted, which no outlier moves by more than a tick.
     """
     if not times:
         return None
@@ -203,7 +230,7 @@ def typical(times: Sequence[float], tick: float) -> float | None:
     return statistics.median_grouped([time + tick / 2 for time in times], tick)
 
 
-def total(values: Iterable[int | None]) -> int | None:
+def total(values: Iterable[Number | None]) -> Number | None:
     """None where one is not told."""
     told = list(values)
-    return None if None in told else sum(value for value in told if value is not None)
+    return None if None in told else sum(value for value in told if value is not None)  # type: ignore[return-value]

@@ -15,7 +15,7 @@ from ecgedge.truth import IDLE, computes_in, listed, plain, quantizes_while_it_r
 
 WORTH = 0.02  # of the time, below which a cost is not worth a line
 MUCH = 0.2  # of the time, from which moving data is worth one
-SLOW = 0.1  # of the machine's int8 peak, below which an integer convolution is slow
+SLOW = 0.5  # of the machine's int8 peak, below which an integer convolution is slow
 DOT_PRODUCTS = ("avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
 RESIZES = ("resizenearestneighbor", "resizebilinear", "gather", "gathernd")
 ISLANDS = {"reducemean": "mean_to_pool", "batchnormalization": "norm_to_conv", "resize": "upsample_to_concat"}
@@ -24,30 +24,29 @@ WORDS = {"fp32": "none", "float32": "none", "int8": "full-int8"}  # what --quant
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: what was found, and the command or pass that mends it (empty: nothing is known to).
+    """One line.
 
     Attributes:
-        cause: it may be why the file is no faster than another precision.
+        text: what was found.
+        remedy: the pass or command that mends it; empty: none is known.
+        cause: it may be why the file is no faster than one of another precision.
+        name: of the function that found it.
     """
 
-    name: str
     text: str
     remedy: str = ""
     cause: bool = False
+    name: str = ""
 
 
 def find(explanation: Explanation) -> list[Finding]:
     """All that is true of a file; the ratio to another file first, with the first cause where it is not faster."""
-    found = [
-        finding if finding.name else replace(finding, name=check.__name__)
-        for check in FINDINGS
-        for finding in check(explanation)
-    ]
+    found = [replace(finding, name=check.__name__) for check in FINDINGS for finding in check(explanation)]
     if not explanation.ratio:
         return found
     causes = [finding for finding in found if finding.cause]
     if explanation.ratio["result"] == "faster" or not causes:
-        return [Finding("ratio", ratio(explanation)), *found]
+        return [Finding(ratio(explanation), name="ratio"), *found]
     joined = replace(causes[0], text=f"{ratio(explanation)}: {causes[0].text}")
     return [joined, *(finding for finding in found if finding is not causes[0])]
 
@@ -64,7 +63,6 @@ def relu_after_concat(e: Explanation) -> Iterator[Finding]:
     if lone := lone_relus(e):
         pieces = f"which falls in {e.graph.partitions} partitions"
         yield Finding(
-            "",
             f"{lone[0].op} after CONCATENATION is outside the delegate ({len(lone)} of them), {pieces}",
             f"pass relu_into_concat removes it: {remake(e)}",
             cause=True,
@@ -75,7 +73,6 @@ def outside_delegate(e: Explanation) -> Iterator[Finding]:
     others = [node for node in outside(e) if node not in lone_relus(e)]
     if others and not e.graph.free_batch:
         yield Finding(
-            "",
             f"{counted(others)} {are(others)} outside the delegate, in LiteRT's own kernels"
             + (f"; the rest is in {e.graph.partitions} partitions" if (e.graph.partitions or 0) > 1 else ""),
             cause=True,
@@ -85,7 +82,6 @@ def outside_delegate(e: Explanation) -> Iterator[Finding]:
 def free_batch(e: Explanation) -> Iterator[Finding]:
     if e.graph.free_batch and outside(e):
         yield Finding(
-            "",
             f"the file leaves the batch free, and {len(outside(e))} of {len(e.graph.nodes)} operations are outside the "
             f"delegate, in {e.graph.partitions} partitions",
             "fix the batch: ecgedge convert SOURCE.onnx --to tflite --batch 1 (for an ONNX file, pass fix_batch)",
@@ -103,7 +99,6 @@ def integer_conv(e: Explanation) -> Iterator[Finding]:
         return
     reached = f", at {max(rates):.0%} of the int8 peak at best" if rates else ""
     yield Finding(
-        "",
         f"dynamic quantization of Conv runs ConvInteger, slow here: {len(slow)} of them take {percent(slow)} of the "
         f"time{reached}, and the conversions around them {percent(around)}",
         f"use full-int8: {remake(e, 'full-int8')}",
@@ -120,7 +115,6 @@ def conv_of_one_dimension(e: Explanation) -> Iterator[Finding]:
     mine = [line for line in e.lines if names & set(line.nodes)]
     if mine and e.artifact.format == "onnx":
         yield Finding(
-            "",
             f"{len(mine)} float32 Conv of one dimension take {percent(mine)} of the time: onnxruntime has blocked "
             f"kernels (NCHWc) for two dimensions only",
             f"pass conv_to_2d: {remake(e)}",
@@ -137,7 +131,6 @@ def unfolded_norms(e: Explanation) -> Iterator[Finding]:
     passes = [name for name in known if name not in e.artifact.passes]
     if e.artifact.format in ("onnx", "tflite") and passes and share(mine) >= WORTH:
         yield Finding(
-            "",
             f"a batch norm is not folded into a convolution: {counted(nodes_in(e, names))} "
             f"take {percent(mine)} of the time",
             f"passes {', '.join(passes)}: {remake(e)}",
@@ -151,7 +144,6 @@ def gathered_upsampling(e: Explanation) -> Iterator[Finding]:
         cost = [line for line in e.lines if line.kind != "partition" and {n.name for n in mine} & set(line.nodes)]
         took = f" ({percent(cost)} of the time)" if share(cost) else ""
         yield Finding(
-            "",
             f"upsampling runs as {counted(mine)}{took}",
             f"pass upsample_to_concat: {remake(e)}",
             cause=True,
@@ -172,7 +164,6 @@ def float_islands(e: Explanation) -> Iterator[Finding]:
     names = {node.name for node in mine} | {node.name for node in between if computes_in(node) == "quantizes"}
     cost = [line for line in e.lines if line.kind != "partition" and names & set(line.nodes)]
     yield Finding(
-        "",
         f"{counted(mine)} between int8 operations {'computes' if len(mine) == 1 else 'compute'} in float32; with the "
         f"conversions around them that takes {percent(cost)} of the time",
         f"pass {', '.join(known)}: {remake(e)}" if known else "",
@@ -190,17 +181,15 @@ def float16_weights(e: Explanation) -> Iterator[Finding]:
 
 def no_dot_products(e: Explanation) -> Iterator[Finding]:
     if multiplies_int8(e) and e.isa and not set(DOT_PRODUCTS) & set(e.isa):
-        yield Finding("", f"this processor has no 8-bit dot products ({', '.join(DOT_PRODUCTS)})", cause=True)
+        yield Finding(f"this processor has no 8-bit dot products ({', '.join(DOT_PRODUCTS)})", cause=True)
 
 
 def moving_data(e: Explanation) -> Iterator[Finding]:
     mine = [line for line in e.lines if line.kind != "partition" and line.precision in IDLE]
     if share(mine) >= MUCH:
-        costs: Counter[str] = Counter()
-        for line in mine:
-            costs[line.op] += line.share or 0.0
-        told = ", ".join(f"{op} {cost:.0%}" for op, cost in costs.most_common(3))
-        yield Finding("", f"moving and converting data takes {percent(mine)} of the time ({told})", cause=True)
+        costs = {op: share(line for line in mine if line.op == op) for op in {line.op for line in mine}}
+        told = ", ".join(f"{op} {costs[op]:.0%}" for op in sorted(costs, key=lambda op: -costs[op])[:3])
+        yield Finding(f"moving and converting data takes {percent(mine)} of the time ({told})", cause=True)
 
 
 def slowest(e: Explanation) -> Iterator[Finding]:
@@ -208,15 +197,14 @@ def slowest(e: Explanation) -> Iterator[Finding]:
     if lines:
         first = max(lines, key=lambda line: line.us or 0.0)
         rate = f", at {first.of_peak:.0%} of the {first.precision} peak" if first.of_peak is not None else ""
-        yield Finding("", f"most of the time in one operation: {first.op} ({first.name}), {first.share:.0%}{rate}")
+        yield Finding(f"most of the time in one operation: {first.op} ({first.name}), {first.share:.0%}{rate}")
 
 
 def limit(e: Explanation) -> Iterator[Finding]:
     if e.limit_us and e.macs:
         yield Finding(
-            "",
-            f"within {e.whole_us / e.limit_us:.1f}x of this machine's limit: {e.macs / e.whole_us / 1e3:.1f} GMAC/s; at "
-            f"the peak its multiplications would take {e.limit_us:.1f} of the {e.whole_us:.1f} us",
+            f"within {e.whole_us / e.limit_us:.1f}x of this machine's limit: {e.macs / e.whole_us / 1e3:.1f} GMAC/s; "
+            f"at the peak its multiplications would take {e.limit_us:.1f} of the {e.whole_us:.1f} us",
         )
 
 

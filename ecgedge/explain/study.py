@@ -10,7 +10,7 @@ import numpy as np
 from ecgedge import machine
 from ecgedge.artifacts import Artifact
 from ecgedge.errors import EcgEdgeError
-from ecgedge.explain.explanation import Explanation, lines_of
+from ecgedge.explain.explanation import Explanation, cost_of_profiler, lines_of, total, typical
 from ecgedge.graph import Graph
 from ecgedge.process import Child, ChildError
 from ecgedge.profile import Profile, Step
@@ -22,6 +22,7 @@ BEATS = 64  # for files that are timed in turns
 CALLS = 200  # under the profiler, or as many as it takes to fill SECONDS, but never fewer than FEWEST
 FEWEST = 20
 SECONDS = 1.0
+BUSY = 0.8  # of the time that the process has a processor, below which a line says so
 
 
 def write_beats(artifact: Artifact, count: int, file: Path) -> Path:
@@ -51,7 +52,10 @@ def study(artifact: Artifact, runtime: str, setting: Setting) -> Explanation:
         calls = int(np.clip(SECONDS * 1e6 / whole_us, FEWEST, CALLS))
         profile = ask_profile(child, setting, {**request, "calls": calls}, notes)
         peaks = ask_peaks(child, setting, notes)
+    if weighed["cpu_share"] < BUSY:
+        notes.append(f"others kept the processor busy: this process had it {weighed['cpu_share']:.0%} of the time")
     graph = Graph.from_record(weighed["graph"])
+    times = [typical(step.microseconds, profile.tick) for step in profile.steps] if profile else []
     return Explanation(
         artifact=artifact,
         runtime=runtime,
@@ -61,6 +65,9 @@ def study(artifact: Artifact, runtime: str, setting: Setting) -> Explanation:
         profiled_us=float(np.median(profile.calls)) if profile and profile.calls else None,
         tick=profile.tick if profile else 0.0,
         calls=calls if profile else 0,
+        told_us=total(times) if profile else None,
+        cost_us=cost_of_profiler(times, whole_us),
+        cpu_share=weighed["cpu_share"],
         peaks=peaks,
         isa=tuple(machine.describe()["isa"]),
         notes=tuple(notes),

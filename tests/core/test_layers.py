@@ -52,7 +52,7 @@ MAY_IMPORT = {
     "lab": BASE | {"plan", "store", "dataset", "process", "locks"},
     "matrix": BASE | {"plan", "lab", "measure", "journal", "machine", "verdicts", "truth", "process"},
     "turns": BASE | {"locks", "measure", "process", "results"},
-    "explain": BASE | {"locks", "machine", "process", "truth"},
+    "explain": BASE | {"machine", "process", "truth", "turns"},
     "training": BASE | {"dataset", "tasks", "checkpoint", "machine"},
     "plugins": BASE | {"hookspecs"},
     "worker": BASE | {"plugins", "measure", "explain"},
