@@ -233,4 +233,4 @@ def typical(times: Sequence[float], tick: float) -> float | None:
 def total(values: Iterable[Number | None]) -> Number | None:
     """None where one is not told."""
     told = list(values)
-    return None if None in told else sum(value for value in told if value is not None)  # type: ignore[return-value]
+    return None if None in told else sum(value for value in told if value is not None)

@@ -21,7 +21,7 @@ LENGTH = 140  # samples a beat, where the file takes any
 BEATS = 64  # for files that are timed in turns
 CALLS = 200  # under the profiler, or as many as it takes to fill SECONDS, but never fewer than FEWEST
 FEWEST = 20
-SECONDS = 1.0
+SECONDS = 0.5
 BUSY = 0.8  # of the time that the process has a processor, below which a line says so
 
 
