@@ -20,7 +20,9 @@ BOARD = Path(__file__).parents[1] / "board" / "cnn-ae-int8.tflite"
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two convolutions of one dimension and a matrix product, for beats of 140 samples and any batch."""
-    body = "h = Conv<pads=[3, 3]>(x, a) r = Relu(h) c = Conv(r, b) p = GlobalAveragePool(c) f = Flatten(p) y = Gemm(f, g)"
+    body = (
+        "h = Conv<pads=[3, 3]>(x, a) r = Relu(h) c = Conv(r, b) p = GlobalAveragePool(c) f = Flatten(p) y = Gemm(f, g)"
+    )
     model = graph(body, shape=("batch", 1, 140), a=weight(8, 1, 7), b=weight(4, 8, 5), g=weight(4, 5))
     file = tmp_path_factory.mktemp("explained") / "small.onnx"
     onnx.save(model, file)
