@@ -54,7 +54,7 @@ def explain(
         folder = Path(scratch)
         setting = Setting(folder, study.write_beats(artifact, size, folder / "call.npy"), common.gate(), threads)
         other = common.find_artifact(against, parts) if against else None
-        explanation = study.study(artifact, runtime, setting)
+        explanation = named(study.study(artifact, runtime, setting), parts)
         if other:
             timed = dataclasses.replace(setting, beats=study.write_beats(artifact, study.BEATS, folder / "beats.npy"))
             explanation = dataclasses.replace(explanation, ratio=compare(explanation, other, timed, parts))
@@ -63,6 +63,16 @@ def explain(
         click.echo(json.dumps(record(explanation, found, size, threads), indent=1))
     else:
         show(explanation, found, size, threads)
+
+
+def named(explanation: Explanation, parts: Parts) -> Explanation:
+    """With what a command may call its source: the model, or the file itself where passes can still be applied."""
+    artifact = explanation.artifact
+    if artifact.name in parts.models:
+        return dataclasses.replace(explanation, source=artifact.name)
+    if artifact.format == "onnx" and explanation.precision in ("fp32", "float32"):
+        return dataclasses.replace(explanation, source=str(artifact.path))
+    return explanation
 
 
 def chosen_batch(artifact: Artifact, wanted: int | None) -> int:

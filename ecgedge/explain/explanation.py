@@ -54,6 +54,7 @@ class Explanation:
     """All that findings are drawn from.
 
     Attributes:
+        source: what to call its source in a command, where it is to be made anew.
         whole_us: a whole call without a profiler, the median.
         profiled_us: a whole call with it; None: not told.
         told_us: the sum of the operations as the profiler tells it; None: not told.
@@ -75,6 +76,7 @@ class Explanation:
     profiled_us: float | None = None
     told_us: float | None = None
     cost_us: float = 0.0
+    source: str = "SOURCE"
     cpu_share: float = 1.0
     tick: float = 0.0
     calls: int = 0

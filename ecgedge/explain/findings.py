@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from ecgedge.explain.explanation import Explanation, Line
 from ecgedge.explain.macs import macs_of
 from ecgedge.graph import Node
-from ecgedge.records import USER
 from ecgedge.truth import IDLE, computes_in, listed, plain, quantizes_while_it_runs
 
 WORTH = 0.02  # of the time, below which a cost is not worth a line
@@ -61,10 +60,11 @@ def ratio(e: Explanation) -> str:
 
 def relu_after_concat(e: Explanation) -> Iterator[Finding]:
     if lone := lone_relus(e):
-        pieces = f"which falls in {e.graph.partitions} partitions"
+        cost = f", {percent(lines_with(e, {node.name for node in lone}))} of the time" if e.ops_us else ""
         yield Finding(
-            f"{lone[0].op} after CONCATENATION is outside the delegate ({len(lone)} of them), {pieces}",
-            f"pass relu_into_concat removes it: {remake(e)}",
+            f"{lone[0].op} after CONCATENATION is outside the delegate ({len(lone)} of them{cost}), which falls in "
+            f"{e.graph.partitions} partitions",
+            offer(e, "relu_into_concat"),
             cause=True,
         )
 
@@ -112,12 +112,12 @@ def conv_of_one_dimension(e: Explanation) -> Iterator[Finding]:
         for node in e.graph.nodes
         if plain(node.op) in ("conv", "fusedconv") and node.takes[0] == "float32" and len(node.input_shapes[0]) == 3
     }
-    mine = [line for line in e.lines if names & set(line.nodes)]
+    mine = lines_with(e, names)
     if mine and e.artifact.format == "onnx":
         yield Finding(
             f"{len(mine)} float32 Conv of one dimension take {percent(mine)} of the time: onnxruntime has blocked "
             f"kernels (NCHWc) for two dimensions only",
-            f"pass conv_to_2d: {remake(e)}",
+            offer(e, "conv_to_2d"),
         )
 
 
@@ -126,14 +126,13 @@ def unfolded_norms(e: Explanation) -> Iterator[Finding]:
     for first, second in pairwise(e.graph.nodes):
         if (first.op, second.op) == ("MUL", "ADD") and scales(first) and scales(second):
             names |= {first.name, second.name}
-    mine = [line for line in e.lines if line.kind != "partition" and names & set(line.nodes)]
-    known = ["relu_into_concat", "fold_norms"] + ["norm_to_conv"] * (e.artifact.format == "onnx" and multiplies_int8(e))
-    passes = [name for name in known if name not in e.artifact.passes]
-    if e.artifact.format in ("onnx", "tflite") and passes and share(mine) >= WORTH:
+    mine = lines_with(e, names)
+    if e.artifact.format in ("onnx", "tflite") and share(mine) >= WORTH:
+        integer = ("norm_to_conv",) if e.artifact.format == "onnx" and multiplies_int8(e) else ()
         yield Finding(
-            f"a batch norm is not folded into a convolution: {counted(nodes_in(e, names))} "
+            f"a batch norm is not folded into a convolution: {counted(n for n in e.graph.nodes if n.name in names)} "
             f"take {percent(mine)} of the time",
-            f"passes {', '.join(passes)}: {remake(e)}",
+            offer(e, "relu_into_concat", "fold_norms", *integer),
             cause=True,
         )
 
@@ -141,13 +140,9 @@ def unfolded_norms(e: Explanation) -> Iterator[Finding]:
 def gathered_upsampling(e: Explanation) -> Iterator[Finding]:
     mine = [node for node in e.graph.nodes if plain(node.op) in RESIZES] if e.artifact.format == "tflite" else []
     if mine:
-        cost = [line for line in e.lines if line.kind != "partition" and {n.name for n in mine} & set(line.nodes)]
+        cost = lines_with(e, {node.name for node in mine})
         took = f" ({percent(cost)} of the time)" if share(cost) else ""
-        yield Finding(
-            f"upsampling runs as {counted(mine)}{took}",
-            f"pass upsample_to_concat: {remake(e)}",
-            cause=True,
-        )
+        yield Finding(f"upsampling runs as {counted(mine)}{took}", offer(e, "upsample_to_concat"), cause=True)
 
 
 def float_islands(e: Explanation) -> Iterator[Finding]:
@@ -162,11 +157,10 @@ def float_islands(e: Explanation) -> Iterator[Finding]:
         return
     known = sorted({ISLANDS[plain(node.op)] for node in mine if plain(node.op) in ISLANDS})
     names = {node.name for node in mine} | {node.name for node in between if computes_in(node) == "quantizes"}
-    cost = [line for line in e.lines if line.kind != "partition" and names & set(line.nodes)]
     yield Finding(
         f"{counted(mine)} between int8 operations {'computes' if len(mine) == 1 else 'compute'} in float32; with the "
-        f"conversions around them that takes {percent(cost)} of the time",
-        f"pass {', '.join(known)}: {remake(e)}" if known else "",
+        f"conversions around them that takes {percent(lines_with(e, names))} of the time",
+        offer(e, *known),
         cause=True,
     )
 
@@ -174,9 +168,7 @@ def float_islands(e: Explanation) -> Iterator[Finding]:
 def float16_weights(e: Explanation) -> Iterator[Finding]:
     ways = {computes_in(node) for node in e.graph.nodes if macs_of(node) != 0}
     if e.artifact.precision == "fp16" and ways == {"float32"}:
-        yield Finding(
-            "", "its float16 weights are multiplied in float32: half the size of fp32, not faster", cause=True
-        )
+        yield Finding("its float16 weights are multiplied in float32: half the size of fp32, not faster", cause=True)
 
 
 def no_dot_products(e: Explanation) -> Iterator[Finding]:
@@ -256,14 +248,18 @@ def scales(node: Node) -> bool:
 def remake(e: Explanation, precision: str = "") -> str:
     """The command that makes the file anew, with the passes that its consumer wants."""
     wanted = precision or WORDS.get(e.precision, e.precision)
-    source = e.artifact.name
-    if e.artifact.maker.get("part") == USER:
-        source = str(e.artifact.path) if (e.artifact.format, e.precision) == ("onnx", "float32") else "SOURCE"
-    return f"ecgedge convert {source} --to {e.artifact.format} --quantize {wanted}"
+    return f"ecgedge convert {e.source} --to {e.artifact.format} --quantize {wanted}"
 
 
-def nodes_in(e: Explanation, names: set[str]) -> list[Node]:
-    return [node for node in e.graph.nodes if node.name in names]
+def offer(e: Explanation, *passes: str) -> str:
+    """The passes that were not applied yet, and the command that applies them; empty where all were."""
+    left = [name for name in passes if name not in e.artifact.passes]
+    return f"pass{'es' if len(left) > 1 else ''} {', '.join(left)}: {remake(e)}" if left else ""
+
+
+def lines_with(e: Explanation, names: Set[str]) -> list[Line]:
+    """Operations and kernels that compute these nodes."""
+    return [line for line in e.lines if line.kind != "partition" and names & set(line.nodes)]
 
 
 def counted(nodes: Iterable[Node]) -> str:

@@ -117,7 +117,9 @@ def even(graph: Graph) -> Profile:
 
 
 def told(explanation: Explanation) -> dict[str, str]:
-    return {finding.name: f"{finding.text} | {finding.remedy}" for finding in find(explanation)}
+    found = find(explanation)
+    assert all(finding.text and finding.name for finding in found)
+    return {finding.name: f"{finding.text} | {finding.remedy}" for finding in found}
 
 
 CONV = node("CONV_2D", ((1, 1, 140, 32), (64, 1, 9, 32)), (1, 1, 140, 64), INT8, "CONV_2D 0", "XNNPACK")
@@ -168,8 +170,11 @@ def test_a_profile_comes_back_from_the_child_as_it_went() -> None:
 
 def test_a_relu_behind_a_concatenation_outside_the_delegate() -> None:
     text = told(explained(tflite(CONV, JOIN, RELU, partitions=2)))["relu_after_concat"]
-    assert "RELU after CONCATENATION is outside the delegate (1 of them), which falls in 2 partitions" in text
-    assert text.endswith("pass relu_into_concat removes it: ecgedge convert net --to tflite --quantize full-int8")
+    assert "RELU after CONCATENATION is outside the delegate (1 of them, 33% of the time), which falls in 2" in text
+    assert text.endswith("pass relu_into_concat: ecgedge convert SOURCE --to tflite --quantize full-int8")
+    applied = explained(tflite(CONV, JOIN, RELU))
+    applied = replace(applied, artifact=replace(applied.artifact, passes=("relu_into_concat",)))
+    assert told(applied)["relu_after_concat"].endswith(" | ")  # it was tried, and did not help
     assert "relu_after_concat" not in told(explained(tflite(CONV, JOIN, replace(RELU, runner="XNNPACK"))))
     assert "relu_after_concat" not in told(explained(tflite(CONV, RELU)))  # behind something else
     assert "1 RELU is outside the delegate" in told(explained(tflite(CONV, RELU)))["outside_delegate"]
@@ -185,7 +190,7 @@ def test_dynamic_convolutions_that_are_slow() -> None:
     conv = node("ConvInteger", ((1, 4, 10), (6, 4, 3)), (1, 6, 8), INT8)
     found = told(explained(Graph((conv, SAFE), None), None, "dynamic", "onnx"))
     assert "ConvInteger, slow here: 1 of them take 50%" in found["integer_conv"]
-    assert found["integer_conv"].endswith("use full-int8: ecgedge convert net --to onnx --quantize full-int8")
+    assert found["integer_conv"].endswith("use full-int8: ecgedge convert SOURCE --to onnx --quantize full-int8")
     quick = node("ConvInteger", ((1, 512, 140), (512, 512, 3)), (1, 512, 140), INT8)
     assert "integer_conv" not in told(explained(Graph((quick,), None), None, "dynamic", "onnx"))  # beyond any peak
 
