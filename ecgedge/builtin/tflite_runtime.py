@@ -49,9 +49,11 @@ class TfliteSession(Session):
         return read_graph(self.interpreter, self.artifact)
 
     def profile(self, calls: int) -> Profile:
-        """By the profiler of LiteRT's C API. Raises RuntimeError where this LiteRT has none."""
+        """By the profiler of LiteRT's C API. Raises RuntimeError where this LiteRT has none, or the batch is free."""
         content = self.interpreter.get_tensor(self.given).tobytes()
         graph, pieces = self.graph(), read_partitions(self.interpreter)
+        if graph.free_batch:
+            raise RuntimeError("LiteRT's profiler takes files of a fixed batch")
         return profile_of(graph, pieces, self.artifact.path, content, self.threads, calls)
 
     def close(self) -> None:

@@ -24,6 +24,7 @@ class Line:
     """An operation, a partition that was handed to a delegate, or one of the kernels inside it.
 
     Attributes:
+        name: without the slash with which exporters begin; ``nodes`` have it.
         kind: ``"op"``, ``"partition"`` or ``"kernel"``; kernels are parts of the partition above them.
         placement: execution provider or delegate, with what is known of the kernel.
         precision: what it computes in, as ``truth.computes_in`` says; empty: not told.
@@ -130,7 +131,7 @@ def lines_of(graph: Graph, profile: Profile | None, peaks: Mapping[str, Any], wh
     if profile:
         times = [typical(step.microseconds, profile.tick) for step in profile.steps]
         cost = cost_of_profiler(times, whole_us)
-        lines = [*timed(profile, [None if us is None else max(us - cost, 0.0) for us in times], nodes, graph.delegate)]
+        lines = [*timed(profile, [None if us is None else us - cost for us in times], nodes, graph.delegate)]
     else:
         lines = [*untimed(graph, whole_us)]
     spent = sum(line.us for line in lines if line.kind != "kernel" and line.us is not None)
@@ -148,18 +149,14 @@ def lines_of(graph: Graph, profile: Profile | None, peaks: Mapping[str, Any], wh
 
 
 def cost_of_profiler(times: Sequence[float | None], whole_us: float) -> float:
-    """Microseconds that a profiler adds to each time: the same for all, so that their sum is that of a whole call.
+    """Microseconds that a profiler adds to each time: an equal part of what their sum is above a whole call.
 
-    0 where that is no less, or where not all are told. What a call takes besides its operations is left in.
+    No more than the shortest one took; 0 where the sum is not above, or where not all are told.
     """
-    told = sorted((us for us in times if us is not None), reverse=True)
-    if len(told) < len(times):
+    told = [us for us in times if us is not None]
+    if not told or len(told) < len(times):
         return 0.0
-    for count in range(len(told), 0, -1):  # those that are longer than the cost
-        cost = (sum(told[:count]) - whole_us) / count
-        if cost <= told[count - 1]:
-            return max(cost, 0.0)
-    return 0.0
+    return min(max((sum(told) - whole_us) / len(told), 0.0), *told)
 
 
 def timed(profile: Profile, times: Sequence[float | None], nodes: Mapping[str, Node], delegate: str) -> Iterator[Line]:
@@ -191,7 +188,7 @@ def line_of(kind: str, op: str, name: str, nodes: Sequence[Node], us: float | No
     return Line(
         kind=kind,
         op=op,
-        name=f"{name}, {len(nodes)} operations" if kind == "partition" else name,
+        name=f"{name}, {len(nodes)} operations" if kind == "partition" else name.lstrip("/"),
         placement=where or ", ".join(sorted({placement(node) for node in nodes})),
         precision="+".join(sorted(ways)),
         us=us,

@@ -275,5 +275,5 @@ def share(lines: Iterable[Line]) -> float:
     return sum(line.share or 0.0 for line in lines)
 
 
-def percent(lines: Iterable[Line]) -> str:
-    return f"{share(lines):.0%}"
+def percent(lines: Sequence[Line]) -> str:
+    return "an unknown part" if any(line.share is None for line in lines) else f"{share(lines):.0%}"

@@ -85,10 +85,10 @@ def test_a_time_that_was_cut_to_whole_ticks_is_half_a_tick_more() -> None:
 
 def test_what_a_profiler_adds_is_taken_off_so_that_the_sum_is_the_whole_call() -> None:
     assert cost_of_profiler((10.0, 20.0, 30.0), 45.0) == 5.0
-    cost = cost_of_profiler((2.0, 20.0, 30.0), 30.0)  # more than the shortest one took
-    assert sum(max(us - cost, 0.0) for us in (2.0, 20.0, 30.0)) == 30.0
+    assert cost_of_profiler((2.0, 20.0, 30.0), 30.0) == 2.0  # the rest is noise
     assert cost_of_profiler((10.0, 20.0), 45.0) == 0.0
     assert cost_of_profiler((10.0, None), 5.0) == 0.0
+    assert cost_of_profiler((9.0,), 5.0) == 4.0
     first = explained(Graph((BY_HAND[0][0], SAFE), None), whole_us=12.0).lines[0]
     assert (first.us, first.share) == (6.0, 0.5)
 
@@ -135,7 +135,7 @@ def test_a_partition_is_a_line_with_the_sum_of_its_kernels_below_it() -> None:
         Step("RELU", "RELU 2", ("RELU 2",), (4.0, 4.0)),
     )
     profile = Profile(kernels, (21.0, 21.0), partitions=(("XNNPACK 1", ("CONV_2D 0", "CONCATENATION 1")),))
-    e = explained(tflite(CONV, JOIN, RELU), profile, whole_us=20.5)
+    e = explained(tflite(CONV, JOIN, RELU), profile, whole_us=20.0)
     assert [(line.kind, line.placement, line.us) for line in e.lines] == [
         ("partition", "XNNPACK", 16.0),
         ("kernel", "XNNPACK", 12.9),
