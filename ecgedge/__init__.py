@@ -11,6 +11,7 @@ from ecgedge.errors import ConversionError, EcgEdgeError
 from ecgedge.graph import Graph, Node, Weight
 from ecgedge.kinds import ANY, Context, Exporter, Model, Quantizer, Runtime, Session
 from ecgedge.parity import check_parity
+from ecgedge.profile import Profile, Step
 from ecgedge.records import artifact_from, tell_artifact, write_sidecar
 from ecgedge.tensors import TensorSpec, layout_of
 
@@ -30,9 +31,11 @@ __all__ = [
     "Graph",
     "Model",
     "Node",
+    "Profile",
     "Quantizer",
     "Runtime",
     "Session",
+    "Step",
     "TensorSpec",
     "Weight",
     "artifact_from",

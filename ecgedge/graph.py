@@ -20,6 +20,7 @@ class Node:
         takes: dtypes of its inputs, weights included, by numpy's names.
         gives: dtypes of its outputs.
         constants: for each input its number of elements where it is a constant, else 0; empty: not told.
+        input_shapes, output_shapes: one for each of ``takes`` and ``gives``; empty: not told.
     """
 
     name: str
@@ -29,6 +30,8 @@ class Node:
     takes: tuple[str, ...]
     gives: tuple[str, ...]
     constants: tuple[int, ...] = ()
+    input_shapes: tuple[tuple[int, ...], ...] = ()
+    output_shapes: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Graph:
         partitions: pieces that were handed to a delegate; None for a runtime without one.
         delegate: its name, as in ``Node.runner``.
         input, output: dtypes of the file's own input and output, where known.
+        free_batch: the file leaves the batch free, although the runtime has given it a number.
     """
 
     nodes: tuple[Node, ...]
@@ -58,6 +62,7 @@ class Graph:
     delegate: str = ""
     input: str = ""
     output: str = ""
+    free_batch: bool = False
 
     def record(self) -> dict[str, Any]:
         """As JSON can hold it; ``from_record`` reads it back."""
@@ -66,10 +71,7 @@ class Graph:
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Graph:
         """Read back what ``record`` gave. Raises KeyError or TypeError on any other."""
-        nodes = tuple(
-            Node(**node | {key: tuple(node[key]) for key in ("takes", "gives", "constants")})
-            for node in record["nodes"]
-        )
+        nodes = tuple(node_from(node) for node in record["nodes"])
         weights = record["weights"]
         told = None if weights is None else tuple(Weight(**weight) for weight in weights)
         return cls(**{**record, "nodes": nodes, "weights": told})
@@ -84,3 +86,10 @@ class Graph:
         if not outside:
             return f"{pieces}, all {len(self.nodes)} ops in {self.delegate}"
         return f"{pieces}, {outside} op{'' if outside == 1 else 's'} outside {self.delegate}"
+
+
+def node_from(record: Mapping[str, Any]) -> Node:
+    """A node of ``Graph.record``; older records know no shapes."""
+    told = {key: tuple(record[key]) for key in ("takes", "gives", "constants")}
+    shapes = {key: tuple(map(tuple, record.get(key, ()))) for key in ("input_shapes", "output_shapes")}
+    return Node(**{**record, **told, **shapes})

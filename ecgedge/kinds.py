@@ -12,6 +12,7 @@ import numpy as np
 
 from ecgedge.artifacts import Artifact
 from ecgedge.graph import Graph
+from ecgedge.profile import Profile
 
 ANY = "*"  # in ``accepts``: every format
 
@@ -161,6 +162,13 @@ class Session(ABC):
         """The operations as they really run, and the weights of the file; None: the runtime does not tell.
 
         Called after a call was made, once, and never while something is timed: it may be slow.
+        """
+        return None
+
+    def profile(self, calls: int) -> Profile | None:
+        """What each operation takes on the beats that are bound, over so many calls; None: the runtime does not tell.
+
+        Called after a call was made, in a process that is asked for nothing else. Its nodes are those of ``graph``.
         """
         return None
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import random
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from ecgedge.artifacts import Artifact
-from ecgedge.lab import Lab
+from ecgedge.locks import turn
 from ecgedge.measure import PROFILES
 from ecgedge.process import Child
 from ecgedge.records import pack
@@ -33,25 +35,57 @@ class Pair:
     result: str
 
 
-def time_in_turns(first: Artifact, second: Artifact, runtime: str, lab: Lab, profile: str = "quick") -> Pair:
-    """Blocks of both, in random order, round after round.
+@dataclass(frozen=True)
+class Setting:
+    """Where and on what two artifacts are timed.
+
+    Attributes:
+        folder: for what the processes print.
+        beats: a file of beats ``(N, 1, L)``.
+        gate: the file by which measurements on this machine take turns; None: they do not.
+        seconds: the limit of each step.
+        memory: bytes that each process's data may take; None: no limit.
+    """
+
+    folder: Path
+    beats: Path
+    gate: Path | None
+    threads: int = 1
+    seed: int = 0
+    seconds: float = 300
+    memory: int | None = None
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Measure while nothing else on this machine does."""
+        with turn(self.gate) if self.gate else nullcontext():
+            yield
+
+
+def time_in_turns(
+    artifacts: tuple[Artifact, Artifact], runtimes: tuple[str, str], setting: Setting, profile: str = "quick"
+) -> Pair:
+    """Blocks of both, one beat a call, in random order, round after round.
 
     Raises:
         ChildError: one of them cannot be loaded, or its process died.
     """
     medians: tuple[list[float], list[float]] = ([], [])
     with ExitStack() as stack:
-        children = [stack.enter_context(Child(lab.folder / f"timed-{i}.log", 1, lab.memory)) for i in range(2)]
-        for child, artifact in zip(children, (first, second), strict=True):
-            request = {"runtime": runtime, "artifact": pack(artifact), "beats": str(lab.files["scored"])}
-            with lab.turn():
-                child.ask("load", lab.seconds, **request, threads=1, seed=lab.seed)
-                child.ask("warm_up", lab.seconds)
+        children = [
+            stack.enter_context(Child(setting.folder / f"timed-{i}.log", setting.threads, setting.memory))
+            for i in range(2)
+        ]
+        for child, artifact, runtime in zip(children, artifacts, runtimes, strict=True):
+            request = {"runtime": runtime, "artifact": pack(artifact), "beats": str(setting.beats)}
+            with setting.turn():
+                child.ask("load", setting.seconds, **request, threads=setting.threads, seed=setting.seed)
+                child.ask("warm_up", setting.seconds)
         for number in range(PROFILES[profile].rounds):
-            for i in random.Random(f"{lab.seed} {number}").sample(range(2), 2):
-                with lab.turn():
-                    children[i].ask("load_anew", lab.seconds)
-                    answer = children[i].ask("block", lab.seconds, seconds=PROFILES[profile].block_seconds)
+            for i in random.Random(f"{setting.seed} {number}").sample(range(2), 2):
+                with setting.turn():
+                    children[i].ask("load_anew", setting.seconds)
+                    answer = children[i].ask("block", setting.seconds, seconds=PROFILES[profile].block_seconds)
                 samples = np.frombuffer(base64.b64decode(answer["samples"]), dtype="<i8").reshape(-1, 2)
                 medians[i].append(float(np.median(samples[:, 0])) / 1e3)
     one, other = (np.array(each) for each in medians)

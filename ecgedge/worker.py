@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import ctypes
+import dataclasses
 import json
 import os
 import select
@@ -15,6 +16,7 @@ import signal
 import sys
 import traceback
 from pathlib import Path
+from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,8 @@ import numpy as np
 from ecgedge import measure, plugins
 from ecgedge.artifacts import Artifact
 from ecgedge.errors import ConversionError, EcgEdgeError
-from ecgedge.kinds import Context
+from ecgedge.explain.peak import measure_peaks
+from ecgedge.kinds import Context, Session
 from ecgedge.passes.optimize import optimize
 from ecgedge.plugins import Parts, one_line
 from ecgedge.records import pack, unpack
@@ -131,6 +134,34 @@ class Worker:
         taken = self.bench.throughput(files, self.beats, measure.PROFILES[profile])
         np.savez(out, **taken)  # type: ignore[arg-type]  # numpy's stub wants the flags first
         return {size: round(int(size) * 1e9 / float(np.median(times)), 1) for size, times in taken.items()}
+
+    def weigh(self, runtime: str, artifact: Packed, beats: str, threads: int, seconds: float) -> dict[str, Any]:
+        """The graph of an artifact on a batch of beats, None where it is not told, and nanoseconds of whole calls."""
+        session = self.bound(runtime, artifact, beats, threads)
+        cpu, wall = process_time(), perf_counter()
+        taken = measure.repeated(session.invoke, measure.BLOCK_CALLS, seconds)
+        share = (process_time() - cpu) / (perf_counter() - wall)
+        graph = session.graph()
+        return {"graph": graph.record() if graph else None, "taken": taken.tolist(), "cpu_share": round(share, 4)}
+
+    def profile(self, runtime: str, artifact: Packed, beats: str, threads: int, calls: int) -> dict[str, Any] | None:
+        """What the operations of an artifact take on a batch of beats; None where the runtime does not tell."""
+        session = self.bound(runtime, artifact, beats, threads)
+        profile = session.profile(calls)
+        return dataclasses.asdict(profile) if profile else None
+
+    def bound(self, runtime: str, artifact: Packed, beats: str, threads: int) -> Session:
+        """A session on processors of its own, called once on a batch of beats."""
+        measure.pin(threads)
+        session: Session = self.parts.find("runtime", runtime).load(unpack(artifact, self.parts.models), threads)
+        session.bind(np.load(beats))
+        session.invoke()
+        return session
+
+    def peaks(self, threads: int) -> dict[str, Any]:
+        """The machine's limit in matrix products."""
+        measure.pin(threads)
+        return measure_peaks(threads)
 
     def warm_up(self) -> dict[str, Any]:
         return self.bench.warm_up()

@@ -21,9 +21,12 @@ import pytest
 
 from ecgedge import choice, graph, intervals, kinds, measure, parity, passes, plugins, results, testing, truth, verdicts
 from ecgedge.cli import main as group
+from ecgedge.cli.explain import COLUMNS
 from ecgedge.dataset import ECG5000_DIGEST, read_folder
 from ecgedge.dataset import load as load_data
+from ecgedge.explain import findings, peak, study
 from ecgedge.passes import optimize
+from ecgedge.profile import Profile, Step
 from ecgedge.report import table
 from ecgedge.training import Recipe, batches, teacher
 from ecgedge.training.train import THRESHOLD_FOLDS
@@ -31,6 +34,7 @@ from ecgedge.training.train import THRESHOLD_FOLDS
 ROOT = Path(__file__).parents[1]
 PLUGINS = ROOT / "docs" / "plugins.md"
 PASSES = ROOT / "docs" / "passes.md"
+EXPLAIN = ROOT / "docs" / "explain.md"
 FIGURES = ROOT / "docs" / "how-figures-are-made.md"
 TRAINING = ROOT / "docs" / "training.md"
 CHOOSING = ROOT / "docs" / "choosing.md"
@@ -120,7 +124,7 @@ def test_each_attribute_of_a_session_is_in_a_table() -> None:
     assert offered(kinds.Session) <= documented()
 
 
-@pytest.mark.parametrize("kind", [graph.Node, graph.Weight, graph.Graph])
+@pytest.mark.parametrize("kind", [graph.Node, graph.Weight, graph.Graph, Profile, Step])
 def test_each_field_of_a_graph_is_in_its_table(kind: type) -> None:
     table = read(PLUGINS).split(f"| of a `{kind.__name__}` | meaning |")[1].split("\n\n")[0]
     heads = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
@@ -192,6 +196,24 @@ def test_the_limits_of_the_passes_are_those_of_the_code() -> None:
     text = " ".join(read(PASSES).split())
     assert f"by more than {optimize.RELATIVE:g} of its range fails" in text
     assert f"by {optimize.ROUNDINGS} roundings of its largest value" in text
+
+
+def test_the_findings_and_columns_of_explain_are_on_its_page() -> None:
+    text = read(EXPLAIN)
+    assert re.findall(r"^\| `(\w+)` \|", text.split("## The findings")[1], re.MULTILINE) == [
+        check.__name__ for check in findings.FINDINGS
+    ]
+    heads = [line.split("|")[1] for line in text.split("## The table")[1].splitlines() if line.startswith("| `")]
+    assert [name for head in heads for name in re.findall("`(.+?)`", head)][: len(COLUMNS)] == list(COLUMNS)
+
+
+def test_the_numbers_of_the_page_of_explain_are_those_of_the_code() -> None:
+    text = " ".join(read(EXPLAIN).split())
+    assert f"at least {peak.CALLS} products of two matrices of {peak.SIZE} x {peak.SIZE}" in text
+    assert f"half a second and at least {measure.BLOCK_CALLS} calls" in text and study.SECONDS == 0.5
+    assert f"less than {study.BUSY:.0%} of a processor" in text
+    assert f"takes {findings.WORTH:.0%} of the time or more" in text and f"takes {findings.MUCH:.0%} of the" in text
+    assert "less than half of the int8 peak" in text and findings.SLOW == 0.5
 
 
 def test_each_field_of_the_context_is_named() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge import Node, Weight
+from ecgedge import Node, Profile, Step, Weight
 
 DTYPES = {"float": "float32", "double": "float64"}  # what ONNX calls otherwise than numpy
 DEVICES = {"CPUExecutionProvider": "cpu", "CUDAExecutionProvider": "cuda", "TensorrtExecutionProvider": "cuda"}
@@ -25,6 +25,45 @@ def read_profile(path: Path) -> tuple[Node, ...]:
         if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
             nodes.setdefault(event["name"], node_of(event["name"].removesuffix("_kernel_time"), event["args"]))
     return tuple(nodes.values())
+
+
+def read_times(path: Path, calls: int, nodes: tuple[Node, ...]) -> Profile:
+    """What the nodes took in the last ``calls`` runs, in order; a node inside of a ``Loop`` all its turns together.
+
+    onnxruntime cuts the times to whole microseconds.
+
+    Args:
+        nodes: of another session, where what onnxruntime itself put in may bear other names.
+    """
+    events = json.loads(path.read_text(encoding="utf-8"))
+    runs = [float(event["dur"]) for event in events if event["name"] == "model_run"]
+    ran = read_profile(path)
+    taken: dict[str, list[float]] = {}
+    for event in events:
+        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
+            taken.setdefault(event["name"].removesuffix("_kernel_time"), []).append(float(event["dur"]))
+
+    def of_each_run(times: list[float]) -> tuple[float, ...]:
+        turns, rest = divmod(len(times), len(runs))
+        return () if rest else tuple(np.reshape(times, (-1, turns)).sum(axis=1)[-calls:].tolist())
+
+    same = matched(ran, nodes)
+    steps = tuple(Step(node.op, node.name, same[node.name], of_each_run(taken[node.name])) for node in ran)
+    return Profile(steps, tuple(runs[-calls:]), tick=1.0)
+
+
+def matched(ran: tuple[Node, ...], nodes: tuple[Node, ...]) -> dict[str, tuple[str, ...]]:
+    """For each node that ran the one that is the same: by its name, else the next of its type and output shapes."""
+    found: dict[str, tuple[str, ...]] = {}
+    left = list(nodes)
+    for by_name in (True, False):
+        for node in ran:
+            like = [n for n in left if (n.op, n.output_shapes) == (node.op, node.output_shapes)]
+            same = [n for n in like if n.name == node.name or not by_name]
+            if node.name not in found and same:
+                left.remove(same[0])
+                found[node.name] = (same[0].name,)
+    return {node.name: found.get(node.name, ()) for node in ran}
 
 
 def node_of(name: str, told: dict[str, Any]) -> Node:
@@ -42,6 +81,8 @@ def node_of(name: str, told: dict[str, Any]) -> Node:
         takes=tuple(dtype for dtype, _ in inputs),
         gives=tuple(dtype for dtype, _ in outputs),
         constants=constants_of(inputs, int(told["activation_size"])),
+        input_shapes=tuple(tuple(shape) for _, shape in inputs),
+        output_shapes=tuple(tuple(shape) for _, shape in outputs),
     )
 
 

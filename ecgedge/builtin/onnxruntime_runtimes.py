@@ -13,6 +13,7 @@ from ecgedge import (
     Artifact,
     EcgEdgeError,
     Graph,
+    Profile,
     Runtime,
     Session,
     TensorSpec,
@@ -21,7 +22,7 @@ from ecgedge import (
     layout_of,
     tell_artifact,
 )
-from ecgedge.builtin.onnx_graph import DTYPES, read_profile, weights_of
+from ecgedge.builtin.onnx_graph import DTYPES, read_profile, read_times, weights_of
 from ecgedge.builtin.torch_runtime import nvidia_driver
 
 
@@ -45,15 +46,24 @@ class OnnxSession(Session):
     def fetch(self) -> np.ndarray:
         return self.artifact.output.decode(self.binding.copy_outputs_to_cpu()[0])
 
-    def graph(self) -> Graph | None:
-        """By the profile of a second session that runs one zero beat."""
+    def graph(self) -> Graph:
+        """By the profile of a second session that runs zeros in the place of what is bound."""
         given, returned = self.artifact.input, self.artifact.output
         with tempfile.TemporaryDirectory() as folder:
             profile = Path(folder) / "profile"
-            session = open_session(self.artifact.path, self.providers, self.threads, profile)
-            session.run([returned.name], {given.name: np.zeros_like(self.x[: self.batch or 1])})
+            session = open_session(self.artifact.path, self.providers, self.threads, profile, pack=False)
+            session.run([returned.name], {given.name: np.zeros_like(self.x)})
             nodes = read_profile(Path(session.end_profiling()))
         return Graph(nodes, weights_of(self.artifact.path), input=given.dtype, output=returned.dtype)
+
+    def profile(self, calls: int) -> Profile:
+        """By the profile of a second session, with its weights packed as in the first."""
+        with tempfile.TemporaryDirectory() as folder:
+            profile = Path(folder) / "profile"
+            session = open_session(self.artifact.path, self.providers, self.threads, profile)
+            for _ in range(calls + calls // 5 + 1):  # the first ones warm it up
+                session.run([self.artifact.output.name], {self.artifact.input.name: self.x})
+            return read_times(Path(session.end_profiling()), calls, self.graph().nodes)
 
 
 class OnnxRuntime(Runtime):
@@ -105,12 +115,13 @@ class OnnxRuntime(Runtime):
         return session
 
 
-def open_session(path: Path, providers: list[str], threads: int, profile: Path | None = None) -> Any:
+def open_session(path: Path, providers: list[str], threads: int, profile: Path | None = None, pack: bool = True) -> Any:
     """An ``InferenceSession``.
 
     Args:
-        profile: where to write what runs, the start of a file name. Weights are then not packed, since
-            the profile tells nothing of inputs that are; the nodes stay the same.
+        profile: where to write what runs, the start of a file name.
+        pack: whether weights are packed for their kernels. The profile tells nothing of inputs that are; the
+            nodes stay the same.
 
     Raises:
         EcgEdgeError: the file is missing or damaged.
@@ -123,6 +134,7 @@ def open_session(path: Path, providers: list[str], threads: int, profile: Path |
     options.log_severity_level = 3  # errors
     if profile:
         options.enable_profiling, options.profile_file_prefix = True, str(profile)
+    if not pack:
         options.add_session_config_entry("session.disable_prepacking", "1")
     if not path.is_file() or not path.stat().st_size:
         raise EcgEdgeError(f"{path} is {'empty' if path.is_file() else 'missing'}", "name an ONNX file")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
 from ecgedge import Artifact, Graph, Node, Weight
 
 DELEGATE, OWN = "XNNPACK", "LiteRT"  # who runs an operation
+DELEGATED = "DELEGATE"  # how LiteRT lists what a delegate runs
 
 
 def read_graph(interpreter: Any, artifact: Artifact) -> Graph:
@@ -20,11 +21,9 @@ def read_graph(interpreter: Any, artifact: Artifact) -> Graph:
     model = schema.Model.GetRootAs(content, 0)
     tensors = [model.Subgraphs(0).Tensors(i) for i in range(model.Subgraphs(0).TensorsLength())]
     dtypes = [dtype_of(tensor) for tensor in tensors]
-    ops = [
-        op | {key: [int(i) for i in op[key] if i >= 0] for key in ("inputs", "outputs")}
-        for op in interpreter._get_ops_details()
-    ]
-    own = [op for op in ops if op["op_name"] != "DELEGATE"]
+    shapes = {told["index"]: tuple(map(int, told["shape"])) for told in interpreter.get_tensor_details()}
+    ops = operations(interpreter)
+    own = [op for op in ops if op["op_name"] != DELEGATED]
     reached = reached_from([details["index"] for details in interpreter.get_output_details()], ops)
     constants = constants_of(own, {i: elements(t) for i, t in enumerate(tensors) if content_of(t, model, content)})
 
@@ -33,29 +32,58 @@ def read_graph(interpreter: Any, artifact: Artifact) -> Graph:
         gives = tuple(dtypes[i] for i in op["outputs"])
         sizes = tuple(constants.get(i, 0) for i in op["inputs"])
         runner = OWN if op["index"] in reached else DELEGATE
-        return Node(f"{op['op_name']} {op['index']}", op["op_name"], runner, "cpu", takes, gives, sizes)
+        read, made = (tuple(shapes.get(i, ()) for i in op[key]) for key in ("inputs", "outputs"))
+        return Node(name_of(op), op["op_name"], runner, "cpu", takes, gives, sizes, read, made)
 
     return Graph(
         nodes=tuple(map(node, own)),
         weights=tuple(weights_of(model, content)),
-        partitions=sum(op["op_name"] == "DELEGATE" for op in reached.values()),
+        partitions=sum(op["op_name"] == DELEGATED for op in reached.values()),
         delegate=DELEGATE,
         input=artifact.input.dtype,
         output=artifact.output.dtype,
+        free_batch=int(interpreter.get_input_details()[0]["shape_signature"][0]) < 0,
     )
 
 
-def reached_from(tensors: list[int], ops: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
+def read_partitions(interpreter: Any) -> list[tuple[str, ...]]:
+    """Names of the nodes in each piece that was handed to a delegate, in the order in which the pieces run."""
+    ops = operations(interpreter)
+    own = [op for op in ops if op["op_name"] != DELEGATED]
+    reached = reached_from([details["index"] for details in interpreter.get_output_details()], ops)
+    pieces = []
+    for op in reached.values():
+        if op["op_name"] == DELEGATED:
+            inside = reached_from(op["outputs"], own, stop=set(op["inputs"]))
+            pieces.append(sorted(inside.values(), key=lambda one: one["index"]))
+    pieces.sort(key=lambda piece: piece[-1]["index"])
+    return [tuple(map(name_of, piece)) for piece in pieces]
+
+
+def operations(interpreter: Any) -> list[dict[str, Any]]:
+    """LiteRT's list: all operations of the file, then what a delegate put in the place of some."""
+    return [
+        op | {key: [int(i) for i in op[key] if i >= 0] for key in ("inputs", "outputs")}
+        for op in interpreter._get_ops_details()
+    ]
+
+
+def name_of(op: dict[str, Any]) -> str:
+    return f"{op['op_name']} {op['index']}"
+
+
+def reached_from(tensors: list[int], ops: list[dict[str, Any]], stop: Container[int] = ()) -> dict[int, dict[str, Any]]:
     """The operations by index that are run to compute ``tensors``; all others were replaced by a delegate's.
 
-    The list holds both, what was replaced and, last, what replaced it.
+    The list holds both, what was replaced and, last, what replaced it. Nothing is sought behind tensors in ``stop``.
     """
     maker = {tensor: op for op in ops for tensor in op["outputs"]}
     reached: dict[int, dict[str, Any]] = {}
     left = list(tensors)
     while left:
-        op = maker.get(left.pop())
-        if op and op["index"] not in reached:
+        tensor = left.pop()
+        op = maker.get(tensor)
+        if op and tensor not in stop and op["index"] not in reached:
             reached[op["index"]] = op
             left += op["inputs"]
     return reached

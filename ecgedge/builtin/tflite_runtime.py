@@ -16,6 +16,7 @@ from ecgedge import (
     Artifact,
     EcgEdgeError,
     Graph,
+    Profile,
     Runtime,
     Session,
     TensorSpec,
@@ -24,12 +25,13 @@ from ecgedge import (
     layout_of,
     tell_artifact,
 )
-from ecgedge.builtin.tflite_graph import read_graph
+from ecgedge.builtin.tflite_graph import read_graph, read_partitions
+from ecgedge.builtin.tflite_profile import profile_of
 
 
 class TfliteSession(Session):
-    def __init__(self, interpreter: Any, artifact: Artifact):
-        self.interpreter, self.artifact = interpreter, artifact
+    def __init__(self, interpreter: Any, artifact: Artifact, threads: int):
+        self.interpreter, self.artifact, self.threads = interpreter, artifact, threads
         self.batch = artifact.input.batch
         self.given = interpreter.get_input_details()[0]["index"]
         self.returned = interpreter.get_output_details()[0]["index"]
@@ -43,8 +45,16 @@ class TfliteSession(Session):
     def fetch(self) -> np.ndarray:
         return self.artifact.output.decode(self.interpreter.get_tensor(self.returned))
 
-    def graph(self) -> Graph | None:
+    def graph(self) -> Graph:
         return read_graph(self.interpreter, self.artifact)
+
+    def profile(self, calls: int) -> Profile:
+        """By the profiler of LiteRT's C API. Raises RuntimeError where this LiteRT has none, or the batch is free."""
+        content = self.interpreter.get_tensor(self.given).tobytes()
+        graph, pieces = self.graph(), read_partitions(self.interpreter)
+        if graph.free_batch:
+            raise RuntimeError("LiteRT's profiler takes files of a fixed batch")
+        return profile_of(graph, pieces, self.artifact.path, content, self.threads, calls)
 
     def close(self) -> None:
         self.interpreter = None
@@ -70,7 +80,7 @@ class TfliteRuntime(Runtime):
         return tell_artifact(path, "tflite", given, returned)
 
     def load(self, artifact: Artifact, threads: int) -> Session:
-        return TfliteSession(open_interpreter(artifact.path, threads), artifact)
+        return TfliteSession(open_interpreter(artifact.path, threads), artifact, threads)
 
 
 def open_interpreter(path: Path, threads: int) -> Any:

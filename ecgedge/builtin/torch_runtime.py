@@ -6,11 +6,12 @@ import hashlib
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from time import perf_counter_ns
 from typing import Any
 
 import numpy as np
 
-from ecgedge import Artifact, Graph, Node, Runtime, Session, Weight, hookimpl, load_network
+from ecgedge import Artifact, Graph, Node, Profile, Runtime, Session, Step, Weight, hookimpl, load_network
 
 
 class TorchSession(Session):
@@ -42,6 +43,23 @@ class TorchSession(Session):
             hook.remove()
         weights = tuple(weights_of(self.network))
         return Graph(tuple(nodes), weights, input=dtype_of(self.x), output=dtype_of(self.y))
+
+    def profile(self, calls: int) -> Profile | None:
+        """The time between hooks before and after each module; None on a GPU, where that is the time to start it."""
+        if self.device != "cpu":
+            return None
+        taken: dict[str, list[float]] = {}
+        ops = {name: op_of(module) for name, module in leaves(self.network)}
+        hooks = [hook for name, module in leaves(self.network) for hook in timing(name, module, taken)]
+        whole = []
+        for _ in range(calls):
+            start = perf_counter_ns()
+            self.invoke()
+            whole.append((perf_counter_ns() - start) / 1e3)
+        for hook in hooks:
+            hook.remove()
+        steps = (Step(ops[name], name, (name,), in_calls(times, calls)) for name, times in taken.items())
+        return Profile(tuple(steps), tuple(whole))
 
 
 class TorchRuntime(Runtime):
@@ -85,12 +103,37 @@ def noting(name: str, nodes: list[Node]) -> Callable[..., None]:
         tensors = [value for value in given if isinstance(value, torch.Tensor)]
         weights = list(module.parameters())
         result = returned[0] if isinstance(returned, tuple) else returned
-        op = type(module).__name__.removeprefix("Parametrized")
+        op = op_of(module)
         takes = tuple(map(dtype_of, [*tensors, *weights]))
         constants = (*(0 for _ in tensors), *(weight.numel() for weight in weights))
-        nodes.append(Node(name, op, "torch", result.device.type, takes, (dtype_of(result),), constants))
+        gives, shapes = (dtype_of(result),), tuple(tuple(value.shape) for value in (*tensors, *weights))
+        made = (tuple(result.shape),)
+        nodes.append(Node(name, op, "torch", result.device.type, takes, gives, constants, shapes, made))
 
     return note
+
+
+def timing(name: str, module: Any, taken: dict[str, list[float]]) -> tuple[Any, Any]:
+    """Hooks that append to ``taken[name]`` the microseconds of each call of a module."""
+    began = 0
+
+    def before(*_: Any) -> None:
+        nonlocal began
+        began = perf_counter_ns()
+
+    def after(*_: Any) -> None:
+        taken.setdefault(name, []).append((perf_counter_ns() - began) / 1e3)
+
+    return module.register_forward_pre_hook(before), module.register_forward_hook(after)
+
+
+def in_calls(times: list[float], calls: int) -> tuple[float, ...]:
+    """Of each call of the network, which may use a module more than once."""
+    return tuple(np.reshape(times, (calls, -1)).sum(axis=1).tolist())
+
+
+def op_of(module: Any) -> str:
+    return type(module).__name__.removeprefix("Parametrized")
 
 
 def weights_of(network: Any) -> Iterator[Weight]:

@@ -17,6 +17,7 @@ from ecgedge.cli.convert import convert
 from ecgedge.cli.data import data
 from ecgedge.cli.doctor import doctor
 from ecgedge.cli.evaluate import evaluate
+from ecgedge.cli.explain import explain
 from ecgedge.cli.matrix import matrix
 from ecgedge.cli.plugins import plugins
 from ecgedge.cli.predict import predict
@@ -87,6 +88,7 @@ for command in (
     check,
     compare,
     convert,
+    explain,
     evaluate,
     predict,
     bundle,

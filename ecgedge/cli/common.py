@@ -323,7 +323,7 @@ def open_lab(
     memory: int | None = None,
 ) -> Lab:
     """What cells share: the test beats of ``index``, calibration beats, the store, the converter."""
-    from ecgedge.dataset import cache_folder, calibration_beats
+    from ecgedge.dataset import calibration_beats
     from ecgedge.lab import Lab
 
     return Lab(
@@ -340,12 +340,19 @@ def open_lab(
         calibration=calibration_beats(data, calibration, seed),
         store=open_store(),
         folder=folder,
-        gate=cache_folder() / "turn.lock" if os.environ.get("ECGEDGE_TURNS") != "0" else None,
+        gate=gate(),
         seed=seed,
         seconds=seconds,
         memory=memory,
         options={"opset": opset} if opset else {},
     )
+
+
+def gate() -> Path | None:
+    """The file by which whatever measures on this machine takes turns; None where that is not wanted."""
+    from ecgedge.dataset import cache_folder
+
+    return cache_folder() / "turn.lock" if os.environ.get("ECGEDGE_TURNS") != "0" else None
 
 
 def open_store() -> Store:

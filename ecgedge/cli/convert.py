@@ -181,13 +181,17 @@ def verify(artifact: Artifact, lab: Lab) -> dict[str, Any] | None:
 def measure_gain(artifact: Artifact, cell: Cell, batch: int, lab: Lab) -> str:
     """What graph passes are worth for a user's ONNX file: it is made without them too, and both are timed in turns."""
     from ecgedge.process import ChildError
-    from ecgedge.turns import time_in_turns
+    from ecgedge.turns import Setting, time_in_turns
 
     source, runtime = lab.sources[cell.model], lab.runtime_for(artifact.format)
     if source.format != "onnx" or artifact.passes == source.passes or runtime is None:
         return ""
     try:
-        pair = time_in_turns(lab.make(replace(cell, passes=()), batch), artifact, runtime, lab)
+        bare = lab.make(replace(cell, passes=()), batch)
+        setting = Setting(
+            lab.folder, lab.files["scored"], lab.gate, seed=lab.seed, seconds=lab.seconds, memory=lab.memory
+        )
+        pair = time_in_turns((bare, artifact), (runtime, runtime), setting)
     except (ChildError, ConversionError, EcgEdgeError) as error:
         return f"not measured; without the passes: {error}"
     told = f"p50 {pair.first:.1f} -> {pair.second:.1f} us on {runtime}"

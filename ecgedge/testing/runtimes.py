@@ -16,6 +16,7 @@ from ecgedge.errors import EcgEdgeError
 from ecgedge.graph import Graph
 from ecgedge.kinds import Runtime, Session
 from ecgedge.measure import infer
+from ecgedge.profile import Profile
 from ecgedge.testing.contract import Contract, draw, length_of, nearly
 
 
@@ -149,6 +150,29 @@ class RuntimeContract(Contract):
             assert len(node.constants) in (0, len(node.takes)), f"{node!r}: constants are told for each input"
             for dtype in (*node.takes, *node.gives):
                 assert isinstance(dtype, str) and dtype.isidentifier(), f"{node!r}: {dtype!r} is no name of a dtype"
+
+    def test_the_profile_is_told_or_none(self) -> None:
+        """``profile(calls)`` gives None, or a ``Profile`` with a time of each call; its nodes are those of the graph.
+
+        A runtime whose library has no profiler may raise RuntimeError.
+        """
+        with self.session() as session:
+            call(session, self.beats(size_of(session)))
+            graph = session.graph()
+            try:
+                profile = session.profile(3)
+            except RuntimeError:
+                return
+        if profile is None:
+            return
+        assert isinstance(profile, Profile), f"profile() gave {profile!r}: a Profile, or None"
+        assert profile.steps, "the profile has no steps; None says that the runtime does not tell"
+        known = {node.name for node in graph.nodes} if graph else set()
+        pieces = dict(profile.partitions)
+        for step in profile.steps:
+            assert len(step.microseconds) in (0, 3), f"{step!r}: a time for each of 3 calls, or none"
+            assert set(step.nodes) <= known, f"{step!r} computes what the graph does not have"
+            assert not step.partition or step.partition in pieces, f"{step!r} lies in no known partition"
 
     def test_close_can_be_called_twice(self) -> None:
         """And it takes nothing from another session, nor from the next one."""

@@ -17,6 +17,7 @@ import pytest
 from ecgedge import Artifact, Context, EcgEdgeError, Graph, Node, Session, Weight
 from ecgedge.checkpoint import read_checkpoint
 from ecgedge.dataset import synthetic
+from ecgedge.profile import Profile, Step
 from ecgedge.testing import (
     Contract,
     ExporterContract,
@@ -210,6 +211,32 @@ class Disturbs(Tells):
         return super().graph()
 
 
+class Profiled(Tells):
+    """One of its fields is wrong in each of those below."""
+
+    steps = (Step("MatMul", NODE.name, (NODE.name,), (1.0, 1.0, 1.0)),)
+    told = Graph((NODE,), None)
+
+    def profile(self, calls: int) -> Profile:
+        return Profile(self.steps)
+
+
+class NoSteps(Profiled):
+    steps = ()
+
+
+class OneTime(Profiled):
+    steps = (replace(Profiled.steps[0], microseconds=(1.0,)),)
+
+
+class OtherNodes(Profiled):
+    steps = (replace(Profiled.steps[0], nodes=("another",)),)
+
+
+class NoSuchPartition(Profiled):
+    steps = (replace(Profiled.steps[0], partition="piece 1"),)
+
+
 class TwoThreads(FakeSession):
     def __init__(self, weights: np.ndarray):
         super().__init__(weights)
@@ -275,6 +302,10 @@ class MoreThreadsOtherAnswers(FakeRuntime):
         (Broken(OtherConstants), "the_graph_is_told_or_none"),
         (Broken(NoGraph), "the_graph_is_told_or_none"),
         (Broken(Disturbs), "the_graph_is_told_or_none"),
+        (Broken(NoSteps), "the_profile_is_told_or_none"),
+        (Broken(OneTime), "the_profile_is_told_or_none"),
+        (Broken(OtherNodes), "the_profile_is_told_or_none"),
+        (Broken(NoSuchPartition), "the_profile_is_told_or_none"),
         (Broken(TwoThreads), "one_thread_is_one_thread"),
         (Broken(needs=("no_such_library",)), "what_it_needs_is_importable"),
         (Broken(needs=("json.decoder",)), "what_it_needs_is_importable"),

@@ -16,18 +16,19 @@ ROOT = Path(ecgedge.__file__).parent
 HEAVY = ("torch", "tensorflow", "onnx", "onnxruntime", "ai_edge_litert", "onnx2tf", "matplotlib", "sklearn", "scipy")
 
 # What each module may import of ecgedge; a folder stands for all modules in it.
-BASE = {"errors", "tensors", "artifacts", "graph", "records", "kinds", "parity", "passes"}
+BASE = {"errors", "tensors", "artifacts", "graph", "profile", "records", "kinds", "parity", "passes"}
 MAY_IMPORT = {
     "errors": set(),
     "tensors": set(),
     "artifacts": {"tensors"},
     "graph": set(),
+    "profile": set(),
     "truth": {"graph"},
     "records": {"errors", "tensors", "artifacts"},
     "readers": {"errors"},
     "fetch": {"errors", "readers"},
     "parity": {"errors"},
-    "kinds": {"artifacts", "graph"},
+    "kinds": {"artifacts", "graph", "profile"},
     "passes": {"errors", "artifacts", "kinds"},
     "checkpoint": BASE,
     "bundle": {"errors", "tensors", "artifacts", "records", "synthetic", "bundle"},
@@ -53,11 +54,12 @@ MAY_IMPORT = {
     "choice": {"errors", "artifacts", "records", "intervals", "journal", "results", "tasks", "verdicts"},
     "lab": BASE | {"plan", "store", "dataset", "process", "locks"},
     "matrix": BASE | {"plan", "lab", "measure", "journal", "machine", "verdicts", "truth", "process"},
-    "turns": BASE | {"lab", "measure", "process", "results"},
+    "turns": BASE | {"locks", "measure", "process", "results"},
+    "explain": BASE | {"machine", "process", "truth", "turns"},
     "training": BASE | {"dataset", "tasks", "checkpoint", "machine"},
     "tracking": {"errors", "artifacts", "records", "tensors"},
     "plugins": BASE | {"hookspecs"},
-    "worker": BASE | {"plugins", "measure"},
+    "worker": BASE | {"plugins", "measure", "explain"},
     # nobody imports it: it may look at whatever a part under test meets
     "testing": BASE | {"checkpoint", "dataset", "measure", "plan", "plugins", "synthetic"},
     "builtin": {"builtin"},  # and the names that ecgedge itself offers, as a third party has them

@@ -1,0 +1,245 @@
+"""``ecgedge explain``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ecgedge.cli import common
+from ecgedge.errors import EcgEdgeError
+
+if TYPE_CHECKING:
+    from ecgedge.artifacts import Artifact
+    from ecgedge.explain.explanation import Explanation, Line
+    from ecgedge.explain.findings import Finding
+    from ecgedge.plugins import Parts
+    from ecgedge.turns import Setting
+
+COLUMNS = ("operation", "name", "runs on", "in", "us", "share", "MACs", "bytes", "GMAC/s", "of peak")
+WORDS = 4  # of the columns that are text
+WIDEST = (38, 24, 12, 9)  # characters of each of these
+
+
+@click.command()
+@click.argument("target", metavar="FILE|MODEL")
+@click.option("--runtime", "runtime_name", metavar="NAME", help="Default: the first that takes it and works here.")
+@click.option("--batch", type=click.IntRange(1), help="Beats a call. Default: that of the file, else 1.")
+@click.option("--against", metavar="FILE", help="Also time this file in turns with it, one beat a call.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@common.threads_option
+def explain(
+    target: str, runtime_name: str | None, batch: int | None, against: str | None, as_json: bool, threads: int
+) -> None:
+    """Say why a file takes its time: each operation, how far it is from the machine's limit, and what to do.
+
+    \b
+    ecgedge explain tcn.tflite
+    ecgedge explain theirs-int8.onnx --against theirs.onnx
+    """
+    from ecgedge.cli.evaluate import pick_runtime
+    from ecgedge.explain import study
+    from ecgedge.explain.findings import find
+    from ecgedge.turns import Setting
+
+    parts = common.load_parts()
+    artifact = common.find_artifact(target, parts)
+    runtime = pick_runtime(artifact, runtime_name, parts).name
+    size = chosen_batch(artifact, batch)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        setting = Setting(folder, study.write_beats(artifact, size, folder / "call.npy"), common.gate(), threads)
+        other = common.find_artifact(against, parts) if against else None
+        explanation = named(study.study(artifact, runtime, setting), parts)
+        if other:
+            timed = dataclasses.replace(setting, beats=study.write_beats(artifact, study.BEATS, folder / "beats.npy"))
+            explanation = dataclasses.replace(explanation, ratio=compare(explanation, other, timed, parts))
+    found = find(explanation)
+    if as_json:
+        click.echo(json.dumps(record(explanation, found, size, threads), indent=1))
+    else:
+        show(explanation, found, size, threads)
+
+
+def named(explanation: Explanation, parts: Parts) -> Explanation:
+    """With what a command may call its source: the model, or the file itself where passes can still be applied."""
+    artifact = explanation.artifact
+    if artifact.name in parts.models:
+        return dataclasses.replace(explanation, source=artifact.name)
+    if artifact.format == "onnx" and explanation.precision in ("fp32", "float32"):
+        return dataclasses.replace(explanation, source=str(artifact.path))
+    return explanation
+
+
+def chosen_batch(artifact: Artifact, wanted: int | None) -> int:
+    """Beats a call. Raises EcgEdgeError where the file fixes another number."""
+    fixed = artifact.input.batch
+    if wanted and fixed and wanted != fixed:
+        raise EcgEdgeError(
+            f"{artifact.path} takes {fixed} beat{'' if fixed == 1 else 's'} a call, not {wanted}",
+            f"make another: ecgedge convert MODEL --to {artifact.format} --batch {wanted}",
+        )
+    return wanted or fixed or 1
+
+
+def compare(explanation: Explanation, other: Artifact, setting: Setting, parts: Parts) -> dict[str, Any]:
+    """How long the file takes, relative to another one on the first runtime that takes it."""
+    from ecgedge.cli.evaluate import pick_runtime
+    from ecgedge.process import ChildError
+    from ecgedge.records import USER
+    from ecgedge.turns import time_in_turns
+
+    mine = explanation.artifact
+    name = explanation.runtime if other.format == mine.format else None
+    runtimes = (pick_runtime(other, name, parts).name, explanation.runtime)
+    try:
+        pair = time_in_turns((other, mine), runtimes, setting)
+    except ChildError as error:
+        raise EcgEdgeError(f"{mine.path} and {other.path} cannot be timed in turns: {error}", "") from None
+    known = other.maker.get("part") != USER
+    return {
+        "against": str(other.path),
+        "precision": other.precision if known else other.path.name,
+        "runtime": runtimes[0],
+        "us": pair.second,
+        "against_us": pair.first,
+        "ratio": pair.ratio,
+        "low": pair.low,
+        "high": pair.high,
+        "result": pair.result,
+    }
+
+
+def record(e: Explanation, found: list[Finding], batch: int, threads: int) -> dict[str, Any]:
+    """Everything that the command says, as data."""
+    from ecgedge import machine
+
+    return {
+        "file": str(e.artifact.path),
+        "format": e.artifact.format,
+        "precision": e.precision,
+        "passes": list(e.artifact.passes),
+        "runtime": e.runtime,
+        "batch": batch,
+        "threads": threads,
+        "placement": e.graph.placement(),
+        "operations": [dataclasses.asdict(line) for line in e.lines],
+        "total": {
+            "whole_us": e.whole_us,
+            "operations_us": e.ops_us,
+            "profiled_us": e.profiled_us,
+            "told_us": e.told_us,
+            "profiler_cost_us": e.cost_us,
+            "cpu_share": e.cpu_share,
+            "tick_us": e.tick,
+            "calls": e.calls,
+            "macs": e.macs,
+            "bytes": e.bytes,
+            "limit_us": e.limit_us,
+        },
+        "peaks": dict(e.peaks),
+        "machine": machine.describe(),
+        "versions": machine.versions(),
+        "notes": list(e.notes),
+        "against": dict(e.ratio) or None,
+        "findings": [dataclasses.asdict(finding) for finding in found],
+    }
+
+
+def show(e: Explanation, found: list[Finding], batch: int, threads: int) -> None:
+    """Print it: the file, the table, how its times were measured, the machine's peak, the findings."""
+    beats, processors = counted(batch, "beat"), counted(threads, "thread")
+    click.echo(f"{e.artifact.path}: {e.artifact.format} {e.precision} on {e.runtime}, {beats} a call, {processors}")
+    click.echo(f"{e.graph.placement()}; passes: {', '.join(e.artifact.passes) or 'none'}\n")
+    click.echo(table(e))
+    click.echo()
+    for line in (*of_times(e), *of_peaks(e), *e.notes):
+        click.echo(line)
+    click.echo()
+    for finding in found:
+        click.echo(f"- {finding.text}" + (f"\n  {finding.remedy}" if finding.remedy else ""))
+
+
+def table(e: Explanation) -> str:
+    """A row an operation, the kernels of a partition below it and set in; then the sum and the whole call."""
+    from tabulate import tabulate
+
+    from ecgedge.report.table import NARROW
+
+    rows = [cells_of(line, e.tick) for line in e.lines]
+    rows.append(["sum of operations", "", "", "", us_of(e.ops_us, 0.0), "", short(e.macs), short(e.bytes), "", ""])
+    rate = f"{e.macs / e.whole_us / 1e3:.1f}" if e.macs else "-"
+    of_limit = f"{e.limit_us / e.whole_us:.0%}" if e.limit_us else "-"
+    rows.append(["whole call", "", "", "", us_of(e.whole_us, 0.0), "", short(e.macs), short(e.bytes), rate, of_limit])
+    shown = [*range(len(COLUMNS))] if e.peaks else [*range(len(COLUMNS) - 1)]
+    align = ["left"] * WORDS + ["right"] * (len(shown) - WORDS)
+    chosen = [[row[i] for i in shown] for row in rows]
+    headers = [COLUMNS[i] for i in shown]
+    return tabulate(chosen, headers, tablefmt=NARROW, colalign=align, disable_numparse=True)
+
+
+def cells_of(line: Line, tick: float) -> list[str]:
+    words = [("  " if line.kind == "kernel" else "") + line.op, line.name, line.placement, line.precision]
+    return [
+        *(word if len(word) <= most else word[: most - 2] + ".." for word, most in zip(words, WIDEST, strict=True)),
+        us_of(line.us, tick),
+        "-" if line.share is None else f"{line.share:.0%}",
+        short(line.macs) if line.macs != 0 else "",
+        short(line.bytes),
+        "" if line.gmacs is None else f"{line.gmacs:.1f}",
+        "" if line.of_peak is None else f"{line.of_peak:.0%}",
+    ]
+
+
+def us_of(us: float | None, tick: float) -> str:
+    if us is None:
+        return "-"
+    return f"<{tick:g}" if us < tick else f"{us:.1f}"
+
+
+def short(count: int | None) -> str:
+    """``1.2M``, ``34k``."""
+    if count is None:
+        return "-"
+    for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        if count >= size:
+            return f"{count / size:.3g}{unit}"
+    return str(count)
+
+
+def counted(count: int, word: str) -> str:
+    return f"{count} {word}{'' if count == 1 else 's'}"
+
+
+def of_times(e: Explanation) -> list[str]:
+    """How the times were measured, and what the profiler costs."""
+    if e.profiled_us is None or e.told_us is None:
+        return [f"times: a whole call {e.whole_us:.1f} us, the median"]
+    clock = f", counted in whole {e.tick:g} us" if e.tick else ""
+    told = [
+        f"times: medians of {e.calls} calls under the runtime's profiler{clock}",
+        f"       operations {e.told_us:.1f} us; whole call {e.profiled_us:.1f} us with it, {e.whole_us:.1f} us without",
+    ]
+    if e.cost_us:
+        more = "; more beats a call (--batch 64) tell more" if e.artifact.input.batch is None else ""
+        told.append(f"       {e.cost_us:.1f} us are taken off each operation: the profiler's own time{more}")
+    return told
+
+
+def of_peaks(e: Explanation) -> list[str]:
+    """How the machine's peak was measured."""
+    told = []
+    for precision in ("fp32", "int8"):
+        if peak := e.peaks.get(precision):
+            size = e.peaks["size"]
+            told.append(
+                f"peak:  {precision} {peak['gmacs']:.1f} GMAC/s, the best of {peak['calls']} calls of {peak['by']}, "
+                f"{size} x {size} (median {peak['median']:.1f})"
+            )
+    if told and e.isa:
+        told.append(f"       {', '.join(e.isa)}")
+    return told

@@ -1,0 +1,105 @@
+"""A file, run and timed in child processes, and what is told of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecgedge import machine
+from ecgedge.artifacts import Artifact
+from ecgedge.errors import EcgEdgeError
+from ecgedge.explain.explanation import Explanation, cost_of_profiler, lines_of, total, typical
+from ecgedge.graph import Graph
+from ecgedge.process import Child, ChildError
+from ecgedge.profile import Profile, Step
+from ecgedge.records import pack
+from ecgedge.turns import Setting
+
+LENGTH = 140  # samples a beat, where the file takes any
+BEATS = 64  # for files that are timed in turns
+CALLS = 200  # under the profiler, or as many as it takes to fill SECONDS, but never fewer than FEWEST
+FEWEST = 20
+SECONDS = 0.5
+BUSY = 0.8  # of the time that the process has a processor, below which a line says so
+
+
+def write_beats(artifact: Artifact, count: int, file: Path) -> Path:
+    """Random beats of the length that a file takes: what they say does not change what it does."""
+    shape = artifact.input.shape
+    length = shape[1 if artifact.input.layout in ("NL", "NLC") else 2] or LENGTH
+    np.save(file, np.random.default_rng(0).standard_normal((count, 1, length), dtype=np.float32))
+    return file
+
+
+def study(artifact: Artifact, runtime: str, setting: Setting) -> Explanation:
+    """All but the comparison with another file. The beats of ``setting`` are those of one call.
+
+    Raises:
+        EcgEdgeError: the runtime cannot run it, or tells nothing of its operations.
+    """
+    request = {"runtime": runtime, "artifact": pack(artifact), "beats": str(setting.beats), "threads": setting.threads}
+    notes: list[str] = []
+    with Child(setting.folder / "explained.log", setting.threads, setting.memory) as child, setting.turn():
+        try:
+            weighed = child.ask("weigh", setting.seconds, **request, seconds=SECONDS)
+        except ChildError as error:
+            raise EcgEdgeError(f"{artifact.path} does not run on {runtime}: {error}", "try another --runtime") from None
+        if weighed["graph"] is None:
+            raise EcgEdgeError(f"runtime {runtime} tells nothing of its operations", "another --runtime may")
+        whole_us = float(np.median(weighed["taken"])) / 1e3
+        calls = int(np.clip(SECONDS * 1e6 / whole_us, FEWEST, CALLS))
+        profile = ask_profile(child, setting, {**request, "calls": calls}, notes)
+        peaks = ask_peaks(child, setting, notes)
+    if weighed["cpu_share"] < BUSY:
+        notes.append(f"others kept the processor busy: this process had it {weighed['cpu_share']:.0%} of the time")
+    graph = Graph.from_record(weighed["graph"])
+    times = [typical(step.microseconds, profile.tick) for step in profile.steps] if profile else []
+    return Explanation(
+        artifact=artifact,
+        runtime=runtime,
+        graph=graph,
+        lines=lines_of(graph, profile, peaks, whole_us),
+        whole_us=whole_us,
+        profiled_us=float(np.median(profile.calls)) if profile and profile.calls else None,
+        tick=profile.tick if profile else 0.0,
+        calls=calls if profile else 0,
+        told_us=total(times) if profile else None,
+        cost_us=cost_of_profiler(times, whole_us),
+        cpu_share=weighed["cpu_share"],
+        peaks=peaks,
+        isa=tuple(machine.describe()["isa"]),
+        notes=tuple(notes),
+    )
+
+
+def ask_profile(child: Child, setting: Setting, request: dict[str, Any], notes: list[str]) -> Profile | None:
+    """None, and a note, where the runtime does not tell or its profiler does not work: the rest still stands."""
+    try:
+        told = child.ask("profile", setting.seconds, **request)
+    except (ChildError, EcgEdgeError) as error:
+        notes.append(f"no time of single operations: {error}")
+        return None
+    if told is None:
+        notes.append(f"no time of single operations: runtime {request['runtime']} does not tell")
+        return None
+    return profile_from(told)
+
+
+def ask_peaks(child: Child, setting: Setting, notes: list[str]) -> dict[str, Any]:
+    """Empty, and a note, where they cannot be measured."""
+    try:
+        peaks: dict[str, Any] = child.ask("peaks", setting.seconds, threads=setting.threads)
+    except ChildError as error:
+        notes.append(f"no peak of this machine: {error}")
+        return {}
+    notes += [f"no {precision} peak of this machine: {why}" for precision, why in peaks["missing"].items()]
+    return peaks
+
+
+def profile_from(told: dict[str, Any]) -> Profile:
+    """Read back what the child sent."""
+    steps = tuple(Step(**step | {key: tuple(step[key]) for key in ("nodes", "microseconds")}) for step in told["steps"])
+    pieces = tuple((name, tuple(nodes)) for name, nodes in told["partitions"])
+    return Profile(steps, tuple(told["calls"]), told["tick"], pieces)
