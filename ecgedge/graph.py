@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+ENDS = "input and output"  # of a file, where these are left in float like a layer
+
 
 @dataclass(frozen=True)
 class Node:
@@ -20,6 +22,7 @@ class Node:
         takes: dtypes of its inputs, weights included, by numpy's names.
         gives: dtypes of its outputs.
         constants: for each input its number of elements where it is a constant, else 0; empty: not told.
+        makes: its first output, as the file names it; empty: not told.
     """
 
     name: str
@@ -29,6 +32,7 @@ class Node:
     takes: tuple[str, ...]
     gives: tuple[str, ...]
     constants: tuple[int, ...] = ()
+    makes: str = ""
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,8 @@ def read_graph(interpreter: Any, artifact: Artifact) -> Graph:
         gives = tuple(dtypes[i] for i in op["outputs"])
         sizes = tuple(constants.get(i, 0) for i in op["inputs"])
         runner = OWN if op["index"] in reached else DELEGATE
-        return Node(f"{op['op_name']} {op['index']}", op["op_name"], runner, "cpu", takes, gives, sizes)
+        makes = tensors[op["outputs"][0]].Name().decode() if op["outputs"] else ""
+        return Node(f"{op['op_name']} {op['index']}", op["op_name"], runner, "cpu", takes, gives, sizes, makes)
 
     return Graph(
         nodes=tuple(map(node, own)),

@@ -38,8 +38,8 @@ def render(rows: Sequence[Row], markdown: bool = False) -> str:
                 table([name for name, _ in columns], cells, len(identity), markdown),
             ]
     blocks.append(LEGEND)
-    if notes := reasons(rows):
-        blocks.append("\n".join(notes))
+    if lines := [*reasons(rows), *notes(rows)]:
+        blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
 
 
@@ -105,6 +105,15 @@ def reasons(rows: Sequence[Row]) -> list[str]:
             names += [row["model"]] if row["model"] not in names else []
     return [
         f"{status}: {what} ({', '.join(names)}): {reason}" for (status, what, reason), names in sorted(models.items())
+    ]
+
+
+def notes(rows: Sequence[Row]) -> list[str]:
+    """A line for each row of whose file its quantizer has something to tell."""
+    return [
+        f"note: {row['model']} {row['format']} {row['precision']} on {row['runtime']}: {row['notes']['text']}"
+        for row in rows
+        if row.get("notes", {}).get("text")
     ]
 
 

@@ -38,12 +38,14 @@ MAY_IMPORT = {
     "dataset": BASE | {"readers", "fetch", "synthetic"},
     "synthetic": set(),
     "tasks": BASE,
+    "mixed": BASE | {"tasks"},
     "intervals": set(),
     "verdicts": {"artifacts", "parity", "tasks", "intervals"},
     "report": {"report"},
     "check": {"errors"},  # it shares nothing with what made the figures that it checks
     "process": BASE,
-    "machine": {"store"},
+    "processor": set(),
+    "machine": {"store", "processor"},
     "locks": set(),
     "memory": set(),
     "journal": BASE | {"locks"},
@@ -51,13 +53,13 @@ MAY_IMPORT = {
     "lab": BASE | {"plan", "store", "dataset", "process", "locks"},
     "matrix": BASE | {"plan", "lab", "measure", "journal", "machine", "verdicts", "truth", "process"},
     "turns": BASE | {"lab", "measure", "process", "results"},
-    "training": BASE | {"dataset", "tasks", "checkpoint", "machine"},
+    "training": BASE | {"dataset", "tasks", "checkpoint", "processor"},
     "plugins": BASE | {"hookspecs"},
     "worker": BASE | {"plugins", "measure"},
     # nobody imports it: it may look at whatever a part under test meets
     "testing": BASE | {"checkpoint", "dataset", "measure", "plan", "plugins", "synthetic"},
     "builtin": {"builtin"},  # and the names that ecgedge itself offers, as a third party has them
-    "__init__": BASE | {"checkpoint"},
+    "__init__": BASE | {"checkpoint", "measure", "mixed", "processor"},
     "__main__": {"cli"},
 }
 ONLY_CLI_AND_WORKER_IMPORT_PLUGINS = {"cli", "worker"}
