@@ -5,13 +5,13 @@ These names are for plugin authors; all else may change.
 
 import pluggy
 
+from ecgedge import tasks
 from ecgedge.artifacts import Anomaly, Artifact, Classification, copy_to
 from ecgedge.checkpoint import load_network
 from ecgedge.errors import ConversionError, EcgEdgeError
 from ecgedge.graph import ENDS, Graph, Node, Weight
 from ecgedge.kinds import ANY, Context, Exporter, Model, Quantizer, Runtime, Session
 from ecgedge.measure import infer
-from ecgedge.mixed import MAX_DROP, Step, Trial, in_float, search_mixed
 from ecgedge.parity import check_parity
 from ecgedge.processor import int8_products
 from ecgedge.records import artifact_from, tell_artifact, write_sidecar
@@ -24,7 +24,6 @@ hookimpl = pluggy.HookimplMarker("ecgedge")
 __all__ = [
     "ANY",
     "ENDS",
-    "MAX_DROP",
     "Anomaly",
     "Artifact",
     "Classification",
@@ -38,20 +37,17 @@ __all__ = [
     "Quantizer",
     "Runtime",
     "Session",
-    "Step",
     "TensorSpec",
-    "Trial",
     "Weight",
     "artifact_from",
     "check_parity",
     "copy_to",
     "hookimpl",
-    "in_float",
     "infer",
     "int8_products",
     "layout_of",
     "load_network",
-    "search_mixed",
+    "tasks",
     "tell_artifact",
     "write_sidecar",
 ]

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge import MAX_DROP, Artifact, Context, Quantizer, Step, Trial, hookimpl, in_float, infer, search_mixed
+from ecgedge import Artifact, Context, Quantizer, hookimpl, infer
+from ecgedge.builtin.mixed import MAX_DROP, Step, Trial, in_float, search_mixed
 from ecgedge.builtin.onnx_quantizers import OnnxFullInt8, keep, prepare, static
 from ecgedge.builtin.onnxruntime_runtimes import OnnxRuntime
 

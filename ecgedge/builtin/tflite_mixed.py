@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge import ENDS, MAX_DROP, Artifact, Context, Quantizer, Step, Trial, hookimpl, in_float, infer, search_mixed
+from ecgedge import ENDS, Artifact, Context, Quantizer, hookimpl, infer
+from ecgedge.builtin.mixed import MAX_DROP, Step, Trial, in_float, search_mixed
 from ecgedge.builtin.tflite_quantizers import (
     TfliteFp32,
     TfliteFullInt8,

@@ -38,7 +38,6 @@ MAY_IMPORT = {
     "dataset": BASE | {"readers", "fetch", "synthetic"},
     "synthetic": set(),
     "tasks": BASE,
-    "mixed": BASE | {"tasks"},
     "intervals": set(),
     "verdicts": {"artifacts", "parity", "tasks", "intervals"},
     "report": {"report"},
@@ -58,8 +57,8 @@ MAY_IMPORT = {
     "worker": BASE | {"plugins", "measure"},
     # nobody imports it: it may look at whatever a part under test meets
     "testing": BASE | {"checkpoint", "dataset", "measure", "plan", "plugins", "synthetic"},
-    "builtin": {"builtin"},  # and the names that ecgedge itself offers, as a third party has them
-    "__init__": BASE | {"checkpoint", "measure", "mixed", "processor"},
+    "builtin": {"builtin", "tasks"},  # and the names that ecgedge itself offers, as a third party has them
+    "__init__": BASE | {"checkpoint", "measure", "processor", "tasks"},
     "__main__": {"cli"},
 }
 ONLY_CLI_AND_WORKER_IMPORT_PLUGINS = {"cli", "worker"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ecgedge import Artifact, Context, infer, plugins, truth
+from ecgedge import Artifact, Context, infer, plugins, processor, truth
 from ecgedge.artifacts import digest_of
+from ecgedge.cli.common import open_lab
 from ecgedge.dataset import Dataset
 from ecgedge.graph import Graph
+from ecgedge.plan import Cell
 from tests.full.graphs import graph, weight
 from tests.full.test_onnx_int8 import artifact_of
 
@@ -47,8 +50,11 @@ def with_loud_channel() -> dict[str, np.ndarray]:
     return made
 
 
-def source_of(folder: Path, made: dict[str, np.ndarray]) -> Artifact:
-    return artifact_of(graph(BODY, (1, 1, 140), **made), folder / "net.onnx")
+def source_of(folder: Path, made: dict[str, np.ndarray], beats: Dataset) -> Artifact:
+    """With biases by which no class is the most likely one on all beats."""
+    plain = artifact_of(graph(BODY, (1, 1, 140), **made), folder / "net.onnx")
+    centred = made | {"bd": made["bd"] - answers(plain, beats.train.x[::5]).mean(axis=0)}
+    return artifact_of(graph(BODY, (1, 1, 140), **centred), folder / "net.onnx")
 
 
 def answers(artifact: Artifact, beats: np.ndarray) -> np.ndarray:
@@ -79,7 +85,7 @@ def context_of(source: Artifact, beats: Dataset, **options: Any) -> Context:
 
 
 def test_onnx_leaves_the_layer_that_int8_ruins(tmp_path: Path, beats: Dataset) -> None:
-    source = source_of(tmp_path, with_dead_channel())
+    source = source_of(tmp_path, with_dead_channel(), beats)
     context = context_of(source, beats)
     made = PARTS.quantizers["onnx-mixed"].quantize(source, tmp_path / "mixed.onnx", context)
     loss = made.notes["loss"]
@@ -113,7 +119,7 @@ def full(source: Artifact, folder: Path, context: Context) -> Artifact:
 
 
 def test_what_hurts_between_two_layers_leaves_both(tmp_path: Path, beats: Dataset) -> None:
-    source = source_of(tmp_path, with_loud_channel())
+    source = source_of(tmp_path, with_loud_channel(), beats)
     context = context_of(source, beats)
     made = PARTS.quantizers["onnx-mixed"].quantize(source, tmp_path / "mixed.onnx", context)
     assert set(made.notes["left"]) == {"a", "b"} and made.notes["loss"]["mixed"] >= 0.999
@@ -122,7 +128,7 @@ def test_what_hurts_between_two_layers_leaves_both(tmp_path: Path, beats: Datase
 
 
 def test_where_nothing_is_lost_it_is_full_int8(tmp_path: Path, beats: Dataset) -> None:
-    source = source_of(tmp_path, constants())
+    source = source_of(tmp_path, constants(), beats)
     context = context_of(source, beats, max_drop=5.0)
     made = PARTS.quantizers["onnx-mixed"].quantize(source, tmp_path / "mixed.onnx", context)
     assert made.notes["left"] == [] and made.notes["text"].startswith("nothing left in float: the same as full-int8")
@@ -137,7 +143,7 @@ def test_where_nothing_is_lost_it_is_full_int8(tmp_path: Path, beats: Dataset) -
 
 def test_tflite_leaves_the_layer_that_int8_ruins(tmp_path: Path, beats: Dataset) -> None:
     pytest.importorskip("onnx2tf")
-    source = source_of(tmp_path, with_dead_channel())
+    source = source_of(tmp_path, with_dead_channel(), beats)
     context = context_of(source, beats)
     source = replace(source, digest=digest_of(source.path))
     saved = PARTS.exporters["onnx2tf"].convert(source, tmp_path / "saved_model", context)
@@ -154,3 +160,34 @@ def test_tflite_leaves_the_layer_that_int8_ruins(tmp_path: Path, beats: Dataset)
     assert left is [node for node in ran.nodes if node.op == "CONV_2D"][1]  # b
     assert truth.judge(ran, "mixed", "cpu", notes=made.notes)["status"] == "ok"
     assert ran.partitions == 1
+
+
+def test_weights_have_seven_bits_without_vnni(
+    tmp_path: Path, beats: Dataset, shipped: Callable[[str], Artifact], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The processor decides, unless the user does; what was made for one is not taken for another."""
+    pytest.importorskip("torch")
+    settings = {"calibration": 100, "seed": 0, "unavailable": {}}
+
+    def made(flags: str, **options: Any) -> Artifact:
+        monkeypatch.setattr(processor, "cpu_info", lambda: {"flags": flags})
+        source = {"cnn-ae": shipped("cnn-ae")}
+        lab = open_lab(PARTS, beats, source, tmp_path, np.arange(5), options=options, **settings)
+        try:
+            return lab.make(Cell("cnn-ae", ("onnx",), "onnx-full-int8", "onnx", "full-int8", "cpu"))
+        finally:
+            lab.close()
+
+    def largest(artifact: Artifact) -> int:
+        tensors = map(onnx.numpy_helper.to_array, onnx.load(artifact.path).graph.initializer)
+        return max(int(abs(array.astype(int)).max()) for array in tensors if array.dtype == np.int8 and array.size > 1)
+
+    with_it, without = made("avx2 avx512_vnni"), made("avx2")
+    assert (largest(with_it), largest(without)) == (127, 64)
+    assert with_it.notes == {"reduce_range": False, "isa": "avx512_vnni"}
+    assert (without.notes["reduce_range"], without.notes["isa"]) == (True, None) and "7 bits" in without.notes["text"]
+    assert with_it.maker["options"]["isa"] == "avx512_vnni"
+    forced = made("avx2", reduce_range=False)
+    assert largest(forced) == 127 and forced.notes == {"reduce_range": False}
+    assert len({artifact.path for artifact in (with_it, without, forced)}) == 3
+    assert made("avx2").path == without.path
