@@ -59,8 +59,7 @@ class TfliteMixed(TfliteFullInt8):
         trial = Trial(source, single, lambda beats: answers(fp32(source, single), source, tried, beats))
         found = search_mixed(quantized.layers, outputs, trial, self.settle(context.options)["max_drop"])
         final = quantized if context.batch == 1 else Quantized(self, source, context)
-        floats = [(name,) for name in final.floats(found.left)]
-        return keep(final.content(found.left), source, out, self.precision, found.notes(floats))
+        return keep(final.content(found.left), source, out, self.precision, found.notes(final.names(found.left)))
 
 
 class Quantized:
@@ -80,6 +79,11 @@ class Quantized:
     def floats(self, left: tuple[str, ...]) -> list[str]:
         """The operations that are in float then, by the name of what they give."""
         return in_float(self.steps, self.layers, left, self.given if ENDS in left else ())
+
+    def names(self, left: tuple[str, ...]) -> list[tuple[str, ...]]:
+        """What they give, as the file names it: before an int8 output, the value that is quantized has a 1 added."""
+        taken = {value for step in self.steps for value in step.takes}
+        return [(name,) if name in taken else (name, f"{name}1") for name in self.floats(left)]
 
     @cached_property
     def full(self) -> bytes:
