@@ -17,6 +17,8 @@ from ecgedge.cli.common import open_lab
 from ecgedge.dataset import Dataset
 from ecgedge.graph import Graph
 from ecgedge.plan import Cell
+from ecgedge.testing import make_artifact
+from tests.conftest import Command
 from tests.full.graphs import graph, weight
 from tests.full.test_onnx_int8 import artifact_of
 
@@ -191,3 +193,27 @@ def test_weights_have_seven_bits_without_vnni(
     assert largest(forced) == 127 and forced.notes == {"reduce_range": False}
     assert len({artifact.path for artifact in (with_it, without, forced)}) == 3
     assert made("avx2").path == without.path
+
+
+def test_convert_says_what_was_left_and_what_it_costs(ecgedge: Command, tmp_path: Path) -> None:
+    """The built-in classifier with a channel that is always 0, and huge weights for it."""
+    pytest.importorskip("torch")
+    model = onnx.load(make_artifact("base-cnn", "onnx", tmp_path).path)
+    first, second = [node for node in model.graph.node if node.op_type == "Conv"][:2]
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    for name, index, value in (
+        (first.input[1], 3, 0),
+        (first.input[2], 3, -1),
+        (second.input[1], (slice(None), 3), 1000),
+    ):
+        array = onnx.numpy_helper.to_array(tensors[name]).copy()
+        array[index] = value
+        tensors[name].CopyFrom(onnx.numpy_helper.from_array(array, name))
+    del model.metadata_props[:]
+    onnx.save(model, tmp_path / "theirs.onnx")
+    options = ("theirs.onnx", "--to", "onnx", "--quantize", "mixed", "--dataset", "synthetic", "-o", "mixed.onnx")
+    strict, loose = ecgedge("convert", *options), ecgedge("convert", *options, "--max-drop", "100", "--force")
+    lines = dict(line.split(maxsplit=1) for line in strict.out.splitlines()[1:])
+    assert strict.code == 0 and lines["notes"].startswith(f"left in float: {second.name} (1 of 5 layers); accuracy ")
+    assert " bytes against full-int8, p50 " in lines["cost"]
+    assert "cost " not in loose.out and "collapse" in loose.err if loose.code else "nothing left" in loose.out
