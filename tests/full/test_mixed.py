@@ -212,8 +212,7 @@ def test_convert_says_what_was_left_and_what_it_costs(ecgedge: Command, tmp_path
     del model.metadata_props[:]
     onnx.save(model, tmp_path / "theirs.onnx")
     options = ("theirs.onnx", "--to", "onnx", "--quantize", "mixed", "--dataset", "synthetic", "-o", "mixed.onnx")
-    strict, loose = ecgedge("convert", *options), ecgedge("convert", *options, "--max-drop", "100", "--force")
-    lines = dict(line.split(maxsplit=1) for line in strict.out.splitlines()[1:])
-    assert strict.code == 0 and lines["notes"].startswith(f"left in float: {second.name} (1 of 5 layers); accuracy ")
+    result = ecgedge("convert", *options)
+    lines = dict(line.split(maxsplit=1) for line in result.out.splitlines()[1:])
+    assert result.code == 0 and lines["notes"].startswith(f"left in float: {second.name} (1 of 5 layers); accuracy ")
     assert " bytes against full-int8, p50 " in lines["cost"]
-    assert "cost " not in loose.out and "collapse" in loose.err if loose.code else "nothing left" in loose.out
