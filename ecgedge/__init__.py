@@ -5,12 +5,15 @@ These names are for plugin authors; all else may change.
 
 import pluggy
 
+from ecgedge import tasks
 from ecgedge.artifacts import Anomaly, Artifact, Classification, copy_to
 from ecgedge.checkpoint import load_network
 from ecgedge.errors import ConversionError, EcgEdgeError
-from ecgedge.graph import Graph, Node, Weight
+from ecgedge.graph import ENDS, Graph, Node, Weight
 from ecgedge.kinds import ANY, Context, Exporter, Model, Quantizer, Runtime, Session
+from ecgedge.measure import infer
 from ecgedge.parity import check_parity
+from ecgedge.processor import int8_products
 from ecgedge.profile import Profile, Step
 from ecgedge.records import artifact_from, tell_artifact, write_sidecar
 from ecgedge.tensors import TensorSpec, layout_of
@@ -21,6 +24,7 @@ hookimpl = pluggy.HookimplMarker("ecgedge")
 
 __all__ = [
     "ANY",
+    "ENDS",
     "Anomaly",
     "Artifact",
     "Classification",
@@ -42,8 +46,11 @@ __all__ = [
     "check_parity",
     "copy_to",
     "hookimpl",
+    "infer",
+    "int8_products",
     "layout_of",
     "load_network",
+    "tasks",
     "tell_artifact",
     "write_sidecar",
 ]

@@ -63,6 +63,7 @@ class Artifact:
         digest: SHA-256 of the content; empty until it is stored.
         parents: digests of what it was made from, nearest first.
         passes: the graph passes that changed it, or what it was made from, in order.
+        notes: what its quantizer has to tell of it, fit for JSON; ``text`` among them is a line for people.
         maker: part, its distribution and version, options, versions of the libraries that matter.
         model: in this process only: the part that can rebuild the network of a checkpoint.
     """
@@ -77,6 +78,7 @@ class Artifact:
     digest: str = ""
     parents: tuple[str, ...] = ()
     passes: tuple[str, ...] = ()
+    notes: Mapping[str, Any] = field(default_factory=dict)
     maker: Mapping[str, Any] = field(default_factory=dict)
     model: Model | None = field(default=None, compare=False, repr=False)
 
@@ -92,7 +94,7 @@ class Artifact:
         kept |= {"input": dataclasses.asdict(self.input), "output": dataclasses.asdict(self.output)}
         return (
             kept
-            | {"task": task_record(self.task), "maker": dict(self.maker)}
+            | {"task": task_record(self.task), "maker": dict(self.maker), "notes": dict(self.notes)}
             | {
                 "parents": list(self.parents),
                 "passes": list(self.passes),

@@ -32,6 +32,7 @@ ECG5000_URL = "https://www.timeseriesclassification.com/aeon-toolkit/ECG5000.zip
 ECG5000_FILES = ("ECG5000_TRAIN.txt", "ECG5000_TEST.txt")
 ECG5000_BEATS = (500, 4500)
 SPLIT_SEED = 0
+ENOUGH_TO_JUDGE = 1000  # beats: one decision of them is 0.1 point of accuracy
 NEAR = 0.05  # how far mean and standard deviation of a z-normalised beat may be off
 
 
@@ -348,6 +349,25 @@ def calibration_beats(data: Dataset, count: int, seed: int) -> np.ndarray:
     Raises:
         EcgEdgeError: ``count`` is less than the number of classes, or a class has no beat of its own.
     """
+    train = own_training_beats(data)
+    return train.x[stratified(train.y, count, seed)]
+
+
+def judging_beats(data: Dataset, count: int, seed: int) -> Split:
+    """Training beats on which a quantizer measures what it costs; none that the test part has too.
+
+    Those that ``calibration_beats`` leaves, where there are ``ENOUGH_TO_JUDGE``; else all.
+
+    Raises:
+        EcgEdgeError: as ``calibration_beats``.
+    """
+    train = own_training_beats(data)
+    rest = np.setdiff1d(np.arange(len(train)), stratified(train.y, count, seed))
+    return train.take(rest) if len(rest) >= ENOUGH_TO_JUDGE else train
+
+
+def own_training_beats(data: Dataset) -> Split:
+    """The training beats that the test part has not. Raises EcgEdgeError where a class has none."""
     known = {beat.tobytes() for beat in data.test.x}
     own = np.array([beat.tobytes() not in known for beat in data.train.x])
     train = data.train.take(np.flatnonzero(own))
@@ -356,4 +376,4 @@ def calibration_beats(data: Dataset, count: int, seed: int) -> np.ndarray:
         raise EcgEdgeError(
             f"every training beat of class {label} is a test beat, too", "nothing can be calibrated on such data"
         )
-    return train.x[stratified(train.y, count, seed)]
+    return train

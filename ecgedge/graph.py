@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+ENDS = "input and output"  # of a file, where these are left in float like a layer
+
 
 @dataclass(frozen=True)
 class Node:
@@ -21,6 +23,7 @@ class Node:
         gives: dtypes of its outputs.
         constants: for each input its number of elements where it is a constant, else 0; empty: not told.
         input_shapes, output_shapes: one for each of ``takes`` and ``gives``; empty: not told.
+        makes: its first output, as the file names it; empty: not told.
     """
 
     name: str
@@ -32,6 +35,7 @@ class Node:
     constants: tuple[int, ...] = ()
     input_shapes: tuple[tuple[int, ...], ...] = ()
     output_shapes: tuple[tuple[int, ...], ...] = ()
+    makes: str = ""
 
 
 @dataclass(frozen=True)

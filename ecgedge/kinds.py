@@ -23,6 +23,8 @@ class Context:
 
     Attributes:
         beats: calibration beats ``(N, 1, L)`` float32, from the training split, all classes.
+        labelled: training beats ``(N, 1, L)`` float32 and their class indices ``(N,)``, for a quantizer that
+            ``judges``.
         seed: for whatever is drawn at random.
         batch: the batch of the file where its format wants a fixed one.
         options: of the part, by name.
@@ -32,6 +34,7 @@ class Context:
     seed: int = 0
     batch: int = 1
     options: Mapping[str, Any] = field(default_factory=dict)
+    labelled: tuple[np.ndarray, np.ndarray] | None = None
 
 
 class Part(ABC):
@@ -119,8 +122,11 @@ class Quantizer(Part):
         produces: the format it writes; None: that of its source.
         fixed_batch: it writes ``context.batch`` into the file.
         calibrates: what it makes depends on ``context.beats``.
+        judges: what it makes depends on ``context.labelled`` as well.
+        on_request: the matrix leaves it out unless its name or precision is asked for.
         wants: graph passes for the ONNX files that it gets, by name and in order; None: those that the
             runtime wants, which runs what comes out.
+        options: names of the options that it understands, with their defaults.
     """
 
     kind = "quantizer"
@@ -129,8 +135,18 @@ class Quantizer(Part):
     produces: str | None = None
     fixed_batch: bool = False
     calibrates: bool = False
+    judges: bool = False
+    on_request: bool = False
     wants: tuple[str, ...] | None = None
     options: Mapping[str, Any] = {}
+
+    def settle(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options as they are used here: what hangs on this machine is decided, so that it is in the store key.
+
+        Args:
+            options: those that the user gave.
+        """
+        return dict(options)
 
     @abstractmethod
     def quantize(self, source: Artifact, out: Path, context: Context) -> Artifact:

@@ -31,6 +31,7 @@ class Lab:
         parts: exporters, quantizers and runtimes by (kind, name), with (distribution, version).
         index: of the test beats that are scored, in order.
         calibration: training beats for the quantizers, ``(N, 1, L)``.
+        judging: training beats on which quantizers measure what they cost.
         folder: for what children print.
         converter: the process in which conversions run.
         seconds: the limit of each step.
@@ -44,6 +45,7 @@ class Lab:
     owners: Mapping[tuple[str, str], tuple[str, str]]
     index: np.ndarray
     calibration: np.ndarray
+    judging: Split
     store: Store
     folder: Path
     gate: Path | None
@@ -63,6 +65,8 @@ class Lab:
             ("train", self.data.train.x),
         ):
             np.save(self.files[name], beats)
+        self.files["judging"] = Path(self.scratch.name) / "judging.npz"
+        np.savez(self.files["judging"], x=self.judging.x, y=self.judging.y)
 
     def make(self, cell: Cell, batch: int = 1) -> Artifact:
         """The artifact of a cell: its model through its exporters and its quantizer."""
@@ -92,11 +96,16 @@ class Lab:
         """One step, from the store where the same step was done before."""
         part: Exporter | Quantizer = self.parts[kind, name]
         options = {key: value for key, value in self.options.items() if key in part.options}
+        if isinstance(part, Quantizer):
+            options = part.settle(options)
         maker = maker_of(part, *self.owners[kind, name], options)
-        used = {"batch": batch if part.fixed_batch else 1, "seed": self.seed, "options": options}
-        drawn = None  # only what is calibrated depends on beats and seed
+        used: dict[str, Any] = {"batch": batch if part.fixed_batch else 1, "seed": self.seed, "options": options}
+        drawn: dict[str, Any] | None = None  # only what is calibrated depends on beats and seed
         if isinstance(part, Quantizer) and part.calibrates:
             drawn = {"beats": digest_of_beats(self.calibration), "seed": self.seed}
+            if part.judges:
+                used["labelled"] = str(self.files["judging"])
+                drawn |= {"judging": digest_of_beats(self.judging.x), "classes": self.judging.y.tolist()}
         key = key_of(source, maker, batch=used["batch"], calibration=drawn)
 
         def build(out: Path) -> Artifact:

@@ -10,13 +10,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ecgedge.processor import cpu_info, instruction_flags
 from ecgedge.store import version_of
 
 LIBRARIES = (
     "ecgedge", "torch", "onnx", "onnxruntime-gpu", "onnxruntime", "onnx2tf", "tensorflow", "ai-edge-litert", "numpy",
 )  # fmt: skip
 ISA_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "asimddp", "i8mm")
-BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
 
 
 def versions() -> dict[str, str]:
@@ -40,17 +40,6 @@ def describe(energy: EnergyCounter | None = None) -> dict[str, Any]:
     }
 
 
-def instruction_flags() -> set[str]:
-    """The processor's instruction sets, by Linux's names; empty where the system does not tell."""
-    info = cpu_info()
-    return set(info.get("flags", info.get("Features", "")).split())
-
-
-def has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 in hardware."""
-    return not instruction_flags().isdisjoint(BFLOAT16_FLAGS)
-
-
 def gpu() -> str | None:
     """What the NVIDIA driver says of its first GPU, or None."""
     tool = shutil.which("nvidia-smi")
@@ -62,15 +51,6 @@ def gpu() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip().splitlines()[0] if done.stdout.strip() else None
-
-
-def cpu_info() -> dict[str, str]:
-    """The first processor of /proc/cpuinfo; empty where there is none."""
-    file = Path("/proc/cpuinfo")
-    if not file.is_file():
-        return {}
-    lines = file.read_text(encoding="utf-8").split("\n\n")[0].splitlines()
-    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
 
 
 def governor() -> str | None:

@@ -100,7 +100,7 @@ class ModelRun:
             artifact = self.keep(self.lab.make(cell))
             packed = pack(artifact) | {"path": str(artifact.path.relative_to(self.folder))}
             row |= {"size_bytes": artifact.size_bytes, "artifact": packed["path"], "digest": artifact.digest}
-            row |= {"passes": list(artifact.passes)}
+            row |= {"passes": list(artifact.passes), "notes": dict(artifact.notes)}
             sized = {size: pack(self.lab.make(cell, size)) for size in BATCHES[1:]} if artifact.input.batch else {}
             stage = "reference"
             expected = self.reference(cell.model)
@@ -182,7 +182,8 @@ class ModelRun:
             seed=self.lab.seed,
             **more,
         )
-        claims = truth.judge(graph, self.claim(cell, artifact), runtime.device, self.parent_graph(cell))
+        parent = self.parent_graph(cell)
+        claims = truth.judge(graph, self.claim(cell, artifact), runtime.device, parent, artifact.notes)
         reasons = [told["reason"] for told in (claims, answers) if told["reason"]]
         status = next((told["status"] for told in (claims, answers) if told["status"] != "ok"), "ok")
         return claims | answers | {"status": status, "reason": "; ".join(reasons)}

@@ -90,7 +90,7 @@ def plan(
     cells: list[Cell] = []
     skips: dict[tuple[str, str, str], Skip] = {}
     for cell in combinations(sources, exporters, quantizers, runtimes, threads, passes):
-        if not wanted(cell, filters):
+        if not wanted(cell, filters) or (quantizers[cell.quantizer].on_request and not filters.quantizers):
             continue
         used = [("model", sources[cell.model].part), *(("exporter", name) for name in cell.route)]
         used += [("quantizer", cell.quantizer), ("runtime", cell.runtime)]

@@ -36,6 +36,7 @@ def from_record(path: Path, record: Mapping[str, Any], model: Model | None = Non
         digest=record["digest"],
         parents=tuple(record["parents"]),
         passes=tuple(record.get("passes", ())),  # older records know none
+        notes=record.get("notes", {}),
         maker=record["maker"],
         model=model,
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ecgedge.graph import Graph, Node, Weight
+from ecgedge.graph import ENDS, Graph, Node, Weight
 
 SHARE = 0.9  # of the weight bytes that must have the claimed type
 SMALL = 1024  # elements: converters leave smaller float tensors as they are, since they cost nothing
@@ -34,16 +35,24 @@ QUANTIZES = frozenset({
 })  # fmt: skip
 BODIES = frozenset({"call", "callonce", "if", "loop", "scan", "while"})  # a runtime may not show what runs inside
 IDLE = ("moves", "quantizes")
+FUSED = re.compile(r"^fused |(_nchwc|_token_\d+)+$")  # what onnxruntime adds to a node's name, or its output's
 
 CLASSES = {"uint8": "int8", "uint4": "int4", "uint16": "int16", "uint32": "int32"}
 WEIGHTS = {"float64", "float32", "float16", "bfloat16", "int16", "int8", "int4", "int32"}  # all else: shapes, indices
 
 
-def judge(graph: Graph | None, precision: str, device: str, parent: Graph | None = None) -> dict[str, Any]:
+def judge(
+    graph: Graph | None,
+    precision: str,
+    device: str,
+    parent: Graph | None = None,
+    notes: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """What the graph shows of a file that claims ``precision`` and was to run on ``device``, as fields of its row.
 
     Args:
         parent: the graph of the fp32 file that it was made of, where known.
+        notes: of its artifact: a ``mixed`` file says in them what was left in float.
 
     Returns:
         ``status`` (``"ok"`` or ``"rejected"``), ``reason``, ``truth`` (what was checked), and what was seen:
@@ -52,7 +61,7 @@ def judge(graph: Graph | None, precision: str, device: str, parent: Graph | None
     """
     if graph is None:
         return {"status": "ok", "reason": "", "truth": "not checked: the runtime tells nothing of its graph"}
-    reasons = [*misplaced(graph, device), *copied(graph, precision, parent), *untrue(graph, precision)]
+    reasons = [*misplaced(graph, device), *copied(graph, precision, parent), *untrue(graph, precision, notes or {})]
     return {
         "status": "rejected" if reasons else "ok",
         "reason": "; ".join(reasons),
@@ -70,7 +79,7 @@ def judge(graph: Graph | None, precision: str, device: str, parent: Graph | None
 
 def checked(graph: Graph, precision: str, parent: Graph | None) -> str:
     """What the verdict rests on, and what could not be seen."""
-    if precision not in CLAIMS:
+    if precision not in (*CLAIMS, MIXED):
         return "compared with its fp32 parent only" if parent else f"not checked: nothing is known of {precision!r}"
     unseen = ["its weights are not told"] if graph.weights is None else []
     if bodies := [node.name for node in graph.nodes if plain(node.op) in BODIES]:
@@ -95,9 +104,12 @@ def copied(graph: Graph, precision: str, parent: Graph | None) -> Iterator[str]:
         yield f"{precision}: its weights are equal to those of its fp32 parent"
 
 
-def untrue(graph: Graph, precision: str) -> Iterator[str]:
+def untrue(graph: Graph, precision: str, notes: Mapping[str, Any]) -> Iterator[str]:
     """Where the file is not what ``precision`` means; nothing for a precision of its own name."""
-    if reasons := [*CLAIMS[precision](graph)] if precision in CLAIMS else []:
+    reasons = [*CLAIMS[precision](graph)] if precision in CLAIMS else []
+    if precision == MIXED:
+        reasons = [*mixed(graph, notes)]
+    if reasons:
         yield f"{precision}: {'; '.join(reasons)}"
 
 
@@ -132,6 +144,44 @@ def full_int8(graph: Graph) -> Iterator[str]:
         yield f"{names(nodes)} compute{'s' if len(nodes) == 1 else ''} in float"
 
 
+def mixed(graph: Graph, notes: Mapping[str, Any]) -> Iterator[str]:
+    """As full-int8, but for what its notes say was left in float: exactly that computes in float.
+
+    An operation that goes with a layer left in float, such as its activation, may be fused with it or done in
+    int8; a multiplication may not.
+    """
+    if "left" not in notes:
+        yield "its record does not say what was left in float"
+        return
+    if not notes["left"]:
+        yield from full_int8(graph)
+        return
+    layers, claims = [name for name in notes["left"] if name != ENDS], [set(claim) for claim in notes["float"]]
+    floats = [node for node in graph.nodes if "float" in computes_in(node)]
+    products = [node for node in floats if plain(node.op) in MACS]
+    if graph.weights is not None and "int8" not in shares(counted(graph)):
+        yield "it has no int8 weights"
+    if nodes := [node for node in floats if not any(claim & names_of(node) for claim in claims)]:
+        yield f"{names(nodes)} compute{'s' if len(nodes) == 1 else ''} in float without having been left in it"
+    for layer in layers:
+        if not any(layer in claim and claim & names_of(node) for claim in claims for node in products):
+            yield f"{layer} was left in float and does not compute in it"
+    if len(products) > len(layers):
+        yield f"{len(products)} operations multiply in float, {len(layers)} were left in it"
+    if len(layers) < len(notes["left"]) and not ("float" in graph.input and "float" in graph.output):
+        yield f"{ENDS} were left in float and are {graph.input} and {graph.output}"
+    if nodes := [node for node in graph.nodes if restores_weights(node)]:
+        yield f"int8 weights are turned back into float by {names(nodes)}"
+    if nodes := [node for node in graph.nodes if quantizes_while_it_runs(node)]:
+        yield f"activations are quantized while it runs (this is dynamic) by {names(nodes)}"
+
+
+def names_of(node: Node) -> set[str]:
+    """By which a node may be known: its name, that without what a runtime adds to it, and its output."""
+    return {node.name, FUSED.sub("", node.name), node.makes} - {""}
+
+
+MIXED = "mixed"  # the one claim that hangs on the notes of the file
 CLAIMS = {"fp32": fp32, "fp16": fp16, "dynamic": dynamic, "full-int8": full_int8}
 
 

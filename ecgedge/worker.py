@@ -95,6 +95,9 @@ class Worker:
     def convert(self, kind: str, part: str, source: Packed, out: str, context: dict[str, Any]) -> Packed:
         """Run one exporter or quantizer; answers the artifact."""
         beats = np.load(context.pop("beats"))
+        if "labelled" in context:
+            with np.load(context["labelled"]) as file:
+                context["labelled"] = file["x"], file["y"]
         work = self.parts.find(kind, part)
         step = work.convert if kind == "exporter" else work.quantize
         made = step(unpack(source, self.parts.models), Path(out), Context(beats, **context))

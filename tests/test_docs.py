@@ -187,7 +187,7 @@ def test_the_page_says_who_wants_which_passes(monkeypatch: pytest.MonkeyPatch) -
         for name, part in parts.of(kind).items()
         if part.wants
     }
-    rows = re.findall(r"^\| (?:exporter|quantizer|runtimes?) (.+?) \| (.+?) \|$", read(PASSES), re.MULTILINE)
+    rows = re.findall(r"^\| (?:exporter|quantizers?|runtimes?) (.+?) \| (.+?) \|$", read(PASSES), re.MULTILINE)
     told = {name: tuple(re.findall("`(.+?)`", names)) for who, names in rows for name in re.findall("`(.+?)`", who)}
     assert told == wanting
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ecgedge import ANY, Artifact, Context, Quantizer, copy_to, hookimpl
+from ecgedge import ANY, Artifact, Context, Quantizer, copy_to, hookimpl, int8_products
+
+SEVEN_BITS = "weights have 7 bits, for processors without VNNI or dotprod"
 
 
 class Keep(Quantizer):
@@ -30,19 +32,27 @@ class OnnxQuantizer(Quantizer):
     accepts = ("onnx",)
 
     def quantize(self, source: Artifact, out: Path, context: Context) -> Artifact:
-        import onnx  # heavy
-        import onnxruntime
-
-        artifact = source.derive(out, precision=self.precision)
         graph = self.rewrite(source, out, context)
-        onnx.helper.set_model_props(graph, {"ecgedge": json.dumps(artifact.record())})
-        onnx.save(graph, out)
-        onnxruntime.InferenceSession(str(out), providers=["CPUExecutionProvider"])  # raises where it cannot run
-        return artifact
+        return keep(graph, source.derive(out, precision=self.precision, notes=self.notes(context)))
 
     def rewrite(self, source: Artifact, out: Path, context: Context) -> Any:
         """The quantized ``onnx.ModelProto``; ``out`` may be used as scratch."""
         raise TypeError(self.name)
+
+    def notes(self, context: Context) -> dict[str, Any]:
+        """For the artifact."""
+        return {}
+
+
+def keep(graph: Any, artifact: Artifact) -> Artifact:
+    """Write an ``onnx.ModelProto`` with its record, and prove that it can be loaded."""
+    import onnx  # heavy
+    import onnxruntime
+
+    onnx.helper.set_model_props(graph, {"ecgedge": json.dumps(artifact.record())})
+    onnx.save(graph, artifact.path)
+    onnxruntime.InferenceSession(str(artifact.path), providers=["CPUExecutionProvider"])  # raises where it cannot run
+    return artifact
 
 
 class OnnxFp16(OnnxQuantizer):
@@ -78,38 +88,75 @@ class OnnxFullInt8(OnnxQuantizer):
     onnxruntime has no int8 kernel for ReduceMean and BatchNormalization: between int8 neighbours it goes
     to float32 and back for them. Its int8 convolutions are as fast in one dimension as in two, and lie
     channels last, where a concatenation with itself is faster than a Resize.
+
+    The option ``reduce_range`` gives weights 7 bits. None: where the processor lacks VNNI or dotprod, without which
+    sums of products of u8 and s8 are cut off.
     """
 
     name = "onnx-full-int8"
     precision = "full-int8"
     calibrates = True
+    options: Mapping[str, Any] = {"reduce_range": None}
     wants = (
         "fold_constants", "mean_to_pool", "relu_into_concat", "fold_norms", "norm_to_conv", "merge_convs",
         "drop_idle_relu", "crop_in_place", "upsample_into_conv", "upsample_to_concat", "drop_dead_ends",
     )  # fmt: skip
 
+    def settle(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        if options.get("reduce_range") is not None:
+            return dict(options)
+        found = int8_products()
+        return {**options, "reduce_range": found is None, "isa": found}
+
     def rewrite(self, source: Artifact, out: Path, context: Context) -> Any:
-        import onnx  # heavy
-        from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+        return static(prepare(source, out), out, source, context, self.settle(context.options)["reduce_range"])
 
-        class Beats(CalibrationDataReader):
-            def __init__(self) -> None:
-                self.left = source.input.batches(context.beats)
+    def notes(self, context: Context) -> dict[str, Any]:
+        settled = self.settle(context.options)
+        told = {"reduce_range": settled["reduce_range"]} | ({"isa": settled["isa"]} if "isa" in settled else {})
+        return told | ({"text": SEVEN_BITS} if settled["reduce_range"] else {})
 
-            def get_next(self) -> dict[str, np.ndarray] | None:
-                batch = next(self.left, None)
-                return None if batch is None else {source.input.name: batch}
 
-        quantize_static(
-            prepare(source, out),
-            out,
-            Beats(),
-            quant_format=QuantFormat.QDQ,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            per_channel=True,
-        )
-        return onnx.load(out)
+def static(
+    prepared: Path,
+    out: Path,
+    source: Artifact,
+    context: Context,
+    reduce_range: bool,
+    floats: Sequence[str] = (),
+    ranges: Path | None = None,
+) -> Any:
+    """A prepared graph with QDQ pairs, as an ``onnx.ModelProto``.
+
+    Args:
+        out: used as scratch.
+        floats: names of nodes that stay as they are.
+        ranges: a file that keeps what calibration found for the next time.
+    """
+    import onnx  # heavy
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    class Beats(CalibrationDataReader):
+        def __init__(self) -> None:
+            self.left = source.input.batches(context.beats)
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            batch = next(self.left, None)
+            return None if batch is None else {source.input.name: batch}
+
+    quantize_static(
+        prepared,
+        out,
+        Beats(),
+        quant_format=QuantFormat.QDQ,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        per_channel=True,
+        reduce_range=reduce_range,
+        nodes_to_exclude=list(floats),
+        calibration_cache_path=ranges,
+    )
+    return onnx.load(out)
 
 
 def prepare(source: Artifact, out: Path) -> Path:

@@ -33,7 +33,8 @@ def read_graph(interpreter: Any, artifact: Artifact) -> Graph:
         sizes = tuple(constants.get(i, 0) for i in op["inputs"])
         runner = OWN if op["index"] in reached else DELEGATE
         read, made = (tuple(shapes.get(i, ()) for i in op[key]) for key in ("inputs", "outputs"))
-        return Node(name_of(op), op["op_name"], runner, "cpu", takes, gives, sizes, read, made)
+        makes = tensors[op["outputs"][0]].Name().decode() if op["outputs"] else ""
+        return Node(name_of(op), op["op_name"], runner, "cpu", takes, gives, sizes, read, made, makes)
 
     return Graph(
         nodes=tuple(map(node, own)),

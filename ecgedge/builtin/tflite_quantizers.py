@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,23 +27,9 @@ class TfliteQuantizer(Quantizer):
     fixed_batch = True
 
     def quantize(self, source: Artifact, out: Path, context: Context) -> Artifact:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
-        import tensorflow as tf  # heavy
-
-        loaded = tf.saved_model.load(str(source.path))
-        serving = loaded.signatures["serving_default"]
-        spec = replace(source.input, shape=(source.input.batch or context.batch, *source.input.shape[1:]))
-        fixed = tf.function(lambda x: serving(**{source.input.name: x})).get_concrete_function(
-            tf.TensorSpec(spec.shape, tf.float32, name="input")
-        )
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([fixed], loaded)
-        self.configure(converter, lambda: ([batch] for batch in spec.batches(context.beats)))
-        with contextlib.redirect_stdout(sys.stderr):
-            content = converter.convert()
-        source_spec, result_spec = io_specs(content, source)
-        artifact = source.derive(out, format="tflite", precision=self.precision, input=source_spec, output=result_spec)
-        out.write_bytes(with_record(content, artifact))
-        return artifact
+        converter = converter_of(source, context)
+        self.configure(converter, calibration_of(source, context))
+        return keep(convert(converter), source, out, self.precision)
 
     def configure(self, converter: Any, calibration: Callable[[], Iterator[list[np.ndarray]]]) -> None:
         """Set the converter's options; the default is float32."""
@@ -93,6 +79,48 @@ class TfliteFullInt8(TfliteQuantizer):
         converter.representative_dataset = calibration
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8
+
+
+def fixed_input(source: Artifact, context: Context) -> TensorSpec:
+    """The source's input with its batch, or that of the context where it is free."""
+    return replace(source.input, shape=(source.input.batch or context.batch, *source.input.shape[1:]))
+
+
+def converter_of(source: Artifact, context: Context) -> Any:
+    """TensorFlow's converter for a SavedModel with a fixed batch."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
+    import tensorflow as tf  # heavy
+
+    loaded = tf.saved_model.load(str(source.path))
+    serving = loaded.signatures["serving_default"]
+    fixed = tf.function(lambda x: serving(**{source.input.name: x})).get_concrete_function(
+        tf.TensorSpec(fixed_input(source, context).shape, tf.float32, name="input")
+    )
+    return tf.lite.TFLiteConverter.from_concrete_functions([fixed], loaded)
+
+
+def calibration_of(source: Artifact, context: Context) -> Callable[[], Iterator[list[np.ndarray]]]:
+    """Calibration beats as the converter wants them."""
+    return lambda: ([batch] for batch in fixed_input(source, context).batches(context.beats))
+
+
+def convert(converter: Any) -> bytes:
+    """The file's content; what the converter prints goes to stderr."""
+    with contextlib.redirect_stdout(sys.stderr):
+        content: bytes = converter.convert()
+    return content
+
+
+def keep(
+    content: bytes, source: Artifact, out: Path, precision: str, notes: Mapping[str, Any] | None = None
+) -> Artifact:
+    """Write a file with its record."""
+    given, returned = io_specs(content, source)
+    artifact = source.derive(
+        out, format="tflite", precision=precision, input=given, output=returned, notes=notes or source.notes
+    )
+    out.write_bytes(with_record(content, artifact))
+    return artifact
 
 
 def io_specs(content: bytes, source: Artifact) -> tuple[TensorSpec, TensorSpec]:

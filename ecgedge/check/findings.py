@@ -26,6 +26,7 @@ class Findings:
     digests: files whose digest holds.
     seen: the figures of each row that were looked at.
     unchecked: names of figures that are not known here.
+    notes: what to know of rows that hold, a line each.
     """
 
     reasons: list[str] = field(default_factory=list)
@@ -33,6 +34,7 @@ class Findings:
     digests: int = 0
     seen: dict[str, set[str]] = field(default_factory=dict)
     unchecked: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def rows(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 
-from ecgedge.check import answers, graphs, timing
+from ecgedge.check import answers, graphs, mixed, timing
 from ecgedge.check.findings import Findings, has_numbers, is_number
 from ecgedge.check.run import Record, Row, Run
 
@@ -86,6 +86,9 @@ def check_status(row: Row, faults: list[str], findings: Findings) -> None:
 
 def check_truth(run: Run, row: Row, findings: Findings) -> str:
     """The figures of the graph that ran; returns why it is not what the row claims."""
+    notes: Record = {}
+    with findings.reading(row["id"], "its notes"):
+        notes = mixed.check_notes(run, row, findings)
     graph = read_graph(run, row["id"], findings)
     if graph is None:
         if "computes" in row or not row.get("truth", "not checked").startswith("not checked"):
@@ -97,7 +100,8 @@ def check_truth(run: Run, row: Row, findings: Findings) -> str:
                 findings.hold(row, name, found, timing.FOURTH if name == "weight_shares" else 0.0)
         whole = parent_of(run, row)
         parent = read_graph(run, whole, findings) if whole else None
-        return graphs.fault_of(graph, row["precision"], row["device"], parent)
+        fault = graphs.fault_of(graph, row["precision"], row["device"], parent)
+        return fault or (mixed.fault_of(graph, notes) if row["precision"] == "mixed" else "")
     return "its graph cannot be read"
 
 

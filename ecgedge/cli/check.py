@@ -40,6 +40,7 @@ def as_data(findings: Findings) -> dict[str, object]:
         "digests": findings.digests,
         "reasons": findings.reasons,
         "not_checked": findings.unchecked,
+        "notes": findings.notes,
     }
 
 
@@ -47,4 +48,4 @@ def told(findings: Findings) -> str:
     lines = findings.reasons or [
         f"{findings.figures:,} figures of {findings.rows} rows hold, {findings.digests} files' digests hold"
     ]
-    return "\n".join([*lines, *(f"not checked: {name}" for name in findings.unchecked)])
+    return "\n".join([*lines, *(f"not checked: {name}" for name in findings.unchecked), *findings.notes])

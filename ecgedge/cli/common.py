@@ -70,6 +70,24 @@ def mlflow_option(name: str) -> Callable[..., Any]:
                         help="Log it to MLflow. Alone: sqlite:///mlflow.db.")  # fmt: skip
 
 
+def quantizer_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--max-drop`` and ``--reduce-range``; ``options_of`` hands them on."""
+    drop = click.option(
+        "--max-drop", type=click.FloatRange(min=0), default=0.1, show_default=True, metavar="POINTS",
+        help="That mixed may lose on training beats: hundredths of accuracy, or of AUROC (0.1: 0.001 AUROC).",
+    )  # fmt: skip
+    narrow = click.option(
+        "--reduce-range/--no-reduce-range", default=None,
+        help="Int8 weights of ONNX files in 7 bits, or not. Default: where this processor lacks VNNI or dotprod.",
+    )  # fmt: skip
+    return drop(narrow(command))
+
+
+def options_of(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of parts among those of a command; what was not asked for is not among them."""
+    return {name: asked[name] for name in ("opset", "max_drop", "reduce_range") if asked.get(name) is not None}
+
+
 def split_passes(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, ...] | None:
     """The names in ``--passes``, which exist; None where it is not given."""
     from ecgedge.passes import check_names
@@ -317,13 +335,17 @@ def open_lab(
     index: np.ndarray,
     calibration: int,
     seed: int,
-    opset: int | None,
+    options: Mapping[str, Any],
     unavailable: Mapping[tuple[str, str], str],
     seconds: float = 300,
     memory: int | None = None,
 ) -> Lab:
-    """What cells share: the test beats of ``index``, calibration beats, the store, the converter."""
-    from ecgedge.dataset import calibration_beats
+    """What cells share: the test beats of ``index``, calibration beats, the store, the converter.
+
+    Args:
+        options: of the parts.
+    """
+    from ecgedge.dataset import calibration_beats, judging_beats
     from ecgedge.lab import Lab
 
     return Lab(
@@ -338,13 +360,14 @@ def open_lab(
         owners={key: (owner.distribution, owner.version) for key, owner in parts.owners.items()},
         index=index,
         calibration=calibration_beats(data, calibration, seed),
+        judging=judging_beats(data, calibration, seed),
         store=open_store(),
         folder=folder,
         gate=gate(),
         seed=seed,
         seconds=seconds,
         memory=memory,
-        options={"opset": opset} if opset else {},
+        options=options,
     )
 
 

@@ -20,25 +20,27 @@ if TYPE_CHECKING:
     from ecgedge.lab import Lab
     from ecgedge.plan import Cell
     from ecgedge.plugins import Parts
+    from ecgedge.turns import Pair, Setting
 
 
 @click.command()
 @click.argument("source", metavar="MODEL|CHECKPOINT|FILE")
 @click.option("--to", "format", required=True, metavar="FORMAT", help="onnx, saved_model, tflite, ...")
 @click.option("--quantize", "quantizer", default="none", show_default=True, metavar="Q",
-              help="none, fp16, dynamic, full-int8, or one quantizer.")  # fmt: skip
+              help="none, fp16, dynamic, full-int8, mixed, or one quantizer.")  # fmt: skip
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Default: NAME-PRECISION.FORMAT here.")
 @click.option("--force", is_flag=True, help="Replace OUT where it exists.")
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Of a file whose format fixes it.")
 @common.dataset_option
 @common.calibration_option
 @common.opset_option
+@common.quantizer_options
 @common.passes_options
 @common.file_options
 @common.seed_option
 def convert(source: str, format: str, quantizer: str, out: Path | None, force: bool, batch: int, dataset: str | None,
             calibration: int, opset: int | None, passes: tuple[str, ...] | None, no_optimize: bool,
-            seed: int) -> None:  # fmt: skip
+            seed: int, **options: Any) -> None:  # fmt: skip
     """Make one artifact and prove that it answers as its source does.
 
     \b
@@ -69,7 +71,7 @@ def convert(source: str, format: str, quantizer: str, out: Path | None, force: b
             np.arange(len(data.test)),
             calibration=calibration,
             seed=seed,
-            opset=opset,
+            options=common.options_of({"opset": opset, **options}),
             unavailable=common.unavailable(parts),
         )
         try:
@@ -78,6 +80,7 @@ def convert(source: str, format: str, quantizer: str, out: Path | None, force: b
             artifact = lab.make(cell, batch)
             verdict = verify(artifact, lab)
             gain = measure_gain(artifact, cell, batch, lab)
+            cost = measure_cost(artifact, cell, batch, lab)
             if verdict and verdict["status"] != "ok":
                 raise ConversionError(f"the result is wrong and was not kept: {verdict['reason']}")
             place(artifact, target)
@@ -89,7 +92,7 @@ def convert(source: str, format: str, quantizer: str, out: Path | None, force: b
         common.warn("--opset changes nothing here: no ONNX file is exported on this route")
     if batch != 1 and artifact.input.batch is None:
         common.warn(f"--batch changes nothing here: {format} files take any batch")
-    summarize(artifact, out or Path(target.name), cell, verdict, gain, data)
+    summarize(artifact, out or Path(target.name), cell, verdict, {"gain": gain, "cost": cost}, data)
 
 
 def choose(origin: Artifact, format: str, quantizer: str, parts: Parts, passes: tuple[str, ...] | None = None) -> Cell:
@@ -181,34 +184,73 @@ def verify(artifact: Artifact, lab: Lab) -> dict[str, Any] | None:
 def measure_gain(artifact: Artifact, cell: Cell, batch: int, lab: Lab) -> str:
     """What graph passes are worth for a user's ONNX file: it is made without them too, and both are timed in turns."""
     from ecgedge.process import ChildError
-    from ecgedge.turns import Setting, time_in_turns
+    from ecgedge.turns import time_in_turns
 
     source, runtime = lab.sources[cell.model], lab.runtime_for(artifact.format)
     if source.format != "onnx" or artifact.passes == source.passes or runtime is None:
         return ""
     try:
         bare = lab.make(replace(cell, passes=()), batch)
-        setting = Setting(
-            lab.folder, lab.files["scored"], lab.gate, seed=lab.seed, seconds=lab.seconds, memory=lab.memory
-        )
-        pair = time_in_turns((bare, artifact), (runtime, runtime), setting)
+        return told(time_in_turns((bare, artifact), (runtime, runtime), setting_of(lab)), runtime)
     except (ChildError, ConversionError, EcgEdgeError) as error:
         return f"not measured; without the passes: {error}"
-    told = f"p50 {pair.first:.1f} -> {pair.second:.1f} us on {runtime}"
+
+
+def measure_cost(artifact: Artifact, cell: Cell, batch: int, lab: Lab) -> str:
+    """What the layers that were left in float cost: full-int8 is made too, and both are timed in turns."""
+    from ecgedge.process import ChildError
+    from ecgedge.turns import time_in_turns
+
+    part, runtime = lab.parts["quantizer", cell.quantizer], lab.runtime_for(artifact.format)
+    whole = [
+        other.name
+        for (kind, _), other in lab.parts.items()
+        if kind == "quantizer" and other.precision == "full-int8"
+        and (other.accepts, other.produces) == (part.accepts, part.produces)
+    ]  # fmt: skip
+    if not artifact.notes.get("left") or not whole:
+        return ""
+    try:
+        full = lab.make(replace(cell, quantizer=whole[0], precision="full-int8"), batch)
+        sizes = f"{full.size_bytes:,} -> {artifact.size_bytes:,} bytes against full-int8"
+        if runtime is None:
+            return sizes
+        return f"{sizes}, {told(time_in_turns((full, artifact), (runtime, runtime), setting_of(lab)), runtime)}"
+    except (ChildError, ConversionError, EcgEdgeError) as error:
+        return f"not measured; full-int8: {error}"
+
+
+def setting_of(lab: Lab) -> Setting:
+    """What timing in turns needs of a lab."""
+    from ecgedge.turns import Setting
+
+    return Setting(lab.folder, lab.files["scored"], lab.gate, seed=lab.seed, seconds=lab.seconds, memory=lab.memory)
+
+
+def told(pair: Pair, runtime: str) -> str:
+    """Medians and ratio of two files timed in turns."""
     tie = ": a tie" if pair.result == "tie" else ""
-    return f"{told}, x {pair.ratio:.2f} [{pair.low:.2f}, {pair.high:.2f}]{tie}"
+    return (
+        f"p50 {pair.first:.1f} -> {pair.second:.1f} us on {runtime}, "
+        f"x {pair.ratio:.2f} [{pair.low:.2f}, {pair.high:.2f}]{tie}"
+    )
 
 
 def summarize(
-    artifact: Artifact, target: Path, cell: Cell, verdict: dict[str, Any] | None, gain: str, data: Dataset
+    artifact: Artifact, target: Path, cell: Cell, verdict: dict[str, Any] | None, found: dict[str, str], data: Dataset
 ) -> None:
-    """Print what was made and how it answers."""
+    """Print what was made and how it answers.
+
+    Args:
+        found: more lines by their heads; empty ones are left out.
+    """
     click.echo(f"{target}: {artifact.format} {artifact.precision}, {artifact.size_bytes:,} bytes")
     click.echo(f"route      {' -> '.join([artifact.name, *cell.route, cell.quantizer])}")
     if cell.passes:
         click.echo(f"passes     {', '.join(artifact.passes) or 'none changed it'}")
-    if gain:
-        click.echo(f"gain       {gain}")
+    for what, text in {"notes": artifact.notes.get("text"), **found}.items():
+        if text:
+            click.echo(f"{what:<10} {text}")
     for what, spec in (("input", artifact.input), ("output", artifact.output)):
         shape = ", ".join("N" if axis is None else str(axis) for axis in spec.shape)
         click.echo(f"{what:<10} {spec.name} ({shape}) {spec.dtype}")

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 @common.threads_option
 @common.calibration_option
 @common.opset_option
+@common.quantizer_options
 @common.passes_options
 @common.seed_option
 @common.mlflow_option("mlflow")
@@ -99,7 +100,7 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
     with run_folder.writing(folder):
         journal = Journal(folder)
         lab = common.open_lab(parts, data, sources, folder, scored_beats(data, asked["profile"], asked["seed"]),
-                              calibration=asked["calibration"], seed=asked["seed"], opset=asked["opset"],
+                              calibration=asked["calibration"], seed=asked["seed"], options=common.options_of(asked),
                               unavailable=reasons, seconds=asked["timeout"],
                               memory=asked["memory"] and asked["memory"] * 1_000_000)  # fmt: skip
         if not known:

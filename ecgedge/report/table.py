@@ -57,8 +57,8 @@ def tables(report: Report, markdown: bool = False) -> str:
                 table([name for name, *_ in columns], cells, len(identity), markdown),
             ]
     blocks.append(LEGEND)
-    if notes := reasons(rows, markdown):
-        blocks.append("\n".join(notes))
+    if lines := [*reasons(rows, markdown), *notes(rows)]:
+        blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
 
 
@@ -135,6 +135,15 @@ def reasons(rows: Sequence[Row], markdown: bool = False) -> list[str]:
     return [
         f"{'- ' * markdown}{click.style(status, fg=STATUSES[status])}: {what} ({', '.join(names)}): {reason}"
         for (status, what, reason), names in sorted(models.items(), key=lambda item: (order.index(item[0][0]), item))
+    ]
+
+
+def notes(rows: Sequence[Row]) -> list[str]:
+    """A line for each row of whose file its quantizer has something to tell."""
+    return [
+        f"note: {row['model']} {row['format']} {row['precision']} on {row['runtime']}: {row['notes']['text']}"
+        for row in rows
+        if row.get("notes", {}).get("text")
     ]
 
 

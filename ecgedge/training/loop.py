@@ -12,7 +12,7 @@ import numpy as np
 from ecgedge.dataset import Dataset, Split
 from ecgedge.errors import EcgEdgeError
 from ecgedge.kinds import Model
-from ecgedge.machine import has_bfloat16
+from ecgedge.processor import has_bfloat16
 from ecgedge.training.batches import batches
 from ecgedge.training.recipe import Recipe
 

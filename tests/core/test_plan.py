@@ -49,6 +49,20 @@ def test_every_distinct_route_is_a_cell() -> None:
     assert skips == []
 
 
+def test_what_is_made_on_request_only() -> None:
+    """It is no cell unless its name or precision is asked for."""
+
+    class Costly(FakeInt8):
+        name, precision, on_request = "costly", "mixed", True
+
+    given = parts()
+    given["quantizers"] |= {"costly": Costly()}
+    assert "costly" not in {cell.quantizer for cell in plan(**given, filters=Filters(), unavailable={})[0]}
+    for word in ("costly", "mixed"):
+        cells, _ = plan(**given, filters=Filters(quantizers=(word,)), unavailable={})
+        assert {cell.quantizer for cell in cells} == {"costly"}
+
+
 def test_what_is_quantized_is_kept_as_it_is() -> None:
     given = parts() | {"sources": {"q": Source("numpy", quantized=True), "f": Source("fake")}}
     cells, _ = plan(**given, filters=Filters(runtimes=("gpu",)), unavailable={})

@@ -138,6 +138,11 @@ class TestOnnxFullInt8OfAClassifier(OfOnnx):
     model = "base-cnn"
 
 
+class TestOnnxMixed(OfOnnx):
+    part = PARTS.quantizers["onnx-mixed"]
+    test_it_works_with_only_what_it_needs = SEEN
+
+
 class OfSavedModel(QuantizerContract):
     """Against the ONNX file that the SavedModel was made of, since no runtime takes a SavedModel."""
 
@@ -168,4 +173,9 @@ class TestTfliteDynamic(OfSavedModel):
 
 class TestTfliteFullInt8(OfSavedModel):
     part = PARTS.quantizers["tflite-full-int8"]
+    test_it_works_with_only_what_it_needs = SEEN
+
+
+class TestTfliteMixed(OfSavedModel):
+    part = PARTS.quantizers["tflite-mixed"]
     test_it_works_with_only_what_it_needs = SEEN
