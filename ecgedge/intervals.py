@@ -1,15 +1,16 @@
 """How sure a figure is: 95% intervals and tests of paired differences. Plain numpy.
 
 Sources: Wilson, J. Am. Stat. Assoc. 22 (1927) 209; McNemar, Psychometrika 12 (1947) 153; Agresti and
-Min, Stat. Med. 24 (2005) 729; Holm, Scand. J. Stat. 6 (1979) 65; Efron and Tibshirani, An Introduction
-to the Bootstrap (1993), chapter 13; Davison and Hinkley, Bootstrap Methods and their Application (1997),
-chapter 4; Conover, Practical Nonparametric Statistics (1999), section 3.2.
+Min, Stat. Med. 24 (2005) 729; Holm, Scand. J. Stat. 6 (1979) 65; DeLong, DeLong and Clarke-Pearson,
+Biometrics 44 (1988) 837; Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13; Davison
+and Hinkley, Bootstrap Methods and their Application (1997), chapter 4; Conover, Practical Nonparametric
+Statistics (1999), section 3.2.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -120,6 +121,69 @@ def bootstrap_auroc(
     here, there = (float(grouped_auroc(hit[None], miss[None])[0]) for hit, miss in zip(hits, misses))
     differences = drawn[0] - drawn[1]
     return Auroc(low, high, Change(here - there, *percentiles(differences), bootstrap_p(differences)))
+
+
+def delong(first: np.ndarray, second: np.ndarray, positive: np.ndarray) -> Change:
+    """First AUROC less second, by the test of DeLong and others for scores of the same beats.
+
+    Milliseconds where ``bootstrap_auroc`` takes seconds, and all but the same answer.
+
+    Args:
+        first, second: ``(N,)``, higher is more anomalous.
+        positive: ``(N,)`` bool, with beats of both kinds.
+    """
+    here, there = placements(first, positive), placements(second, positive)
+    difference = float(here[0].mean() - there[0].mean())
+    varied = [a - b for a, b in zip(here, there) if len(a) > 1]
+    error = math.sqrt(sum(float(each.var(ddof=1)) / len(each) for each in varied))
+    p = math.erfc(abs(difference) / error / math.sqrt(2)) if error else float(difference == 0)
+    return Change(difference, difference - Z * error, difference + Z * error, p)
+
+
+def placements(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of each positive the share of negatives that it is above, of each negative the share of positives above it."""
+    ranks = midranks(scores)
+    hits, misses = int(positive.sum()), int((~positive).sum())
+    above = (ranks[positive] - midranks(scores[positive])) / misses
+    return above, 1 - (ranks[~positive] - midranks(scores[~positive])) / hits
+
+
+def midranks(values: np.ndarray) -> np.ndarray:
+    """Ranks from 1, ties shared, ``(N,)``."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+
+
+def bootstrap_confusion(
+    y: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    figure: Callable[[np.ndarray], np.ndarray],
+    classes: int,
+    seed: int,
+    resamples: int = 2000,
+) -> Change:
+    """How a figure of the confusion matrix changes from second to first decisions: percentiles of paired draws.
+
+    The beats of each class are drawn again, as many as there are; p as in ``bootstrap_auroc``.
+
+    Args:
+        y, first, second: ``(N,)`` class indices: the truth, and two decisions on the same beats.
+        figure: ``(B, C, C)`` counts, truth by decision, to ``(B,)``.
+    """
+    joint = np.zeros((classes,) * 3, dtype=np.int64)
+    np.add.at(joint, (y, first, second), 1)
+    rng = np.random.default_rng(seed)
+    drawn = np.stack(
+        [
+            rng.multinomial(each.sum(), each.ravel() / max(each.sum(), 1), resamples).reshape(-1, classes, classes)
+            for each in joint
+        ],
+        axis=1,
+    )
+    differences = figure(drawn.sum(axis=3)) - figure(drawn.sum(axis=2))
+    change = figure(joint.sum(axis=2)[None]) - figure(joint.sum(axis=1)[None])
+    return Change(float(change[0]), *percentiles(differences), bootstrap_p(differences))
 
 
 def grouped_auroc(hits: np.ndarray, misses: np.ndarray) -> np.ndarray:

@@ -31,12 +31,16 @@ class Tie:
     """A row that cannot be told from the winner.
 
     Attributes:
-        ahead: the metrics in which it is better by more than noise: these may break the tie.
+        difference: from the winner to it.
+        ahead, behind: in which of quality, latency and size it is better or worse by more than noise.
+        breaks: whether it is ahead somewhere, and no other row of the tie dominates it.
     """
 
     row: Row
     difference: Difference
     ahead: list[Metric]
+    behind: list[Metric]
+    breaks: bool
 
 
 @dataclass
@@ -97,7 +101,9 @@ class Choice:
             "runner_up": self.runner_up and brief(self.runner_up),
             "winner_against_runner_up": self.against and self.against.as_data(),
             "ties": [
-                brief(tie.row) | {"why": tie.difference.why, "better_in": [metric.name for metric in tie.ahead]}
+                brief(tie.row)
+                | {"why": tie.difference.why, "breaks_the_tie": tie.breaks}
+                | {"ahead": [each.name for each in tie.ahead], "behind": [each.name for each in tie.behind]}
                 for tie in self.ties
             ],
             "crossed": {
@@ -223,25 +229,25 @@ def has(metric: Metric | None, row: Row) -> bool:
 
 
 def pick_winner(choice: Choice, metric: Metric, compare: Compare) -> None:
-    """Sort the qualified rows by the metric; say how the first differs from the second, and who else ties."""
-    ranked = choice.qualified = sorted(choice.qualified, key=metric.order)
-    if len(ranked) > 1:
-        choice.against = compare(metric, ranked[0], ranked[1])
-    for row in ranked[1:]:
-        difference = compare(metric, ranked[0], row)
-        if difference.tie:
-            ahead = [
-                other for other in criteria(ranked)
-                if other is not metric and compare(other, row, ranked[0]).result == "better"
-            ]  # fmt: skip
-            choice.ties.append(Tie(row, difference, ahead))
+    """Sort the qualified rows by the metric, equal ones by latency and size; compare the first with the others."""
+    by = (metric, METRICS["latency_p50"], METRICS["size"])
+    winner, *others = choice.qualified = sorted(choice.qualified, key=lambda row: [each.order(row) for each in by])
+    differences = [(row, compare(metric, winner, row)) for row in others]
+    tied = [(row, found) for row, found in differences if found.tie]
+    best, _ = front([winner, *(row for row, _ in tied)], compare)
+    for row, found in tied:
+        results = {each: compare(each, row, winner).result for each in criteria(choice.qualified)}
+        ahead, behind = ([each for each, word in results.items() if word == wanted] for wanted in ("better", "worse"))
+        choice.ties.append(Tie(row, found, ahead, behind, bool(ahead) and row in best))
+    if differences:
+        choice.against = differences[0][1]
 
 
 def criteria(rows: Sequence[Row]) -> list[Metric]:
-    """What makes one file better than another: size, latency, and quality where it is known of all rows."""
+    """What makes one file better than another: quality, where it is known of all rows, latency and size."""
     quality = QUALITY[rows[0]["task"]]
     known = all(has(quality, row) for row in rows)
-    return [METRICS["size"], METRICS["latency_p50"]] + [quality] * known
+    return [quality] * known + [METRICS["latency_p50"], METRICS["size"]]
 
 
 def nearest_misses(choice: Choice) -> list[Miss]:
@@ -269,7 +275,8 @@ def front(rows: Sequence[Row], compare: Compare) -> tuple[list[Row], dict[str, R
     The heaviest rows are held against the rest first, and those that leave dominate nothing more: a circle
     of ties never empties the front.
     """
-    size, latency, metrics = METRICS["size"], METRICS["latency_p50"], criteria(rows)
+    latency, size = METRICS["latency_p50"], METRICS["size"]
+    metrics = criteria(rows)[::-1]  # the quickest to compare first
     left = sorted(rows, key=lambda row: (size.order(row), latency.order(row)))
     dominated = {}
     for row in reversed(list(left)):

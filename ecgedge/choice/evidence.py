@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from ecgedge import tasks
-from ecgedge.artifacts import Anomaly
+from ecgedge.artifacts import Anomaly, Task
 from ecgedge.choice.differences import Difference, by_figures, noise
 from ecgedge.choice.metrics import Metric, Row
-from ecgedge.intervals import Change, bootstrap_auroc, paired_share
+from ecgedge.intervals import Change, bootstrap_confusion, delong, paired_share
 from ecgedge.journal import read
 from ecgedge.records import task_from_record
 from ecgedge.results import block_medians, blocks_of, compare
 from ecgedge.verdicts import ALPHA, p_value, paired_p
 
 BETTER = {"faster": "better", "slower": "worse", "tie": "tie"}
-PAIRED_SCORES = ("accuracy", "auroc")
+
+
+def macro_f1(confusion: np.ndarray) -> np.ndarray:
+    """Of counts ``(B, C, C)``, truth by decision; ``(B,)``. As in ``tasks.classification_figures``."""
+    hits = np.diagonal(confusion, axis1=1, axis2=2)
+    both = confusion.sum(axis=1) + confusion.sum(axis=2)
+    return tasks.ratio(tasks.ratio(2 * hits, both).sum(axis=1), (both > 0).sum(axis=1))
+
+
+FIGURES: dict[str, Callable[[np.ndarray], np.ndarray]] = {  # of the confusion; class 1 is the anomaly where there are 2
+    "macro_f1": macro_f1,
+    "f1": lambda c: tasks.ratio(2 * c[:, 1, 1], c[:, 1].sum(axis=1) + c[:, :, 1].sum(axis=1)),
+    "precision": lambda c: tasks.ratio(c[:, 1, 1], c[:, :, 1].sum(axis=1)),
+    "recall": lambda c: tasks.ratio(c[:, 1, 1], c[:, 1].sum(axis=1)),
+}
+PAIRED = {"accuracy", "auroc", *FIGURES}  # the scores that have a test on the same beats
 
 
 class Evidence:
@@ -38,12 +54,13 @@ class Evidence:
         self.tasks = {
             record["cell"]: record["artifact"]["record"]["task"] for record in records if record.get("artifact")
         }
-        self.medians: dict[str, np.ndarray] = {}  # of each row, as they are needed
-        self.answers: dict[str, np.ndarray] = {}
+        self.beats: tuple[np.ndarray, np.ndarray] | None = None  # x and y; these are read when they are needed
+        self.medians: dict[str, np.ndarray] = {}
+        self.answers: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self.known: dict[tuple[str, str, str], Difference] = {}
 
     def __call__(self, metric: Metric, first: Row, second: Row) -> Difference:
-        """As ``by_figures``, with the paired tests of ``results`` and ``verdicts``."""
+        """As ``by_figures``, with paired tests; p below ``verdicts.ALPHA`` is a difference."""
         key = metric.name, first["id"], second["id"]
         if key not in self.known:
             self.known[key] = self.compare(metric, first, second)
@@ -52,7 +69,7 @@ class Evidence:
     def compare(self, metric: Metric, first: Row, second: Row) -> Difference:
         if metric.name == "latency_p50" and self.same_rounds(first, second):
             return self.timed(first, second)
-        if metric.name in PAIRED_SCORES and self.same_beats(first, second):
+        if metric.name in PAIRED and self.same_beats(first, second):
             return self.scored(metric, first, second)
         return by_figures(metric, first, second)
 
@@ -72,38 +89,47 @@ class Evidence:
 
     def same_beats(self, first: Row, second: Row) -> bool:
         """Whether the outputs of both, and the beats, are there."""
-        files = [self.output_file(row) for row in (first, second)]
-        known = all(row["id"] in self.tasks for row in (first, second))
-        return known and all(file.is_file() for file in (*files, self.folder / "beats.npz"))
+        files = [self.folder / "beats.npz", *(self.output_file(row) for row in (first, second))]
+        return all(row["id"] in self.tasks for row in (first, second)) and all(file.is_file() for file in files)
 
     def output_file(self, row: Row) -> Path:
         return self.folder / "cells" / f"{row['id']}.outputs.npy"
 
     def scored(self, metric: Metric, first: Row, second: Row) -> Difference:
-        here, there = (self.answer(row) for row in (first, second))
-        if np.array_equal(here, there):
+        (here, scores), (there, others) = self.answer(first), self.answer(second)
+        if np.array_equal(*((scores, others) if metric.name == "auroc" else (here, there))):
             return Difference("same", "on every beat")
-        if metric.name == "accuracy":
-            change = Change(*paired_share(here, there), paired_p(here, there))
+        task = task_from_record(self.tasks[first["id"]])
+        y = self.truth(task)
+        if metric.name == "auroc":
+            change = delong(scores, others, y == 1)
+        elif metric.name == "accuracy":
+            change = Change(*paired_share(here == y, there == y), paired_p(here == y, there == y))
         else:
-            with np.load(self.folder / "beats.npz") as beats:
-                y = beats["y"]
-            task = task_from_record(self.tasks[first["id"]])
-            assert isinstance(task, Anomaly)
-            found = bootstrap_auroc(here, y != task.labels.index(task.normal), self.seed, there).change
-            assert found is not None
-            change = found
+            classes = 2 if isinstance(task, Anomaly) else len(task.labels)
+            change = bootstrap_confusion(y, here, there, FIGURES[metric.name], classes, self.seed)
         result = "tie" if change.p >= ALPHA else "better" if change.difference > 0 else "worse"
         ends = f"{change.difference:+.4f} [{change.low:+.4f}, {change.high:+.4f}]"
         return Difference(result, f"{ends} on the same beats, {p_value(change.p)}")
 
-    def answer(self, row: Row) -> np.ndarray:
-        """Of each beat, ``(N,)``: whether it is decided right, or its anomaly score."""
+    def answer(self, row: Row) -> tuple[np.ndarray, np.ndarray]:
+        """Decision and anomaly score of each beat, ``(N,)`` each; a classifier has no scores."""
         if row["id"] not in self.answers:
-            outputs = np.load(self.output_file(row))
-            with np.load(self.folder / "beats.npz") as beats:
-                x, y = beats["x"], beats["y"]
-            anomaly = isinstance(task_from_record(self.tasks[row["id"]]), Anomaly)
-            answers = tasks.anomaly_scores(outputs, x) if anomaly else outputs.reshape(len(y), -1).argmax(axis=1) == y
-            self.answers[row["id"]] = answers
+            outputs, (x, _) = np.load(self.output_file(row)), self.read_beats()
+            task = task_from_record(self.tasks[row["id"]])
+            if isinstance(task, Anomaly):
+                self.answers[row["id"]] = tasks.decide(outputs, x, task), tasks.anomaly_scores(outputs, x)
+            else:
+                self.answers[row["id"]] = tasks.decide(outputs.reshape(len(x), -1), x, task), np.empty(0)
         return self.answers[row["id"]]
+
+    def truth(self, task: Task) -> np.ndarray:
+        """Class of each beat, or 1 for an anomaly, ``(N,)``."""
+        y = self.read_beats()[1]
+        return (y != task.labels.index(task.normal)).astype(np.int64) if isinstance(task, Anomaly) else y
+
+    def read_beats(self) -> tuple[np.ndarray, np.ndarray]:
+        if self.beats is None:
+            with np.load(self.folder / "beats.npz") as held:
+                self.beats = held["x"], held["y"]
+        return self.beats

@@ -75,7 +75,7 @@ def placed(choice: Choice) -> list[tuple[str, Row]]:
     if choice.front:
         return [("front", row) for row in choice.front]
     rows = [("winner", choice.winner), ("runner-up", choice.runner_up)]
-    rows += [("tie", tie.row) for tie in choice.ties if tie.row is not choice.runner_up][:MOST_TIES]
+    rows += [("tie", tie.row) for tie in choice.ties if tie.breaks and tie.row is not choice.runner_up][:MOST_TIES]
     return [(place, row) for place, row in rows if row]
 
 
@@ -117,12 +117,13 @@ def winner_notes(choice: Choice, winner: Row, report: Report) -> Iterator[str]:
         yield f"against the runner-up: {choice.against.text}"
     else:
         yield "there is no runner-up: nothing else qualifies"
-    for tie in choice.ties[: MOST_TIES + 1]:
-        if tie.ahead:
-            better = "; ".join(f"{each.name} {each.told(tie.row)} against {each.told(winner)}" for each in tie.ahead)
-            yield f"may break the tie: {name(tie.row, choice)} is ahead in {better}"
-    if (more := len(choice.ties) - MOST_TIES - 1) > 0:
-        yield f"{more} more tie with the winner"
+    breaking = [tie for tie in choice.ties if tie.breaks][:MOST_TIES]
+    for tie in breaking:
+        ahead, behind = (", ".join(each.name for each in metrics) for metrics in (tie.ahead, tie.behind))
+        where = f"ahead of it in {ahead}, behind in {behind}:" if behind else f"ahead of it in {ahead}; rather take"
+        yield f"{name(tie.row, choice)} ties with the winner, {where} {remake(tie.row, report)}"
+    if (more := len(choice.ties) - len(breaking)) > 0:
+        yield f"{more} {'more tie' if breaking else 'tie'} with the winner, and offer nothing that these do not"
     yield from crossings(choice, [winner] + ([choice.runner_up] if choice.runner_up else []))
     yield f"ship {name(winner, choice)}: {click.style(remake(winner, report), bold=True)}"
 

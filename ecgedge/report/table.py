@@ -175,7 +175,7 @@ QUALITY: list[Column] = [
 ]
 DETECTION: list[Column] = [
     ("AUROC", figure("auroc", ".4f"), "auroc"),
-    ("AUPRC", figure("auprc", ".4f"), "auprc"),
+    ("AUPRC", figure("auprc", ".4f"), ""),
     ("F1", figure("f1", ".3f"), "f1"),
     ("prec", figure("anomaly_precision", ".3f"), "precision"),
     ("rec", figure("anomaly_recall", ".3f"), "recall"),

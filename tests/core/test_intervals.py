@@ -11,7 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecgedge import tasks
-from ecgedge.intervals import bootstrap_auroc, holm, mcnemar, median_interval, paired_ratio, paired_share, wilson
+from ecgedge.intervals import (
+    bootstrap_auroc,
+    bootstrap_confusion,
+    delong,
+    holm,
+    mcnemar,
+    median_interval,
+    paired_ratio,
+    paired_share,
+    wilson,
+)
 
 DRAWS = 2000  # of each simulation: the standard error of a coverage of 0.95 is 0.005
 
@@ -201,3 +211,48 @@ def test_a_ratio_of_rounds_covers() -> None:
     drawn = np.exp(rng.normal(0.1, 0.05, (DRAWS, 15)))
     found = [paired_ratio(first, np.ones(15)) for first in drawn]
     assert np.mean([low <= np.exp(0.1) <= high for _, low, high in found]) >= 0.94
+
+
+def test_delong_and_the_bootstrap_agree() -> None:
+    rng = np.random.default_rng(1)
+    positive = rng.random(800) < 0.4
+    first = rng.normal(size=800) + 2 * positive
+    second = np.round(first + rng.normal(size=800) * 0.5, 1)  # with ties
+    found, drawn = delong(first, second, positive), bootstrap_auroc(first, positive, 0, second).change
+    assert drawn
+    assert found.difference == pytest.approx(tasks.auroc(first, positive) - tasks.auroc(second, positive))
+    assert found[:3] == pytest.approx(drawn[:3], abs=0.002)
+    assert found.p == pytest.approx(drawn.p, abs=0.02)
+
+
+def test_delong_of_the_same_and_of_perfect_scores() -> None:
+    positive = np.array([True, False, True, False])
+    scores = np.array([0.9, 0.3, 0.4, 0.5])
+    assert delong(scores, scores, positive) == (0, 0, 0, 1)
+    assert delong(1.0 * positive, 2.0 * positive, positive) == (0, 0, 0, 1)
+    assert delong(np.array([2.0, 1.0]), np.array([2.0, 1.0]), np.array([True, False])).p == 1  # one beat of each
+
+
+def test_delong_is_right_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(2)
+    positive = np.arange(300) < 120
+    seen = 0
+    for _ in range(400):
+        truth = rng.normal(size=300) + 1.5 * positive
+        first, second = (truth + rng.normal(size=300) * 0.5 for _ in range(2))  # equally good
+        seen += delong(first, second, positive).p < 0.05
+    assert seen <= 35  # 20 are expected
+
+
+def test_the_bootstrap_of_a_confusion_agrees_with_paired_shares() -> None:
+    rng = np.random.default_rng(3)
+    y = rng.choice(4, 2000, p=[0.6, 0.3, 0.09, 0.01])
+    first = np.where(rng.random(2000) < 0.9, y, rng.choice(4, 2000))
+    second = np.where(rng.random(2000) < 0.97, first, rng.choice(4, 2000))
+
+    def accuracy(counts: np.ndarray) -> np.ndarray:
+        return np.trace(counts, axis1=1, axis2=2) / counts.sum(axis=(1, 2))
+
+    found = bootstrap_confusion(y, first, second, accuracy, classes=5, seed=0)  # one class without beats
+    assert found[:3] == pytest.approx(paired_share(first == y, second == y), abs=0.002)
+    assert bootstrap_confusion(y, first, first, accuracy, classes=5, seed=0) == (0, 0, 0, 1)

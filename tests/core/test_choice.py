@@ -1,0 +1,409 @@
+"""From rows to a decision: requirements, the winner, ties, misses, the front; on rows made by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ecgedge.choice import (
+    METRICS,
+    Choice,
+    Difference,
+    Evidence,
+    Metric,
+    best_values,
+    by_figures,
+    decide,
+    find_metric,
+    parse_requirement,
+)
+from ecgedge.errors import EcgEdgeError
+
+Row = dict[str, Any]
+
+
+def row(name: str, accuracy: float = 0.95, p50: float = 100.0, size: int = 100_000, **more: Any) -> Row:
+    """A row of a classifier with narrow intervals."""
+    return {
+        "id": name,
+        "model": "tcn",
+        "task": "classification",
+        "format": "onnx",
+        "precision": "fp32",
+        "runtime": "cpu",
+        "device": "cpu",
+        "status": "ok",
+        "artifact": f"artifacts/{name}.onnx",
+        "accuracy": accuracy,
+        "accuracy_low": accuracy - 0.002,
+        "accuracy_high": accuracy + 0.002,
+        "latency_p50_us": p50,
+        "latency_p50_low_us": 0.99 * p50,
+        "latency_p50_high_us": 1.01 * p50,
+        "size_bytes": size,
+        **more,
+    }
+
+
+def detector(name: str, auroc: float = 0.98, **more: Any) -> Row:
+    figures = {"auroc": auroc, "auroc_low": auroc - 0.001, "auroc_high": auroc + 0.001}
+    plain = row(name, **more)
+    for key in ("accuracy", "accuracy_low", "accuracy_high"):
+        del plain[key]
+    return plain | {"task": "anomaly", "model": "cnn-ae"} | figures
+
+
+def chosen(rows: list[Row], *required: str, optimize: str | None = None, **more: Any) -> Choice:
+    asked = [parse_requirement(text) for text in required]
+    (choice,) = decide(rows, asked, find_metric(optimize) if optimize else None, **more)
+    return choice
+
+
+def ids(rows: list[Row]) -> list[str]:
+    return [each["id"] for each in rows]
+
+
+# -- requirements
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "value"),
+    [
+        ("size<=200KB", "size_bytes", 200_000),
+        ("size <= 200 kb", "size_bytes", 200_000),
+        ("size<=200KiB", "size_bytes", 204_800),
+        ("size<=1.5MB", "size_bytes", 1_500_000),
+        ("size<=1MiB", "size_bytes", 2**20),
+        ("memory<=1MiB", "memory_kb", 1024),
+        ("latency_p50<=250us", "latency_p50_us", 250),
+        ("latency_p50<=250µs", "latency_p50_us", 250),
+        ("latency-p50<=0.25ms", "latency_p50_us", 250),
+        ("latency_p90<=2.5e-4s", "latency_p90_us", 250),
+        ("load_time<=0.25s", "load_ms", 250),
+        ("accuracy<=0.25", "accuracy", 0.25),
+        ("Accuracy<=25%", "accuracy", 0.25),
+        ("macro-F1<=.25", "macro_f1", 0.25),
+        ("throughput_64<=250", "throughput_64_per_s", 250),
+        ("throughput<=250/s", "throughput_64_per_s", 250),
+        ("energy<=0.25mJ", "energy_uj_per_beat", 250),
+    ],
+)
+def test_units(text: str, key: str, value: float) -> None:
+    limit = parse_requirement(text)
+    assert limit.met({key: value * 0.999}) and not limit.met({key: value * 1.001})
+
+
+@pytest.mark.parametrize(
+    ("sign", "met"), [(">=", "011"), ("<=", "110"), (">", "001"), ("<", "100"), ("==", "010"), ("=", "010")]
+)
+def test_operators(sign: str, met: str) -> None:
+    limit = parse_requirement(f"size{sign}2KB")
+    assert "".join(str(int(limit.met({"size_bytes": size}))) for size in (1000, 2000, 3000)) == met
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("accuracy", "'accuracy' is no requirement", "accuracy>=0.94"),
+        ("speed>=2", "unknown metric 'speed'", "accuracy, macro_f1"),
+        ("size<=200", "'size<=200': 200 of what?", "B, KB, KiB, MB, MiB"),
+        ("latency_p50<=2KB", "unknown unit 'KB'", "ns, us, µs, ms, s"),
+        ("accuracy>=94", "accuracy is between 0 and 1", "%"),
+        ("accuracy>=high", "'high' is no number", "accuracy>=0.94"),
+        ("accuracy!=0.9", "!= is for words only", ">="),
+        ("format>=onnx", "format is a word", "format==WORD"),
+    ],
+)
+def test_what_is_not_understood_says_what_is(text: str, message: str, hint: str) -> None:
+    with pytest.raises(EcgEdgeError) as error:
+        parse_requirement(text)
+    assert message in error.value.message
+    assert hint in error.value.hint
+
+
+def test_a_figure_that_a_row_lacks_meets_nothing() -> None:
+    assert not parse_requirement("energy<=1J").met({"energy_uj_per_beat": "not measured"})
+    assert not parse_requirement("latency_p99<=1s").met({"latency_p99_us": None})
+
+
+# -- the winner
+
+
+def test_the_winner_meets_all_requirements() -> None:
+    rows = [
+        row("coarse", accuracy=0.90, p50=10),
+        row("large", p50=20, size=300_000),
+        row("fit", p50=30),
+        row("slow", p50=40),
+    ]
+    choice = chosen(rows, "accuracy>=0.94", "size<=200KB", optimize="latency_p50")
+    assert ids(choice.qualified) == ["fit", "slow"]
+    assert choice.winner == rows[2] and choice.runner_up == rows[3]
+    assert choice.against and choice.against.result == "better"
+    assert choice.ties == [] and choice.misses == []
+
+
+def test_higher_is_better_for_some() -> None:
+    rows = [row("a", accuracy=0.91), row("b", accuracy=0.97)]
+    assert chosen(rows, optimize="accuracy").winner == rows[1]
+
+
+@pytest.mark.parametrize("status", ["rejected", "failed", "timeout", "skipped"])
+def test_what_does_not_work_never_wins(status: str) -> None:
+    choice = chosen([row("bad", p50=1, status=status), row("good")], optimize="latency_p50")
+    assert choice.winner and choice.winner["id"] == "good"
+    assert choice.left_out == {status: 1}
+
+
+def test_a_run_in_which_nothing_works() -> None:
+    with pytest.raises(EcgEdgeError, match="no row of this run works"):
+        chosen([row("bad", status="failed")], optimize="size")
+
+
+def test_within_noise_is_a_tie_and_says_what_may_break_it() -> None:
+    rows = [row("first", p50=100), row("smaller", p50=101, size=50_000), row("far", p50=150)]
+    choice = chosen(rows, optimize="latency_p50")
+    assert choice.winner == rows[0]
+    assert choice.against and choice.against.text.startswith("a tie: within noise")
+    (tie,) = choice.ties
+    assert (tie.row, tie.breaks) == (rows[1], True)
+    assert ([each.name for each in tie.ahead], tie.behind) == (["size"], [])
+
+
+def test_a_tie_that_another_dominates_breaks_nothing() -> None:
+    rows = [row("first", p50=100), row("small", p50=101, size=50_000), row("smaller", p50=101, size=40_000)]
+    assert [(tie.row["id"], tie.breaks) for tie in chosen(rows, optimize="latency_p50").ties] == [
+        ("smaller", True),
+        ("small", False),
+    ]
+
+
+def test_the_noise_floor_of_a_model_makes_a_tie() -> None:
+    rows = [row("a", p50=100), row("b", p50=110)]
+    assert chosen(rows, optimize="latency_p50").ties == []
+    noisy = [each | {"noise_floor": 0.12} for each in rows]
+    assert len(chosen(noisy, optimize="latency_p50").ties) == 1
+
+
+def test_equal_figures_are_ranked_by_latency_then_size() -> None:
+    rows = [row("slow", p50=300), row("large", size=200_000), row("small")]
+    choice = chosen(rows, optimize="accuracy")
+    assert ids(choice.qualified) == ["small", "large", "slow"]
+    assert choice.against and choice.against.result == "same"
+
+
+def test_a_limit_within_the_interval_is_told() -> None:
+    choice = chosen(
+        [row("near", accuracy=0.941), row("clear", accuracy=0.96, p50=200)], "accuracy>=0.94", optimize="latency_p50"
+    )
+    assert choice.winner and choice.winner["id"] == "near"  # by the figure it is met
+    assert [limit.text for limit in choice.crossed(choice.winner)] == ["accuracy>=0.94"]
+    assert choice.runner_up and choice.crossed(choice.runner_up) == []
+
+
+def test_rows_without_the_figure_are_not_ranked() -> None:
+    rows = [row("few calls", latency_p99_us=None), row("many", latency_p99_us=200.0)]
+    assert ids(chosen(rows, optimize="latency_p99").qualified) == ["many"]
+    with pytest.raises(EcgEdgeError, match="no row of this run has energy") as error:
+        chosen(rows, optimize="energy")
+    assert "latency_p99" in error.value.hint and "energy" not in error.value.hint
+
+
+# -- words and tasks
+
+
+def test_words_narrow_the_rows() -> None:
+    rows = [row("a"), row("b", format="tflite", verdict={"result": "worse"}), row("c", format="tflite", p50=200)]
+    assert ids(chosen(rows, "format==tflite", optimize="latency_p50").qualified) == ["b", "c"]
+    assert ids(chosen(rows, "format=tflite", "verdict!=worse", optimize="latency_p50").qualified) == ["c"]
+    with pytest.raises(EcgEdgeError, match="unknown format 'tflight'") as error:
+        chosen(rows, "format==tflight", optimize="size")
+    assert error.value.hint == "choose from: onnx, tflite"
+    with pytest.raises(EcgEdgeError, match="no row is format==onnx and verdict==worse"):
+        chosen(rows, "format==onnx", "verdict==worse", optimize="size")
+
+
+def test_a_metric_of_one_task_settles_the_task() -> None:
+    rows = [row("classifier", p50=50), detector("detector", p50=10)]
+    assert ids(chosen(rows, "accuracy>=0.9", optimize="latency_p50").qualified) == ["classifier"]
+    assert ids(chosen(rows, optimize="auroc").qualified) == ["detector"]
+
+
+def test_one_winner_for_two_tasks_there_is_not() -> None:
+    rows = [row("classifier"), detector("detector")]
+    with pytest.raises(EcgEdgeError, match="two tasks") as error:
+        chosen(rows, optimize="size")
+    assert '"task==classification"' in error.value.hint and '"task==anomaly"' in error.value.hint
+    with pytest.raises(EcgEdgeError, match=r"auroc \(anomaly\)"):
+        chosen(rows, "accuracy>=0.9", optimize="auroc")
+    with pytest.raises(EcgEdgeError, match="no row has auroc"):
+        chosen(rows[:1], optimize="auroc")
+    assert [choice.task for choice in decide(rows)] == ["classification", "anomaly"]  # a front each
+
+
+# -- nothing qualifies
+
+
+def test_the_nearest_miss_of_each_requirement() -> None:
+    rows = [
+        row("good", accuracy=0.96, size=500_000),
+        row("better", accuracy=0.97, size=900_000),
+        row("small", accuracy=0.90),
+    ]
+    choice = chosen(rows, "accuracy>=0.95", "size<=200KB", optimize="latency_p50")
+    assert choice.winner is None and choice.qualified == []
+    assert [(miss.requirement.text, miss.row["id"], miss.others_met) for miss in choice.misses] == [
+        ("accuracy>=0.95", "small", True),
+        ("size<=200KB", "good", True),
+    ]
+
+
+def test_where_no_row_meets_the_rest_the_nearest_of_all() -> None:
+    rows = [row("a", accuracy=0.90, size=300_000), row("b", accuracy=0.92, size=400_000)]
+    choice = chosen(rows, "accuracy>=0.95", "size<=200KB")
+    assert [(miss.row["id"], miss.others_met) for miss in choice.misses] == [("b", False), ("a", False)]
+
+
+def test_a_requirement_that_all_meet_is_missed_by_none() -> None:
+    choice = chosen([row("a"), row("b")], "accuracy>=0.99", "size<=200KB")
+    assert [miss.requirement.text for miss in choice.misses] == ["accuracy>=0.99"]
+
+
+# -- the Pareto front
+
+
+def test_the_front() -> None:
+    rows = [
+        row("accurate", accuracy=0.98, p50=300, size=300_000),
+        row("fast", accuracy=0.95, p50=50, size=200_000),
+        row("small", accuracy=0.95, p50=200, size=50_000),
+        row("slower and larger", accuracy=0.95, p50=70, size=210_000),
+    ]
+    choice = chosen(rows)
+    assert ids(choice.front) == ["fast", "small", "accurate"]
+    assert {name: by["id"] for name, by in choice.dominated.items()} == {"slower and larger": "fast"}
+
+
+def test_noise_neither_dominates_nor_saves_from_it() -> None:
+    same = [row("a", accuracy=0.9501, p50=100.2), row("b", accuracy=0.9500, p50=100.0)]
+    assert len(chosen(same).front) == 2  # better by noise only
+    smaller = [row("a", accuracy=0.9501, p50=99), row("b", accuracy=0.9500, p50=100, size=50_000)]
+    assert ids(chosen(smaller).front) == ["b"]  # what a is ahead in is noise
+
+
+def test_the_front_of_those_that_qualify() -> None:
+    rows = [row("a", p50=10, size=900_000), row("b", p50=20), row("c", p50=30)]
+    assert ids(chosen(rows, "size<=200KB").front) == ["b"]
+
+
+def test_a_circle_of_ties_does_not_empty_the_front() -> None:
+    beats = {("a", "b"), ("b", "c"), ("c", "a")}
+
+    def circle(metric: Metric, first: Row, second: Row) -> Difference:
+        pair = first["id"], second["id"]
+        wins = {("a", "b"): "latency_p50", ("b", "c"): "accuracy", ("c", "a"): "size"}
+        return Difference("better" if pair in beats and wins[pair] == metric.name else "tie", "")
+
+    assert chosen([row("a"), row("b"), row("c")], compare=circle).front
+
+
+# -- what is marked
+
+
+def test_the_best_values_of_each_model_with_their_ties() -> None:
+    rows = [row("a", p50=100), row("b", p50=101), row("c", p50=200), row("d", model="vgg", p50=900, size=5)]
+    best = best_values(rows, [METRICS["latency_p50"], METRICS["size"], METRICS["accuracy"]])
+    assert best == {("a", "latency_p50"), ("b", "latency_p50")}  # where all tie, and of one row, none is best
+
+
+# -- by the figures alone, and in pairs
+
+
+@pytest.mark.parametrize(
+    ("metric", "here", "there", "result"),
+    [
+        ("size", {"size_bytes": 10}, {"size_bytes": 11}, "better"),
+        ("size", {"size_bytes": 10}, {"size_bytes": 10}, "same"),
+        ("memory", {"memory_kb": 1000}, {"memory_kb": 1010}, "tie"),
+        ("memory", {"memory_kb": 1000}, {"memory_kb": 1100}, "better"),
+        ("throughput_64", {"throughput_64_per_s": 1000}, {"throughput_64_per_s": 1100}, "worse"),
+        ("macro_f1", {"macro_f1": 0.61}, {"macro_f1": 0.60}, "better"),
+        ("accuracy", {"accuracy": 0.951}, {"accuracy": 0.953}, "tie"),
+        ("accuracy", {"accuracy": 0.95}, {"accuracy": 0.97}, "worse"),
+    ],
+)
+def test_two_rows_by_their_figures(metric: str, here: Row, there: Row, result: str) -> None:
+    if metric == "accuracy":
+        here, there = row("a", here["accuracy"]), row("b", there["accuracy"])
+    assert by_figures(METRICS[metric], here, there).result == result
+
+
+def run_folder(folder: Path, answers: dict[str, np.ndarray], y: np.ndarray, times: dict[str, np.ndarray]) -> Evidence:
+    """A run by hand: ``answers`` of each cell as one-hot outputs, ``times`` of its blocks in microseconds."""
+    (folder / "cells").mkdir()
+    (folder / "samples").mkdir()
+    (folder / "run.json").write_text(json.dumps({"seed": 0}))
+    np.savez(folder / "beats.npz", x=np.zeros((len(y), 1, 4), np.float32), y=y)
+    records = []
+    task = {"kind": "classification", "labels": ["1", "2", "3"]}
+    for name, decided in answers.items():
+        np.save(folder / "cells" / f"{name}.outputs.npy", np.eye(3, dtype=np.float32)[decided])
+        records.append({"event": "scored", "cell": name, "row": {}, "artifact": {"record": {"task": task}}})
+        blocks = [np.full((100, 2), time * 1000, "<i8") for time in times[name]]
+        (folder / "samples" / f"{name}.i64").write_bytes(b"".join(block.tobytes() for block in blocks))
+        records += [
+            {"event": "block", "cell": name, "round": i, "offset": i * 1600, "calls": 100} for i in range(len(blocks))
+        ]
+    (folder / "journal.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    return Evidence(folder)
+
+
+def test_a_run_compares_its_rows_in_pairs(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    y = rng.choice(3, 1000, p=[0.6, 0.3, 0.1])
+    first = np.where(rng.random(1000) < 0.05, (y + 1) % 3, y)
+    second = first.copy()
+    second[np.flatnonzero(first == y)[:12]] += 1  # twelve more are wrong, none is righted
+    second %= 3
+    swings = rng.uniform(80, 160, 12)  # of the machine, from round to round
+    times = {"a": swings, "b": 1.1 * swings, "of another model": 1.1 * swings}
+    compare = run_folder(tmp_path, {"a": first, "b": second, "of another model": second}, y, times)
+    wide = {"accuracy_low": 0.9, "accuracy_high": 0.99, "latency_p50_low_us": 80, "latency_p50_high_us": 160}
+    a, b = row("a", 0.95, 120, macro_f1=0.9) | wide, row("b", 0.938, 132, macro_f1=0.89) | wide
+    for metric in ("accuracy", "latency_p50"):
+        assert by_figures(METRICS[metric], a, b).tie  # the intervals overlap
+        assert compare(METRICS[metric], a, b).result == "better"
+        assert compare(METRICS[metric], b, a).result == "worse"
+    assert "0.909 times" in compare(METRICS["latency_p50"], a, b).why
+    assert compare(METRICS["macro_f1"], a, b).result == "better"
+    assert compare(METRICS["accuracy"], a, b | {"id": "a"}).result == "same"
+    other = b | {"id": "of another model", "model": "vgg"}
+    assert compare(METRICS["latency_p50"], a, other).tie  # these were not timed in turns
+    assert compare(METRICS["accuracy"], a, other).result == "better"  # but on the same beats
+
+
+def test_a_run_without_its_outputs_still_compares(tmp_path: Path) -> None:
+    y = np.array([0, 1, 2, 0])
+    compare = run_folder(tmp_path, {"a": y, "b": y}, y, {"a": np.ones(6), "b": np.ones(6)})
+    (tmp_path / "cells" / "b.outputs.npy").unlink()
+    assert compare(METRICS["accuracy"], row("a", 0.98), row("b", 0.95)).why == "the 95% intervals are apart"
+
+
+def test_few_beats_that_differ_are_noise_for_macro_f1(tmp_path: Path) -> None:
+    y = np.repeat([0, 1, 2], [600, 300, 100])
+    other = y.copy()
+    other[-2:] = 0
+    compare = run_folder(tmp_path, {"a": y, "b": other}, y, {"a": np.ones(6), "b": np.ones(6)})
+    assert compare(METRICS["macro_f1"], row("a", macro_f1=1.0), row("b", macro_f1=0.995)).tie
+
+
+def test_a_choice_is_data() -> None:
+    rows = [row("a"), row("b", p50=101, size=5), row("c", status="failed")]
+    told = json.loads(json.dumps(chosen(rows, "accuracy>=0.9", optimize="latency_p50").as_data(), allow_nan=False))
+    assert told["winner"]["id"] == "a" and told["winner"]["artifact"] == "artifacts/a.onnx"
+    assert told["winner"]["latency_p50_low_us"] == 99
+    assert (told["runner_up"]["id"], told["ties"][0]["ahead"], told["not_considered"]) == ("b", ["size"], {"failed": 1})

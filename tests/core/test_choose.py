@@ -1,0 +1,198 @@
+"""``choose``, ``report`` and the choice of ``matrix``, on a small run of fakes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from ecgedge.cli import main
+from ecgedge.dataset import Dataset
+from ecgedge.testing import write_fake_checkpoint
+from tests.conftest import FAKES, Result, error_of, rows_of
+
+ASKED = ("--require", "accuracy>=0.5", "--require", "size<=1MB", "--optimize", "size")
+
+
+@pytest.fixture(scope="module")
+def plugins(tmp_path_factory: pytest.TempPathFactory, beats: Dataset) -> Path:
+    root = tmp_path_factory.mktemp("choose")
+    checkpoint = write_fake_checkpoint(root / "fake-checkpoint", beats)
+    (root / "plugins").mkdir()
+    (root / "plugins" / "fakes.py").write_text(FAKES.format(folder=str(checkpoint)))
+    return root / "plugins"
+
+
+def ecgedge(*arguments: str | Path, color: bool = False) -> Result:
+    done = CliRunner().invoke(main, [str(each) for each in arguments], color=color)
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return Result(done.exit_code, done.stdout, done.stderr)
+
+
+def matrix(plugins: Path, *arguments: str | Path) -> Result:
+    """In a process of its own, since it changes its surroundings."""
+    command = [sys.executable, "-m", "ecgedge", "--plugins-dir", plugins, "matrix", *arguments]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300)
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+def new_matrix(plugins: Path, out: Path, *arguments: str) -> Result:
+    common = ("--dataset", "synthetic", "--model", "fake", "--profile", "quick", "--out", out)
+    return matrix(plugins, *common, *arguments)
+
+
+@pytest.fixture(scope="module")
+def asked(plugins: Path) -> tuple[Result, Path]:
+    """A matrix that was asked for a choice, as JSON; and its folder."""
+    out = plugins.parent / "run"
+    return new_matrix(plugins, out, "--format", "json", *ASKED), out
+
+
+@pytest.fixture(scope="module")
+def run(asked: tuple[Result, Path]) -> Path:
+    return asked[1]
+
+
+def test_matrix_chooses_and_prints_what_was_asked_for(asked: tuple[Result, Path]) -> None:
+    result, folder = asked
+    assert result.code == 0
+    told = json.loads(result.out)
+    assert told["rows"] == rows_of(folder)
+    assert told["run"]["noise"]["fake"]["floor"] >= 0
+    (choice,) = told["choices"]
+    smallest = min((row for row in told["rows"] if row["status"] == "ok"), key=lambda row: row["size_bytes"])
+    assert choice["winner"]["id"] == smallest["id"] == "fake.fake-exporter.fake-int8.fake-runtime"
+    assert "run: " in result.err  # for people, so not among the data
+
+
+def test_a_resumed_matrix_chooses_as_it_was_asked_to(asked: tuple[Result, Path], plugins: Path, tmp_path: Path) -> None:
+    result, folder = asked
+    shutil.copytree(folder, tmp_path / "run")
+    again = json.loads(matrix(plugins, "--resume", tmp_path / "run").out)
+    assert again["choices"] == json.loads(result.out)["choices"]
+
+
+def test_choose_says_which_file_and_why(run: Path) -> None:
+    result = ecgedge("choose", run, *ASKED)
+    assert result.code == 0
+    (row,) = [row for row in rows_of(run) if row["precision"] == "full-int8"]
+    assert result.out.splitlines()[0] == "Choice, classification: lowest size"
+    assert "3 of 3 rows meet accuracy>=0.5 and size<=1MB; not considered: 1 skipped" in result.out
+    assert "against the runner-up: better (an exact figure)" in result.out
+    assert result.out.splitlines()[-1] == f"ship fake fake full-int8 on fake-runtime: {run / row['artifact']}"
+    assert (run / row["artifact"]).is_file()
+
+
+def test_a_file_that_is_gone_can_be_made_again(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "artifacts")
+    last = ecgedge("choose", tmp_path / "run", *ASKED).out.splitlines()[-1]
+    assert last.endswith(": ecgedge convert fake --to fake --quantize fake-int8 --dataset synthetic")
+
+
+def test_choose_without_a_metric_shows_the_front(run: Path) -> None:
+    result = ecgedge("choose", run)
+    assert result.code == 0
+    assert "Pareto front of accuracy, latency_p50 and size" in result.out
+    assert str(run / "artifacts") in result.out
+
+
+def test_where_nothing_qualifies_the_nearest_misses_and_exit_code_1(run: Path) -> None:
+    result = ecgedge("choose", run, "--require", "accuracy>=0.5", "--require", "size<=1B", "--optimize", "latency_p50")
+    assert result.code == 1
+    assert "0 of 3 rows meet accuracy>=0.5 and size<=1B" in result.out
+    (line,) = [line for line in result.out.splitlines() if line.startswith("size<=1B: fake fake full-int8")]
+    assert line.endswith(" off; it meets all else")
+
+
+def test_formats_of_the_choice(run: Path) -> None:
+    (row,) = [row for row in rows_of(run) if row["precision"] == "full-int8"]
+    data = json.loads(ecgedge("choose", run, *ASKED, "--format", "json").out)
+    assert data["run"] == str(run) and data["choices"][0]["winner"]["digest"] == row["digest"]
+    lines = list(csv.DictReader(io.StringIO(ecgedge("choose", run, *ASKED, "--format", "csv").out)))
+    assert [line["place"] for line in lines] == ["winner", "runner-up"]
+    assert lines[0]["digest"] == row["digest"]
+    page = ecgedge("choose", run, *ASKED, "--format", "md").out
+    assert page.startswith("## Choice, classification: lowest size\n") and "| winner " in page
+
+
+def test_a_run_is_told_again_in_any_format(run: Path, tmp_path: Path) -> None:
+    assert ecgedge("report", run, "--format", "md").out == (run / "report.md").read_text()
+    assert list(csv.DictReader(io.StringIO(ecgedge("report", run, "--format", "csv").out))) == list(
+        csv.DictReader((run / "report.csv").open(newline=""))
+    )
+    told = json.loads(ecgedge("report", run, "--format", "json").out)
+    assert told["rows"] == rows_of(run) and "choices" not in told
+    table = ecgedge("report", run)
+    assert "noise: fake: a file timed twice" in table.out and "Choice" not in table.out
+    assert ecgedge("report", run, "-o", tmp_path / "page.txt").out == ""
+    assert (tmp_path / "page.txt").read_text() == table.out
+    assert "## Choice, classification: lowest size" in ecgedge("report", run, "--format", "md", *ASKED).out
+
+
+def test_best_values_are_marked_and_colour_can_be_forbidden(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = min(row["size_bytes"] for row in rows_of(run) if row["status"] == "ok") / 1e3
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    plain, bright = ecgedge("report", run), ecgedge("report", run, color=True)
+    assert f"\x1b[32m\x1b[1m{size:.1f}\x1b[0m" in bright.out
+    assert "\x1b" not in plain.out
+    assert f"| **{size:.1f}** |" in (run / "report.md").read_text()
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert ecgedge("report", run, color=True).out == plain.out
+
+
+def test_what_did_not_work_stands_below_the_table_the_worst_first(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    rows = rows_of(run)
+    for row, status in zip(rows, ("rejected", "failed")):
+        row |= {"status": status, "reason": "planted"}
+    (tmp_path / "run" / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    lines = ecgedge("report", tmp_path / "run").out.splitlines()
+    starts = [line.split(":")[0] for line in lines if line.split(":")[0] in ("rejected", "failed", "skipped")]
+    assert starts == ["rejected", "failed", "skipped"]
+    assert "not considered: 1 rejected, 1 failed, 1 skipped" in ecgedge("choose", tmp_path / "run").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--require", "speed>=2"), "unknown metric 'speed'"),
+        (("--require", "size<=200"), "200 of what?"),
+        (("--optimize", "speed"), "unknown metric 'speed'"),
+        (("--optimize", "auroc"), "no row has auroc"),
+        (("--require", "model==tcn"), "unknown model 'tcn'"),
+    ],
+)
+def test_mistakes_cost_no_measurement(arguments: tuple[str, ...], message: str, run: Path, plugins: Path) -> None:
+    assert message in error_of(ecgedge("choose", run, *arguments))
+    out = plugins.parent / "never"
+    assert message in error_of(new_matrix(plugins, out, *arguments))
+    assert not out.exists()
+
+
+def test_no_run_and_no_rows(run: Path, tmp_path: Path) -> None:
+    assert "holds no run" in error_of(ecgedge("choose", tmp_path))
+    (tmp_path / "run.json").write_text((run / "run.json").read_text())
+    assert "has no rows yet" in error_of(ecgedge("report", tmp_path))
+    (tmp_path / "rows.jsonl").write_text("{")
+    assert "is damaged" in error_of(ecgedge("report", tmp_path))
+
+
+def test_an_unfinished_run_says_so(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    lines = (run / "rows.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "run" / "rows.jsonl").write_text(lines[0])
+    assert "is not finished: 1 of 3 cells have a row" in ecgedge("choose", tmp_path / "run").err
+
+
+def test_two_ways_to_print(plugins: Path, tmp_path: Path) -> None:
+    result = new_matrix(plugins, tmp_path / "run", "--format", "json", "--format", "md")
+    assert "two ways to print: json and md" in error_of(result)
