@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "tasks": BASE,
     "intervals": set(),
     "verdicts": {"artifacts", "parity", "tasks", "intervals"},
-    "report": {"choice"},
+    "report": {"artifacts", "choice", "intervals", "journal", "records", "tasks"},
     "check": {"errors"},  # it shares nothing with what made the figures that it checks
     "process": BASE,
     "machine": {"store"},

@@ -56,12 +56,12 @@ def number(value: float | None, form: str, below: str = "", class_: str = "") ->
     return Cell(NOTHING) if value is None else Cell(format(value, form), below, value, class_)
 
 
-def share(name: str, key: str, form: str = ".4f") -> Column:
+def share(name: str, key: str, form: str = ".4f", unit: str = "") -> Column:
     def show(row: Row) -> Cell:
         low, high = row.get(f"{key}_low"), row.get(f"{key}_high")
         return number(row.get(key), form, f"{low:{form}}–{high:{form}}" if low is not None and high is not None else "")
 
-    return Column(name, show, metric=key.removeprefix("anomaly_"))
+    return Column(name, show, unit, metric=key.removeprefix("anomaly_"))
 
 
 def microseconds(value: float) -> str:
@@ -149,6 +149,6 @@ DETECTION = [
     SHIFT,
     share("AUPRC", "auprc"),
     share("F1", "f1", ".3f"),
-    share("precision", "anomaly_precision", ".3f"),
-    share("recall", "anomaly_recall", ".3f"),
+    share("precision", "anomaly_precision", ".3f", "of alarms"),
+    share("recall", "anomaly_recall", ".3f", "of anomalies"),
 ]

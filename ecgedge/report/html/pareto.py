@@ -17,6 +17,7 @@ WIDTH, HEIGHT = 900, 440
 FRAME = Box(64, 34, 856, 386)
 LARGEST, SMALLEST, USUAL = 26.0, 3.5, 5.5  # radius of a marker, pixels; USUAL: of the smallest file where all fit
 QUALITY = {"classification": ("accuracy", "accuracy"), "anomaly": ("auroc", "AUROC")}
+LONGEST = 20  # characters of a model in a label
 ROOM = 1.15  # of the axis, relative to what it has to show
 
 
@@ -37,7 +38,7 @@ def pareto(rows: Sequence[Row], task: str, front: Collection[str], chosen: str |
     points = [
         Point(
             x(row["latency_p50_us"]), y(row[key]), radius[row["id"]],
-            f"{row['model']} {form(row)}" if row["id"] in front else row["precision"], must=row["id"] in front,
+            f"{svg.cut(row['model'], LONGEST)} {form(row)}" if row["id"] in front else row["precision"], must=row["id"] in front,
         )
         for row in shown
     ]  # fmt: skip
