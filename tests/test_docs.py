@@ -19,7 +19,7 @@ import click
 import numpy as np
 import pytest
 
-from ecgedge import graph, intervals, kinds, measure, parity, passes, plugins, results, testing, truth, verdicts
+from ecgedge import choice, graph, intervals, kinds, measure, parity, passes, plugins, results, testing, truth, verdicts
 from ecgedge.cli import main as group
 from ecgedge.dataset import ECG5000_DIGEST, read_folder
 from ecgedge.dataset import load as load_data
@@ -33,6 +33,7 @@ PLUGINS = ROOT / "docs" / "plugins.md"
 PASSES = ROOT / "docs" / "passes.md"
 FIGURES = ROOT / "docs" / "how-figures-are-made.md"
 TRAINING = ROOT / "docs" / "training.md"
+CHOOSING = ROOT / "docs" / "choosing.md"
 CARD = ROOT / "data" / "README.md"
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", CARD, *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
@@ -205,6 +206,12 @@ def test_environment_variables_exist(page: Path) -> None:
     assert named and {name for name in named if f'"{name}"' not in code} == set()
 
 
+def test_what_can_be_required_is_listed() -> None:
+    told = set(re.findall("`([^`]+)`", read(CHOOSING).split("## Requirements")[1].split("\n## ")[0]))
+    units = {unit for kind in choice.metrics.UNITS.values() for unit in kind} - {"", "µs", "µJ", "/s", "beats/s"}
+    assert {*choice.METRICS, *choice.requirements.FIELDS, *choice.requirements.OPERATORS} | units <= told
+
+
 def test_the_columns_of_the_matrix_are_explained() -> None:
     columns = [
         *table.IDENTITY,
@@ -219,7 +226,9 @@ def test_the_columns_of_the_matrix_are_explained() -> None:
     ]
     section = read(FIGURES).split("## The columns")[1].split("\n## ")[0]
     heads = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
-    assert sorted(name for head in heads for name in re.findall("`(.+?)`", head)) == sorted(name for name, _ in columns)
+    assert sorted(name for head in heads for name in re.findall("`(.+?)`", head)) == sorted(
+        name for name, *_ in columns
+    )
 
 
 def test_the_numbers_of_the_figures_page_are_those_of_the_code() -> None:

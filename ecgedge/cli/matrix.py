@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,14 +72,14 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
     resume = resume and resume.resolve()
     known = run_folder.take_up(ctx, resume) if resume else None
     asked = known["asked"]["options"] if known else asked
+    printed = rendering.printed_format(asked["formats"])
     parts = common.load_parts()
     data = common.load_data(asked["dataset"])
     sources = find_sources(asked["models"], parts, data) if asked["models"] or not asked["files"] else {}
     sources |= find_files(asked["files"], list(sources), parts, data)
     reasons = common.unavailable(parts)
-    printed = printed_format(asked["formats"])
     cells, skips = plan_cells(sources, parts, asked, reasons)
-    check_choice(cells, sources, parts, asked)
+    rendering.check_choice(cells, sources, parts, asked)
     if dry_run:
         list_plan(cells, skips, data)
         return
@@ -139,41 +139,6 @@ def plan_cells(
     return plan(
         named, parts.exporters, parts.quantizers, parts.runtimes, filters, unavailable, asked["threads"], passes
     )
-
-
-def printed_format(formats: Sequence[str]) -> str:
-    """The one of ``--format`` that says how to print; the others say which files are wanted."""
-    told = [name for name in formats if name in FORMATS]
-    if len(told) > 1:
-        raise EcgEdgeError(f"--format names two ways to print: {' and '.join(told)}", "leave one of them out")
-    return told[0] if told else "table"
-
-
-def check_choice(cells: list[Cell], sources: dict[str, Artifact], parts: Parts, asked: dict[str, Any]) -> None:
-    """Raise EcgEdgeError where no row of these cells could be chosen: before they are measured, not after."""
-    from ecgedge import choice
-
-    if not cells or not choice_asked(asked):
-        return
-    planned = [
-        {
-            "task": sources[cell.model].task.kind,
-            "model": cell.model,
-            "format": cell.format,
-            "precision": cell.precision if sources[cell.model].precision == "fp32" else sources[cell.model].precision,
-            "runtime": cell.runtime,
-            "device": parts.runtimes[cell.runtime].device,
-        }
-        for cell in cells
-    ]
-    required = [choice.parse_requirement(text) for text in asked["requirements"]]
-    known = [each for each in required if not (isinstance(each, choice.Wanted) and each.field == "verdict")]
-    choice.settle(planned, known, choice.find_metric(asked["optimize"]) if asked["optimize"] else None)
-
-
-def choice_asked(asked: Mapping[str, Any]) -> bool:
-    """Whether a choice is wanted; older runs know none."""
-    return bool(asked.get("requirements") or asked.get("optimize"))
 
 
 def find_sources(models: tuple[str, ...], parts: Parts, data: Dataset) -> dict[str, Artifact]:
@@ -258,7 +223,7 @@ def publish(
     written = files.write_files(told)
     failure = None
     try:
-        if choice_asked(asked):
+        if rendering.choice_asked(asked):
             told = rendering.with_choice(told, asked["requirements"], asked["optimize"])
     except EcgEdgeError as error:
         failure = error

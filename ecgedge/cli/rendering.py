@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,11 +14,24 @@ from ecgedge.cli.run_folder import RUN
 from ecgedge.errors import EcgEdgeError
 from ecgedge.report import FORMATS, Report
 
+if TYPE_CHECKING:
+    from ecgedge.artifacts import Artifact
+    from ecgedge.plan import Cell
+    from ecgedge.plugins import Parts
+
 Row = dict[str, Any]
 
 format_option = click.option(
     "--format", type=click.Choice(list(FORMATS)), default="table", show_default=True, help="Of what is printed."
 )
+
+
+def printed_format(formats: Sequence[str]) -> str:
+    """The one of ``--format`` that says how to print; the others say which files are wanted."""
+    told = [name for name in formats if name in FORMATS]
+    if len(told) > 1:
+        raise EcgEdgeError(f"--format names two ways to print: {' and '.join(told)}", "leave one of them out")
+    return told[0] if told else "table"
 
 
 def check_requirements(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
@@ -47,6 +60,33 @@ def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
         help="Name the best row in this: latency_p50, size, accuracy, ... Else: the Pareto front.",
     )  # fmt: skip
     return required(optimized(command))
+
+
+def check_choice(cells: list[Cell], sources: dict[str, Artifact], parts: Parts, asked: dict[str, Any]) -> None:
+    """Raise EcgEdgeError where no row of these cells could be chosen: before they are measured, not after."""
+    from ecgedge import choice
+
+    if not cells or not choice_asked(asked):
+        return
+    planned = [
+        {
+            "task": sources[cell.model].task.kind,
+            "model": cell.model,
+            "format": cell.format,
+            "precision": cell.precision if sources[cell.model].precision == "fp32" else sources[cell.model].precision,
+            "runtime": cell.runtime,
+            "device": parts.runtimes[cell.runtime].device,
+        }
+        for cell in cells
+    ]
+    required = [choice.parse_requirement(text) for text in asked["requirements"]]
+    known = [each for each in required if not (isinstance(each, choice.Wanted) and each.field == "verdict")]
+    choice.settle(planned, known, choice.find_metric(asked["optimize"]) if asked["optimize"] else None)
+
+
+def choice_asked(asked: Mapping[str, Any]) -> bool:
+    """Whether a choice is wanted; older runs know none."""
+    return bool(asked.get("requirements") or asked.get("optimize"))
 
 
 def read_report(folder: Path) -> Report:

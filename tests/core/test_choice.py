@@ -219,6 +219,7 @@ def test_rows_without_the_figure_are_not_ranked() -> None:
 def test_words_narrow_the_rows() -> None:
     rows = [row("a"), row("b", format="tflite", verdict={"result": "worse"}), row("c", format="tflite", p50=200)]
     assert ids(chosen(rows, "format==tflite", optimize="latency_p50").qualified) == ["b", "c"]
+    assert ids(chosen(rows, "runtime!=cuda", optimize="latency_p50").qualified) == ["a", "b", "c"]
     assert ids(chosen(rows, "format=tflite", "verdict!=worse", optimize="latency_p50").qualified) == ["c"]
     with pytest.raises(EcgEdgeError, match="unknown format 'tflight'") as error:
         chosen(rows, "format==tflight", optimize="size")

@@ -1,0 +1,70 @@
+"""Which rows no other beats by more than noise: the Pareto front, and the best values of each model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ecgedge.choice.differences import Compare, by_figures
+from ecgedge.choice.metrics import METRICS, QUALITY, Metric, Row
+
+
+def has(metric: Metric | None, row: Row) -> bool:
+    """Whether a row can be ranked by a metric, if there is one."""
+    return metric is None or metric.value(row) is not None
+
+
+def criteria(rows: Sequence[Row]) -> list[Metric]:
+    """What makes one file better than another: quality, where it is known of all rows, latency and size."""
+    quality = QUALITY[rows[0]["task"]]
+    known = all(has(quality, row) for row in rows)
+    return [quality] * known + [METRICS["latency_p50"], METRICS["size"]]
+
+
+def front(rows: Sequence[Row], compare: Compare) -> tuple[list[Row], dict[str, Row]]:
+    """The rows that no other dominates, by latency; and of each other row, by id, one that dominates it.
+
+    The heaviest rows are held against the rest first, and those that leave dominate nothing more: a circle
+    of ties never empties the front.
+    """
+    latency, size = METRICS["latency_p50"], METRICS["size"]
+    metrics = criteria(rows)[::-1]  # the quickest to compare first
+    left = sorted(rows, key=lambda row: (size.order(row), latency.order(row)))
+    dominated = {}
+    for row in reversed(list(left)):
+        if by := next((other for other in left if dominates(other, row, metrics, compare)), None):
+            left.remove(row)
+            dominated[row["id"]] = by
+    return sorted(left, key=latency.order), dominated
+
+
+def dominates(first: Row, second: Row, metrics: Iterable[Metric], compare: Compare) -> bool:
+    """Whether the first row is better in one metric by more than noise, and in none worse by more than noise."""
+    better = False
+    for metric in metrics if first is not second else ():
+        found = compare(metric, first, second)
+        if found.result == "worse":
+            return False
+        better = better or found.result == "better"
+    return better
+
+
+def best_values(rows: Sequence[Row], metrics: Iterable[Metric], compare: Compare = by_figures) -> set[tuple[str, str]]:
+    """``(id, metric name)`` of the best value of each model, and of all that tie with it.
+
+    Where nothing differs by more than noise there is no best one.
+    """
+    best = set()
+    models = dict.fromkeys(row["model"] for row in rows)
+    for metric in metrics:
+        for model in models:
+            group = [
+                row for row in rows
+                if row["model"] == model and row["status"] == "ok" and has(metric, row)
+            ]  # fmt: skip
+            if not group:
+                continue
+            top = min(group, key=metric.order)
+            level = [row for row in group if row is top or compare(metric, top, row).tie]
+            if len(level) < len(group):
+                best |= {(row["id"], metric.name) for row in level}
+    return best

@@ -1,0 +1,130 @@
+"""What a choice is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ecgedge.choice.differences import Difference
+from ecgedge.choice.front import criteria
+from ecgedge.choice.metrics import METRICS, QUALITY, Metric, Row
+from ecgedge.choice.requirements import Limit, Requirement
+
+
+@dataclass(frozen=True)
+class Miss:
+    """The row that is nearest to one requirement.
+
+    Attributes:
+        others_met: whether it meets all the others; else no row does, and it is the nearest of all.
+    """
+
+    requirement: Limit
+    row: Row
+    others_met: bool
+
+
+@dataclass(frozen=True)
+class Tie:
+    """A row that cannot be told from the winner.
+
+    Attributes:
+        difference: from the winner to it.
+        ahead, behind: in which of quality, latency and size it is better or worse by more than noise.
+        breaks: whether it is ahead somewhere, and no other row of the tie dominates it.
+    """
+
+    row: Row
+    difference: Difference
+    ahead: list[Metric]
+    behind: list[Metric]
+    breaks: bool
+
+
+@dataclass
+class Choice:
+    """What is decided for the models of one task.
+
+    Attributes:
+        optimize: the metric; None: the Pareto front is wanted.
+        considered: the rows that work, of that task and of the words required.
+        left_out: how many rows of each other status there are.
+        qualified: those that meet every requirement; with a metric the best first.
+        ties: the qualified rows that cannot be told from the winner, the best first.
+        against: how the winner compares with the runner-up.
+        misses: the nearest miss of each requirement, where nothing qualifies.
+        front: no other row beats these, see ``dominates``; by latency.
+        dominated: of each other qualified row, by id, the row that dominates it.
+    """
+
+    task: str
+    requirements: tuple[Requirement, ...]
+    optimize: Metric | None
+    considered: list[Row]
+    left_out: dict[str, int]
+    qualified: list[Row]
+    ties: list[Tie] = field(default_factory=list)
+    against: Difference | None = None
+    misses: list[Miss] = field(default_factory=list)
+    front: list[Row] = field(default_factory=list)
+    dominated: dict[str, Row] = field(default_factory=dict)
+
+    @property
+    def winner(self) -> Row | None:
+        return self.qualified[0] if self.optimize and self.qualified else None
+
+    @property
+    def runner_up(self) -> Row | None:
+        return self.qualified[1] if self.optimize and len(self.qualified) > 1 else None
+
+    @property
+    def quality(self) -> Metric:
+        return QUALITY[self.task]
+
+    @property
+    def criteria(self) -> list[Metric]:
+        """What the front is made of."""
+        return criteria(self.considered)
+
+    def as_data(self) -> dict[str, Any]:
+        """All of it, fit for JSON; rows that are named by their id are in ``rows.jsonl``."""
+        return {
+            "task": self.task,
+            "require": [each.text for each in self.requirements],
+            "optimize": self.optimize and self.optimize.name,
+            "considered": len(self.considered),
+            "not_considered": self.left_out,
+            "qualified": [row["id"] for row in self.qualified],
+            "winner": self.winner and brief(self.winner),
+            "runner_up": self.runner_up and brief(self.runner_up),
+            "winner_against_runner_up": self.against and self.against.as_data(),
+            "ties": [
+                brief(tie.row)
+                | {"why": tie.difference.why, "breaks_the_tie": tie.breaks}
+                | {"ahead": [each.name for each in tie.ahead], "behind": [each.name for each in tie.behind]}
+                for tie in self.ties
+            ],
+            "crossed": {
+                row["id"]: crossed for row in self.qualified if (crossed := [limit.text for limit in self.crossed(row)])
+            },
+            "nearest_misses": [
+                {"require": miss.requirement.text, "others_met": miss.others_met} | brief(miss.row)
+                for miss in self.misses
+            ],
+            "front": [brief(row) for row in self.front],
+            "dominated": {name: row["id"] for name, row in self.dominated.items()},
+        }
+
+    def limits(self) -> list[Limit]:
+        return [each for each in self.requirements if isinstance(each, Limit)]
+
+    def crossed(self, row: Row) -> list[Limit]:
+        """The limits that lie within the interval of the row's figure."""
+        return [limit for limit in self.limits() if limit.crossed(row)]
+
+
+def brief(row: Row) -> dict[str, Any]:
+    """A row as a choice names it: what it is, the file in the run's folder, its figures as the rows have them."""
+    names = ("id", "model", "format", "precision", "runtime", "artifact", "digest")
+    keys = [f"{metric.key}{end}{metric.unit}" for metric in METRICS.values() for end in ("", "_low", "_high")]
+    return {name: row[name] for name in (*names, *keys) if name in row}
