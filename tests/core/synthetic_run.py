@@ -87,7 +87,14 @@ def identity(name: str, model: str, task: Task, form: tuple[Any, ...]) -> dict[s
 
 
 def scored(
-    journal: Journal, name: str, model: str, task: Task, form: tuple[Any, ...], outputs: np.ndarray, beats: Dataset, works: bool
+    journal: Journal,
+    name: str,
+    model: str,
+    task: Task,
+    form: tuple[Any, ...],
+    outputs: np.ndarray,
+    beats: Dataset,
+    works: bool,
 ) -> dict[str, Any]:
     """The row of a cell, and its outputs beside it."""
     *_, size, spread = form
@@ -96,7 +103,12 @@ def scored(
     np.save(journal.folder / "cells" / f"{name}.outputs.npy", here)
     row = identity(name, model, task, form)
     row |= verdicts.judge(here, outputs.astype(np.float32), beats.test.x, beats.test.y, task, form[1])
-    row |= {"size_bytes": size, "artifact": f"artifacts/{name}", "memory_kb": 9000, "throughput_64_per_s": 1e6 / form[3]}
+    row |= {
+        "size_bytes": size,
+        "artifact": f"artifacts/{name}",
+        "memory_kb": 9000,
+        "throughput_64_per_s": 1e6 / form[3],
+    }
     if not works:
         row |= {"status": "failed", "stage": "load", "reason": HOSTILE}
     packed = {"path": row["artifact"], "record": {"task": task_record(task)}, "model": None}
@@ -120,7 +132,8 @@ def about(beats: Dataset, ids: list[str]) -> dict[str, Any]:
         "energy": "not measured: no counter", "system": "Linux x86_64",
     }  # fmt: skip
     return {
-        "schema": 1, "command": "ecgedge matrix --dataset synthetic", "data": beats.describe(), "data_digest": beats.digest,
+        "schema": 1, "command": "ecgedge matrix --dataset synthetic", "data": beats.describe(),
+        "data_digest": beats.digest,
         "labels": list(beats.labels), "beats": len(beats.test), "profile": "full", "rounds": ROUNDS, "seed": 0,
         "threads": 1, "cells": ids, "skips": [], "machine": machine, "versions": {"python": "3.11", "ecgedge": "0.1.0"},
         "started": "2026-01-02T03:04:05+0000", "sources": {},

@@ -195,7 +195,11 @@ def test_confusion_fp32_against_int8(page: Element, told: Report) -> None:
 
 def test_recall_of_each_class(page: Element, told: Report) -> None:
     table = page.one("details").one("table")
-    [row] = [row for row in told.rows if row["task"] == "classification" and row["format"] == "onnx" and row["precision"] == "full-int8"]
+    [row] = [
+        row
+        for row in told.rows
+        if row["task"] == "classification" and row["format"] == "onnx" and row["precision"] == "full-int8"
+    ]
     column = [head.text for head in table.all("th", scope="col")].index("onnx full-int8 on cpu")
     for shown in table.one("tbody").all("tr"):
         change = row["recall_change"][shown.children[0].text]
@@ -219,7 +223,9 @@ def test_latency_is_drawn_from_all_raw_samples(page: Element, told: Report) -> N
     [figure] = [each for each in section.all("figure") if "timed calls" in each.text]
     assert figure.text.count(f"{len(FORMS) * ROUNDS * CALLS:,} timed calls") == 1
     medians = [row["latency_p50_us"] for row in told.rows if row["task"] == "classification" and row["status"] == "ok"]
-    assert all(f"median {median:,.1f} µs" in figure.one("svg", role="img").attributes["aria-label"] for median in medians)
+    assert all(
+        f"median {median:,.1f} µs" in figure.one("svg", role="img").attributes["aria-label"] for median in medians
+    )
     names = {record["cell"] for record in read(told.folder) if record["event"] == "block"}
     assert all(len(samples(told.folder, r)) == CALLS for r in read(told.folder) if r["event"] == "block") and names
 
@@ -251,11 +257,13 @@ def test_a_winner_is_named_with_its_runner_up(told: Report) -> None:
     [card] = page.one("section", id="choice").all("div", class_="decision")
     assert card.one("p", class_="name").text == f"{HOSTILE} tflite full-int8"
     assert "tflite dynamic" in card.text and "Ship" in card.text and "accuracy>=0.5" in card.text
-    assert len([mark for mark in page.all("path", class_="chosen")]) == 1
+    assert len(page.all("path", class_="chosen")) == 1
 
 
 def test_nothing_qualifies_names_the_nearest(told: Report) -> None:
-    [choice] = decide(told.rows, [parse_requirement("size<=1KB"), parse_requirement("task==anomaly")], find_metric("auroc"))
+    [choice] = decide(
+        told.rows, [parse_requirement("size<=1KB"), parse_requirement("task==anomaly")], find_metric("auroc")
+    )
     page = Page(render(replace(told, choices=[choice]), "html")).root
     card = page.one("section", id="choice")
     assert "No form qualifies" in card.text and "size<=1KB" in card.text and "19.0 kB" in card.text
@@ -313,7 +321,9 @@ def mixed(over: str, under: str, share: float) -> str:
 
 def test_contrast_in_light_and_dark() -> None:
     style = resources.files("ecgedge.report.html").joinpath("templates/style.css").read_text(encoding="utf-8")
-    light, dark = (dict(re.findall(r"--([\w-]+): (#\w+)", block)) for block in re.findall(r":root \{(.*?)\}", style, re.DOTALL))
+    light, dark = (
+        dict(re.findall(r"--([\w-]+): (#\w+)", block)) for block in re.findall(r":root \{(.*?)\}", style, re.DOTALL)
+    )
     assert set(light) == set(dark)
     for scheme in (light, dark):
         for ink in ("ink", "soft", "accent", "good", "bad"):

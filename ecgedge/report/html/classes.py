@@ -14,7 +14,7 @@ from ecgedge.report.html.figures import Figure, Key, Row, form, stroke, swatch
 from ecgedge.report.html.svg import Scale
 
 SIDE = 380  # of a square plot, pixels
-CLASS_HEIGHT = 22  # of a lane of the recall plot, each form
+TOP, LEFT, RIGHT, FORM_HEIGHT = 12, 120, 860, 13  # of the recall plot
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,9 @@ class Recall:
     changes: list[Change]
 
 
-def recalls(whole: np.ndarray, others: Sequence[tuple[Row, np.ndarray]], y: np.ndarray, labels: Sequence[str]) -> list[Recall]:
+def recalls(
+    whole: np.ndarray, others: Sequence[tuple[Row, np.ndarray]], y: np.ndarray, labels: Sequence[str]
+) -> list[Recall]:
     """Of every class that has beats.
 
     Args:
@@ -78,32 +80,41 @@ def recalls(whole: np.ndarray, others: Sequence[tuple[Row, np.ndarray]], y: np.n
 
 def recall_plot(found: Sequence[Recall], rows: Sequence[Row]) -> Figure:
     """A lane a class, in it a mark a form."""
-    lane, top, left, right, width = CLASS_HEIGHT * 0.6 * len(rows) + 14, 12, 120, 860, 900
-    bottom = top + lane * len(found)
+    height = FORM_HEIGHT * len(rows) + 14
+    bottom = TOP + height * len(found)
     ends = [value for one in found for change in one.changes for value in (change.low, change.high)]
     reach = 1.05 * max(1.0, *(abs(value) for value in ends))
-    x = Scale(-reach, reach, left, right)
+    x = Scale(-reach, reach, LEFT, RIGHT)
     ticks = x.ticks(8)
-    parts = [svg.line(x(tick), bottom, x(tick), top, "grid") for tick in ticks]
+    parts = [svg.line(x(tick), bottom, x(tick), TOP, "grid") for tick in ticks]
     parts += [svg.text(x(tick), bottom + 16, f"{tick:+g}" if tick else "0", anchor="middle") for tick in ticks]
-    parts.append(svg.line(x(0), bottom, x(0), top, "axis"))
-    parts.append(svg.text((left + right) / 2, bottom + 36, "change of recall, points", anchor="middle", class_="title"))
-    for number, one in enumerate(found):
-        start = top + lane * number
-        parts.append(svg.line(left, start + lane, right, start + lane, "grid"))
-        parts.append(svg.text(left - 12, start + lane / 2 - 2, svg.cut(f"class {one.label}", 16), anchor="end", class_="label"))
-        parts.append(svg.text(left - 12, start + lane / 2 + 12, f"{one.beats:,} beats", anchor="end"))
-        for i, change in enumerate(one.changes):
-            at = start + 7 + CLASS_HEIGHT * 0.6 * (i + 0.5)
-            words = f"class {one.label}, {form(rows[i])}: {change.difference:+.2f} [{change.low:+.2f}, {change.high:+.2f}]"
-            class_ = f"c{i % svg.COLOURS}"
-            parts.append(svg.line(x(change.low), at, x(change.high), at, f"curve {class_}"))
-            parts.append(svg.marker(svg.SHAPES[i % len(svg.SHAPES)], x(change.difference), at, 4, f"mark {class_}", words))
-    keys = [Key(swatch(svg.SHAPES[i % len(svg.SHAPES)], f"c{i % svg.COLOURS}"), form(row)) for i, row in enumerate(rows)]
-    worst = min(((c.difference, one.label, form(row)) for one in found for c, row in zip(one.changes, rows)))
-    description = f"The largest loss is {worst[0]:+.2f} points, of class {worst[1]} in {worst[2]}; the table has all figures"
-    caption = "Recall of each class against fp32 on the same beats, with 95% intervals (paired). Rare classes have wide ones."
-    return Figure(svg.picture(width, bottom + 44, "Change of recall by class", description, *parts), caption, keys, wide=True)
+    parts.append(svg.line(x(0), bottom, x(0), TOP, "axis"))
+    parts.append(svg.text((LEFT + RIGHT) / 2, bottom + 36, "change of recall, points", anchor="middle", class_="title"))
+    parts += [recall_lane(one, rows, x, TOP + height * number, height) for number, one in enumerate(found)]
+    keys = [Key(swatch(svg.shape(i), svg.colour(i)), form(row)) for i, row in enumerate(rows)]
+    loss, label, name = min((c.difference, one.label, form(row)) for one in found for c, row in zip(one.changes, rows))
+    description = f"The largest loss is {loss:+.2f} points, of class {label} in {name}; the table has all figures"
+    caption = (
+        "Recall of each class against fp32 on the same beats, with 95% intervals (paired). Rare classes have wide ones."
+    )
+    picture = svg.picture(RIGHT + 40, bottom + 44, "Change of recall by class", description, *parts)
+    return Figure(picture, caption, keys, wide=True)
+
+
+def recall_lane(one: Recall, rows: Sequence[Row], x: Scale, top: float, height: float) -> Markup:
+    """One class; marks from the top in the order of the forms."""
+    parts = [
+        svg.line(x.start, top + height, x.end, top + height, "grid"),
+        svg.text(x.start - 12, top + height / 2 - 2, svg.cut(f"class {one.label}", 16), anchor="end", class_="label"),
+        svg.text(x.start - 12, top + height / 2 + 12, f"{one.beats:,} beats", anchor="end"),
+    ]
+    for i, (row, change) in enumerate(zip(rows, one.changes)):
+        at = top + 7 + FORM_HEIGHT * (i + 0.5)
+        within = f"[{change.low:+.2f}, {change.high:+.2f}]"
+        words = f"class {one.label}, {form(row)}: {change.difference:+.2f} {within}"
+        parts.append(svg.line(x(change.low), at, x(change.high), at, f"curve {svg.colour(i)}"))
+        parts.append(svg.marker(svg.shape(i), x(change.difference), at, 4, f"mark {svg.colour(i)}", words))
+    return svg.element("g", *parts)
 
 
 def reliability(series: Sequence[tuple[str, np.ndarray]], y: np.ndarray) -> Figure:
@@ -123,7 +134,9 @@ def reliability(series: Sequence[tuple[str, np.ndarray]], y: np.ndarray) -> Figu
         parts += [mark(one, x, up, i, len(y), name) for one in bins]
         keys.append(Key(stroke(f"c{i}"), f"{name}: ECE {figures['ece']:.4f}, NLL {figures['nll']:.3f}"))
         words.append(f"{name} has an expected calibration error of {figures['ece']:.4f}")
-    caption = "On the diagonal a model is as sure as it is right. Larger marks hold more beats; strokes are 95% intervals."
+    caption = (
+        "On the diagonal a model is as sure as it is right. Larger marks hold more beats; strokes are 95% intervals."
+    )
     return Figure(svg.picture(SIDE, SIDE, "Reliability", "; ".join(words), *parts), caption, keys)
 
 
@@ -134,5 +147,5 @@ def mark(one: Row, x: Scale, up: Scale, i: int, total: int, name: str) -> Markup
     words = f"{name}: {one['beats']:,} beats, confidence {one['confidence']:.2f}, accuracy {one['accuracy']:.2f}"
     return svg.element(
         "g", svg.line(at, up(low), at, up(high), f"whisker c{i}"),
-        svg.marker(svg.SHAPES[i], at, up(one["accuracy"]), radius, f"mark c{i}", words),
+        svg.marker(svg.shape(i), at, up(one["accuracy"]), radius, f"mark c{i}", words),
     )  # fmt: skip

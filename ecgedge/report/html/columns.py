@@ -92,7 +92,9 @@ def times(row: Row) -> Cell:
     if not found:
         return Cell(NOTHING)
     tie = "tie, " if found["result"] == "tie" else ""
-    return Cell(f"{found['ratio']:.2f}", f"{tie}{found['low']:.3f}–{found['high']:.3f}", found["ratio"], found["result"])
+    return Cell(
+        f"{found['ratio']:.2f}", f"{tie}{found['low']:.3f}–{found['high']:.3f}", found["ratio"], found["result"]
+    )
 
 
 def verdict(row: Row) -> Cell:
@@ -132,14 +134,31 @@ def energy(row: Row) -> Cell:
 
 
 MODEL = word("model")
-ROUTE = Column("route", lambda row: Cell(" → ".join([*row.get("route", []), row.get("quantizer", NOTHING)])), words=True)
+ROUTE = Column(
+    "route", lambda row: Cell(" → ".join([*row.get("route", []), row.get("quantizer", NOTHING)])), words=True
+)
 SIZE = Column("size", scaled("size_bytes", 1e-3), "kB", means="size of the file", metric="size")
-MEMORY = Column("RAM", scaled("memory_kb", 1.024e-3), "MB", means="memory that it takes beyond the libraries", metric="memory")
-CHANGE = Column("change", verdict, "points", means="of accuracy against the trained model, beats paired, with its 95% interval")
+MEMORY = Column(
+    "RAM", scaled("memory_kb", 1.024e-3), "MB", means="memory that it takes beyond the libraries", metric="memory"
+)
+CHANGE = Column(
+    "change", verdict, "points", means="of accuracy against the trained model, beats paired, with its 95% interval"
+)
 SHIFT = Column("change", verdict, "AUROC", means="against the trained model, beats paired, with its 95% interval")
-P50 = Column("p50", median, "µs", means="median latency of the model, one beat a call, with its 95% interval", metric="latency_p50")
+P50 = Column(
+    "p50",
+    median,
+    "µs",
+    means="median latency of the model, one beat a call, with its 95% interval",
+    metric="latency_p50",
+)
 P95, P99 = percentile("latency_p95_us", "p95"), percentile("latency_p99_us", "p99")
-TIMES = Column("time ×", times, "of fp32", means="p50 relative to fp32 of the same model, format and runtime, with its 95% interval")
+TIMES = Column(
+    "time ×",
+    times,
+    "of fp32",
+    means="p50 relative to fp32 of the same model, format and runtime, with its 95% interval",
+)
 RATE = Column("throughput", per_second, "beats/s", means="in the largest batch that was measured", metric="throughput")
 ENERGY = Column("energy", energy, "µJ/beat", metric="energy")
 STATUS = Column("status", status, words=True)

@@ -38,11 +38,19 @@ def histograms(forms: Sequence[Scores]) -> Figure:
         threshold = one.row["threshold"]
         caught = float((one.scores[one.positive] > threshold).mean()) if one.positive.any() else 0.0
         alarms = float((one.scores[~one.positive] > threshold).mean()) if not one.positive.all() else 0.0
-        words.append(f"{form(one.row)}: {caught:.1%} of anomalies and {alarms:.1%} of normal beats above {threshold:.4g}")
+        words.append(
+            f"{form(one.row)}: {caught:.1%} of anomalies and {alarms:.1%} of normal beats above {threshold:.4g}"
+        )
     height = 40 + len(forms) * (PANEL + 74) - 22
-    keys = [Key(swatch("square", "c0"), "normal"), Key(swatch("square", "c1"), "anomaly"),
-            Key(stroke("threshold"), "threshold carried over"), Key(stroke("refitted"), "refitted on this form")]  # fmt: skip
-    caption = "Mean squared reconstruction error of the scored beats. What is right of the threshold is called an anomaly."
+    keys = [
+        Key(swatch("square", "c0"), "normal"),
+        Key(swatch("square", "c1"), "anomaly"),
+        Key(stroke("threshold"), "threshold carried over"),
+        Key(stroke("refitted"), "refitted on this form"),
+    ]
+    caption = (
+        "Mean squared reconstruction error of the scored beats. What is right of the threshold is called an anomaly."
+    )
     return Figure(svg.picture(WIDTH, height, "Anomaly scores", "; ".join(words), *parts), caption, keys)
 
 
@@ -77,7 +85,7 @@ def roc(forms: Sequence[Scores]) -> Figure | None:
         parts.append(svg.path(thinned([(x(a), y(b)) for a, b in roc_points(one)]), f"curve c{i}"))
         flagged = one.scores > one.row["threshold"]
         at = x(float(flagged[~one.positive].mean())), y(float(flagged[one.positive].mean()))
-        parts.append(svg.marker(svg.SHAPES[i], *at, 5, f"mark c{i}", f"{form(one.row)} at its threshold"))
+        parts.append(svg.marker(svg.shape(i), *at, 5, f"mark c{i}", f"{form(one.row)} at its threshold"))
         row = one.row
         told = f"AUROC {row['auroc']:.4f} [{row['auroc_low']:.4f}, {row['auroc_high']:.4f}]"
         keys.append(Key(stroke(f"c{i}"), f"{form(row)}: {told}"))

@@ -48,10 +48,10 @@ class Looks:
 
     def colour(self, model: str) -> str:
         """A class of the style sheet."""
-        return f"c{self.models.index(model) % svg.COLOURS}"
+        return svg.colour(self.models.index(model))
 
     def shape(self, format: str) -> str:
-        return svg.SHAPES[self.formats.index(format) % len(svg.SHAPES)]
+        return svg.shape(self.formats.index(format))
 
 
 def swatch(shape: str, class_: str, radius: float = 5) -> Markup:

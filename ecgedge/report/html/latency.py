@@ -37,7 +37,9 @@ def latencies(rows: Sequence[Row], calls: Calls, colour: str) -> Figure | None:
     for number, (row, found) in enumerate(timed):
         base = TOP + LANE * (number + 1) - 6
         parts.append(lane(row, found, x, base, colour))
-        words.append(f"{form(row)}: median {row['latency_p50_us']:,.1f} µs, 95th percentile {row['latency_p95_us']:,.1f}")
+        words.append(
+            f"{form(row)}: median {row['latency_p50_us']:,.1f} µs, 95th percentile {row['latency_p95_us']:,.1f}"
+        )
     total, beyond = sum(len(found) for _, found in timed), sum(int((found > high).sum()) for _, found in timed)
     caption = (
         f"{total:,} timed calls, of which {beyond:,} were so slow that they lie beyond the axis. Heights go with the "
@@ -45,7 +47,9 @@ def latencies(rows: Sequence[Row], calls: Calls, colour: str) -> Figure | None:
         "95th percentile; bar below: 95% interval of the median, from the blocks."
     )
     return Figure(
-        svg.picture(WIDTH, bottom + 44, "Latency of each form", "; ".join(words), *parts, class_="lanes"), caption, wide=True
+        svg.picture(WIDTH, bottom + 44, "Latency of each form", "; ".join(words), *parts, class_="lanes"),
+        caption,
+        wide=True,
     )
 
 

@@ -16,7 +16,6 @@ from ecgedge.report.html.latency import latencies
 from ecgedge.report.html.run_files import Beats, RunFiles
 
 CHANGED = 6  # beats that are shown at most
-PAIRS_OF_A_PLOT = 2  # fp32 and int8
 
 
 @dataclass
@@ -57,7 +56,9 @@ def section(number: int, model: str, rows: Sequence[Row], files: RunFiles, looks
     answers = {row["id"]: files.outputs(row["id"]) for row in ready}
     task = files.task(ready[0]["id"])
     if files.beats is None or task is None or any(each is None for each in answers.values()):
-        found.missing = "The beats or the answers are no longer in the folder of the run, so what is drawn from them is not."
+        found.missing = (
+            "The beats or the answers are no longer in the folder of the run, so what is drawn from them is not."
+        )
         return found
     known = {name: each for name, each in answers.items() if each is not None}
     if isinstance(task, Anomaly):
@@ -68,7 +69,7 @@ def section(number: int, model: str, rows: Sequence[Row], files: RunFiles, looks
 
 
 def pair(rows: Sequence[Row]) -> list[Row]:
-    """fp32 and int8 of one format and runtime: of the quickest int8 form, in want of one of the quickest quantized one."""
+    """The quickest int8 form, or for want of one the quickest quantized one, after its fp32 form."""
     quantized = [row for row in rows if row["precision"] != "fp32"]
     eights = [row for row in quantized if "int8" in row["precision"]] or quantized
     whole = [row for row in rows if row["precision"] == "fp32"]
@@ -109,7 +110,9 @@ def show_changed(
     margins = tasks.margins(outputs, beats.x, task)
     changed = sorted(np.flatnonzero(was != here), key=lambda i: -margins[i])
     count = len(changed)
-    found.examples_title = f"{count:,} of {len(was):,} beats are decided otherwise" if count else "All beats are decided alike"
+    found.examples_title = (
+        f"{count:,} of {len(was):,} beats are decided otherwise" if count else "All beats are decided alike"
+    )
     if count > CHANGED:
         found.examples_title += f"; the {CHANGED} of which fp32 was surest"
     for i in changed[:CHANGED]:

@@ -11,7 +11,7 @@ from ecgedge.report.document import Report
 from ecgedge.report.files import changed_decisions, machine_words
 from ecgedge.report.html.columns import Column, columns_of
 from ecgedge.report.html.figures import Figure, Looks, Row, form
-from ecgedge.report.html.models import Section, section
+from ecgedge.report.html.models import section
 from ecgedge.report.html.pareto import pareto
 from ecgedge.report.html.run_files import RunFiles
 from ecgedge.report.remake import remake
@@ -42,7 +42,9 @@ def render(report: Report) -> str:
         loader=PackageLoader("ecgedge.report.html"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters["micro"] = lambda words: words.replace(" us", " µs").replace(" uJ", " µJ")  # metrics keep to ASCII
+    environment.filters["micro"] = lambda words: words.replace(" us", " µs").replace(
+        " uJ", " µJ"
+    )  # metrics keep to ASCII
     rows, run, choices = report.rows, report.run, chosen(report)
     files, looks = RunFiles.read(report.folder), Looks.of(rows)
     return environment.get_template("page.html").render(
@@ -99,8 +101,8 @@ class Decision:
     @property
     def metrics(self) -> list[Metric]:
         """What the figures of a form are told by."""
-        found = [METRICS["latency_p50"], METRICS["size"], self.choice.quality]
-        return found if self.choice.optimize in (None, *found) else [self.choice.optimize, *found]
+        asked = [self.choice.optimize] if self.choice.optimize else []
+        return list(dict.fromkeys([*asked, METRICS["latency_p50"], METRICS["size"], self.choice.quality]))
 
     def ship(self, row: Row) -> str:
         """The file, or the command that makes it again."""
@@ -110,13 +112,15 @@ class Decision:
         return {"latency_p50": "latency, median", "auroc": "AUROC"}.get(metric.name, metric.name.replace("_", " "))
 
     def praise(self, row: Row) -> list[str]:
-        """In what a row of the front leads the front."""
-        words = {"latency_p50": "quickest", "size": "smallest", self.choice.quality.name: f"best {self.name(self.choice.quality)}"}
-        return [
-            word
-            for name, word in words.items()
-            if row is min((one for one in self.choice.front if METRICS[name].value(one) is not None), key=METRICS[name].order, default=None)
-        ]
+        """In what a row leads the front."""
+        quality = self.choice.quality
+        words = {"latency_p50": "quickest", "size": "smallest", quality.name: f"best {self.name(quality)}"}
+        return [word for name, word in words.items() if row is first(self.choice.front, METRICS[name])]
+
+
+def first(rows: Sequence[Row], metric: Metric) -> Row | None:
+    """The best row that has the metric."""
+    return min((row for row in rows if metric.value(row) is not None), key=metric.order, default=None)
 
 
 @dataclass(frozen=True)
@@ -132,10 +136,10 @@ class Trouble:
 
 def troubles(rows: Sequence[Row]) -> list[Trouble]:
     """What failed first, then what was skipped."""
-    found: dict[tuple[str, ...], list[str]] = {}
+    found: dict[tuple[str, str, str, str], list[str]] = {}
     for row in rows:
         if row["status"] != "ok":
             names = found.setdefault((row["status"], form(row), row.get("stage") or "", row["reason"]), [])
             names += [row["model"]] if row["model"] not in names else []
-    ordered = sorted(found.items(), key=lambda item: (item[0][0] == "skipped", *item[0]))
-    return [Trouble(*key, models) for key, models in ordered]  # type: ignore[call-arg]
+    ordered = sorted(found.items(), key=lambda item: (item[0][0] == "skipped", item[0]))
+    return [Trouble(status, what, stage, reason, models) for (status, what, stage, reason), models in ordered]

@@ -36,31 +36,35 @@ def pareto(rows: Sequence[Row], task: str, front: Collection[str], chosen: str |
     x, y = x_scale(shown), y_scale(shown, key, half)
     radius = radii(shown)
     points = [
-        Point(
-            x(row["latency_p50_us"]), y(row[key]), radius[row["id"]],
-            f"{svg.cut(row['model'], LONGEST)} {form(row)}" if row["id"] in front else row["precision"], must=row["id"] in front,
-        )
+        Point(x(row["latency_p50_us"]), y(row[key]), radius[row["id"]], name_of(row, front), must=row["id"] in front)
         for row in shown
-    ]  # fmt: skip
+    ]
     words = [f"{row['model']} {form(row)}: {told(row, key, name)}" for row in shown]
     parts = [svg.axes(x, y, "latency, median of one beat a call, µs (log scale)", name, svg.plain, svg.plain)]
     parts += [front_line([p for p in points if p.must]), interval_bar(y, half)]
     for i in sorted(range(len(shown)), key=lambda i: -points[i].radius):
         row = shown[i]
         class_ = f"mark {looks.colour(row['model'])}{' chosen' if row['id'] == chosen else ''}"
-        parts.append(svg.marker(looks.shape(row["format"]), points[i].x, points[i].y, points[i].radius, class_, words[i]))
+        parts.append(
+            svg.marker(looks.shape(row["format"]), points[i].x, points[i].y, points[i].radius, class_, words[i])
+        )
     parts += [label(point, one) for point, one in zip(points, place(points, FRAME)) if one]
     best = [words[i] for i in range(len(shown)) if shown[i]["id"] in front]
     description = f"{len(shown)} forms. Not beaten by any other: {'; '.join(best) or 'not known'}."
     caption = (
         f"Up and to the left is better. The area of a mark is the size of the file, the line joins the Pareto front. "
-        f"The bar on the right is as long as a 95% interval of {name}, ±{half:.4f}; forms of one model are told apart more "
-        "sharply, beat by beat, by the verdicts in the table."
+        f"The bar on the right is as long as a 95% interval of {name}, ±{half:.4f}; forms of one model are told apart "
+        "more sharply, beat by beat, by the changes in the table."
     )
     return Figure(
         svg.picture(WIDTH, HEIGHT, f"{name} against latency", description, *parts, class_="pareto"),
         caption, legend(shown, looks, radius), wide=True,
     )  # fmt: skip
+
+
+def name_of(row: Row, front: Collection[str]) -> str:
+    """In full where it is on the front; colour and marker tell the rest of the others."""
+    return f"{svg.cut(row['model'], LONGEST)} {form(row)}" if row["id"] in front else str(row["precision"])
 
 
 def told(row: Row, key: str, name: str) -> str:
@@ -107,7 +111,9 @@ def interval_bar(y: Scale, half: float) -> Markup:
 def label(point: Point, found: Place) -> Markup:
     box = found.box
     middle = ((box.left + box.right) / 2, (box.top + box.bottom) / 2)
-    words = svg.text(middle[0], middle[1] + 4, point.words, anchor="middle", class_="label must" if point.must else "label")
+    words = svg.text(
+        middle[0], middle[1] + 4, point.words, anchor="middle", class_="label must" if point.must else "label"
+    )
     if not found.leader:
         return words
     return svg.element("g", svg.line(*found.leader[0], *found.leader[-1], "leader"), words)

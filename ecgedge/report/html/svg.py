@@ -78,6 +78,16 @@ def area(corners: Sequence[tuple[float, float]]) -> float:
     return abs(sum(x1 * y2 - x2 * y1 for (x1, y1), (x2, y2) in zip(corners, following))) / 2
 
 
+def shape(number: int) -> str:
+    """Of a series; they repeat."""
+    return SHAPES[number % len(SHAPES)]
+
+
+def colour(number: int) -> str:
+    """The class of a series; they repeat."""
+    return f"c{number % COLOURS}"
+
+
 OUTLINES: dict[str, list[tuple[float, float]]] = {
     "square": [(-1, -1), (1, -1), (1, 1), (-1, 1)],
     "triangle": [(0, -1.15), (1, 0.58), (-1, 0.58)],
