@@ -169,4 +169,7 @@ def test_print(opened: Open) -> None:
     page.emulate_media(media="print")
     assert not page.locator("nav").is_visible() and not page.locator("form").is_visible()
     assert page.locator("body").evaluate("(e) => getComputedStyle(e).backgroundColor") == "rgb(255, 255, 255)"
+    heads = page.locator("table.rows thead")
+    assert heads.locator(".head:visible").count() == heads.locator("th").count() > 0
+    assert heads.locator("button:visible").count() == 0
     assert page.pdf(prefer_css_page_size=True).startswith(b"%PDF")

@@ -23,8 +23,8 @@ for (const table of tables) {
   for (const head of table.tHead.rows[0].cells) {
     const button = document.createElement("button");
     button.type = "button";
-    button.append(...head.firstElementChild.childNodes);
-    head.replaceChildren(button);
+    button.append(...head.firstElementChild.cloneNode(true).childNodes);
+    head.append(button); // beside the words, which paper gets: a head with buttons is not repeated on each page
     button.addEventListener("click", () => sort(table, head));
   }
 }
