@@ -258,6 +258,7 @@ def test_a_winner_is_named_with_its_runner_up(told: Report) -> None:
     assert card.one("p", class_="name").text == f"{HOSTILE} tflite full-int8"
     assert "tflite dynamic" in card.text and "Ship" in card.text and "accuracy>=0.5" in card.text
     assert len(page.all("path", class_="chosen")) == 1
+    assert len(page.all("path", class_="front")) == 2  # they are drawn all the same
 
 
 def test_nothing_qualifies_names_the_nearest(told: Report) -> None:

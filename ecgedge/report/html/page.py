@@ -45,14 +45,15 @@ def render(report: Report) -> str:
     environment.filters["micro"] = lambda words: words.replace(" us", " µs").replace(
         " uJ", " µJ"
     )  # metrics keep to ASCII
-    rows, run, choices = report.rows, report.run, chosen(report)
+    rows, run, fronts = report.rows, report.run, fronts_of(report)
+    choices = report.choices or fronts
     files, looks = RunFiles.read(report.folder), Looks.of(rows)
     return environment.get_template("page.html").render(
         run=run,
         best=report.best,
         decisions=[Decision(choice, report) for choice in choices],
-        front={row["id"] for choice in choices for row in choice.front},
-        blocks=blocks(rows, choices, looks),
+        front={row["id"] for choice in fronts for row in choice.front},
+        blocks=blocks(rows, fronts, choices, looks),
         values=lambda key: sorted({row[key] for row in rows if row[key]}),
         sections=[section(i, model, of(rows, "model", model), files, looks) for i, model in enumerate(looks.models)],
         counts=Counter(row["status"] for row in rows),
@@ -65,24 +66,22 @@ def render(report: Report) -> str:
     )
 
 
-def chosen(report: Report) -> Sequence[Choice]:
-    """The choices that were asked for; else the fronts, where any row works."""
-    if report.choices or not of(report.rows, "status", "ok"):
-        return report.choices
-    return decide(report.rows, compare=Evidence(report.folder))
+def fronts_of(report: Report) -> Sequence[Choice]:
+    """The Pareto fronts, which need no requirement; none where no row works."""
+    return decide(report.rows, compare=Evidence(report.folder)) if of(report.rows, "status", "ok") else []
 
 
 def of(rows: Sequence[Row], key: str, value: str) -> list[Row]:
     return [row for row in rows if row[key] == value]
 
 
-def blocks(rows: Sequence[Row], choices: Sequence[Choice], looks: Looks) -> list[Block]:
-    fronts = {choice.task: [row["id"] for row in choice.front] for choice in choices}
+def blocks(rows: Sequence[Row], fronts: Sequence[Choice], choices: Sequence[Choice], looks: Looks) -> list[Block]:
+    front = {choice.task: [row["id"] for row in choice.front] for choice in fronts}
     winners = {choice.task: choice.winner["id"] for choice in choices if choice.winner}
     found = []
     for task, title in TASKS.items():
         if of_task := of(rows, "task", task):
-            plot = pareto(of_task, task, fronts.get(task, []), winners.get(task), looks)
+            plot = pareto(of_task, task, front.get(task, []), winners.get(task), looks)
             found.append(Block(task, title, of_task, columns_of(of_task, task), plot))
     return found
 

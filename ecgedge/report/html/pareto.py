@@ -35,13 +35,14 @@ def pareto(rows: Sequence[Row], task: str, front: Collection[str], chosen: str |
     half = float(np.median([(row[f"{key}_high"] - row[f"{key}_low"]) / 2 for row in shown]))
     x, y = x_scale(shown), y_scale(shown, key, half)
     radius = radii(shown)
+    named = {*front, chosen}
     points = [
-        Point(x(row["latency_p50_us"]), y(row[key]), radius[row["id"]], name_of(row, front), must=row["id"] in front)
+        Point(x(row["latency_p50_us"]), y(row[key]), radius[row["id"]], name_of(row, named), must=row["id"] in named)
         for row in shown
     ]
     words = [f"{row['model']} {form(row)}: {told(row, key, name)}" for row in shown]
     parts = [svg.axes(x, y, "latency, median of one beat a call, µs (log scale)", name, svg.plain, svg.plain)]
-    parts += [front_line([p for p in points if p.must]), interval_bar(y, half)]
+    parts += [front_line([point for point, row in zip(points, shown) if row["id"] in front]), interval_bar(y, half)]
     for i in sorted(range(len(shown)), key=lambda i: -points[i].radius):
         row = shown[i]
         class_ = f"mark {looks.colour(row['model'])}{' chosen' if row['id'] == chosen else ''}"
@@ -52,7 +53,7 @@ def pareto(rows: Sequence[Row], task: str, front: Collection[str], chosen: str |
     best = [words[i] for i in range(len(shown)) if shown[i]["id"] in front]
     description = f"{len(shown)} forms. Not beaten by any other: {'; '.join(best) or 'not known'}."
     caption = (
-        f"Up and to the left is better. The area of a mark is the size of the file, the line joins the Pareto front. "
+        f"{'The mark with the heavy outline is the choice. ' if chosen else ''}Up and to the left is better. The area of a mark is the size of the file, the line joins the Pareto front. "
         f"The bar on the right is as long as a 95% interval of {name}, ±{half:.4f}; forms of one model are told apart "
         "more sharply, beat by beat, by the changes in the table."
     )
@@ -62,9 +63,9 @@ def pareto(rows: Sequence[Row], task: str, front: Collection[str], chosen: str |
     )  # fmt: skip
 
 
-def name_of(row: Row, front: Collection[str]) -> str:
-    """In full where it is on the front; colour and marker tell the rest of the others."""
-    return f"{svg.cut(row['model'], LONGEST)} {form(row)}" if row["id"] in front else str(row["precision"])
+def name_of(row: Row, named: Collection[str | None]) -> str:
+    """In full for those that matter; colour and marker tell the rest of the others."""
+    return f"{svg.cut(row['model'], LONGEST)} {form(row)}" if row["id"] in named else str(row["precision"])
 
 
 def told(row: Row, key: str, name: str) -> str:
