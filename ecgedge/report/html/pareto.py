@@ -53,7 +53,8 @@ def pareto(rows: Sequence[Row], task: str, front: Collection[str], chosen: str |
     best = [words[i] for i in range(len(shown)) if shown[i]["id"] in front]
     description = f"{len(shown)} forms. Not beaten by any other: {'; '.join(best) or 'not known'}."
     caption = (
-        f"{'The mark with the heavy outline is the choice. ' if chosen else ''}Up and to the left is better. The area of a mark is the size of the file, the line joins the Pareto front. "
+        f"{'The mark with the heavy outline is the choice. ' if chosen else ''}Up and to the left is better. The "
+        "area of a mark is the size of the file, the line joins the Pareto front. "
         f"The bar on the right is as long as a 95% interval of {name}, ±{half:.4f}; forms of one model are told apart "
         "more sharply, beat by beat, by the changes in the table."
     )
