@@ -239,6 +239,7 @@ def publish(
     except EcgEdgeError as error:
         failure = error
     click.echo(render(told, printed).rstrip("\n"))
+    written.append(files.write(folder / "report.html", render(told, "html")))
     click.echo(f"\nrun: {folder} ({', '.join(file.name for file in written)})", err=printed != "table")
     if failure:
         raise failure

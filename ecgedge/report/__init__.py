@@ -14,6 +14,7 @@ FORMATS = {  # of a whole report
     "md": "files:markdown",
     "csv": "files:flat",
     "json": "files:whole",
+    "html": "html:render",
 }
 CHOICES = {  # of the choice alone; a format that is not here is that of the whole report, which holds the choice too
     "table": "decision:terminal",

@@ -42,7 +42,7 @@ MAY_IMPORT = {
     "tasks": BASE,
     "intervals": set(),
     "verdicts": {"artifacts", "parity", "tasks", "intervals"},
-    "report": {"choice"},
+    "report": {"artifacts", "choice", "intervals", "journal", "records", "tasks"},
     "check": {"errors"},  # it shares nothing with what made the figures that it checks
     "comparison": BASE | {"choice", "journal", "results", "intervals", "tasks", "verdicts", "report"},
     "process": BASE,

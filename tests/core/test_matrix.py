@@ -89,6 +89,8 @@ def test_rows_files_and_table(ecgedge: Command, fakes: Path, tmp_path: Path) -> 
     page = (tmp_path / "run" / "report.md").read_text()
     assert "synthetic" in page
     assert "| fake" in page
+    assert "<h1>ecgedge report</h1>" in (tmp_path / "run" / "report.html").read_text()
+    assert "report.html" in result.out
     assert "synthetic" in result.out
     assert max(map(len, result.out.splitlines())) <= 120
     assert "[6/6]" in result.err

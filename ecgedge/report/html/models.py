@@ -1,0 +1,142 @@
+"""The section of one model: its int8 form against its fp32 form, and every form's times."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ecgedge import tasks
+from ecgedge.artifacts import Anomaly, Classification
+from ecgedge.report.html import beats as curves
+from ecgedge.report.html import classes, detection
+from ecgedge.report.html.figures import Figure, Key, Looks, Row, form
+from ecgedge.report.html.latency import latencies
+from ecgedge.report.html.run_files import Beats, RunFiles
+
+CHANGED = 6  # beats that are shown at most
+
+
+@dataclass
+class Section:
+    """Attributes:
+    compared: fp32, then the int8 form it is held against, where there are such.
+    missing: why figures are absent; empty where none is.
+    examples_title, example_keys, examples: beats with their curves.
+    """
+
+    model: str
+    anchor: str
+    compared: list[Row]
+    missing: str = ""
+    confusions: list[classes.Confusion] = field(default_factory=list)
+    recalls: list[classes.Recall] = field(default_factory=list)
+    recall_forms: list[str] = field(default_factory=list)
+    recall_plot: Figure | None = None
+    quality: list[Figure] = field(default_factory=list)
+    examples_title: str = ""
+    example_keys: list[Key] = field(default_factory=list)
+    examples: list[Figure] = field(default_factory=list)
+    latency: Figure | None = None
+
+    @property
+    def names(self) -> list[str]:
+        return [form(row) for row in self.compared]
+
+
+def section(number: int, model: str, rows: Sequence[Row], files: RunFiles, looks: Looks) -> Section:
+    """From the rows of one model, and what the run's folder still holds."""
+    ready = [row for row in rows if row["status"] == "ok"]
+    found = Section(model, f"model-{number}", pair(ready))
+    found.latency = latencies(ready, files.calls, looks.colour(model))
+    if not ready:
+        found.missing = "No form of this model was measured; the reasons are below."
+        return found
+    answers = {row["id"]: files.outputs(row["id"]) for row in ready}
+    task = files.task(ready[0]["id"])
+    if files.beats is None or task is None or any(each is None for each in answers.values()):
+        found.missing = (
+            "The beats or the answers are no longer in the folder of the run, so what is drawn from them is not."
+        )
+        return found
+    known = {name: each for name, each in answers.items() if each is not None}
+    if isinstance(task, Anomaly):
+        fill_detector(found, known, files.beats, task)
+    else:
+        fill_classifier(found, ready, known, files.beats, task)
+    return found
+
+
+def pair(rows: Sequence[Row]) -> list[Row]:
+    """The quickest int8 form, or for want of one the quickest quantized one, after its fp32 form."""
+    quantized = [row for row in rows if row["precision"] != "fp32"]
+    eights = [row for row in quantized if "int8" in row["precision"]] or quantized
+    whole = [row for row in rows if row["precision"] == "fp32"]
+    if not eights or not whole:
+        return [min(rows, key=quickness)] if rows else []
+    chosen = min(eights, key=quickness)
+    parent = (chosen.get("time_ratio") or {}).get("to")
+    return [next((row for row in whole if row["id"] == parent), whole[0]), chosen]
+
+
+def quickness(row: Row) -> float:
+    return float(row["latency_p50_us"])
+
+
+def fill_classifier(
+    found: Section, rows: Sequence[Row], answers: dict[str, np.ndarray], beats: Beats, task: Classification
+) -> None:
+    whole, *other = found.compared
+    labels = task.labels
+    found.confusions = [classes.confusion(whole, labels), *(classes.confusion(row, labels, whole) for row in other)]
+    decided = {name: outputs.argmax(axis=1) for name, outputs in answers.items()}
+    found.quality = [classes.reliability([(form(row), answers[row["id"]]) for row in found.compared], beats.y)]
+    others = [row for row in rows if row["precision"] != "fp32"]
+    if whole["precision"] == "fp32" and others:
+        found.recall_forms = [form(row) for row in others]
+        found.recalls = classes.recalls(
+            decided[whole["id"]], [(row, decided[row["id"]]) for row in others], beats.y, labels
+        )
+        found.recall_plot = classes.recall_plot(found.recalls, others)
+    if other:
+        show_changed(found, decided[whole["id"]], decided[other[0]["id"]], answers[whole["id"]], beats, task)
+
+
+def show_changed(
+    found: Section, was: np.ndarray, here: np.ndarray, outputs: np.ndarray, beats: Beats, task: Classification
+) -> None:
+    """The beats on which the two forms differ, those of which fp32 was surest first."""
+    margins = tasks.margins(outputs, beats.x, task)
+    changed = sorted(np.flatnonzero(was != here), key=lambda i: -margins[i])
+    count = len(changed)
+    found.examples_title = (
+        f"{count:,} of {len(was):,} beats are decided otherwise" if count else "All beats are decided alike"
+    )
+    if count > CHANGED:
+        found.examples_title += f"; the {CHANGED} of which fp32 was surest"
+    for i in changed[:CHANGED]:
+        label, before, after = (task.labels[each] for each in (beats.y[i], was[i], here[i]))
+        right = "right" if after == label else "was right" if before == label else "both wrong"
+        title = f"Beat {beats.index[i]:,}"
+        words = f"true {label}, fp32 {before}, now {after} ({right}); margin {margins[i]:.2g}"
+        found.examples.append(curves.beat_plot(title, f"{title}: {words}", [curves.Trace("beat", beats.x[i, 0])]))
+
+
+def fill_detector(found: Section, answers: dict[str, np.ndarray], beats: Beats, task: Anomaly) -> None:
+    positive = beats.y != task.labels.index(task.normal)
+    forms = [
+        detection.Scores(row, tasks.anomaly_scores(answers[row["id"]], beats.x), positive) for row in found.compared
+    ]
+    found.quality = [detection.histograms(forms)]
+    if curve := detection.roc(forms):
+        found.quality.append(curve)
+    found.examples_title = "Example beats and their reconstructions"
+    found.example_keys = curves.trace_keys(["beat", *found.names])
+    for words, i in curves.examples(forms[0].scores, positive, task.threshold):
+        traces = [curves.Trace("beat", beats.x[i, 0])]
+        traces += [curves.Trace(form(one.row), answers[one.row["id"]][i]) for one in forms]
+        errors = ", ".join(f"{one.scores[i]:.3g}" for one in forms)
+        title = f"Beat {beats.index[i]:,}"
+        caption = f"{title}, {words}: class {task.labels[beats.y[i]]}, error {errors} (threshold {task.threshold:.3g})"
+        found.examples.append(curves.beat_plot(title, caption, traces))

@@ -1,0 +1,144 @@
+"""The page: everything that the template shows, from rows, run and folder."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ecgedge.choice import METRICS, Choice, Evidence, Metric, decide
+from ecgedge.report.document import Report
+from ecgedge.report.files import changed_decisions, machine_words
+from ecgedge.report.html.columns import Column, columns_of
+from ecgedge.report.html.figures import Figure, Looks, Row, form
+from ecgedge.report.html.models import section
+from ecgedge.report.html.pareto import pareto
+from ecgedge.report.html.run_files import RunFiles
+from ecgedge.report.remake import remake
+from ecgedge.report.table import noise_lines
+
+TASKS = {"classification": "Classification", "anomaly": "Anomaly detection"}
+
+
+@dataclass(frozen=True)
+class Block:
+    """The models of one task."""
+
+    task: str
+    title: str
+    rows: Sequence[Row]
+    columns: Sequence[Column]
+    plot: Figure | None
+
+
+def render(report: Report) -> str:
+    """One HTML page, which needs no other file.
+
+    Without a choice it shows the Pareto fronts. Where beats or answers are gone from the run's folder, it says so.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # not needed for the other formats
+
+    environment = Environment(
+        loader=PackageLoader("ecgedge.report.html"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters["micro"] = lambda words: words.replace(" us", " µs").replace(
+        " uJ", " µJ"
+    )  # metrics keep to ASCII
+    rows, run, fronts = report.rows, report.run, fronts_of(report)
+    choices = report.choices or fronts
+    files, looks = RunFiles.read(report.folder), Looks.of(rows)
+    return environment.get_template("page.html").render(
+        run=run,
+        best=report.best,
+        decisions=[Decision(choice, report) for choice in choices],
+        front={row["id"] for choice in fronts for row in choice.front},
+        blocks=blocks(rows, fronts, choices, looks),
+        values=lambda key: sorted({row[key] for row in rows if row[key]}),
+        sections=[section(i, model, of(rows, "model", model), files, looks) for i, model in enumerate(looks.models)],
+        counts=Counter(row["status"] for row in rows),
+        troubles=troubles(rows),
+        gates=[(row, gate["text"]) for row in rows for gate in row.get("gates") or []],
+        changed=changed_decisions(rows),
+        machine=machine_words(run["machine"]),
+        noise=noise_lines(run["noise"]).splitlines(),
+        form=form,
+    )
+
+
+def fronts_of(report: Report) -> Sequence[Choice]:
+    """The Pareto fronts, which need no requirement; none where no row works."""
+    return decide(report.rows, compare=Evidence(report.folder)) if of(report.rows, "status", "ok") else []
+
+
+def of(rows: Sequence[Row], key: str, value: str) -> list[Row]:
+    return [row for row in rows if row[key] == value]
+
+
+def blocks(rows: Sequence[Row], fronts: Sequence[Choice], choices: Sequence[Choice], looks: Looks) -> list[Block]:
+    front = {choice.task: [row["id"] for row in choice.front] for choice in fronts}
+    winners = {choice.task: choice.winner["id"] for choice in choices if choice.winner}
+    found = []
+    for task, title in TASKS.items():
+        if of_task := of(rows, "task", task):
+            plot = pareto(of_task, task, front.get(task, []), winners.get(task), looks)
+            found.append(Block(task, title, of_task, columns_of(of_task, task), plot))
+    return found
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A choice as the top of the page shows it."""
+
+    choice: Choice
+    report: Report
+
+    @property
+    def title(self) -> str:
+        return TASKS[self.choice.task]
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """What the figures of a form are told by."""
+        asked = [self.choice.optimize] if self.choice.optimize else []
+        return list(dict.fromkeys([*asked, METRICS["latency_p50"], METRICS["size"], self.choice.quality]))
+
+    def ship(self, row: Row) -> str:
+        """The file, or the command that makes it again."""
+        return remake(row, self.report)
+
+    def name(self, metric: Metric) -> str:
+        return {"latency_p50": "latency, median", "auroc": "AUROC"}.get(metric.name, metric.name.replace("_", " "))
+
+    def praise(self, row: Row) -> list[str]:
+        """In what a row leads the front."""
+        quality = self.choice.quality
+        words = {"latency_p50": "quickest", "size": "smallest", quality.name: f"best {self.name(quality)}"}
+        return [word for name, word in words.items() if row is first(self.choice.front, METRICS[name])]
+
+
+def first(rows: Sequence[Row], metric: Metric) -> Row | None:
+    """The best row that has the metric."""
+    return min((row for row in rows if metric.value(row) is not None), key=metric.order, default=None)
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What did not work, for the same reason in each of some models."""
+
+    status: str
+    what: str
+    stage: str
+    reason: str
+    models: list[str]
+
+
+def troubles(rows: Sequence[Row]) -> list[Trouble]:
+    """What failed first, then what was skipped."""
+    found: dict[tuple[str, str, str, str], list[str]] = {}
+    for row in rows:
+        if row["status"] != "ok":
+            names = found.setdefault((row["status"], form(row), row.get("stage") or "", row["reason"]), [])
+            names += [row["model"]] if row["model"] not in names else []
+    ordered = sorted(found.items(), key=lambda item: (item[0][0] == "skipped", item[0]))
+    return [Trouble(status, what, stage, reason, models) for (status, what, stage, reason), models in ordered]

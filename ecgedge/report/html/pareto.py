@@ -1,0 +1,139 @@
+"""Quality against latency: what is worth its time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+
+import numpy as np
+from markupsafe import Markup
+
+from ecgedge.report.html import svg
+from ecgedge.report.html.figures import Figure, Key, Looks, Row, form, swatch
+from ecgedge.report.html.labels import Box, Place, Point, place
+from ecgedge.report.html.svg import Scale
+
+WIDTH, HEIGHT = 900, 440
+FRAME = Box(64, 34, 856, 386)
+LARGEST, SMALLEST, USUAL = 26.0, 3.5, 5.5  # radius of a marker, pixels; USUAL: of the smallest file where all fit
+QUALITY = {"classification": ("accuracy", "accuracy"), "anomaly": ("auroc", "AUROC")}
+LONGEST = 20  # characters of a model in a label
+ROOM = 1.15  # of the axis, relative to what it has to show
+
+
+def pareto(rows: Sequence[Row], task: str, front: Collection[str], chosen: str | None, looks: Looks) -> Figure | None:
+    """All forms that were measured; None where there are none.
+
+    Args:
+        front: ids of the rows that no other beats, which are joined and labelled.
+        chosen: the id of the chosen row.
+    """
+    key, name = QUALITY[task]
+    shown = [row for row in rows if row["status"] == "ok" and row.get(key) is not None]
+    if not shown:
+        return None
+    half = float(np.median([(row[f"{key}_high"] - row[f"{key}_low"]) / 2 for row in shown]))
+    x, y = x_scale(shown), y_scale(shown, key, half)
+    radius = radii(shown)
+    named = {*front, chosen}
+    points = [
+        Point(x(row["latency_p50_us"]), y(row[key]), radius[row["id"]], name_of(row, named), must=row["id"] in named)
+        for row in shown
+    ]
+    words = [f"{row['model']} {form(row)}: {told(row, key, name)}" for row in shown]
+    parts = [svg.axes(x, y, "latency, median of one beat a call, µs (log scale)", name, svg.plain, svg.plain)]
+    parts += [front_line([point for point, row in zip(points, shown) if row["id"] in front]), interval_bar(y, half)]
+    for i in sorted(range(len(shown)), key=lambda i: -points[i].radius):
+        row = shown[i]
+        class_ = f"mark {looks.colour(row['model'])}{' chosen' if row['id'] == chosen else ''}"
+        parts.append(
+            svg.marker(looks.shape(row["format"]), points[i].x, points[i].y, points[i].radius, class_, words[i])
+        )
+    parts += [label(point, one) for point, one in zip(points, place(points, FRAME)) if one]
+    best = [words[i] for i in range(len(shown)) if shown[i]["id"] in front]
+    description = f"{len(shown)} forms. Not beaten by any other: {'; '.join(best) or 'not known'}."
+    caption = (
+        f"{'The mark with the heavy outline is the choice. ' if chosen else ''}Up and to the left is better. The "
+        "area of a mark is the size of the file, the line joins the Pareto front. "
+        f"The bar on the right is as long as a 95% interval of {name}, ±{half:.4f}; forms of one model are told apart "
+        "more sharply, beat by beat, by the changes in the table."
+    )
+    return Figure(
+        svg.picture(WIDTH, HEIGHT, f"{name} against latency", description, *parts, class_="pareto"),
+        caption, legend(shown, looks, radius), wide=True,
+    )  # fmt: skip
+
+
+def name_of(row: Row, named: Collection[str | None]) -> str:
+    """In full for those that matter; colour and marker tell the rest of the others."""
+    return f"{svg.cut(row['model'], LONGEST)} {form(row)}" if row["id"] in named else str(row["precision"])
+
+
+def told(row: Row, key: str, name: str) -> str:
+    return f"{row['latency_p50_us']:,.1f} µs, {name} {row[key]:.4f}, {row['size_bytes'] / 1e3:,.1f} kB"
+
+
+def x_scale(rows: Sequence[Row]) -> Scale:
+    found = [row["latency_p50_us"] for row in rows]
+    return Scale(min(found) / 1.4, max(found) * 1.4, FRAME.left, FRAME.right, log=True)
+
+
+def y_scale(rows: Sequence[Row], key: str, half: float) -> Scale:
+    """At least as high as an interval of the quality: what is noise must not look like a difference."""
+    found = [row[key] for row in rows]
+    middle = (min(found) + max(found)) / 2
+    reach = ROOM * max((max(found) - min(found)) / 2, half, 1e-6)
+    return Scale(middle - reach, middle + reach, FRAME.bottom, FRAME.top)
+
+
+def radii(rows: Sequence[Row]) -> dict[str, float]:
+    """Of the markers by row; the area is the size, but for files too small to be seen."""
+    roots = {row["id"]: math.sqrt(row["size_bytes"]) for row in rows}
+    scale = min(USUAL / min(roots.values()), LARGEST / max(roots.values()))
+    return {name: max(SMALLEST, scale * root) for name, root in roots.items()}
+
+
+def front_line(points: Sequence[Point]) -> Markup:
+    ordered = sorted(points, key=lambda point: point.x)
+    return svg.path([(point.x, point.y) for point in ordered], "front") if len(ordered) > 1 else Markup("")
+
+
+def interval_bar(y: Scale, half: float) -> Markup:
+    """How long the 95% interval of one row's quality is."""
+    middle, at = (y.low + y.high) / 2, FRAME.right + 16
+    top, bottom = y(middle + half), y(middle - half)
+    words = svg.text(0, 0, "95% interval", anchor="middle")
+    return svg.element(
+        "g", svg.line(at, top, at, bottom, "bar"), svg.line(at - 4, top, at + 4, top, "bar"),
+        svg.line(at - 4, bottom, at + 4, bottom, "bar"),
+        svg.element("g", words, transform=f"translate({at + 16:.1f} {y(middle):.1f}) rotate(-90)"), class_="interval",
+    )  # fmt: skip
+
+
+def label(point: Point, found: Place) -> Markup:
+    box = found.box
+    middle = ((box.left + box.right) / 2, (box.top + box.bottom) / 2)
+    words = svg.text(
+        middle[0], middle[1] + 4, point.words, anchor="middle", class_="label must" if point.must else "label"
+    )
+    if not found.leader:
+        return words
+    return svg.element("g", svg.line(*found.leader[0], *found.leader[-1], "leader"), words)
+
+
+def legend(rows: Sequence[Row], looks: Looks, radius: dict[str, float]) -> list[Key]:
+    """Models, formats, and the size of the smallest and the largest file."""
+    shown = Looks.of(rows)
+    ends = sorted({row["size_bytes"]: radius[row["id"]] for row in rows}.items())
+    sizes = [ends[0], ends[-1]] if len(ends) > 1 else ends
+    return [
+        *(Key(swatch("circle", looks.colour(model)), model) for model in shown.models),
+        *(Key(swatch(looks.shape(format), "plain"), format) for format in shown.formats),
+        *(Key(dot(size_radius), f"{size / 1e3:,.0f} kB") for size, size_radius in sizes),
+    ]
+
+
+def dot(radius: float) -> Markup:
+    side = 2 * radius + 2
+    mark = svg.marker("circle", radius + 1, radius + 1, radius, "mark plain")
+    return svg.element("svg", mark, width=float(side), height=float(side), aria_hidden="true")

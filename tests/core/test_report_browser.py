@@ -1,0 +1,175 @@
+"""The HTML report in a browser: headless Chromium, where there is one (CHROME, or on the path) and Playwright."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ecgedge.report import Report, render
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+Open = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+    found = os.environ.get("CHROME") or next(filter(None, map(shutil.which, NAMES)), None)
+    if not found:
+        pytest.skip("needs Chromium: apt install chromium, or name one in CHROME")
+    with playwright.sync_playwright() as tool:
+        running = tool.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def file(told: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    path.write_text(render(told, "html"), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def opened(browser: Any, file: Path) -> Iterator[Open]:
+    """Open the page, from the disk; afterwards nothing was complained of, and nothing else was asked for."""
+    told: list[str] = []
+    contexts = []
+
+    def start(**options: Any) -> Any:
+        contexts.append(browser.new_context(**options))
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: told.append(message.text))
+        page.on("pageerror", lambda error: told.append(str(error)))
+        page.on("request", lambda request: told.append(request.url) if request.url != file.as_uri() else None)
+        page.goto(file.as_uri())
+        return page
+
+    yield start
+    for context in contexts:
+        context.close()
+    assert [each for each in told if not each.startswith("data:")] == []
+
+
+def keys(page: Any, column: str) -> list[float | None]:
+    """Of the first table's rows, in the order in which they are seen."""
+    return page.evaluate(
+        """(name) => {
+            const table = document.querySelector("table.rows");
+            const at = [...table.tHead.rows[0].cells].findIndex((head) => head.textContent.startsWith(name));
+            return [...table.tBodies[0].rows].map((row) => row.cells[at].dataset.key ?? null)
+                .map((key) => key === null ? null : Number(key));
+        }""",
+        column,
+    )
+
+
+def seen(page: Any) -> list[str]:
+    return page.locator("table.rows tbody tr:visible").all_inner_texts()
+
+
+def test_sorting_by_mouse_and_keyboard(opened: Open) -> None:
+    page = opened()
+    before = keys(page, "p50")
+    known = sorted(key for key in before if key is not None)
+    lost = [None] * before.count(None)
+    assert before != known + lost
+    head = page.locator("table.rows").first.locator("th", has=page.get_by_role("button", name="p50"))
+    head.get_by_role("button").click()
+    assert keys(page, "p50") == known + lost
+    assert head.get_attribute("aria-sort") == "ascending"
+    page.keyboard.press("Enter")
+    assert keys(page, "p50") == known[::-1] + lost
+    assert head.get_attribute("aria-sort") == "descending"
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert keys(page, "p95") == sorted(key for key in keys(page, "p95") if key is not None) + lost
+    assert page.locator("[aria-sort]").count() == 1
+
+
+def test_words_are_sorted_as_words(opened: Open) -> None:
+    page = opened()
+    page.locator("table.rows").first.get_by_role("button", name="precision").click()
+    cells = page.locator("table.rows").first.locator("tbody tr td:nth-child(3)").all_inner_texts()
+    words = [cell for cell in cells if cell != "–"]
+    assert words == sorted(words) and len(set(words)) == 3
+    assert cells[len(words) :] == ["–"] * (len(cells) - len(words))
+
+
+def test_filters(opened: Open) -> None:
+    page = opened()
+    total = len(seen(page))
+    page.get_by_label("Rows with all these words").fill("int8 TFLITE")
+    assert len(seen(page)) == 2 and all("tflite" in row and "full-int8" in row for row in seen(page))
+    assert page.locator("output").inner_text() == f"2 of {total} rows"
+    page.get_by_label("model").select_option("pca-ae")
+    assert len(seen(page)) == 1
+    page.get_by_role("button", name="Show all").click()
+    page.wait_for_function(f"document.querySelector('output').textContent === '{total} rows'")
+    assert len(seen(page)) == total
+    page.get_by_label("status").select_option("failed")
+    assert len(seen(page)) == 2
+
+
+def test_without_script_the_page_is_whole(opened: Open) -> None:
+    page = opened(java_script_enabled=False)
+    assert not page.locator("form").is_visible()
+    assert len(seen(page)) == page.locator("table.rows tbody tr").count() > 0
+
+
+def test_labels_of_the_pareto_plots_do_not_meet(opened: Open) -> None:
+    page = opened()
+    for plot in page.locator("svg.pareto").all():
+        boxes = [label.bounding_box() for label in plot.locator(".label").all()]
+        assert len(boxes) >= 3
+        for one, other in combinations(boxes, 2):
+            apart = (
+                one["x"] + one["width"] <= other["x"]
+                or other["x"] + other["width"] <= one["x"]
+                or one["y"] + one["height"] <= other["y"]
+                or other["y"] + other["height"] <= one["y"]
+            )
+            assert apart, (one, other)
+
+
+@pytest.mark.parametrize("width", [320, 375, 768, 1280])
+def test_no_page_scrolls_sideways(opened: Open, width: int) -> None:
+    page = opened(viewport={"width": width, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_light_and_dark(opened: Open) -> None:
+    def colours(scheme: str) -> tuple[str, str]:
+        body = opened(color_scheme=scheme).locator("body")
+        return tuple(body.evaluate("(e) => [getComputedStyle(e).color, getComputedStyle(e).backgroundColor]"))
+
+    (light_ink, light_paper), (dark_ink, dark_paper) = colours("light"), colours("dark")
+    assert light_paper == "rgb(255, 255, 255)"
+    assert len({light_ink, light_paper, dark_ink, dark_paper}) == 4
+
+
+def test_the_skip_link_is_first_and_seen(opened: Open) -> None:
+    page = opened()
+    page.keyboard.press("Tab")
+    link = page.locator(":focus")
+    assert link.inner_text() == "Skip to the report"
+    assert link.bounding_box()["x"] >= 0
+    page.keyboard.press("Enter")
+    assert page.locator(":focus").get_attribute("id") == "main"
+
+
+def test_print(opened: Open) -> None:
+    page = opened(color_scheme="dark")
+    page.emulate_media(media="print")
+    assert not page.locator("nav").is_visible() and not page.locator("form").is_visible()
+    assert page.locator("body").evaluate("(e) => getComputedStyle(e).backgroundColor") == "rgb(255, 255, 255)"
+    heads = page.locator("table.rows thead")
+    assert heads.locator(".head:visible").count() == heads.locator("th").count() > 0
+    assert heads.locator("button:visible").count() == 0
+    assert page.pdf(prefer_css_page_size=True).startswith(b"%PDF")

@@ -1,0 +1,334 @@
+"""The HTML report as a document: whole, accessible, escaped, and true to the rows."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from html.parser import HTMLParser
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ecgedge.choice import decide, find_metric, parse_requirement
+from ecgedge.dataset import Dataset
+from ecgedge.journal import read, samples
+from ecgedge.report import Report, render
+from tests.conftest import Command, error_of
+from tests.core.synthetic_run import CALLS, FORMS, HOSTILE, ROUNDS, write_run
+
+VOID = {"meta", "link", "input", "br", "hr", "img"}
+LIMIT = 3_000_000  # bytes of a page
+
+
+@dataclass
+class Element:
+    """A tag with its attributes, its text, and what is in it."""
+
+    tag: str
+    attributes: dict[str, str]
+    parent: Element | None
+    children: list[Element] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return " ".join("".join(self.words).split())
+
+    def all(self, tag: str, **wanted: str) -> list[Element]:
+        """Everything below with that tag and attributes, in the order of the page."""
+        wanted = {key.rstrip("_"): value for key, value in wanted.items()}
+        found = []
+        for child in self.children:
+            fits = all(value in child.attributes.get(key, "").split() for key, value in wanted.items())
+            found += [child] * (child.tag == tag and fits) + child.all(tag, **wanted)
+        return found
+
+    def one(self, tag: str, **wanted: str) -> Element:
+        [found] = self.all(tag, **wanted)
+        return found
+
+    def inside(self, tag: str) -> bool:
+        return self.parent is not None and (self.parent.tag == tag or self.parent.inside(tag))
+
+
+class Page(HTMLParser):
+    """Reads a page into elements; every tag that is opened has to be closed in its turn."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.root = self.here = Element("", {}, None)
+        self.feed(text)
+        self.close()
+        assert self.here is self.root, f"<{self.here.tag}> is not closed"
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        made = Element(tag, {key: value or "" for key, value in attributes}, self.here)
+        self.here.children.append(made)
+        if tag not in VOID:
+            self.here = made
+
+    def handle_endtag(self, tag: str) -> None:
+        assert tag == self.here.tag, f"</{tag}> closes <{self.here.tag}>"
+        assert self.here.parent is not None
+        self.here = self.here.parent
+
+    def handle_data(self, data: str) -> None:
+        above: Element | None = self.here
+        while above:
+            above.words.append(data)
+            above = above.parent
+
+
+@pytest.fixture(scope="module")
+def text(told: Report) -> str:
+    return render(told, "html")
+
+
+@pytest.fixture(scope="module")
+def page(text: str) -> Element:
+    return Page(text).root
+
+
+def test_the_page_is_one_file_of_modest_size(text: str, page: Element) -> None:
+    assert text.startswith("<!DOCTYPE html>")
+    assert len(text.encode()) < LIMIT
+    elements = [*page.all("link"), *page.all("script"), *page.all("img"), *page.all("a")]
+    addresses = [each.attributes.get("src", "") + each.attributes.get("href", "") for each in elements]
+    assert all(re.match(r"#|data:,|$", address) for address in addresses), addresses
+    assert not re.search(r"@import|url\(|https?:|fetch\(|XMLHttpRequest", text)
+
+
+def test_what_comes_from_outside_stays_text(page: Element) -> None:
+    [script] = page.all("script")
+    assert "taken" not in script.text
+    reasons = page.one("table", class_="reasons")
+    assert any(HOSTILE in cell.text for cell in reasons.all("td"))
+    assert page.all("h2")[3].text == HOSTILE  # a model of that name
+
+
+def test_landmarks_headings_and_links(page: Element) -> None:
+    assert page.one("html").attributes["lang"] == "en"
+    for tag in ("header", "nav", "main", "footer", "h1"):
+        page.one(tag)
+    ids = [each.attributes["id"] for tag in ("section", "main", "h2", "input", "select") for each in page.all(tag)]
+    assert max(Counter(ids).values()) == 1
+    links = [each.attributes["href"].removeprefix("#") for each in page.all("a")]
+    assert links[0] == "main" and set(links) <= set(ids)
+    for section in page.one("main").all("section"):
+        assert section.attributes["aria-labelledby"] in ids
+
+
+def test_the_choice_comes_first(page: Element) -> None:
+    titles = [each.text for each in page.one("main").all("h2")]
+    assert titles[0] == "The choice"
+    assert titles[1:3] == ["Quality against latency and size", "All forms"]
+    assert titles[-2:] == ["What failed, and why", "How it was measured"]
+
+
+def test_every_picture_says_what_it_shows(page: Element) -> None:
+    pictures = [each for each in page.all("svg") if each.attributes.get("role") == "img"]
+    assert len(pictures) == len(page.all("figure"))
+    for picture in pictures:
+        title, description = picture.children[:2]
+        assert (title.tag, description.tag) == ("title", "desc")
+        assert len(title.text) > 2 and len(description.text) > 20
+        assert picture.attributes["aria-label"]
+        assert picture.inside("figure") and picture.inside("section")
+    for other in page.all("svg"):
+        assert other in pictures or other.attributes["aria-hidden"] == "true"
+
+
+def test_tables_are_real_tables(page: Element) -> None:
+    tables = page.all("table")
+    assert len(tables) >= 6
+    for table in tables:
+        assert table.one("caption").text
+        assert all(head.attributes.get("scope") in ("col", "row") for head in table.all("th"))
+        for row in table.one("tbody").all("tr"):
+            assert len(row.children) == len(table.one("thead").all("th"))
+            assert row.children[0].attributes["scope"] == "row"
+    for control in [*page.all("input"), *page.all("select")]:
+        assert any(label.attributes["for"] == control.attributes["id"] for label in page.all("label"))
+
+
+def test_the_table_has_every_row_with_intervals_and_keys(page: Element, told: Report) -> None:
+    tables = page.all("table", class_="rows")
+    rows = [row for table in tables for row in table.one("tbody").all("tr")]
+    assert len(rows) == len(told.rows) == 2 * (len(FORMS) + 2)
+    names = [[head.text for head in table.all("th", scope="col")] for table in tables]
+    assert "p50 µs" in names[0] and "size kB" in names[0] and "accuracy" in names[0] and "AUROC" in names[1]
+    for table, head, task in zip(tables, names, ("classification", "anomaly")):
+        of_task = [row for row in told.rows if row["task"] == task]
+        for shown, row in zip(table.one("tbody").all("tr"), of_task, strict=True):
+            cells = dict(zip(head, shown.children))
+            for key in ("model", "format", "precision", "runtime"):
+                assert cells[key].text == (row[key] or "–")
+            assert cells["status"].text.startswith(row["status"])
+            if row["status"] == "ok":
+                p50 = cells["p50 µs"]
+                assert float(p50.attributes["data-key"]) == row["latency_p50_us"]
+                assert p50.one("small").text == f"{row['latency_p50_low_us']:.1f}–{row['latency_p50_high_us']:.1f}"
+                quality = "accuracy" if row["task"] == "classification" else "auroc"
+                cell = cells["accuracy" if row["task"] == "classification" else "AUROC"]
+                assert cell.text.startswith(f"{row[quality]:.4f}")
+                assert cell.one("small").text == f"{row[f'{quality}_low']:.4f}–{row[f'{quality}_high']:.4f}"
+            else:
+                assert "data-key" not in cells["p50 µs"].attributes
+
+
+def test_confusion_fp32_against_int8(page: Element, told: Report) -> None:
+    whole, eight = page.all("table", class_="confusion")
+    assert (whole.one("caption").text, eight.one("caption").text) == ("tflite fp32", "tflite full-int8")
+    rows = {(row["format"], row["precision"]): row for row in told.rows if row["task"] == "classification"}
+    before, after = (np.array(rows["tflite", precision]["confusion"]) for precision in ("fp32", "full-int8"))
+    for table, counts in ((whole, before), (eight, after)):
+        cells = [[cell.text.split()[0] for cell in row.all("td")] for row in table.one("tbody").all("tr")]
+        assert cells == [[f"{count:,}" for count in row] for row in counts]
+    changes = [[cell.text.split()[1:] for cell in row.all("td")] for row in eight.one("tbody").all("tr")]
+    assert changes == [[[f"{change:+}"] if change else [] for change in row] for row in after - before]
+    assert np.any(before != after)
+
+
+def test_recall_of_each_class(page: Element, told: Report) -> None:
+    table = page.one("details").one("table")
+    [row] = [
+        row
+        for row in told.rows
+        if row["task"] == "classification" and row["format"] == "onnx" and row["precision"] == "full-int8"
+    ]
+    column = [head.text for head in table.all("th", scope="col")].index("onnx full-int8 on cpu")
+    for shown in table.one("tbody").all("tr"):
+        change = row["recall_change"][shown.children[0].text]
+        assert shown.children[column].text.startswith(f"{100 * change:+.2f}")
+
+
+def test_figures_of_a_detector(page: Element, told: Report) -> None:
+    section = page.one("section", id="model-1")
+    titles = [each.children[0].text for each in section.all("svg", role="img")]
+    assert titles[:2] == ["Anomaly scores", "ROC"] and titles[-1] == "Latency of each form"
+    assert 3 <= sum(title.startswith("Beat ") for title in titles) <= 5
+    thresholds = section.all("path", class_="threshold") + section.all("line", class_="threshold")
+    assert len(thresholds) == 2 + 1  # fp32, int8, and the legend
+    rows = {(row["format"], row["precision"]): row for row in told.rows if row["task"] == "anomaly"}
+    for precision in ("fp32", "full-int8"):
+        assert f"AUROC {rows['tflite', precision]['auroc']:.4f}" in section.text
+
+
+def test_latency_is_drawn_from_all_raw_samples(page: Element, told: Report) -> None:
+    section = page.one("section", id="model-0")
+    [figure] = [each for each in section.all("figure") if "timed calls" in each.text]
+    assert figure.text.count(f"{len(FORMS) * ROUNDS * CALLS:,} timed calls") == 1
+    medians = [row["latency_p50_us"] for row in told.rows if row["task"] == "classification" and row["status"] == "ok"]
+    assert all(
+        f"median {median:,.1f} µs" in figure.one("svg", role="img").attributes["aria-label"] for median in medians
+    )
+    names = {record["cell"] for record in read(told.folder) if record["event"] == "block"}
+    assert all(len(samples(told.folder, r)) == CALLS for r in read(told.folder) if r["event"] == "block") and names
+
+
+def test_the_pareto_plot(page: Element, told: Report) -> None:
+    plots = page.all("svg", class_="pareto")
+    assert len(plots) == 2
+    for plot, task in zip(plots, ("classification", "anomaly")):
+        shown = [row for row in told.rows if row["task"] == task and row["status"] == "ok"]
+        marks = plot.all("path", class_="mark") + plot.all("circle", class_="mark")
+        assert len(marks) == len(shown)
+        assert {mark.one("title").text.split(":")[-1].split()[0] for mark in marks} == {
+            f"{row['latency_p50_us']:,.1f}" for row in shown
+        }
+        [choice] = [each for each in decide(told.rows) if each.task == task]
+        bold = {label.text for label in plot.all("text", class_="must")}
+        assert len(bold) == len(choice.front)
+
+
+def test_how_it_was_measured(page: Element, told: Report) -> None:
+    made = page.one("section", id="made").text
+    for fact in (told.run["command"], told.run["data_digest"], "a processor", "ecgedge 0.1.0", "noise floor"):
+        assert fact in made
+
+
+def test_a_winner_is_named_with_its_runner_up(told: Report) -> None:
+    [choice] = decide(told.rows, [parse_requirement("accuracy>=0.5")], find_metric("latency_p50"))
+    page = Page(render(replace(told, choices=[choice]), "html")).root
+    [card] = page.one("section", id="choice").all("div", class_="decision")
+    assert card.one("p", class_="name").text == f"{HOSTILE} tflite full-int8"
+    assert "tflite dynamic" in card.text and "Ship" in card.text and "accuracy>=0.5" in card.text
+    assert len(page.all("path", class_="chosen")) == 1
+    assert len(page.all("path", class_="front")) == 2  # they are drawn all the same
+
+
+def test_nothing_qualifies_names_the_nearest(told: Report) -> None:
+    [choice] = decide(
+        told.rows, [parse_requirement("size<=1KB"), parse_requirement("task==anomaly")], find_metric("auroc")
+    )
+    page = Page(render(replace(told, choices=[choice]), "html")).root
+    card = page.one("section", id="choice")
+    assert "No form qualifies" in card.text and "size<=1KB" in card.text and "19.0 kB" in card.text
+
+
+def test_a_run_in_which_nothing_works(few_beats: Dataset, tmp_path: Path) -> None:
+    page = Page(render(write_run(tmp_path / "run", few_beats, works=False), "html")).root
+    assert "No form works" in page.one("section", id="choice").text
+    assert len(page.all("table", class_="rows")) == 2
+    assert "No form of this model was measured" in page.one("section", id="model-0").text
+
+
+def test_a_run_without_quantized_forms(few_beats: Dataset, tmp_path: Path) -> None:
+    page = Page(render(write_run(tmp_path / "run", few_beats, forms=FORMS[:1]), "html")).root
+    assert len(page.all("table", class_="confusion")) == 1
+    assert not page.all("details")
+
+
+def test_beats_that_are_gone_are_told(told: Report, tmp_path: Path) -> None:
+    shutil.copytree(told.folder, tmp_path / "run")
+    (tmp_path / "run" / "beats.npz").unlink()
+    page = Page(render(replace(told, folder=tmp_path / "run"), "html")).root
+    for name in ("model-0", "model-1"):
+        section = page.one("section", id=name)
+        assert "no longer in the folder" in section.text
+        assert [each.children[0].text for each in section.all("svg", role="img")] == ["Latency of each form"]
+
+
+def test_the_command_writes_the_page(ecgedge: Command, told: Report, tmp_path: Path) -> None:
+    result = ecgedge("report", told.folder, "--format", "html", "-o", "page.html", "--require", "task==anomaly")
+    assert (result.code, result.out) == (0, ""), result.err
+    page = Page((tmp_path / "page.html").read_text(encoding="utf-8")).root
+    assert "task==anomaly" in page.one("section", id="choice").text
+    assert "no run" in error_of(ecgedge("report", tmp_path, "--format", "html"))
+
+
+def contrast(first: str, second: str) -> float:
+    """WCAG 2's ratio of two colours, 1 ... 21."""
+    light, dark = sorted((luminance(each) for each in (first, second)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(colour: str) -> float:
+    digits = colour.removeprefix("#")
+    digits = "".join(2 * digit for digit in digits) if len(digits) == 3 else digits
+    parts = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+
+
+def mixed(over: str, under: str, share: float) -> str:
+    pairs = [(int(over[i : i + 2], 16), int(under[i : i + 2], 16)) for i in (1, 3, 5)]
+    return "#" + "".join(f"{round(share * a + (1 - share) * b):02x}" for a, b in pairs)
+
+
+def test_contrast_in_light_and_dark() -> None:
+    style = resources.files("ecgedge.report.html").joinpath("templates/style.css").read_text(encoding="utf-8")
+    light, dark = (
+        dict(re.findall(r"--([\w-]+): (#\w+)", block)) for block in re.findall(r":root \{(.*?)\}", style, re.DOTALL)
+    )
+    assert set(light) == set(dark)
+    for scheme in (light, dark):
+        for ink in ("ink", "soft", "accent", "good", "bad"):
+            assert min(contrast(scheme[ink], scheme[paper]) for paper in ("paper", "raised")) >= 4.5, ink
+        for number in range(8):  # what is drawn
+            assert contrast(scheme[f"c{number}"], scheme["paper"]) >= 3, number
+        assert contrast(scheme["ink"], mixed(scheme["heat"], scheme["paper"], 0.55)) >= 4.5
