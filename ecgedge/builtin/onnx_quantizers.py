@@ -98,8 +98,8 @@ class OnnxFullInt8(OnnxQuantizer):
     calibrates = True
     options: Mapping[str, Any] = {"reduce_range": None}
     wants = (
-        "fold_constants", "mean_to_pool", "relu_into_concat", "fold_norms", "norm_to_conv", "merge_convs",
-        "drop_idle_relu", "crop_in_place", "upsample_into_conv", "upsample_to_concat", "drop_dead_ends",
+        "fold_constants", "sink_transposes", "mean_to_pool", "relu_into_concat", "fold_norms", "norm_to_conv",
+        "merge_convs", "drop_idle_relu", "crop_in_place", "upsample_into_conv", "upsample_to_concat", "drop_dead_ends",
     )  # fmt: skip
 
     def settle(self, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -74,8 +74,8 @@ class OnnxRuntime(Runtime):
     accepts = ("onnx",)
     suffixes = (".onnx",)
     wants = (
-        "fold_constants", "mean_to_pool", "relu_into_concat", "fold_norms", "merge_convs", "drop_idle_relu",
-        "crop_in_place", "upsample_into_conv", "conv_to_2d", "drop_dead_ends",
+        "fold_constants", "sink_transposes", "mean_to_pool", "relu_into_concat", "fold_norms", "merge_convs",
+        "drop_idle_relu", "crop_in_place", "upsample_into_conv", "conv_to_2d", "drop_dead_ends",
     )  # fmt: skip
 
     def __init__(self, name: str, provider: str):

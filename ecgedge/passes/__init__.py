@@ -18,6 +18,7 @@ from ecgedge.passes.values import is_op, names_read
 NAMES = (
     "fix_batch",
     "fold_constants",
+    "sink_transposes",
     "mean_to_pool",
     "relu_into_concat",
     "fold_norms",

@@ -5,7 +5,8 @@
 
 onnxruntime has blocked kernels (NCHWc) for two dimensions only. A Reshape is added for each value
 that enters and for each that is read outside, and none in between; a Reshape, Flatten, Squeeze,
-Unsqueeze or reduction at the border does that itself.
+Unsqueeze or reduction at the border does that itself. Where a tool has written convolutions of two dimensions
+already, with a Squeeze behind each and an Unsqueeze before the next, these go.
 """
 
 from __future__ import annotations
@@ -30,12 +31,14 @@ class Form:
         gives: whether its outputs have it too; else they are what they were.
         constants: new values of constant inputs, by their place.
         attributes: new values.
+        operator: what it becomes, of its first input alone; empty: it stays what it is.
     """
 
     inputs: tuple[int, ...] = (0,)
     gives: bool = True
     constants: dict[int, np.ndarray] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
+    operator: str = ""
 
 
 def apply(model: Any, batch: int) -> None:
@@ -79,7 +82,11 @@ def with_convs(nodes: list[Any], forms: dict[int, Form]) -> set[int]:
         group = {i}.union(*(groups.get(name, set()) for name in names))
         for name in {*names, *(name for name, other in groups.items() if other & group)}:
             groups[name] = group
-    found = [group for group in groups.values() if any(is_op(nodes[i], "Conv", "ConvTranspose") for i in group)]
+    found = [
+        group
+        for group in groups.values()
+        if any(is_op(nodes[i], "Conv", "ConvTranspose") or forms[i].operator for i in group)
+    ]
     return set().union(*found)
 
 
@@ -116,6 +123,9 @@ def change(node: Any, form: Form, values: Values, made: dict[Any, str]) -> None:
             made[key] = values.add_constant(f"{node.input[place] or node.output[0]}_2d", array)
         node.input[place] = made[key]
     set_attributes(node, **form.attributes)
+    if form.operator:
+        node.op_type = form.operator
+        del node.attribute[:], node.input[1:]
 
 
 # -- what each operator becomes; None: it stays
@@ -275,6 +285,8 @@ def flatten(node: Any, values: Values) -> Form | None:
 
 def squeeze(node: Any, values: Values) -> Form | None:
     axes = values.axes(node)
+    if axes and values.computed(node.input[0], 4) and {axis % 4 for axis in axes} == {UNIT}:
+        return Form(inputs=(), operator="Identity")  # the new axis was there before
     if not axes or not values.computed(node.input[0], 3):
         return None
     return with_axes(node, Form(gives=False), {UNIT, *map(moved, axes)})
@@ -282,6 +294,8 @@ def squeeze(node: Any, values: Values) -> Form | None:
 
 def unsqueeze(node: Any, values: Values) -> Form | None:
     axes = values.axes(node)
+    if len(axes) == 1 and values.computed(node.input[0], 3) and axes[0] % 4 == UNIT:
+        return Form(gives=False, operator="Identity")
     if len(axes) != 1 or not values.computed(node.input[0], 2):
         return None
     return with_axes(node, Form(inputs=()), {UNIT, moved(axes[0])})

@@ -193,3 +193,52 @@ def test_a_crop_over_several_channels_stays() -> None:
     constants: dict[str, Any] = {name: np.array([value]) for name, value in (("zero", 0), ("one", 1), ("six", 6))}
     model = graph("f = Flatten(x) c = Slice(f, zero, six, one) y = Unsqueeze(c, one)", (2, 3, 8), **constants)
     assert apply_pass(model, "crop_in_place") is None
+
+
+# -- sink_transposes
+
+TURN = "Transpose<perm=[0, 2, 1]>"
+
+
+@pytest.mark.parametrize(
+    ("body", "stays"),
+    [
+        (f"t = {TURN}(x) y = {TURN}(t)", 0),
+        (f"t = {TURN}(x) r = Relu(t) s = Add(r, k) y = {TURN}(s)", 0),
+        (f"a = {TURN}(x) n = Neg(x) b = {TURN}(n) s = Add(a, b) r = Relu(s) u = {TURN}(r) y = Conv(u, w)", 0),
+        (f"a = {TURN}(x) s = Mul(a, wide) t = Mul(s, three) u = {TURN}(t) y = Conv(u, w)", 0),
+        # as tf2onnx writes channels last
+        (f"t = {TURN}(x) r = Relu(t) u = Unsqueeze(r, one) v = Transpose<perm=[0, 3, 1, 2]>(u) y = Conv(v, w2)", 0),
+        (f"u = Unsqueeze(x, two) q = Transpose<perm=[0, 2, 3, 1]>(u) s = Squeeze(q, one) y = {TURN}(s)", 0),
+        (f"a = {TURN}(x) r = Relu(a) y = MatMul(three, r)", 1),  # it only moves, so it stays where it was
+        (f"a = {TURN}(x) s = Softmax<axis=1>(a) y = {TURN}(s)", 2),  # that depends on the axes
+        (f"a = {TURN}(x) b = Add(a, square) y = Transpose<perm=[0, 1, 3, 2]>(b)", 2),  # other axes come in
+    ],
+)
+def test_transposes_that_meet_cancel_out(body: str, stays: int) -> None:
+    constants = {"k": np.float32(2), "w": weight(3, 3, 1), "w2": weight(3, 3, 1, 1), "wide": weight(3)}
+    constants |= {"three": weight(1, 8, 3), "one": np.array([1]), "two": np.array([2]), "square": weight(2, 2, 8, 3)}
+    if "MatMul" in body:
+        constants["three"] = weight(1, 3, 8)
+    assert (
+        left(graph(body, ("N", 3, 8) if "square" not in body else (2, 3, 8), **constants), "sink_transposes").count(
+            "Transpose"
+        )
+        == stays
+    )
+
+
+def test_a_file_of_another_tool_becomes_one_chain() -> None:
+    block = (
+        "t{i} = Transpose<perm=[0, 3, 1, 2]>(u{i}) c{i} = Conv<pads=[0, 1, 0, 1]>(t{i}, w) s{i} = Squeeze(c{i}, two) "
+        f"m{{i}} = {TURN}(s{{i}}) a{{i}} = Add(m{{i}}, {{before}}) r{{i}} = Relu(a{{i}}) "
+    )
+    body = f"b = {TURN}(x) u1 = Unsqueeze(b, one) " + block.format(i=1, before="b")
+    body += (
+        "u2 = Unsqueeze(r1, one) "
+        + block.format(i=2, before="r1")
+        + f"z = {TURN}(r2) p = GlobalAveragePool(z) y = Flatten(p)"
+    )
+    model = graph(body, ("N", 3, 8), one=np.array([1]), two=np.array([2]), w=weight(3, 3, 1, 3))
+    made = left(model, "sink_transposes", "conv_to_2d", "drop_dead_ends")
+    assert made == ["Reshape", "Conv", "Add", "Relu", "Conv", "Add", "Relu", "GlobalAveragePool", "Flatten"]

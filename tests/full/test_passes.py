@@ -75,10 +75,10 @@ def test_no_convolution_of_random_networks_stays_in_one_dimension(model: Any) ->
 
 
 WANTS = (
-    ("fold_constants", "mean_to_pool", "relu_into_concat", "fold_norms", "merge_convs", "drop_idle_relu",
-     "crop_in_place", "upsample_into_conv", "conv_to_2d", "drop_dead_ends"),
-    ("fold_constants", "mean_to_pool", "relu_into_concat", "fold_norms", "norm_to_conv", "merge_convs",
-     "drop_idle_relu", "crop_in_place", "upsample_into_conv", "upsample_to_concat", "drop_dead_ends"),
+    ("fold_constants", "sink_transposes", "mean_to_pool", "relu_into_concat", "fold_norms", "merge_convs",
+     "drop_idle_relu", "crop_in_place", "upsample_into_conv", "conv_to_2d", "drop_dead_ends"),
+    ("fold_constants", "sink_transposes", "mean_to_pool", "relu_into_concat", "fold_norms", "norm_to_conv",
+     "merge_convs", "drop_idle_relu", "crop_in_place", "upsample_into_conv", "upsample_to_concat", "drop_dead_ends"),
     ("fold_constants", "relu_into_concat", "fold_norms", "merge_convs", "drop_idle_relu", "upsample_into_conv",
      "conv_to_2d", "ceil_to_repeat", "upsample_to_concat", "drop_dead_ends"),
 )  # fmt: skip
