@@ -5,12 +5,14 @@
 Each model is one matrix: our fp32 and full-int8 files on onnxruntime and LiteRT, the conversions that
 one finds in scripts (``plain/``) on the same two, and whatever other runtimes are installed (the
 packages under ``plugins/``). All are timed in the same rounds, one beat a call, one thread. A ratio is
-of medians, paired by round, with its 95% interval; a target is met where the interval reaches it.
+of medians, paired by round, with its 95% interval; a target is met where the interval reaches it. The
+limit is what the multiplications of our file take at the peak of this machine, as ``ecgedge explain`` measures it.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 import tempfile
@@ -67,6 +69,17 @@ class Run:
         medians = (results.block_medians(self.blocks[one["id"]], self.folder) for one in (row, to))
         return results.compare(*medians, row["noise_floor"])
 
+    def limit(self, row: dict[str, Any] | None, to: dict[str, Any] | None) -> str:
+        """What a file's multiplications take at this machine's peak, relative to another's median."""
+        if row is None or to is None:
+            return "-"
+        command = [sys.executable, "-m", "ecgedge", "explain", self.folder / row["artifact"], "--json"]
+        told = json.loads(subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True).stdout)
+        limit = told["total"]["limit_us"]
+        if not limit:
+            return "-"
+        return f"{limit / to['latency_p50_us']:.3f} (ours takes {row['latency_p50_us'] / limit:.2f} times that)"
+
     def fastest(self, runtimes: Iterable[str]) -> dict[str, Any] | None:
         rows = [row for row in self.rows if row["status"] == "ok" and row["runtime"] in runtimes]
         return min(rows, key=lambda row: row["latency_p50_us"], default=None)
@@ -102,6 +115,17 @@ def report(runs: list[Run], rivals: list[str], profile: str) -> Iterator[str]:
     yield "p50 relative to the plain fp32 conversion in the same format, 95% interval; in brackets the target."
     yield ""
     rows = [[run.model, *(cell(run, i) for i in range(len(COLUMNS)))] for run in runs]
+    yield tabulate(rows, ["model", *(name for name, *_ in COLUMNS)], tablefmt="github")
+    yield ""
+    yield "The limit on this machine: multiplications at its peak, in the same terms."
+    yield ""
+    rows = [
+        [
+            run.model,
+            *(run.limit(run.row(precision, ours), run.row("fp32", plain)) for _, precision, ours, plain in COLUMNS),
+        ]
+        for run in runs
+    ]
     yield tabulate(rows, ["model", *(name for name, *_ in COLUMNS)], tablefmt="github")
     yield ""
     yield "p50 in us; the host's time for a beat into int8 and out; what int8 costs in quality; where it runs."
