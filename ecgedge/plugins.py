@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -15,7 +17,8 @@ from typing import Any, TypeVar
 
 import pluggy
 
-from ecgedge import __version__, hookspecs
+from ecgedge import __version__, environments, hookspecs
+from ecgedge.environments import Environment
 from ecgedge.errors import EcgEdgeError, unknown
 from ecgedge.kinds import Exporter, Model, Part, Quantizer, Runtime
 from ecgedge.passes import check_names
@@ -39,6 +42,7 @@ HOOKS: dict[str, type[Part]] = {
 }
 FRAMEWORKS = ("torch", "tensorflow", "onnx", "onnxruntime", "ai_edge_litert", "openvino", "jax")
 PLUGINS_DIR = "ECGEDGE_PLUGINS_DIR"  # how --plugins-dir reaches the child processes
+GUESTS = "ECGEDGE_GUESTS"  # how installed plugins reach those in an environment of their own
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ class Parts:
     quantizers: dict[str, Quantizer] = field(default_factory=dict)
     runtimes: dict[str, Runtime] = field(default_factory=dict)
     owners: dict[tuple[str, str], Owner] = field(default_factory=dict)
+    environments: dict[str, Environment] = field(default_factory=dict)
     broken: list[tuple[Owner, str]] = field(default_factory=list)
     clashes: list[EcgEdgeError] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -98,6 +103,11 @@ class Parts:
         self.of(part.kind)[part.name] = part
         self.owners[key] = owner
 
+    def in_environment(self, name: str | None) -> list[Part]:
+        """The parts that say they work in that environment; None: in ours."""
+        groups = (self.models, self.exporters, self.quantizers, self.runtimes)
+        return [part for group in groups for part in group.values() if part.environment == name]
+
 
 def load(allow_clashes: bool = False) -> Parts:
     """Load the built-ins, the entry points of group ``ecgedge`` and the files of ``--plugins-dir``.
@@ -117,6 +127,7 @@ def load(allow_clashes: bool = False) -> Parts:
         try:
             module = import_plugin(source)
             found = collect(manager, f"{owner.distribution}:{owner.plugin}", module)
+            parts.environments |= new_environments(found, parts.environments)
         except (Exception, SystemExit) as error:  # a stranger's code may do anything
             if os.environ.get("ECGEDGE_STRICT") == "1":
                 raise
@@ -136,12 +147,7 @@ def sources() -> Iterator[tuple[Owner, str | Path | metadata.EntryPoint]]:
     """The plugins to load, in order."""
     for name in BUILTIN:
         yield Owner(name.rpartition(".")[2], "ecgedge", __version__), name
-    allowed = os.environ.get("ECGEDGE_PLUGINS")
-    names = None if allowed is None else {name.strip() for name in allowed.split(",")}
-    for point in sorted(metadata.entry_points(group=GROUP), key=lambda point: point.name):
-        if names is None or point.name in names:
-            dist = point.dist
-            yield Owner(point.name, dist.name if dist else "?", dist.version if dist else "?"), point
+    yield from lent() if GUESTS in os.environ else installed()
     if folder := os.environ.get(PLUGINS_DIR):
         if not Path(folder).is_dir():
             raise EcgEdgeError(
@@ -149,6 +155,40 @@ def sources() -> Iterator[tuple[Owner, str | Path | metadata.EntryPoint]]:
             )
         for file in sorted(Path(folder).glob("*.py")):
             yield Owner(file.stem, str(file), "file"), file
+
+
+def installed() -> Iterator[tuple[Owner, metadata.EntryPoint]]:
+    """The entry points that may load, sorted by name."""
+    allowed = os.environ.get("ECGEDGE_PLUGINS")
+    names = None if allowed is None else {name.strip() for name in allowed.split(",")}
+    for point in sorted(metadata.entry_points(group=GROUP), key=lambda point: point.name):
+        if names is None or point.name in names:
+            dist = point.dist
+            yield Owner(point.name, dist.name if dist else "?", dist.version if dist else "?"), point
+
+
+def lent() -> Iterator[tuple[Owner, metadata.EntryPoint]]:
+    """In an environment of its own: the entry points that the parent loaded."""
+    for owner, value in json.loads(os.environ[GUESTS])["points"]:
+        yield Owner(*owner), metadata.EntryPoint(owner[0], value, GROUP)
+
+
+def guests(parts: Parts) -> str:
+    """ecgedge and the plugins that are loaded, for a process in an environment of its own: what lies where, JSON."""
+    broken = {owner for owner, _ in parts.broken}
+    points = [(owner, point) for owner, point in installed() if owner not in broken]
+    names = ["ecgedge", *(point.module.partition(".")[0] for _, point in points)]
+    told = [[[owner.plugin, owner.distribution, owner.version], point.value] for owner, point in points]
+    return json.dumps({"places": {name: place_of(name) for name in names}, "points": told})
+
+
+def place_of(name: str) -> str:
+    """The folder that holds a top-level package or module."""
+    spec = importlib.util.find_spec(name)
+    assert spec, f"{name} was imported"
+    if spec.submodule_search_locations:
+        return str(Path(next(iter(spec.submodule_search_locations))).parent)
+    return str(Path(spec.origin or "").parent)
 
 
 def import_plugin(source: str | Path | metadata.EntryPoint) -> ModuleType:
@@ -184,6 +224,31 @@ def collect(manager: pluggy.PluginManager, name: str, module: ModuleType) -> lis
         raise
 
 
+def new_environments(found: list[Part], known: dict[str, Environment]) -> dict[str, Environment]:
+    """The environments that the parts of one plugin say they work in. Raises ValueError where one is another's."""
+    mine: dict[str, Environment] = {}
+    for part in found:
+        if part.environment is None:
+            continue
+        environment = environment_of(part)
+        if environment.name in known or mine.setdefault(environment.name, environment) != environment:
+            taken = {**mine, **known}[environment.name]
+            raise ValueError(f"environment {environment.name} has two locks, {taken.lock} and {environment.lock}")
+    return mine
+
+
+def environment_of(part: Part) -> Environment:
+    """The environment that a part says it works in, whose lock lies beside the module of its class."""
+    assert part.environment
+    lock = Path(inspect.getfile(type(part))).with_name(f"{part.environment}.lock")
+    return Environment(part.environment, lock)
+
+
+def elsewhere(part: Part) -> str | None:
+    """The environment that a part works in, where that is not this interpreter."""
+    return part.environment if part.environment and part.environment not in environments.here() else None
+
+
 def check_part(part: Part) -> None:
     """Raise TypeError where a part lacks what the planner reads, or has it in another type."""
     words = {
@@ -195,6 +260,9 @@ def check_part(part: Part) -> None:
     for attribute in ("name", *words[part.kind]):
         if not isinstance(getattr(part, attribute, None), str):
             raise TypeError(f"{type(part).__name__}.{attribute} must be a string")
+    if part.environment is not None and not environments.NAME.fullmatch(str(part.environment)):
+        told = "must be a name of small letters, digits, - and _"
+        raise TypeError(f"{type(part).__name__}.environment {told}, it is {part.environment!r}")
     tuples = ["needs", "libraries", *(() if part.kind == "model" else ("accepts",))]
     if part.kind in ("exporter", "runtime") or getattr(part, "wants", None) is not None:
         tuples.append("wants")
@@ -214,7 +282,14 @@ def one_line(error: BaseException) -> str:
 
 
 def missing(part: Part) -> str | None:
-    """Which of a part's needs is not installed, as a reason; None where all are."""
+    """Why a part cannot work, in one line, as far as can be told without importing or starting anything; else None.
+
+    One of its needs is not installed; or, for a part that works elsewhere, its environment is not there or not whole.
+    """
+    if elsewhere(part):
+        environment = environment_of(part)
+        trouble = environment.trouble()
+        return trouble and environment.reason(trouble)
     for name in part.needs:
         try:
             found = importlib.util.find_spec(name)

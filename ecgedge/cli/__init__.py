@@ -13,6 +13,7 @@ from ecgedge.cli.check import check
 from ecgedge.cli.convert import convert
 from ecgedge.cli.data import data
 from ecgedge.cli.doctor import doctor
+from ecgedge.cli.env import env
 from ecgedge.cli.evaluate import evaluate
 from ecgedge.cli.matrix import matrix
 from ecgedge.cli.plugins import plugins
@@ -72,5 +73,5 @@ def main(verbose: bool, plugins_dir: Path | None) -> None:
         os.environ["ECGEDGE_PLUGINS_DIR"] = str(plugins_dir.resolve())
 
 
-for command in (matrix, check, convert, evaluate, predict, train, summary, plugins, data, store, doctor):
+for command in (matrix, check, convert, evaluate, predict, train, summary, plugins, env, data, store, doctor):
     main.add_command(command)
