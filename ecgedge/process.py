@@ -34,6 +34,15 @@ def end(process: subprocess.Popen[str]) -> None:
             process.kill()
 
 
+def how_it_ended(code: int | None) -> str:
+    """A process's exit code, in words."""
+    if code is not None and code < 0:
+        with contextlib.suppress(ValueError):
+            name = signal.Signals(-code).name
+            return f"{name} (out of memory?)" if name == "SIGKILL" else name
+    return f"exit code {code}"
+
+
 @dataclass(frozen=True)
 class Host:
     """An interpreter of its own: where a child runs that is not to run in ours.
@@ -144,11 +153,7 @@ class Child:
         """How it ended, in words."""
         code = self.process.wait() if self.process else None
         self.close()
-        if code is not None and code < 0:
-            with contextlib.suppress(ValueError):
-                name = signal.Signals(-code).name
-                return f"{name} (out of memory?)" if name == "SIGKILL" else name
-        return f"exit code {code}"
+        return how_it_ended(code)
 
     def last_words(self) -> str:
         """The last line that it printed; empty where it printed nothing."""

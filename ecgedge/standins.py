@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,12 @@ class Errand:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def at_hand(part: Any, hosts: Mapping[str, Host]) -> Any:
+    """A part that can be used in this process: itself, or what stands in for it where it works elsewhere."""
+    host = hosts.get(part.environment or "")
+    return STAND_INS[part.kind](part, host) if host and part.kind in STAND_INS else part
 
 
 class RuntimeElsewhere(Runtime):
@@ -130,3 +137,10 @@ def convert(part: Exporter | Quantizer, host: Host, source: Artifact, out: Path,
 
 def artifact_of(packed: dict[str, Any]) -> Artifact:
     return from_record(Path(packed["path"]), packed["record"])
+
+
+STAND_INS: dict[str, Any] = {
+    "exporter": ExporterElsewhere,
+    "quantizer": QuantizerElsewhere,
+    "runtime": RuntimeElsewhere,
+}  # a model is built where it is used

@@ -14,20 +14,10 @@ if TYPE_CHECKING:
     from ecgedge.kinds import Part
     from ecgedge.plan import Cell
     from ecgedge.plugins import Parts
-    from ecgedge.process import Child, Host
+    from ecgedge.process import Child
 
 SECONDS = 120  # for one answer
 Reasons = dict[tuple[str, str], str]
-
-
-def hosts(parts: Parts) -> dict[str, Host]:
-    """The interpreters of the environments that are not this one, by name; those that are seen to be broken too."""
-    from ecgedge import environments, plugins
-    from ecgedge.process import Host
-
-    lent = plugins.guests(parts)
-    elsewhere = {name: one for name, one in parts.environments.items() if name not in environments.here()}
-    return {name: Host(name, one.python, lent) for name, one in elsewhere.items()}
 
 
 def installed(parts: Parts) -> dict[str, dict[str, str]]:
@@ -55,6 +45,7 @@ def unavailable(parts: Parts, must_work: bool = True) -> Reasons:
         EcgEdgeError: no runtime works and a child of this interpreter died, unless not ``must_work``.
     """
     from ecgedge.plugins import elsewhere, missing
+    from ecgedge.plugins.hosts import hosts
     from ecgedge.process import Child, ChildError
 
     everything = [part for kind in ("model", "exporter", "quantizer", "runtime") for part in parts.of(kind).values()]
@@ -82,6 +73,7 @@ def unavailable(parts: Parts, must_work: bool = True) -> Reasons:
 
 def unavailable_in(name: str, asked: list[Part], parts: Parts) -> Reasons:
     """Which of some parts of one environment cannot work there: its worker is asked, and may turn out to be broken."""
+    from ecgedge.plugins.hosts import hosts
     from ecgedge.process import Child
 
     if not asked:

@@ -181,16 +181,15 @@ def find_artifact(name: str, parts: Parts) -> Artifact:
             )
         raise unknown("model or file", name, [*sorted(parts.models), f"or a {'/'.join(readers)} file or checkpoint"])
     require(readers[suffix])
-    return at_hand(readers[suffix], parts).inspect(path)
+    return usable(readers[suffix], parts).inspect(path)
 
 
-def at_hand(runtime: Runtime, parts: Parts) -> Runtime:
+def usable(runtime: Runtime, parts: Parts) -> Runtime:
     """A runtime that can be used in this process: itself, or what stands in for one that works elsewhere."""
-    from ecgedge.plugins import elsewhere
-    from ecgedge.standins import RuntimeElsewhere
+    from ecgedge.plugins.hosts import hosts
+    from ecgedge.standins import at_hand
 
-    name = elsewhere(runtime)
-    return RuntimeElsewhere(runtime, availability.hosts(parts)[name]) if name else runtime
+    return at_hand(runtime, hosts(parts))
 
 
 def require(part: Any) -> None:
@@ -295,6 +294,7 @@ def open_lab(
     from ecgedge.cache import cache_folder
     from ecgedge.dataset import calibration_beats
     from ecgedge.lab import Lab
+    from ecgedge.plugins.hosts import hosts
 
     return Lab(
         data=data,
@@ -315,7 +315,7 @@ def open_lab(
         seconds=seconds,
         memory=memory,
         options={"opset": opset} if opset else {},
-        hosts=availability.hosts(parts),
+        hosts=hosts(parts),
         installed=availability.installed(parts),
     )
 

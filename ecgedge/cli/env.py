@@ -42,7 +42,7 @@ def create(name: str, uv: bool, force: bool) -> None:
     if not force and not troubles(environment, parts):
         click.echo(f"environment {name} is sound; --force makes it anew")
         return
-    install.create(environment, uv, lambda what: click.echo(f"installing {what}", err=True))
+    install.create(environment, uv, lambda what: click.echo(f"installing {what}"))
     if found := troubles(environment, parts):
         raise EcgEdgeError(f"environment {name} was made and does not serve: {found[0]}", "tell the plugin's author")
     click.echo(f"environment {name} is ready: {environment.folder}")

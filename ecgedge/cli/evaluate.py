@@ -63,7 +63,7 @@ def pick_runtime(artifact: Artifact, name: str | None, parts: Parts) -> Runtime:
         fitting = [chosen]
     reasons = []
     for part in fitting:
-        ready = common.at_hand(part, parts)
+        ready = common.usable(part, parts)
         try:
             reason = missing(part) or ready.available()
         except Exception as error:  # of its library, or of its author
