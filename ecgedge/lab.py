@@ -14,10 +14,10 @@ import numpy as np
 from ecgedge.artifacts import Artifact
 from ecgedge.dataset import Dataset, Split, digest_of_beats
 from ecgedge.errors import EcgEdgeError
-from ecgedge.kinds import Exporter, Part, Quantizer
+from ecgedge.kinds import Exporter, Part, Quantizer, Runtime
 from ecgedge.locks import turn
 from ecgedge.plan import Cell, takes
-from ecgedge.process import Child, Host
+from ecgedge.process import Child, ChildError, Host
 from ecgedge.records import from_record, pack
 from ecgedge.store import Store, key_of, maker_of, passes_maker
 
@@ -129,29 +129,40 @@ class Lab:
         return from_record(Path(answer["path"]), answer["record"])
 
     def outputs_of(self, artifact: Artifact, beats: str) -> np.ndarray:
-        """Outputs of an artifact on the first runtime that takes its format, one thread.
+        """Outputs of an artifact on the first runtime that takes its format and does not fail, one thread.
 
         Args:
             beats: ``"scored"``, ``"train"`` or ``"calibration"``.
 
         Raises:
             EcgEdgeError: no runtime takes it.
+            ChildError: all fail; that of the first.
         """
-        runtime = self.runtime_for(artifact.format)
-        if runtime is None:
+        runtimes = self.runtimes_for(artifact.format)
+        if not runtimes:
             raise EcgEdgeError(
                 f"no runtime takes the format {artifact.format!r} of {artifact.name}", "install one that does"
             )
         file = Path(self.scratch.name) / "returned.npy"
-        request = {"runtime": runtime, "artifact": pack(artifact), "beats": str(self.files[beats]), "out": str(file)}
-        with self.turn():
-            self.converter(self.parts["runtime", runtime]).ask("outputs", self.seconds, **request, threads=1)
-        return np.load(file)
+        request = {"artifact": pack(artifact), "beats": str(self.files[beats]), "out": str(file), "threads": 1}
+        errors = []
+        for runtime in runtimes:
+            try:
+                with self.turn():
+                    self.converter(runtime).ask("outputs", self.seconds, **request, runtime=runtime.name)
+                return np.load(file)
+            except ChildError as error:  # a runtime that is broken must not take the reference from the others
+                errors.append(error)
+        raise errors[0]
 
     def runtime_for(self, format: str) -> str | None:
         """The first runtime that takes a format."""
+        return next((part.name for part in self.runtimes_for(format)), None)
+
+    def runtimes_for(self, format: str) -> list[Runtime]:
+        """All that take a format, in order."""
         runtimes = [part for (kind, _), part in self.parts.items() if kind == "runtime"]
-        return next((part.name for part in runtimes if takes(part.accepts, format)), None)
+        return [part for part in runtimes if takes(part.accepts, format)]
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:

@@ -73,12 +73,13 @@ def unavailable(parts: Parts, must_work: bool = True) -> Reasons:
 
 def unavailable_in(name: str, asked: list[Part], parts: Parts) -> Reasons:
     """Which of some parts of one environment cannot work there: its worker is asked, and may turn out to be broken."""
-    from ecgedge.plugins.hosts import hosts
-    from ecgedge.process import Child
+    from ecgedge.plugins.hosts import guests
+    from ecgedge.process import Child, Host
 
     if not asked:
         return {}
-    environment, host = parts.environments[name], hosts(parts)[name]
+    environment = parts.environments[name]
+    host = Host(name, environment.python, guests(parts))
     with tempfile.TemporaryDirectory() as scratch, Child(Path(scratch) / "log", host=host) as child:
         reasons = {(part.kind, part.name): reason_there(part, child, environment) for part in asked}
     return {key: reason for key, reason in reasons.items() if reason}

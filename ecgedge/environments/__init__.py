@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import sys
 import sysconfig
 from collections.abc import Mapping
@@ -52,7 +53,9 @@ class Environment:
     @property
     def mend(self) -> str:
         """The command that makes it, or makes it anew."""
-        return f"ecgedge env create {self.name}"
+        folder = os.environ.get("ECGEDGE_PLUGINS_DIR")
+        its_folder = ["--plugins-dir", folder] if folder and Path(folder) == self.lock.parent else []
+        return shlex.join(["ecgedge", *its_folder, "env", "create", self.name])
 
     def trouble(self) -> str | None:
         """Why it cannot be used, in a few words, as its files tell; None where nothing is seen. Nothing is started."""

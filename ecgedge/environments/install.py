@@ -33,8 +33,8 @@ def create(environment: Environment, uv: bool, say: Say) -> None:
         EcgEdgeError: something is in the way, or the installation failed; names the log.
     """
     if not environment.lock.is_file():
-        raise EcgEdgeError(f"environment {environment.name} has no lock: {environment.lock} is missing",
-                           "its plugin has to ship one")  # fmt: skip
+        told = f"environment {environment.name} has no lock: {environment.lock} is missing"
+        raise EcgEdgeError(told, "its plugin has to ship one")
     if uv and not shutil.which("uv"):
         raise EcgEdgeError("uv is not installed", "install it, or leave out --uv to use pip")
     folder, log = environment.folder, environment.folder.with_suffix(".log")
@@ -48,8 +48,8 @@ def create(environment: Environment, uv: bool, say: Say) -> None:
                     run(command, environment, file.fileno())
             write_record(environment, "whole")
         except OSError as error:
-            raise EcgEdgeError(f"{error.filename or folder}: {error.strerror}", "set ECGEDGE_ENVS to another folder"
-                               ) from error  # fmt: skip
+            told = f"{error.filename or folder}: {error.strerror}"
+            raise EcgEdgeError(told, "set ECGEDGE_ENVS to another folder") from error
     log.unlink(missing_ok=True)
 
 
@@ -57,11 +57,13 @@ def steps(environment: Environment, uv: bool) -> Iterator[tuple[str, list[str]]]
     """What is done, in words, and the commands that do it."""
     python = str(environment.python)
     bare = uv or bool(importlib.util.find_spec("pip"))  # our pip can install there
-    pip = [sys.executable, "-m", "pip", "--python", python] if bare else [python, "-m", "pip"]
+    # -P: a file pip.py beside the lock is not pip
+    pip = [sys.executable, "-P", "-m", "pip", "--python", python] if bare else [python, "-P", "-m", "pip"]
     pip = ["uv", "pip", "install", "--python", python] if uv else [*pip, "install", "--no-input"]
+    without = ["--without-pip"] if bare else []
     yield (
         f"a venv in {environment.folder}",
-        [sys.executable, "-m", "venv", *(["--without-pip"] if bare else []), str(environment.folder)],
+        [sys.executable, "-P", "-m", "venv", *without, str(environment.folder)],
     )
     yield f"its requirements: {environment.lock}", [*pip, "-r", str(environment.lock)]
     installed = distributions(environment.folder)
@@ -72,14 +74,16 @@ def steps(environment: Environment, uv: bool) -> Iterator[tuple[str, list[str]]]
 def run(command: Sequence[str], environment: Environment, log: int) -> None:
     """Run an installer, its output in a log. Raises EcgEdgeError with its last line where it fails."""
     surroundings = {name: value for name, value in os.environ.items() if name not in NOT_THEIRS}
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=surroundings,
-                          cwd=environment.lock.parent)  # fmt: skip
+    beside = environment.lock.parent  # from where a lock may name files
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=surroundings, cwd=beside, check=False
+    )
     if done.returncode:
         path = environment.folder.with_suffix(".log")
-        told = [line for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-        errors = [line for line in told if line.lower().startswith("error")] or told[-1:]
-        raise EcgEdgeError(f"environment {environment.name} could not be made: {''.join(errors[:1])[:300]}",
-                           f"the whole log: {path}")  # fmt: skip
+        lines = [line for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+        errors = [line for line in lines if line.lower().startswith("error")] or lines[-1:]
+        told = f"environment {environment.name} could not be made: {''.join(errors[:1])[:300]}"
+        raise EcgEdgeError(told, f"the whole log: {path}")
 
 
 @contextlib.contextmanager

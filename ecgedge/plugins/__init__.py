@@ -84,8 +84,8 @@ class Parts:
         self.of(part.kind)[part.name] = part
         self.owners[key] = owner
 
-    def in_environment(self, name: str | None) -> list[Part]:
-        """The parts that say they work in that environment; None: in ours."""
+    def in_environment(self, name: str) -> list[Part]:
+        """The parts that say they work in that environment."""
         groups = (self.models, self.exporters, self.quantizers, self.runtimes)
         return [part for group in groups for part in group.values() if part.environment == name]
 

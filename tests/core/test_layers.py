@@ -112,7 +112,9 @@ def test_the_rules_name_only_what_exists() -> None:
     assert MODULES - {"cli"} <= set(MAY_IMPORT)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["plugins"], ["matrix", "--help"], ["--version"], ["store", "ls"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["plugins"], ["matrix", "--help"], ["--version"], ["store", "ls"], ["env", "ls"]]
+)
 def test_no_framework_is_imported(arguments: list[str]) -> None:
     probe = (
         f"import sys\nsys.argv = ['ecgedge', *{arguments!r}]\n"
