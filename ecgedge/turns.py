@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from ecgedge.artifacts import Artifact
 from ecgedge.locks import turn
 from ecgedge.measure import PROFILES
-from ecgedge.process import Child
+from ecgedge.process import Child, Host
 from ecgedge.records import pack
 from ecgedge.results import compare
 
@@ -45,6 +45,7 @@ class Setting:
         gate: the file by which measurements on this machine take turns; None: they do not.
         seconds: the limit of each step.
         memory: bytes that each process's data may take; None: no limit.
+        hosts: the interpreters of runtimes that do not work in ours, by the runtime's name.
     """
 
     folder: Path
@@ -54,6 +55,11 @@ class Setting:
     seed: int = 0
     seconds: float = 300
     memory: int | None = None
+    hosts: Mapping[str, Host] = field(default_factory=dict)
+
+    def child(self, runtime: str, log: Path) -> Child:
+        """A process for what a runtime does, in the interpreter that it works in."""
+        return Child(log, self.threads, self.memory, self.hosts.get(runtime))
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -73,8 +79,8 @@ def time_in_turns(
     medians: tuple[list[float], list[float]] = ([], [])
     with ExitStack() as stack:
         children = [
-            stack.enter_context(Child(setting.folder / f"timed-{i}.log", setting.threads, setting.memory))
-            for i in range(2)
+            stack.enter_context(setting.child(runtime, setting.folder / f"timed-{i}.log"))
+            for i, runtime in enumerate(runtimes)
         ]
         for child, artifact, runtime in zip(children, artifacts, runtimes, strict=True):
             request = {"runtime": runtime, "artifact": pack(artifact), "beats": str(setting.beats)}

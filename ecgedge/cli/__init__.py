@@ -16,6 +16,7 @@ from ecgedge.cli.compare import compare
 from ecgedge.cli.convert import convert
 from ecgedge.cli.data import data
 from ecgedge.cli.doctor import doctor
+from ecgedge.cli.env import env
 from ecgedge.cli.evaluate import evaluate
 from ecgedge.cli.explain import explain
 from ecgedge.cli.matrix import matrix
@@ -95,6 +96,7 @@ for command in (
     train,
     summary,
     plugins,
+    env,
     data,
     store,
     doctor,

@@ -44,6 +44,7 @@ def explain(
     from ecgedge.cli.evaluate import pick_runtime
     from ecgedge.explain import study
     from ecgedge.explain.findings import find
+    from ecgedge.plugins.hosts import runtime_hosts
     from ecgedge.turns import Setting
 
     parts = common.load_parts()
@@ -52,7 +53,8 @@ def explain(
     size = chosen_batch(artifact, batch)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        setting = Setting(folder, study.write_beats(artifact, size, folder / "call.npy"), common.gate(), threads)
+        beats = study.write_beats(artifact, size, folder / "call.npy")
+        setting = Setting(folder, beats, common.gate(), threads, hosts=runtime_hosts(parts))
         other = common.find_artifact(against, parts) if against else None
         explanation = named(study.study(artifact, runtime, setting), parts)
         if other:

@@ -41,7 +41,7 @@ def study(artifact: Artifact, runtime: str, setting: Setting) -> Explanation:
     """
     request = {"runtime": runtime, "artifact": pack(artifact), "beats": str(setting.beats), "threads": setting.threads}
     notes: list[str] = []
-    with Child(setting.folder / "explained.log", setting.threads, setting.memory) as child, setting.turn():
+    with setting.child(runtime, setting.folder / "explained.log") as child, setting.turn():
         try:
             weighed = child.ask("weigh", setting.seconds, **request, seconds=SECONDS)
         except ChildError as error:
