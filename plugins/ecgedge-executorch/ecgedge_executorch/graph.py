@@ -23,6 +23,11 @@ DTYPES = {  # XNNPACK's types for values by numpy's names, which know no scales
     "qdint8": "int8", "qpint8": "int8", "quint8": "uint8", "qint32": "int32", "qcint32": "int32", "int32": "int32",
     "qcint4": "int4", "qbint4": "int4",
 }  # fmt: skip
+KERNELS = {  # of ExecuTorch's own: by names that other runtimes share
+    "cat": "Concat", "clone": "Copy", "constant_pad_nd": "Pad", "permute": "Transpose", "view": "Reshape",
+    "dequantize_per_channel": "Dequantize", "dequantize_per_tensor": "Dequantize",
+    "quantize_per_channel": "Quantize", "quantize_per_tensor": "Quantize",
+}  # fmt: skip
 WHILE_IT_RUNS = ("qdint8", "qpint8")
 SCALARS = {"byte": "uint8", "char": "int8", "short": "int16", "int": "int32", "long": "int64", "half": "float16",
            "float": "float32", "double": "float64"}  # fmt: skip
@@ -54,14 +59,11 @@ def read_graph(artifact: Artifact) -> Graph | None:
 
 def kernel(index: int, call: Any, plan: Any) -> Node:
     """An operation outside the delegate, by ExecuTorch's own kernel: its last tensor is what it writes."""
-    operator = plan.operators[call.op_index].name.rpartition("::")[2]
-    tensors = [value for value in (plan.values[at].val for at in call.args) if hasattr(value, "scalar_type")]
-    *taken, written = tensors
+    operator = plan.operators[call.op_index].name.rpartition("::")[2].removesuffix("_copy")
+    *taken, written = (value for value in (plan.values[at].val for at in call.args) if hasattr(value, "scalar_type"))
+    op, takes = KERNELS.get(operator, operator), tuple(map(dtype_of, taken))
     sizes = tuple(math.prod(tensor.sizes) if is_constant(tensor) else 0 for tensor in taken)
-    op = operator.removesuffix("_copy")
-    return Node(
-        f"{operator}_{index}", op, "ExecuTorch", "cpu", tuple(map(dtype_of, taken)), (dtype_of(written),), sizes
-    )
+    return Node(f"{operator}_{index}", op, "ExecuTorch", "cpu", takes, (dtype_of(written),), sizes)
 
 
 def own_weights(plan: Any) -> Iterator[Weight]:

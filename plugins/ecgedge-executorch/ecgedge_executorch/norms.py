@@ -1,5 +1,7 @@
-"""Batch norms folded into the convolutions before them, or made convolutions of their own: torch's quantizer would
-leave them in float. Imported only by a conversion: torch is heavy."""
+"""Batch norms folded into the convolutions before them, or made convolutions of their own.
+
+XNNPACK's quantizer leaves in float what follows no convolution. Imported only by a conversion: torch is heavy.
+"""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from ecgedge_executorch.norms import fold_norms, put, value_of
+from ecgedge_executorch.norms import CONVOLUTIONS, fold_norms, put, value_of
 
 aten = torch.ops.aten
 
@@ -187,7 +187,6 @@ def pair(along: Sequence[int], across: int) -> tuple[int, int]:
     return (along[0], across)
 
 
-CONVOLUTIONS = (aten.conv1d.default, aten.conv1d.padding)
 LAYERS = {
     **dict.fromkeys(CONVOLUTIONS, convolution),
     aten.max_pool1d.default: max_pool,

@@ -35,7 +35,7 @@ class ExecuTorchInt8(Quantizer):
         quantizer = xnnpack.XNNPACKQuantizer().set_global(wanted)
         watched = prepare_pt2e(in_planes(load_network(source), batch, length).module(), quantizer)
         with torch.no_grad():
-            for beats in source.input.batches(context.beats, batch):
+            for beats in artifact.input.batches(context.beats):
                 watched(torch.from_numpy(beats))
         quantized = convert_pt2e(watched)
         if not any("quantize_per" in str(node.target) for node in quantized.graph.nodes):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 import weakref
 from pathlib import Path
 from typing import Any
@@ -57,7 +56,7 @@ class ExecuTorchRuntime(Runtime):
     libraries = LIBRARIES
     environment = ENVIRONMENT
     accepts = ("executorch",)
-    suffixes = (".pte",)
+    suffixes = (".pte", ".executorch")  # the second by ``ecgedge convert`` without ``--out``
 
     def available(self) -> str | None:
         return None if library()._is_available("XnnpackBackend") else "this ExecuTorch was built without XNNPACK"
@@ -76,16 +75,22 @@ class ExecuTorchRuntime(Runtime):
 
     def load(self, artifact: Artifact, threads: int) -> Session:
         use_threads(threads)
-        session = ExecuTorchSession(open_program(artifact.path).load_method("forward"), artifact)
+        try:
+            method = open_program(artifact.path).load_method("forward")
+        except RuntimeError as error:
+            told = f"{artifact.path} cannot be run by this ExecuTorch: {first_line(error)}"
+            raise EcgEdgeError(told, "export it for XNNPACK") from error
+        session = ExecuTorchSession(method, artifact)
         open_sessions.add(session)
         return session
 
 
 def library() -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that all of it is experimental
-        from executorch.extension.pybindings import portable_lib  # heavy
-    return portable_lib
+    """ExecuTorch's bindings. Its ``portable_lib`` hands the same names on, and imports the exporters: 140 MB."""
+    import torch  # noqa: F401  (heavy; the bindings are linked to it)
+    from executorch.extension.pybindings import _C
+
+    return _C
 
 
 def use_threads(count: int) -> None:
@@ -104,11 +109,15 @@ def open_program(path: Path) -> Any:
     try:
         program = library()._load_program(str(path), program_verification=library().Verification.InternalConsistency)
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise EcgEdgeError(f"{path} cannot be read by ExecuTorch: {reason}", "convert it again") from error
+        told = f"{path} cannot be read by ExecuTorch: {first_line(error)}"
+        raise EcgEdgeError(told, "convert it again") from error
     if "forward" not in names_of(program):
         raise EcgEdgeError(f"{path} has no method named forward", "export it again")
     return program
+
+
+def first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
 
 
 def names_of(program: Any) -> list[str]:
