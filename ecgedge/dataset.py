@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ecgedge.cache import cache_folder
 from ecgedge.errors import EcgEdgeError
 from ecgedge.fetch import DownloadError, download
 from ecgedge.readers import (
@@ -144,13 +145,6 @@ def local_ecg5000() -> Path | None:
         if all((folder / name).is_file() for name in ECG5000_FILES):
             return folder
     return None
-
-
-def cache_folder() -> Path:
-    """Where downloads and artifacts are kept: ``ECGEDGE_CACHE`` or the platform's user cache."""
-    import platformdirs  # here, since most calls need no cache
-
-    return Path(os.environ.get("ECGEDGE_CACHE") or platformdirs.user_cache_dir("ecgedge", appauthor=False))
 
 
 def fetch_ecg5000(url: str | None = None) -> tuple[Dataset, bool]:

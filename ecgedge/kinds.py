@@ -41,11 +41,14 @@ class Part(ABC):
         needs: top-level import names, looked up but never imported before the part works.
         libraries: distributions whose versions change what the part makes; kept in the record of
             whatever it makes, and in its store key.
+        environment: the name of the Python environment that it works in; None: that of ecgedge. The
+            file ``ENVIRONMENT.lock`` beside its module holds the requirements.
     """
 
     name: str
     needs: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
+    environment: str | None = None
     kind: ClassVar[str]
 
 

@@ -14,10 +14,10 @@ import numpy as np
 from ecgedge.artifacts import Artifact
 from ecgedge.dataset import Dataset, Split, digest_of_beats
 from ecgedge.errors import EcgEdgeError
-from ecgedge.kinds import Exporter, Quantizer
+from ecgedge.kinds import Exporter, Part, Quantizer, Runtime
 from ecgedge.locks import turn
 from ecgedge.plan import Cell, takes
-from ecgedge.process import Child
+from ecgedge.process import Child, ChildError, Host
 from ecgedge.records import from_record, pack
 from ecgedge.store import Store, key_of, maker_of, passes_maker
 
@@ -32,7 +32,8 @@ class Lab:
         index: of the test beats that are scored, in order.
         calibration: training beats for the quantizers, ``(N, 1, L)``.
         folder: for what children print.
-        converter: the process in which conversions run.
+        hosts: the interpreters of parts that work in an environment of their own, by its name.
+        installed: versions of the distributions there, by environment and canonical name.
         seconds: the limit of each step.
         memory: bytes that a child's data may take; None: no limit.
         gate: the file by which runs on this machine take turns; None: they do not.
@@ -51,10 +52,13 @@ class Lab:
     seconds: float = 300
     memory: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    hosts: Mapping[str, Host] = field(default_factory=dict)
+    installed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.scored: Split = self.data.test.take(self.index)
-        self.converter = Child(self.folder / "conversions.log", memory=self.memory)
+        self.log = self.folder / "conversions.log"
+        self.converters: dict[Host | None, Child] = {}
         self.scratch = tempfile.TemporaryDirectory()
         self.files = {name: Path(self.scratch.name) / f"{name}.npy" for name in ("calibration", "scored", "train")}
         for name, beats in (
@@ -79,7 +83,7 @@ class Lab:
         used = {"batch": batch if "fix_batch" in names else 1, "seed": self.seed}
 
         def build(out: Path) -> Artifact:
-            return self.ask("optimize", out, source, used, passes=names)
+            return self.ask("optimize", None, out, source, used, passes=names)
 
         return self.store.make(key_of(source, maker, batch=used["batch"]), f"{source.name}.onnx", maker, build)
 
@@ -87,7 +91,7 @@ class Lab:
         """One step, from the store where the same step was done before."""
         part: Exporter | Quantizer = self.parts[kind, name]
         options = {key: value for key, value in self.options.items() if key in part.options}
-        maker = maker_of(part, *self.owners[kind, name], options)
+        maker = maker_of(part, *self.owners[kind, name], options, self.installed.get(part.environment or ""))
         used = {"batch": batch if part.fixed_batch else 1, "seed": self.seed, "options": options}
         drawn = None  # only what is calibrated depends on beats and seed
         if isinstance(part, Quantizer) and part.calibrates:
@@ -95,44 +99,70 @@ class Lab:
         key = key_of(source, maker, batch=used["batch"], calibration=drawn)
 
         def build(out: Path) -> Artifact:
-            return self.ask("convert", out, source, used, kind=kind, part=name)
+            return self.ask("convert", part, out, source, used, kind=kind, part=name)
 
         made = self.store.make(key, f"{source.name}.{part.produces or source.format}", maker, build)
         return replace(made, model=source.model if made.format == source.format else None)
 
-    def ask(self, what: str, out: Path, source: Artifact, used: Mapping[str, Any], **request: Any) -> Artifact:
-        """What the converter makes of a source."""
+    def child(self, part: Part, log: Path, threads: int | None = None) -> Child:
+        """A process for what a part does, in the interpreter that it works in."""
+        return Child(log, threads, self.memory, self.hosts.get(part.environment or ""))
+
+    def converter(self, part: Part | None) -> Child:
+        """The process in which the conversions of a part run, and of all others that work where it does.
+
+        None stands for ecgedge itself.
+        """
+        host = self.hosts.get(part.environment or "") if part else None
+        if host not in self.converters:
+            self.converters[host] = Child(self.log, memory=self.memory, host=host)
+        return self.converters[host]
+
+    def ask(
+        self, what: str, by: Part | None, out: Path, source: Artifact, used: Mapping[str, Any], **request: Any
+    ) -> Artifact:
+        """What a part, or ecgedge itself, makes of a source."""
         context = {"beats": str(self.files["calibration"]), **used}
+        request |= {"source": pack(source), "out": str(out), "context": context}
         with self.turn():
-            answer = self.converter.ask(
-                what, self.seconds, **request, source=pack(source), out=str(out), context=context
-            )
+            answer = self.converter(by).ask(what, self.seconds, **request)
         return from_record(Path(answer["path"]), answer["record"])
 
     def outputs_of(self, artifact: Artifact, beats: str) -> np.ndarray:
-        """Outputs of an artifact on the first runtime that takes its format, one thread.
+        """Outputs of an artifact on the first runtime that takes its format and does not fail, one thread.
 
         Args:
             beats: ``"scored"``, ``"train"`` or ``"calibration"``.
 
         Raises:
             EcgEdgeError: no runtime takes it.
+            ChildError: all fail; that of the first.
         """
-        runtime = self.runtime_for(artifact.format)
-        if runtime is None:
+        runtimes = self.runtimes_for(artifact.format)
+        if not runtimes:
             raise EcgEdgeError(
                 f"no runtime takes the format {artifact.format!r} of {artifact.name}", "install one that does"
             )
         file = Path(self.scratch.name) / "returned.npy"
-        request = {"runtime": runtime, "artifact": pack(artifact), "beats": str(self.files[beats]), "out": str(file)}
-        with self.turn():
-            self.converter.ask("outputs", self.seconds, **request, threads=1)
-        return np.load(file)
+        request = {"artifact": pack(artifact), "beats": str(self.files[beats]), "out": str(file), "threads": 1}
+        errors = []
+        for runtime in runtimes:
+            try:
+                with self.turn():
+                    self.converter(runtime).ask("outputs", self.seconds, **request, runtime=runtime.name)
+                return np.load(file)
+            except ChildError as error:  # a runtime that is broken must not take the reference from the others
+                errors.append(error)
+        raise errors[0]
 
     def runtime_for(self, format: str) -> str | None:
         """The first runtime that takes a format."""
+        return next((part.name for part in self.runtimes_for(format)), None)
+
+    def runtimes_for(self, format: str) -> list[Runtime]:
+        """All that take a format, in order."""
         runtimes = [part for (kind, _), part in self.parts.items() if kind == "runtime"]
-        return next((part.name for part in runtimes if takes(part.accepts, format)), None)
+        return [part for part in runtimes if takes(part.accepts, format)]
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
@@ -141,6 +171,7 @@ class Lab:
             yield
 
     def close(self) -> None:
-        """End the converter, and take away the copies of the data."""
-        self.converter.close()
+        """End the converters, and take away the copies of the data."""
+        for converter in self.converters.values():
+            converter.close()
         self.scratch.cleanup()

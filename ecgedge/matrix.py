@@ -93,7 +93,7 @@ class ModelRun:
 
     def score(self, cell: Cell) -> None:
         """Make a cell's artifact, load it, run all beats, judge what came out; the process stays where all is well."""
-        child = self.child(cell.id, cell.threads)
+        child = self.child(cell.id, cell)
         row, packed = empty_row(cell, self.lab) | {"profile": self.profile.name}, None
         stage = "convert"
         try:
@@ -217,7 +217,7 @@ class ModelRun:
         self.timed |= {cell.id + TWIN: cell for cell in ready if self.journal.of("twin", cell.id)}
         for name, cell in self.timed.items():
             if self.missing(name):
-                self.child(name, cell.threads)
+                self.child(name, cell)
 
     def missing(self, name: str) -> set[int]:
         """The rounds that a cell still lacks."""
@@ -263,9 +263,10 @@ class ModelRun:
             self.journal.append("failed", cell=name, row={"status": status, "stage": stage, "reason": str(error)})
             self.children.pop(name).close()
 
-    def child(self, name: str, threads: int) -> Child:
+    def child(self, name: str, cell: Cell) -> Child:
         if name not in self.children:
-            self.children[name] = Child(self.folder / "logs" / f"{name}.log", threads, self.lab.memory)
+            log = self.folder / "logs" / f"{name}.log"
+            self.children[name] = self.lab.child(self.lab.parts["runtime", cell.runtime], log, cell.threads)
         return self.children[name]
 
     def row(self, name: str) -> dict[str, Any]:
@@ -294,6 +295,7 @@ def empty_row(cell: Cell, lab: Lab) -> dict[str, Any]:
         "precision": cell.precision if source.precision == "fp32" else source.precision,
         "runtime": cell.runtime,
         "device": lab.parts["runtime", cell.runtime].device,
+        "environment": lab.parts["runtime", cell.runtime].environment,
         "route": list(cell.route),
         "quantizer": cell.quantizer,
         "threads": cell.threads,

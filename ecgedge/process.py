@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -32,6 +34,39 @@ def end(process: subprocess.Popen[str]) -> None:
             process.kill()
 
 
+def how_it_ended(code: int | None) -> str:
+    """A process's exit code, in words."""
+    if code is not None and code < 0:
+        with contextlib.suppress(ValueError):
+            name = signal.Signals(-code).name
+            return f"{name} (out of memory?)" if name == "SIGKILL" else name
+    return f"exit code {code}"
+
+
+@dataclass(frozen=True)
+class Host:
+    """An interpreter of its own: where a child runs that is not to run in ours.
+
+    Attributes:
+        environment: its name, as parts say it.
+        python: the interpreter.
+        guests: what is lent to it, JSON; see ``guest.py``.
+    """
+
+    environment: str
+    python: Path
+    guests: str
+
+    def command(self, module: str) -> list[str]:
+        """What runs a module of ecgedge there; -P as in ours."""
+        return [str(self.python), "-P", str(Path(__file__).with_name("guest.py")), module]
+
+    def surroundings(self, ours: Mapping[str, str]) -> dict[str, str]:
+        """The variables of a process there: ours, but for those that would lead it to our libraries."""
+        kept = {name: value for name, value in ours.items() if name not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
+        return kept | {"PYTHONNOUSERSITE": "1", "ECGEDGE_HERE": self.environment, "ECGEDGE_GUESTS": self.guests}
+
+
 class Child:
     """A worker process that is started when first asked, and again after it died.
 
@@ -39,12 +74,13 @@ class Child:
         log: a file for whatever it prints.
         threads: for the libraries that take it from the environment; None: their default.
         memory: bytes that its data may take; None: no limit.
+        host: the interpreter that it runs in; None: ours.
 
     On Linux it dies with the thread that started it: ask it from one that lives as long.
     """
 
-    def __init__(self, log: Path, threads: int | None = None, memory: int | None = None):
-        self.log, self.threads, self.memory = log, threads, memory
+    def __init__(self, log: Path, threads: int | None = None, memory: int | None = None, host: Host | None = None):
+        self.log, self.threads, self.memory, self.host = log, threads, memory, host
         self.process: subprocess.Popen[str] | None = None
         self.logfile: IO[str] | None = None
 
@@ -88,43 +124,51 @@ class Child:
         return answer["ok"]
 
     def start(self) -> subprocess.Popen[str]:
-        environment = dict(os.environ) | {"PYTHONHASHSEED": "0"}  # or each process walks its own way through memory
+        environment = self.host.surroundings(os.environ) if self.host else dict(os.environ)
+        environment |= {"PYTHONHASHSEED": "0"}  # or each process walks its own way through memory
         if self.threads is not None:
             environment |= {"OMP_NUM_THREADS": str(self.threads)}
         if self.memory is not None:
             environment |= {"ECGEDGE_MEMORY": str(self.memory)}
+        # -P: no module of the user's folder gets in
+        ours = [sys.executable, "-P", "-m", "ecgedge.worker"]
         self.logfile = self.log.open("a", encoding="utf-8")
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "ecgedge.worker"],  # -P: no module of the user's folder gets in
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.logfile,
-            env=environment,
-            text=True,
-            encoding="utf-8",
-            start_new_session=True,  # so that what it starts ends with it
-        )
+        try:
+            self.process = subprocess.Popen(
+                self.host.command("ecgedge.worker") if self.host else ours,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self.logfile,
+                env=environment,
+                text=True,
+                encoding="utf-8",
+                start_new_session=True,  # so that what it starts ends with it
+            )
+        except OSError as error:
+            self.close()
+            raise ChildError(f"the process cannot be started: {error.strerror}: {error.filename}") from error
         return self.process
 
     def obituary(self) -> str:
         """How it ended, in words."""
         code = self.process.wait() if self.process else None
         self.close()
-        if code is not None and code < 0:
-            with contextlib.suppress(ValueError):
-                name = signal.Signals(-code).name
-                return f"{name} (out of memory?)" if name == "SIGKILL" else name
-        return f"exit code {code}"
+        return how_it_ended(code)
+
+    def last_words(self) -> str:
+        """The last line that it printed; empty where it printed nothing."""
+        lines = self.log.read_text(encoding="utf-8", errors="replace").split("\n") if self.log.exists() else []
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     def close(self) -> None:
         """End it, whatever it is doing."""
         if self.process:
             end(self.process)
             self.process.wait()
-            for stream in (self.process.stdin, self.process.stdout, self.logfile):
-                with contextlib.suppress(BrokenPipeError):
-                    if stream:
-                        stream.close()
+        for stream in (*((self.process.stdin, self.process.stdout) if self.process else ()), self.logfile):
+            with contextlib.suppress(BrokenPipeError):
+                if stream:
+                    stream.close()
         self.process = self.logfile = None
 
     def __enter__(self) -> Child:

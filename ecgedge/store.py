@@ -21,6 +21,7 @@ from typing import Any
 
 from ecgedge import __version__
 from ecgedge.artifacts import Artifact, digest_of
+from ecgedge.environments import canonical
 from ecgedge.errors import ConversionError, EcgEdgeError
 from ecgedge.kinds import Part
 from ecgedge.passes import apply_pass
@@ -222,15 +223,27 @@ def code_digest(kind: Any) -> str:
     return hashlib.sha256(b"".join(digest_of(each).encode() for each in files)).hexdigest()[:16]
 
 
-def maker_of(part: Part, distribution: str, version: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Who makes an artifact: the part, its code, and the libraries that matter, with versions."""
-    return {
+def maker_of(
+    part: Part,
+    distribution: str,
+    version: str,
+    options: Mapping[str, Any],
+    installed: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Who makes an artifact: the part, its code, and the libraries that matter, with versions.
+
+    Args:
+        installed: versions by canonical name where the part works in an environment of its own; None: it works here.
+    """
+    look_up = version_of if installed is None else lambda name: installed.get(canonical(name))
+    place = {} if installed is None else {"environment": part.environment}
+    return place | {
         "part": f"{part.kind} {part.name}",
         "distribution": distribution,
         "version": version,
         "code": code_digest(type(part)),
         "options": dict(options),
-        "libraries": {name: found for name in part.libraries if (found := version_of(name))},
+        "libraries": {name: found for name in part.libraries if (found := look_up(name))},
     }
 
 

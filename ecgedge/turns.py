@@ -12,7 +12,6 @@ import numpy as np
 from ecgedge.artifacts import Artifact
 from ecgedge.lab import Lab
 from ecgedge.measure import PROFILES
-from ecgedge.process import Child
 from ecgedge.records import pack
 from ecgedge.results import compare
 
@@ -41,7 +40,8 @@ def time_in_turns(first: Artifact, second: Artifact, runtime: str, lab: Lab, pro
     """
     medians: tuple[list[float], list[float]] = ([], [])
     with ExitStack() as stack:
-        children = [stack.enter_context(Child(lab.folder / f"timed-{i}.log", 1, lab.memory)) for i in range(2)]
+        part = lab.parts["runtime", runtime]
+        children = [stack.enter_context(lab.child(part, lab.folder / f"timed-{i}.log", 1)) for i in range(2)]
         for child, artifact in zip(children, (first, second), strict=True):
             request = {"runtime": runtime, "artifact": pack(artifact), "beats": str(lab.files["scored"])}
             with lab.turn():

@@ -84,15 +84,26 @@ class Worker:
     def __init__(self, parts: Parts):
         self.parts = parts
 
+    def find(self, kind: str, name: str) -> Any:
+        """The part of that name. Raises EcgEdgeError where there is none, or its plugin cannot be loaded here."""
+        if name not in self.parts.of(kind) and self.parts.broken:
+            told = "; ".join(f"plugin {owner} cannot be loaded: {reason}" for owner, reason in self.parts.broken)
+            raise EcgEdgeError(told)
+        return self.parts.find(kind, name)
+
+    def missing(self, kind: str, part: str) -> str | None:
+        """What a part needs and is not installed here."""
+        return plugins.missing(self.find(kind, part))
+
     def available(self, runtime: str) -> str | None:
         """Why a runtime cannot run here."""
-        part = self.parts.find("runtime", runtime)
+        part = self.find("runtime", runtime)
         return plugins.missing(part) or part.available()
 
     def convert(self, kind: str, part: str, source: Packed, out: str, context: dict[str, Any]) -> Packed:
         """Run one exporter or quantizer; answers the artifact."""
         beats = np.load(context.pop("beats"))
-        work = self.parts.find(kind, part)
+        work = self.find(kind, part)
         step = work.convert if kind == "exporter" else work.quantize
         made = step(unpack(source, self.parts.models), Path(out), Context(beats, **context))
         if not isinstance(made, Artifact):
@@ -106,15 +117,34 @@ class Worker:
 
     def outputs(self, runtime: str, artifact: Packed, beats: str, out: str, threads: int) -> None:
         """Outputs of an artifact for all beats, saved to ``out``."""
-        session = self.parts.find("runtime", runtime).load(unpack(artifact, self.parts.models), threads)
+        session = self.find("runtime", runtime).load(unpack(artifact, self.parts.models), threads)
         np.save(out, measure.infer(session, np.load(beats)))
         session.close()
+
+    def inspect(self, runtime: str, path: str) -> Packed:
+        """What a runtime reads in a file that the user brought."""
+        return pack(self.find("runtime", runtime).inspect(Path(path)))
+
+    def open(self, runtime: str, artifact: Packed, threads: int) -> None:
+        """Load the artifact that the next calls of ``invoke`` are about."""
+        self.session = self.find("runtime", runtime).load(unpack(artifact, self.parts.models), threads)
+
+    def invoke(self, beats: str, out: str) -> None:
+        """One call, for all beats at once; the answers are saved to ``out``."""
+        self.session.bind(np.load(beats))
+        self.session.invoke()
+        np.save(out, self.session.fetch())
+
+    def graph(self) -> dict[str, Any] | None:
+        """What the session that is open tells of its operations."""
+        graph = self.session.graph()
+        return graph.record() if graph else None
 
     def load(self, runtime: str, artifact: Packed, beats: str, threads: int, seed: int) -> dict[str, Any]:
         """Load the artifact that the next requests are about, on processors of its own; answers ``Bench.figures``."""
         cores = measure.pin(threads)
         self.beats = np.load(beats)
-        part = self.parts.find("runtime", runtime)
+        part = self.find("runtime", runtime)
         self.bench = measure.Bench(part, unpack(artifact, self.parts.models), threads, self.beats, seed)
         return self.bench.figures | {"processors": cores}
 

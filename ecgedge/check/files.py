@@ -63,14 +63,16 @@ def check_artifact(
 
 
 def check_provenance(run: Run, cell: str, record: dict[str, Any], findings: Findings) -> None:
-    """Made of the model that the run names, with the versions that it names."""
+    """Made of the model that the run names, with the versions that it names, or its part's environment holds."""
     source = run.about["sources"][run.base(cell)["model"]]
     if source not in record["parents"]:
         findings.wrong(cell, f"its artifact was not made of the model {source[:12]}")
     maker = record["maker"]
-    used = {maker.get("distribution"): maker.get("version"), **maker.get("libraries", {})}
-    for name, version in used.items():
-        known = run.about["versions"].get(name)
+    place = run.about.get("environments", {}).get(maker.get("environment"), run.about["versions"])
+    told = [(maker.get("distribution"), maker.get("version"), run.about["versions"])]
+    told += [(name, version, place) for name, version in maker.get("libraries", {}).items()]
+    for name, version, versions in told:
+        known = versions.get(name)
         if known not in (None, version):
             findings.wrong(cell, f"its artifact was made with {name} {version}, run.json says {known}")
 

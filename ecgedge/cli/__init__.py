@@ -14,6 +14,7 @@ from ecgedge.cli.choose import choose
 from ecgedge.cli.convert import convert
 from ecgedge.cli.data import data
 from ecgedge.cli.doctor import doctor
+from ecgedge.cli.env import env
 from ecgedge.cli.evaluate import evaluate
 from ecgedge.cli.matrix import matrix
 from ecgedge.cli.plugins import plugins
@@ -89,6 +90,7 @@ for command in (
     train,
     summary,
     plugins,
+    env,
     data,
     store,
     doctor,

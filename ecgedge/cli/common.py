@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ecgedge.cli import availability
 from ecgedge.errors import ConversionError, EcgEdgeError, unknown
 
 if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so that --help is quick
@@ -180,17 +181,24 @@ def find_artifact(name: str, parts: Parts) -> Artifact:
             )
         raise unknown("model or file", name, [*sorted(parts.models), f"or a {'/'.join(readers)} file or checkpoint"])
     require(readers[suffix])
-    return readers[suffix].inspect(path)
+    return usable(readers[suffix], parts).inspect(path)
+
+
+def usable(runtime: Runtime, parts: Parts) -> Runtime:
+    """A runtime that can be used in this process: itself, or what stands in for one that works elsewhere."""
+    from ecgedge.plugins.hosts import hosts
+    from ecgedge.standins import at_hand
+
+    return at_hand(runtime, hosts(parts))
 
 
 def require(part: Any) -> None:
-    """Raise EcgEdgeError where a part's libraries are not installed."""
-    from ecgedge.plugins import missing
+    """Raise EcgEdgeError where a part's libraries are not installed, or its environment is not as it should be."""
+    from ecgedge.plugins import elsewhere, missing
 
     if reason := missing(part):
-        raise EcgEdgeError(
-            f"{part.kind} {part.name} cannot be used: {reason}", "install it; for all built-in parts: ecgedge[all]"
-        )
+        hint = "" if elsewhere(part) else "install it; for all built-in parts: ecgedge[all]"
+        raise EcgEdgeError(f"{part.kind} {part.name} cannot be used: {reason}", hint)
 
 
 def fit_to_data(artifact: Artifact, data: Dataset) -> Artifact:
@@ -269,40 +277,6 @@ def with_threshold(artifact: Artifact, data: Dataset, outputs_of: Callable[[Arti
     return replace(artifact, task=replace(task, threshold=threshold, quantile=quantile))
 
 
-def unavailable(parts: Parts, must_work: bool = True) -> dict[tuple[str, str], str]:
-    """Parts that cannot work here, with the reason. Runtimes are asked in a child process.
-
-    Raises:
-        EcgEdgeError: no runtime works and a child died, unless not ``must_work``.
-    """
-    from ecgedge.plugins import missing
-    from ecgedge.process import Child, ChildError
-
-    reasons: dict[tuple[str, str], str] = {}
-    for kind in ("model", "exporter", "quantizer", "runtime"):
-        for name, part in parts.of(kind).items():
-            if reason := missing(part):
-                reasons[kind, name] = reason
-    dead: list[str] = []
-    with tempfile.TemporaryDirectory() as scratch, Child(Path(scratch) / "log") as child:
-        for name in parts.runtimes:
-            if ("runtime", name) in reasons:
-                continue
-            try:
-                reason = child.ask("available", 120, runtime=name)
-            except EcgEdgeError as error:
-                reason = error.message
-            except ChildError as error:
-                reason = str(error)
-                dead.append(name)
-            if reason:
-                reasons["runtime", name] = reason
-        if must_work and dead and all(("runtime", name) in reasons for name in parts.runtimes):
-            last = child.log.read_text(encoding="utf-8").strip().splitlines()[-1:]
-            raise EcgEdgeError(f"no runtime works here; {dead[0]}: {reasons['runtime', dead[0]]}", "".join(last))
-    return reasons
-
-
 def open_lab(
     parts: Parts,
     data: Dataset,
@@ -317,8 +291,10 @@ def open_lab(
     memory: int | None = None,
 ) -> Lab:
     """What cells share: the test beats of ``index``, calibration beats, the store, the converter."""
-    from ecgedge.dataset import cache_folder, calibration_beats
+    from ecgedge.cache import cache_folder
+    from ecgedge.dataset import calibration_beats
     from ecgedge.lab import Lab
+    from ecgedge.plugins.hosts import hosts
 
     return Lab(
         data=data,
@@ -339,12 +315,14 @@ def open_lab(
         seconds=seconds,
         memory=memory,
         options={"opset": opset} if opset else {},
+        hosts=hosts(parts),
+        installed=availability.installed(parts),
     )
 
 
 def open_store() -> Store:
     """The artifact store in the cache. Raises EcgEdgeError where there is none and none can be made."""
-    from ecgedge.dataset import cache_folder
+    from ecgedge.cache import cache_folder
     from ecgedge.store import Store
 
     return Store(cache_folder() / "store")

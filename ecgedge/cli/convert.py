@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecgedge.cli import common
+from ecgedge.cli import availability, common
 from ecgedge.errors import ConversionError, EcgEdgeError
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def convert(source: str, format: str, quantizer: str, out: Path | None, force: b
             calibration=calibration,
             seed=seed,
             opset=opset,
-            unavailable=common.unavailable(parts),
+            unavailable=availability.unavailable(parts),
         )
         try:
             origin = common.with_threshold(origin, data, lambda given, _: lab.outputs_of(given, "train"))
@@ -82,7 +82,7 @@ def convert(source: str, format: str, quantizer: str, out: Path | None, force: b
                 raise ConversionError(f"the result is wrong and was not kept: {verdict['reason']}")
             place(artifact, target)
         except ChildError as error:
-            raise ConversionError(f"{error} (log: {keep_log(lab.converter.log)})") from None
+            raise ConversionError(f"{error} (log: {keep_log(lab.log)})") from None
         finally:
             lab.close()
     if opset and "onnx" not in cell.route:
@@ -155,7 +155,7 @@ def place(artifact: Artifact, target: Path) -> None:
 
 def keep_log(log: Path) -> Path:
     """Keep the log of a failed conversion in the cache; returns where."""
-    from ecgedge.dataset import cache_folder
+    from ecgedge.cache import cache_folder
 
     kept = cache_folder() / "logs" / f"convert-{time.strftime('%Y%m%d-%H%M%S')}.log"
     kept.parent.mkdir(parents=True, exist_ok=True)

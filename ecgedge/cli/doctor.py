@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecgedge.cli import common
+from ecgedge.cli import availability, common
 from ecgedge.errors import EcgEdgeError
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def data_state(dataset: str | None) -> dict[str, str]:
 
 def part_states(parts: Parts) -> list[dict[str, str]]:
     """Every part with ``ready`` or why not, and the command that mends it."""
-    reasons = common.unavailable(parts, must_work=False)
+    reasons = availability.unavailable(parts, must_work=False)
     rows = []
     for kind in ("model", "exporter", "quantizer", "runtime"):
         for name, part in parts.of(kind).items():
@@ -90,10 +90,12 @@ def part_states(parts: Parts) -> list[dict[str, str]]:
 
 def mend(part: Any, distribution: str) -> str:
     """The command that brings what a part lacks; empty where no command does."""
-    from ecgedge.plugins import missing
+    from ecgedge.plugins import elsewhere, environment_of, missing
 
     if not missing(part):
         return ""
+    if elsewhere(part):
+        return environment_of(part).mend
     if distribution != "ecgedge":
         return f"pip install --upgrade {distribution}" if "/" not in distribution else ""
     extras = sorted({EXTRAS[need] for need in part.needs if need in EXTRAS})

@@ -63,12 +63,13 @@ def pick_runtime(artifact: Artifact, name: str | None, parts: Parts) -> Runtime:
         fitting = [chosen]
     reasons = []
     for part in fitting:
+        ready = common.usable(part, parts)
         try:
-            reason = missing(part) or part.available()
+            reason = missing(part) or ready.available()
         except Exception as error:  # of its library, or of its author
             reason = one_line(error)
         if not reason:
-            return part
+            return ready
         reasons.append(f"{part.name}: {reason}")
     raise EcgEdgeError(f"no runtime for {artifact.format} works here", "; ".join(reasons) or "install one")
 

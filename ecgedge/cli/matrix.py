@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecgedge.cli import common, rendering, run_folder
+from ecgedge.cli import availability, common, rendering, run_folder
 from ecgedge.errors import EcgEdgeError
 from ecgedge.report import FORMATS, Report
 
@@ -77,14 +77,14 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
     data = common.load_data(asked["dataset"])
     sources = find_sources(asked["models"], parts, data) if asked["models"] or not asked["files"] else {}
     sources |= find_files(asked["files"], list(sources), parts, data)
-    reasons = common.unavailable(parts)
+    reasons = availability.unavailable(parts)
     cells, skips = plan_cells(sources, parts, asked, reasons)
     rendering.check_choice(cells, sources, parts, asked)
     if dry_run:
         list_plan(cells, skips, data)
         return
     energy = machine.EnergyCounter.find()
-    run = run_folder.describe_run(ctx, data, sources, cells, skips, asked, energy)
+    run = run_folder.describe_run(ctx, data, sources, cells, skips, asked, energy, availability.used(cells, parts))
     folder = resume or run_folder.new_folder(out)
     if known:
         run_folder.check_same(known, run, folder)

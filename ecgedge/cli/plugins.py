@@ -2,34 +2,136 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+
 import click
 
 from ecgedge.cli import common
+from ecgedge.errors import EcgEdgeError
 
 
-@click.command()
-def plugins() -> None:
+@click.group(invoke_without_command=True)
+@click.option("--trace", is_flag=True, help="Say instead what each plugin was asked, and what it gave.")
+@click.pass_context
+def plugins(ctx: click.Context, trace: bool) -> None:
     """List the parts, who provides them, what they need; and the plugins that were left out.
 
     \b
     ecgedge plugins
+    ecgedge plugins --trace
+    ecgedge plugins new acme --kind runtime
+    ecgedge plugins check acme
     """
+    if ctx.invoked_subcommand:
+        return
     from tabulate import tabulate
 
-    from ecgedge.plugins import load, missing
+    from ecgedge.plugins import Step, load, missing
 
-    parts = load(allow_clashes=True)
-    rows = []
-    for kind in ("model", "exporter", "quantizer", "runtime"):
-        for name, part in parts.of(kind).items():
-            rows.append([kind, name, describe(part), missing(part) or "ready", str(parts.owners[kind, name])])
-    click.echo(tabulate(rows, ["kind", "name", "what", "state", "plugin"]))
+    steps: list[Step] = []
+    parts = load(allow_clashes=True, trace=steps if trace else None)
+    if trace:
+        asked = [[str(step.owner), step.asked, f"{step.milliseconds:.1f}", step.gave] for step in steps]
+        click.echo(tabulate(asked, ["plugin", "asked", "ms", "gave"], disable_numparse=True,
+                            colalign=("left", "left", "right", "left")))  # fmt: skip
+    else:
+        rows = []
+        for kind in ("model", "exporter", "quantizer", "runtime"):
+            for name, part in parts.of(kind).items():
+                rows.append([kind, name, describe(part), missing(part) or "ready", str(parts.owners[kind, name])])
+        click.echo(tabulate(rows, ["kind", "name", "what", "state", "plugin"]))
     for owner, reason in parts.broken:
         common.warn(f"plugin {owner} is left out: {reason}")
-    for told in parts.warnings:
-        common.warn(told)
+    for warning in parts.warnings:
+        common.warn(warning)
     if parts.clashes:
         raise parts.clashes[0]
+
+
+@plugins.command()
+@click.argument("name")
+@click.option("--kind", type=click.Choice(["runtime", "exporter", "quantizer", "model"]), required=True,
+              help="Of the part that it brings.")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), help="Default: ecgedge-NAME here.")
+def new(name: str, kind: str, out: Path | None) -> None:
+    """Write a package with a part that works and the contracts that it keeps, to be changed into yours.
+
+    \b
+    ecgedge plugins new acme --kind runtime
+    """
+    from ecgedge import skeleton
+    from ecgedge.plugins import load
+
+    for owner in {str(one) for one in load(allow_clashes=True).owners.values() if one.plugin == name}:
+        raise EcgEdgeError(f"there is a plugin {owner}", "choose another name")
+    folder = out or Path(f"ecgedge-{name}")
+    skeleton.write(name, kind, folder)
+    click.echo(f"{folder}: a {kind}, in {folder / skeleton.module_of(name) / 'part.py'}\n")
+    click.echo(f"pip install -e {folder}\necgedge plugins check {name}")
+
+
+@plugins.command()
+@click.argument("name")
+@click.pass_context
+def check(ctx: click.Context, name: str) -> None:
+    """Run the contracts of an installed plugin: those that it brings, and one for each other part of it.
+
+    \b
+    ecgedge plugins check acme
+    """
+    from ecgedge.errors import unknown
+    from ecgedge.plugins import load
+
+    parts = load(allow_clashes=True)
+    for owner, reason in parts.broken:
+        if owner.plugin == name:
+            raise EcgEdgeError(f"plugin {owner} is left out: {reason}", "ECGEDGE_STRICT=1 shows its traceback")
+    known = {owner.plugin for owner in parts.owners.values()}
+    if name not in known:
+        raise unknown("plugin", name, sorted(known))
+    counts: Counter[str] = Counter()
+    for contract, results in groupby(run_contracts(name), key=lambda result: (result["contract"], result["part"])):
+        mine: Counter[str] = Counter()
+        for result in results:
+            mine[result["result"]] += 1
+            if result["result"] == "failed":
+                click.echo(f"FAILED {contract[0]} {result['test']}\n  {result['why']}")
+        click.echo(f"{contract[0]}, {contract[1]}: {told(mine)}")
+        counts += mine
+    click.echo(f"{name}: {told(counts) or 'no parts'}")
+    ctx.exit(1 if counts["failed"] else 0)
+
+
+def run_contracts(name: str) -> Iterator[dict[str, str]]:
+    """The results of the tests, which run in a process of their own; one that dies fails the test at hand."""
+    command = [sys.executable, "-P", "-m", "ecgedge.testing.running", name]
+    from ecgedge.process import how_it_ended
+
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, encoding="utf-8") as process:
+            assert process.stdout
+            at_hand: dict[str, str] | None = None
+            for line in process.stdout:
+                result = json.loads(line)
+                at_hand = None if result["result"] else result
+                if result["result"]:
+                    yield result
+        if process.returncode:
+            log.seek(0)
+            last = ([""] + [line.strip() for line in log if line.strip()])[-1]
+            died = f"the process died: {how_it_ended(process.returncode)}: {last}"
+            yield (at_hand or {"contract": "contracts", "part": name, "test": ""}) | {"result": "failed", "why": died}
+
+
+def told(counts: Counter[str]) -> str:
+    return ", ".join(f"{counts[word]} {word}" for word in ("passed", "failed", "skipped") if counts[word])
 
 
 def describe(part: object) -> str:

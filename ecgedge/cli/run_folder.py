@@ -58,8 +58,13 @@ def describe_run(
     skips: list[Skip],
     asked: dict[str, Any],
     energy: EnergyCounter,
+    installed: dict[str, dict[str, str]],
 ) -> dict[str, Any]:
-    """What ``run.json`` holds: what was asked, of which data and models, on which machine."""
+    """What ``run.json`` holds: what was asked, of which data and models, on which machine.
+
+    Args:
+        installed: versions in the environments of their own that its cells work in.
+    """
     from ecgedge import machine
     from ecgedge.measure import PROFILES
 
@@ -86,6 +91,7 @@ def describe_run(
         "skips": [skip.id for skip in skips],
         "machine": machine.describe(energy),
         "versions": machine.versions(),
+        "environments": installed,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
 
@@ -141,10 +147,12 @@ def check_same(known: dict[str, Any], now: dict[str, Any], folder: Path) -> None
         ("cells", "what can run here"),
         ("skips", "what cannot run here"),
         ("versions", "a library"),
+        ("environments", "a library in an environment of its own"),
     ):
-        if known[key] != now[key]:
+        then, today = known.get(key, {}), now[key]  # older runs know no environments
+        if then != today:
             raise EcgEdgeError(
-                f"{folder} cannot be resumed: {what} has changed ({difference(known[key], now[key])})",
+                f"{folder} cannot be resumed: {what} has changed ({difference(then, today)})",
                 "bring it back as it was, or start a new run",
             )
     if known["machine"]["cpu"] != now["machine"]["cpu"]:
@@ -155,6 +163,8 @@ def difference(old: Any, new: Any) -> str:
     """The first thing that differs, in words."""
     if isinstance(old, dict):
         name = next(name for name in {**old, **new} if old.get(name) != new.get(name))
+        if isinstance(old.get(name), dict) and isinstance(new.get(name), dict):
+            return f"{name}, {difference(old[name], new[name])}"
         return f"{name}: {str(old.get(name))[:12]} then, {str(new.get(name))[:12]} now"
     if isinstance(old, list):
         odd = next(iter(set(old) ^ set(new)), "their order")

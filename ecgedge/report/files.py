@@ -61,6 +61,10 @@ def markdown(report: Report) -> str:
         f"- scored: {run['beats']:,} test beats, profile {run['profile']}",
         f"- machine: {', '.join(machine_words(run['machine']))}",
         f"- versions: {', '.join(f'{name} {version}' for name, version in run['versions'].items())}",
+        *(
+            f"- environment {name}: {', '.join(f'{library} {version}' for library, version in found.items())}"
+            for name, found in run.get("environments", {}).items()
+        ),
         f"- command: `{run['command']}`",
         "",
         click.unstyle(tables(report, markdown=True)),

@@ -6,6 +6,7 @@ The request comes pickled on stdin: a contract hands over its own part, nothing 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import os
 import pickle
@@ -26,9 +27,14 @@ def main() -> None:
     answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a library prints is not the answer
     request = pickle.loads(sys.stdin.buffer.read())
-    actions = {action.__name__: action for action in (collected, worked, busy_threads)}
+    actions = {action.__name__: action for action in (absent, collected, worked, busy_threads)}
     json.dump(actions[sys.argv[1]](**request), answer)
     answer.close()
+
+
+def absent(part: Any) -> list[str]:
+    """Which of the part's needs cannot be found."""
+    return [name for name in part.needs if not importlib.util.find_spec(name)]
 
 
 def collected(part: Any) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import json
 import os
 import pickle
@@ -23,7 +22,10 @@ from ecgedge.kinds import Context, Runtime
 from ecgedge.measure import infer
 from ecgedge.passes.optimize import optimize
 from ecgedge.plan import passes_of, routes, takes
+from ecgedge.plugins.hosts import hosts
+from ecgedge.standins import at_hand
 from ecgedge.synthetic import draw_beats
+from ecgedge.testing import child
 
 CHILD_SECONDS = 300
 T = TypeVar("T")
@@ -54,7 +56,9 @@ class Contract:
         """``needs`` are top-level import names, found without importing them."""
         for name in self.part.needs:
             assert name.isidentifier(), f"needs {name!r}: a top-level import name, such as 'onnxruntime'"
-            assert importlib.util.find_spec(name), f"needs {name!r}, which cannot be found: install it, or correct it"
+        host = getattr(self.part, "host", None)
+        absent = self.in_a_child("absent") if host else child.absent(self.part)
+        assert not absent, f"needs {absent[0]!r}, which cannot be found: install it, or correct it"
 
     def test_no_framework_is_imported_to_collect_it(self) -> None:
         """Importing its module, making it and calling its hooks brings in no framework and none of its needs."""
@@ -80,17 +84,19 @@ class Contract:
         return cls.kept[key]
 
     def in_a_child(self, action: str, request: dict[str, Any] | None = None) -> Any:
-        """The answer of an action of ``child`` in a fresh process."""
+        """The answer of an action of ``child`` in a fresh process, of the interpreter that the part works in."""
+        host = getattr(self.part, "host", None)  # of a stand-in, for a part that works elsewhere
+        part = self.part.part if host else self.part
         try:
-            content = pickle.dumps({"part": self.part, **(request or {})})
+            content = pickle.dumps({"part": part, **(request or {})})
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise AssertionError(f"a fresh process cannot make the part: {error}") from error
+        command = [sys.executable, "-P", "-m", "ecgedge.testing.child"]
+        surroundings = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        if host:
+            command, surroundings = host.command("ecgedge.testing.child"), host.surroundings(os.environ)
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "ecgedge.testing.child", action],
-            input=content,
-            capture_output=True,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-            timeout=CHILD_SECONDS,
+            [*command, action], input=content, capture_output=True, env=surroundings, timeout=CHILD_SECONDS
         )
         errors = done.stderr.decode(errors="replace")
         assert done.returncode == 0, f"in a fresh process: {errors[-2000:]}"
@@ -114,8 +120,13 @@ def length_of(artifact: Artifact) -> int:
 
 def answers(artifact: Artifact, beats: np.ndarray, runtimes: tuple[Runtime, ...] = ()) -> np.ndarray:
     """What an artifact answers on the first of ``runtimes``, or of those installed, that takes it."""
-    for runtime in (*runtimes, *plugins.load().runtimes.values()):
-        if takes(runtime.accepts, artifact.format) and not plugins.missing(runtime) and not runtime.available():
+    parts = plugins.load()
+    there = hosts(parts)
+    for part in (*runtimes, *parts.runtimes.values()):
+        if not takes(part.accepts, artifact.format) or plugins.missing(part):
+            continue
+        runtime = at_hand(part, there)
+        if not runtime.available():
             session = runtime.load(artifact, 1)
             try:
                 return infer(session, beats)
@@ -146,7 +157,8 @@ def make_artifact(model: str, format: str, folder: Path, quantizer: str = "none"
     assert ways, f"no way from {model} to {format} with {quantizer}"
     made = read_checkpoint(checkpoint, parts.models)
     context = Context(draw(100, length_of(made)), batch=batch)
-    chain = [parts.find("exporter", name) for name in min(ways, key=len)]
+    there = hosts(parts)
+    chain = [at_hand(parts.find("exporter", name), there) for name in min(ways, key=len)]
     runtime = next((r for r in parts.runtimes.values() if takes(r.accepts, format) and not plugins.missing(r)), None)
     passes = passes_of(made.format, chain, last, runtime)
 
@@ -158,7 +170,7 @@ def make_artifact(model: str, format: str, folder: Path, quantizer: str = "none"
     for exporter in chain:
         out = folder / f"{exporter.name}.{format}"
         made = stored(exporter.convert(optimized(made), out, context))
-    return stored(last.quantize(optimized(made), folder / f"{quantizer}.{format}", context))
+    return stored(at_hand(last, there).quantize(optimized(made), folder / f"{quantizer}.{format}", context))
 
 
 def stored(artifact: Artifact) -> Artifact:

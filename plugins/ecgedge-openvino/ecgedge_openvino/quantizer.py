@@ -17,6 +17,7 @@ class OpenVinoInt8(Quantizer):
     precision = "full-int8"
     needs = ("openvino", "nncf")
     libraries = ("openvino", "nncf")
+    environment = "openvino"
     accepts = ("onnx",)
     produces = "openvino_ir"
     calibrates = True

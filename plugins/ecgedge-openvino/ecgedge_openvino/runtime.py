@@ -57,6 +57,7 @@ class OpenVinoRuntime(Runtime):
 
     needs = ("openvino",)
     libraries = ("openvino",)
+    environment = "openvino"
     accepts = ("onnx", "openvino_ir")
 
     def __init__(self, name: str, precision: str):

@@ -1,0 +1,103 @@
+"""Which parts can work here, and why the others cannot; each is asked in the interpreter that it works in."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ecgedge.errors import EcgEdgeError
+
+if TYPE_CHECKING:
+    from ecgedge.environments import Environment
+    from ecgedge.kinds import Part
+    from ecgedge.plan import Cell
+    from ecgedge.plugins import Parts
+    from ecgedge.process import Child
+
+SECONDS = 120  # for one answer
+Reasons = dict[tuple[str, str], str]
+
+
+def installed(parts: Parts) -> dict[str, dict[str, str]]:
+    """Versions of the distributions in each environment that is not this one, by canonical name."""
+    from ecgedge import environments
+
+    elsewhere = {name: one for name, one in parts.environments.items() if name not in environments.here()}
+    return {name: environments.distributions(one.folder) for name, one in elsewhere.items()}
+
+
+def used(cells: Iterable[Cell], parts: Parts) -> dict[str, dict[str, str]]:
+    """As ``installed``, of the environments that the parts of some cells work in."""
+    everywhere = installed(parts)
+    wanted = set()
+    for cell in cells:
+        steps = [*(parts.exporters[name] for name in cell.route), parts.quantizers[cell.quantizer]]
+        wanted |= {part.environment for part in (*steps, parts.runtimes[cell.runtime])}
+    return {name: found for name, found in everywhere.items() if name in wanted}
+
+
+def unavailable(parts: Parts, must_work: bool = True) -> Reasons:
+    """Parts that cannot work here, with the reason. Runtimes are asked in a child process.
+
+    Raises:
+        EcgEdgeError: no runtime works and a child of this interpreter died, unless not ``must_work``.
+    """
+    from ecgedge.plugins import elsewhere, missing
+    from ecgedge.plugins.hosts import hosts
+    from ecgedge.process import Child, ChildError
+
+    everything = [part for kind in ("model", "exporter", "quantizer", "runtime") for part in parts.of(kind).values()]
+    reasons: Reasons = {(part.kind, part.name): reason for part in everything if (reason := missing(part))}
+    for name in hosts(parts):
+        asked = [part for part in everything if elsewhere(part) == name and (part.kind, part.name) not in reasons]
+        reasons |= unavailable_in(name, asked, parts)
+    ours = [part for part in parts.runtimes.values() if not elsewhere(part) and ("runtime", part.name) not in reasons]
+    dead: list[str] = []
+    with tempfile.TemporaryDirectory() as scratch, Child(Path(scratch) / "log") as child:
+        for part in ours:
+            try:
+                reason = child.ask("available", SECONDS, runtime=part.name)
+            except EcgEdgeError as error:
+                reason = error.message
+            except ChildError as error:
+                reason = str(error)
+                dead.append(part.name)
+            if reason:
+                reasons["runtime", part.name] = reason
+        if must_work and dead and all(("runtime", name) in reasons for name in parts.runtimes):
+            raise EcgEdgeError(f"no runtime works here; {dead[0]}: {reasons['runtime', dead[0]]}", child.last_words())
+    return reasons
+
+
+def unavailable_in(name: str, asked: list[Part], parts: Parts) -> Reasons:
+    """Which of some parts of one environment cannot work there: its worker is asked, and may turn out to be broken."""
+    from ecgedge.plugins.hosts import guests
+    from ecgedge.process import Child, Host
+
+    if not asked:
+        return {}
+    environment = parts.environments[name]
+    host = Host(name, environment.python, guests(parts))
+    with tempfile.TemporaryDirectory() as scratch, Child(Path(scratch) / "log", host=host) as child:
+        reasons = {(part.kind, part.name): reason_there(part, child, environment) for part in asked}
+    return {key: reason for key, reason in reasons.items() if reason}
+
+
+def reason_there(part: Part, child: Child, environment: Environment) -> str | None:
+    """Why a part cannot work in its environment, with the command that mends it where it is the environment's fault."""
+    from ecgedge.process import ChildError
+
+    try:
+        try:
+            if told := child.ask("missing", SECONDS, kind=part.kind, part=part.name):
+                return environment.reason(f"is broken: {told}")
+        except EcgEdgeError as error:  # its plugin cannot be loaded there
+            return environment.reason(f"is broken: {error.message}")
+        return child.ask("available", SECONDS, runtime=part.name) if part.kind == "runtime" else None
+    except EcgEdgeError as error:
+        return error.message
+    except ChildError as error:
+        told, _, died = str(error).partition("; see ")
+        return environment.reason(f"is broken: {told}{f': {child.last_words()}' if died else ''}")

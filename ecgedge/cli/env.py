@@ -1,0 +1,133 @@
+"""``ecgedge env``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from ecgedge.cli import availability, common
+from ecgedge.errors import EcgEdgeError, unknown
+
+if TYPE_CHECKING:
+    from ecgedge.environments import Environment
+    from ecgedge.plugins import Parts
+
+
+@click.group()
+def env() -> None:
+    """Look after the environments of their own that plugins' parts work in, under ECGEDGE_ENVS or in the cache.
+
+    \b
+    ecgedge env ls
+    ecgedge env create openvino
+    ecgedge env check
+    """
+
+
+@env.command()
+@click.argument("name")
+@click.option("--uv", is_flag=True, help="Install with uv instead of pip.")
+@click.option("--force", is_flag=True, help="Make it anew, even where it is sound.")
+def create(name: str, uv: bool, force: bool) -> None:
+    """Make an environment from the locked requirements that its plugin ships; a sound one is left as it is.
+
+    \b
+    ecgedge env create openvino --uv
+    """
+    from ecgedge.environments import install
+
+    parts = common.load_parts()
+    environment = find(name, parts)
+    if not force and not troubles(environment, parts):
+        click.echo(f"environment {name} is sound; --force makes it anew")
+        return
+    install.create(environment, uv, lambda what: click.echo(f"installing {what}"))
+    if found := troubles(environment, parts):
+        raise EcgEdgeError(f"environment {name} was made and does not serve: {found[0]}", "tell the plugin's author")
+    click.echo(f"environment {name} is ready: {environment.folder}")
+
+
+@env.command("ls")
+def list_environments() -> None:
+    """List the environments, made or not, and the parts that work in them.
+
+    \b
+    ecgedge env ls
+    """
+    from tabulate import tabulate
+
+    from ecgedge import environments
+
+    parts = common.load_parts()
+    rows = []
+    for name, one in parts.environments.items():
+        served = ", ".join(f"{part.kind} {part.name}" for part in parts.in_environment(name))
+        rows.append([name, one.trouble() or "ready", owner_of(name, parts), served])
+    rows += [[path.name, "wanted by no plugin", "-", "-"] for path in environments.made()
+             if path.name not in parts.environments]  # fmt: skip
+    if rows:
+        click.echo(tabulate(rows, ["name", "state", "plugin", "parts"]) + "\n")
+    click.echo(f"in {environments.root()}")
+
+
+@env.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.pass_context
+def check(ctx: click.Context, names: tuple[str, ...]) -> None:
+    """Start environments and ask each part in them whether it can work; exit code 1 where one cannot.
+
+    \b
+    ecgedge env check
+    """
+    parts = common.load_parts()
+    chosen = [find(name, parts) for name in names] or list(parts.environments.values())
+    bad = 0
+    for environment in chosen:
+        found = troubles(environment, parts)
+        bad += bool(found)
+        for told in found or [f"environment {environment.name} is sound"]:
+            click.echo(told)
+    if not chosen:
+        click.echo("no plugin has an environment of its own")
+    ctx.exit(1 if bad else 0)
+
+
+@env.command("rm")
+@click.argument("name")
+def remove(name: str) -> None:
+    """Take an environment away, also one that no plugin wants any more.
+
+    \b
+    ecgedge env rm openvino
+    """
+    from ecgedge import environments
+    from ecgedge.environments import Environment, install
+
+    parts = common.load_parts()
+    known = {path.name: Environment(path.name, path) for path in environments.made()} | parts.environments
+    if name not in known:
+        raise unknown("environment", name, sorted(known))
+    install.remove(known[name])
+    click.echo(f"removed {known[name].folder}")
+
+
+def find(name: str, parts: Parts) -> Environment:
+    """The environment of that name. Raises EcgEdgeError with those that plugins have."""
+    if name not in parts.environments:
+        raise unknown("environment", name, sorted(parts.environments))
+    return parts.environments[name]
+
+
+def troubles(environment: Environment, parts: Parts) -> list[str]:
+    """Everything that is wrong with an environment, a line each: as its files tell, else as its worker does."""
+    if trouble := environment.trouble():
+        return [environment.reason(trouble)]
+    reasons = availability.unavailable_in(environment.name, parts.in_environment(environment.name), parts)
+    return [f"{kind} {name}: {reason}" for (kind, name), reason in reasons.items()]
+
+
+def owner_of(name: str, parts: Parts) -> str:
+    """The plugin that an environment is of."""
+    part = parts.in_environment(name)[0]
+    return str(parts.owners[part.kind, part.name])

@@ -1,0 +1,156 @@
+"""Load plugins, isolate the broken ones, collect their parts."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from ecgedge import hookspecs
+from ecgedge.environments import Environment
+from ecgedge.errors import EcgEdgeError, unknown
+from ecgedge.kinds import Exporter, Model, Part, Quantizer, Runtime
+from ecgedge.plugins.checks import check_part, elsewhere, environment_of, missing, new_environments, one_line
+from ecgedge.plugins.sources import BUILTIN, Owner, import_plugin, installed, sources
+from ecgedge.plugins.trace import Step, tracing
+
+__all__ = [
+    "BUILTIN",
+    "FRAMEWORKS",
+    "HOOKS",
+    "Owner",
+    "Parts",
+    "Step",
+    "check_part",
+    "elsewhere",
+    "environment_of",
+    "installed",
+    "load",
+    "missing",
+    "one_line",
+]
+
+HOOKS: dict[str, type[Part]] = {
+    "ecgedge_models": Model,
+    "ecgedge_exporters": Exporter,
+    "ecgedge_quantizers": Quantizer,
+    "ecgedge_runtimes": Runtime,
+}
+FRAMEWORKS = ("torch", "tensorflow", "onnx", "onnxruntime", "ai_edge_litert", "openvino", "jax")
+
+
+@dataclass
+class Parts:
+    """Every part by name, who owns it, and the plugins that had to be left out."""
+
+    models: dict[str, Model] = field(default_factory=dict)
+    exporters: dict[str, Exporter] = field(default_factory=dict)
+    quantizers: dict[str, Quantizer] = field(default_factory=dict)
+    runtimes: dict[str, Runtime] = field(default_factory=dict)
+    owners: dict[tuple[str, str], Owner] = field(default_factory=dict)
+    environments: dict[str, Environment] = field(default_factory=dict)
+    broken: list[tuple[Owner, str]] = field(default_factory=list)
+    clashes: list[EcgEdgeError] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def of(self, kind: str) -> dict[str, Any]:
+        """The parts of ``"model"``, ``"exporter"``, ``"quantizer"`` or ``"runtime"``, by name."""
+        groups: dict[str, dict[str, Any]] = {
+            "model": self.models,
+            "exporter": self.exporters,
+            "quantizer": self.quantizers,
+            "runtime": self.runtimes,
+        }
+        return groups[kind]
+
+    def find(self, kind: str, name: str) -> Any:
+        """The part of that name. Raises EcgEdgeError with the choices."""
+        group = self.of(kind)
+        if name not in group:
+            raise unknown(kind, name, sorted(group))
+        return group[name]
+
+    def add(self, part: Part, owner: Owner) -> None:
+        """Take in a part, or note that its name is taken."""
+        key = (part.kind, part.name)
+        if key in self.owners:
+            told = f"two plugins provide the {part.kind} {part.name!r}: {self.owners[key]} and {owner}"
+            self.clashes.append(EcgEdgeError(told, "uninstall one of them, or leave it out with ECGEDGE_PLUGINS"))
+            return
+        self.of(part.kind)[part.name] = part
+        self.owners[key] = owner
+
+    def in_environment(self, name: str) -> list[Part]:
+        """The parts that say they work in that environment."""
+        groups = (self.models, self.exporters, self.quantizers, self.runtimes)
+        return [part for group in groups for part in group.values() if part.environment == name]
+
+
+def load(allow_clashes: bool = False, trace: list[Step] | None = None) -> Parts:
+    """Load the built-ins, the entry points of group ``ecgedge`` and the files of ``--plugins-dir``.
+
+    ``ECGEDGE_PLUGINS`` names the entry points that may load (comma-separated; empty: none).
+    A plugin that cannot be imported or collected is left out and listed in ``Parts.broken``;
+    with ``ECGEDGE_STRICT=1`` it raises.
+
+    Args:
+        trace: gets what each plugin was asked, and what it gave.
+
+    Raises:
+        EcgEdgeError: two parts of one kind have the same name, unless ``allow_clashes``.
+    """
+    parts = Parts()
+    manager = pluggy.PluginManager("ecgedge")
+    manager.add_hookspecs(hookspecs)
+    for owner, source in sources():
+        loaded = set(sys.modules)
+        try:
+            with tracing(trace, owner, manager) as step:
+                module = step("import", lambda source=source: import_plugin(source))
+                found = collect(manager, f"{owner.distribution}:{owner.plugin}", module)
+            parts.environments |= new_environments(found, parts.environments)
+        except (Exception, SystemExit) as error:  # a stranger's code may do anything
+            if os.environ.get("ECGEDGE_STRICT") == "1":
+                raise
+            parts.broken.append((owner, one_line(error)))
+            continue
+        for part in found:
+            parts.add(part, owner)
+        if heavy := [name for name in FRAMEWORKS if name in set(sys.modules) - loaded]:
+            told = f"plugin {owner} imports {', '.join(heavy)} when it is loaded: every command waits for that"
+            parts.warnings.append(told)
+    if parts.clashes and not allow_clashes:
+        raise parts.clashes[0]
+    return parts
+
+
+def collect(manager: pluggy.PluginManager, name: str, module: ModuleType) -> list[Part]:
+    """All parts of one plugin, checked for being parts."""
+    manager.register(module, name)
+    try:
+        manager.check_pending()  # a hook that no spec knows: misspelt
+        found: list[Part] = []
+        for hook, kind in HOOKS.items():
+            for part in ask(manager, hook, module):
+                if not isinstance(part, kind):
+                    raise TypeError(f"{hook} yielded {part!r}, which is no {kind.__name__}")
+                check_part(part)
+                found.append(part)
+        return found
+    except (Exception, SystemExit):
+        manager.unregister(module)
+        raise
+
+
+def ask(manager: pluggy.PluginManager, hook: str, module: ModuleType) -> list[Any]:
+    """What one plugin gives for a hook; nothing where it does not implement it."""
+    others = [plugin for plugin in manager.get_plugins() if plugin is not module]
+    caller = manager.subset_hook_caller(hook, others)
+    given = caller()
+    if caller.get_hookimpls() and not given:
+        raise TypeError(f"{hook} returned None")  # which pluggy leaves out
+    return [part for parts in given for part in parts]

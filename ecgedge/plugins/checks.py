@@ -1,0 +1,93 @@
+"""What is asked of a part without using it: is it one, is there what it needs, where does it work?"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+from pathlib import Path
+
+from ecgedge import environments
+from ecgedge.environments import Environment
+from ecgedge.errors import EcgEdgeError
+from ecgedge.kinds import Part
+from ecgedge.passes import check_names
+
+
+def new_environments(found: list[Part], known: dict[str, Environment]) -> dict[str, Environment]:
+    """The environments that the parts of one plugin say they work in. Raises ValueError where one is another's."""
+    mine: dict[str, Environment] = {}
+    for part in found:
+        if part.environment is None:
+            continue
+        environment = environment_of(part)
+        if environment.name in known or mine.setdefault(environment.name, environment) != environment:
+            taken = {**mine, **known}[environment.name]
+            raise ValueError(f"environment {environment.name} has two locks, {taken.lock} and {environment.lock}")
+    return mine
+
+
+def environment_of(part: Part) -> Environment:
+    """The environment that a part says it works in, whose lock lies beside the module of its class."""
+    assert part.environment
+    lock = Path(inspect.getfile(type(part))).with_name(f"{part.environment}.lock")
+    return Environment(part.environment, lock)
+
+
+def elsewhere(part: Part) -> str | None:
+    """The environment that a part works in, where that is not this interpreter."""
+    return part.environment if part.environment and part.environment not in environments.here() else None
+
+
+def check_part(part: Part) -> None:
+    """Raise TypeError where a part lacks what the planner reads, or has it in another type."""
+    words = {
+        "model": ("produces", "task"),
+        "exporter": ("produces",),
+        "quantizer": ("precision",),
+        "runtime": ("device",),
+    }
+    for attribute in ("name", *words[part.kind]):
+        if not isinstance(getattr(part, attribute, None), str):
+            raise TypeError(f"{type(part).__name__}.{attribute} must be a string")
+    is_name = isinstance(part.environment, str) and environments.NAME.fullmatch(part.environment)
+    if part.environment is not None and not is_name:
+        told = "must be a name of small letters, digits, - and _"
+        raise TypeError(f"{type(part).__name__}.environment {told}, it is {part.environment!r}")
+    if part.environment is not None and part.kind == "model":
+        told = "a model is built where it is used: give the environment to exporters and runtimes"
+        raise TypeError(f"{type(part).__name__}.environment: {told}")
+    tuples = ["needs", "libraries", *(() if part.kind == "model" else ("accepts",))]
+    if part.kind in ("exporter", "runtime") or getattr(part, "wants", None) is not None:
+        tuples.append("wants")
+    for attribute in tuples:
+        value = getattr(part, attribute, None)
+        if not isinstance(value, tuple) or not all(isinstance(word, str) for word in value):
+            raise TypeError(f"{type(part).__name__}.{attribute} must be a tuple of strings, it is {value!r}")
+    try:
+        check_names(getattr(part, "wants", None) or ())
+    except EcgEdgeError as error:
+        raise TypeError(f"{type(part).__name__}.wants names an {error.message}; {error.hint}") from None
+
+
+def one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}"[:300]
+
+
+def missing(part: Part) -> str | None:
+    """Why a part cannot work, in one line, as far as can be told without importing or starting anything; else None.
+
+    One of its needs is not installed; or, for a part that works elsewhere, its environment is not there or not whole.
+    """
+    if elsewhere(part):
+        environment = environment_of(part)
+        trouble = environment.trouble()
+        return trouble and environment.reason(trouble)
+    for name in part.needs:
+        try:
+            found = importlib.util.find_spec(name)
+        except (ImportError, ValueError):  # of a package that should hold it
+            found = None
+        if found is None:
+            return f"{name} is not installed"
+    return None

@@ -1,0 +1,36 @@
+"""The interpreters of parts that work in environments of their own, and what is lent to them."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+from ecgedge import environments
+from ecgedge.plugins import Parts, installed
+from ecgedge.process import Host
+
+
+def hosts(parts: Parts) -> dict[str, Host]:
+    """The interpreters of the environments that are not this one, by name; those that are seen to be broken too."""
+    lent = guests(parts)
+    elsewhere = {name: one for name, one in parts.environments.items() if name not in environments.here()}
+    return {name: Host(name, one.python, lent) for name, one in elsewhere.items()}
+
+
+def guests(parts: Parts) -> str:
+    """ecgedge and the plugins that are loaded, for a process in an environment of its own: what lies where, JSON."""
+    broken = {owner for owner, _ in parts.broken}
+    points = [(owner, point) for owner, point in installed() if owner not in broken]
+    names = ["ecgedge", *(point.module.partition(".")[0] for _, point in points)]
+    told = [[[owner.plugin, owner.distribution, owner.version], point.value] for owner, point in points]
+    return json.dumps({"places": {name: place_of(name) for name in names}, "points": told})
+
+
+def place_of(name: str) -> str:
+    """The folder that holds a top-level package or module."""
+    spec = importlib.util.find_spec(name)
+    assert spec, f"{name} was imported"
+    if spec.submodule_search_locations:
+        return str(Path(next(iter(spec.submodule_search_locations))).parent)
+    return str(Path(spec.origin or "").parent)

@@ -1,0 +1,89 @@
+"""Where plugins come from: ours, installed ones, and the files of a folder."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+
+from ecgedge import __version__
+from ecgedge.errors import EcgEdgeError
+
+GROUP = "ecgedge"
+BUILTIN = (
+    "ecgedge.builtin.models",
+    "ecgedge.builtin.onnx_exporter",
+    "ecgedge.builtin.onnx2tf_exporter",
+    "ecgedge.builtin.onnx_quantizers",
+    "ecgedge.builtin.tflite_quantizers",
+    "ecgedge.builtin.torch_runtime",
+    "ecgedge.builtin.onnxruntime_runtimes",
+    "ecgedge.builtin.tflite_runtime",
+)
+PLUGINS_DIR = "ECGEDGE_PLUGINS_DIR"  # how --plugins-dir reaches the child processes
+GUESTS = "ECGEDGE_GUESTS"  # how installed plugins reach those in an environment of their own
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who provides a part."""
+
+    plugin: str
+    distribution: str
+    version: str
+
+    def __str__(self) -> str:
+        return (
+            self.plugin if self.plugin == self.distribution else f"{self.plugin} ({self.distribution} {self.version})"
+        )
+
+
+def sources() -> Iterator[tuple[Owner, str | Path | metadata.EntryPoint]]:
+    """The plugins to load, in order."""
+    for name in BUILTIN:
+        yield Owner(name.rpartition(".")[2], "ecgedge", __version__), name
+    yield from lent() if GUESTS in os.environ else installed()
+    if folder := os.environ.get(PLUGINS_DIR):
+        if not Path(folder).is_dir():
+            raise EcgEdgeError(
+                f"plugins folder {folder} is not there, or is no folder", "--plugins-dir names a folder of .py files"
+            )
+        for file in sorted(Path(folder).glob("*.py")):
+            yield Owner(file.stem, str(file), "file"), file
+
+
+def installed() -> Iterator[tuple[Owner, metadata.EntryPoint]]:
+    """The entry points that may load, sorted by name."""
+    allowed = os.environ.get("ECGEDGE_PLUGINS")
+    names = None if allowed is None else {name.strip() for name in allowed.split(",")}
+    for point in sorted(metadata.entry_points(group=GROUP), key=lambda point: point.name):
+        if names is None or point.name in names:
+            dist = point.dist
+            yield Owner(point.name, dist.name if dist else "?", dist.version if dist else "?"), point
+
+
+def lent() -> Iterator[tuple[Owner, metadata.EntryPoint]]:
+    """In an environment of its own: the entry points that the parent loaded."""
+    for owner, value in json.loads(os.environ[GUESTS])["points"]:
+        yield Owner(*owner), metadata.EntryPoint(owner[0], value, GROUP)
+
+
+def import_plugin(source: str | Path | metadata.EntryPoint) -> ModuleType:
+    if isinstance(source, str):
+        return importlib.import_module(source)
+    if isinstance(source, Path):
+        name = f"ecgedge_plugin_{source.stem}"
+        spec = importlib.util.spec_from_file_location(name, source)
+        if spec is None or spec.loader is None:
+            raise ImportError(f"cannot load {source}")
+        sys.modules[name] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+    return source.load()

@@ -1,0 +1,14 @@
+"""The exporter acme for ecgedge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ecgedge_acme.part import Acme
+
+from ecgedge import Exporter, hookimpl
+
+
+@hookimpl
+def ecgedge_exporters() -> Iterable[Exporter]:
+    return (Acme(),)

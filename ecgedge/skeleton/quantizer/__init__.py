@@ -1,0 +1,14 @@
+"""The quantizer acme-int8 for ecgedge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ecgedge_acme.part import Acme
+
+from ecgedge import Quantizer, hookimpl
+
+
+@hookimpl
+def ecgedge_quantizers() -> Iterable[Quantizer]:
+    return (Acme(),)

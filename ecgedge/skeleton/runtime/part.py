@@ -1,0 +1,56 @@
+"""A runtime. Here numpy multiplies with a matrix; put your engine in its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ecgedge import Artifact, EcgEdgeError, Runtime, Session, TensorSpec, tell_artifact
+
+
+class AcmeSession(Session):
+    """A loaded model: ``invoke`` is what is timed, ``bind`` and ``fetch`` are the host's work."""
+
+    def __init__(self, weights: np.ndarray, artifact: Artifact):
+        self.weights, self.given, self.returned = weights, artifact.input, artifact.output
+        self.batch = artifact.input.batch  # None: any number of beats a call
+
+    def bind(self, x: np.ndarray) -> None:
+        self.x = self.given.encode(x)  # (N, 1, L) float32 in the layout and type of the file
+
+    def invoke(self) -> None:
+        self.y = self.x @ self.weights
+
+    def fetch(self) -> np.ndarray:
+        return self.returned.decode(self.y)
+
+
+class Acme(Runtime):
+    """Runs ``.acme`` files: an archive of numpy with ``weights`` ``(L, C)``."""
+
+    name = "acme"
+    needs = ()  # top-level import names of your engine, such as ("onnxruntime",)
+    libraries = ()  # distributions whose versions change what it gives, such as ("onnxruntime",)
+    # environment = "acme"  # for an engine in an environment of its own, which acme.lock beside this file describes
+    accepts = ("acme",)  # "onnx" here brings every ONNX file of the matrix
+    suffixes = (".acme",)
+
+    def inspect(self, path: Path) -> Artifact:
+        length, classes = read_weights(path).shape
+        beats = TensorSpec("beats", (None, length), "float32", "NL")
+        return tell_artifact(path, "acme", beats, TensorSpec("scores", (None, classes), "float32", "NC"))
+
+    def load(self, artifact: Artifact, threads: int) -> Session:
+        return AcmeSession(read_weights(artifact.path), artifact)
+
+
+def read_weights(path: Path) -> np.ndarray:
+    """The weights ``(L, C)`` of a file. Raises EcgEdgeError where it is damaged."""
+    try:
+        weights = np.load(path)["weights"]
+        if weights.ndim == 2:
+            return weights
+    except Exception as error:  # numpy raises many kinds
+        raise EcgEdgeError(f"{path} cannot be read as an acme file", "make it again") from error
+    raise EcgEdgeError(f"{path} holds no matrix", "make it again")

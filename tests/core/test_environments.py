@@ -1,0 +1,438 @@
+"""Environments of their own: parts of several in one matrix, and what is said of one that is missing or broken.
+
+Made by pip from wheels that are written here: numpy's is a pointer to ours, so that nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ecgedge import environments, plugins
+from ecgedge.dataset import synthetic
+from ecgedge.plugins.hosts import guests
+from ecgedge.process import Child, Host
+from ecgedge.testing import write_fake_checkpoint
+from tests.conftest import FAKES, Command, Result, error_of, rows_of
+
+THEIRS = """
+import ctypes, os, time
+from pathlib import Path
+from ecgedge import hookimpl
+from ecgedge.testing import FakeInt8, FakeRuntime
+
+class TheirRuntime(FakeRuntime):
+    needs = ("theirlib",)
+    libraries = ("theirlib",)
+    environment = "theirs"
+    suffixes = (".theirs",)
+
+    def load(self, artifact, threads):
+        import theirlib
+        if self.name == "crashes":
+            ctypes.string_at(0)
+        if self.name == "hangs":
+            time.sleep(600)
+        return super().load(artifact, threads)
+
+class TheirInt8(FakeInt8):
+    name = "their-int8"
+    needs = libraries = ("theirlib",)
+    environment = "theirs"
+
+    def quantize(self, source, out, context):
+        import theirlib
+        return super().quantize(source, out, context)
+
+@hookimpl
+def ecgedge_runtimes():
+    return [TheirRuntime("theirs"), TheirRuntime("crashes"), TheirRuntime("hangs")]
+
+@hookimpl
+def ecgedge_quantizers():
+    return [TheirInt8()]
+"""
+OTHER = """
+from ecgedge import hookimpl
+from ecgedge.testing import FakeRuntime
+
+class Other(FakeRuntime):
+    needs = ("theirlib",)
+    environment = NAME
+
+    def available(self):
+        import theirlib
+        return None if theirlib.VERSION == 2 else "theirlib is too old"
+
+@hookimpl
+def ecgedge_runtimes():
+    return [Other(NAME)]
+"""
+RUNTIMES = ("fake-runtime", "theirs", "other", "crashes", "unmade")
+CONTRACTS = """
+from ecgedge import TensorSpec, tell_artifact
+from ecgedge.testing import FakeRuntime, QuantizerContract, RuntimeContract, draw, write_fake
+from their_plugin import TheirInt8, TheirRuntime
+
+KEPT = (
+    "test_it_is_a_part", "test_what_it_needs_is_importable", "test_no_framework_is_imported_to_collect_it",
+    "test_it_works_with_only_what_it_needs", "test_answers_have_the_right_shape_and_type",
+    "test_answers_are_those_of_the_source",
+)
+
+def specimen(self, folder):
+    write_fake(folder / "five.fake", draw(5)[:, 0])
+    given = TensorSpec("beats", (None, 140), "float32", "NL")
+    return tell_artifact(folder / "five.fake", "fake", given, TensorSpec("scores", (None, 5), "float32", "NC"))
+
+def few(contract):
+    return {name: None for name in dir(contract) if name.startswith("test_") and name not in KEPT}
+
+left = {"source": specimen, "artifact": specimen}
+TestTheirs = type("TestTheirs", (RuntimeContract,), left | few(RuntimeContract) | {"part": TheirRuntime("theirs")})
+TestTheirInt8 = type(
+    "TestTheirInt8", (QuantizerContract,),
+    left | few(QuantizerContract) | {"part": TheirInt8(), "runtimes": (TheirRuntime("theirs"),)},
+)
+KEPT = ()  # of those that are there to fail
+TestCrashes, TestHangs = (
+    type(name, (RuntimeContract,), few(RuntimeContract) | {"part": TheirRuntime(name)}) for name in ("crashes", "hangs")
+)
+"""
+WORKER = "numpy\npluggy\n"  # what every lock here says besides
+
+
+def write_wheel(folder: Path, name: str, version: str, files: dict[str, str]) -> None:
+    info = f"{name}-{version}.dist-info"
+    files = files | {
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(f"{file},,\n" for file in [*files, f"{info}/RECORD"])
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+        for file, content in (files | {f"{info}/RECORD": record}).items():
+            wheel.writestr(file, content)
+
+
+def write_wheels(folder: Path) -> Path:
+    """Two versions of a library that we do not have; numpy and pluggy, which lead to ours."""
+    wheels, borrowed = folder / "wheels", folder / "borrowed"
+    for each in (wheels, borrowed):
+        each.mkdir()
+    for version in (1, 2):
+        write_wheel(wheels, "theirlib", f"{version}.0", {"theirlib.py": f"VERSION = {version}\n"})
+    import pluggy
+
+    for source in (Path(np.__file__).parent, Path(np.__file__).parents[1] / "numpy.libs", Path(pluggy.__file__).parent):
+        if source.exists():
+            (borrowed / source.name).symlink_to(source)
+    for name in ("numpy", "pluggy"):
+        write_wheel(wheels, name, metadata.version(name), {f"{name}-borrowed.pth": f"{borrowed}\n"})
+    return wheels
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The fakes, an installed plugin with an environment, a plugin of one file with another; both are made."""
+    folder = tmp_path_factory.mktemp("environments")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {
+            "ECGEDGE_ENVS": folder / "envs",
+            "ECGEDGE_PLUGINS": "their_plugin",
+            "ECGEDGE_PLUGINS_DIR": folder / "plugins",
+            "PYTHONPATH": os.pathsep.join([str(folder / "site"), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": write_wheels(folder),
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "PIP_CONSTRAINT": folder / "none.txt",  # ours, such as tox sets it, is not theirs
+        }.items():
+            patch.setenv(name, str(value))
+        package, info = folder / "site" / "their_plugin", folder / "site" / "their_plugin-1.2.dist-info"
+        package.mkdir(parents=True)
+        (package / "__init__.py").write_text(THEIRS)
+        (package / "contracts.py").write_text(CONTRACTS)
+        (package / "theirs.lock").write_text("theirlib==1.0\n" + WORKER)
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-plugin\nVersion: 1.2\n")
+        (info / "entry_points.txt").write_text("[ecgedge]\ntheir_plugin = their_plugin\n")
+        (folder / "plugins").mkdir()
+        checkpoint = write_fake_checkpoint(folder / "checkpoint", synthetic())
+        (folder / "plugins" / "fakes.py").write_text(FAKES.format(folder=str(checkpoint)))
+        for name in ("other", "unmade"):
+            (folder / "plugins" / f"{name}.py").write_text(OTHER.replace("NAME", repr(name)))
+            (folder / "plugins" / f"{name}.lock").write_text("theirlib==2.0\n")  # without what the worker needs
+        for name in ("theirs", "other"):
+            made = run_ecgedge("env", "create", name, cwd=folder)
+            assert made.code == 0, made.err
+        yield folder
+
+
+def run_ecgedge(*arguments: str | Path, cwd: Path, **environment: str) -> Result:
+    command = [sys.executable, "-P", "-m", "ecgedge", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=os.environ | environment, timeout=300)
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+def matrix(ecgedge: Command, *arguments: str) -> Result:
+    return ecgedge("matrix", "--dataset", "synthetic", "--model", "fake", "--profile", "quick", *arguments)
+
+
+@pytest.fixture
+def skipped(ecgedge: Command) -> Iterator[object]:
+    """Why the runtime ``theirs`` would be skipped; a part of ours is planned all the same."""
+
+    def ask() -> str:
+        told = matrix(ecgedge, "--dry-run", "--runtime", "theirs", "--runtime", "fake-runtime", "--quantizer", "none")
+        assert told.code == 0, told.err
+        assert "fp32 on fake-runtime" in told.out
+        assert "Traceback" not in told.err
+        [line] = {line.partition(": ")[2] for line in told.out.splitlines() if line.startswith("skip")}
+        return line
+
+    yield ask
+
+
+def test_one_matrix_mixes_parts_of_several_environments(place: Path, ecgedge: Command, tmp_path: Path) -> None:
+    runtimes = [word for name in RUNTIMES for word in ("--runtime", name)]
+    quantizers = ("--quantizer", "none", "--quantizer", "their-int8")
+    result = matrix(ecgedge, "--format", "fake", *runtimes, *quantizers, "--out", "run")
+    rows = {(row["runtime"], row.get("quantizer")): row for row in rows_of(tmp_path / "run")}
+    ran = {(runtime, q) for runtime in ("fake-runtime", "theirs", "other") for q in ("none", "their-int8")}
+    for key in ran:
+        assert rows[key]["status"] == "ok", rows[key]
+        assert rows[key]["environment"] == {"theirs": "theirs", "other": "other"}.get(key[0])
+        assert rows[key]["latency_p50_us"] > 0
+    assert len({rows[key]["accuracy"] for key in ran if key[1] == "none"}) == 1
+
+    crashed = rows["crashes", "none"]
+    assert (crashed["status"], crashed["stage"]) == ("failed", "load")
+    assert "SIGSEGV" in crashed["reason"]
+    assert rows["unmade", None]["status"] == "skipped"
+    mend = f"ecgedge --plugins-dir {place / 'plugins'} env create unmade"  # a plugin of one file
+    assert rows["unmade", None]["reason"] == f"runtime unmade: environment unmade is not made; {mend}"
+    assert result.code == 1  # what crashed and what hung
+
+    told = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert told["environments"]["theirs"]["theirlib"] == "1.0"
+    assert told["environments"]["other"]["theirlib"] == "2.0"
+    journal = [json.loads(line) for line in (tmp_path / "run" / "journal.jsonl").read_text().splitlines()]
+    makers = [line["artifact"]["record"]["maker"] for line in journal if line.get("artifact")]
+    theirs = [maker for maker in makers if maker["part"] == "quantizer their-int8"]
+    assert theirs and all(maker["libraries"] == {"theirlib": "1.0"} for maker in theirs)
+    assert all(maker["environment"] == "theirs" for maker in theirs)
+    assert "environment theirs: " in (tmp_path / "run" / "report.md").read_text()
+    assert ecgedge("check", "run").code == 0
+
+    told["environments"]["theirs"]["theirlib"] = "0.9"
+    (tmp_path / "run" / "run.json").write_text(json.dumps(told))
+    changed = "a library in an environment of its own has changed (theirs, theirlib: 0.9 then, 1.0 now)"
+    assert changed in error_of(ecgedge("matrix", "--resume", "run"))
+
+
+def test_a_part_that_hangs_there_is_ended(place: Path, ecgedge: Command, tmp_path: Path) -> None:
+    matrix(ecgedge, "--runtime", "hangs", "--quantizer", "none", "--format", "fake", "--timeout", "10", "--out", "run")
+    [row] = rows_of(tmp_path / "run")
+    assert (row["status"], row["stage"]) == ("timeout", "load")
+
+
+def test_a_memory_limit_holds_there(place: Path, tmp_path: Path) -> None:
+    parts = plugins.load()
+    host = Host("other", parts.environments["other"].python, guests(parts))
+    with (
+        Child(tmp_path / "log", memory=1_000_000, host=host) as child,
+        pytest.raises(Exception, match=r"MemoryError|died"),
+    ):
+        child.ask("missing", 60, kind="runtime", part="other")
+    with Child(tmp_path / "log", memory=4_000_000_000, host=host) as child:
+        assert child.ask("missing", 60, kind="runtime", part="other") is None
+
+
+def test_answers_come_from_there_for_other_commands_too(place: Path, ecgedge: Command) -> None:
+    ours, theirs = (
+        ecgedge("evaluate", "fake", "--runtime", runtime, "--dataset", "synthetic")
+        for runtime in ("fake-runtime", "theirs")
+    )
+    assert theirs.code == 0, theirs.err
+    assert theirs.out.replace("on theirs", "on fake-runtime") == ours.out
+    crashed = ecgedge("evaluate", "fake", "--runtime", "crashes", "--dataset", "synthetic")
+    assert crashed.code == 1
+    assert crashed.err.splitlines()[-1] == "Failed: in environment theirs: the process died: SIGSEGV"
+    made = ecgedge("convert", "fake", "--to", "fake", "--quantize", "their-int8", "--dataset", "synthetic", "-o", "out")
+    assert made.code == 0, made.err
+
+
+def test_what_is_said_of_a_broken_environment(place: Path, ecgedge: Command, skipped) -> None:
+    here = ecgedge("env", "check", "theirs", ECGEDGE_HERE="theirs")
+    assert (here.code, here.out) == (0, "environment theirs is sound\n"), here.err
+    made, mend = place / "envs" / "theirs", "; ecgedge env create theirs"
+    site = made / "lib" / f"python{environments.python_version()}" / "site-packages"
+    for file, reason in (
+        (made / "bin" / "python", "is broken: its interpreter is gone"),
+        (made / environments.RECORD, f"is not ours: {made} holds no {environments.RECORD}"),
+        (site / "theirlib.py", "is broken: theirlib is not installed"),
+        (place / "borrowed", "is broken: the process died: exit code 1: ModuleNotFoundError: No module named 'pluggy'"),
+    ):
+        aside = file.with_name("aside")
+        file.rename(aside)
+        try:
+            assert skipped() == f"runtime theirs: environment theirs {reason}{mend}"
+            told = ecgedge("env", "check", "theirs")
+            assert told.code == 1 and reason in told.out and mend in told.out
+        finally:
+            aside.rename(file)
+    sound = ecgedge("env", "check", "theirs", "other")
+    assert (sound.code, sound.out) == (0, "environment theirs is sound\nenvironment other is sound\n")
+
+
+def test_a_changed_lock_or_library_makes_it_stale(place: Path, ecgedge: Command, skipped) -> None:
+    lock = place / "site" / "their_plugin" / "theirs.lock"
+    before = lock.read_text()
+    lock.write_text(before.replace("1.0", "2.0"))
+    assert skipped() == "runtime theirs: environment theirs is stale: its lock changed; ecgedge env create theirs"
+    made = ecgedge("env", "create", "theirs")
+    assert made.code == 0, made.err
+    assert environments.distributions(place / "envs" / "theirs")["theirlib"] == "2.0"
+    lock.write_text(before)
+    assert ecgedge("env", "create", "theirs").code == 0
+    [info] = (place / "envs" / "theirs").glob("lib/*/site-packages/theirlib-1.0.dist-info")
+    (info / "METADATA").write_text((info / "METADATA").read_text().replace("1.0", "3.0"))
+    told = "is stale: theirlib was 1.0 and is 3.0 since it was made"
+    assert skipped() == f"runtime theirs: environment theirs {told}; ecgedge env create theirs"
+    (info / "METADATA").write_text((info / "METADATA").read_text().replace("3.0", "1.0"))
+
+
+def test_the_contracts_of_parts_there_are_run_from_here(place: Path, ecgedge: Command) -> None:
+    checked = ecgedge("plugins", "check", "their_plugin")
+    assert checked.code == 0, checked.out
+    assert "TestTheirs, runtime theirs: 5 passed" in checked.out, checked.out
+    assert "TestTheirInt8, quantizer their-int8: 5 passed" in checked.out, checked.out
+
+
+def test_a_sound_one_is_left_as_it_is(place: Path, ecgedge: Command) -> None:
+    before = (place / "envs" / "theirs" / environments.RECORD).stat().st_mtime_ns
+    told = ecgedge("env", "create", "theirs")
+    assert told.out == "environment theirs is sound; --force makes it anew\n"
+    assert (place / "envs" / "theirs" / environments.RECORD).stat().st_mtime_ns == before
+
+
+def test_a_creation_that_fails_leaves_the_old_one(place: Path, ecgedge: Command) -> None:
+    lock = place / "plugins" / "other.lock"
+    before = lock.read_text()
+    lock.write_text("no-such-library==1.0\n")
+    try:
+        told = error_of(ecgedge("env", "create", "other"))
+    finally:
+        lock.write_text(before)
+    assert "environment other could not be made: ERROR: " in told and "no-such-library" in told
+    assert (place / "envs" / "other.log").is_file()
+    assert ecgedge("env", "check", "other").code == 0
+    assert sorted(path.name for path in (place / "envs").iterdir() if path.is_dir()) == ["other", "theirs"]
+
+
+def test_a_creation_that_is_killed_is_told_and_mended(place: Path, ecgedge: Command, tmp_path: Path) -> None:
+    surroundings = os.environ | {"ECGEDGE_ENVS": str(tmp_path / "envs")}
+    command = [sys.executable, "-P", "-m", "ecgedge", "env", "create", "other"]
+    making = subprocess.Popen(
+        command, env=surroundings, cwd=tmp_path, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    while not (tmp_path / "envs" / "other" / environments.RECORD).exists():
+        time.sleep(0.01)
+        assert making.poll() is None
+    second = ecgedge("env", "create", "other", ECGEDGE_ENVS=str(tmp_path / "envs"))
+    assert "being made by another process" in error_of(second)
+    os.killpg(making.pid, signal.SIGKILL)
+    making.wait()
+    assert "is half made" in ecgedge("env", "ls", ECGEDGE_ENVS=str(tmp_path / "envs")).out
+    assert ecgedge("env", "create", "other", ECGEDGE_ENVS=str(tmp_path / "envs")).code == 0
+    assert ecgedge("env", "rm", "other", ECGEDGE_ENVS=str(tmp_path / "envs")).code == 0
+    assert [path for path in (tmp_path / "envs").iterdir() if path.is_dir()] == []
+
+
+def test_only_what_was_made_here_is_removed(place: Path, ecgedge: Command, tmp_path: Path) -> None:
+    envs = tmp_path / "envs"
+    (envs / "theirs").mkdir(parents=True)
+    (envs / "theirs" / "thesis.txt").write_text("dear to somebody")
+    (envs / "stranger").mkdir()
+    for command in ("create", "rm"):
+        told = error_of(ecgedge("env", command, "theirs", ECGEDGE_ENVS=str(envs)))
+        assert "was not made by ecgedge env" in told
+    for name in ("stranger", "../envs", "other/../theirs", ""):
+        assert "unknown environment" in error_of(ecgedge("env", "rm", name, ECGEDGE_ENVS=str(envs)))
+    assert (envs / "theirs" / "thesis.txt").read_text() == "dear to somebody"
+    assert "other, theirs, unmade" in error_of(ecgedge("env", "create", "thiers"))
+    assert "is not made" in error_of(ecgedge("env", "rm", "unmade"))
+    shutil.rmtree(envs)
+    (envs.parent / "file").touch()
+    assert "cannot be written" in error_of(ecgedge("env", "create", "other", ECGEDGE_ENVS=str(tmp_path / "file" / "x")))
+
+
+def test_uv_is_asked_for_and_missing(place: Path, ecgedge: Command) -> None:
+    told = error_of(ecgedge("env", "create", "unmade", "--uv", PATH=""))
+    assert told.splitlines() == ["Error: uv is not installed", "  install it, or leave out --uv to use pip"]
+
+
+def test_a_plugin_without_its_lock(place: Path, ecgedge: Command) -> None:
+    (place / "plugins" / "unlocked.py").write_text(OTHER.replace("NAME", "'unlocked'"))
+    try:
+        assert "unlocked.lock is missing" in error_of(ecgedge("env", "create", "unlocked"))
+    finally:
+        (place / "plugins" / "unlocked.py").unlink()
+
+
+@pytest.mark.parametrize("name", ["../x", "Theirs", "", 7, "a b", "x" * 99])
+def test_names_that_are_none(place: Path, ecgedge: Command, name: object) -> None:
+    (place / "plugins" / "odd.py").write_text(
+        OTHER.replace("environment = NAME", f"environment = {name!r}").replace("NAME", "'odd'")
+    )
+    try:
+        told = ecgedge("plugins")
+    finally:
+        (place / "plugins" / "odd.py").unlink()
+    assert (
+        told.code == 0
+        and f"Other.environment must be a name of small letters, digits, - and _, it is {name!r}" in told.err
+    )
+
+
+def test_an_environment_is_of_one_plugin(place: Path, ecgedge: Command) -> None:
+    (place / "plugins" / "zz.py").write_text(
+        OTHER.replace("environment = NAME", "environment = 'theirs'").replace("NAME", "'zz'")
+    )
+    try:
+        told = ecgedge("plugins")
+    finally:
+        (place / "plugins" / "zz.py").unlink()
+    assert "ValueError: environment theirs has two locks" in told.err
+    assert "their_plugin" in told.out
+
+
+def test_ls_plugins_and_doctor_tell_of_it(place: Path, ecgedge: Command) -> None:
+    listed = ecgedge("env", "ls").out.splitlines()
+    assert any("theirs" in line and "ready" in line and "runtime crashes" in line for line in listed)
+    assert any("unmade" in line and "is not made" in line for line in listed)
+    told = ecgedge("plugins").out
+    assert "environment unmade is not made; ecgedge --plugins-dir" in told
+    found = {
+        part["name"]: part for part in json.loads(ecgedge("doctor", "--json", "--dataset", "synthetic").out)["parts"]
+    }
+    assert found["theirs"]["state"] == "ready"
+    assert found["unmade"]["mend"] == f"ecgedge --plugins-dir {place / 'plugins'} env create unmade"
+
+
+def test_parts_are_at_home_where_everything_is_installed(place: Path, ecgedge: Command) -> None:
+    told = ecgedge("plugins", ECGEDGE_HERE="unmade,theirs").out.splitlines()
+    for name in ("unmade", "theirs"):
+        [line] = [line for line in told if line.startswith("runtime") and f" {name} " in line]
+        assert "theirlib is not installed" in line

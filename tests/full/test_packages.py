@@ -1,0 +1,30 @@
+"""The skeleton of a model, and contracts of built-in parts with specimens that installed parts make."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Command
+from tests.packages import install
+
+for framework in ("torch", "onnxruntime"):
+    pytest.importorskip(framework)
+
+
+def test_the_skeleton_of_a_model_passes_its_contracts_at_once(ecgedge: Command, tmp_path: Path) -> None:
+    assert ecgedge("plugins", "new", "acme", "--kind", "model").code == 0
+    (tmp_path / "site").mkdir()
+    install(tmp_path / "ecgedge-acme", tmp_path / "site")
+    path = os.pathsep.join([str(tmp_path / "site"), *filter(None, [os.environ.get("PYTHONPATH")])])
+    checked = ecgedge("plugins", "check", "acme", PYTHONPATH=path, ECGEDGE_PLUGINS="acme")
+    assert checked.code == 0, checked.out + checked.err
+    assert "TestAcme, model acme: " in checked.out and "skipped" not in checked.out
+
+
+def test_built_in_parts_are_checked_with_a_specimen(ecgedge: Command) -> None:
+    checked = ecgedge("plugins", "check", "onnx_exporter")
+    assert checked.code == 0, checked.out + checked.err
+    assert checked.out.startswith("TestOnnx, exporter onnx: ") and "skipped" not in checked.out
