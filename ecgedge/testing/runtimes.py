@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import unittest
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -149,6 +150,18 @@ class RuntimeContract(Contract):
             assert len(node.constants) in (0, len(node.takes)), f"{node!r}: constants are told for each input"
             for dtype in (*node.takes, *node.gives):
                 assert isinstance(dtype, str) and dtype.isidentifier(), f"{node!r}: {dtype!r} is no name of a dtype"
+
+    def test_figures_have_names_and_values(self) -> None:
+        """``figures()`` gives words and finite numbers by name, as JSON can hold them. Answers stay."""
+        with self.session() as session:
+            x = self.beats(size_of(session))
+            before = np.array(call(session, x))
+            figures = dict(session.figures())
+            nearly(before, call(session, x), self.tolerance, "after figures()")
+        for name, value in figures.items():
+            assert isinstance(name, str) and name.isidentifier(), f"{name!r} is no name of a figure"
+            assert type(value) in (int, float, str), f"{name} is {value!r}: an int, a float or a str"
+            assert isinstance(value, str) or math.isfinite(value), f"{name} is {value!r}"
 
     def test_close_can_be_called_twice(self) -> None:
         """And it takes nothing from another session, nor from the next one."""
