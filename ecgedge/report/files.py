@@ -127,7 +127,7 @@ def certificate(row: Row) -> str:
 def figures(row: Row) -> str:
     """What a runtime tells of a file besides, by name; empty where there is nothing."""
     told = row.get("figures", {})
-    return ", ".join(f"{name} {value if isinstance(value, str) else f'{value:,}'}" for name, value in told.items())
+    return "; ".join(f"{name} {value if isinstance(value, str) else f'{value:,}'}" for name, value in told.items())
 
 
 def passes(row: Row) -> str:

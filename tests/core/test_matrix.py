@@ -73,7 +73,7 @@ def test_what_a_session_tells_besides_is_kept(ecgedge: Command, fakes: Path, tmp
     assert "figures" not in rows["fake-runtime"]
     page = (tmp_path / "run" / "report.md").read_text()
     section = page.split("## What runtimes tell besides")[1].split("##")[0]
-    assert section.strip() == f"- {rows['telling']['id']}: arena_bytes 15,936, fits the smallest board"
+    assert section.strip() == f"- {rows['telling']['id']}: arena_bytes 15,936; fits the smallest board"
 
 
 def test_rows_files_and_table(ecgedge: Command, fakes: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge import Artifact, Context, Quantizer
+from ecgedge import Artifact, Context, ConversionError, Quantizer
 from ecgedge_litert_torch import tflite
 from ecgedge_litert_torch.exporter import ENVIRONMENT
 
@@ -43,11 +43,14 @@ class LitertFullInt8(Quantizer):
 
 
 def limits_of(content: bytes, rules: Any, source: Artifact, beats: np.ndarray) -> dict[str, Any]:
-    """The smallest and largest value of each tensor over all beats, by its name."""
+    """The smallest and largest value of each tensor over all beats, by its name. Raises ConversionError."""
     from ai_edge_quantizer import calibrator, recipe_manager  # heavy
     from ai_edge_quantizer.utils import qsv_utils
 
-    [(signature, names)] = tflite.open_interpreter(content, source.path).get_signature_list().items()
+    signatures = tflite.open_interpreter(content, source.path).get_signature_list()
+    if not signatures:
+        raise ConversionError("it has no signature, by which AI Edge Quantizer feeds it")
+    signature, names = next(iter(signatures.items()))
     manager = recipe_manager.RecipeManager()
     manager.load_quantization_recipe(rules)
     worker = calibrator.Calibrator(content, num_threads=1, qsv_update_func=qsv_utils.min_max_update)

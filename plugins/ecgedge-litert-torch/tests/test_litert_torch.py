@@ -100,6 +100,19 @@ def test_a_wrong_result_is_not_kept(checkpoint: Artifact, tmp_path: Path, monkey
         LitertTorchExporter().convert(checkpoint, tmp_path / "out.tflite", Context(draw(10)))
 
 
+def test_a_file_without_a_signature_is_refused(whole: Artifact, tmp_path: Path) -> None:
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(whole.path.read_bytes(), 0))
+    model.signatureDefs = []
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    (tmp_path / "plain.tflite").write_bytes(bytes(builder.Output()))
+    with pytest.raises(ConversionError, match="no signature"):
+        quantized(replace(whole, path=tmp_path / "plain.tflite"), tmp_path / "out.tflite", Context(draw(10)))
+
+
 def test_a_damaged_file_is_the_users_error(whole: Artifact, tmp_path: Path) -> None:
     (tmp_path / "bad.tflite").write_bytes(b"no model at all")
     with pytest.raises(EcgEdgeError, match=r"bad\.tflite is not a readable TFLite model"):

@@ -66,7 +66,7 @@ def main(
     artifact = model_file.artifact_of(model, file)
     wanted, kernels = boards.load(table, names), sorted(model_file.kernels_of(model))
     x = read_beats(beats, artifact)
-    session = interpreter.open_interpreter(content, file)
+    session = interpreter.open_interpreter(content)
     session.set_input(next(artifact.input.batches(x)), 0)
     session.invoke()
     arena = interpreter.measure_arena(session, content)

@@ -56,7 +56,7 @@ def agreement(kernels: str, ours: np.ndarray, theirs: np.ndarray) -> Agreement:
 
 
 def run_tflm(content: bytes, artifact: Artifact, beats: np.ndarray) -> np.ndarray:
-    interpreter = open_interpreter(content, artifact.path)
+    interpreter = open_interpreter(content)
 
     def call(x: np.ndarray) -> np.ndarray:
         interpreter.set_input(x, 0)

@@ -9,7 +9,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ecgedge import EcgEdgeError
@@ -35,11 +34,8 @@ class Arena:
     smallest: int
 
 
-def open_interpreter(content: bytes, path: Path, arena: int = ROOM) -> Any:
-    """An interpreter that has allocated its tensors.
-
-    Args:
-        path: of the file, for the message.
+def open_interpreter(content: bytes, arena: int = ROOM) -> Any:
+    """An interpreter of a file's content that has allocated its tensors.
 
     Raises:
         EcgEdgeError: TFLM refuses the file, or the arena is too small; says what it said.
@@ -51,7 +47,7 @@ def open_interpreter(content: bytes, path: Path, arena: int = ROOM) -> Any:
             return runtime.Interpreter.from_bytes(content, arena_size=arena)
         except RuntimeError as error:
             failed = str(error)
-    raise EcgEdgeError(f"TFLM refuses {path.name}: {reason(lines) or failed}", "use a full int8 or a float32 file")
+    raise EcgEdgeError(f"TFLM refuses it: {reason(lines) or failed}", "use a full int8 or a float32 file")
 
 
 def measure_arena(interpreter: Any, content: bytes) -> Arena:
@@ -77,7 +73,7 @@ def smallest_arena(content: bytes, near: int) -> int:
 def works(content: bytes, arena: int) -> bool:
     """Whether the interpreter can allocate its tensors in that many bytes."""
     try:
-        open_interpreter(content, Path(), arena)
+        open_interpreter(content, arena)
     except EcgEdgeError:
         return False
     return True

@@ -18,7 +18,7 @@ class TflmSession(Session):
     def __init__(self, content: bytes, artifact: Artifact):
         self.content, self.artifact = content, artifact
         self.model = model_file.parse(content, artifact.path)
-        self.interpreter: Any = interpreter.open_interpreter(content, artifact.path)
+        self.interpreter: Any = interpreter.open_interpreter(content)
         self.batch = artifact.input.batch
 
     def bind(self, x: np.ndarray) -> None:

@@ -103,13 +103,13 @@ def test_the_arena_is_the_least_that_works() -> None:
 
 def test_a_missing_kernel_is_named(tmp_path: Path) -> None:
     file = changed(tile_for_concatenation, tmp_path / "tile.tflite")
-    with pytest.raises(EcgEdgeError, match=r"^TFLM refuses tile\.tflite: it has no kernel for TILE$"):
+    with pytest.raises(EcgEdgeError, match="^TFLM refuses it: it has no kernel for TILE$"):
         TFLM.load(TFLM.inspect(INT8).derive(file), 1)
 
 
 def test_a_hybrid_operation_is_named(tmp_path: Path) -> None:
     file = changed(float_activations, tmp_path / "dynamic.tflite")
-    with pytest.raises(EcgEdgeError, match=r"dynamic\.tflite: CONV_2D \(operation \d+\): Hybrid models are not"):
+    with pytest.raises(EcgEdgeError, match=r"^TFLM refuses it: CONV_2D \(operation \d+\): Hybrid models are not"):
         TFLM.load(TFLM.inspect(INT8).derive(file), 1)
 
 
