@@ -39,6 +39,7 @@ class LitertFullInt8(Quantizer):
         given, returned = tflite.specs_of(made, source.input.layout, source.output.layout)
         artifact = source.derive(out, precision=self.precision, input=given, output=returned)
         out.write_bytes(tflite.with_record(made, artifact))
+        tflite.open_interpreter(out.read_bytes(), out)  # raises where it cannot run
         return artifact
 
 

@@ -65,6 +65,10 @@ def with_record(content: bytes, artifact: Artifact) -> bytes:
     from ai_edge_litert import schema_py_generated as schema  # heavy
 
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    for buffer in model.buffers:  # of a large model they lie behind it, where packing it anew would lose them
+        if buffer.offset > 1:
+            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
     text = json.dumps(artifact.record()).encode()
     entries = {entry.name: entry for entry in model.metadata or []}
     if RECORD not in entries:

@@ -100,6 +100,30 @@ def test_a_wrong_result_is_not_kept(checkpoint: Artifact, tmp_path: Path, monkey
         LitertTorchExporter().convert(checkpoint, tmp_path / "out.tflite", Context(draw(10)))
 
 
+def test_weights_that_lie_behind_the_model_are_kept(whole: Artifact, tmp_path: Path) -> None:
+    """As AI Edge Quantizer writes larger models."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    content = whole.path.read_bytes()
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    largest = max((each for each in model.buffers if each.data is not None), key=lambda each: len(each.data))
+    weights, largest.data = bytes(largest.data), None
+    largest.size, largest.offset = len(weights), 1 << 20
+    for _ in range(2):  # first with any offset, to know the right one
+        builder = flatbuffers.Builder(1024)
+        builder.Finish(model.Pack(builder), b"TFL3")
+        packed = bytes(builder.Output())
+        packed += bytes(-len(packed) % 16)
+        largest.offset = len(packed)
+    (tmp_path / "behind.tflite").write_bytes(packed + weights)
+    behind = replace(whole, path=tmp_path / "behind.tflite")
+    expected = tflite.answers(whole, draw(5))
+    assert np.array_equal(tflite.answers(behind, draw(5)), expected)
+    behind.path.write_bytes(tflite.with_record(packed + weights, whole))
+    assert np.array_equal(tflite.answers(behind, draw(5)), expected)
+
+
 def test_a_file_without_a_signature_is_refused(whole: Artifact, tmp_path: Path) -> None:
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema

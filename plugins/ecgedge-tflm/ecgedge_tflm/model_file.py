@@ -32,6 +32,8 @@ def parse(content: bytes, path: Path) -> Any:
         model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
         if not model.subgraphs or not model.subgraphs[0].outputs.size:
             raise ValueError("it holds no graph")
+        if any(buffer.offset > 1 for buffer in model.buffers):
+            raise ValueError("its weights lie behind the model, where TFLM does not look")
         return model
     except Exception as error:  # of a damaged file: many kinds
         raise EcgEdgeError(f"{path} is not a readable TFLite model: {error}"[:300], "convert it again") from error

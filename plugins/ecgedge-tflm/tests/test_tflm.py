@@ -103,7 +103,7 @@ def test_the_arena_is_the_least_that_works() -> None:
 
 def test_a_missing_kernel_is_named(tmp_path: Path) -> None:
     file = changed(tile_for_concatenation, tmp_path / "tile.tflite")
-    with pytest.raises(EcgEdgeError, match="^TFLM refuses it: it has no kernel for TILE$"):
+    with pytest.raises(EcgEdgeError, match=r"^TFLM refuses it: it has no kernel for TILE$"):
         TFLM.load(TFLM.inspect(INT8).derive(file), 1)
 
 
@@ -111,6 +111,14 @@ def test_a_hybrid_operation_is_named(tmp_path: Path) -> None:
     file = changed(float_activations, tmp_path / "dynamic.tflite")
     with pytest.raises(EcgEdgeError, match=r"^TFLM refuses it: CONV_2D \(operation \d+\): Hybrid models are not"):
         TFLM.load(TFLM.inspect(INT8).derive(file), 1)
+
+
+def test_weights_behind_the_model_are_refused(tmp_path: Path) -> None:
+    def move(model: Any) -> None:
+        model.buffers[3].data, model.buffers[3].offset, model.buffers[3].size = None, 64, 16
+
+    with pytest.raises(EcgEdgeError, match="behind the model, where TFLM does not look"):
+        TFLM.inspect(changed(move, tmp_path / "behind.tflite"))
 
 
 @pytest.mark.parametrize("content", [b"", b"no model at all", INT8.read_bytes()[:5000], None])
