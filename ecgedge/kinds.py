@@ -191,6 +191,13 @@ class Session(ABC):
         """
         return None
 
+    def figures(self) -> Mapping[str, int | float | str]:
+        """What the runtime knows of this file on this device and nobody else measures, by name; kept in its row.
+
+        Called as ``graph`` is. A name says its unit: ``arena_bytes``.
+        """
+        return {}
+
     def close(self) -> None:  # noqa: B027  (most sessions have nothing to give back)
         """Give back what the session holds."""
 

@@ -108,7 +108,8 @@ class ModelRun:
                 stage = "load"
                 row |= self.load(child, cell, artifact)
                 stage = "score"
-                graph = self.outputs(child, cell, artifact)
+                graph, figures = self.outputs(child, cell, artifact)
+                row |= {"figures": figures} if figures else {}
                 stage = "judge"
                 row |= self.judge(cell, artifact, expected, graph)
                 stage = "throughput"
@@ -149,19 +150,22 @@ class ModelRun:
         request = {"runtime": cell.runtime, "artifact": pack(artifact), "beats": str(self.lab.files["scored"])}
         return child.ask("load", self.lab.seconds, **request, threads=cell.threads, seed=self.lab.seed)
 
-    def outputs(self, child: Child, cell: Cell, artifact: Artifact) -> Graph | None:
-        """Have the outputs saved, an anomaly detector's for the training beats too; returns the graph that ran."""
+    def outputs(self, child: Child, cell: Cell, artifact: Artifact) -> tuple[Graph | None, dict[str, Any]]:
+        """Have the outputs saved, an anomaly detector's for the training beats too.
+
+        Returns the graph that ran, and what the session tells besides.
+        """
         more = {}
         if isinstance(artifact.task, Anomaly):
             more = {str(self.lab.files["train"]): str(self.file(cell, "train.npy"))}
         told = child.ask("score", self.lab.seconds, out=str(self.file(cell, "outputs.npy")), more=more)
         for file in (str(self.file(cell, "outputs.npy")), *more.values()):
             sync(Path(file))
-        if told is None:
-            return None
-        self.file(cell, "graph.json").write_text(json.dumps(told), encoding="utf-8")
+        if told["graph"] is None:
+            return None, told["figures"]
+        self.file(cell, "graph.json").write_text(json.dumps(told["graph"]), encoding="utf-8")
         sync(self.file(cell, "graph.json"))
-        return Graph.from_record(told)
+        return Graph.from_record(told["graph"]), told["figures"]
 
     def judge(self, cell: Cell, artifact: Artifact, expected: np.ndarray, graph: Graph | None) -> dict[str, Any]:
         """Whether the file is what it claims to be, and whether its answers are right."""

@@ -94,6 +94,9 @@ class SessionElsewhere(Session):
         told = self.errand.ask("graph")
         return None if told is None else Graph.from_record(told)
 
+    def figures(self) -> Mapping[str, int | float | str]:
+        return self.errand.ask("figures")
+
     def close(self) -> None:
         self.errand.close()
 

@@ -154,12 +154,19 @@ class Worker:
         self.bench = measure.Bench(part, unpack(artifact, self.parts.models), threads, self.beats, seed)
         return self.bench.figures | {"processors": cores}
 
-    def score(self, out: str, more: dict[str, str]) -> dict[str, Any] | None:
-        """Save the outputs for the beats, and for those of each other file in ``more``; answers the graph that ran."""
+    def figures(self) -> dict[str, Any]:
+        """What the session that is open tells besides."""
+        return dict(self.session.figures())
+
+    def score(self, out: str, more: dict[str, str]) -> dict[str, Any]:
+        """Save the outputs for the beats, and for those of each other file in ``more``.
+
+        Answers ``graph``, that which ran, and ``figures``, what the session tells besides.
+        """
         for beats, outputs in ((self.beats, out), *((np.load(file), outputs) for file, outputs in more.items())):
             np.save(outputs, measure.infer(self.bench.session, beats))
         graph = self.bench.session.graph()
-        return graph.record() if graph else None
+        return {"graph": graph.record() if graph else None, "figures": dict(self.bench.session.figures())}
 
     def throughput(self, sized: dict[str, Packed], profile: str, out: str) -> dict[str, float]:
         """Beats a second for each batch; saves the nanoseconds of the calls."""

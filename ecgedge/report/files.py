@@ -77,6 +77,7 @@ def markdown(report: Report) -> str:
         ("What each file is, and who ran it", certificate),
         ("Graph passes", passes),
         ("Against the trained model", verdict),
+        ("What runtimes tell besides", figures),
     ):
         if found := [f"- {row['id']}: {text}" for row in rows if (text := told(row))]:
             lines += ["", f"## {title}", "", *found]
@@ -121,6 +122,12 @@ def certificate(row: Row) -> str:
     shares = ", ".join(f"{share:.1%} {kind}" for kind, share in row["weight_shares"].items())
     nodes = ", ".join(f"{count} {kind}" for kind, count in row["computes"].items())
     return f"weights {shares or 'unknown'}; nodes {nodes}; {row['placement']}"
+
+
+def figures(row: Row) -> str:
+    """What a runtime tells of a file besides, by name; empty where there is nothing."""
+    told = row.get("figures", {})
+    return "; ".join(f"{name} {value if isinstance(value, str) else f'{value:,}'}" for name, value in told.items())
 
 
 def passes(row: Row) -> str:

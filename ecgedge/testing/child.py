@@ -94,6 +94,7 @@ def work(
         session.invoke()
         session.fetch()
         session.graph()
+        session.figures()
         session.close()
     elif part.kind == "model":
         assert build is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import unittest
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -173,6 +174,18 @@ class RuntimeContract(Contract):
             assert len(step.microseconds) in (0, 3), f"{step!r}: a time for each of 3 calls, or none"
             assert set(step.nodes) <= known, f"{step!r} computes what the graph does not have"
             assert not step.partition or step.partition in pieces, f"{step!r} lies in no known partition"
+
+    def test_figures_have_names_and_values(self) -> None:
+        """``figures()`` gives words and finite numbers by name, as JSON can hold them. Answers stay."""
+        with self.session() as session:
+            x = self.beats(size_of(session))
+            before = np.array(call(session, x))
+            figures = dict(session.figures())
+            nearly(before, call(session, x), self.tolerance, "after figures()")
+        for name, value in figures.items():
+            assert isinstance(name, str) and name.isidentifier(), f"{name!r} is no name of a figure"
+            assert type(value) in (int, float, str), f"{name} is {value!r}: an int, a float or a str"
+            assert isinstance(value, str) or math.isfinite(value), f"{name} is {value!r}"
 
     def test_close_can_be_called_twice(self) -> None:
         """And it takes nothing from another session, nor from the next one."""

@@ -237,6 +237,25 @@ class NoSuchPartition(Profiled):
     steps = (replace(Profiled.steps[0], partition="piece 1"),)
 
 
+class Figures(FakeSession):
+    told: Any = {"arena_bytes": 15936, "share": 0.5, "board": "none"}
+
+    def figures(self) -> Any:
+        return self.told
+
+
+class NoNames(Figures):
+    told = {"arena bytes": 15936}
+
+
+class NoValues(Figures):
+    told = {"arena_bytes": np.int64(15936)}
+
+
+class NotFinite(Figures):
+    told = {"share": float("nan")}
+
+
 class TwoThreads(FakeSession):
     def __init__(self, weights: np.ndarray):
         super().__init__(weights)
@@ -306,6 +325,9 @@ class MoreThreadsOtherAnswers(FakeRuntime):
         (Broken(OneTime), "the_profile_is_told_or_none"),
         (Broken(OtherNodes), "the_profile_is_told_or_none"),
         (Broken(NoSuchPartition), "the_profile_is_told_or_none"),
+        (Broken(NoNames), "figures_have_names_and_values"),
+        (Broken(NoValues), "figures_have_names_and_values"),
+        (Broken(NotFinite), "figures_have_names_and_values"),
         (Broken(TwoThreads), "one_thread_is_one_thread"),
         (Broken(needs=("no_such_library",)), "what_it_needs_is_importable"),
         (Broken(needs=("json.decoder",)), "what_it_needs_is_importable"),
@@ -629,6 +651,7 @@ def test_a_model_that_breaks_it_is_seen(kind: type[FakeModel], test: str) -> Non
 def test_a_broken_part_fails_only_where_it_is_broken() -> None:
     assert list(breaks(OfFakeRuntime, Broken(NoJson))) == ["test_the_graph_is_told_or_none"]
     type("Tried", (OfFakeRuntime,), {"part": Broken(Tells)})().test_the_graph_is_told_or_none()
+    type("Tried", (OfFakeRuntime,), {"part": Broken(Figures)})().test_figures_have_names_and_values()
     assert list(breaks(OfFakeInt8, SaysFp32())) == ["test_it_makes_what_it_promises"]
 
 

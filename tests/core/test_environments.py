@@ -90,7 +90,7 @@ from their_plugin import TheirInt8, TheirRuntime
 KEPT = (
     "test_it_is_a_part", "test_what_it_needs_is_importable", "test_no_framework_is_imported_to_collect_it",
     "test_it_works_with_only_what_it_needs", "test_answers_have_the_right_shape_and_type",
-    "test_answers_are_those_of_the_source",
+    "test_answers_are_those_of_the_source", "test_figures_have_names_and_values",
 )
 
 def specimen(self, folder):
@@ -315,7 +315,7 @@ def test_a_changed_lock_or_library_makes_it_stale(place: Path, ecgedge: Command,
 def test_the_contracts_of_parts_there_are_run_from_here(place: Path, ecgedge: Command) -> None:
     checked = ecgedge("plugins", "check", "their_plugin")
     assert checked.code == 0, checked.out
-    assert "TestTheirs, runtime theirs: 5 passed" in checked.out, checked.out
+    assert "TestTheirs, runtime theirs: 6 passed" in checked.out, checked.out
     assert "TestTheirInt8, quantizer their-int8: 5 passed" in checked.out, checked.out
 
 

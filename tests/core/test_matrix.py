@@ -43,9 +43,38 @@ def ecgedge_quantizers():
 """
 
 
+TELLING = """
+from ecgedge import hookimpl
+from ecgedge.testing import FakeRuntime, FakeSession
+
+class TellingSession(FakeSession):
+    def figures(self):
+        return {"arena_bytes": 15936, "fits": "the smallest board"} if self.y.any() else {}
+
+class Telling(FakeRuntime):
+    def load(self, artifact, threads):
+        return TellingSession(super().load(artifact, threads).weights)
+
+@hookimpl
+def ecgedge_runtimes():
+    return [Telling("telling")]
+"""
+
+
 def matrix(ecgedge: Command, fakes: Path, *arguments: str | Path) -> Result:
     common = ("--dataset", "synthetic", "--model", "fake", "--profile", "quick")
     return ecgedge("--plugins-dir", fakes, "matrix", *common, *arguments)
+
+
+def test_what_a_session_tells_besides_is_kept(ecgedge: Command, fakes: Path, tmp_path: Path) -> None:
+    (fakes / "telling.py").write_text(TELLING)
+    matrix(ecgedge, fakes, "--quantizer", "none", "--format", "fake", "--out", "run")
+    rows = {row["runtime"]: row for row in rows_of(tmp_path / "run")}
+    assert rows["telling"]["figures"] == {"arena_bytes": 15936, "fits": "the smallest board"}
+    assert "figures" not in rows["fake-runtime"]
+    page = (tmp_path / "run" / "report.md").read_text()
+    section = page.split("## What runtimes tell besides")[1].split("##")[0]
+    assert section.strip() == f"- {rows['telling']['id']}: arena_bytes 15,936; fits the smallest board"
 
 
 def test_rows_files_and_table(ecgedge: Command, fakes: Path, tmp_path: Path) -> None:

@@ -1,0 +1,82 @@
+"""TFLite files by LiteRT: what they declare, how they answer, and the record in their metadata."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecgedge import Artifact, EcgEdgeError, TensorSpec
+
+RECORD = b"ecgedge"  # the metadata entry in which ecgedge looks for the record
+
+
+def open_interpreter(content: bytes, path: Path | str = "the file") -> Any:
+    """A LiteRT interpreter. Raises EcgEdgeError where the file is damaged; ``path`` is for the message."""
+    from ai_edge_litert.interpreter import Interpreter  # heavy
+
+    try:
+        interpreter = Interpreter(model_content=content, num_threads=1)
+        interpreter.allocate_tensors()
+        return interpreter
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise EcgEdgeError(f"{path} is not a readable TFLite model: {reason}", "convert it again") from error
+
+
+def specs_of(content: bytes, given: str, returned: str) -> tuple[TensorSpec, TensorSpec]:
+    """Input and output as the file declares them, in these layouts."""
+    interpreter = open_interpreter(content)
+    [takes], [gives] = interpreter.get_input_details(), interpreter.get_output_details()
+    return spec_of(takes, given), spec_of(gives, returned)
+
+
+def spec_of(details: dict[str, Any], layout: str) -> TensorSpec:
+    """An input or output by LiteRT's description of it."""
+    scale, zero_point = details["quantization"]
+    quantized = np.issubdtype(details["dtype"], np.integer)
+    return TensorSpec(
+        name=details["name"],
+        shape=tuple(map(int, details["shape"])),
+        dtype=np.dtype(details["dtype"]).name,
+        layout=layout,
+        scale=float(scale) if quantized else None,
+        zero_point=int(zero_point) if quantized else None,
+    )
+
+
+def answers(artifact: Artifact, beats: np.ndarray) -> np.ndarray:
+    """What a file answers to beats ``(N, 1, L)``, as float32."""
+    interpreter = open_interpreter(artifact.path.read_bytes(), artifact.path)
+    [takes], [gives] = interpreter.get_input_details(), interpreter.get_output_details()
+    found = []
+    for batch in artifact.input.batches(beats):
+        interpreter.set_tensor(takes["index"], batch)
+        interpreter.invoke()
+        found.append(artifact.output.decode(interpreter.get_tensor(gives["index"])))
+    return np.concatenate(found)[: len(beats)]
+
+
+def with_record(content: bytes, artifact: Artifact) -> bytes:
+    """The same model with the artifact's record as a metadata entry, in the place of another's."""
+    import flatbuffers  # comes with LiteRT
+    from ai_edge_litert import schema_py_generated as schema  # heavy
+
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    for buffer in model.buffers:  # of a large model they lie behind it, where packing it anew would lose them
+        if buffer.offset > 1:
+            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
+    text = json.dumps(artifact.record()).encode()
+    entries = {entry.name: entry for entry in model.metadata or []}
+    if RECORD not in entries:
+        entries[RECORD] = schema.MetadataT()
+        entries[RECORD].name, entries[RECORD].buffer = RECORD, len(model.buffers)
+        model.buffers.append(schema.BufferT())
+    model.buffers[entries[RECORD].buffer].data = np.frombuffer(text, dtype=np.uint8)
+    model.metadata = list(entries.values())
+    builder = flatbuffers.Builder(len(content) + len(text) + 1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
