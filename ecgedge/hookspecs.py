@@ -19,7 +19,7 @@ hookspec = pluggy.HookspecMarker("ecgedge")
 def ecgedge_models() -> Iterable[Model]:  # type: ignore[empty-body]
     """Networks that can be trained, converted and measured.
 
-    Example::
+    Example:
 
         @hookimpl
         def ecgedge_models():
@@ -31,7 +31,7 @@ def ecgedge_models() -> Iterable[Model]:  # type: ignore[empty-body]
 def ecgedge_exporters() -> Iterable[Exporter]:  # type: ignore[empty-body]
     """Conversions from one format to another.
 
-    Example::
+    Example:
 
         @hookimpl
         def ecgedge_exporters():
@@ -43,7 +43,7 @@ def ecgedge_exporters() -> Iterable[Exporter]:  # type: ignore[empty-body]
 def ecgedge_quantizers() -> Iterable[Quantizer]:  # type: ignore[empty-body]
     """The last step of a route: what gives a file its precision.
 
-    Example::
+    Example:
 
         @hookimpl
         def ecgedge_quantizers():
@@ -55,7 +55,7 @@ def ecgedge_quantizers() -> Iterable[Quantizer]:  # type: ignore[empty-body]
 def ecgedge_runtimes() -> Iterable[Runtime]:  # type: ignore[empty-body]
     """What loads and runs a file on a device.
 
-    Example::
+    Example:
 
         @hookimpl
         def ecgedge_runtimes():

@@ -19,6 +19,7 @@ import click
 import numpy as np
 import pytest
 
+import ecgedge
 from ecgedge import choice, graph, intervals, kinds, measure, parity, passes, plugins, results, testing, truth, verdicts
 from ecgedge.cli import main as group
 from ecgedge.cli.explain import COLUMNS
@@ -30,26 +31,20 @@ from ecgedge.profile import Profile, Step
 from ecgedge.report import table
 from ecgedge.training import Recipe, batches, teacher
 from ecgedge.training.train import THRESHOLD_FOLDS
+from tests.pages import DOCS, FENCE, ROOT, blocks, page_id, read
 
-ROOT = Path(__file__).parents[1]
-PLUGINS = ROOT / "docs" / "plugins.md"
-PASSES = ROOT / "docs" / "passes.md"
-EXPLAIN = ROOT / "docs" / "explain.md"
-FIGURES = ROOT / "docs" / "how-figures-are-made.md"
-TRAINING = ROOT / "docs" / "training.md"
-CHOOSING = ROOT / "docs" / "choosing.md"
+PLUGINS = DOCS / "plugins.md"
+PASSES = DOCS / "passes.md"
+EXPLAIN = DOCS / "explain.md"
+FIGURES = DOCS / "how-figures-are-made.md"
+TRAINING = DOCS / "training.md"
+CHOOSING = DOCS / "choosing.md"
+HOOKS = DOCS / "reference" / "hooks.md"
+TUTORIAL = DOCS / "tutorials" / "your-own-runtime.md"
+SLOWER = DOCS / "why-int8-can-be-slower.md"
 CARD = ROOT / "data" / "README.md"
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", CARD, *sorted((ROOT / "docs").glob("*.md"))]
-FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", CARD, *sorted(DOCS.rglob("*.md"))]
 NOT_COMMANDS = {"text", "python", "toml", "json"}  # languages of blocks that hold no command lines
-
-
-def read(page: Path) -> str:
-    return page.read_text(encoding="utf-8")
-
-
-def page_id(page: Path) -> str:
-    return page.relative_to(ROOT).as_posix()
 
 
 def example(page: Path, name: str) -> str:
@@ -82,28 +77,40 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-def test_commands_page_is_current(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_pages_of_the_commands_are_current(capsys: pytest.CaptureFixture[str]) -> None:
     assert generator().main(["--check"]) == 0, capsys.readouterr().err
 
 
-def test_a_stale_commands_page_is_one_line_and_exit_code_1(
+def test_stale_pages_of_commands_are_one_line_and_exit_code_1(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     generate = generator()
-    monkeypatch.setattr(generate, "PAGE", tmp_path / "commands.md")
-    assert generate.main(["--check"]) == 1  # it is missing
+    monkeypatch.setattr(generate, "FOLDER", tmp_path / "commands")
+    assert generate.main(["--check"]) == 1  # all are missing
     generate.main([])
     assert generate.main(["--check"]) == 0
+    assert {file.stem for file in (tmp_path / "commands").glob("*.md")} == {*group.commands, "index"}
+    (tmp_path / "commands" / "gone.md").write_text("a command that is no more")
     monkeypatch.setattr(group.commands["data"].params[0], "help", "another text")
+    capsys.readouterr()
     assert generate.main(["--check"]) == 1
-    assert capsys.readouterr().err.splitlines() == ["docs/commands.md is stale: run python docs/generate.py"] * 2
+    assert capsys.readouterr().err == "docs/commands is stale (data.md, gone.md): run python docs/generate.py\n"
+    generate.main([])
+    assert generate.main(["--check"]) == 0 and not (tmp_path / "commands" / "gone.md").exists()
+
+
+def test_commands_below_a_command_are_sections_of_its_page() -> None:
+    for name, command in group.commands.items():
+        below = list(command.commands) if isinstance(command, click.Group) else []
+        heads = re.findall(r"^#+ (.*)$", FENCE.sub("", read(DOCS / "commands" / f"{name}.md")), re.MULTILINE)
+        assert heads == [f"ecgedge {name}", *(f"ecgedge {name} {inner}" for inner in sorted(below))]
 
 
 def test_each_hook_has_a_heading_with_its_signature() -> None:
@@ -112,7 +119,35 @@ def test_each_hook_has_a_heading_with_its_signature() -> None:
     ]
     assert {node.name for node in functions} == set(plugins.HOOKS)
     signatures = [f"{node.name}({ast.unparse(node.args)}) -> {ast.unparse(node.returns)}" for node in functions]
-    assert re.findall(r"^### `(ecgedge_.*)`$", read(PLUGINS), re.MULTILINE) == signatures
+    assert re.findall(r"^### `(ecgedge_.*)`$", read(HOOKS), re.MULTILINE) == signatures
+    hooks = [node.name for node in functions]
+    assert re.findall(r"^::: ecgedge\.hookspecs\.(\w+)$", read(HOOKS), re.MULTILINE) == hooks
+    assert re.findall(r"^\| `(ecgedge_\w+)\(\)` \|", read(PLUGINS), re.MULTILINE) == hooks
+
+
+def test_each_name_for_plugin_authors_is_in_the_reference() -> None:
+    told = set(re.findall(r"^::: (ecgedge[\w.]*)$", read(HOOKS), re.MULTILINE))
+    for name in {*ecgedge.__all__} - {"ANY", "ENDS", "hookimpl"}:  # constants, and pluggy's
+        offered = getattr(ecgedge, name)
+        home = offered.__name__ if inspect.ismodule(offered) else offered.__module__
+        assert {home, f"{home}.{name}"} & told, name
+
+
+def test_the_tutorial_shows_the_files_that_are_tested() -> None:
+    """The files themselves; what they do is tested where the page is carried out: test_docs_blocks.py."""
+    shown = {Path(block.file).name: block.text for block in blocks(TUTORIAL) if block.file}
+    files = {file.name: read(file) for file in sorted((DOCS / "examples").glob("*.py"))}
+    assert shown == files
+    assert len([line for line in files["my_runtime.py"].splitlines() if line.strip()]) <= 30
+
+
+def test_the_ratios_of_int8_are_those_of_the_readme() -> None:
+    rows = [line.split() for line in read(ROOT / "README.md").splitlines() if line.endswith(" ok")]
+    measured = {tuple(row[:3]): row for row in rows}
+    told = re.findall(r"^\| `([\w-]+)` \| (\w+) \| ([\w-]+) \| (=?[\d.]+) \|$", read(SLOWER), re.MULTILINE)
+    assert len(told) >= 8
+    for *form, ratio in told:
+        assert measured[tuple(form)][6] == ratio, form
 
 
 @pytest.mark.parametrize("kind", [kinds.Part, kinds.Model, kinds.Exporter, kinds.Quantizer, kinds.Runtime])
@@ -320,6 +355,15 @@ def test_the_numbers_of_the_training_page_are_those_of_the_code() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_what_is_said_of_a_block_holds(page: Path) -> None:
+    """Marks are of a known form, and a block that is not run says why; the tests that it names exist."""
+    tests = {file.name for file in (ROOT / "tests").rglob("test_*.py")}
+    for block in blocks(page):
+        assert re.match(r"$|file: \S+$|example: \S+$|not run: \w+|command [12]$|made by docs", block.mark), block.mark
+        assert set(re.findall(r"test_\w+\.py", block.mark)) <= tests | {"test_my_runtime.py", "test_two_layers.py"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_relative_links_point_to_files(page: Path) -> None:
     text = FENCE.sub("", read(page))
     targets = re.findall(r"\]\(([^)\s]+)[^)]*\)", text) + re.findall(r"^\[[^\]]+\]:\s*(\S+)", text, re.MULTILINE)
@@ -347,7 +391,8 @@ def command_lines(page: Path) -> list[str]:
         if language in NOT_COMMANDS:
             continue
         for line in re.sub(r"\s*\\\n\s*", " ", body).splitlines():
-            bare = re.sub(r"^\s*(\$ )?(\w+=\S* )*(python -m (?=ecgedge\b))?", "", line)
+            bare = re.sub(r"^\s*(- run: |\$ )?(\w+=\S* )*(python -m (?=ecgedge\b))?", "", line)
+            bare = re.sub(r"^docker compose run --rm [cg]pu ", "ecgedge ", bare)  # what follows goes to ecgedge
             if bare.startswith("ecgedge "):
                 found.append(re.split(r"\s{3,}", bare.strip())[0])  # help texts explain after a gap
     return found
