@@ -92,7 +92,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="Write the tables there, too, as Markdown.")
     asked = parser.parse_args()
     parts = plugins.load()
-    rivals = [name for name in parts.runtimes if parts.owners["runtime", name].distribution != "ecgedge"]
+    rivals = [
+        name
+        for name, part in parts.runtimes.items()
+        if parts.owners["runtime", name].distribution != "ecgedge" and part.device == "cpu"
+    ]
     with tempfile.TemporaryDirectory() as scratch:
         runs = [
             Run(model, Path(scratch) / model, asked.profile, [*OURS, *PLAIN, *rivals])
