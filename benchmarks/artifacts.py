@@ -133,8 +133,8 @@ def report(runs: list[Run], rivals: list[str], profile: str) -> Iterator[str]:
     yield tabulate(rows, ["model", *(name for name, *_ in COLUMNS)], tablefmt="github")
     yield ""
     beats = runs[0].rows[0]["beats"]
-    yield f"p50 in us; the host's time for a beat into int8 and out; what int8 costs in quality, on {beats:,} test beats;"
-    yield "where it runs."
+    yield "p50 in us; the host's time for a beat into int8 and out; what int8 costs in quality,"
+    yield f"on {beats:,} test beats; where it runs."
     yield ""
     names = [
         "model",
