@@ -59,6 +59,10 @@ class OpenVinoRuntime(Runtime):
     libraries = ("openvino",)
     environment = "openvino"
     accepts = ("onnx", "openvino_ir")
+    wants = (  # conv_to_2d gains nothing here
+        "fold_constants", "relu_into_concat", "fold_norms", "merge_convs", "drop_idle_relu", "crop_in_place",
+        "upsample_into_conv", "drop_dead_ends",
+    )  # fmt: skip
 
     def __init__(self, name: str, precision: str):
         self.name, self.precision = name, precision
