@@ -72,7 +72,7 @@ def steps(environment: Environment, uv: bool) -> Iterator[tuple[str, list[str]]]
 
 
 def run(command: Sequence[str], environment: Environment, log: int) -> None:
-    """Run an installer, its output in a log. Raises EcgEdgeError with its last line where it fails."""
+    """Run an installer, its output in a log. Raises EcgEdgeError with what it says where it fails."""
     surroundings = {name: value for name, value in os.environ.items() if name not in NOT_THEIRS}
     beside = environment.lock.parent  # from where a lock may name files
     done = subprocess.run(
@@ -80,10 +80,18 @@ def run(command: Sequence[str], environment: Environment, log: int) -> None:
     )
     if done.returncode:
         path = environment.folder.with_suffix(".log")
-        lines = [line for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-        errors = [line for line in lines if line.lower().startswith("error")] or lines[-1:]
-        told = f"environment {environment.name} could not be made: {''.join(errors[:1])[:300]}"
+        why = error_in(path.read_text(encoding="utf-8", errors="replace"))
+        told = f"environment {environment.name} could not be made: {why}"
         raise EcgEdgeError(told, f"the whole log: {path}")
+
+
+def error_in(log: str) -> str:
+    """The first error that pip or uv tells, in one line; its last line where it calls none so."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    errors = [i for i, line in enumerate(lines) if line.lower().startswith("error")]
+    at = errors[0] if errors else len(lines) - 1
+    cause = [line for line in lines[at + 1 : at + 2] if errors and line.startswith("cause:")]  # as uv goes on
+    return "; ".join([*lines[at : at + 1], *cause])[:300]
 
 
 @contextlib.contextmanager

@@ -109,6 +109,8 @@ def scored(
         "memory_kb": 9000,
         "throughput_64_per_s": 1e6 / form[3],
     }
+    if form[0] == "tflite":
+        row["figures"] = {"arena_bytes": 15248, "fits": HOSTILE}
     if not works:
         row |= {"status": "failed", "stage": "load", "reason": HOSTILE}
     packed = {"path": row["artifact"], "record": {"task": task_record(task)}, "model": None}

@@ -382,6 +382,30 @@ def test_uv_is_asked_for_and_missing(place: Path, ecgedge: Command) -> None:
     assert told.splitlines() == ["Error: uv is not installed", "  install it, or leave out --uv to use pip"]
 
 
+def test_uv_makes_the_same(place: Path, ecgedge: Command, tmp_path: Path) -> None:
+    """uv has settings of its own for where packages come from."""
+    there = {
+        "ECGEDGE_ENVS": str(tmp_path),
+        "UV_NO_INDEX": "1",
+        "UV_FIND_LINKS": os.environ["PIP_FIND_LINKS"],
+        "UV_CACHE_DIR": str(tmp_path / "cache"),
+        "UV_NO_CONFIG": "1",
+    }
+    made = ecgedge("env", "create", "other", "--uv", **there)
+    assert made.code == 0, made.err
+    assert ecgedge("env", "check", "other", **there).code == 0
+    assert environments.distributions(tmp_path / "other") == environments.distributions(place / "envs" / "other")
+    lock = place / "plugins" / "other.lock"
+    before = lock.read_text()
+    lock.write_text("no-such-library==1.0\n")
+    try:
+        told = error_of(ecgedge("env", "create", "other", "--uv", **there))
+    finally:
+        lock.write_text(before)
+    assert "environment other could not be made: " in told and "no-such-library" in told, told
+    assert ecgedge("env", "check", "other", **there).code == 0
+
+
 def test_a_plugin_without_its_lock(place: Path, ecgedge: Command) -> None:
     (place / "plugins" / "unlocked.py").write_text(OTHER.replace("NAME", "'unlocked'"))
     try:

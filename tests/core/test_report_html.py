@@ -245,6 +245,17 @@ def test_the_pareto_plot(page: Element, told: Report) -> None:
         assert len(bold) == len(choice.front)
 
 
+def test_what_runtimes_tell_besides_is_shown(page: Element, told: Report) -> None:
+    rows = page.one("table", class_="besides").one("tbody").all("tr")
+    telling = [row for row in told.rows if row.get("figures")]
+    assert 0 < len(telling) < len(told.rows)
+    assert [[cell.text for cell in row.children] for row in rows] == [
+        [row["model"], f"tflite {row['precision']}", *figure]
+        for row in telling
+        for figure in (("arena_bytes", "15,248"), ("fits", HOSTILE))
+    ]
+
+
 def test_how_it_was_measured(page: Element, told: Report) -> None:
     made = page.one("section", id="made").text
     for fact in (told.run["command"], told.run["data_digest"], "a processor", "ecgedge 0.1.0", "noise floor"):

@@ -57,6 +57,7 @@ def render(report: Report) -> str:
         values=lambda key: sorted({row[key] for row in rows if row[key]}),
         sections=[section(i, model, of(rows, "model", model), files, looks) for i, model in enumerate(looks.models)],
         counts=Counter(row["status"] for row in rows),
+        told=[row for row in rows if row.get("figures")],
         troubles=troubles(rows),
         gates=[(row, gate["text"]) for row in rows for gate in row.get("gates") or []],
         changed=changed_decisions(rows),

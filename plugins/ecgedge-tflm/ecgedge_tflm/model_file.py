@@ -71,12 +71,15 @@ def graph_of(model: Any, artifact: Artifact, device: str) -> Graph:
     """Its operations in order, all run by TFLM, and its constants."""
     tensors, ops = model.subgraphs[0].tensors, model.subgraphs[0].operators
     dtypes = list(map(dtype_of, tensors))
+    shapes = [tuple(map(int, tensor.shape)) for tensor in tensors]
     constants = [int(np.prod(tensor.shape)) if content_of(model, tensor) else 0 for tensor in tensors]
 
     def node(number: int, op: Any) -> Node:
         name, used = op_name(model, op), [i for i in op.inputs if i >= 0]
         takes, gives = tuple(dtypes[i] for i in used), tuple(dtypes[i] for i in op.outputs)
-        return Node(f"{name} {number}", name, "TFLM", device, takes, gives, tuple(constants[i] for i in used))
+        sizes, makes = tuple(constants[i] for i in used), tensors[op.outputs[0]].name.decode()
+        read, made = tuple(shapes[i] for i in used), tuple(shapes[i] for i in op.outputs)
+        return Node(f"{name} {number}", name, "TFLM", device, takes, gives, sizes, read, made, makes)
 
     nodes = tuple(node(number, op) for number, op in enumerate(ops))
     return Graph(nodes, tuple(weights_of(model)), input=artifact.input.dtype, output=artifact.output.dtype)
