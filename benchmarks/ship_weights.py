@@ -17,6 +17,8 @@ from typing import Any
 
 from train_quality import FIGURES, MODELS, figure_of, folder_of, metrics_of, spread
 
+from ecgedge.tasks import score_name
+
 SHIPPED = ("weights.safetensors", "model.json")
 JUDGE = {"classification": "nll", "anomaly": "auroc"}
 
@@ -92,7 +94,7 @@ def card(model: str, task: str, best: int, runs: dict[int, dict[str, Any]], fold
         recipe=", ".join(f"{key} {value}" for key, value in training["recipe"].items()),
         digest=training["data"]["digest"],
         threshold=threshold(record) if task == "anomaly" else "",
-        output="the reconstruction, `(N, 1, 140)`; score: mean squared error"
+        output=f"the reconstruction, `(N, 1, 140)`; score: {score_name(record['window'])}"
         if task == "anomaly"
         else "logits `(N, 5)`",
         versions=", ".join(f"{key} {value}" for key, value in training["versions"].items() if key != "ecgedge"),

@@ -20,7 +20,6 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from tabulate import tabulate
 
 from ecgedge import dataset, machine, plugins
 from ecgedge.training import recipe_for
+from ecgedge.training.recipe import Recipe
 from ecgedge.training.train import THRESHOLD_FOLDS
 
 MODELS = ("base-cnn", "vgg", "inception", "tcn", "cnn-ae")
@@ -90,7 +90,7 @@ def is_done(folder: Path, model: str, seed: int, cv: int) -> bool:
         return False
     part = plugins.load().find("model", model)
     return (
-        training["recipe"] == asdict(recipe_for(part, {"seed": seed}))
+        Recipe(**training["recipe"]) == recipe_for(part, {"seed": seed})  # older ones know fewer options
         and training["cross_validation"]["folds"] == cv
         and training["data"]["digest"] == dataset.load("ecg5000")[0].digest
         and training["versions"] == machine.versions()

@@ -30,19 +30,21 @@ class Classification:
 
 @dataclass(frozen=True)
 class Anomaly:
-    """Outputs are reconstructions; the mean squared error above ``threshold`` is an anomaly.
+    """Outputs are reconstructions; a score (``tasks.anomaly_scores``) above ``threshold`` is an anomaly.
 
     Attributes:
         threshold: in squared input units.
         quantile: of the scores of normal training beats at which the threshold was set.
         normal: the label of the class that counts as normal, all others are anomalies.
         labels: all labels, as in ``Classification``.
+        window: samples over which the residual is averaged before it is squared; 1: plain mean squared error.
     """
 
     threshold: float
     quantile: float
     normal: str
     labels: tuple[str, ...]
+    window: int = 1
     kind: ClassVar[str] = "anomaly"
 
 

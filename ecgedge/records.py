@@ -53,7 +53,8 @@ def task_from_record(record: Mapping[str, Any]) -> Task:
         return Classification(labels)
     if record["kind"] != "anomaly" or record["normal"] not in labels:
         raise ValueError(f"task {record['kind']!r}, normal class {record.get('normal')!r}")
-    return Anomaly(float(record["threshold"]), float(record["quantile"]), record["normal"], labels)
+    window = int(record.get("window", 1))  # older records know none
+    return Anomaly(float(record["threshold"]), float(record["quantile"]), record["normal"], labels, window)
 
 
 def pack(artifact: Artifact) -> dict[str, Any]:

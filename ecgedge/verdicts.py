@@ -121,8 +121,8 @@ def quality(
     if isinstance(task, Classification):
         return of_decisions(outputs.argmax(axis=1), None if expected is None else expected.argmax(axis=1), y)
     positive = y != task.labels.index(task.normal)
-    trained = None if expected is None else tasks.anomaly_scores(expected, beats)
-    return of_scores(tasks.anomaly_scores(outputs, beats), trained, positive, seed)
+    trained = None if expected is None else tasks.anomaly_scores(expected, beats, task.window)
+    return of_scores(tasks.anomaly_scores(outputs, beats, task.window), trained, positive, seed)
 
 
 def of_decisions(here: np.ndarray, was: np.ndarray | None, y: np.ndarray) -> Row:
@@ -304,7 +304,7 @@ def refit(
         ``f1_refitted``; empty where the task has no quantile or no training beat is normal.
     """
     normal = task.labels.index(task.normal)
-    scores = tasks.anomaly_scores(train_outputs, train_beats)[train_y == normal]
+    scores = tasks.anomaly_scores(train_outputs, train_beats, task.window)[train_y == normal]
     if np.isnan(task.quantile) or not len(scores):
         return {}
     refitted = float(np.quantile(scores, task.quantile))

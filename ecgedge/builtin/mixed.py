@@ -86,7 +86,7 @@ class Trial:
     def auroc(self, outputs: np.ndarray) -> float:
         assert isinstance(self.task, Anomaly)
         positive = np.asarray(self.y != self.task.labels.index(self.task.normal))
-        return tasks.auroc(tasks.anomaly_scores(outputs, self.x), positive)
+        return tasks.auroc(tasks.anomaly_scores(outputs, self.x, self.task.window), positive)
 
     def damage(self, outputs: np.ndarray) -> float:
         """Mean squared difference to the source's outputs, relative to their variance: finer than any decision."""

@@ -79,7 +79,7 @@ class Tcn(BuiltinModel):
 class CnnAutoencoder(BuiltinModel):
     name = "cnn-ae"
     task = "anomaly"
-    recipe = {"epochs": 600, "augment": 0.0, "denoise": 0.3, "average": 0.995, "amp": False}
+    recipe = {"epochs": 600, "augment": 0.0, "denoise": 0.3, "average": 0.995, "window": 5, "amp": False}
     min_length = 8
 
     def build(self, classes: int, length: int, **_: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ecgedge.artifacts import Anomaly, Artifact
 from ecgedge.records import USER
+from ecgedge.tasks import score_name
 from ecgedge.tensors import TensorSpec
 
 LIMITS = (
@@ -66,7 +67,7 @@ def outputs(artifact: Artifact) -> str:
     task = artifact.task
     if isinstance(task, Anomaly):
         return (
-            f"the beat given back; a mean squared error above {task.threshold:.6g} is an anomaly. "
+            f"the beat given back; a {score_name(task.window)} above {task.threshold:.6g} is an anomaly. "
             f"Class {task.normal} is normal"
         )
     return f"a score for each of the classes {', '.join(task.labels)}; the largest is the answer"

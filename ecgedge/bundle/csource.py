@@ -9,6 +9,7 @@ import numpy as np
 
 from ecgedge.artifacts import Anomaly, Artifact
 from ecgedge.bundle.vectors import Vectors
+from ecgedge.tasks import score_name
 from ecgedge.tensors import TensorSpec
 
 BYTES_A_LINE = 20
@@ -47,7 +48,7 @@ def model_header(name: str, artifact: Artifact) -> str:
     facts = [*tensor_facts("INPUT", artifact.input), *tensor_facts("OUTPUT", artifact.output)]
     labels = ", ".join(c_string(label) for label in artifact.task.labels)
     if isinstance(artifact.task, Anomaly):
-        facts.append(("THRESHOLD", f"{artifact.task.threshold:.17e}"))
+        facts += [("THRESHOLD", f"{artifact.task.threshold:.17e}"), ("WINDOW", str(artifact.task.window))]
     else:
         facts += [("CLASSES", str(len(artifact.task.labels))), ("LABELS", f"{{{labels}}}")]
     defines = "\n".join(f"#define {prefix.upper()}_{key} {value}" for key, value in facts)
@@ -63,12 +64,10 @@ def model_header(name: str, artifact: Artifact) -> str:
 
 def meaning(artifact: Artifact) -> str:
     """How numbers in and out are to be read, one line."""
-    what = "score of class i" if artifact.task.kind == "classification" else "beat given back"
-    decision = (
-        "the largest is the class"
-        if artifact.task.kind == "classification"
-        else "a mean squared difference to the input above the threshold is an anomaly"
-    )
+    if isinstance(artifact.task, Anomaly):
+        what, decision = "beat given back", f"an anomaly has a {score_name(artifact.task.window)} above the threshold"
+    else:
+        what, decision = "score of class i", "the largest is the class"
     scaled = "; value = (stored - zero point) * scale" if artifact.input.scale or artifact.output.scale else ""
     return f"In: a beat. Out: {what}; {decision}{scaled}."
 

@@ -44,7 +44,7 @@ class Answers:
     def decide(self, outputs: np.ndarray) -> np.ndarray:
         """Class indices, or 1 for an anomaly."""
         if self.is_anomaly:
-            return (errors(outputs, self.x) > self.task["threshold"]).astype(int)
+            return (errors(outputs, self.x, self.task) > self.task["threshold"]).astype(int)
         return outputs.argmax(axis=1)
 
 
@@ -64,9 +64,12 @@ def flat(values: np.ndarray) -> np.ndarray:
     return values.reshape(len(values), -1)
 
 
-def errors(outputs: np.ndarray, beats: np.ndarray) -> np.ndarray:
-    """Mean squared error of each reconstruction."""
-    return np.square(outputs.astype(np.float64) - beats).mean(axis=1)
+def errors(outputs: np.ndarray, beats: np.ndarray, task: dict[str, Any]) -> np.ndarray:
+    """Of each reconstruction the mean square of what the residual is on average over the task's window."""
+    window = task.get("window", 1)
+    residuals = outputs.astype(np.float64) - beats
+    averages = [np.convolve(residual, np.full(window, 1 / window), "valid") for residual in residuals]
+    return np.square(averages).mean(axis=1)
 
 
 def unanswered(outputs: np.ndarray, beats: np.ndarray, task: dict[str, Any]) -> str:
@@ -123,7 +126,7 @@ def recall_change(answers: Answers) -> dict[str, float | None]:
 
 
 def detection(answers: Answers) -> Row:
-    scores, positive = errors(answers.here, answers.x), is_anomaly(answers.y, answers.task)
+    scores, positive = errors(answers.here, answers.x, answers.task), is_anomaly(answers.y, answers.task)
     flagged = scores > answers.task["threshold"]
     hits, claimed, support = (int(each.sum()) for each in (flagged & positive, flagged, positive))
     both = 0 < support < len(positive)
@@ -146,11 +149,11 @@ def refitted(answers: Answers) -> Row:
     """The threshold as this file would set it, and the F1 at it; empty where there is nothing to set it by."""
     assert answers.train
     outputs, beats, y = answers.train
-    scores, quantile = errors(outputs, beats)[~is_anomaly(y, answers.task)], answers.task["quantile"]
+    scores, quantile = errors(outputs, beats, answers.task)[~is_anomaly(y, answers.task)], answers.task["quantile"]
     if quantile is None or quantile != quantile or not len(scores):
         return {}
     threshold, carried = stats.quantile(scores, quantile), answers.task["threshold"]
-    positive, flagged = is_anomaly(answers.y, answers.task), errors(answers.here, answers.x) > threshold
+    positive, flagged = is_anomaly(answers.y, answers.task), errors(answers.here, answers.x, answers.task) > threshold
     return {
         "threshold_refitted": threshold,
         "threshold_drift": (threshold - carried) / carried if carried > 0 else None,
@@ -169,7 +172,7 @@ def scores_verdict(answers: Answers, seed: int) -> Row:
     positive = is_anomaly(answers.y, answers.task)
     if positive.all() or not positive.any():
         return {"auroc_low": None, "auroc_high": None, "verdict": None}
-    several = [errors(outputs, answers.x) for outputs in (answers.here, answers.was)]
+    several = [errors(outputs, answers.x, answers.task) for outputs in (answers.here, answers.was)]
     here, was = stats.bootstrap(several, positive, seed)
     change, off = stats.auroc(several[0], positive) - stats.auroc(several[1], positive), here - was
     p = min(1.0, 2 * (min((off <= 0).sum(), (off >= 0).sum()) + 1) / (len(off) + 1))
@@ -210,7 +213,7 @@ def tolerance(answers: Answers, row: Row) -> Row:
 def changes(answers: Answers) -> Row:
     here, was = answers.decide(answers.here), answers.decide(answers.was)
     if answers.is_anomaly:
-        margin = np.abs(errors(answers.was, answers.x) - answers.task["threshold"])
+        margin = np.abs(errors(answers.was, answers.x, answers.task) - answers.task["threshold"])
     else:
         best = np.sort(answers.was, axis=1)
         margin = best[:, -1] - best[:, -2]

@@ -118,7 +118,8 @@ class Evidence:
             outputs, (x, _) = np.load(self.output_file(row)), self.read_beats()
             task = task_from_record(self.tasks[row["id"]])
             if isinstance(task, Anomaly):
-                self.answers[row["id"]] = tasks.decide(outputs, x, task), tasks.anomaly_scores(outputs, x)
+                scores = tasks.anomaly_scores(outputs, x, task.window)
+                self.answers[row["id"]] = tasks.decide(outputs, x, task), scores
             else:
                 self.answers[row["id"]] = tasks.decide(outputs.reshape(len(x), -1), x, task), np.empty(0)
         return self.answers[row["id"]]

@@ -295,7 +295,7 @@ def with_threshold(artifact: Artifact, data: Dataset, outputs_of: Callable[[Arti
     outputs = outputs_of(artifact, data.train)
     if reason := tasks.wrong(outputs, data.train.x, task):
         raise ConversionError(f"{artifact.path} gives no answers on the training beats: {reason}")
-    scores = tasks.anomaly_scores(outputs, data.train.x)
+    scores = tasks.anomaly_scores(outputs, data.train.x, task.window)
     threshold, quantile = tasks.choose_threshold(scores, data.train.y != data.labels.index(task.normal))
     click.echo(f"{artifact.path}: threshold {threshold:.6g}, quantile {quantile} of normal training scores", err=True)
     return replace(artifact, task=replace(task, threshold=threshold, quantile=quantile))

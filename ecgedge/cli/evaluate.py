@@ -29,6 +29,7 @@ def evaluate(target: str, runtime_name: str | None, dataset: str | None, threads
     ecgedge evaluate tcn.tflite --dataset path/to/ECG5000
     """
     from ecgedge import tasks
+    from ecgedge.artifacts import Anomaly
     from ecgedge.measure import infer
 
     parts = common.load_parts()
@@ -43,8 +44,8 @@ def evaluate(target: str, runtime_name: str | None, dataset: str | None, threads
         raise ConversionError(f"{target} gives no answers: {reason}")
     figures = tasks.evaluate(outputs, data.test.x, data.test.y, artifact.task)
     click.echo(f"{target}: {artifact.format} {artifact.precision} on {runtime.name}; data: {data.describe()}\n")
-    if artifact.task.kind == "anomaly":
-        print_anomaly(figures)
+    if isinstance(artifact.task, Anomaly):
+        print_anomaly(figures, tasks.score_name(artifact.task.window))
     else:
         print_classification(figures)
 
@@ -84,11 +85,11 @@ def print_classification(figures: dict[str, Any]) -> None:
         )
 
 
-def print_anomaly(figures: dict[str, Any]) -> None:
+def print_anomaly(figures: dict[str, Any], score: str) -> None:
     for name in ("auroc", "auprc"):
         value = figures[name]
         click.echo(f"{name.upper()} {'not defined: one class is missing' if value is None else f'{value:.4f}'}")
-    click.echo(f"\nat the threshold {figures['threshold']:.6g} (mean squared error):")
+    click.echo(f"\nat the threshold {figures['threshold']:.6g} ({score}):")
     click.echo(f"F1 {figures['f1']:.4f}")
     click.echo(f"precision {figures['anomaly_precision']:.4f}")
     click.echo(f"recall {figures['anomaly_recall']:.4f}")

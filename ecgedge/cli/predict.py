@@ -192,7 +192,7 @@ def decide(session: Any, x: np.ndarray, artifact: Artifact) -> Iterator[tuple[st
         raise ConversionError(f"{artifact.path} gives no answers: {reason}")
     decided = tasks.decide(outputs, x, artifact.task)
     if isinstance(artifact.task, Anomaly):
-        for score, flag in zip(tasks.anomaly_scores(outputs, x), decided):
+        for score, flag in zip(tasks.anomaly_scores(outputs, x, artifact.task.window), decided):
             yield f"{score:.6g}", str(int(flag))
     else:
         for shares, index in zip(tasks.probabilities(outputs), decided):

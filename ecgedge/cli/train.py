@@ -39,6 +39,7 @@ SPOKEN = {"macro_f1": "macro-F1", "auroc": "AUROC", "auprc": "AUPRC", "f1": "F1"
 @click.option("--average", type=SHARE, help="Of the moving average of the weights; 0: none.")
 @click.option("--augment", type=click.FloatRange(0), help="Strength; 0: none.")
 @click.option("--denoise", type=click.FloatRange(0), help="Noise on the input of an autoencoder.")
+@click.option("--window", type=click.IntRange(1), help="Samples that an autoencoder's residual is averaged over.")
 @click.option("--amp/--no-amp", default=None, help="Mixed precision where the machine is made for it.")
 @click.option("--normal", metavar="CLASS", help="The class that an autoencoder learns.")
 @click.option("--half/--no-half", default=None, help="Store the weights in half precision.")

@@ -68,7 +68,7 @@ def answers(run: Run, row: Row, places: np.ndarray | None) -> Answers:
     if isinstance(task, Classification):
         return Answers(decided == y, decided, y, None, None)
     positive = y != task.labels.index(task.normal)
-    return Answers(decided == positive, decided, y, tasks.anomaly_scores(outputs, x), positive)
+    return Answers(decided == positive, decided, y, tasks.anomaly_scores(outputs, x, task.window), positive)
 
 
 def accuracy(a: Answers, b: Answers, paired: bool) -> Change:

@@ -106,6 +106,6 @@ def task_of(model: Model, data: Dataset, recipe: Recipe, estimate: Estimate | No
         return Classification(data.labels)
     assert estimate is not None
     positive = data.train.y != data.labels.index(recipe.normal)
-    scores = np.concatenate([tasks.anomaly_scores(outputs, data.train.x) for outputs in estimate.outputs])
+    scores = np.concatenate([tasks.anomaly_scores(one, data.train.x, recipe.window) for one in estimate.outputs])
     threshold, quantile = tasks.choose_threshold(scores, np.tile(positive, len(estimate.outputs)))
-    return Anomaly(threshold, quantile, recipe.normal, data.labels)
+    return Anomaly(threshold, quantile, recipe.normal, data.labels, recipe.window)

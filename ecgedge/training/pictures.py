@@ -23,9 +23,9 @@ def write_pictures(out: Path, metrics: dict[str, Any], outputs: np.ndarray, test
 
     picture("curves.png", lambda axes: draw_curves(axes, metrics["history"], metrics["fold_histories"]))
     if isinstance(task, Anomaly):
-        scores = tasks.anomaly_scores(outputs, test.x)
+        scores = tasks.anomaly_scores(outputs, test.x, task.window)
         positive = test.y != task.labels.index(task.normal)
-        picture("scores.png", lambda axes: draw_scores(axes, scores, positive, task.threshold))
+        picture("scores.png", lambda axes: draw_scores(axes, scores, positive, task))
         picture("roc.png", lambda axes: draw_roc(axes, scores, positive))
     else:
         picture("confusion.png", lambda axes: draw_confusion(axes, np.array(metrics["test"]["confusion"]), task.labels))
@@ -70,12 +70,12 @@ def draw_confusion(axes: Any, confusion: np.ndarray, labels: tuple[str, ...]) ->
     axes.set(xlabel="decided class", ylabel="true class", title="Test beats (shade: share of the true class)")
 
 
-def draw_scores(axes: Any, scores: np.ndarray, positive: np.ndarray, threshold: float) -> None:
+def draw_scores(axes: Any, scores: np.ndarray, positive: np.ndarray, task: Anomaly) -> None:
     bins = np.geomspace(max(scores.min(), 1e-9), scores.max(), 60)
     axes.hist(scores[~positive], bins, alpha=0.6, label="normal")
     axes.hist(scores[positive], bins, alpha=0.6, label="anomaly")
-    axes.axvline(threshold, color="black", linestyle="--", label=f"threshold {threshold:.3g}")
-    axes.set(xscale="log", xlabel="reconstruction error (MSE)", ylabel="test beats", title="Anomaly scores")
+    axes.axvline(task.threshold, color="black", linestyle="--", label=f"threshold {task.threshold:.3g}")
+    axes.set(xscale="log", xlabel=tasks.score_name(task.window), ylabel="test beats", title="Anomaly scores")
     axes.legend()
 
 

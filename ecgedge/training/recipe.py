@@ -32,6 +32,7 @@ class Recipe:
         average: of the moving average, a step; 0: none.
         augment: strength of the augmentation, see ``augment``; 0: none.
         denoise: standard deviation of the noise on an autoencoder's input, in those of a beat.
+        window: samples over which an autoencoder's residual is averaged before it is squared, see ``Anomaly``.
         amp: mixed precision: float16 on a GPU, bfloat16 on a CPU that has instructions for it, else none.
         seed: of everything drawn at random.
         compile: through ``torch.compile``.
@@ -52,6 +53,7 @@ class Recipe:
     average: float = 0.99
     augment: float = 1.0
     denoise: float = 0.0
+    window: int = 1
     amp: bool = True
     seed: int = 0
     compile: bool = False

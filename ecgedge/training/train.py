@@ -104,6 +104,9 @@ def check(model: Model, data: Dataset, recipe: Recipe) -> None:
     """Raise EcgEdgeError, before any work, where no training can come of the data."""
     if model.task == "anomaly" and recipe.normal not in data.labels:
         raise EcgEdgeError(f"no class {recipe.normal!r} in {data.name}", f"--normal takes {', '.join(data.labels)}")
+    if model.task == "anomaly" and recipe.window > data.length:
+        told = f"a beat has {data.length} samples, fewer than a window of {recipe.window}"
+        raise EcgEdgeError(told, "lower --window")
     if not np.ptp(data.train.x, axis=2).any():
         raise EcgEdgeError(f"every training beat of {data.name} is constant", "check the files")
     model.build(data.classes, data.length)

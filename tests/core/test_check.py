@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from ecgedge import tasks, truth, verdicts
-from ecgedge.artifacts import Anomaly, Classification
+from ecgedge.artifacts import Anomaly, Classification, task_record
 from ecgedge.check import check_run, graphs, stats
 from ecgedge.check.answers import Answers, examine
 from ecgedge.dataset import Dataset
@@ -552,21 +552,22 @@ def test_classes_are_judged_alike(spoil: Callable[[np.ndarray], np.ndarray], pre
     agree(Answers(record, outputs, expected, beats[:, 0], y, np.arange(400), None), judged, precision)
 
 
+@pytest.mark.parametrize("window", [1, 4])
 @pytest.mark.parametrize("precision", ["fp32", "dynamic"])
 @pytest.mark.parametrize("spoil", [each for each in SPOILERS if each not in (in_another_order, without_a_class)])
-def test_anomalies_are_judged_alike(spoil: Callable[[np.ndarray], np.ndarray], precision: str) -> None:
+def test_anomalies_are_judged_alike(spoil: Callable[[np.ndarray], np.ndarray], precision: str, window: int) -> None:
     rng = np.random.default_rng(6)
     y, train_y = rng.integers(0, 3, (2, 300))
     beats, train = rng.normal(size=(2, 300, 1, 20)).astype(np.float32)
     noise = rng.normal(size=(2, 300, 1, 20)) * (0.3 + 0.1 * np.minimum([y, train_y], 1))[:, :, None, None]
     expected, known = (np.stack([beats, train]) + noise).astype(np.float32)
-    task = Anomaly(0.11, 0.95, "a", ("a", "b", "c"))
+    task = Anomaly({1: 0.11, 4: 0.028}[window], 0.95, "a", ("a", "b", "c"), window)
     outputs, train_outputs = spoil(expected), spoil(known)
     judged = verdicts.judge(
         outputs, expected, beats, y, task, precision, seed=3,
         train_outputs=train_outputs, train_beats=train, train_y=train_y,
     )  # fmt: skip
-    record = {"kind": "anomaly", "labels": list(task.labels), "threshold": 0.11, "quantile": 0.95, "normal": "a"}
+    record = task_record(task)
     flat, was = outputs.reshape(300, -1), expected.reshape(300, -1)
     of_training = train_outputs.reshape(300, -1), train[:, 0], train_y
     agree(Answers(record, flat, was, beats[:, 0], y, np.arange(300), of_training), judged, precision)

@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "kinds": {"artifacts", "graph", "profile"},
     "passes": {"errors", "artifacts", "kinds"},
     "checkpoint": BASE,
-    "bundle": {"errors", "tensors", "artifacts", "records", "synthetic", "bundle"},
+    "bundle": {"errors", "tensors", "artifacts", "records", "synthetic", "tasks", "bundle"},
     "hookspecs": {"kinds"},
     "plan": BASE,
     "measure": BASE | {"memory"},

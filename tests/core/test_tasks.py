@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from ecgedge import Anomaly, Classification, tasks
+from ecgedge.artifacts import task_record
+from ecgedge.records import task_from_record
 
 CLASSES = Classification(("a", "b", "c"))
 
@@ -41,9 +43,23 @@ def test_decisions_and_margins() -> None:
     assert tasks.margins(outputs, beats, CLASSES).tolist() == [0.5]
     detector = Anomaly(threshold=0.5, quantile=0.95, normal="1", labels=("1", "2"))
     rebuilt = np.ones((1, 1, 4), np.float32)
-    assert tasks.anomaly_scores(rebuilt, beats).tolist() == [1.0]
+    assert tasks.anomaly_scores(rebuilt, beats, 1).tolist() == [1.0]
     assert tasks.decide(rebuilt, beats, detector).tolist() == [1]
     assert tasks.margins(rebuilt, beats, detector).tolist() == [0.5]
+
+
+def test_the_residual_is_averaged_before_it_is_squared() -> None:
+    """What changes its sign from sample to sample goes; what lasts stays. By hand: averages of 2 samples."""
+    beats = np.zeros((3, 1, 4), np.float32)
+    rebuilt = np.array([[[1, -1, 1, -1]], [[1, 1, 1, 1]], [[0, 2, 4, 0]]], np.float32)
+    assert tasks.anomaly_scores(rebuilt, beats, 1).tolist() == [1, 1, 5]
+    assert tasks.anomaly_scores(rebuilt, beats, 2).tolist() == [0, 1, (1 + 9 + 4) / 3]
+    assert tasks.anomaly_scores(rebuilt, beats, 4).tolist() == [0, 1, 2.25]
+    detector = Anomaly(0.5, 0.95, "1", ("1", "2"), window=2)
+    assert tasks.decide(rebuilt, beats, detector).tolist() == [0, 1, 1]
+    assert tasks.margins(rebuilt, beats, detector).tolist() == [0.5, 0.5, 14 / 3 - 0.5]
+    assert task_from_record(task_record(detector)) == detector
+    assert task_from_record({k: v for k, v in task_record(detector).items() if k != "window"}).window == 1
 
 
 def test_calibration_by_hand() -> None:

@@ -120,6 +120,8 @@ def test_the_autoencoder(ecgedge: Command, tmp_path: Path) -> None:
     assert task["kind"] == "anomaly"
     assert task["threshold"] > 0
     assert "no class 'x'" in error_of(train(ecgedge, "cnn-ae", "--out", "ae2", "--normal", "x"))
+    told = error_of(train(ecgedge, "cnn-ae", "--out", "ae2", "--window", "141"))
+    assert "140 samples, fewer than a window of 141" in told and "--window" in told
 
 
 def test_a_training_that_cannot_learn_says_so(ecgedge: Command, tmp_path: Path) -> None:

@@ -30,7 +30,9 @@ def decide(beats: np.ndarray, outputs: np.ndarray) -> list:
     """Class and probability of each beat; of an autoencoder score and anomaly flag."""
     y = (outputs.astype(np.float32) - (OUTPUT["zero_point"] or 0)) * np.float32(OUTPUT["scale"] or 1)
     if TASK["kind"] == "anomaly":
-        scores = ((y.astype(np.float64) - beats.astype(np.float32)) ** 2).mean(axis=1)
+        residual = y.astype(np.float64) - beats.astype(np.float32)
+        smooth = np.lib.stride_tricks.sliding_window_view(residual, TASK["window"], axis=1).mean(axis=2)
+        scores = (smooth**2).mean(axis=1)
         return [(f"{score:.6g}", int(score > TASK["threshold"])) for score in scores]
     classes = y.argmax(axis=1)
     if (y < 0).any() or not np.allclose(y.sum(axis=1), 1, atol=0.02):  # scores, not probabilities

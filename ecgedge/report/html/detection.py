@@ -26,8 +26,12 @@ class Scores:
     positive: np.ndarray
 
 
-def histograms(forms: Sequence[Scores]) -> Figure:
-    """One below the other on one axis, each with the threshold carried over and the one it would set itself."""
+def histograms(forms: Sequence[Scores], what: str) -> Figure:
+    """One below the other on one axis, each with the threshold carried over and the one it would set itself.
+
+    Args:
+        what: the scores are, in words.
+    """
     every = np.concatenate([one.scores for one in forms])
     least = max(float(every.min()), float(every.max()) * 1e-6, 1e-12)
     x = Scale(least, max(float(every.max()), least * 10), LEFT, RIGHT, log=True)
@@ -49,7 +53,7 @@ def histograms(forms: Sequence[Scores]) -> Figure:
         Key(stroke("refitted"), "refitted on this form"),
     ]
     caption = (
-        "Mean squared reconstruction error of the scored beats. What is right of the threshold is called an anomaly."
+        f"Scores of the beats: {what}, of beat and reconstruction. What is right of the threshold is called an anomaly."
     )
     return Figure(svg.picture(WIDTH, height, "Anomaly scores", "; ".join(words), *parts), caption, keys)
 
@@ -59,7 +63,7 @@ def histogram(one: Scores, x: Scale, top: float) -> Markup:
     clipped = np.clip(one.scores, x.low, x.high)
     counts = [np.histogram(clipped[which], edges)[0] for which in (~one.positive, one.positive)]
     y = Scale(0, 1.05 * max(1, *(int(each.max()) for each in counts)), top + PANEL, top)
-    parts = [svg.axes(x, y, "reconstruction error (MSE, log scale)", "beats", svg.plain, svg.plain, ticks=4)]
+    parts = [svg.axes(x, y, "anomaly score (log scale)", "beats", svg.plain, svg.plain, ticks=4)]
     for i, each in enumerate(counts):
         outline = [(x(edges[0]), y(0))]
         for at, count in enumerate(each):

@@ -126,9 +126,10 @@ def show_changed(
 def fill_detector(found: Section, answers: dict[str, np.ndarray], beats: Beats, task: Anomaly) -> None:
     positive = beats.y != task.labels.index(task.normal)
     forms = [
-        detection.Scores(row, tasks.anomaly_scores(answers[row["id"]], beats.x), positive) for row in found.compared
+        detection.Scores(row, tasks.anomaly_scores(answers[row["id"]], beats.x, task.window), positive)
+        for row in found.compared
     ]
-    found.quality = [detection.histograms(forms)]
+    found.quality = [detection.histograms(forms, tasks.score_name(task.window))]
     if curve := detection.roc(forms):
         found.quality.append(curve)
     found.examples_title = "Example beats and their reconstructions"
