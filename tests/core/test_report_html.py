@@ -246,13 +246,13 @@ def test_the_pareto_plot(page: Element, told: Report) -> None:
 
 
 def test_what_runtimes_tell_besides_is_shown(page: Element, told: Report) -> None:
-    rows = page.one("table", class_="besides").one("tbody").all("tr")
+    table = page.one("table", class_="besides")
     telling = [row for row in told.rows if row.get("figures")]
     assert 0 < len(telling) < len(told.rows)
-    assert [[cell.text for cell in row.children] for row in rows] == [
-        [row["model"], f"tflite {row['precision']}", *figure]
-        for row in telling
-        for figure in (("arena_bytes", "15,248"), ("fits", HOSTILE))
+    names = [head.text for head in table.one("thead").all("th")]
+    assert names == ["model", "form", "route", "arena bytes", "fits"]
+    assert [[cell.text for cell in row.children] for row in table.one("tbody").all("tr")] == [
+        [row["model"], f"tflite {row['precision']}", " → ".join(row["route"]), "15,248", HOSTILE] for row in telling
     ]
 
 

@@ -48,6 +48,7 @@ def render(report: Report) -> str:
     rows, run, fronts = report.rows, report.run, fronts_of(report)
     choices = report.choices or fronts
     files, looks = RunFiles.read(report.folder), Looks.of(rows)
+    told = [row for row in rows if row.get("figures")]
     return environment.get_template("page.html").render(
         run=run,
         best=report.best,
@@ -57,7 +58,8 @@ def render(report: Report) -> str:
         values=lambda key: sorted({row[key] for row in rows if row[key]}),
         sections=[section(i, model, of(rows, "model", model), files, looks) for i, model in enumerate(looks.models)],
         counts=Counter(row["status"] for row in rows),
-        told=[row for row in rows if row.get("figures")],
+        told=told,
+        told_names=list(dict.fromkeys(name for row in told for name in row["figures"])),
         troubles=troubles(rows),
         gates=[(row, gate["text"]) for row in rows for gate in row.get("gates") or []],
         changed=changed_decisions(rows),
