@@ -38,13 +38,6 @@ def read_card(folder: Path) -> Card:
     return Card(text, {keys[word]: float(value) for word, value in told.items()}, numbers)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With xdist's ``--dist loadgroup`` one process has all tests of the dearest fixture: it is made once."""
-    for item in items:
-        if "quick_run" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("quick_run"))
-
-
 @pytest.fixture(scope="session")
 def parts() -> Parts:
     return plugins.load()
