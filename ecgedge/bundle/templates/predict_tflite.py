@@ -33,10 +33,8 @@ def decide(beats: np.ndarray, outputs: np.ndarray) -> list:
     """Class and probability of each beat; of an autoencoder score and anomaly flag."""
     y = (outputs.astype(np.float32) - (OUTPUT["zero_point"] or 0)) * np.float32(OUTPUT["scale"] or 1)
     if TASK["kind"] == "anomaly":
-        residual = y.astype(np.float64) - beats.astype(np.float32)
-        smooth = np.lib.stride_tricks.sliding_window_view(residual, TASK["window"], axis=1).mean(axis=2)
-        scores = (smooth**2).mean(axis=1)
-        return [(f"{score:.6g}", int(score > TASK["threshold"])) for score in scores]
+        off = np.lib.stride_tricks.sliding_window_view(y - beats.astype(np.float32).astype(float), TASK["window"], 1)
+        return [(f"{score:.6g}", int(score > TASK["threshold"])) for score in np.square(off.mean(axis=2)).mean(axis=1)]
     classes = y.argmax(axis=1)
     if (y < 0).any() or not np.allclose(y.sum(axis=1), 1, atol=0.02):  # scores, not probabilities
         y = np.exp(y - y.max(axis=1, keepdims=True))
