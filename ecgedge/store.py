@@ -30,7 +30,7 @@ from ecgedge.records import from_record
 RECORD = "record.json"
 NEW, BAD = ".new-", ".bad-"  # how the names of folders begin that are being filled, or taken away
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
-PASSES_NEED = ("onnx", "onnxruntime-gpu", "onnxruntime")  # distributions
+PASSES_NEED = ("onnx", "onnx-ir", "onnxruntime-gpu", "onnxruntime")  # distributions
 LITTLE = 2**16  # bytes: a disk with less left is full
 log = logging.getLogger(__name__)
 

@@ -1,18 +1,17 @@
 """Graph passes, ONNX -> ONNX: repairs that make a graph faster or let a delegate take it, with the same answers.
 
 Each is a module of this package with a function ``apply(model, batch)``, which changes an
-``onnx.ModelProto`` whose shapes are inferred in place, and leaves alone what it does not know. Who
+``onnx_ir.Model`` whose shapes are inferred in place, and leaves alone what it does not know. Who
 consumes a graph says which it ``wants``, by name and in order.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ecgedge.errors import unknown
-from ecgedge.passes.values import is_op, names_read
 
 # In the order in which they help each other.
 NAMES = (
@@ -48,24 +47,43 @@ def apply_pass(model: Any, name: str, batch: int = 1) -> Any | None:
         model: an ``onnx.ModelProto``; it stays as it is.
         batch: for ``fix_batch``.
     """
-    import onnx  # heavy
+    import onnx  # heavy, with the next
+    import onnx_ir as ir
+    from onnx_ir.passes.common import NameFixPass
 
     bare = type(model).FromString(model.SerializeToString())
     del bare.graph.value_info[:]  # another tool's may be stale, and the passes change shapes
-    changed = onnx.shape_inference.infer_shapes(bare, data_prop=True)
-    before, read = changed.SerializeToString(deterministic=True), set(names_read(changed.graph))
+    changed = ir.from_proto(onnx.shape_inference.infer_shapes(bare, data_prop=True))
+    before, idle = content(changed), {value for value in constants(changed.graph) if not value.uses()}
     importlib.import_module(f"ecgedge.passes.{name}").apply(changed, batch)
-    if changed.SerializeToString(deterministic=True) == before:
+    if content(changed) == before:
         return None
-    del changed.graph.value_info[:]
-    drop_constants(changed.graph, read - set(names_read(changed.graph)))
-    return changed
+    drop_constants(changed.graph, idle)
+    NameFixPass()(changed)
+    made = ir.to_proto(changed)
+    del made.graph.value_info[:]
+    return made
 
 
-def drop_constants(graph: Any, unread: set[str]) -> None:
-    """Take away the constants, among some names, that no output is."""
-    unread = unread - {value.name for value in graph.output}
-    for tensor in [tensor for tensor in graph.initializer if tensor.name in unread]:
-        graph.initializer.remove(tensor)
-    for node in [node for node in graph.node if is_op(node, "Constant") and node.output[0] in unread]:
-        graph.node.remove(node)
+def content(model: Any) -> bytes:
+    """What an ``onnx_ir.Model`` says of itself in a file."""
+    import onnx_ir as ir  # heavy
+
+    return ir.to_proto(model).SerializeToString(deterministic=True)
+
+
+def constants(graph: Any) -> Iterator[Any]:
+    """The initializers, and what Constant nodes give."""
+    yield from graph.initializers.values()
+    yield from (node.outputs[0] for node in graph if node.op_type == "Constant" and node.domain == "")
+
+
+def drop_constants(graph: Any, kept: set[Any]) -> None:
+    """Take away the constants that nothing reads, but for some."""
+    for value in list(constants(graph)):
+        if value in kept or value.uses() or value.is_graph_output() or value.is_graph_input():
+            continue
+        if value.is_initializer():
+            del graph.initializers[value.name]
+        else:
+            graph.remove(value.producer(), safe=True)

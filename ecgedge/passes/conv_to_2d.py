@@ -11,13 +11,23 @@ already, with a Squeeze behind each and an Unsqueeze before the next, these go.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 
-from ecgedge.passes.values import Shape, Values, attribute, bodies, is_op, names_read, replace_nodes, set_attributes
+from ecgedge.passes.values import (
+    Shape,
+    add_constant,
+    axes_of,
+    constant,
+    is_op,
+    new_value,
+    opset_of,
+    rank_of,
+    shape_of,
+)
 
 UNIT = 2  # where the new axis is
 
@@ -37,105 +47,102 @@ class Form:
     inputs: tuple[int, ...] = (0,)
     gives: bool = True
     constants: dict[int, np.ndarray] = field(default_factory=dict)
-    attributes: dict[str, Any] = field(default_factory=dict)
+    attributes: dict[str, int | list[int]] = field(default_factory=dict)
     operator: str = ""
 
 
-def apply(model: Any, batch: int) -> None:
+def apply(model: ir.Model, batch: int) -> None:
     """All nodes that can be changed and hang together, where a convolution is among them."""
-    values = Values(model)
-    forms = {i: form for i, node in enumerate(model.graph.node) if (form := form_of(node, values)) is not None}
-    nodes = [*model.graph.node]
-    chosen = with_convs(nodes, forms)
-    inside = {name for i in chosen if forms[i].gives for name in nodes[i].output if name}
-    outside = {*read_outside(nodes, chosen), *(value.name for value in model.graph.output)}
-    lifted: dict[str, str] = {}  # the name of a value with the new axis
-    made: dict[Any, str] = {}
-    written: list[Any] = []
-    for i, node in enumerate(nodes):
-        if i not in chosen:
-            written.append(node)
-            continue
-        form = forms[i]
+    forms = {node: form for node in model.graph if (form := form_of(node)) is not None}
+    chosen = {node: forms[node] for node in with_convs(forms)}
+    inside = {value for node, form in chosen.items() if form.gives for value in node.outputs}
+    lifted: dict[ir.Value, ir.Value] = {}  # those that enter, with the new axis
+    made: dict[tuple[ir.Value | None, Shape, bytes], ir.Value] = {}
+    for node in [node for node in model.graph if node in chosen]:
+        form = chosen[node]
         for place in form.inputs:
-            name = node.input[place]
-            if name not in lifted and name not in inside:
-                lifted[name] = values.new_name(f"{name}_2d")
-                shape = values.shapes[name]
-                written.append(reshaped(name, lifted[name], (*shape[:UNIT], 1, *shape[UNIT:]), values))
-            node.input[place] = lifted[name]
-        change(node, form, values, made)
-        written.append(node)
-        for place, name in enumerate(node.output if form.gives else ()):
-            if name:
-                lifted[name] = node.output[place] = values.new_name(f"{name}_2d")
-                if name in outside:
-                    written.append(reshaped(lifted[name], name, values.shapes[name], values))
-    replace_nodes(model.graph, written)
+            value = node.inputs[place]
+            if value in inside:
+                continue
+            if value not in lifted:
+                lifted[value] = new_value(f"{value.name}_2d")
+                shape = shape_of(value)
+                node.prepend(reshape_node(value, lifted[value], (*shape[:UNIT], 1, *shape[UNIT:]), model.graph))
+            node.replace_input_with(place, lifted[value])
+        change(node, form, made)
+        for value in node.outputs if form.gives else ():
+            if value.name:
+                lift(value, chosen)
 
 
-def with_convs(nodes: list[Any], forms: dict[int, Form]) -> set[int]:
+def with_convs(forms: dict[ir.Node, Form]) -> set[ir.Node]:
     """The nodes that hang together with a convolution, by values of four axes."""
-    groups: dict[str, set[int]] = {}
-    for i, form in forms.items():
-        names = [nodes[i].input[place] for place in form.inputs] + [*(nodes[i].output if form.gives else ())]
-        group = {i}.union(*(groups.get(name, set()) for name in names))
-        for name in {*names, *(name for name, other in groups.items() if other & group)}:
-            groups[name] = group
+    groups: dict[ir.Value, set[ir.Node]] = {}
+    for node, form in forms.items():
+        values = [node.inputs[place] for place in form.inputs] + [*(node.outputs if form.gives else ())]
+        group = {node}.union(*(groups.get(value, set()) for value in values))
+        for value in {*values, *(value for value, other in groups.items() if other & group)}:
+            groups[value] = group
     found = [
         group
         for group in groups.values()
-        if any(is_op(nodes[i], "Conv", "ConvTranspose") or forms[i].operator for i in group)
+        if any(is_op(node, "Conv", "ConvTranspose") or forms[node].operator for node in group)
     ]
     return set().union(*found)
 
 
-def read_outside(nodes: list[Any], chosen: set[int]) -> Iterator[str]:
-    """What the other nodes read, and the inner graphs."""
-    for i, node in enumerate(nodes):
-        if i not in chosen:
-            yield from node.input
-        for body in bodies(node):
-            yield from (*names_read(body), *(value.name for value in body.output))
+def lift(value: ir.Value, chosen: dict[ir.Node, Form]) -> None:
+    """Give a value the new axis; what reads it outside gets a Reshape of the old form, by the old name."""
+    node, graph = value.producer(), value.producer().graph
+    outside = [use for use in value.uses() if use.node not in chosen or use.idx not in chosen[use.node].inputs]
+    name, shape = value.name, value.shape
+    if outside or value.is_graph_output():
+        old = ir.Value(name=name, shape=shape, type=value.type)
+        node.append(reshape_node(value, old, shape_of(value), graph))
+        for use in outside:
+            use.node.replace_input_with(use.idx, old)
+        for i in [i for i, output in enumerate(graph.outputs) if output is value]:
+            graph.outputs[i] = old
+    value.name, value.shape = f"{name}_2d", None
 
 
-def reshaped(given: str, made: str, shape: Shape, values: Values) -> Any:
+def reshape_node(given: ir.Value, made: ir.Value, shape: Shape, graph: ir.Graph) -> ir.Node:
     """A Reshape of a value into a form with or without the new axis: onnx2tf 1.28 converts an Unsqueeze wrongly.
 
     Args:
         shape: what comes out. The batch is copied (0), so that onnxruntime knows two of one batch as equal; the
             last axis is worked out where it is not known.
     """
-    from onnx import helper  # heavy
-
     sizes = [0, *shape[1:]] if None not in shape[1:] else [0, 0, *[1] * (len(shape) - 3), -1]
-    return helper.make_node(
-        "Reshape", [given, values.add_constant(f"{made}_shape", np.array(sizes, dtype=np.int64))], [made]
-    )
+    sized = add_constant(graph, f"{made.name}_shape", np.array(sizes, dtype=np.int64))
+    return ir.node("Reshape", [given, sized], outputs=[made])
 
 
-def change(node: Any, form: Form, values: Values, made: dict[Any, str]) -> None:
+def change(node: ir.Node, form: Form, made: dict[tuple[ir.Value | None, Shape, bytes], ir.Value]) -> None:
     """Give a node its new constants, those that were ``made`` already among them, and its new attributes."""
     for place, array in form.constants.items():
-        node.input.extend([""] * (place + 1 - len(node.input)))
-        key = (node.input[place], array.shape, array.tobytes())
+        node.resize_inputs(max(place + 1, len(node.inputs)))
+        old = node.inputs[place]
+        key = (old, array.shape, array.tobytes())
         if key not in made:
-            made[key] = values.add_constant(f"{node.input[place] or node.output[0]}_2d", array)
-        node.input[place] = made[key]
-    set_attributes(node, **form.attributes)
+            made[key] = add_constant(node.graph, f"{(old or node.outputs[0]).name}_2d", array)
+        node.replace_input_with(place, made[key])
+    for name, value in form.attributes.items():
+        node.attributes.add(ir.AttrInt64(name, value) if isinstance(value, int) else ir.AttrInt64s(name, value))
     if form.operator:
         node.op_type = form.operator
-        del node.attribute[:], node.input[1:]
+        node.attributes.clear()
+        node.resize_inputs(1)
 
 
 # -- what each operator becomes; None: it stays
 
 
-def form_of(node: Any, values: Values) -> Form | None:
+def form_of(node: ir.Node) -> Form | None:
     """How a node becomes one of four axes; None where it cannot, or nothing is known of it."""
-    if not is_op(node, *RULES) or any(name and name not in values.shapes for name in node.output):
+    if not is_op(node, *RULES) or any(value.name and not rank_of(value) for value in node.outputs):
         return None
-    return RULES[node.op_type](node, values)
+    return RULES[node.op_type](node)
 
 
 def moved(axis: int, rank: int = 3) -> int:
@@ -144,43 +151,43 @@ def moved(axis: int, rank: int = 3) -> int:
     return axis + (axis >= UNIT)
 
 
-def same(node: Any, values: Values) -> Form | None:
+def same(node: ir.Node) -> Form | None:
     """What treats each element, or each channel, alike. Masks and statistics are not known with a new axis."""
-    trains = attribute(node, "training_mode", 0) or any(node.output[1:])
-    return Form() if values.computed(node.input[0], 3) and not trains else None
+    trains = node.attributes.get_int("training_mode", 0) or any(value.name for value in node.outputs[1:])
+    return Form() if rank_of(node.inputs[0]) == 3 and not trains else None
 
 
-def conv(node: Any, values: Values) -> Form | None:
-    weight = values.constants.get(node.input[1])
-    form = window(node, values)
+def conv(node: ir.Node) -> Form | None:
+    weight = constant(node.inputs[1])
+    form = window(node)
     if form is None or weight is None or weight.ndim != 3:
         return None
     form.constants[1] = np.expand_dims(weight, UNIT)
     return form
 
 
-def window(node: Any, values: Values) -> Form | None:
+def window(node: ir.Node) -> Form | None:
     """A convolution or pooling: along the new axis a window of one, without padding."""
-    if same(node, values) is None:
+    if same(node) is None:
         return None
     form = Form()
     for name, unit in (("kernel_shape", 1), ("strides", 1), ("dilations", 1), ("output_padding", 0)):
-        if (held := attribute(node, name, None)) is not None:
+        if (held := node.attributes.get_ints(name)) is not None:
             form.attributes[name] = [unit, *held]
-    if (pads := attribute(node, "pads", None)) is not None:
+    if (pads := node.attributes.get_ints("pads")) is not None:
         form.attributes["pads"] = [0, pads[0], 0, pads[1]]
-    if (shape := attribute(node, "output_shape", None)) is not None:
+    if (shape := node.attributes.get_ints("output_shape")) is not None:
         form.attributes["output_shape"] = [1, *shape]
     return form
 
 
-def broadcast(node: Any, values: Values) -> Form | None:
+def broadcast(node: ir.Node) -> Form | None:
     """Element by element of several: constants of two or three axes get the new one too."""
-    form = Form(inputs=tuple(i for i, name in enumerate(node.input) if values.computed(name, 3)))
-    for i, name in enumerate(node.input):
+    form = Form(inputs=tuple(i for i, value in enumerate(node.inputs) if rank_of(value) == 3))
+    for i, value in enumerate(node.inputs):
         if i in form.inputs:
             continue
-        array = values.constants.get(name)
+        array = constant(value)
         if array is None or array.ndim > 3:
             return None
         if array.ndim > 1:
@@ -188,67 +195,67 @@ def broadcast(node: Any, values: Values) -> Form | None:
     return form if form.inputs else None
 
 
-def along(node: Any, values: Values) -> Form | None:
+def along(node: ir.Node) -> Form | None:
     """One axis, by an attribute, of values that all have three."""
     default = {"Softmax": -1, "LogSoftmax": -1}.get(node.op_type, 0)
-    if node.op_type in ("Softmax", "LogSoftmax") and values.opset < 13:  # of all axes from there on
+    if node.op_type in ("Softmax", "LogSoftmax") and opset_of(node.graph) < 13:  # of all axes from there on
         return None
-    places = range(len(node.input)) if node.op_type == "Concat" else (0,)
-    form = Form(inputs=tuple(i for i in places if values.computed(node.input[i], 3)))
-    form.attributes["axis"] = moved(attribute(node, "axis", default))
+    places = range(len(node.inputs)) if node.op_type == "Concat" else (0,)
+    form = Form(inputs=tuple(i for i in places if rank_of(node.inputs[i]) == 3))
+    form.attributes["axis"] = moved(node.attributes.get_int("axis", default))
     for i in set(places) - {*form.inputs}:
-        array = values.constants.get(node.input[i])
+        array = constant(node.inputs[i])
         if array is None or array.ndim != 3:
             return None
         form.constants[i] = np.expand_dims(array, UNIT)
     return form if form.inputs else None
 
 
-def gather(node: Any, values: Values) -> Form | None:
-    indices = values.constants.get(node.input[1])
-    return along(node, values) if indices is not None and indices.ndim == 1 else None
+def gather(node: ir.Node) -> Form | None:
+    indices = constant(node.inputs[1])
+    return along(node) if indices is not None and indices.ndim == 1 else None
 
 
-def transpose(node: Any, values: Values) -> Form | None:
-    if not values.computed(node.input[0], 3):
+def transpose(node: ir.Node) -> Form | None:
+    if rank_of(node.inputs[0]) != 3:
         return None
-    order = [moved(axis) for axis in attribute(node, "perm", [2, 1, 0])]
+    order = [moved(axis) for axis in node.attributes.get_ints("perm", [2, 1, 0])]
     return Form(attributes={"perm": [*order[:UNIT], UNIT, *order[UNIT:]]})
 
 
-def cut(node: Any, values: Values) -> Form | None:
+def cut(node: ir.Node) -> Form | None:
     """Slice, by inputs."""
-    known = [values.constants.get(name) for name in node.input[1:] if name]
-    if values.opset < 10 or not values.computed(node.input[0], 3) or any(array is None for array in known):
+    given = [value for value in node.inputs[1:] if value]
+    known = [array for array in map(constant, given) if array is not None]
+    if opset_of(node.graph) < 10 or rank_of(node.inputs[0]) != 3 or len(known) < len(given):
         return None
-    has_axes = len(node.input) > 3 and node.input[3]
-    axes = values.constants[node.input[3]] if has_axes else range(len(values.constants[node.input[1]]))
+    axes = known[2] if len(node.inputs) > 3 and node.inputs[3] else range(len(known[0]))
     return Form(constants={3: np.array([moved(axis) for axis in axes], dtype=np.int64)})
 
 
-def pad(node: Any, values: Values) -> Form | None:
-    amounts = values.constants.get(node.input[1]) if len(node.input) > 1 else None
-    if values.opset < 11 or not values.computed(node.input[0], 3) or amounts is None:
+def pad(node: ir.Node) -> Form | None:
+    amounts = constant(node.inputs[1]) if len(node.inputs) > 1 else None
+    if opset_of(node.graph) < 11 or rank_of(node.inputs[0]) != 3 or amounts is None:
         return None
-    if len(node.input) > 3 and node.input[3]:
-        axes = values.constants.get(node.input[3])
+    if len(node.inputs) > 3 and node.inputs[3]:
+        axes = constant(node.inputs[3])
         return None if axes is None else Form(constants={3: np.array([moved(axis) for axis in axes], dtype=np.int64)})
     return Form(constants={1: np.concatenate([with_unit(amounts[:3], 0), with_unit(amounts[3:], 0)])})
 
 
-def tile(node: Any, values: Values) -> Form | None:
-    times = values.constants.get(node.input[1])
-    return Form(constants={1: with_unit(times, 1)}) if times is not None and values.computed(node.input[0], 3) else None
+def tile(node: ir.Node) -> Form | None:
+    times = constant(node.inputs[1])
+    return Form(constants={1: with_unit(times, 1)}) if times is not None and rank_of(node.inputs[0]) == 3 else None
 
 
-def resize(node: Any, values: Values) -> Form | None:
+def resize(node: ir.Node) -> Form | None:
     """By scales or sizes, of all axes."""
-    last = len(node.input) - 1  # x, roi, scales, sizes; of an Upsample x, scales
-    wanted = values.constants.get(node.input[last])
-    is_known = wanted is not None and len(wanted) == 3 and not attribute(node, "axes", [])
-    if not is_known or wanted is None or last == 0 or not values.computed(node.input[0], 3):
+    last = len(node.inputs) - 1  # x, roi, scales, sizes; of an Upsample x, scales
+    wanted = constant(node.inputs[last])
+    is_known = wanted is not None and len(wanted) == 3 and not node.attributes.get_ints("axes", [])
+    if not is_known or wanted is None or last == 0 or rank_of(node.inputs[0]) != 3:
         return None
-    if is_op(node, "Resize") and attribute(node, "mode", b"nearest") == b"cubic":
+    if is_op(node, "Resize") and node.attributes.get_string("mode", "nearest") == "cubic":
         return None
     return Form(constants={last: with_unit(wanted, 1)})
 
@@ -261,11 +268,11 @@ def with_unit(three: np.ndarray, unit: int) -> np.ndarray:
 # -- what may end or begin a region
 
 
-def reshape(node: Any, values: Values) -> Form | None:
-    shape, x, y = values.constants.get(node.input[1]), node.input[0], node.output[0]
-    if shape is None or attribute(node, "allowzero", 0) or not values.rank(x) or x in values.constants:
+def reshape(node: ir.Node) -> Form | None:
+    shape, x, y = constant(node.inputs[1]), node.inputs[0], node.outputs[0]
+    if shape is None or node.attributes.get_int("allowzero", 0) or not rank_of(x):
         return None
-    enters, leaves = values.rank(x) != 3, values.rank(y) != 3
+    enters, leaves = rank_of(x) != 3, rank_of(y) != 3
     copies = [i for i, size in enumerate(shape) if size == 0 and i >= UNIT]  # a size of the input
     if (enters and leaves) or (copies and (enters or leaves)):
         return None
@@ -275,50 +282,50 @@ def reshape(node: Any, values: Values) -> Form | None:
     return form
 
 
-def flatten(node: Any, values: Values) -> Form | None:
-    axis = attribute(node, "axis", 1)
+def flatten(node: ir.Node) -> Form | None:
+    axis = node.attributes.get_int("axis", 1)
     axis += 3 if axis < 0 else 0
-    if not values.computed(node.input[0], 3):
+    if rank_of(node.inputs[0]) != 3:
         return None
     return Form(gives=False, attributes={"axis": axis + (axis > UNIT)})
 
 
-def squeeze(node: Any, values: Values) -> Form | None:
-    axes = values.axes(node)
-    if axes and values.computed(node.input[0], 4) and {axis % 4 for axis in axes} == {UNIT}:
+def squeeze(node: ir.Node) -> Form | None:
+    axes = axes_of(node)
+    if axes and rank_of(node.inputs[0]) == 4 and {axis % 4 for axis in axes} == {UNIT}:
         return Form(inputs=(), operator="Identity")  # the new axis was there before
-    if not axes or not values.computed(node.input[0], 3):
+    if not axes or rank_of(node.inputs[0]) != 3:
         return None
     return with_axes(node, Form(gives=False), {UNIT, *map(moved, axes)})
 
 
-def unsqueeze(node: Any, values: Values) -> Form | None:
-    axes = values.axes(node)
-    if len(axes) == 1 and values.computed(node.input[0], 3) and axes[0] % 4 == UNIT:
+def unsqueeze(node: ir.Node) -> Form | None:
+    axes = axes_of(node)
+    if len(axes) == 1 and rank_of(node.inputs[0]) == 3 and axes[0] % 4 == UNIT:
         return Form(gives=False, operator="Identity")
-    if len(axes) != 1 or not values.computed(node.input[0], 2):
+    if len(axes) != 1 or rank_of(node.inputs[0]) != 2:
         return None
     return with_axes(node, Form(inputs=()), {UNIT, moved(axes[0])})
 
 
-def reduce(node: Any, values: Values) -> Form | None:
-    axes = values.axes(node)
-    if not axes or not values.computed(node.input[0], 3):
+def reduce(node: ir.Node) -> Form | None:
+    axes = axes_of(node)
+    if not axes or rank_of(node.inputs[0]) != 3:
         return None
-    keeps = bool(attribute(node, "keepdims", 1))
+    keeps = bool(node.attributes.get_int("keepdims", 1))
     return with_axes(node, Form(gives=keeps), {*map(moved, axes)} | (set() if keeps else {UNIT}))
 
 
-def with_axes(node: Any, form: Form, axes: set[int]) -> Form:
+def with_axes(node: ir.Node, form: Form, axes: set[int]) -> Form:
     """Axes as an input where the node has them there, else as an attribute."""
-    if len(node.input) > 1:
+    if len(node.inputs) > 1:
         form.constants[1] = np.array(sorted(axes), dtype=np.int64)
     else:
         form.attributes["axes"] = sorted(axes)
     return form
 
 
-Rule = Callable[[Any, Values], Form | None]
+Rule = Callable[[ir.Node], Form | None]
 RULES: dict[str, Rule] = {
     "Conv": conv, "ConvTranspose": conv,
     **dict.fromkeys(("MaxPool", "AveragePool"), window),

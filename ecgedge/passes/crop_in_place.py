@@ -8,37 +8,34 @@ The detour is a habit: converters have dropped crops of three axes without a wor
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+import onnx_ir as ir
 
-from ecgedge.passes.values import Values, is_op
+from ecgedge.passes.values import add_constant, constant, is_op, producer, rank_of, reads, replace, shape_of
 
 
-def apply(model: Any, batch: int) -> None:
+def apply(model: ir.Model, batch: int) -> None:
     """Flatten or its like, Slice of axis 1, and the way back: one Slice of axis 2."""
-    values = Values(model)
-    for cut in [node for node in model.graph.node if is_op(node, "Slice")]:
-        flat, back = values.producers.get(cut.input[0]), reader(cut.output[0], values)
-        if flat is None or back is None or not is_detour(flat, cut, back, values):
+    for cut in [node for node in model.graph if is_op(node, "Slice")]:
+        flat, back = producer(cut.inputs[0]), reader(cut.outputs[0])
+        if flat is None or back is None or not is_detour(flat, cut, back):
             continue
-        cut.input[0], cut.output[0] = flat.input[0], back.output[0]
-        cut.input[3] = values.add_constant(f"{back.output[0]}_axis", np.array([2], dtype=np.int64))
-        model.graph.node.remove(back)
+        axis = add_constant(model.graph, f"{back.outputs[0].name}_axis", np.array([2]))
+        replace([cut, back], [ir.node("Slice", [flat.inputs[0], *cut.inputs[1:3], axis, *cut.inputs[4:]])])
 
 
-def reader(name: str, values: Values) -> Any | None:
+def reader(value: ir.Value) -> ir.Node | None:
     """The only node that reads a value, by its first input."""
-    found = [node for node in values.graph.node if node.input and node.input[0] == name]
-    return found[0] if len(found) == values.readers[name] == 1 else None
+    found = [use.node for use in value.uses() if use.idx == 0]
+    return found[0] if len(found) == reads(value) == 1 else None
 
 
-def is_detour(flat: Any, cut: Any, back: Any, values: Values) -> bool:
+def is_detour(flat: ir.Node, cut: ir.Node, back: ir.Node) -> bool:
     """(N, 1, L) -> (N, L), a Slice of axis 1 alone, -> (N, 1, M)."""
-    x, y = values.shapes.get(flat.input[0], ()), values.shapes.get(back.output[0], ())
-    one_channel = len(x) == len(y) == 3 and x[1] == y[1] == 1 and values.rank(cut.input[0]) == 2
+    x, y = shape_of(flat.inputs[0]) if flat.inputs else (), shape_of(back.outputs[0])
+    one_channel = len(x) == len(y) == 3 and x[1] == y[1] == 1 and rank_of(cut.inputs[0]) == 2
     if not one_channel or not is_op(flat, "Flatten", "Reshape", "Squeeze") or not is_op(back, "Unsqueeze", "Reshape"):
         return False
-    axes = values.constants.get(cut.input[3]) if len(cut.input) > 3 else None
-    kept = x[2] is not None and values.shapes[cut.input[0]][1] == x[2] and values.shapes[cut.output[0]][1] == y[2]
-    return kept and axes is not None and axes.tolist() == [1] and flat.input[0] not in values.constants
+    axes = constant(cut.inputs[3]) if len(cut.inputs) > 3 else None
+    kept = x[2] is not None and shape_of(cut.inputs[0])[1] == x[2] and shape_of(cut.outputs[0])[1:] == (y[2],)
+    return kept and axes is not None and axes.tolist() == [1]

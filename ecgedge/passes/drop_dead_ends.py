@@ -8,53 +8,45 @@ Identities and dropouts, nodes whose results nobody reads, and constants that no
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
 
-from ecgedge.passes.values import Values, is_op, names_read, read_instead
+import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-
-def apply(model: Any, batch: int) -> None:
-    """Until nothing is left to take away."""
-    while any(bridged(model, node) for node in [*model.graph.node]) or drop_unread(model.graph):
-        pass
+from ecgedge.passes.values import constant, is_op, opset_of, reads, take_over
 
 
-def bridged(model: Any, node: Any) -> bool:
-    """Whether a node that hands on its input could be taken away."""
-    values, graph = Values(model), model.graph
-    if not hands_on(node, values):
-        return False
-    x, y = node.input[0], node.output[0]
-    if y not in {value.name for value in graph.output}:
-        read_instead(graph, y, x)
-    elif values.producers.get(x) and x not in {value.name for value in graph.output}:
-        read_instead(graph, x, y)  # the output keeps its name: what makes it takes that over
-        maker = values.producers[x]
-        maker.output[:] = [y if name == x else name for name in maker.output]
+def apply(model: ir.Model, batch: int) -> None:
+    """What hands on its input goes; then what nobody reads, by onnx-ir."""
+    for node in [node for node in model.graph if hands_on(node)]:
+        bridge(node)
+    if any(unread(model.graph)):
+        RemoveUnusedNodesPass()(model)  # which would tidy what is read, too
+
+
+def unread(graph: ir.Graph) -> Iterator[bool]:
+    """Whether nothing reads a node, or a constant."""
+    yield from (not any(reads(value) for value in node.outputs) for node in graph)
+    yield from (not reads(value) and not value.is_graph_input() for value in graph.initializers.values())
+
+
+def bridge(node: ir.Node) -> None:
+    """Have the readers of what a node hands on read what it is given; it stays between an input and an output."""
+    x, y = node.inputs[0], node.outputs[0]
+    if not y.is_graph_output():
+        y.replace_all_uses_with(x)
+    elif x.producer() is not None and not x.is_graph_output():
+        take_over(x, y)  # the output keeps its name
     else:
-        return False  # from an input or constant to an output
-    graph.node.remove(node)
-    return True
+        return
+    node.graph.remove(node, safe=True)
 
 
-def hands_on(node: Any, values: Values) -> bool:
+def hands_on(node: ir.Node) -> bool:
     """Identity; Dropout that drops nothing, since it does not train and its mask is not asked for."""
     if is_op(node, "Identity"):
         return True
-    if not is_op(node, "Dropout") or any(values.readers[name] for name in node.output[1:] if name):
+    if not is_op(node, "Dropout") or any(reads(mask) for mask in node.outputs[1:]):
         return False
-    training = values.constants.get(node.input[2]) if len(node.input) > 2 and node.input[2] else False
-    return values.opset >= 7 and training is not None and not training
-
-
-def drop_unread(graph: Any) -> bool:
-    """Whether nodes or constants that nobody reads were taken away."""
-    read = {*names_read(graph), *(value.name for value in graph.output)}
-    given = {value.name for value in graph.input}
-    nodes = [node for node in graph.node if not any(name in read for name in node.output)]
-    tensors = [tensor for tensor in graph.initializer if tensor.name not in read | given]
-    for node in nodes:
-        graph.node.remove(node)
-    for tensor in tensors:
-        graph.initializer.remove(tensor)
-    return bool(nodes or tensors)
+    training = constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else False
+    return opset_of(node.graph) >= 7 and training is not None and not training

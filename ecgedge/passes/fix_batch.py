@@ -8,24 +8,22 @@ For deployment. A file of another batch is another file.
 
 from __future__ import annotations
 
-from typing import Any
+import onnx
+import onnx_ir as ir
 
 
-def apply(model: Any, batch: int) -> None:
+def apply(model: ir.Model, batch: int) -> None:
     """The first axis of every input, where it is free; the outputs follow."""
-    import onnx  # heavy
-
-    constants = {tensor.name for tensor in model.graph.initializer}
-    axes = [value.type.tensor_type.shape.dim for value in model.graph.input if value.name not in constants]
-    free = [dims[0] for dims in axes if dims and not dims[0].HasField("dim_value")]
+    graph = model.graph
+    free = [value for value in graph.inputs if value.shape and not value.is_initializer() and is_free(value.shape[0])]
     if not free:
         return
-    names = {axis.dim_param for axis in free if axis.dim_param}
-    for axis in free:
-        axis.dim_value = batch
-    for value in model.graph.output:
-        dims = value.type.tensor_type.shape.dim
-        if dims and (dims[0].dim_param in names or not dims[0].HasField("dim_value")):
-            dims[0].dim_value = batch
-    del model.graph.value_info[:]
-    onnx.shape_inference.infer_shapes(model, strict_mode=True)  # raises where that batch cannot be
+    for value in (*free, *(value for value in graph.outputs if value.shape and is_free(value.shape[0]))):
+        value.shape = ir.Shape([batch, *value.shape[1:]])
+    fixed = ir.to_proto(model)
+    del fixed.graph.value_info[:]
+    onnx.shape_inference.infer_shapes(fixed, strict_mode=True)  # raises where that batch cannot be
+
+
+def is_free(axis: int | ir.SymbolicDim) -> bool:
+    return not isinstance(axis, int)

@@ -8,23 +8,29 @@ Only where nothing else reads what the convolution gives, and its weights are co
 
 from __future__ import annotations
 
-from typing import Any
+import onnx_ir as ir
 
-from ecgedge.passes.values import Values, is_op, is_plain_conv, norm_affine, set_weights
+from ecgedge.passes.values import (
+    bias_of,
+    is_op,
+    is_plain_conv,
+    norm_affine,
+    producer,
+    reads,
+    set_weights,
+    take_over,
+    weight_of,
+)
 
 
-def apply(model: Any, batch: int) -> None:
+def apply(model: ir.Model, batch: int) -> None:
     """BatchNormalization after a Conv that feeds nothing else: folded into it."""
-    values = Values(model)
-    for norm in [node for node in model.graph.node if is_op(node, "BatchNormalization")]:
-        affine = norm_affine(norm, values)
-        conv: Any = values.producers.get(norm.input[0])
-        if affine is None or not is_plain_conv(conv, values) or values.readers[norm.input[0]] > 1:
+    for norm in [node for node in model.graph if is_op(node, "BatchNormalization")]:
+        affine, conv = norm_affine(norm), producer(norm.inputs[0])
+        if affine is None or not is_plain_conv(conv) or reads(norm.inputs[0]) > 1:
             continue
         scale, offset = affine
-        weight = values.constants[conv.input[1]]
-        bias = values.constants[conv.input[2]] if len(conv.input) > 2 and conv.input[2] else 0
-        set_weights(conv, values, weight * scale.reshape(-1, *[1] * (weight.ndim - 1)), bias * scale + offset)
-        conv.output[0] = norm.output[0]
-        values.producers[norm.output[0]] = conv
-        model.graph.node.remove(norm)
+        weight = weight_of(conv)
+        set_weights(conv, weight * scale.reshape(-1, *[1] * (weight.ndim - 1)), bias_of(conv) * scale + offset)
+        take_over(conv.outputs[0], norm.outputs[0])
+        model.graph.remove(norm, safe=True)

@@ -8,23 +8,19 @@ onnxruntime has no int8 kernel for ReduceMean: between int8 neighbours it goes t
 
 from __future__ import annotations
 
-from typing import Any
+import onnx_ir as ir
 
-from ecgedge.passes.values import Values, attribute, is_op
+from ecgedge.passes.values import axes_of, is_op, new_value, rank_of, replace
 
 
-def apply(model: Any, batch: int) -> None:
+def apply(model: ir.Model, batch: int) -> None:
     """ReduceMean over all axes but the first two: GlobalAveragePool, and Flatten where axes are dropped."""
-    from onnx import helper  # heavy
-
-    values = Values(model)
-    for index, node in reversed(list(enumerate(model.graph.node))):
-        rank = values.rank(node.input[0]) if is_op(node, "ReduceMean") else 0
-        if rank < 3 or sorted(axis % rank for axis in values.axes(node)) != list(range(2, rank)):
+    for node in [node for node in model.graph if is_op(node, "ReduceMean")]:
+        rank = rank_of(node.inputs[0])
+        if rank < 3 or sorted(axis % rank for axis in axes_of(node)) != list(range(2, rank)):
             continue
-        keepdims = attribute(node, "keepdims", 1)
-        node.op_type = "GlobalAveragePool"
-        del node.attribute[:], node.input[1:]
-        if not keepdims:
-            flat, node.output[0] = node.output[0], values.new_name(f"{node.output[0]}_pooled")
-            model.graph.node.insert(index + 1, helper.make_node("Flatten", [node.output[0]], [flat], axis=1))
+        pooled = new_value(f"{node.outputs[0].name}_pooled")
+        made = [ir.node("GlobalAveragePool", [node.inputs[0]], outputs=[pooled])]
+        if not node.attributes.get_int("keepdims", 1):
+            made.append(ir.node("Flatten", [pooled], {"axis": 1}))
+        replace([node], made)

@@ -10,71 +10,65 @@ bottleneck that widens its input, as the first one of an Inception network does,
 from __future__ import annotations
 
 from math import prod
-from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 
-from ecgedge.passes.values import Values, attribute, is_plain_conv, set_weights
+from ecgedge.passes.values import bias_of, is_plain_conv, rank_of, set_weights, weight_of
 
 
-def apply(model: Any, batch: int) -> None:
+def apply(model: ir.Model, batch: int) -> None:
     """A Conv whose result only Convs read: merged into all of them, or left alone."""
-    values = Values(model)
-    for first in [node for node in model.graph.node if is_plain_conv(node, values)]:
-        seconds = [node for node in model.graph.node if first.output[0] in node.input]
-        if not seconds or values.readers[first.output[0]] > len(seconds):
+    for first in [node for node in model.graph if is_plain_conv(node)]:
+        seconds = [use.node for use in first.outputs[0].uses()]
+        if not seconds or first.outputs[0].is_graph_output():
             continue
-        if not all(fits(first, second, values) for second in seconds) or not is_cheaper(first, seconds, values):
+        if not all(fits(first, second) for second in seconds) or not is_cheaper(first, seconds):
             continue
         for second in seconds:
-            merge(first, second, values)
-        model.graph.node.remove(first)
+            merge(first, second)
+        model.graph.remove(first, safe=True)
 
 
-def fits(first: Any, second: Any, values: Values) -> bool:
+def fits(first: ir.Node, second: ir.Node) -> bool:
     """Whether both can be one convolution that gives the same, at the edges too."""
-    if not is_plain_conv(second, values) or first.output[0] in second.input[1:]:
+    if second.graph is not first.graph or not is_plain_conv(second) or first.outputs[0] in second.inputs[1:]:
         return False
-    if any(attribute(conv, "group", 1) != 1 or not values.rank(conv.input[0]) for conv in (first, second)):
+    if any(conv.attributes.get_int("group", 1) != 1 or not rank_of(conv.inputs[0]) for conv in (first, second)):
         return False
-    if is_pointwise(second, values):
+    if is_pointwise(second):
         return True
-    return is_pointwise(first, values) and (not bias_of(first, values).any() or not is_padded(second))
+    return is_pointwise(first) and (not bias_of(first).any() or not is_padded(second))
 
 
-def is_pointwise(conv: Any, values: Values) -> bool:
+def is_pointwise(conv: ir.Node) -> bool:
     """Each sample by itself: a kernel of 1, no stride, nothing added at the edges."""
-    kernel = values.constants[conv.input[1]].shape[2:]
-    return set(kernel) == {1} and set(attribute(conv, "strides", [1])) == {1} and not is_padded(conv)
+    kernel = weight_of(conv).shape[2:]
+    return set(kernel) == {1} and set(conv.attributes.get_ints("strides", [1])) == {1} and not is_padded(conv)
 
 
-def is_padded(conv: Any) -> bool:
-    return any(attribute(conv, "pads", [])) or attribute(conv, "auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID")
+def is_padded(conv: ir.Node) -> bool:
+    pads, auto = conv.attributes.get_ints("pads", []), conv.attributes.get_string("auto_pad", "NOTSET")
+    return any(pads) or auto not in ("NOTSET", "VALID")
 
 
-def is_cheaper(first: Any, seconds: list[Any], values: Values) -> bool:
+def is_cheaper(first: ir.Node, seconds: list[ir.Node]) -> bool:
     """By the multiplications for one sample, as if all had the same length."""
-    sizes = [values.constants[conv.input[1]].shape for conv in seconds]
-    middle, given, *kernel = values.constants[first.input[1]].shape
+    sizes = [weight_of(conv).shape for conv in seconds]
+    middle, given, *kernel = weight_of(first).shape
     apart = middle * given * prod(kernel) + sum(map(prod, sizes))
     return sum(size[0] * given * prod(kernel) * prod(size[2:]) for size in sizes) <= apart  # one of the kernels is 1
 
 
-def bias_of(conv: Any, values: Values) -> np.ndarray:
-    if len(conv.input) > 2 and conv.input[2]:
-        return values.constants[conv.input[2]].astype(np.float64)
-    return np.zeros(len(values.constants[conv.input[1]]))
-
-
-def merge(first: Any, second: Any, values: Values) -> None:
+def merge(first: ir.Node, second: ir.Node) -> None:
     """Give the second one the work of both."""
-    outer, inner = (values.constants[conv.input[1]].astype(np.float64) for conv in (second, first))
-    bias = np.einsum("omk,m->o", outer.reshape(*outer.shape[:2], -1), bias_of(first, values)) + bias_of(second, values)
-    if is_pointwise(second, values):  # then the edges are those of the first
+    outer, inner = (weight_of(conv) for conv in (second, first))
+    bias = np.einsum("omk,m->o", outer.reshape(*outer.shape[:2], -1), bias_of(first)) + bias_of(second)
+    if is_pointwise(second):  # then the edges are those of the first
         weight = np.einsum("om,mi...->oi...", outer.reshape(outer.shape[:2]), inner)
-        del second.attribute[:]
-        second.attribute.extend(first.attribute)
+        second.attributes.clear()
+        second.attributes.update(first.attributes)
     else:
         weight = np.einsum("om...,mi->oi...", outer, inner.reshape(inner.shape[:2]))
-    second.input[0] = first.input[0]
-    set_weights(second, values, weight, bias)
+    second.replace_input_with(0, first.inputs[0])
+    set_weights(second, weight, bias)

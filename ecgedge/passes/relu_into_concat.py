@@ -11,71 +11,77 @@ lone int8 RELU behind a CONCATENATION is not taken by LiteRT's delegate, which f
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 
-from ecgedge.passes.values import Values, attribute, is_op, is_plain_conv, norm_parameters
+from ecgedge.passes.values import (
+    add_constant,
+    is_op,
+    is_plain_conv,
+    new_value,
+    norm_parameters,
+    producer,
+    rank_of,
+    reads,
+    shape_of,
+    take_over,
+)
 
 ACTIVATIONS = ("Relu", "LeakyRelu", "Clip")
 
 
-def apply(model: Any, batch: int) -> None:
+def apply(model: ir.Model, batch: int) -> None:
     """One after the other, until none is left that can go."""
-    while any(pushed(model, node) for node in [*model.graph.node]):
+    while any(pushed(node) for node in list(model.graph)):
         pass
 
 
-def pushed(model: Any, node: Any) -> bool:
+def pushed(node: ir.Node) -> bool:
     """Whether a node was behind a Concat, and could go into its branches."""
-    if not is_op(node, "BatchNormalization", *ACTIVATIONS):
+    concat = producer(node.inputs[0]) if is_op(node, "BatchNormalization", *ACTIVATIONS) else None
+    if not is_op(concat, "Concat") or reads(node.inputs[0]) > 1:
         return False
-    values = Values(model)
-    concat: Any = values.producers.get(node.input[0])
-    if not is_op(concat, "Concat") or values.readers[node.input[0]] > 1:
-        return False
-    if not any(takes_in(name, node, values) for name in concat.input):
+    if not any(takes_in(branch, node) for branch in concat.inputs):
         return False
     if node.op_type == "BatchNormalization":
-        branches = norm_branches(node, concat, values)
+        parameters = norm_branches(node, concat)
     else:
-        branches = [list(node.input[1:]) for _ in concat.input]
-    if branches is None:
+        parameters = [list(node.inputs[1:]) for _ in concat.inputs]
+    if parameters is None:
         return False
-    for i, (name, more) in enumerate(zip(concat.input, branches, strict=True)):
-        if node.op_type == "Relu" and is_op(values.producers.get(name), "Relu"):
+    for i, (branch, more) in enumerate(zip(concat.inputs, parameters, strict=True)):
+        if node.op_type == "Relu" and is_op(producer(branch), "Relu"):
             continue  # twice is once
-        made = type(node)()
-        made.CopyFrom(node)
-        made.name, made.input[:] = "", [name, *more]
-        made.output[:] = [values.new_name(f"{node.output[0]}_{i}")]
-        concat.input[i] = made.output[0]
-        model.graph.node.insert(list(model.graph.node).index(concat), made)
-    concat.output[0] = node.output[0]
-    model.graph.node.remove(node)
+        made = new_value(f"{node.outputs[0].name}_{i}")
+        concat.prepend(ir.Node("", node.op_type, [branch, *more], node.attributes, outputs=[made]))
+        concat.replace_input_with(i, made)
+    take_over(concat.outputs[0], node.outputs[0])
+    node.graph.remove(node, safe=True)
     return True
 
 
-def takes_in(name: str, node: Any, values: Values) -> bool:
+def takes_in(branch: ir.Value, node: ir.Node) -> bool:
     """Whether a branch ends in a Conv that can take in what follows, or in a norm that goes into one."""
-    last = values.producers.get(name)
-    if values.readers[name] > 1:
+    last = producer(branch)
+    if reads(branch) > 1:
         return False
     if is_op(last, "BatchNormalization") and node.op_type != "BatchNormalization":
         return True
-    return is_plain_conv(last, values)
+    return is_plain_conv(last)
 
 
-def norm_branches(norm: Any, concat: Any, values: Values) -> list[list[str]] | None:
+def norm_branches(norm: ir.Node, concat: ir.Node) -> list[list[ir.Value]] | None:
     """The parameters of a norm for each branch of a Concat along the channels; None where that cannot be told."""
-    parameters, rank = norm_parameters(norm, values), values.rank(norm.input[0])
-    widths = [values.shapes.get(name, (None, None))[1:2] for name in concat.input]
-    if parameters is None or rank < 2 or attribute(concat, "axis", 0) not in (1, 1 - rank):
+    parameters, rank = norm_parameters(norm), rank_of(norm.inputs[0])
+    widths = [shape_of(branch)[1:2] for branch in concat.inputs]
+    if parameters is None or rank < 2 or concat.attributes.get_int("axis", 0) not in (1, 1 - rank):
         return None
     if any(width in ((), (None,)) for width in widths):
         return None
     ends = np.cumsum([0, *(width[0] for width in widths)])
+    pairs = list(zip(norm.inputs[1:], parameters, strict=True))
     return [
-        [values.add_constant(f"{name}_{i}", p[start:end]) for name, p in zip(norm.input[1:], parameters, strict=True)]
+        [add_constant(norm.graph, f"{value.name}_{i}", p[start:end]) for value, p in pairs]
         for i, (start, end) in enumerate(pairwise(ends))
     ]

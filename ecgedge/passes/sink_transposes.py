@@ -8,12 +8,21 @@ Frameworks that keep channels last turn each convolution there and back. Only wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+import onnx_ir as ir
 
-from ecgedge.passes.values import Values, attribute, bodies, is_op, names_read, replace_nodes
+from ecgedge.passes.values import (
+    add_constant,
+    axes_of,
+    bodies,
+    constant,
+    is_op,
+    new_value,
+    rank_of,
+    take_over,
+)
 
 ONE = (
     "Abs", "Clip", "Elu", "Erf", "Exp", "HardSwish", "Identity", "LeakyRelu", "Neg", "Relu", "Sigmoid", "Sqrt", "Tanh",
@@ -24,141 +33,145 @@ UNIT = 2  # where a new axis goes: conv_to_2d finds it there
 Order = tuple[int, ...]
 
 
-def apply(model: Any, batch: int) -> None:
+def apply(model: ir.Model, batch: int) -> None:
     """Transposes go through what treats each element alike, and through a Squeeze or Unsqueeze of one axis."""
-    turned = Turned(Values(model))
-    for node in model.graph.node:
-        turned.add(node)
-    nodes = turned.finished()
-    if count(nodes) < count(model.graph.node):
-        replace_nodes(model.graph, nodes)
+    trial = model.clone()
+    turned = Turned(trial.graph)
+    for node in list(trial.graph):
+        turned.visit(node)
+    turned.finish()
+    if count(trial.graph) < count(model.graph):
+        model.graph = trial.graph
 
 
-def count(nodes: Any) -> int:
-    return sum(is_op(node, "Transpose") for node in nodes)
-
-
-def inner_names(body: Any) -> Iterator[str]:
-    yield from (*names_read(body), *(value.name for value in body.output))
+def count(graph: ir.Graph) -> int:
+    return sum(is_op(node, "Transpose") for node in graph)
 
 
 class Turned:
-    """A graph written anew, in which a Transpose is put off until something needs it.
+    """A graph being changed, in which a Transpose is put off until something needs it.
 
     Attributes:
-        orders: of a value that is not there yet: the value that is, and how its axes are to be turned.
+        orders: of a value that is put off: the value that is there instead, and how its axes are to be turned.
+        idle: nodes whose work others do.
     """
 
-    def __init__(self, values: Values):
-        self.values, self.nodes = values, list[Any]()
-        self.orders: dict[str, tuple[str, Order]] = {}
+    def __init__(self, graph: ir.Graph):
+        self.graph = graph
+        self.orders: dict[ir.Value, tuple[ir.Value, Order]] = {}
+        self.idle: list[ir.Node] = []
 
-    def add(self, node: Any) -> None:
-        """Write a node, or put it off."""
-        name, node = node.output[0] if node.output else "", type(node).FromString(node.SerializeToString())
+    def visit(self, node: ir.Node) -> None:
+        """Put a node off, or give it what it reads."""
         for rule in (turn, through, unsqueezed, squeezed):
             if (found := rule(node, self)) is not None:
+                self.idle.append(node)
+                self.orders[node.outputs[0]] = found
                 given, order = found
                 if list(order) == sorted(order):
-                    self.make("Identity", given, name)
-                else:
-                    self.orders[name] = found
+                    self.make(ir.node("Identity", [given]), node.outputs[0], node)
                 return
-        for read in (*node.input, *(name for body in bodies(node) for name in inner_names(body))):
-            self.need(read)
-        self.nodes.append(node)
+        for value in values_read(node):
+            self.need(value, node)
 
-    def source(self, name: str) -> tuple[str, Order]:
+    def source(self, value: ir.Value) -> tuple[ir.Value, Order]:
         """A value that is there, and how its axes lie; no axes where that is not known."""
-        return self.orders.get(name, (name, tuple(range(self.values.rank(name)))))
+        return self.orders.get(value, (value, tuple(range(rank_of(value)))))
 
-    def need(self, name: str) -> None:
-        """Turn a value now, for something that cannot take it otherwise."""
-        if name in self.orders:
-            given, order = self.orders.pop(name)
-            self.make("Transpose", given, name, perm=order)
+    def need(self, value: ir.Value | None, before: ir.Node | None = None) -> None:
+        """Turn a value now, for a node that cannot take it otherwise; None: for the end."""
+        if value in self.orders:
+            given, order = self.orders[value]
+            self.make(ir.node("Transpose", [given], {"perm": order}), value, before)
 
-    def make(self, operator: str, given: str, made: str, **attributes: Any) -> None:
-        from onnx import helper  # heavy
+    def make(self, node: ir.Node, value: ir.Value, before: ir.Node | None) -> None:
+        """A node that gives a value which was put off."""
+        del self.orders[value]
+        if before is None:
+            self.graph.append(node)
+        else:
+            before.prepend(node)
+        take_over(node.outputs[0], value)
 
-        self.nodes.append(helper.make_node(operator, [given], [made], **attributes))
+    def put(self, node: ir.Node, inputs: Sequence[ir.Value | None], **attributes: Sequence[int]) -> ir.Value:
+        """The same node with other inputs and attributes; returns what it gives."""
+        made = new_value(f"{node.outputs[0].name}_turned")
+        held = {**node.attributes, **{name: ir.AttrInt64s(name, value) for name, value in attributes.items()}}
+        node.prepend(ir.Node("", node.op_type, inputs, held, outputs=[made]))
+        return made
 
-    def put(self, node: Any, inputs: list[str]) -> str:
-        """A node with other inputs; returns the name of what it gives."""
-        node.input[:] = inputs
-        node.output[0] = self.values.new_name(f"{node.output[0]}_turned")
-        self.nodes.append(node)
-        return node.output[0]
+    def finish(self) -> None:
+        """Turn what the graph gives, and take away what is idle."""
+        for value in list(self.graph.outputs):
+            self.need(value)
+        self.graph.remove(self.idle, safe=True)
 
-    def finished(self) -> list[Any]:
-        for value in self.values.graph.output:
-            self.need(value.name)
-        return self.nodes
+
+def values_read(node: ir.Node) -> Iterator[ir.Value | None]:
+    """The inputs of a node, and all that its inner graphs read."""
+    yield from node.inputs
+    for body in bodies(node):
+        for inner in ir.traversal.RecursiveGraphIterator(body):
+            yield from inner.inputs
+        yield from body.outputs
 
 
 # -- what becomes of a node: the value that is there, and how its axes lie; None: it needs its inputs as they are
 
 
-def turn(node: Any, turned: Turned) -> tuple[str, Order] | None:
-    if not is_op(node, "Transpose") or not turned.values.computed(node.input[0], turned.values.rank(node.input[0])):
+def turn(node: ir.Node, turned: Turned) -> tuple[ir.Value, Order] | None:
+    if not is_op(node, "Transpose"):
         return None
-    given, order = turned.source(node.input[0])
-    wanted = attribute(node, "perm", [*reversed(range(len(order)))])
+    given, order = turned.source(node.inputs[0])
+    wanted = node.attributes.get_ints("perm", [*reversed(range(len(order)))])
     return (given, tuple(order[axis] for axis in wanted)) if order else None
 
 
-def through(node: Any, turned: Turned) -> tuple[str, Order] | None:
+def through(node: ir.Node, turned: Turned) -> tuple[ir.Value, Order] | None:
     """Element by element: done before the Transpose, where all that is computed lies alike."""
-    if not is_op(node, *ONE, *SEVERAL) or (node.input[0] not in turned.orders and not is_op(node, *SEVERAL)):
+    if not is_op(node, *ONE, *SEVERAL) or (node.inputs[0] not in turned.orders and not is_op(node, *SEVERAL)):
         return None
-    values, result = turned.values, node.output[0]
-    computed = [name for name in node.input if name and name not in values.constants]
-    orders = {turned.source(name)[1] for name in computed}
-    if len(orders) != 1 or not any(name in turned.orders for name in computed) or not values.rank(result):
+    computed = [value for value in node.inputs if value is not None and constant(value) is None]
+    orders = {turned.source(value)[1] for value in computed}
+    if len(orders) != 1 or not any(value in turned.orders for value in computed) or not rank_of(node.outputs[0]):
         return None
     [order] = orders
-    inputs = [name if name in values.constants or not name else turned.source(name)[0] for name in node.input]
-    for i, name in enumerate(node.input if is_op(node, *SEVERAL) else ()):
-        if name in values.constants and values.constants[name].size > 1:
-            array = values.constants[name]
+    inputs = [turned.source(value)[0] if value in computed else value for value in node.inputs]
+    for i, value in enumerate(node.inputs if is_op(node, *SEVERAL) else ()):
+        array = constant(value)
+        if array is not None and array.size > 1:
             if array.ndim > len(order):
                 return None
             full = array.reshape(*[1] * (len(order) - array.ndim), *array.shape)
-            inputs[i] = values.add_constant(f"{name}_turned", full.transpose(np.argsort(order)))
+            inputs[i] = add_constant(turned.graph, f"{value.name}_turned", full.transpose(np.argsort(order)))
     return turned.put(node, inputs), order
 
 
-def unsqueezed(node: Any, turned: Turned) -> tuple[str, Order] | None:
+def unsqueezed(node: ir.Node, turned: Turned) -> tuple[ir.Value, Order] | None:
     """The new axis goes to one place, and from there to its own by the Transpose."""
-    axes = turned.values.axes(node) if is_op(node, "Unsqueeze") else []
-    if len(axes) != 1 or turned.values.rank(node.input[0]) != 3:
+    axes = axes_of(node) if is_op(node, "Unsqueeze") else []
+    if len(axes) != 1 or rank_of(node.inputs[0]) != 3:
         return None
-    given, order = turned.source(node.input[0])
+    given, order = turned.source(node.inputs[0])
     place = axes[0] % 4
-    if node.input[0] in turned.values.constants or (place == UNIT and node.input[0] not in turned.orders):
+    if place == UNIT and node.inputs[0] not in turned.orders:
         return None
     old = [axis + (axis >= UNIT) for axis in order]
     return with_axis(node, given, UNIT, turned), (*old[:place], UNIT, *old[place:])
 
 
-def squeezed(node: Any, turned: Turned) -> tuple[str, Order] | None:
-    axes = turned.values.axes(node) if is_op(node, "Squeeze") else []
-    if len(axes) != 1 or node.input[0] not in turned.orders:
+def squeezed(node: ir.Node, turned: Turned) -> tuple[ir.Value, Order] | None:
+    axes = axes_of(node) if is_op(node, "Squeeze") else []
+    if len(axes) != 1 or node.inputs[0] not in turned.orders:
         return None
-    given, order = turned.source(node.input[0])
+    given, order = turned.source(node.inputs[0])
     gone = order[axes[0] % len(order)]
     left = tuple(axis - (axis > gone) for axis in order if axis != gone)
     return with_axis(node, given, gone, turned), left
 
 
-def with_axis(node: Any, given: str, axis: int, turned: Turned) -> str:
+def with_axis(node: ir.Node, given: ir.Value, axis: int, turned: Turned) -> ir.Value:
     """The node with another axis, which it has as an input or as an attribute."""
-    from onnx import helper  # heavy
-
-    inputs = [given]
-    if len(node.input) > 1:
-        inputs.append(turned.values.add_constant(f"{node.output[0]}_axis", np.array([axis], dtype=np.int64)))
-    else:
-        del node.attribute[:]
-        node.attribute.append(helper.make_attribute("axes", [axis]))
-    return turned.put(node, inputs)
+    if len(node.inputs) == 1:
+        return turned.put(node, [given], axes=[axis])
+    return turned.put(node, [given, add_constant(turned.graph, f"{node.outputs[0].name}_axis", np.array([axis]))])

@@ -9,80 +9,84 @@ where the new convolution has at most 16 channels: kernels compute so many at on
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+import onnx_ir as ir
 
 from ecgedge.passes.upsample_to_concat import repeats
-from ecgedge.passes.values import Values, attribute, is_op, is_plain_conv, replace_nodes, set_attributes, set_weights
+from ecgedge.passes.values import (
+    add_constant,
+    bias_of,
+    is_op,
+    is_plain_conv,
+    new_value,
+    producer,
+    reads,
+    replace,
+    shape_of,
+    weight_of,
+)
 
 MOST = 16  # channels, the block of the runtimes' kernels
 
 
-def apply(model: Any, batch: int) -> None:
+def apply(model: ir.Model, batch: int) -> None:
     """Resize by a whole number along the length, read by one Conv: half of the pair goes."""
-    values = Values(model)
-    nodes: list[Any] = []
-    for node in model.graph.node:
-        resize = values.producers.get(node.input[0]) if is_plain_conv(node, values) else None
-        times = repeats(resize, values) if is_op(resize, "Resize", "Upsample") else 0
-        if times > 1 and fits(node, resize, times, values):
-            nodes.remove(resize)
-            nodes += in_phases(node, resize, times, values)
-        else:
-            nodes.append(node)
-    if len(nodes) != len(model.graph.node):
-        replace_nodes(model.graph, nodes)
+    for conv in [node for node in model.graph if is_plain_conv(node)]:
+        resize = producer(conv.inputs[0])
+        times = repeats(resize) if is_op(resize, "Resize", "Upsample") else 0
+        if times > 1 and fits(conv, resize, times):
+            replace([resize, conv], in_phases(conv, resize, times))
 
 
-def fits(conv: Any, resize: Any, times: int, values: Values) -> bool:
+def fits(conv: ir.Node, resize: ir.Node, times: int) -> bool:
     """Whether a Conv reads nothing but all of what is upsampled, and gives a whole number of steps."""
-    weight, made = values.constants[conv.input[1]], values.shapes.get(conv.output[0], ())
-    if values.readers[resize.output[0]] > 1 or weight.ndim != 3 or len(made) != 3 or attribute(conv, "group", 1) != 1:
+    weight, made = weight_of(conv), shape_of(conv.outputs[0])
+    held = conv.attributes
+    if reads(resize.outputs[0]) > 1 or weight.ndim != 3 or len(made) != 3 or held.get_int("group", 1) != 1:
         return False
-    if set(attribute(conv, "strides", [1])) != {1} or set(attribute(conv, "dilations", [1])) != {1}:
+    if set(held.get_ints("strides", [1])) != {1} or set(held.get_ints("dilations", [1])) != {1}:
         return False
-    length = made[2] if attribute(conv, "auto_pad", b"NOTSET") == b"NOTSET" else None
+    length = made[2] if held.get_string("auto_pad", "NOTSET") == "NOTSET" else None
     if length is None or length % times or len(weight) * times > MOST:
         return False
-    return steps_beyond(conv, resize, times, values) >= 0
+    return steps_beyond(conv, resize, times) >= 0
 
 
-def window(conv: Any, times: int, values: Values) -> tuple[int, int]:
+def window(conv: ir.Node, times: int) -> tuple[int, int]:
     """The first and the last sample before the upsampling that a step reads, counted from its own."""
-    before, kernel = attribute(conv, "pads", [0, 0])[0], values.constants[conv.input[1]].shape[2]
+    before, kernel = conv.attributes.get_ints("pads", [0, 0])[0], weight_of(conv).shape[2]
     return -before // times, (times - 1 + kernel - 1 - before) // times
 
 
-def steps_beyond(conv: Any, resize: Any, times: int, values: Values) -> int:
+def steps_beyond(conv: ir.Node, resize: ir.Node, times: int) -> int:
     """How far behind the end the last step reads."""
-    length, made = (values.shapes[name][2] or 0 for name in (resize.input[0], conv.output[0]))
-    return made // times - length + window(conv, times, values)[1]
+    length, made = (shape_of(value)[2] or 0 for value in (resize.inputs[0], conv.outputs[0]))
+    return made // times - length + window(conv, times)[1]
 
 
-def in_phases(conv: Any, resize: Any, times: int, values: Values) -> list[Any]:
+def in_phases(conv: ir.Node, resize: ir.Node, times: int) -> list[ir.Node]:
     """The convolution before the upsampling, and what puts its channels behind each other."""
-    from onnx import helper  # heavy
-
-    weight, y = values.constants[conv.input[1]].astype(np.float64), conv.output[0]
+    weight, y = weight_of(conv), conv.outputs[0]
     channels, _, kernel = weight.shape
-    pads = attribute(conv, "pads", [0, 0])
-    first, last = window(conv, times, values)
+    before = conv.attributes.get_ints("pads", [0, 0])[0]
+    first, last = window(conv, times)
     phases = np.zeros((times, *weight.shape[:2], last - first + 1))
     for phase in range(times):
         for place in range(kernel):
-            phases[phase, :, :, (phase + place - pads[0]) // times - first] += weight[:, :, place]
-    bias = values.constants[conv.input[2]] if len(conv.input) > 2 and conv.input[2] else np.zeros(channels)
-    pads = [-first, steps_beyond(conv, resize, times, values)]
-
-    conv.input[0], conv.output[0] = resize.input[0], values.new_name(f"{y}_phases")
-    set_weights(conv, values, phases.reshape(times * channels, *phases.shape[2:]), np.tile(bias, times))
-    set_attributes(conv, kernel_shape=[last - first + 1], pads=pads)
-    rows, behind = (values.new_name(f"{y}_{what}") for what in ("rows", "behind"))
-    shape = values.add_constant(f"{y}_shape", np.array([0, values.shapes[y][2], channels], dtype=np.int64))
+            phases[phase, :, :, (phase + place - before) // times - first] += weight[:, :, place]
+    added = [
+        add_constant(conv.graph, f"{y.name}_{what}", array)
+        for what, array in (
+            ("weight", phases.reshape(times * channels, *phases.shape[2:]).astype(np.float32)),
+            ("bias", np.tile(bias_of(conv), times).astype(np.float32)),
+            ("shape", np.array([0, shape_of(y)[2], channels], dtype=np.int64)),
+        )
+    ]
+    window_of = {"kernel_shape": [last - first + 1], "pads": [-first, steps_beyond(conv, resize, times)]}
+    beside, rows, behind = (new_value(f"{y.name}_{what}") for what in ("phases", "rows", "behind"))
     return [
-        conv,
-        helper.make_node("Transpose", [conv.output[0]], [rows], perm=[0, 2, 1]),
-        helper.make_node("Reshape", [rows, shape], [behind]),
-        helper.make_node("Transpose", [behind], [y], perm=[0, 2, 1]),
+        ir.node("Conv", [resize.inputs[0], *added[:2]], window_of, outputs=[beside]),
+        ir.node("Transpose", [beside], {"perm": [0, 2, 1]}, outputs=[rows]),
+        ir.node("Reshape", [rows, added[2]], outputs=[behind]),
+        ir.node("Transpose", [behind], {"perm": [0, 2, 1]}),
     ]

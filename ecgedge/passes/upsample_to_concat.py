@@ -9,11 +9,10 @@ these, and quantize them; a Resize becomes a gather in TFLite.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+import onnx_ir as ir
 
-from ecgedge.passes.values import Values, attribute, is_op, replace_nodes
+from ecgedge.passes.values import add_constant, constant, is_op, new_value, opset_of, replace, shape_of
 
 # How a Resize finds its sample: those that give each one k times in a row.
 REPEATS = {
@@ -25,60 +24,57 @@ REPEATS = {
 }
 
 
-def apply(model: Any, batch: int) -> None:
+def apply(model: ir.Model, batch: int) -> None:
     """Resize or Upsample of (N, C, L), or (N, C, 1, L), by a whole number along L, where C and L are known."""
-    values, nodes = Values(model), []
-    for node in model.graph.node:
-        times = repeats(node, values) if is_op(node, "Resize", "Upsample") else 0
-        nodes += written_out(node, times, values) if times > 1 else [node]
-    if len(nodes) != len(model.graph.node):
-        replace_nodes(model.graph, nodes)
+    for node in [node for node in model.graph if is_op(node, "Resize", "Upsample")]:
+        times = repeats(node)
+        if times > 1:
+            replace([node], written_out(node, times))
 
 
-def repeats(node: Any, values: Values) -> int:
+def repeats(node: ir.Node) -> int:
     """How often each sample is to be repeated; 0: it is another resize."""
-    shape = values.shapes.get(node.input[0], ())
+    shape = shape_of(node.inputs[0])
     if len(shape) not in (3, 4) or None in shape[1:] or shape[2:-1] not in ((), (1,)):
         return 0
-    if attribute(node, "mode", b"nearest") != b"nearest":
+    if node.attributes.get_string("mode", "nearest") != "nearest":
         return 0
     if is_op(node, "Resize"):
-        found = attribute(node, "coordinate_transformation_mode", b"half_pixel").decode()
-        rounded = attribute(node, "nearest_mode", b"round_prefer_floor").decode()
-        if values.opset < 11 or (found, rounded) not in REPEATS or attribute(node, "axes", []):
+        found = node.attributes.get_string("coordinate_transformation_mode", "half_pixel")
+        rounded = node.attributes.get_string("nearest_mode", "round_prefer_floor")
+        if opset_of(node.graph) < 11 or (found, rounded) not in REPEATS or node.attributes.get_ints("axes", []):
             return 0
-    scales = scales_of(node, values, shape)
+    scales = scales_of(node, shape)
     if scales is None or set(scales[:-1]) != {1.0} or scales[-1] != int(scales[-1]):
         return 0
     return int(scales[-1])
 
 
-def scales_of(node: Any, values: Values, shape: tuple[int | None, ...]) -> list[float] | None:
+def scales_of(node: ir.Node, shape: tuple[int | None, ...]) -> list[float] | None:
     """By their input or attribute, or by the sizes of what comes out."""
-    scales = values.constants.get(node.input[-1])
-    if is_op(node, "Upsample") and len(node.input) == 1:
-        scales = np.array(attribute(node, "scales", []))
-    elif len(node.input) == 4 and node.input[3]:  # Resize: x, roi, scales, sizes
-        out = values.shapes.get(node.output[0], ())
+    scales = constant(node.inputs[-1])
+    if is_op(node, "Upsample") and len(node.inputs) == 1:
+        scales = np.array(node.attributes.get_floats("scales", []))
+    elif len(node.inputs) == 4 and node.inputs[3]:  # Resize: x, roi, scales, sizes
+        out = shape_of(node.outputs[0])
         if scales is None or list(out[1:]) != list(scales[1:]) or out[:1] != shape[:1]:
             return None
         return [1.0, *(int(size) / int(old) for size, old in zip(scales[1:], shape[1:]) if old)]
     return [float(scale) for scale in scales] if scales is not None and len(scales) == len(shape) else None
 
 
-def written_out(node: Any, times: int, values: Values) -> list[Any]:
-    from onnx import helper  # heavy
-
-    x, y = node.input[0], node.output[0]
-    _, channels, *unit, length = values.shapes[x]
+def written_out(node: ir.Node, times: int) -> list[ir.Node]:
+    """The nodes that do the same."""
+    x, y = node.inputs[0], node.outputs[0].name
+    _, channels, *unit, length = shape_of(x)
     last = [0, *range(2, len(unit) + 3), 1]  # channels last, and back
     first = [0, len(unit) + 2, *range(1, len(unit) + 2)]
-    rows, beside, behind = (values.new_name(f"{y}_{what}") for what in ("rows", "beside", "behind"))
+    rows, beside, behind = (new_value(f"{y}_{what}") for what in ("rows", "beside", "behind"))
     sizes = np.array([0, *unit, times * (length or 0), channels], dtype=np.int64)
-    shape = values.add_constant(f"{y}_shape", sizes)
+    shape = add_constant(node.graph, f"{y}_shape", sizes)
     return [
-        helper.make_node("Transpose", [x], [rows], perm=last),
-        helper.make_node("Concat", [rows] * times, [beside], axis=len(last) - 1),
-        helper.make_node("Reshape", [beside, shape], [behind]),
-        helper.make_node("Transpose", [behind], [y], perm=first),
+        ir.node("Transpose", [x], {"perm": last}, outputs=[rows]),
+        ir.node("Concat", [rows] * times, {"axis": len(last) - 1}, outputs=[beside]),
+        ir.node("Reshape", [beside, shape], outputs=[behind]),
+        ir.node("Transpose", [behind], {"perm": first}),
     ]

@@ -1,169 +1,151 @@
-"""What is known of an ONNX graph before it runs, and the small changes that several passes make."""
+"""What is known of the values of a graph before it runs, and the small changes that several passes make."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TypeGuard
 
 import numpy as np
+import onnx_ir as ir
 
 Shape = tuple[int | None, ...]
 
 
-class Values:
-    """What is known of the values of a graph whose shapes are inferred.
-
-    Attributes:
-        opset: of the standard operators.
-        constants: initializers that no caller can replace, and what Constant nodes give, by name.
-        producers: the node that makes a value.
-        readers: how many inputs, outputs of the graph and inner graphs read a value.
-        shapes: of the float32 values whose rank is known; None where an axis is free.
-    """
-
-    def __init__(self, model: Any):
-        from onnx import TensorProto, numpy_helper  # heavy
-
-        graph = model.graph
-        self.model, self.graph = model, graph
-        self.opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
-        given = {value.name for value in graph.input}
-        self.constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer if t.name not in given}
-        for node in graph.node:
-            if is_op(node, "Constant") and (array := written(node)) is not None:
-                self.constants[node.output[0]] = array
-        self.producers = {name: node for node in graph.node for name in node.output}
-        self.readers = Counter([*names_read(graph), *(value.name for value in graph.output)])
-        typed = [(value.name, value.type.tensor_type) for value in (*graph.input, *graph.value_info, *graph.output)]
-        typed = [(name, t) for name, t in typed if t.elem_type == TensorProto.FLOAT and t.HasField("shape")]
-        self.shapes: dict[str, Shape] = {
-            name: tuple(axis.dim_value if axis.HasField("dim_value") else None for axis in t.shape.dim)
-            for name, t in typed
-        }
-        self.taken = {t.name for t in graph.initializer} | given | set(self.producers) | set(self.readers)
-
-    def rank(self, name: str) -> int:
-        """Of a float32 value; 0 where it is not known."""
-        return len(self.shapes.get(name, ()))
-
-    def computed(self, name: str, rank: int) -> bool:
-        """Whether a value is float32, of that rank, and no constant."""
-        return self.rank(name) == rank and name not in self.constants
-
-    def new_name(self, wish: str) -> str:
-        """A name that nothing in the graph has."""
-        while wish in self.taken:
-            wish += "_"
-        self.taken.add(wish)
-        return wish
-
-    def add_constant(self, wish: str, array: np.ndarray) -> str:
-        """A new initializer; returns its name."""
-        from onnx import numpy_helper  # heavy
-
-        name = self.new_name(wish)
-        self.constants[name] = array
-        self.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
-        return name
-
-    def axes(self, node: Any) -> list[int]:
-        """Of Squeeze, Unsqueeze or a reduction: an attribute, or an input in newer opsets. Empty: not known, or all."""
-        if len(node.input) > 1:
-            return [int(axis) for axis in self.constants.get(node.input[1], ())]
-        return list(attribute(node, "axes", []))
-
-
-def is_op(node: Any, *types: str) -> bool:
+def is_op(node: ir.Node | None, *types: str) -> TypeGuard[ir.Node]:
     """Whether a node is one of these standard operators."""
-    return node is not None and node.op_type in types and node.domain in ("", "ai.onnx")
+    return node is not None and node.op_type in types and node.domain == ""
 
 
-def attribute(node: Any, name: str, default: Any) -> Any:
-    from onnx import helper  # heavy
-
-    return next((helper.get_attribute_value(held) for held in node.attribute if held.name == name), default)
-
-
-def written(constant: Any) -> np.ndarray | None:
-    """The value in a Constant node; None for strings and sparse tensors."""
-    from onnx import helper, numpy_helper  # heavy
-
-    [held] = constant.attribute
-    value = helper.get_attribute_value(held)
-    if held.name == "value":
-        return numpy_helper.to_array(value)
-    types = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
-    return np.array(value, dtype=types[held.name]) if held.name in types else None
+def producer(value: ir.Value | None) -> ir.Node | None:
+    """The node that makes a value; None for an input, an initializer, or no value."""
+    return None if value is None else value.producer()
 
 
-def set_attributes(node: Any, **values: Any) -> None:
-    from onnx import helper  # heavy
+def constant(value: ir.Value | None) -> np.ndarray | None:
+    """An initializer that no caller can replace, or what a Constant node gives; None: it is computed, or of strings."""
+    if value is None or value.is_graph_input():
+        return None
+    made = value.producer()
+    if is_op(made, "Constant") and "sparse_value" in made.attributes:
+        return None
+    tensor = ir.convenience.get_const_tensor(value)
+    return None if tensor is None or tensor.dtype == ir.DataType.STRING else tensor.numpy()
 
-    kept = [held for held in node.attribute if held.name not in values]
-    del node.attribute[:]
-    node.attribute.extend([*kept, *(helper.make_attribute(name, value) for name, value in values.items())])
+
+def shape_of(value: ir.Value | None) -> Shape:
+    """Of a float32 value that is computed: None where an axis is free. Empty: it is no such value, or not known."""
+    if value is None or value.shape is None or value.dtype != ir.DataType.FLOAT or constant(value) is not None:
+        return ()
+    return tuple(axis if isinstance(axis, int) else None for axis in value.shape)
 
 
-def bodies(node: Any) -> Iterator[Any]:
+def rank_of(value: ir.Value | None) -> int:
+    """How many axes a float32 value has that is computed; 0 where it is no such value, or not known."""
+    return len(shape_of(value))
+
+
+def reads(value: ir.Value) -> int:
+    """How many inputs, also in inner graphs, and outputs of the graph read a value."""
+    return len(value.uses()) + value.is_graph_output()
+
+
+def axes_of(node: ir.Node) -> list[int]:
+    """Of Squeeze, Unsqueeze or a reduction: an attribute, or an input in newer opsets. Empty: not known, or all."""
+    if len(node.inputs) > 1:
+        axes = constant(node.inputs[1])
+        return [] if axes is None else [int(axis) for axis in axes]
+    return list(node.attributes.get_ints("axes", []))
+
+
+def opset_of(graph: ir.Graph) -> int:
+    """Of the standard operators."""
+    return next((graph.opset_imports[name] for name in ("", "ai.onnx") if name in graph.opset_imports), 0)
+
+
+def bodies(node: ir.Node) -> Iterator[ir.Graph]:
     """The inner graphs of If, Loop and Scan."""
-    for held in node.attribute:
-        yield from (body for body in (held.g, *held.graphs) if body.node or body.output)
+    for held in node.attributes.values():
+        if held.type == ir.AttributeType.GRAPH:
+            yield held.as_graph()
+        elif held.type == ir.AttributeType.GRAPHS:
+            yield from held.as_graphs()
 
 
-def names_read(graph: Any) -> Iterator[str]:
-    """The inputs of all nodes, also of those in inner graphs."""
-    for node in graph.node:
-        yield from node.input
-        for body in bodies(node):
-            yield from names_read(body)
-            yield from (value.name for value in body.output)
+# -- changes
 
 
-def read_instead(graph: Any, old: str, new: str) -> None:
-    """Have all nodes, also those in inner graphs, read another value."""
-    for node in graph.node:
-        node.input[:] = [new if name == old else name for name in node.input]
-        for body in bodies(node):
-            read_instead(body, old, new)
-            for value in body.output:
-                value.name = new if value.name == old else value.name
+def new_value(wish: str) -> ir.Value:
+    """What a new node is to give. Names become unique at the end (``apply_pass``)."""
+    return ir.val(wish)
 
 
-def replace_nodes(graph: Any, nodes: Iterable[Any]) -> None:
-    """Give a graph these nodes, in this order."""
-    kept = [type(node).FromString(node.SerializeToString()) for node in nodes]
-    del graph.node[:]
-    graph.node.extend(kept)
+def add_constant(graph: ir.Graph, wish: str, array: np.ndarray) -> ir.Value:
+    """A new initializer."""
+    while wish in graph.initializers:
+        wish += "_"
+    tensor = ir.tensor(np.asarray(array), name=wish)
+    value = ir.val(wish, tensor.dtype, tensor.shape, const_value=tensor)
+    graph.register_initializer(value)
+    return value
 
 
-def is_plain_conv(node: Any, values: Values) -> bool:
+def take_over(new: ir.Value, old: ir.Value) -> None:
+    """Have all that reads ``old`` read ``new``, which gets its name, type and shape."""
+    new.name, new.type, new.shape = old.name, old.type or new.type, old.shape or new.shape
+    old.replace_all_uses_with(new, replace_graph_outputs=True)
+
+
+def replace(old: Sequence[ir.Node], new: Sequence[ir.Node]) -> None:
+    """Put new nodes where the last of the old ones is; the last ones give the same, by its name."""
+    last, [given], [made] = old[-1], old[-1].outputs[:1], new[-1].outputs
+    graph = last.graph
+    take_over(made, given)
+    graph.insert_after(last, new)
+    graph.remove(old, safe=True)
+
+
+# -- convolutions and norms
+
+
+def is_plain_conv(node: ir.Node | None) -> TypeGuard[ir.Node]:
     """A Conv with a weight, and a bias if it has one, that are known."""
-    return is_op(node, "Conv") and all(name in values.constants for name in node.input[1:] if name)
+    return is_op(node, "Conv") and all(constant(value) is not None for value in node.inputs[1:] if value)
 
 
-def norm_parameters(norm: Any, values: Values) -> list[np.ndarray] | None:
+def weight_of(conv: ir.Node) -> np.ndarray:
+    """Of a plain Conv, in float64."""
+    return np.asarray(constant(conv.inputs[1]), dtype=np.float64)
+
+
+def bias_of(conv: ir.Node) -> np.ndarray:
+    """Of a plain Conv, in float64; zeros where it has none."""
+    if len(conv.inputs) > 2 and conv.inputs[2]:
+        return np.asarray(constant(conv.inputs[2]), dtype=np.float64)
+    return np.zeros(len(weight_of(conv)))
+
+
+def set_weights(conv: ir.Node, weight: np.ndarray, bias: np.ndarray) -> None:
+    """Give a Conv a weight and a bias of its own: others may share the old ones."""
+    conv.resize_inputs(3)
+    for place, what, array in ((1, "weight", weight), (2, "bias", bias)):
+        name = f"{conv.outputs[0].name}_{what}"
+        conv.replace_input_with(place, add_constant(conv.graph, name, array.astype(np.float32)))
+
+
+def norm_parameters(norm: ir.Node) -> list[np.ndarray] | None:
     """Scale, offset, mean and variance of a BatchNormalization; None where it is not constant, or not in float32."""
-    parameters = [values.constants.get(name) for name in norm.input[1:]]
-    if attribute(norm, "training_mode", 0) or any(norm.output[1:]):
+    parameters = [constant(value) for value in norm.inputs[1:]]
+    if norm.attributes.get_int("training_mode", 0) or any(value.name for value in norm.outputs[1:]):
         return None
     known = [p for p in parameters if p is not None and p.dtype == np.float32]
     return known if len(known) == len(parameters) == 4 else None
 
 
-def norm_affine(norm: Any, values: Values) -> tuple[np.ndarray, np.ndarray] | None:
+def norm_affine(norm: ir.Node) -> tuple[np.ndarray, np.ndarray] | None:
     """What a BatchNormalization multiplies each channel by and then adds, in float64."""
-    parameters = norm_parameters(norm, values)
+    parameters = norm_parameters(norm)
     if parameters is None:
         return None
     scale, offset, mean, variance = (p.astype(np.float64) for p in parameters)
-    factor = scale / np.sqrt(variance + attribute(norm, "epsilon", 1e-5))
+    factor = scale / np.sqrt(variance + norm.attributes.get_float("epsilon", 1e-5))
     return factor, offset - mean * factor
-
-
-def set_weights(conv: Any, values: Values, weight: np.ndarray, bias: np.ndarray) -> None:
-    """Give a Conv a weight and a bias of its own: others may share the old ones."""
-    conv.input[1:] = [
-        values.add_constant(f"{conv.output[0]}_{what}", np.asarray(array, dtype=np.float32))
-        for what, array in (("weight", weight), ("bias", bias))
-    ]

@@ -13,7 +13,10 @@ import pytest
 import ecgedge
 
 ROOT = Path(ecgedge.__file__).parent
-HEAVY = ("torch", "tensorflow", "onnx", "onnxruntime", "ai_edge_litert", "onnx2tf", "matplotlib", "sklearn", "scipy")
+HEAVY = (
+    "torch", "tensorflow", "onnx", "onnx_ir", "onnxruntime", "ai_edge_litert", "onnx2tf", "matplotlib", "sklearn",
+    "scipy",
+)  # fmt: skip
 
 # What each module may import of ecgedge; a folder stands for all modules in it.
 BASE = {"errors", "tensors", "artifacts", "graph", "profile", "records", "kinds", "parity", "passes"}

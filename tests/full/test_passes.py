@@ -27,6 +27,7 @@ from tests.full.conftest import MODELS
 
 pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
+onnx_ir = pytest.importorskip("onnx_ir")
 pytest.importorskip("onnxruntime")
 
 from tests.full.graphs import BN, NORM, OPSETS, graph, networks, norm, operators, outputs, weight  # noqa: E402
@@ -524,10 +525,8 @@ def test_a_pass_that_moves_an_output_fails_the_conversion(tmp_path: Path, monkey
 
     def wrong(factor: float) -> Any:
         def apply(model: Any, batch: int) -> None:
-            [tensor] = [t for t in model.graph.initializer if t.name == "g"]
-            changed = onnx.numpy_helper.to_array(tensor).copy()
-            changed *= np.float32(factor)
-            tensor.CopyFrom(onnx.numpy_helper.from_array(changed, "g"))
+            value = model.graph.initializers["g"]
+            value.const_value = onnx_ir.tensor(value.const_value.numpy() * np.float32(factor))
 
         return apply
 
@@ -546,7 +545,7 @@ def test_a_pass_that_moves_an_output_fails_the_conversion(tmp_path: Path, monkey
 def test_a_pass_that_breaks_the_graph_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ecgedge.passes import fold_norms
 
-    monkeypatch.setattr(fold_norms, "apply", lambda model, batch: model.graph.node.pop(0))
+    monkeypatch.setattr(fold_norms, "apply", lambda model, batch: model.graph.remove(model.graph[0]))
     with pytest.raises(ConversionError, match="pass fold_norms failed: "):
         optimize(source_of(tmp_path), tmp_path / "out.onnx", ("fold_norms",), Context(draw(40)))
 
