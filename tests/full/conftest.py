@@ -61,6 +61,11 @@ def inspect(parts: Parts) -> Callable[[Path], Artifact]:
     return lambda path: find_artifact(str(path), parts)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs ``quick_run`` goes first: so one of several processes gets all of it, and makes the matrix once."""
+    items.sort(key=lambda item: "quick_run" not in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture(scope="session")
 def quick_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The whole matrix, quick, on synthetic beats, as a user runs it; its output in ``out.txt``."""
