@@ -142,11 +142,14 @@ def values_of(spec: TensorSpec) -> int:
     return int(np.prod([axis or 1 for axis in spec.shape[1:]]))
 
 
-def told_task(artifact: Artifact, kind: str | None, labels: tuple[str, ...], length: int, normal: str) -> Task:
+def told_task(
+    artifact: Artifact, kind: str | None, labels: tuple[str, ...], length: int, normal: str, window: int
+) -> Task:
     """What the outputs of a user's file mean for beats of that length and those labels.
 
     Args:
         kind: ``"classification"``, ``"anomaly"``, or None where the user did not say.
+        normal, window: of an autoencoder, see ``Anomaly``.
 
     Returns:
         For an autoencoder a threshold of nan: it has to be fitted.
@@ -160,7 +163,9 @@ def told_task(artifact: Artifact, kind: str | None, labels: tuple[str, ...], len
     if kind == "anomaly" and values == length:
         if normal not in labels:
             raise EcgEdgeError(f"no class {normal!r} in the data", f"--normal takes {', '.join(labels)}")
-        return Anomaly(float("nan"), float("nan"), normal, labels)
+        if window > length:
+            raise EcgEdgeError(f"a beat has {length} samples, fewer than a window of {window}", "lower --window")
+        return Anomaly(float("nan"), float("nan"), normal, labels, window)
     told = f"{artifact.path} gives {values} values a beat; the data has {len(labels)} classes and {length} samples"
     hint = "use --task anomaly for an autoencoder" if values == length else "name the data that it was trained for"
     raise EcgEdgeError(told, hint)

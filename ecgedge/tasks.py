@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ecgedge.artifacts import Anomaly, Classification, Task
+from ecgedge.errors import EcgEdgeError
 
 QUANTILES = (0.90, 0.95, 0.97, 0.98, 0.99, 0.995)  # of normal training scores
 
@@ -61,8 +62,13 @@ def anomaly_scores(outputs: np.ndarray, beats: np.ndarray, window: int) -> np.nd
 
     Args:
         window: samples of the moving average, 1 to L; there are L - ``window`` + 1 of it. 1: mean squared error.
+
+    Raises:
+        EcgEdgeError: a beat has fewer samples than the window.
     """
     residual = outputs.reshape(len(beats), -1).astype(np.float64) - beats.reshape(len(beats), -1)
+    if window > residual.shape[1]:
+        raise EcgEdgeError(f"a beat has {residual.shape[1]} samples, fewer than a window of {window}", "lower --window")
     smooth = np.lib.stride_tricks.sliding_window_view(residual, window, axis=1).mean(axis=2)
     return (smooth**2).mean(axis=1)
 

@@ -126,6 +126,13 @@ def file_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--task", type=click.Choice(["classification", "anomaly"]), help="What a foreign file does."),
         click.option("--normal", default="1", show_default=True, help="The class that a foreign autoencoder learned."),
         click.option(
+            "--window",
+            type=click.IntRange(1),
+            default=1,
+            show_default=True,
+            help="Samples that a foreign autoencoder's residual is averaged over, then squared.",
+        ),
+        click.option(
             "--input-scale", type=click.FloatRange(min=0, min_open=True), help="Of a foreign file's int8 input."
         ),
         click.option(
@@ -242,7 +249,7 @@ def fit_to_data(artifact: Artifact, data: Dataset) -> Artifact:
     task = said.get("task")
     if artifact.maker.get("part") == USER:
         artifact = with_scale(artifact)
-        meaning = told_task(artifact, task, data.labels, data.length, said.get("normal", "1"))
+        meaning = told_task(artifact, task, data.labels, data.length, said.get("normal", "1"), said.get("window", 1))
         layout = "NC" if meaning.kind == "classification" else "NCL"
         return replace(artifact, task=meaning, output=replace(artifact.output, layout=layout))
     if task and task != artifact.task.kind:

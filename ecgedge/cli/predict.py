@@ -75,7 +75,8 @@ def with_meaning(artifact: Artifact, threshold: float | None) -> Artifact:
     if artifact.maker.get("part") != USER:
         return artifact
     artifact = common.with_scale(artifact)
-    task = click.get_current_context().meta[common.TOLD]["task"]
+    said = click.get_current_context().meta[common.TOLD]
+    task, window = said["task"], said["window"]
     length = artifact.input.shape[1 if artifact.input.layout in ("NL", "NLC") else 2]
     if task is None and values_of(artifact.output) == length:
         raise EcgEdgeError(
@@ -86,7 +87,7 @@ def with_meaning(artifact: Artifact, threshold: float | None) -> Artifact:
         return replace(artifact, output=replace(artifact.output, layout="NC"))
     if threshold is None:
         raise EcgEdgeError(f"{artifact.path} carries no threshold", "say --threshold (ecgedge evaluate fits one)")
-    meaning = Anomaly(threshold, float("nan"), "normal", ("normal", "anomaly"))
+    meaning = Anomaly(threshold, float("nan"), "normal", ("normal", "anomaly"), window)
     return replace(artifact, task=meaning, output=replace(artifact.output, layout="NCL"))
 
 

@@ -112,6 +112,33 @@ def test_an_autoencoder_needs_to_be_told(ecgedge: Command, tmp_path: Path) -> No
     assert "no class '9'" in told
 
 
+def test_an_autoencoder_is_scored_by_the_window_that_it_is_told(
+    ecgedge: Command, beats: Dataset, tmp_path: Path
+) -> None:
+    export(Smooth(), tmp_path / "smooth.onnx", (2, 1, 140))
+    np.savetxt(tmp_path / "beats.txt", beats.test.x[:5, 0])
+    with torch.inference_mode():
+        residual = Smooth()(torch.from_numpy(beats.test.x[:5])).numpy()[:, 0].astype(float) - beats.test.x[:5, 0]
+    asked = ("--task", "anomaly", "--window")
+    for window in (1, 7):
+        lines = ecgedge("predict", "smooth.onnx", "beats.txt", *asked, window, "--threshold", "1").out.splitlines()
+        means = [np.convolve(row, np.ones(window) / window, "valid") for row in residual]
+        expected = [np.mean(mean**2) for mean in means]
+        assert [float(line.split(",")[1]) for line in lines[1:]] == pytest.approx(expected, rel=1e-4)
+    arguments = (*asked, "7", "--dataset", "synthetic")
+    result = ecgedge("evaluate", "smooth.onnx", *arguments)
+    assert "averaged over 7 samples" in result.out, result.err
+    result = ecgedge("matrix", "--artifact", "smooth.onnx", *arguments, "--quantizer", "fp32", "--runtime", "cpu",
+                     "--profile", "quick", "--out", "run")  # fmt: skip
+    assert result.code == 0, result.out + result.err
+    assert ecgedge("check", "run").code == 0
+    asked = (*asked, "141")
+    assert "fewer than a window of 141" in error_of(
+        ecgedge("evaluate", "smooth.onnx", *asked, "--dataset", "synthetic")
+    )
+    assert "lower --window" in error_of(ecgedge("predict", "smooth.onnx", "beats.txt", *asked, "--threshold", "1"))
+
+
 def test_predict_is_told_what_it_cannot_know(ecgedge: Command, beats: Dataset, tmp_path: Path) -> None:
     export(Smooth(), tmp_path / "smooth.onnx", (2, 1, 140))
     np.savetxt(tmp_path / "beats.txt", beats.test.x[:3, 0])
