@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ecgedge.cli import common
+from ecgedge.cli.options import NORMALIZE, file_options, keep_normalize
 from ecgedge.errors import ConversionError, EcgEdgeError
 
 if TYPE_CHECKING:
@@ -37,9 +38,9 @@ BEATS = 20  # synthetic ones, as test vectors: each class is there
 @click.option("--threshold", type=click.FloatRange(0), help="Of a foreign autoencoder: an error above is an anomaly.")
 @click.option("--dataset", metavar="ecg5000|synthetic|PATH",
               help="Instead of these two: labels of the data, threshold fitted on its training beats.")  # fmt: skip
-@click.option("--normalize", is_flag=True, expose_value=False, callback=common.keep_normalize,
+@click.option("--normalize", is_flag=True, expose_value=False, callback=keep_normalize,
               help="predict.py z-normalises each beat; the built-in weights expect that.")  # fmt: skip
-@common.file_options
+@file_options
 def bundle(file: str, out: Path | None, force: bool, vectors: Path | None, labels: str | None,
            threshold: float | None, dataset: str | None) -> None:  # fmt: skip
     """Pack an ONNX or TFLite file with all that it takes to run and check it, for people without ecgedge.
@@ -157,7 +158,7 @@ def vector_beats(artifact: Artifact, path: Path | None, data: Dataset | None) ->
     if path is None:
         length = length_of(artifact) or (data.length if data else 140)
         return synthetic_beats(BEATS, length), "synthetic beats"
-    normalize = click.get_current_context().meta[common.NORMALIZE]
+    normalize = click.get_current_context().meta[NORMALIZE]
     with open_beats(path) as source:
         parts = list(chunks(source, str(path), artifact, labelled=False, normalize=normalize))
     if not parts:
@@ -186,7 +187,7 @@ def facts_of(artifact: Artifact, name: str, runtime: Runtime, parts: Parts, told
     return Facts(
         name,
         source=artifact.path.name,
-        normalize=click.get_current_context().meta[common.NORMALIZE],
+        normalize=click.get_current_context().meta[NORMALIZE],
         weights=card_of_weights(artifact, parts),
         told=told,
         bundled={"by": f"ecgedge {__version__}", "with": library, "on": machine.describe()["cpu"]},

@@ -1,4 +1,4 @@
-"""What several commands share: options, finding data and models, saying what happens."""
+"""What several commands share: finding data and models, saying what happens."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ecgedge.cli import availability
+from ecgedge.cli.options import NORMALIZE, TOLD
 from ecgedge.errors import ConversionError, EcgEdgeError, unknown
 
 if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so that --help is quick
@@ -28,122 +29,6 @@ if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so tha
 
 OTHER_DATA = "train it on this data (ecgedge train MODEL --dataset PATH), or name other data with --dataset"
 STEPS = ("exporter", "quantizer", "runtime")  # the kinds that carry out a cell
-
-NORMALIZE = "ecgedge.normalize"  # in the context's meta, which all commands of one call share
-TOLD = "ecgedge.told"  # there too: what the user says of a file without a record
-KEPT = (NORMALIZE, TOLD)  # what belongs to what a run was asked for
-
-
-def keep_normalize(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
-    ctx.meta[NORMALIZE] = wanted or ctx.meta.get(NORMALIZE, False)
-
-
-normalize_option = click.option(
-    "--normalize", is_flag=True, expose_value=False, callback=keep_normalize,
-    help="Bring each beat to mean 0 and standard deviation 1, as the built-in weights expect.",
-)  # fmt: skip
-
-
-def dataset_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--dataset``, which the command gets, and ``--normalize``, which ``load_data`` heeds."""
-    named = click.option(
-        "--dataset", metavar="ecg5000|synthetic|PATH",
-        help="The data: a folder, file or zip. Default: ECGEDGE_DATA, else ECG5000 from data/, the cache or the "
-        "archive, else synthetic beats.",
-    )  # fmt: skip
-    return named(normalize_option(command))
-
-
-threads_option = click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="For each model.")
-seed_option = click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of all that is drawn at random."
-)
-calibration_option = click.option(
-    "--calibration", type=click.IntRange(1), default=400, show_default=True, metavar="N",
-    help="Training beats that int8 is calibrated on, stratified.",
-)  # fmt: skip
-opset_option = click.option("--opset", type=click.IntRange(13, 20), help="Of the ONNX files. Default: 17.")
-
-
-def mlflow_option(name: str) -> Callable[..., Any]:
-    """``--mlflow [URI]``: the parameter ``name``, None where it is not given."""
-    return click.option("--mlflow", name, is_flag=False, flag_value="sqlite:///mlflow.db", metavar="[URI]",
-                        help="Log it to MLflow. Alone: sqlite:///mlflow.db.")  # fmt: skip
-
-
-def quantizer_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--max-drop`` and ``--reduce-range``; ``options_of`` hands them on."""
-    drop = click.option(
-        "--max-drop", type=click.FloatRange(min=0), default=0.1, show_default=True, metavar="POINTS",
-        help="That mixed may lose on training beats: hundredths of accuracy, or of AUROC (0.1: 0.001 AUROC).",
-    )  # fmt: skip
-    narrow = click.option(
-        "--reduce-range/--no-reduce-range", default=None,
-        help="Int8 weights of ONNX files in 7 bits, or not. Default: where this processor lacks VNNI or dotprod.",
-    )  # fmt: skip
-    return drop(narrow(command))
-
-
-def options_of(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of parts among those of a command; what was not asked for is not among them."""
-    return {name: asked[name] for name in ("opset", "max_drop", "reduce_range") if asked.get(name) is not None}
-
-
-def split_passes(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, ...] | None:
-    """The names in ``--passes``, which exist; None where it is not given."""
-    from ecgedge.passes import check_names
-
-    if text is None:
-        return None
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
-    check_names(names)
-    return names
-
-
-def passes_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--passes`` and ``--no-optimize``; ``chosen_passes`` tells what they mean together."""
-    named = click.option(
-        "--passes", metavar="NAME,...", callback=split_passes,
-        help="Graph passes for ONNX files, in that order. Default: what their consumers want.",
-    )  # fmt: skip
-    return named(click.option("--no-optimize", is_flag=True, help="No graph passes.")(command))
-
-
-def chosen_passes(passes: Iterable[str] | None, no_optimize: bool) -> tuple[str, ...] | None:
-    """The graph passes that are asked for; None: what the consumers want."""
-    if no_optimize and passes is not None:
-        raise EcgEdgeError("--passes names graph passes, --no-optimize asks for none", "leave one of them out")
-    return () if no_optimize else None if passes is None else tuple(passes)
-
-
-def keep_told(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
-    ctx.meta.setdefault(TOLD, {})[parameter.name] = value
-
-
-def file_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What a file that carries no record cannot tell; read by ``fit_to_data``, not handed to the command."""
-    options = [
-        click.option("--task", type=click.Choice(["classification", "anomaly"]), help="What a foreign file does."),
-        click.option("--normal", default="1", show_default=True, help="The class that a foreign autoencoder learned."),
-        click.option(
-            "--window",
-            type=click.IntRange(1),
-            default=1,
-            show_default=True,
-            help="Samples that a foreign autoencoder's residual is averaged over, then squared.",
-        ),
-        click.option(
-            "--input-scale", type=click.FloatRange(min=0, min_open=True), help="Of a foreign file's int8 input."
-        ),
-        click.option(
-            "--input-zero-point", type=int, default=0, show_default=True, help="Of a foreign file's int8 input."
-        ),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    for parameter in command.__click_params__[-len(options) :]:  # type: ignore[attr-defined]
-        parameter.expose_value, parameter.callback = False, keep_told
-    return command
 
 
 def load_parts() -> Parts:

@@ -12,6 +12,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ecgedge.cli import availability, common
+from ecgedge.cli.options import (
+    calibration_option,
+    chosen_passes,
+    dataset_option,
+    file_options,
+    opset_option,
+    options_of,
+    passes_options,
+    quantizer_options,
+    seed_option,
+)
 from ecgedge.errors import ConversionError, EcgEdgeError
 
 if TYPE_CHECKING:
@@ -31,13 +42,13 @@ if TYPE_CHECKING:
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Default: NAME-PRECISION.FORMAT here.")
 @click.option("--force", is_flag=True, help="Replace OUT where it exists.")
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Of a file whose format fixes it.")
-@common.dataset_option
-@common.calibration_option
-@common.opset_option
-@common.quantizer_options
-@common.passes_options
-@common.file_options
-@common.seed_option
+@dataset_option
+@calibration_option
+@opset_option
+@quantizer_options
+@passes_options
+@file_options
+@seed_option
 def convert(source: str, format: str, quantizer: str, out: Path | None, force: bool, batch: int, dataset: str | None,
             calibration: int, opset: int | None, passes: tuple[str, ...] | None, no_optimize: bool,
             seed: int, **options: Any) -> None:  # fmt: skip
@@ -54,7 +65,7 @@ def convert(source: str, format: str, quantizer: str, out: Path | None, force: b
     parts = common.load_parts()
     data = common.load_data(dataset)
     origin = common.fit_to_data(common.find_artifact(source, parts), data)
-    cell = choose(origin, format, quantizer, parts, common.chosen_passes(passes, no_optimize))
+    cell = choose(origin, format, quantizer, parts, chosen_passes(passes, no_optimize))
     for kind, name in [*(("exporter", name) for name in cell.route), ("quantizer", cell.quantizer)]:
         common.require(parts.find(kind, name))
     precision = cell.precision if origin.precision == "fp32" else origin.precision
@@ -71,7 +82,7 @@ def convert(source: str, format: str, quantizer: str, out: Path | None, force: b
             np.arange(len(data.test)),
             calibration=calibration,
             seed=seed,
-            options=common.options_of({"opset": opset, **options}),
+            options=options_of({"opset": opset, **options}),
             unavailable=availability.unavailable(parts),
         )
         try:

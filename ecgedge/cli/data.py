@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ecgedge.cli import common
+from ecgedge.cli.options import dataset_option, normalize_option
 
 if TYPE_CHECKING:
     from ecgedge.dataset import Dataset
@@ -16,7 +17,7 @@ FEW = 0.01  # of the beats: as many may be not z-normalised without a warning
 
 
 @click.group(invoke_without_command=True)
-@common.dataset_option
+@dataset_option
 @click.pass_context
 def data(ctx: click.Context, dataset: str | None) -> None:
     """Show which data would be used: counts per class, length, range, digest.
@@ -32,7 +33,7 @@ def data(ctx: click.Context, dataset: str | None) -> None:
 
 @data.command()
 @click.argument("path", required=False)
-@common.normalize_option
+@normalize_option
 @click.pass_context
 def show(ctx: click.Context, path: str | None) -> None:
     """Show a folder, file or zip, and warn where its beats are not z-normalised.

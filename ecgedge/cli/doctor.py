@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecgedge.cli import availability, common
+from ecgedge.cli import availability
+from ecgedge.cli.options import dataset_option
 from ecgedge.errors import EcgEdgeError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ EXTRAS = {  # which extra of ecgedge brings what a built-in part needs
 
 
 @click.command()
-@common.dataset_option
+@dataset_option
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def doctor(dataset: str | None, as_json: bool) -> None:
     """Say what is installed, which parts work here, and what mends those that do not.

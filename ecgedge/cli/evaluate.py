@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ecgedge.cli import common
+from ecgedge.cli.options import dataset_option, file_options, threads_option
 from ecgedge.errors import ConversionError, EcgEdgeError
 
 if TYPE_CHECKING:
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("target", metavar="FILE|MODEL")
 @click.option("--runtime", "runtime_name", metavar="NAME", help="Default: the first that takes it and works here.")
-@common.dataset_option
-@common.file_options
-@common.threads_option
+@dataset_option
+@file_options
+@threads_option
 def evaluate(target: str, runtime_name: str | None, dataset: str | None, threads: int) -> None:
     """Score a model or a file on the test beats.
 

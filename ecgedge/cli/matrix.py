@@ -12,6 +12,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ecgedge.cli import availability, common, rendering, run_folder, tracked
+from ecgedge.cli.options import (
+    calibration_option,
+    chosen_passes,
+    dataset_option,
+    file_options,
+    mlflow_option,
+    opset_option,
+    options_of,
+    passes_options,
+    quantizer_options,
+    seed_option,
+    threads_option,
+)
 from ecgedge.errors import EcgEdgeError
 from ecgedge.report import FORMATS, Report
 
@@ -25,12 +38,12 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@common.dataset_option
+@dataset_option
 @click.option(
     "--model", "models", multiple=True, metavar="NAME|FOLDER", help="A model or checkpoint. Default: all models."
 )
 @click.option("--artifact", "files", multiple=True, metavar="FILE", help="Also, or only, a file made elsewhere.")
-@common.file_options
+@file_options
 @click.option("--exporter", "exporters", multiple=True, metavar="NAME", help="Routes through these only.")
 @click.option("--format", "formats", multiple=True, metavar="NAME",
               help=f"Of the files: torch, onnx, tflite, ...; or of what is printed: {', '.join(FORMATS)}.")  # fmt: skip
@@ -48,13 +61,13 @@ if TYPE_CHECKING:
     "--memory", type=click.IntRange(1), metavar="MB", help="That a child process may take. Default: no limit."
 )
 @rendering.choice_options
-@common.threads_option
-@common.calibration_option
-@common.opset_option
-@common.quantizer_options
-@common.passes_options
-@common.seed_option
-@common.mlflow_option("mlflow")
+@threads_option
+@calibration_option
+@opset_option
+@quantizer_options
+@passes_options
+@seed_option
+@mlflow_option("mlflow")
 @click.pass_context
 def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: bool, **asked: Any) -> None:
     """Measure every combination of model, format, precision and runtime.
@@ -100,7 +113,7 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
     with run_folder.writing(folder):
         journal = Journal(folder)
         lab = common.open_lab(parts, data, sources, folder, scored_beats(data, asked["profile"], asked["seed"]),
-                              calibration=asked["calibration"], seed=asked["seed"], options=common.options_of(asked),
+                              calibration=asked["calibration"], seed=asked["seed"], options=options_of(asked),
                               unavailable=reasons, seconds=asked["timeout"],
                               memory=asked["memory"] and asked["memory"] * 1_000_000)  # fmt: skip
         if not known:
@@ -146,7 +159,7 @@ def plan_cells(
     }
     formats = tuple(name for name in asked["formats"] if name not in FORMATS)
     filters = Filters(formats, asked["quantizers"], asked["runtimes"], asked["exporters"])
-    passes = common.chosen_passes(asked.get("passes"), asked.get("no_optimize", False))  # older runs know neither
+    passes = chosen_passes(asked.get("passes"), asked.get("no_optimize", False))  # older runs know neither
     return plan(
         named, parts.exporters, parts.quantizers, parts.runtimes, filters, unavailable, asked["threads"], passes
     )

@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from ecgedge.cli import common
+from ecgedge.cli.options import TOLD, file_options, threads_option
 from ecgedge.errors import ConversionError, EcgEdgeError
 
 if TYPE_CHECKING:
@@ -31,9 +32,9 @@ CHUNK = 256  # beats held at a time
 @click.option("--labelled", is_flag=True, help="The first column is a label, and ignored.")
 @click.option("--normalize", is_flag=True, help="z-normalise each beat; the built-in weights expect that.")
 @click.option("--threshold", type=click.FloatRange(0), help="Of a foreign autoencoder: an error above is an anomaly.")
-@common.file_options
+@file_options
 @click.option("--runtime", "runtime_name", metavar="NAME", help="Default: the first that takes it and works here.")
-@common.threads_option
+@threads_option
 def predict(target: str, beats: Path, out: Path | None, labelled: bool, normalize: bool, threshold: float | None,
             runtime_name: str | None, threads: int) -> None:  # fmt: skip
     """Decide beat by beat: a line of numbers in, a line of answers out. BEATS: a text file, or - for stdin.
@@ -75,7 +76,7 @@ def with_meaning(artifact: Artifact, threshold: float | None) -> Artifact:
     if artifact.maker.get("part") != USER:
         return artifact
     artifact = common.with_scale(artifact)
-    said = click.get_current_context().meta[common.TOLD]
+    said = click.get_current_context().meta[TOLD]
     task, window = said["task"], said["window"]
     length = artifact.input.shape[1 if artifact.input.layout in ("NL", "NLC") else 2]
     if task is None and values_of(artifact.output) == length:

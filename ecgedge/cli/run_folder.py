@@ -17,6 +17,7 @@ import click
 from click.core import ParameterSource
 
 from ecgedge.cli import common
+from ecgedge.cli.options import KEPT
 from ecgedge.errors import EcgEdgeError
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def describe_run(
         "command": shlex.join(["ecgedge", *sys.argv[1:]]),
         "asked": {
             "options": asked,
-            "meta": {key: ctx.meta[key] for key in common.KEPT if key in ctx.meta},
+            "meta": {key: ctx.meta[key] for key in KEPT if key in ctx.meta},
             "folder": str(Path.cwd()),
         },
         "data": data.describe(),

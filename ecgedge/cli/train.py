@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ecgedge.cli import common
+from ecgedge.cli.options import dataset_option, mlflow_option, seed_option
 from ecgedge.errors import EcgEdgeError
 
 if TYPE_CHECKING:
@@ -20,12 +21,12 @@ SPOKEN = {"macro_f1": "macro-F1", "auroc": "AUROC", "auprc": "AUPRC", "f1": "F1"
 
 @click.command()
 @click.argument("model")
-@common.dataset_option
+@dataset_option
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the checkpoint. Default: checkpoints/MODEL.")
 @click.option("--force", is_flag=True, help="Replace the checkpoint that --out holds, once the new one is trained.")
 @click.option("--cv", type=click.IntRange(2), metavar="K", help="First estimate the recipe by K-fold cross-validation.")
 @click.option("--repeats", type=click.IntRange(1), default=1, show_default=True, help="Of the cross-validation.")
-@common.mlflow_option("uri")
+@mlflow_option("uri")
 @click.option("--epochs", type=click.IntRange(1))
 @click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="The peak of the one-cycle schedule.")
 @click.option("--batch", type=click.IntRange(2))
@@ -44,7 +45,7 @@ SPOKEN = {"macro_f1": "macro-F1", "auroc": "AUROC", "auprc": "AUPRC", "f1": "F1"
 @click.option("--normal", metavar="CLASS", help="The class that an autoencoder learns.")
 @click.option("--half/--no-half", default=None, help="Store the weights in half precision.")
 @click.option("--compile/--no-compile", default=None, help="Train through torch.compile.")
-@common.seed_option
+@seed_option
 def train(model: str, dataset: str | None, out: Path | None, force: bool, cv: int | None, repeats: int,
           uri: str | None, **changes: Any) -> None:  # fmt: skip
     """Train a model on all training beats, and score it once on the test beats.
