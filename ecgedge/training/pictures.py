@@ -75,8 +75,9 @@ def draw_scores(axes: Any, scores: np.ndarray, positive: np.ndarray, task: Anoma
     axes.hist(scores[~positive], bins, alpha=0.6, label="normal")
     axes.hist(scores[positive], bins, alpha=0.6, label="anomaly")
     axes.axvline(task.threshold, color="black", linestyle="--", label=f"threshold {task.threshold:.3g}")
-    axes.set(xscale="log", xlabel=tasks.score_name(task.window), ylabel="test beats", title="Anomaly scores")
-    axes.legend()
+    axes.set(xscale="log", xlabel=tasks.score_name(task.window), ylabel="test beats")
+    axes.set_title("Anomaly scores", pad=28)
+    axes.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False)  # not over the threshold
 
 
 def draw_roc(axes: Any, scores: np.ndarray, positive: np.ndarray) -> None:
