@@ -171,7 +171,7 @@ def table(e: Explanation) -> str:
     """A row an operation, the kernels of a partition below it and set in; then the sum and the whole call."""
     from tabulate import tabulate
 
-    from ecgedge.report.table import NARROW
+    from ecgedge.report.grid import NARROW
 
     rows = [cells_of(line, e.tick) for line in e.lines]
     rows.append(["sum of operations", "", "", "", us_of(e.ops_us, 0.0), "", short(e.macs), short(e.bytes), "", ""])

@@ -12,7 +12,8 @@ from ecgedge.comparison.figures import BETTER, CANNOT_TELL, SAME, STATUS, WORSE,
 from ecgedge.comparison.metrics import METRICS
 from ecgedge.comparison.pairs import Comparison, Pair
 from ecgedge.comparison.runs import Run
-from ecgedge.report.table import IDENTITY, NOISY, ROUTE, TOO_NOISY, cut, rivals, table
+from ecgedge.report.grid import cut, rivals, table
+from ecgedge.report.table import IDENTITY, NOISY, ROUTE, TOO_NOISY
 
 FORMS = {"accuracy": "+.2f", "class_recall": "+.1f", "auroc": "+.4f", "latency": "+.1f", "size": "+.2g"}
 HEADS = {"class_recall": "recall", "auroc": "AUROC"}

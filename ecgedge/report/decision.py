@@ -9,9 +9,8 @@ import click
 
 from ecgedge.choice import METRICS, Choice, Limit
 from ecgedge.report.document import Report, Row
-from ecgedge.report.files import as_csv
+from ecgedge.report.grid import as_csv, rivals, table
 from ecgedge.report.remake import remake
-from ecgedge.report.table import rivals, table
 
 MOST_TIES = 5  # that are shown; JSON has all
 DOMINATED = "dominated: another is better in one of these by more than noise, and worse in none"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,10 +9,10 @@ from typing import Any
 
 import click
 
+from ecgedge.report import decision
 from ecgedge.report.document import Report, Row
+from ecgedge.report.grid import as_csv
 from ecgedge.report.table import noise_lines, tables
-
-NESTED = (dict, list)  # not for a flat file; they stay in rows.jsonl
 
 
 def write_files(report: Report) -> list[Path]:
@@ -27,15 +25,6 @@ def write_files(report: Report) -> list[Path]:
 def flat(report: Report) -> str:
     """Rows as CSV, without what is nested."""
     return as_csv(report.rows)
-
-
-def as_csv(rows: Sequence[Row]) -> str:
-    short = [{key: value for key, value in row.items() if not isinstance(value, NESTED)} for row in rows]
-    table = io.StringIO(newline="")
-    writer = csv.DictWriter(table, list(dict.fromkeys(key for row in short for key in row)))
-    writer.writeheader()
-    writer.writerows(short)
-    return table.getvalue()
 
 
 def whole(report: Report) -> str:
@@ -84,8 +73,6 @@ def markdown(report: Report) -> str:
     if changed := changed_decisions(rows):
         lines += ["", "## fp32 decisions that differ from the trained model", "", *changed]
     if report.choices:
-        from ecgedge.report import decision
-
         lines += ["", decision.markdown(report).rstrip()]
     return "\n".join(lines) + "\n"
 

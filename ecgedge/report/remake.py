@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ecgedge.report.document import Report, Row
 
-DEFAULTS = {"calibration": 400, "seed": 0, "normal": "1", "input_zero_point": 0}  # of ``ecgedge convert``
+DEFAULTS = {"calibration": 400, "seed": 0, "normal": "1", "window": 1, "input_zero_point": 0}  # of ``ecgedge convert``
 
 
 def remake(row: Row, report: Report) -> str:

@@ -6,16 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
-from tabulate import DataRow, TableFormat, tabulate
 
+from ecgedge.report import decision
 from ecgedge.report.document import Report, Row
+from ecgedge.report.grid import cut, rivals, table
 
 Column = tuple[str, Callable[[Row], str], str]  # its head, what it shows, the metric whose best values are marked
-WIDEST = 18  # characters of a cell in the terminal
 STATUSES = {"rejected": "red", "failed": "red", "timeout": "red", "skipped": "yellow"}  # with their colours
 NOISY = 0.05  # a machine with a noise floor above that cannot tell 5% apart
 TOO_NOISY = "; too noisy to tell 5% apart"
-NARROW = TableFormat(None, None, None, None, DataRow("", " ", ""), DataRow("", " ", ""), 0, None)
 LEGEND = (
     "size in kB; RAM: what it takes beyond the libraries, in MB; time x: p50 relative to fp32 of the same model, format"
     "\nand runtime, = where that is a tie; verdict: against the trained model, beats paired; p50, p95: latency of the\n"
@@ -32,8 +31,6 @@ def terminal(report: Report) -> str:
         noise_lines(run["noise"]),
     ]
     if report.choices:
-        from ecgedge.report import decision
-
         blocks.append(decision.terminal(report))
     return "\n\n".join(filter(None, blocks))
 
@@ -69,27 +66,6 @@ def cell(row: Row, column: Column, report: Report, markdown: bool) -> str:
     if markdown:
         return f"**{text}**" if best else text
     return click.style(cut(text), fg="green", bold=True) if best else cut(text)
-
-
-def rivals(rows: Sequence[Row]) -> bool:
-    """Whether two routes lead to the same form of a model, so that the table has to name them."""
-    forms = [(row["model"], row["format"], row["precision"], row["runtime"]) for row in rows]
-    return len(set(forms)) < len(forms)
-
-
-def cut(text: str) -> str:
-    """At most ``WIDEST`` characters: what users name may be long, and 120 columns are soon full."""
-    return text if len(text) <= WIDEST else text[: WIDEST - 2] + ".."
-
-
-def table(names: list[str], cells: list[list[str]], words: int, markdown: bool) -> str:
-    """``words``: how many columns at the front are text."""
-    align = ["left"] * words + ["right"] * (len(names) - words - 1) + ["left"]
-    if markdown:
-        return tabulate(cells, names, "github", colalign=align, disable_numparse=True)
-    # The head as rows of the body: tabulate widens a head by two, and 120 columns are soon full.
-    rule = ["-" * max(len(name), *(len(click.unstyle(row[i])) for row in cells)) for i, name in enumerate(names)]
-    return tabulate([names, rule, *cells], (), NARROW, colalign=align, disable_numparse=True)
 
 
 def ratios(rows: Sequence[Row]) -> list[Column]:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ecgedge.report.grid import rivals
 from ecgedge.report.html.figures import Row
-from ecgedge.report.table import bulk, rivals
+from ecgedge.report.table import bulk
 
 NOTHING = "–"
 

@@ -1,0 +1,47 @@
+"""Cells in rows and columns, as text: what every table of a report is made of."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+
+import click
+from tabulate import DataRow, TableFormat, tabulate
+
+from ecgedge.report.document import Row
+
+WIDEST = 18  # characters of a cell in the terminal
+NARROW = TableFormat(None, None, None, None, DataRow("", " ", ""), DataRow("", " ", ""), 0, None)
+NESTED = (dict, list)  # not for a flat file; they stay in rows.jsonl
+
+
+def table(names: list[str], cells: list[list[str]], words: int, markdown: bool) -> str:
+    """``words``: how many columns at the front are text."""
+    align = ["left"] * words + ["right"] * (len(names) - words - 1) + ["left"]
+    if markdown:
+        return tabulate(cells, names, "github", colalign=align, disable_numparse=True)
+    # The head as rows of the body: tabulate widens a head by two, and 120 columns are soon full.
+    rule = ["-" * max(len(name), *(len(click.unstyle(row[i])) for row in cells)) for i, name in enumerate(names)]
+    return tabulate([names, rule, *cells], (), NARROW, colalign=align, disable_numparse=True)
+
+
+def cut(text: str) -> str:
+    """At most ``WIDEST`` characters: what users name may be long, and 120 columns are soon full."""
+    return text if len(text) <= WIDEST else text[: WIDEST - 2] + ".."
+
+
+def rivals(rows: Sequence[Row]) -> bool:
+    """Whether two routes lead to the same form of a model, so that the table has to name them."""
+    forms = [(row["model"], row["format"], row["precision"], row["runtime"]) for row in rows]
+    return len(set(forms)) < len(forms)
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """Rows as CSV, without what is nested."""
+    short = [{key: value for key, value in row.items() if not isinstance(value, NESTED)} for row in rows]
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(dict.fromkeys(key for row in short for key in row)))
+    writer.writeheader()
+    writer.writerows(short)
+    return text.getvalue()
