@@ -41,7 +41,7 @@ def check_names(names: Iterable[str]) -> None:
 
 
 def apply_pass(model: Any, name: str, batch: int = 1) -> Any | None:
-    """A model with one pass applied; None where it changes nothing.
+    """A model with one pass applied; None where it changes nothing, or the model has sparse initializers.
 
     Args:
         model: an ``onnx.ModelProto``; it stays as it is.
@@ -51,16 +51,26 @@ def apply_pass(model: Any, name: str, batch: int = 1) -> Any | None:
     import onnx_ir as ir
     from onnx_ir.passes.common import NameFixPass
 
-    bare = type(model).FromString(model.SerializeToString())
-    del bare.graph.value_info[:]  # another tool's may be stale, and the passes change shapes
-    changed = ir.from_proto(onnx.shape_inference.infer_shapes(bare, data_prop=True))
+    if model.graph.sparse_initializer:  # which onnx-ir does not know
+        return None
+    read = ir.from_proto(model)
+    if "ai.onnx" in read.opset_imports:  # the long name of the standard domain, which nodes do not have any more
+        read.opset_imports[""] = read.opset_imports.pop("ai.onnx")
+    changed = ir.from_proto(onnx.shape_inference.infer_shapes(without_shapes(read), data_prop=True))
     before, idle = content(changed), {value for value in constants(changed.graph) if not value.uses()}
     importlib.import_module(f"ecgedge.passes.{name}").apply(changed, batch)
     if content(changed) == before:
         return None
     drop_constants(changed.graph, idle)
     NameFixPass()(changed)
-    made = ir.to_proto(changed)
+    return without_shapes(changed)
+
+
+def without_shapes(model: Any) -> Any:
+    """An ``onnx_ir.Model`` as an ``onnx.ModelProto``: passes change shapes, and another tool's may be stale."""
+    import onnx_ir as ir  # heavy
+
+    made = ir.to_proto(model)
     del made.graph.value_info[:]
     return made
 

@@ -59,7 +59,7 @@ def axes_of(node: ir.Node) -> list[int]:
 
 def opset_of(graph: ir.Graph) -> int:
     """Of the standard operators."""
-    return next((graph.opset_imports[name] for name in ("", "ai.onnx") if name in graph.opset_imports), 0)
+    return graph.opset_imports.get("", 0)
 
 
 def bodies(node: ir.Node) -> Iterator[ir.Graph]:

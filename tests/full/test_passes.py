@@ -113,6 +113,33 @@ def test_operators_of_another_domain_are_not_those_of_the_standard(name: str) ->
     assert apply_pass(model, name) is None
 
 
+def test_a_graph_with_a_sparse_constant_is_left_as_it_is() -> None:
+    model = graph("c = Conv(x, w) s = Add(c, v) y = Identity(s)", w=weight(3, 3, 3), v=weight(6))
+    [dense] = [tensor for tensor in model.graph.initializer if tensor.name == "v"]
+    model.graph.initializer.remove(dense)
+    values = onnx.helper.make_tensor("v", onnx.TensorProto.FLOAT, [2], [1.0, 2.0])
+    indices = onnx.helper.make_tensor("places", onnx.TensorProto.INT64, [2], [1, 3])
+    model.graph.sparse_initializer.append(onnx.helper.make_sparse_tensor(values, indices, [6]))
+    assert [apply_pass(model, name) for name in NAMES] == [None] * len(NAMES)
+
+
+def test_the_long_name_of_the_standard_domain() -> None:
+    model = graph("c = Conv(x, w) r = Relu(c) y = Identity(r)", w=weight(3, 3, 1))
+    model.opset_import[0].domain = "ai.onnx"
+    for node in model.graph.node:
+        node.domain = "ai.onnx"
+    assert left(model, "conv_to_2d", "drop_dead_ends") == ["Reshape", "Conv", "Relu", "Reshape"]
+
+
+def test_functions_of_the_model_are_kept() -> None:
+    model = graph("c = Conv(x, w) y = Relu(c)", w=weight(3, 3, 1))
+    body = [onnx.helper.make_node("Relu", ["a"], ["b"])]
+    model.functions.append(onnx.helper.make_function("own", "Rectify", ["a"], ["b"], body, model.opset_import))
+    model.graph.node[1].op_type, model.graph.node[1].domain = "Rectify", "own"
+    model.opset_import.append(onnx.helper.make_opsetid("own", 1))
+    assert left(model, *WANTS[0]) == ["Reshape", "Conv", "Reshape", "Rectify"]
+
+
 # -- mean_to_pool
 
 
