@@ -13,22 +13,24 @@ SHARE = 0.9  # of the weight bytes that must have the claimed type
 SMALL = 1024  # elements: converters leave smaller float tensors as they are, since they cost nothing
 NAMED = 5  # nodes that a reason names
 
-# Operations by name, lower case, without underscores: ONNX, onnxruntime's own, LiteRT, OpenVINO, torch.
+# Operations by name, lower case, without underscores: ONNX, onnxruntime's own, LiteRT, OpenVINO, ncnn, torch.
 MACS = frozenset({
     "attention", "batchmatmul", "bidirectionalsequencelstm", "bidirectionalsequencernn", "conv", "conv1d", "conv2d",
-    "conv3d", "conv3dtranspose", "convinteger", "convolution", "convtranspose", "convtranspose1d", "convtranspose2d",
-    "deconvolution", "depthwiseconv2d", "dynamicquantizelstm", "dynamicquantizematmul", "einsum", "fullyconnected",
-    "fusedconv", "fusedgemm", "fusedmatmul", "gemm", "groupconvolution", "gru", "linear", "lstm", "matmul",
-    "matmulinteger", "matmulintegertofloat", "matmulnbits", "multiheadattention", "nhwcconv", "nhwcfusedconv",
-    "qattention", "qgemm", "qlinearconv", "qlinearconvtranspose", "qlinearmatmul", "rnn", "svdf", "transposeconv",
-    "transposematmul", "unidirectionalsequencelstm", "unidirectionalsequencernn",
+    "conv3d", "conv3dtranspose", "convinteger", "convolution", "convolution1d", "convolutiondepthwise",
+    "convolutiondepthwise1d", "convtranspose", "convtranspose1d", "convtranspose2d", "deconvolution", "deconvolution1d",
+    "deconvolutiondepthwise", "deconvolutiondepthwise1d", "depthwiseconv2d", "dynamicquantizelstm",
+    "dynamicquantizematmul", "einsum", "fullyconnected", "fusedconv", "fusedgemm", "fusedmatmul", "gemm",
+    "groupconvolution", "gru", "innerproduct", "linear", "lstm", "matmul", "matmulinteger", "matmulintegertofloat",
+    "matmulnbits", "multiheadattention", "nhwcconv", "nhwcfusedconv", "qattention", "qgemm", "qlinearconv",
+    "qlinearconvtranspose", "qlinearmatmul", "rnn", "svdf", "transposeconv", "transposematmul",
+    "unidirectionalsequencelstm", "unidirectionalsequencernn",
 })  # fmt: skip
 MOVES = frozenset({
-    "broadcastto", "cast", "concat", "concatenation", "constant", "constantofshape", "convert", "copy", "depthtospace",
-    "expand", "expanddims", "flatten", "gather", "gathernd", "identity", "memcpyfromhost", "memcpytohost",
-    "mirrorpad", "pack", "pad", "padv2", "range", "reorder", "reorderinput", "reorderoutput", "reshape", "reverse",
-    "reversesequence", "reversev2", "shape", "shapeof", "slice", "spacetodepth", "split", "splitv", "squeeze",
-    "stridedslice", "tile", "transpose", "unpack", "unsqueeze",
+    "broadcastto", "cast", "concat", "concatenation", "constant", "constantofshape", "convert", "copy", "crop",
+    "depthtospace", "expand", "expanddims", "flatten", "gather", "gathernd", "identity", "memcpyfromhost",
+    "memcpytohost", "mirrorpad", "pack", "pad", "padv2", "permute", "range", "reorder", "reorderinput", "reorderoutput",
+    "reshape", "reverse", "reversesequence", "reversev2", "shape", "shapeof", "slice", "spacetodepth", "split",
+    "splitv", "squeeze", "stridedslice", "tile", "transpose", "unpack", "unsqueeze",
 })  # fmt: skip
 QUANTIZES = frozenset({
     "dequantize", "dequantizelinear", "dynamicquantizelinear", "fakequantize", "quantize", "quantizelinear",

@@ -10,23 +10,25 @@ Record = dict[str, Any]
 MOST = 0.9  # of the weight bytes have the claimed type
 SMALL = 1024  # elements: smaller float tensors do not count
 MOVES = {
-    "broadcastto", "cast", "concat", "concatenation", "constant", "constantofshape", "convert", "copy",
+    "broadcastto", "cast", "concat", "concatenation", "constant", "constantofshape", "convert", "copy", "crop",
     "depthtospace", "expand", "expanddims", "flatten", "gather", "gathernd", "identity", "memcpyfromhost",
-    "memcpytohost", "mirrorpad", "pack", "pad", "padv2", "range", "reorder", "reorderinput", "reorderoutput",
-    "reshape", "reverse", "reversesequence", "reversev2", "shape", "shapeof", "slice", "spacetodepth", "split",
-    "splitv", "squeeze", "stridedslice", "tile", "transpose", "unpack", "unsqueeze",
+    "memcpytohost", "mirrorpad", "pack", "pad", "padv2", "permute", "range", "reorder", "reorderinput",
+    "reorderoutput", "reshape", "reverse", "reversesequence", "reversev2", "shape", "shapeof", "slice",
+    "spacetodepth", "split", "splitv", "squeeze", "stridedslice", "tile", "transpose", "unpack", "unsqueeze",
 }  # fmt: skip
 QUANTIZES = {
     "dequantize", "dequantizelinear", "dynamicquantizelinear", "fakequantize", "quantize", "quantizelinear",
 }  # fmt: skip
 MULTIPLIES = {
     "attention", "batchmatmul", "bidirectionalsequencelstm", "bidirectionalsequencernn", "conv", "conv1d", "conv2d",
-    "conv3d", "conv3dtranspose", "convinteger", "convolution", "convtranspose", "convtranspose1d",
-    "convtranspose2d", "deconvolution", "depthwiseconv2d", "dynamicquantizelstm", "dynamicquantizematmul", "einsum",
-    "fullyconnected", "fusedconv", "fusedgemm", "fusedmatmul", "gemm", "groupconvolution", "gru", "linear", "lstm",
-    "matmul", "matmulinteger", "matmulintegertofloat", "matmulnbits", "multiheadattention", "nhwcconv",
-    "nhwcfusedconv", "qattention", "qgemm", "qlinearconv", "qlinearconvtranspose", "qlinearmatmul", "rnn", "svdf",
-    "transposeconv", "transposematmul", "unidirectionalsequencelstm", "unidirectionalsequencernn",
+    "conv3d", "conv3dtranspose", "convinteger", "convolution", "convolution1d", "convolutiondepthwise",
+    "convolutiondepthwise1d", "convtranspose", "convtranspose1d", "convtranspose2d", "deconvolution",
+    "deconvolution1d", "deconvolutiondepthwise", "deconvolutiondepthwise1d", "depthwiseconv2d", "dynamicquantizelstm",
+    "dynamicquantizematmul", "einsum", "fullyconnected", "fusedconv", "fusedgemm", "fusedmatmul", "gemm",
+    "groupconvolution", "gru", "innerproduct", "linear", "lstm", "matmul", "matmulinteger", "matmulintegertofloat",
+    "matmulnbits", "multiheadattention", "nhwcconv", "nhwcfusedconv", "qattention", "qgemm", "qlinearconv",
+    "qlinearconvtranspose", "qlinearmatmul", "rnn", "svdf", "transposeconv", "transposematmul",
+    "unidirectionalsequencelstm", "unidirectionalsequencernn",
 }  # fmt: skip
 BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
 WEIGHTS = {*BYTES, "int32", "int16", "int8", "int4"}

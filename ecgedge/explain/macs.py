@@ -69,13 +69,14 @@ def matmul(a: Shape, b: Shape, out: Shape) -> int | None:
 
 RULES: dict[str, Callable[[Shape, Shape, Shape], int | None]] = {
     **dict.fromkeys(
-        ("conv", "conv1d", "conv2d", "convinteger", "fusedconv", "nhwcconv", "nhwcfusedconv", "qlinearconv"),
+        ("conv", "conv1d", "conv2d", "convinteger", "convolution", "convolution1d", "convolutiondepthwise",
+         "convolutiondepthwise1d", "fusedconv", "nhwcconv", "nhwcfusedconv", "qlinearconv"),
         conv,
     ),
     **dict.fromkeys(("convtranspose", "convtranspose1d", "convtranspose2d", "qlinearconvtranspose"), transposed_conv),
     "transposeconv": transposed_conv_last,
     "depthwiseconv2d": depthwise_conv,
-    **dict.fromkeys(("fullyconnected", "linear"), fully_connected),
+    **dict.fromkeys(("fullyconnected", "innerproduct", "linear"), fully_connected),
     **dict.fromkeys(
         ("batchmatmul", "dynamicquantizematmul", "fusedgemm", "fusedmatmul", "gemm", "matmul", "matmulinteger",
          "matmulintegertofloat", "qgemm", "qlinearmatmul"),
