@@ -34,7 +34,6 @@ WANTS = (  # ncnn's quick kernels are for two dimensions
     "fold_constants", "sink_transposes", "mean_to_pool", "relu_into_concat", "fold_norms", "merge_convs",
     "drop_idle_relu", "crop_in_place", "upsample_into_conv", "conv_to_2d", "drop_dead_ends",
 )  # fmt: skip
-SECONDS = 600  # that pnnx may take
 
 
 class NcnnExporter(Exporter):
@@ -112,9 +111,7 @@ def run_pnnx(source: Path, out: Path, shape: tuple[int, ...], precision: str) ->
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         copy_to(source, Path(folder) / "model.onnx")  # it writes a dozen files beside it
         options = [f"inputshape={list(shape)}".replace(" ", ""), f"fp16={int(precision == 'fp16')}"]
-        done = subprocess.run(
-            [program(), "model.onnx", *options], cwd=folder, capture_output=True, timeout=SECONDS, check=False
-        )
+        done = subprocess.run([program(), "model.onnx", *options], cwd=folder, capture_output=True, check=False)
         made = [Path(folder) / f"model.ncnn.{suffix}" for suffix in ("param", "bin")]
         if done.returncode or not all(file.is_file() for file in made):
             lines = (done.stdout + done.stderr).decode(errors="replace").split("\n")

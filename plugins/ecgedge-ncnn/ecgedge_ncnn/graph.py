@@ -6,10 +6,9 @@ from math import prod
 from typing import Any
 
 from ecgedge import Artifact, Graph, Node
-from ecgedge_ncnn.model_file import PARAM_FILE, Layer, read_layers, read_weights
+from ecgedge_ncnn.model_file import PARAM_FILE, Layer, Shape, read_layers, read_weights
 
 RAW = 1  # of ``Extractor.extract``: neither unpacked nor turned into float32
-Shape = tuple[int, ...]
 
 
 def read_graph(net: Any, artifact: Artifact, x: Any) -> Graph:

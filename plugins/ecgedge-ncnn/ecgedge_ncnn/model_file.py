@@ -17,6 +17,7 @@ from ecgedge import EcgEdgeError, Weight
 
 PARAM_FILE, BIN_FILE = "model.param", "model.bin"
 MAGIC = "7767517"
+Shape = tuple[int, ...]
 TAGS = {0: ("float32", 4), 0x0002C056: ("float32", 4), 0x01306B47: ("float16", 2)}  # before weights that may be either
 CONVOLUTIONS = frozenset({
     "Convolution", "Convolution1D", "ConvolutionDepthWise", "ConvolutionDepthWise1D", "Deconvolution",
@@ -41,7 +42,7 @@ class Layer:
         return int(self.words.get(str(key), default))
 
     @property
-    def shapes(self) -> tuple[tuple[int, ...], ...]:
+    def shapes(self) -> tuple[Shape, ...]:
         """Of its weights in the order of the file, the first of them tagged with a type; empty where none are known.
 
         Convolutions: ``(M, C / groups, k...)`` and perhaps ``(M,)``; an InnerProduct: ``(M, K)`` and perhaps ``(M,)``;
@@ -49,10 +50,9 @@ class Layer:
         """
         count = self.number(0)
         if self.type in CONVOLUTIONS:
-            kernel = (self.number(1),)
-            if not self.type.endswith("1D"):
-                kernel = (self.number(11, kernel[0]), *kernel)
-            weights = (count, self.number(6) // max(count * prod(kernel), 1), *kernel)
+            width = self.number(1)
+            kernel = (width,) if self.type.endswith("1D") else (self.number(11, width), width)
+            weights: Shape = (count, self.number(6) // max(count * prod(kernel), 1), *kernel)
             return (weights, (count,)) if self.number(5) else (weights,)
         if self.type == "InnerProduct":
             weights = (count, self.number(2) // max(count, 1))
