@@ -44,16 +44,15 @@ ALLOWED = {"accuracy": 0.001, "auroc": 0.002}  # that int8 may lose of the quali
 
 
 class Run:
-    """The matrix of one model; one that is whole is read."""
+    """The matrix of one model."""
 
     def __init__(self, model: str, folder: Path, profile: str, runtimes: Iterable[str]):
         command = [sys.executable, "-m", "ecgedge", "--plugins-dir", HERE / "plain", "matrix", "--model", model]
         command += ["--quantizer", "fp32", "--quantizer", "full-int8", "--profile", profile, "--out", folder]
         command += [word for runtime in runtimes for word in ("--runtime", runtime)]
-        if not (folder / "rows.jsonl").is_file():
-            done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
-            if done.returncode not in (0, 1):  # 1: some cell failed; the others count
-                sys.exit(done.stderr)
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+        if done.returncode not in (0, 1):  # 1: some cell failed; the others count
+            sys.exit(done.stderr)
         self.model, self.folder, records = model, folder, journal.read(folder)
         rounds = max(len(blocks) for blocks in results.blocks_of(records).values())
         self.rows = results.rows_of(records, rounds, folder)
@@ -90,7 +89,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", action="append", choices=TARGETS, help="May be repeated. Default: all.")
     parser.add_argument("--profile", choices=["quick", "full"], default="full")
-    parser.add_argument("--work", type=Path, help="Keep the matrices there; those that are there are not run again.")
     parser.add_argument("--out", type=Path, help="Write the tables there, too, as Markdown.")
     asked = parser.parse_args()
     parts = plugins.load()
@@ -101,7 +99,7 @@ def main() -> None:
     ]
     with tempfile.TemporaryDirectory() as scratch:
         runs = [
-            Run(model, (asked.work or Path(scratch)) / model, asked.profile, [*OURS, *PLAIN, *rivals])
+            Run(model, Path(scratch) / model, asked.profile, [*OURS, *PLAIN, *rivals])
             for model in asked.model or TARGETS
         ]
         text = "\n".join(report(runs, rivals, asked.profile))
