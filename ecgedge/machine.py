@@ -10,20 +10,23 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ecgedge import __version__
 from ecgedge.processor import cpu_info, instruction_flags
 from ecgedge.store import version_of
 
 LIBRARIES = (
-    "ecgedge", "torch", "onnx", "onnxruntime-gpu", "onnxruntime", "onnx2tf", "tensorflow", "ai-edge-litert", "numpy",
+    "torch", "onnx", "onnxruntime-gpu", "onnxruntime", "onnx2tf", "tensorflow", "ai-edge-litert", "numpy",
 )  # fmt: skip
 ISA_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "asimddp", "i8mm")
 
 
 def versions() -> dict[str, str]:
-    """Versions of the libraries that are installed, by distribution, without importing them."""
-    return {"python": platform.python_version()} | {
-        name: found for name in LIBRARIES if (found := version_of(name)) is not None
-    }
+    """Versions of the libraries that are installed, by distribution, without importing them.
+
+    That of ecgedge is told by its code, which may run from a source tree that was never installed.
+    """
+    told = {"python": platform.python_version(), "ecgedge": __version__}
+    return told | {name: found for name in LIBRARIES if (found := version_of(name)) is not None}
 
 
 def describe(energy: EnergyCounter | None = None) -> dict[str, Any]:

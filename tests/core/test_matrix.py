@@ -5,11 +5,15 @@ from __future__ import annotations
 import csv
 import json
 import os
+import site
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import ecgedge as ecgedge_package
 from tests.conftest import Command, Result, error_of, rows_of
 
 BAD_PARTS = """
@@ -294,3 +298,27 @@ def test_a_runtime_that_computes_in_less_than_fp32_has_to_say_so(ecgedge: Comman
     matrix(ecgedge, fakes, *runtimes, "--out", "run")
     verdicts = {row["runtime"]: row["status"] for row in rows_of(tmp_path / "run")}
     assert verdicts == {"says-so": "ok", "silent": "rejected"}
+
+
+def test_from_a_source_tree_that_is_not_installed(fakes: Path, tmp_path: Path) -> None:
+    """All of the environment but the distribution ecgedge: the run ends well, and its report names the version."""
+    lent = tmp_path / "lent"
+    lent.mkdir()
+    for entry in [entry for folder in site.getsitepackages() for entry in Path(folder).iterdir()]:
+        if "ecgedge" not in entry.name.lower():
+            (lent / entry.name).symlink_to(entry)
+    path = os.pathsep.join([str(lent), str(Path(ecgedge_package.__file__).parents[1])])
+    command = [sys.executable, "-S", "-m", "ecgedge", "--plugins-dir", fakes, "matrix", "--model", "fake"]
+    command += ["--dataset", "synthetic", "--profile", "quick", "--quantizer", "none", "--out", "run"]
+    done = subprocess.run(
+        [*map(str, command)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": path},
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads((tmp_path / "run" / "run.json").read_text())["versions"]
+    assert told["ecgedge"] == ecgedge_package.__version__
+    assert f"Made by ecgedge {ecgedge_package.__version__} from" in (tmp_path / "run" / "report.html").read_text()
