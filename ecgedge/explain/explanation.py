@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from ecgedge.artifacts import Artifact
-from ecgedge.explain.macs import bytes_of, macs_of
 from ecgedge.graph import Graph, Node
+from ecgedge.macs import bytes_of, macs_of
 from ecgedge.profile import Profile, Step
 from ecgedge.records import USER
 from ecgedge.truth import IDLE, computes_in

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from ecgedge.explain.explanation import Explanation, Line
-from ecgedge.explain.macs import macs_of
 from ecgedge.graph import Node
-from ecgedge.truth import IDLE, computes_in, listed, plain, quantizes_while_it_runs
+from ecgedge.macs import macs_of, plain
+from ecgedge.truth import IDLE, computes_in, listed, quantizes_while_it_runs
 
 WORTH = 0.02  # of the time, below which a cost is not worth a line
 MUCH = 0.2  # of the time, from which moving data is worth one

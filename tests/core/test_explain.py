@@ -10,9 +10,9 @@ import pytest
 from ecgedge.artifacts import Artifact, Classification
 from ecgedge.explain.explanation import Explanation, cost_of_profiler, lines_of, typical
 from ecgedge.explain.findings import FINDINGS, find
-from ecgedge.explain.macs import bytes_of, macs_of
 from ecgedge.explain.study import profile_from
 from ecgedge.graph import Graph, Node
+from ecgedge.macs import bytes_of, macs_of
 from ecgedge.profile import Profile, Step
 from ecgedge.tensors import TensorSpec
 
