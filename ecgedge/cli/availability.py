@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,20 @@ if TYPE_CHECKING:
 
 SECONDS = 120  # for one answer
 Reasons = dict[tuple[str, str], str]
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why a part cannot work in its environment.
+
+    Attributes:
+        reason: one line.
+        broken: the environment is at fault. Else the part says so itself: of this processor, say, which no other
+            installation changes.
+    """
+
+    reason: str
+    broken: bool
 
 
 def installed(parts: Parts) -> dict[str, dict[str, str]]:
@@ -72,7 +87,12 @@ def unavailable(parts: Parts, must_work: bool = True) -> Reasons:
 
 
 def unavailable_in(name: str, asked: list[Part], parts: Parts) -> Reasons:
-    """Which of some parts of one environment cannot work there: its worker is asked, and may turn out to be broken."""
+    """Which of some parts of one environment cannot work there, with the reason."""
+    return {key: trouble.reason for key, trouble in troubles_in(name, asked, parts).items()}
+
+
+def troubles_in(name: str, asked: list[Part], parts: Parts) -> dict[tuple[str, str], Trouble]:
+    """Why some parts of one environment cannot work there: its worker is asked, and may turn out to be broken."""
     from ecgedge.plugins.hosts import guests
     from ecgedge.process import Child, Host
 
@@ -81,23 +101,27 @@ def unavailable_in(name: str, asked: list[Part], parts: Parts) -> Reasons:
     environment = parts.environments[name]
     host = Host(name, environment.python, guests(parts))
     with tempfile.TemporaryDirectory() as scratch, Child(Path(scratch) / "log", host=host) as child:
-        reasons = {(part.kind, part.name): reason_there(part, child, environment) for part in asked}
-    return {key: reason for key, reason in reasons.items() if reason}
+        troubles = {(part.kind, part.name): trouble_there(part, child, environment) for part in asked}
+    return {key: trouble for key, trouble in troubles.items() if trouble}
 
 
-def reason_there(part: Part, child: Child, environment: Environment) -> str | None:
+def trouble_there(part: Part, child: Child, environment: Environment) -> Trouble | None:
     """Why a part cannot work in its environment, with the command that mends it where it is the environment's fault."""
     from ecgedge.process import ChildError
+
+    def broken(told: str) -> Trouble:
+        return Trouble(environment.reason(f"is broken: {told}"), broken=True)
 
     try:
         try:
             if told := child.ask("missing", SECONDS, kind=part.kind, part=part.name):
-                return environment.reason(f"is broken: {told}")
+                return broken(told)
         except EcgEdgeError as error:  # its plugin cannot be loaded there
-            return environment.reason(f"is broken: {error.message}")
-        return child.ask("available", SECONDS, runtime=part.name) if part.kind == "runtime" else None
+            return broken(error.message)
+        reason = child.ask("available", SECONDS, runtime=part.name) if part.kind == "runtime" else None
+        return Trouble(reason, broken=False) if reason else None
     except EcgEdgeError as error:
-        return error.message
+        return Trouble(error.message, broken=False)
     except ChildError as error:
         told, _, died = str(error).partition("; see ")
-        return environment.reason(f"is broken: {told}{f': {child.last_words()}' if died else ''}")
+        return broken(f"{told}{f': {child.last_words()}' if died else ''}")

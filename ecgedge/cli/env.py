@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -32,6 +33,8 @@ def env() -> None:
 def create(name: str, uv: bool, force: bool) -> None:
     """Make an environment from the locked requirements that its plugin ships; a sound one is left as it is.
 
+    What one of its parts cannot do on this machine is told, and the others serve.
+
     \b
     ecgedge env create openvino --uv
     """
@@ -39,13 +42,17 @@ def create(name: str, uv: bool, force: bool) -> None:
 
     parts = common.load_parts()
     environment = find(name, parts)
-    if not force and not troubles(environment, parts):
-        click.echo(f"environment {name} is sound; --force makes it anew")
-        return
-    install.create(environment, uv, lambda what: click.echo(f"installing {what}"))
-    if found := troubles(environment, parts):
-        raise EcgEdgeError(f"environment {name} was made and does not serve: {found[0]}", "tell the plugin's author")
-    click.echo(f"environment {name} is ready: {environment.folder}")
+    if not force and (found := examine(environment, parts)).sound:
+        told = f"environment {name} is sound; --force makes it anew"
+    else:
+        install.create(environment, uv, lambda what: click.echo(f"installing {what}"))
+        found = examine(environment, parts)
+        told = f"environment {name} is ready: {environment.folder}"
+    if not found.serves:
+        told = f"environment {name} was made and does not serve: {(found.broken or found.unable)[0]}"
+        raise EcgEdgeError(told, "tell the plugin's author" if found.broken else "its parts need another machine")
+    for line in (told, *found.unable):
+        click.echo(line)
 
 
 @env.command("ls")
@@ -75,7 +82,9 @@ def list_environments() -> None:
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.pass_context
 def check(ctx: click.Context, names: tuple[str, ...]) -> None:
-    """Start environments and ask each part in them whether it can work; exit code 1 where one cannot.
+    """Start environments and ask each part in them whether it can work.
+
+    Exit code 1 where an environment is broken, or none of its parts can work on this machine.
 
     \b
     ecgedge env check
@@ -84,9 +93,9 @@ def check(ctx: click.Context, names: tuple[str, ...]) -> None:
     chosen = [find(name, parts) for name in names] or list(parts.environments.values())
     bad = 0
     for environment in chosen:
-        found = troubles(environment, parts)
-        bad += bool(found)
-        for told in found or [f"environment {environment.name} is sound"]:
+        found = examine(environment, parts)
+        bad += not found.serves
+        for told in (*(found.broken or [f"environment {environment.name} is sound"]), *found.unable):
             click.echo(told)
     if not chosen:
         click.echo("no plugin has an environment of its own")
@@ -119,12 +128,40 @@ def find(name: str, parts: Parts) -> Environment:
     return parts.environments[name]
 
 
-def troubles(environment: Environment, parts: Parts) -> list[str]:
-    """Everything that is wrong with an environment, a line each: as its files tell, else as its worker does."""
+@dataclass(frozen=True)
+class Findings:
+    """What is wrong with an environment, a line each.
+
+    Attributes:
+        broken: what is the environment's own fault.
+        unable: what its parts say that they cannot do on this machine.
+        idle: every part of it says so.
+    """
+
+    broken: tuple[str, ...] = ()
+    unable: tuple[str, ...] = ()
+    idle: bool = False
+
+    @property
+    def sound(self) -> bool:
+        """Whether another installation would not make it any better."""
+        return not self.broken
+
+    @property
+    def serves(self) -> bool:
+        """Whether some of its parts can work here."""
+        return self.sound and not self.idle
+
+
+def examine(environment: Environment, parts: Parts) -> Findings:
+    """Look at an environment: as its files tell, else as its worker does."""
     if trouble := environment.trouble():
-        return [environment.reason(trouble)]
-    reasons = availability.unavailable_in(environment.name, parts.in_environment(environment.name), parts)
-    return [f"{kind} {name}: {reason}" for (kind, name), reason in reasons.items()]
+        return Findings(broken=(environment.reason(trouble),))
+    asked = parts.in_environment(environment.name)
+    troubles = availability.troubles_in(environment.name, asked, parts)
+    told = {broken: tuple(f"{kind} {name}: {each.reason}" for (kind, name), each in troubles.items()
+                          if each.broken == broken) for broken in (True, False)}  # fmt: skip
+    return Findings(told[True], told[False], idle=len(told[False]) == len(asked))
 
 
 def owner_of(name: str, parts: Parts) -> str:

@@ -171,12 +171,15 @@ def table(e: Explanation) -> str:
     """A row an operation, the kernels of a partition below it and set in; then the sum and the whole call."""
     from tabulate import tabulate
 
+    from ecgedge.explain.findings import between
     from ecgedge.report.grid import NARROW
 
     rows = [cells_of(line, e.tick) for line in e.lines]
     rows.append(["sum of operations", "", "", "", us_of(e.ops_us, 0.0), "", short(e.macs), short(e.bytes), "", ""])
     rate = f"{e.macs / e.whole_us / 1e3:.1f}" if e.macs else "-"
-    of_limit = f"{e.limit_us / e.whole_us:.0%}" if e.limit_us else "-"
+    of_limit = "-"
+    if e.limit_us and e.limit_most_us:
+        of_limit = between(e.limit_us / e.whole_us, e.limit_most_us / e.whole_us).replace("% to ", "-")
     rows.append(["whole call", "", "", "", us_of(e.whole_us, 0.0), "", short(e.macs), short(e.bytes), rate, of_limit])
     shown = [*range(len(COLUMNS))] if e.peaks else [*range(len(COLUMNS) - 1)]
     align = ["left"] * WORDS + ["right"] * (len(shown) - WORDS)
@@ -186,6 +189,8 @@ def table(e: Explanation) -> str:
 
 
 def cells_of(line: Line, tick: float) -> list[str]:
+    from ecgedge.explain.findings import between
+
     words = [("  " if line.kind == "kernel" else "") + line.op, line.name, line.placement, line.precision]
     return [
         *(word if len(word) <= most else word[: most - 2] + ".." for word, most in zip(words, WIDEST, strict=True)),
@@ -194,7 +199,7 @@ def cells_of(line: Line, tick: float) -> list[str]:
         short(line.macs) if line.macs != 0 else "",
         short(line.bytes),
         "" if line.gmacs is None else f"{line.gmacs:.1f}",
-        "" if line.of_peak is None else f"{line.of_peak:.0%}",
+        between(line.of_peak, line.of_peak_most).replace("% to ", "-"),
     ]
 
 
@@ -234,7 +239,9 @@ def of_times(e: Explanation) -> list[str]:
 
 
 def of_peaks(e: Explanation) -> list[str]:
-    """How the machine's peak was measured."""
+    """How the machine's peak was measured, and where it moved between two measurements."""
+    from ecgedge.explain.peak import known
+
     told = []
     for precision in ("fp32", "int8"):
         if peak := e.peaks.get(precision):
@@ -243,6 +250,8 @@ def of_peaks(e: Explanation) -> list[str]:
                 f"peak:  {precision} {peak['gmacs']:.1f} GMAC/s, the best of {peak['calls']} calls of {peak['by']}, "
                 f"{size} x {size} (median {peak['median']:.1f})"
             )
+            if not known(peak["low"], peak["gmacs"]):
+                told.append(f"       not steady: {peak['low']:.1f} at the least; the machine changed its speed")
     if told and e.isa:
         told.append(f"       {', '.join(e.isa)}")
     return told

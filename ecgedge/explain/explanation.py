@@ -32,7 +32,8 @@ class Line:
         share: of the time of all operations.
         macs, bytes: of a call; None: not told.
         gmacs: 10^9 multiply-accumulates a second.
-        of_peak: that, relative to the machine's peak of its precision.
+        of_peak: that, relative to the machine's peak of its precision, the highest that was measured.
+        of_peak_most: the same of the least that the peak may be; equal where the peak is known.
         nodes: names of the graph's nodes in it.
     """
 
@@ -48,6 +49,7 @@ class Line:
     share: float | None = None
     gmacs: float | None = None
     of_peak: float | None = None
+    of_peak_most: float | None = None
 
 
 @dataclass(frozen=True)
@@ -109,13 +111,22 @@ class Explanation:
     @property
     def limit_us(self) -> float | None:
         """What the multiplications would take at the machine's peak of each one's precision; None: not told."""
+        return self.limit_at("gmacs")
+
+    @property
+    def limit_most_us(self) -> float | None:
+        """The same at the least that the peaks may be: longer where these are not known well."""
+        return self.limit_at("low")
+
+    def limit_at(self, end: str) -> float | None:
+        """The same at one end of the interval of each peak, ``"gmacs"`` or ``"low"``."""
         spent = 0.0
         for node in self.graph.nodes:
             if macs := macs_of(node):
                 peak = self.peaks.get(PEAKS.get(computes_in(node), ""))
                 if peak is None:
                     return None
-                spent += macs / peak["gmacs"] / 1e3
+                spent += macs / peak[end] / 1e3
             elif macs is None:
                 return None
         return spent or None
@@ -143,7 +154,8 @@ def lines_of(graph: Graph, profile: Profile | None, peaks: Mapping[str, Any], wh
             return dataclasses.replace(line, share=share)
         gmacs = line.macs / line.us / 1e3
         peak = peaks.get(PEAKS.get(line.precision, ""))
-        return dataclasses.replace(line, share=share, gmacs=gmacs, of_peak=gmacs / peak["gmacs"] if peak else None)
+        of_peak, most = (gmacs / peak["gmacs"], gmacs / peak["low"]) if peak else (None, None)
+        return dataclasses.replace(line, share=share, gmacs=gmacs, of_peak=of_peak, of_peak_most=most)
 
     return tuple(map(completed, lines))
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from ecgedge.explain.explanation import Explanation, Line
+from ecgedge.explain.peak import known
 from ecgedge.graph import Node
 from ecgedge.macs import macs_of, plain
 from ecgedge.truth import IDLE, computes_in, listed, quantizes_while_it_runs
@@ -94,10 +95,11 @@ def integer_conv(e: Explanation) -> Iterator[Finding]:
     around = [line for line in e.lines if plain(line.op) in ("dynamicquantizelinear", "cast")]
     if not slow:
         return
-    rates = [line.of_peak for line in slow if line.of_peak is not None]
-    if rates and max(rates) > SLOW:
+    rates = [(line.of_peak, line.of_peak_most) for line in slow if line.of_peak is not None]
+    best = max(rates, key=lambda rate: rate[0], default=(None, None))
+    if best[1] is not None and best[1] > SLOW:  # it may be that fast, if the peak is no higher than it may be
         return
-    reached = f", at {max(rates):.0%} of the int8 peak at best" if rates else ""
+    reached = f", at {between(*best)} of the int8 peak at best" if rates else ""
     yield Finding(
         f"dynamic quantization of Conv runs ConvInteger, slow here: {len(slow)} of them take {percent(slow)} of the "
         f"time{reached}, and the conversions around them {percent(around)}",
@@ -188,15 +190,19 @@ def slowest(e: Explanation) -> Iterator[Finding]:
     lines = [line for line in e.lines if line.kind != "partition" and line.us]
     if lines:
         first = max(lines, key=lambda line: line.us or 0.0)
-        rate = f", at {first.of_peak:.0%} of the {first.precision} peak" if first.of_peak is not None else ""
+        at = between(first.of_peak, first.of_peak_most)
+        rate = f", at {at} of the {first.precision} peak" if at else ""
         yield Finding(f"most of the time in one operation: {first.op} ({first.name}), {first.share:.0%}{rate}")
 
 
 def limit(e: Explanation) -> Iterator[Finding]:
-    if e.limit_us and e.macs:
+    if e.limit_us and e.limit_most_us and e.macs:
+        within, took = f"{e.whole_us / e.limit_us:.1f}x", f"{e.limit_us:.1f}"
+        if not known(e.limit_us, e.limit_most_us):
+            within, took = f"{e.whole_us / e.limit_most_us:.1f}x to {within}", f"{took} to {e.limit_most_us:.1f}"
         yield Finding(
-            f"within {e.whole_us / e.limit_us:.1f}x of this machine's limit: {e.macs / e.whole_us / 1e3:.1f} GMAC/s; "
-            f"at the peak its multiplications would take {e.limit_us:.1f} of the {e.whole_us:.1f} us",
+            f"within {within} of this machine's limit: {e.macs / e.whole_us / 1e3:.1f} GMAC/s; "
+            f"at the peak its multiplications would take {took} of the {e.whole_us:.1f} us",
         )
 
 
@@ -273,6 +279,13 @@ def are(nodes: Sequence[Node]) -> str:
 
 def share(lines: Iterable[Line]) -> float:
     return sum(line.share or 0.0 for line in lines)
+
+
+def between(low: float | None, high: float | None) -> str:
+    """``85%``, or ``52% to 93%`` where that is not known better; empty where nothing is."""
+    if low is None or high is None:
+        return ""
+    return f"{low:.0%}" if known(low, high) else f"{low:.0%} to {high:.0%}"
 
 
 def percent(lines: Sequence[Line]) -> str:

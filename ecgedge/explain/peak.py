@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
 from time import perf_counter
 from typing import Any
@@ -10,8 +10,12 @@ from typing import Any
 import numpy as np
 
 SIZE = 512  # rows and columns: all three matrices stay in a second-level cache of 3 MB
-CALLS = 20  # at least, after one to warm up
-SECONDS = 0.3  # at least
+BLOCK_CALLS = 5  # at least, of one block
+BLOCK_SECONDS = 0.05  # at least, of one block
+BLOCKS = 6  # at least, after a call to warm up
+AGREEING = 4  # of the fastest blocks, that have to
+STABLE = 0.03  # what these may be apart, relative to the fastest
+SECONDS_MOST = 2.0  # after which it is an interval
 OPSET, IR = 17, 8
 
 Product = Callable[[], object]
@@ -21,8 +25,9 @@ def measure_peaks(threads: int) -> dict[str, Any]:
     """The fastest of many matrix products in float32 and in int8 (unsigned by signed), by the library that is faster.
 
     Returns:
-        For ``"fp32"`` and ``"int8"``: ``gmacs`` (10^9 multiply-accumulates a second, the best call), ``median``
-        (of all calls), ``calls`` and ``by``; or, under ``missing``, why there is none.
+        For ``"fp32"`` and ``"int8"``: ``gmacs`` (10^9 multiply-accumulates a second, the best call), ``low`` (the
+        least that the peak may be, see ``rate``), ``median`` (of all calls), ``calls`` and ``by``; or, under
+        ``missing``, why there is none.
     """
     missing = {}
     if not (find_spec("onnxruntime") and find_spec("onnx")):
@@ -73,12 +78,60 @@ def product_of(op: str, a: np.ndarray, b: np.ndarray, gives: str, threads: int) 
 
 
 def rate(product: Product) -> dict[str, Any]:
+    """How fast a product is: blocks of calls until the fastest ones agree, or the time is up.
+
+    Where they agree, ``low`` is the slowest of these, hardly below ``gmacs``. Where they do not, other work or
+    another clock kept the processor from what it can: ``low`` is then the median block, and what the peak is lies
+    between the two, or above.
+    """
     product()
     taken: list[float] = []
+    best: list[float] = []  # seconds of the fastest call of each block
     begun = perf_counter()
-    while len(taken) < CALLS or perf_counter() < begun + SECONDS:
+    while len(best) < BLOCKS or not (agree(best) or perf_counter() > begun + SECONDS_MOST):
+        block = timed(product)
+        taken += block
+        best.append(min(block))
+    low = sorted(best)[AGREEING - 1] if agree(best) else float(np.median(best))
+    fastest, slowest, median = (
+        round(SIZE**3 / seconds / 1e9, 2) for seconds in (min(best), low, float(np.median(taken)))
+    )
+    return {"gmacs": fastest, "low": slowest, "median": median, "calls": len(taken)}
+
+
+def timed(product: Product) -> list[float]:
+    """The seconds of each call of one block."""
+    taken: list[float] = []
+    begun = perf_counter()
+    while len(taken) < BLOCK_CALLS or perf_counter() < begun + BLOCK_SECONDS:
         start = perf_counter()
         product()
         taken.append(perf_counter() - start)
-    best, median = (SIZE**3 / seconds / 1e9 for seconds in (min(taken), float(np.median(taken))))
-    return {"gmacs": round(best, 2), "median": round(median, 2), "calls": len(taken)}
+    return taken
+
+
+def agree(best: list[float]) -> bool:
+    """Whether the fastest blocks are all but equally fast."""
+    ordered = sorted(best)
+    return ordered[AGREEING - 1] <= (1 + STABLE) * ordered[0]
+
+
+def known(low: float, high: float) -> bool:
+    """Whether the two ends of an interval are all but the same."""
+    return high <= (1 + 2 * STABLE) * low
+
+
+def joined(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """Two measurements of the same peaks as one: the higher peak, and the lower of what each may be at the least.
+
+    Measured before and after a file, so that a machine that was slowed down through one of the two whole
+    measurements is seen, too.
+    """
+    both: dict[str, Any] = dict(before)
+    for precision in (key for key in ("fp32", "int8") if key in before and key in after):
+        one, other = before[precision], after[precision]
+        fastest = max(one, other, key=lambda each: float(each["gmacs"]))
+        moved = abs(one["gmacs"] - other["gmacs"]) > STABLE * fastest["gmacs"]
+        told = (one["low"], other["low"]) if moved else (max(one["low"], other["low"]),)
+        both[precision] = {**fastest, "low": min(told), "calls": one["calls"] + other["calls"]}
+    return both

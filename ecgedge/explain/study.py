@@ -11,6 +11,7 @@ from ecgedge import machine
 from ecgedge.artifacts import Artifact
 from ecgedge.errors import EcgEdgeError
 from ecgedge.explain.explanation import Explanation, cost_of_profiler, lines_of, total, typical
+from ecgedge.explain.peak import joined
 from ecgedge.graph import Graph
 from ecgedge.process import Child, ChildError
 from ecgedge.profile import Profile, Step
@@ -42,6 +43,7 @@ def study(artifact: Artifact, runtime: str, setting: Setting) -> Explanation:
     request = {"runtime": runtime, "artifact": pack(artifact), "beats": str(setting.beats), "threads": setting.threads}
     notes: list[str] = []
     with setting.child(runtime, setting.folder / "explained.log") as child, setting.turn():
+        before = ask_peaks(child, setting, notes)
         try:
             weighed = child.ask("weigh", setting.seconds, **request, seconds=SECONDS)
         except ChildError as error:
@@ -51,7 +53,7 @@ def study(artifact: Artifact, runtime: str, setting: Setting) -> Explanation:
         whole_us = float(np.median(weighed["taken"])) / 1e3
         calls = int(np.clip(SECONDS * 1e6 / whole_us, FEWEST, CALLS))
         profile = ask_profile(child, setting, {**request, "calls": calls}, notes)
-        peaks = ask_peaks(child, setting, notes)
+        peaks = joined(before, ask_peaks(child, setting, [])) if before else {}
     if weighed["cpu_share"] < BUSY:
         notes.append(f"others kept the processor busy: this process had it {weighed['cpu_share']:.0%} of the time")
     graph = Graph.from_record(weighed["graph"])

@@ -12,7 +12,7 @@ import numpy as np
 
 from ecgedge import tasks
 from ecgedge.artifacts import CHECKPOINT_FILE, Task
-from ecgedge.checkpoint import WEIGHTS_FILE, save_weights, write_checkpoint
+from ecgedge.checkpoint import WEIGHTS_FILE, load_network, read_checkpoint, save_weights, write_checkpoint
 from ecgedge.dataset import Dataset
 from ecgedge.errors import EcgEdgeError
 from ecgedge.kinds import Model
@@ -48,38 +48,27 @@ def train(
     """Train ``model`` on all training beats and write its checkpoint, pictures and figures to ``out``.
 
     Nothing is chosen here but an autoencoder's threshold, by cross-validation. The test beats are
-    scored once, at the end. The same seed on the same machine gives the same weights. What ``out``
-    holds of an earlier training is replaced at the end, when nothing can fail any more.
+    scored once, at the end, by the network as the checkpoint stores it, on the CPU. The same seed on
+    the same machine gives the same weights. What ``out`` holds of an earlier training is replaced at
+    the end, when nothing can fail any more.
 
     Args:
         cv: folds of the cross-validation; 0: none, where the model needs none.
 
     Raises:
-        EcgEdgeError: the data does not fit the model, or the loss is not finite.
+        EcgEdgeError: the data does not fit the model, or the loss or what the stored network answers is not finite.
     """
     check(model, data, recipe)
     if model.task == "anomaly":
         cv = cv or min(THRESHOLD_FOLDS, len(data.train))
     estimate = cross_validate(model, data, recipe, cv, repeats) if cv else None
     network, history = fit(model, data, data.train, recipe, "training")
-    if recipe.half:
-        for parameter in network.parameters():  # so that the figures are those of the weights as shipped
-            parameter.data = parameter.data.half().float()
     task = task_of(model, data, recipe, estimate)
-    outputs = predict(network, data.test.x)
     training = {
         "recipe": asdict(recipe),
         "data": {"name": data.name, "digest": data.digest},
         "cross_validation": cross_validation_record(estimate, data, task),
         "versions": versions,
-    }
-    metrics = {
-        "test": evaluate(outputs, data.test, task),
-        "test_beats": len(data.test),
-        "near_ties": np.flatnonzero(tasks.margins(outputs, data.test.x, task) < NEAR_TIE).tolist(),
-        "training": training,
-        "history": history,
-        "fold_histories": estimate.histories if estimate else [],
     }
     with tempfile.TemporaryDirectory(dir=out) as scratch:
         folder = Path(scratch)
@@ -94,10 +83,23 @@ def train(
             training=training,
         )
         save_weights(network, folder, recipe.half)
+        # the figures are those of what is stored: its weights and its buffers, rounded where they are
+        stored = load_network(read_checkpoint(folder, {model.name: model}))
+        outputs = predict(stored, data.test.x)
+        if reason := tasks.wrong(outputs, data.test.x, task):
+            raise EcgEdgeError(f"the checkpoint gives no answers: {reason}", "leave out --half, or lower --lr")
+        metrics = {
+            "test": evaluate(outputs, data.test, task),
+            "test_beats": len(data.test),
+            "near_ties": np.flatnonzero(tasks.margins(outputs, data.test.x, task) < NEAR_TIE).tolist(),
+            "training": training,
+            "history": history,
+            "fold_histories": estimate.histories if estimate else [],
+        }
         (folder / METRICS_FILE).write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
         write_pictures(folder, metrics, outputs, data.test, task)
         move_into(folder, out)
-    return Trained(out, metrics, summary_of(network, data.length))
+    return Trained(out, metrics, summary_of(stored, data.length))
 
 
 def check(model: Model, data: Dataset, recipe: Recipe) -> None:

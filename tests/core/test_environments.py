@@ -81,6 +81,11 @@ class Other(FakeRuntime):
 def ecgedge_runtimes():
     return [Other(NAME)]
 """
+ABLE = """
+class Able(Other):
+    def available(self):
+        return None
+"""
 RUNTIMES = ("fake-runtime", "theirs", "other", "crashes", "unmade")
 CONTRACTS = """
 from ecgedge import TensorSpec, tell_artifact
@@ -324,6 +329,44 @@ def test_a_sound_one_is_left_as_it_is(place: Path, ecgedge: Command) -> None:
     told = ecgedge("env", "create", "theirs")
     assert told.out == "environment theirs is sound; --force makes it anew\n"
     assert (place / "envs" / "theirs" / environments.RECORD).stat().st_mtime_ns == before
+
+
+def test_what_one_part_cannot_do_on_this_machine_is_told_and_the_rest_serves(
+    place: Path, ecgedge: Command, tmp_path: Path
+) -> None:
+    """As a runtime in bfloat16 on a processor that has none: no other installation would change it."""
+    there = {"ECGEDGE_ENVS": str(tmp_path / "envs")}
+    picky = OTHER.replace("NAME", "'picky'").replace('"theirlib is too old"', '"this processor has no bf16"')
+    plugin, lock = place / "plugins" / "picky.py", place / "plugins" / "picky.lock"
+    lock.write_text("theirlib==1.0\n")
+    try:
+        plugin.write_text(picky.replace("Other('picky')", "Other('picky'), Able('picky-able')") + ABLE)
+        made = ecgedge("env", "create", "picky", **there)
+        assert (made.code, made.err) == (0, "")
+        unable = "runtime picky: this processor has no bf16"
+        assert made.out.splitlines()[-2:] == [f"environment picky is ready: {tmp_path / 'envs' / 'picky'}", unable]
+        again = ecgedge("env", "create", "picky", **there)
+        assert again.out.splitlines() == ["environment picky is sound; --force makes it anew", unable]
+        checked = ecgedge("env", "check", "picky", **there)
+        assert (checked.code, checked.out.splitlines()) == (0, ["environment picky is sound", unable])
+        arguments = ("--format", "fake", "--quantizer", "none", "--runtime", "picky", "--runtime", "picky-able")
+        done = ecgedge("matrix", "--dataset", "synthetic", "--model", "fake", "--profile", "quick", *arguments,
+                       "--out", "run", **there)  # fmt: skip
+        assert done.code == 0, done.err
+        rows = {row["runtime"]: row for row in rows_of(tmp_path / "run")}
+        assert rows["picky-able"]["status"] == "ok"
+        assert (rows["picky"]["status"], rows["picky"]["reason"]) == ("skipped", unable)
+
+        plugin.write_text(picky)  # and now nothing serves
+        told = error_of(ecgedge("env", "create", "picky", "--force", **there))
+        assert told.splitlines() == [
+            f"Error: environment picky was made and does not serve: {unable}",
+            "  its parts need another machine",
+        ]
+        assert ecgedge("env", "check", "picky", **there).code == 1
+    finally:
+        plugin.unlink()
+        lock.unlink()
 
 
 def test_a_creation_that_fails_leaves_the_old_one(place: Path, ecgedge: Command) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 
 import pytest
 
 from ecgedge.artifacts import Artifact, Classification
+from ecgedge.explain import peak
 from ecgedge.explain.explanation import Explanation, cost_of_profiler, lines_of, typical
 from ecgedge.explain.findings import FINDINGS, find
+from ecgedge.explain.peak import joined
 from ecgedge.explain.study import profile_from
 from ecgedge.graph import Graph, Node
 from ecgedge.macs import bytes_of, macs_of
@@ -17,7 +22,7 @@ from ecgedge.profile import Profile, Step
 from ecgedge.tensors import TensorSpec
 
 FLOAT, INT8 = "float32", "int8"
-PEAKS = {"fp32": {"gmacs": 50.0}, "int8": {"gmacs": 200.0}, "size": 512, "missing": {}}
+PEAKS = {"fp32": {"gmacs": 50.0, "low": 50.0}, "int8": {"gmacs": 200.0, "low": 200.0}, "size": 512, "missing": {}}
 
 
 def node(
@@ -106,12 +111,13 @@ def explained(
     precision: str = "full-int8",
     format: str = "tflite",
     whole_us: float = 100.0,
+    peaks: dict = PEAKS,
     **more: object,
 ) -> Explanation:
     spec = TensorSpec("x", (1, 1, 140), FLOAT, "NCL")
     artifact = Artifact(Path(f"net.{format}"), format, precision, Classification(("a", "b")), spec, spec, "net")
-    lines = lines_of(graph, profile or even(graph), PEAKS, whole_us)
-    return Explanation(artifact, "any", graph, lines, whole_us, peaks=PEAKS, **more)  # type: ignore[arg-type]
+    lines = lines_of(graph, profile or even(graph), peaks, whole_us)
+    return Explanation(artifact, "any", graph, lines, whole_us, peaks=peaks, **more)  # type: ignore[arg-type]
 
 
 def even(graph: Graph) -> Profile:
@@ -196,6 +202,64 @@ def test_dynamic_convolutions_that_are_slow() -> None:
     assert found["integer_conv"].endswith("use full-int8: ecgedge convert SOURCE --to onnx --quantize full-int8")
     quick = node("ConvInteger", ((1, 512, 140), (512, 512, 3)), (1, 512, 140), INT8)
     assert "integer_conv" not in told(explained(Graph((quick,), None), None, "dynamic", "onnx"))  # beyond any peak
+
+
+def test_findings_respect_a_peak_that_is_not_known_well() -> None:
+    """At 40% of the highest peak and 80% of the least: it may be slow, or not, so it is not said."""
+    conv = node("ConvInteger", ((1, 64, 100), (64, 64, 10)), (1, 64, 100), INT8)
+    rate = 64 * 100 * 64 * 10 / 10e3  # GMAC/s: it takes 10 us
+
+    def of(highest: float, least: float) -> Explanation:
+        peaks = {**PEAKS, "int8": {"gmacs": highest, "low": least}}
+        return explained(Graph((conv, SAFE), None), None, "dynamic", "onnx", peaks=peaks)
+
+    assert "at 40% of the int8 peak" in told(of(rate / 0.4, rate / 0.4))["integer_conv"]
+    assert "at 40% to 45% of the int8 peak" in told(of(rate / 0.4, rate / 0.45))["integer_conv"]
+    unknown = told(of(rate / 0.4, rate / 0.8))
+    assert "integer_conv" not in unknown
+    assert "at 40% to 80% of the int8 peak" in unknown["slowest"]
+    limit = re.search(r"within (\S+)x to (\S+)x of this machine's limit", unknown["limit"])
+    assert limit and float(limit[2]) == pytest.approx(2 * float(limit[1]), rel=0.01)
+
+
+def test_two_measurements_of_a_peak_become_an_interval() -> None:
+    def measured(gmacs: float, low: float) -> dict:
+        return {"fp32": {"gmacs": gmacs, "low": low, "median": low, "calls": 10, "by": "numpy matmul"}, "missing": {}}
+
+    steady = joined(measured(67.5, 66.9), measured(67.1, 66.0))["fp32"]
+    assert (steady["gmacs"], steady["low"], steady["calls"]) == (67.5, 66.9, 20)
+    # each of the two was steady in itself, and the machine was slowed down through the whole of one
+    moved = joined(measured(37.6, 37.2), measured(67.5, 66.9))["fp32"]
+    assert (moved["gmacs"], moved["low"]) == (67.5, 37.2)
+    assert joined(measured(67.5, 66.9), measured(37.6, 37.2))["fp32"]["low"] == 37.2
+    assert "int8" not in joined(measured(1, 1), {"missing": {"int8": "needs onnx"}})
+
+
+@pytest.mark.parametrize(
+    ("speeds", "agree"),
+    [
+        (cycle((1.0, 0.55)), True),  # a neighbour that takes half of the core, half of the time
+        (cycle((1.0, 0.97, 0.99)), True),  # noise
+        (iter([1.02**-n for n in range(100, -1, -1)]), False),  # a clock that goes up all the while
+    ],
+)
+def test_a_peak_is_measured_until_its_fastest_blocks_agree(
+    monkeypatch: pytest.MonkeyPatch, speeds: Iterator[float], agree: bool
+) -> None:
+    now, calls, speed = 0.0, 0, 1.0
+
+    def product() -> None:
+        nonlocal now, calls, speed
+        speed = next(speeds) if calls % 5 == 0 else speed
+        calls += 1
+        now += 0.0025 / speed
+
+    monkeypatch.setattr(peak, "perf_counter", lambda: now)
+    found = peak.rate(product)
+    assert peak.known(found["low"], found["gmacs"]) is agree
+    assert now < 5
+    if agree:
+        assert found["gmacs"] == pytest.approx(512**3 / 0.0025 / 1e9, rel=0.01)
 
 
 def test_float_convolutions_of_one_dimension() -> None:

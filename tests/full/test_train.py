@@ -47,8 +47,15 @@ def test_a_classifier(ecgedge: Command, tmp_path: Path) -> None:
     assert sum(row["beats"] for row in metrics["test"]["reliability"]) == 4500
     assert metrics["training"]["cross_validation"] is None
 
-    told = ecgedge("evaluate", "one", "--dataset", "synthetic")
-    assert f"accuracy {metrics['test']['accuracy']:.4f}" in told.out
+    assert_told_again(ecgedge, "one", metrics)
+
+
+def assert_told_again(ecgedge: Command, checkpoint: str, metrics: dict) -> None:
+    """Hold ``evaluate`` to the accuracy in metrics.json, give or take the near-ties: it scores in other batches."""
+    told = ecgedge("evaluate", checkpoint, "--dataset", "synthetic")
+    accuracy = float(told.out.partition("accuracy ")[2].split()[0])
+    allowed = len(metrics["near_ties"]) / metrics["test_beats"]
+    assert accuracy == pytest.approx(metrics["test"]["accuracy"], abs=allowed + 0.5e-4)
 
 
 def test_a_checkpoint_is_replaced_only_by_force(ecgedge: Command, tmp_path: Path) -> None:
@@ -149,9 +156,31 @@ def test_into_an_empty_folder_that_is_there(ecgedge: Command, tmp_path: Path) ->
     result = train(ecgedge, "base-cnn", "--out", "link", "--half")
     assert result.code == 0, result.err
     metrics = json.loads((tmp_path / "real" / "metrics.json").read_text())
-    told = ecgedge("evaluate", "real", "--dataset", "synthetic").out
-    assert f"accuracy {metrics['test']['accuracy']:.4f}" in told
+    assert_told_again(ecgedge, "real", metrics)
     assert (tmp_path / "real" / "weights.safetensors").stat().st_size < 400_000
+
+
+@pytest.mark.parametrize("arguments", [("base-cnn", "--half"), ("base-cnn",), ("tcn", "--half")])
+def test_the_figures_are_those_of_the_stored_weights(ecgedge: Command, tmp_path: Path, arguments: tuple) -> None:
+    """By torch itself, in float64: buffers are rounded as weights are, and tcn's weight norm is folded before."""
+    import torch
+    from safetensors.torch import load_file
+
+    from ecgedge.builtin.models import BaseCnn, Tcn
+    from ecgedge.checkpoint import fold_parametrizations
+    from ecgedge.dataset import load
+
+    result = train(ecgedge, *arguments, "--out", "one")
+    assert result.code == 0, result.err
+    metrics = json.loads((tmp_path / "one" / "metrics.json").read_text())
+    network = {"base-cnn": BaseCnn, "tcn": Tcn}[arguments[0]]().build(5, 140)
+    fold_parametrizations(network)
+    network.load_state_dict(load_file(tmp_path / "one" / "weights.safetensors"))
+    data, _ = load("synthetic")
+    with torch.inference_mode():
+        logits = network.double().eval()(torch.from_numpy(data.test.x).double())
+    nll = torch.nn.functional.cross_entropy(logits, torch.from_numpy(data.test.y)).item()
+    assert metrics["test"]["nll"] == pytest.approx(nll, rel=1e-5)
 
 
 def test_other_data_through_the_matrix(ecgedge: Command, tmp_path: Path) -> None:
