@@ -146,12 +146,21 @@ class Worker:
         graph = self.session.graph()
         return graph.record() if graph else None
 
-    def load(self, runtime: str, artifact: Packed, beats: str, threads: int, seed: int) -> dict[str, Any]:
+    def load(
+        self,
+        runtime: str,
+        artifact: Packed,
+        beats: str,
+        threads: int,
+        seed: int,
+        options: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
         """Load the artifact that the next requests are about, on processors of its own; answers ``Bench.figures``."""
         cores = measure.pin(threads)
         self.beats = np.load(beats)
         part = self.find("runtime", runtime)
-        self.bench = measure.Bench(part, unpack(artifact, self.parts.models), threads, self.beats, seed)
+        loaded = unpack(artifact, self.parts.models)
+        self.bench = measure.Bench(part, loaded, threads, self.beats, seed, options)
         return self.bench.figures | {"processors": cores}
 
     def figures(self) -> dict[str, Any]:
@@ -168,10 +177,12 @@ class Worker:
         graph = self.bench.session.graph()
         return {"graph": graph.record() if graph else None, "figures": dict(self.bench.session.figures())}
 
-    def throughput(self, sized: dict[str, Packed], profile: str, out: str) -> dict[str, float]:
+    def throughput(
+        self, sized: dict[str, Packed], profile: str, out: str, sizes: list[int] | None = None
+    ) -> dict[str, float]:
         """Beats a second for each batch; saves the nanoseconds of the calls."""
         files = {int(size): unpack(packed, self.parts.models) for size, packed in sized.items()}
-        taken = self.bench.throughput(files, self.beats, measure.PROFILES[profile])
+        taken = self.bench.throughput(files, self.beats, measure.PROFILES[profile], sizes)
         np.savez(out, **taken)  # type: ignore[arg-type]  # numpy's stub wants the flags first
         return {size: round(int(size) * 1e9 / float(np.median(times)), 1) for size, times in taken.items()}
 
