@@ -24,6 +24,7 @@ import numpy as np
 from ecgedge import measure, plugins
 from ecgedge.artifacts import Artifact
 from ecgedge.errors import ConversionError, EcgEdgeError
+from ecgedge.explain.gpu_peak import measure_gpu_peaks
 from ecgedge.explain.peak import measure_peaks
 from ecgedge.kinds import Context, Session
 from ecgedge.passes.optimize import optimize
@@ -193,7 +194,8 @@ class Worker:
         taken = measure.repeated(session.invoke, measure.BLOCK_CALLS, seconds)
         share = (process_time() - cpu) / (perf_counter() - wall)
         graph = session.graph()
-        return {"graph": graph.record() if graph else None, "taken": taken.tolist(), "cpu_share": round(share, 4)}
+        told = {"taken": taken.tolist(), "cpu_share": round(share, 4), "device": self.find("runtime", runtime).device}
+        return told | {"graph": graph.record() if graph else None}
 
     def profile(self, runtime: str, artifact: Packed, beats: str, threads: int, calls: int) -> dict[str, Any] | None:
         """What the operations of an artifact take on a batch of beats; None where the runtime does not tell."""
@@ -209,10 +211,15 @@ class Worker:
         session.invoke()
         return session
 
-    def peaks(self, threads: int) -> dict[str, Any]:
-        """The machine's limit in matrix products."""
+    def peaks(self, threads: int, runtime: str) -> dict[str, Any]:
+        """The limit in matrix products of the device that a runtime computes on."""
         measure.pin(threads)
-        return measure_peaks(threads)
+        part = self.find("runtime", runtime)
+        if part.device == "cpu":
+            return measure_peaks(threads)
+        if part.device == "cuda":
+            return measure_gpu_peaks(part.computes)
+        return {"device": part.device, "missing": {"fp32": f"none was measured, {runtime} computes on {part.device}"}}
 
     def warm_up(self) -> dict[str, Any]:
         return self.bench.warm_up()

@@ -12,6 +12,7 @@ import pytest
 from ecgedge import Artifact, EcgEdgeError, infer, without_tf32
 from ecgedge.plugins import Parts
 from ecgedge.testing import draw, make_artifact
+from tests.conftest import Command
 
 for framework in ("torch", "onnxruntime", "onnx"):
     pytest.importorskip(framework)
@@ -163,3 +164,40 @@ def test_a_torch_session_on_a_device_computes_in_float32(shipped: Callable[[str]
     assert (session.copies, session.y.device.type) == ("outside", "meta")
     session.close()
     assert switches() == before
+
+
+def test_the_peaks_of_a_gpu_are_measured_there_or_not_at_all() -> None:
+    import onnx
+    import torch
+
+    from ecgedge.explain.gpu_peak import measure_gpu_peaks, product_model
+
+    onnx.checker.check_model(onnx.load_from_string(product_model(np.float16)))
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU: tests/gpu measures it")
+    told = measure_gpu_peaks(None)
+    assert not {"fp32", "tf32", "fp16"} & set(told)
+    assert "torch RuntimeError: sees no GPU, onnxruntime " in told["missing"]["fp32"]
+
+
+NPU = """
+from ecgedge import Runtime, hookimpl
+from ecgedge.builtin.onnxruntime_runtimes import OnnxRuntime
+
+@hookimpl
+def ecgedge_runtimes():
+    made = OnnxRuntime("npu", "CPUExecutionProvider")
+    made.device = "npu"
+    return [made]
+"""
+
+
+def test_explain_holds_another_device_against_no_peak_of_the_processor(
+    ecgedge: Command, onnx_file: Artifact, tmp_path: Path
+) -> None:
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "npu.py").write_text(NPU)
+    result = ecgedge("--plugins-dir", tmp_path / "plugins", "explain", onnx_file.path, "--runtime", "npu")
+    assert result.code == 0, result.err
+    assert "no fp32 peak of this device: none was measured, npu computes on npu" in result.out
+    assert "of peak" not in result.out and "limit" not in result.out and "avx" not in result.out
