@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from ecgedge.dataset import Dataset, Split
 from ecgedge.errors import EcgEdgeError
 from ecgedge.kinds import Model
-from ecgedge.processor import has_bfloat16
+from ecgedge.processor import has_bfloat16, without_tf32
 from ecgedge.training.batches import batches
 from ecgedge.training.recipe import Recipe
 
@@ -51,7 +51,7 @@ def fit(
     torch.backends.cudnn.deterministic = True
     device = best_device()
     network = model.build(data.classes, data.length, **build_options(model, recipe)).to(device)
-    source = batches(beats, data.classes, recipe, model.task)
+    source = batches(beats, data.classes, recipe, model.task, device)
     history = run_epochs(network, source, math.ceil(len(beats) / recipe.batch), recipe, told, held)
     if not np.isfinite(predict(network, beats.x)).all():
         raise EcgEdgeError("the trained network answers with numbers that are not finite", "lower --lr")
@@ -88,13 +88,13 @@ def run_epochs(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, total_steps=total_steps, pct_start=WARM_UP)
     mixed = recipe.amp and (device.type == "cuda" or has_bfloat16())
     scaler = torch.amp.GradScaler(device.type, enabled=mixed and device.type == "cuda")
-    averaged = AveragedModel(network, avg_fn=moving_average(recipe.average), use_buffers=True)
+    averaged = AveragedModel(network, multi_avg_fn=moving_average(recipe.average), use_buffers=True)
     forward = torch.compile(network) if recipe.compile else network
     history: list[dict[str, Any]] = []
     patience = {} if sys.stderr.isatty() else {"delay": 30, "mininterval": 60}  # seconds
     for epoch in tqdm(range(recipe.epochs), desc=told, unit="epoch", file=sys.stderr, **patience):
         network.train()
-        total = 0.0
+        losses = torch.zeros((), dtype=torch.float64, device=device)
         for _ in range(steps):
             inputs, targets = (part.to(device) for part in next(source))
             with torch.autocast(device.type, enabled=mixed):
@@ -106,7 +106,8 @@ def run_epochs(
             scaler.update()
             schedule.step()
             averaged.update_parameters(network)
-            total += loss.item()
+            losses += loss.detach().double()  # not read before the end of the epoch: a GPU would have to be waited for
+        total = losses.item()
         history.append({"epoch": epoch + 1, "train_loss": total / steps, "lr": schedule.get_last_lr()[0]})
         if not (math.isfinite(total) and finite(averaged.module)):
             raise EcgEdgeError(f"the loss is not finite in epoch {epoch + 1}", "lower --lr")
@@ -117,13 +118,14 @@ def run_epochs(
     return history
 
 
-def moving_average(most: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+def moving_average(most: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
     """An exponential moving average that forgets the first steps: (1 + n) / (10 + n) of the old is kept
     in step n, and no more than ``most`` (as TensorFlow's ExponentialMovingAverage with num_updates)."""
 
-    def average(old: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
+    def average(olds: Sequence[Tensor], news: Sequence[Tensor], count: Tensor | int) -> None:
         n = int(count)
-        return old + (new - old) * (1 - min(most, (1 + n) / (10 + n)))
+        for old, new in zip(olds, news, strict=True):
+            old.copy_(old + (new - old) * (1 - min(most, (1 + n) / (10 + n))))
 
     return average
 
@@ -150,10 +152,10 @@ def loss_of(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def predict(network: nn.Module, x: np.ndarray) -> np.ndarray:
-    """Outputs for beats ``(N, 1, L)``, in evaluation mode."""
+    """Outputs for beats ``(N, 1, L)``, in evaluation mode and in float32, on a GPU as well."""
     import torch
 
     device = next(network.parameters()).device
     network.eval()
-    with torch.no_grad():
+    with torch.no_grad(), without_tf32():
         return np.concatenate([network(part.to(device)).cpu().numpy() for part in torch.from_numpy(x).split(256)])

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 SIZES = (7, 9, 11)  # samples in a kernel
 AT_ONCE = 64  # beats
+AT_ONCE_ELSEWHERE = 1024  # on another device than the CPU, where launching a kernel takes longer than running it
 
 
 class Rocket:
@@ -20,9 +22,10 @@ class Rocket:
         count: kernels.
         length: of a beat, in samples.
         seed: of the kernels.
+        device: of torch, on which they and the beats lie.
     """
 
-    def __init__(self, count: int, length: int, seed: int):
+    def __init__(self, count: int, length: int, seed: int, device: str | torch.device = "cpu"):
         import torch
 
         rng = np.random.default_rng(seed)
@@ -37,8 +40,10 @@ class Rocket:
             alike.setdefault(shape, []).append((weights - weights.mean(), rng.uniform(-1, 1)))
         self.kernels = {  # those of one shape are one convolution
             shape: (
-                torch.tensor(np.stack([weights for weights, _ in kernels])[:, None], dtype=torch.float32),
-                torch.tensor([bias for _, bias in kernels], dtype=torch.float32),
+                torch.tensor(
+                    np.stack([weights for weights, _ in kernels])[:, None], dtype=torch.float32, device=device
+                ),
+                torch.tensor([bias for _, bias in kernels], dtype=torch.float32, device=device),
             )
             for shape, kernels in alike.items()
         }
@@ -50,8 +55,9 @@ class Rocket:
 
         centred = beats - beats.mean(dim=2, keepdim=True)
         normal = centred / centred.std(dim=2, keepdim=True).clamp(min=1e-8)
+        at_once = AT_ONCE if beats.device.type == "cpu" else AT_ONCE_ELSEWHERE
         with torch.no_grad():
-            return torch.cat([self.features(part) for part in normal.split(AT_ONCE)])
+            return torch.cat([self.features(part) for part in normal.split(at_once)])
 
     def features(self, beats: Tensor) -> Tensor:
         import torch

@@ -12,6 +12,7 @@ from ecgedge.training.augment import augment
 from ecgedge.training.rocket import Rocket
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 KERNELS = 2000
@@ -28,9 +29,10 @@ class Teacher:
         classes: how many there are.
         strength: of the changes, see ``augment``.
         seed: of its kernels. Changes are drawn from torch's generator.
+        device: of torch, on which it computes and answers.
     """
 
-    def __init__(self, beats: Split, classes: int, strength: float, seed: int):
+    def __init__(self, beats: Split, classes: int, strength: float, seed: int, device: str | torch.device = "cpu"):
         import torch
 
         x, y = torch.from_numpy(beats.x), torch.from_numpy(beats.y)
@@ -38,13 +40,15 @@ class Teacher:
             some = torch.randperm(len(x))[:VIEWS]
             x, y = x[some], y[some]
         views = max(VIEWS // len(x), 1)
-        self.rocket = Rocket(KERNELS, x.shape[2], seed)
+        x = x.to(device)
+        self.rocket = Rocket(KERNELS, x.shape[2], seed, device)
         features = self.rocket(torch.cat([x, *(augment(x, strength) for _ in range(views - 1))]))
         y = y.repeat(views)
         self.mean, self.deviation = features.mean(dim=0), features.std(dim=0) + 1e-8
         targets = torch.nn.functional.one_hot(y, classes).float()
         importance = torch.bincount(y)[y].float() ** -BALANCE
-        self.weights, self.bias = ridge((features - self.mean) / self.deviation, targets, importance, RIDGE)
+        normal = (features - self.mean) / self.deviation
+        self.weights, self.bias = ridge(normal, targets.to(device), importance.to(device), RIDGE)
 
     def __call__(self, beats: Tensor) -> Tensor:
         """Scores ``(N, classes)`` of beats ``(N, 1, L)``: near 1 for a class that is sure, near 0 for others."""

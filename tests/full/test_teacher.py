@@ -90,3 +90,33 @@ def test_an_autoencoder_is_shown_noise_and_answers_without(beats: Dataset) -> No
 
 def few(beats: Dataset) -> Split:
     return beats.train.take(np.arange(0, 500, 8))
+
+
+def test_a_teacher_computes_and_answers_where_it_is_told(beats: Dataset) -> None:
+    """On torch's device ``meta``, which holds shapes only: an operation that mixes it with the CPU fails."""
+    few = Split(beats.train.x[::10].copy(), beats.train.y[::10].copy())
+    teacher = Teacher(few, beats.classes, strength=1.0, seed=0, device="meta")
+    assert {part.device.type for pair in teacher.rocket.kernels.values() for part in pair} == {"meta"}
+    answers = teacher(torch.from_numpy(few.x).to("meta"))
+    assert (answers.device.type, answers.shape) == ("meta", (len(few), beats.classes))
+    for task, changes in (("classification", {}), ("classification", {"teacher": False}), ("anomaly", {})):
+        inputs, targets = next(batches(few, beats.classes, Recipe(epochs=1, **changes), task, "meta"))
+        assert (inputs.device.type, targets.device.type) == ("meta", "meta")
+        assert len(inputs) == len(targets) == min(64, len(few))
+
+
+def test_the_moving_average_is_that_of_each_step() -> None:
+    """By its recurrence in plain numbers; integer buffers follow too."""
+    from torch.optim.swa_utils import AveragedModel
+
+    from ecgedge.training.loop import moving_average
+
+    network = torch.nn.Sequential(torch.nn.Linear(1, 1, bias=False), torch.nn.BatchNorm1d(1))
+    averaged = AveragedModel(network, multi_avg_fn=moving_average(0.9), use_buffers=True)
+    expected = 0.0
+    for n, value in enumerate((2.0, 3.0, 5.0, 7.0)):
+        network[0].weight.data.fill_(value)
+        averaged.update_parameters(network)
+        expected = value if n == 0 else expected + (value - expected) * (1 - min(0.9, (1 + n) / (10 + n)))
+    assert averaged.module[0].weight.item() == pytest.approx(expected, rel=1e-6)
+    assert averaged.module[1].num_batches_tracked.dtype == torch.int64
