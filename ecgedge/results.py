@@ -33,9 +33,9 @@ class Timing:
 
     def __init__(self, records: Sequence[Record], rounds: int, folder: Path):
         self.rounds, self.folder, self.blocks = rounds, folder, blocks_of(records)
-        models = {record["cell"]: record["row"]["model"] for record in records if record["event"] == "scored"}
+        models = {record["cell"]: record["row"].get("model") for record in records if record["event"] == "scored"}
         models |= {record["name"]: models[record["cell"]] for record in records if record["event"] == "twin"}
-        readings = [reading_of(block, models[name]) for name, each in self.blocks.items() for block in each]
+        readings = [reading_of(block, models.get(name)) for name, each in self.blocks.items() for block in each]
         self.known = bool(readings) and None not in readings
         self.quick = quick_readings([reading for reading in readings if reading]) if self.known else set()
         self.medians: dict[str, dict[int, float]] = {}  # of each block that was asked for
