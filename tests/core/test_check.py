@@ -193,19 +193,28 @@ def test_an_interrupted_run_is_not_finished_and_nothing_else(run: Path) -> None:
 
 def test_what_rows_say_of_the_machine_is_held_to_the_reference_kernel(run: Path) -> None:
     """A journal that tells of a neighbour in the first round: old rows no longer hold, those made anew do."""
-    rounds = rounds_of(run)
+    rounds, about = rounds_of(run), json.loads((run / "run.json").read_text())
 
-    def plant(records: list[dict[str, Any]]) -> None:
-        for record in records:
-            if record["event"] == "block":
-                record["reference_ns"] = [66_000 if record["round"] == 0 else 33_000] * 2
+    def plant(slow: int | None) -> None:
+        def edit(records: list[dict[str, Any]]) -> None:
+            for record in records:
+                if record["event"] == "block":
+                    record["reference_ns"] = [66_000 if record["round"] == slow else 33_000] * 2
 
-    edit_journal(run, plant)
-    assert any("blocks_quick: " in reason for reason in reasons(run))
-    about, records = json.loads((run / "run.json").read_text()), read(run)
-    again = rows_of(records, about["rounds"], run)
-    assert {(row["blocks_quick"], row["unsteady"]) for row in again} == {(rounds - 1, rounds == 6)}
-    write_files(Report(run, about | {"noise": noise_of(records, about["rounds"], run)}, again))
+        edit_journal(run, edit)
+
+    def remake() -> list[dict[str, Any]]:
+        records = read(run)
+        again = rows_of(records, about["rounds"], run)
+        write_files(Report(run, about | {"noise": noise_of(records, about["rounds"], run)}, again))
+        return again
+
+    plant(None)
+    assert {(row["blocks_quick"], row["unsteady"]) for row in remake()} == {(rounds, False)}
+    assert check_run(run).reasons == []
+    plant(0)
+    assert any(reason.startswith(f"{INT8}: blocks_quick: {rounds} is claimed") for reason in reasons(run))
+    assert {(row["blocks_quick"], row["unsteady"]) for row in remake()} == {(rounds - 1, rounds == 6)}
     assert check_run(run).reasons == []
     edit_row(run, INT8, lambda row: row.update(unsteady=not row["unsteady"]))
     assert any(reason.startswith(f"{INT8}: unsteady: ") for reason in reasons(run))

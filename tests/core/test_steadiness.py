@@ -311,19 +311,6 @@ def test_a_steady_row_wins_against_an_unsteady_one(make: Make) -> None:
     assert odd in choice["qualified"] and choice["unsteady"] == [odd]
 
 
-def test_compare_gives_no_verdict_on_it(make: Make, unsteady: Path) -> None:
-    steady = make(rounds_that_are(set()), name="steady")
-    for a, b, where in ((steady, unsteady, "B"), (unsteady, steady, "A"), (unsteady, unsteady, "A")):
-        done = command("compare", a, b, "--format", "json")
-        told = json.loads(done.out)
-        found = [v for cell in told["cells"] for v in cell["verdicts"] if v["metric"] == "latency"]
-        assert found and {verdict["result"] for verdict in found} == {"cannot tell"}
-        assert all(
-            f"unsteady in {where} (3 of 18 blocks in the machine's usual quick state)" in v["text"] for v in found
-        )
-        assert not any(verdict["regression"] for verdict in found)
-
-
 # -- more rounds
 
 
