@@ -225,8 +225,8 @@ class ModelRun:
             self.journal.append("twin", cell=drawn.id, name=drawn.id + TWIN)
         self.timed = {cell.id: cell for cell in ready}
         self.timed |= {cell.id + TWIN: cell for cell in ready if self.journal.of("twin", cell.id)}
-        lacking = {name for number in range(self.wanted()) for name in self.lacking(number)}
-        for name in (name for name in self.timed if name in lacking):
+        wanted = self.wanted()
+        for name in (name for name, rounds in self.rounds().items() if len(rounds) < wanted):
             self.child(name, self.timed[name])
 
     def rounds(self) -> dict[str, set[int]]:

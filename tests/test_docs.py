@@ -327,7 +327,7 @@ def test_the_numbers_of_the_states_are_those_of_the_code() -> None:
     text = read(FIGURES)
     quick, full = (steadiness.most_rounds(measure.PROFILES[name].rounds) for name in ("quick", "full"))
     assert f"| rounds at most, on a machine that changes its speed | {quick} | {full} |" in text
-    assert f"in {kernel.PIECES} pieces of about 30 us whose median is taken, after {kernel.SETTLING} that" in text
+    assert f"in {kernel.PIECES} pieces of about 130 us whose median is taken, after {kernel.SETTLING} that" in text
     assert (states.NOISES, states.USUAL, states.ENOUGH, states.LEAST, states.MOST) == (8, 1 / 6, 0.75, 6, 3)
     assert f"at least {states.WIDTH_LEAST:.0%} and at most {states.WIDTH_MOST:.0%}" in text
     assert f"within {states.BETWEEN:.0%} of that of all" in text

@@ -15,9 +15,10 @@ from statistics import median
 from time import perf_counter_ns
 from typing import Any
 
-PIECES, SETTLING = 40, 20  # pieces of about 30 us whose median counts; as many before them, that do not, bring the
-# caches, and on some processors the frequency, back from what ran before
-STEPS, PRODUCTS = 200, 3  # of a piece
+PIECES, SETTLING = 12, 6  # pieces whose median counts; those before them, that do not, bring the caches, and on some
+# processors the frequency, back from what ran before
+STEPS, PRODUCTS = 800, 12  # of a piece, about 130 us: as long as the calls of a model, so that what interrupts each of
+# these is in each piece as well, and a turn of milliseconds that another process gets is in one or two
 LONG = 3**2500  # some 4,000 bits
 STAT = Path("/proc/stat")
 SCHEDULER = Path("/proc/thread-self/schedstat")

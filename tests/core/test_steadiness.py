@@ -25,7 +25,7 @@ from ecgedge.results import blocks_of, noise_of, rows_of
 from ecgedge.steadiness import Reading, about_block, enough_blocks, most_rounds, quick_readings, reference
 from ecgedge.steadiness import kernel as kernel_module
 from ecgedge.turns import pair_of, quick_rounds
-from tests.conftest import Result
+from tests.conftest import Command, Result
 from tests.core.synthetic_run import ROUNDS, State, write_run
 
 SLOW = 1.8  # how much longer all takes beside a neighbour
@@ -359,3 +359,55 @@ def test_a_pair_of_files_is_timed_by_the_same_rules() -> None:
     assert (pair.rounds, pair.timed, pair.result) == (6, 12, "faster")
     assert (pair.first, pair.second) == (pytest.approx(100, rel=0.01), pytest.approx(80, rel=0.01))
     assert pair_of(medians, quick[:5], enough_blocks(6)).result == "unsteady"
+
+
+# -- a whole run beside a neighbour that is planted: the kernel's first pieces in each process are slow
+
+PLANTED = """
+import os
+from ecgedge.steadiness import kernel
+
+count = 0
+
+def piece():
+    global count
+    count += 1
+    block = (count - 1) // (2 * (kernel.SETTLING + kernel.PIECES))
+    return 60_000 if block < int(os.environ["SLOW_BLOCKS"]) else 33_000
+
+kernel.piece = piece
+"""
+
+
+def test_a_matrix_goes_on_until_it_has_six_quick_rounds(ecgedge: Command, fakes: Path, tmp_path: Path) -> None:
+    (fakes / "planted.py").write_text(PLANTED)
+    asked = ("--dataset", "synthetic", "--model", "fake", "--profile", "quick", "--runtime", "fake-runtime")
+    run = tmp_path / "run"
+    done = ecgedge("--plugins-dir", fakes, "matrix", *asked, "--out", run, SLOW_BLOCKS="3")
+    assert done.code == 0, done.err
+    assert {(row["blocks"], row["blocks_quick"], row["unsteady"]) for row in rows(run).values()} == {(9, 6, False)}
+    assert ecgedge("check", run).code == 0
+    kept = sum(block["calls"] for each in blocks_of(read(run)).values() for block in each)
+    assert sum(file.stat().st_size for file in (run / "samples").iterdir()) == 16 * kept, "of all rounds"
+
+    journal = run / "journal.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[:-2]) + lines[-2][:30])  # killed in the ninth round
+    unfinished = ecgedge("check", run)
+    assert unfinished.code == 1 and "rounds 8 are missing: resume it" in unfinished.out
+    again = ecgedge("--plugins-dir", fakes, "matrix", "--resume", run, SLOW_BLOCKS="0")
+    assert again.code == 0, again.err
+    assert {(row["blocks"], row["blocks_quick"]) for row in rows(run).values()} == {(9, 6)}
+    assert all([b["round"] for b in each] == list(range(9)) for each in blocks_of(read(run)).values()), "each once"
+    assert ecgedge("check", run).code == 0
+
+
+def test_a_matrix_ends_where_the_machine_never_becomes_steady(ecgedge: Command, fakes: Path, tmp_path: Path) -> None:
+    (fakes / "planted.py").write_text(PLANTED.replace("block < int(os.environ", "block % 5 > int(os.environ"))
+    asked = ("--dataset", "synthetic", "--model", "fake", "--profile", "quick", "--runtime", "fake-runtime")
+    run = tmp_path / "run"
+    done = ecgedge("--plugins-dir", fakes, "matrix", *asked, "--out", run, SLOW_BLOCKS="0")
+    assert done.code == 0, done.err
+    assert {(row["blocks"], row["blocks_quick"], row["unsteady"]) for row in rows(run).values()} == {(18, 4, True)}
+    assert "unsteady: fake, 3 of its rows: 4 of 18 blocks" in done.out
+    assert ecgedge("check", run).code == 0
