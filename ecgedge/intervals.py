@@ -29,6 +29,14 @@ class Change(NamedTuple):
     p: float
 
 
+class Ratio(NamedTuple):
+    """A ratio and its 95% interval."""
+
+    ratio: float
+    low: float
+    high: float
+
+
 class Auroc(NamedTuple):
     """The 95% interval of an AUROC, and how it differs from that of other scores of the same beats."""
 
@@ -230,7 +238,7 @@ def median_interval(values: np.ndarray) -> tuple[float, float]:
     return float(ordered[out - 1]), float(ordered[-out])
 
 
-def paired_ratio(first: np.ndarray, second: np.ndarray) -> tuple[float, float, float]:
+def paired_ratio(first: np.ndarray, second: np.ndarray) -> Ratio:
     """First over second, with its interval: the median of the ratios of each round, on a log scale.
 
     Args:
@@ -238,7 +246,7 @@ def paired_ratio(first: np.ndarray, second: np.ndarray) -> tuple[float, float, f
     """
     logs = np.log(np.asarray(first, dtype=np.float64)) - np.log(np.asarray(second, dtype=np.float64))
     low, high = median_interval(logs)
-    return math.exp(float(np.median(logs))), math.exp(low), math.exp(high)
+    return Ratio(math.exp(float(np.median(logs))), math.exp(low), math.exp(high))
 
 
 def apart(

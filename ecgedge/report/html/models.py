@@ -80,8 +80,9 @@ def pair(rows: Sequence[Row]) -> list[Row]:
     return [next((row for row in whole if row["id"] == parent), whole[0]), chosen]
 
 
-def quickness(row: Row) -> float:
-    return float(row["latency_p50_us"])
+def quickness(row: Row) -> tuple[bool, float]:
+    """A key to sort rows by: those whose times are unsteady last."""
+    return bool(row.get("unsteady")), float(row["latency_p50_us"])
 
 
 def fill_classifier(
