@@ -11,6 +11,7 @@ from ecgedge.readers.columns import Columns, Part
 from ecgedge.readers.fields import WAYS_TO_NAME_DATA, order_labels
 from ecgedge.readers.places import Files, find_beside, find_in_folder
 from ecgedge.readers.split import ANY_COLUMNS, SUFFIXES, read_pair, read_part, read_split
+from ecgedge.readers.stream import read_stream
 
 __all__ = [
     "ANY_COLUMNS",
@@ -26,5 +27,6 @@ __all__ = [
     "read_pair",
     "read_part",
     "read_split",
+    "read_stream",
     "unpack",
 ]

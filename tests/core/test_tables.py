@@ -369,7 +369,7 @@ def test_the_columns_are_an_option_and_part_of_the_source(ecgedge: Command, tmp_
     assert "synthetic has no such choice" in error_of(ecgedge("data", *options, "--dataset", "synthetic"))
 
 
-@pytest.mark.parametrize("command", ["matrix", "convert", "evaluate", "train", "data", "doctor"])
+@pytest.mark.parametrize("command", ["matrix", "convert", "evaluate", "train", "data", "doctor", "predict", "bundle"])
 def test_every_command_with_data_can_be_told_the_columns(ecgedge: Command, command: str) -> None:
     told = ecgedge(command, "--help").out
     assert "--label-column" in told and "--ignore-column" in told
