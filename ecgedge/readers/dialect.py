@@ -21,7 +21,7 @@ LOOKED_AT = 50  # lines that a guess is made from
 MISSING = ("", "?", "na", "n/a", "nan", "null", "none", "-")  # what stands for no value, in small letters
 DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+(,[0-9]+)?([eE][+-]?[0-9]+)?")
 THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
-WORD = re.compile(r'"[^"]*"(?!\S)|\S+')  # of a line parted by blanks; quotes hold one together
+WORD = re.compile(r'"(?:[^"]|"")*"(?!\S)|\S+')  # of a line parted by blanks; quotes hold one together
 SPLIT_AT = re.compile(r"[;|\t, ]+")
 ONE_SEPARATOR = "part the fields of every line by one separator: tabs, ';', '|', commas or blanks"
 
@@ -121,7 +121,7 @@ def split_lines(lines: Iterable[tuple[int, str]], separator: str, where: str) ->
 def split_blanks(line: str) -> list[str]:
     if '"' not in line:
         return [unquoted(field) for field in line.split()]
-    return [unquoted(field) for field in WORD.findall(line)]
+    return [unquoted(field).replace('""', '"') for field in WORD.findall(line)]
 
 
 def unquoted(field: str) -> str:

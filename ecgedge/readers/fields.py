@@ -83,9 +83,12 @@ def parse_label(field: str, where: str) -> str:
     if not label or label == "?" or label.lower() == "nan":
         raise EcgEdgeError(f"{where}: {short(label) if label else 'nothing'} is no label", "every beat needs a label")
     if len(label) > LONGEST_LABEL or not label.isprintable():
+        foreign = any("\udc80" <= character <= "\udcff" for character in label)  # bytes that are no UTF-8
         raise EcgEdgeError(
             f"{where}: {short(label)} is no label",
-            f"a label has at most {LONGEST_LABEL} characters, all printable, in UTF-8",
+            "it is not in UTF-8: save the file so (a spreadsheet calls it CSV UTF-8)"
+            if foreign
+            else f"a label has at most {LONGEST_LABEL} characters, all printable",
         )
     value = as_float(label)
     if not math.isfinite(value):

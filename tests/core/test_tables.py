@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -251,6 +252,17 @@ def test_columns_that_are_not_there(tmp_path: Path, columns: Columns, message: s
     assert message in caught.value.message
 
 
+def test_a_label_that_is_not_in_utf_8_is_refused_and_any_other_text_is_not(tmp_path: Path) -> None:
+    """Which of the old encodings it is in cannot be known; in a header or beside the samples nobody asks."""
+    (tmp_path / "t.csv").write_bytes(lines(f"{S},label", "{x},{y}Über").encode("cp1252"))
+    with pytest.raises(EcgEdgeError, match="line 2, column 6") as caught:
+        read_path(tmp_path / "t.csv")
+    assert "CSV UTF-8" in caught.value.hint
+    (tmp_path / "t.csv").write_bytes(lines(f"Größe,{S},label", "Ä{y},{x},{y}").encode("cp1252"))
+    data, _ = read_path(tmp_path / "t.csv", Columns(ignore=("1",)))
+    assert data.labels == ("0", "1", "2") and data.length == 5
+
+
 def test_a_number_that_is_a_name_is_asked_about(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(lines("0,1,2,3,4,5", "{y},{x}"))
     with pytest.raises(EcgEdgeError, match="--label-column 1 means column 1 and column 2") as caught:
@@ -367,6 +379,28 @@ def test_the_columns_are_an_option_and_part_of_the_source(ecgedge: Command, tmp_
         assert "t.csv (label in column last, without column 1)" in told.out
         assert "class 2" in told.out
     assert "synthetic has no such choice" in error_of(ecgedge("data", *options, "--dataset", "synthetic"))
+
+
+def test_a_run_keeps_its_columns(ecgedge: Command, fakes: Path, beats: Dataset, tmp_path: Path) -> None:
+    rows = [
+        f"p{i},{','.join(f'{value:.4f}' for value in beats.train.x[i, 0])},{beats.labels[beats.train.y[i]]}"
+        for i in range(len(beats.train))
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(rows))
+    options = ("--label-column", "last", "--ignore-column", "1")
+    asked = ("matrix", "--model", "fake", "--profile", "quick", "--runtime", "fake-runtime")
+    asked += ("--dataset", "t.csv", "--out", "run")
+    assert "--ignore-column" in error_of(ecgedge("--plugins-dir", fakes, *asked))
+    ran = ecgedge("--plugins-dir", fakes, *asked, *options)
+    assert ran.code == 0, ran.err
+    run = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert run["data_source"].startswith("t.csv (label in column last, without column 1)")
+    assert run["asked"]["meta"]["ecgedge.columns"] == {"label_column": "last", "ignore_column": ["1"]}
+    again = ecgedge("--plugins-dir", fakes, "matrix", "--resume", "run")
+    assert again.code == 0, again.err
+    assert "label in column 142; 140 samples" in again.err
+    told = error_of(ecgedge("--plugins-dir", fakes, "matrix", "--resume", "run", *options))
+    assert "--label-column has no place" in told
 
 
 @pytest.mark.parametrize("command", ["matrix", "convert", "evaluate", "train", "data", "doctor", "predict", "bundle"])
