@@ -16,6 +16,7 @@ from ecgedge.report.html.latency import latencies
 from ecgedge.report.html.run_files import Beats, RunFiles
 
 CHANGED = 6  # beats that are shown at most
+RECALLS = 200  # classes in the table of recalls at most
 
 
 @dataclass
@@ -39,6 +40,10 @@ class Section:
     example_keys: list[Key] = field(default_factory=list)
     examples: list[Figure] = field(default_factory=list)
     latency: Figure | None = None
+
+    @property
+    def recalls_shown(self) -> list[classes.Recall]:
+        return self.recalls[:RECALLS]
 
     @property
     def names(self) -> list[str]:
