@@ -13,7 +13,7 @@ from ecgedge.graph import ENDS, Graph, Node, Weight
 from ecgedge.kinds import ANY, Context, Exporter, Model, Quantizer, Runtime, Session
 from ecgedge.measure import infer
 from ecgedge.parity import check_parity
-from ecgedge.processor import int8_products
+from ecgedge.processor import int8_products, without_tf32
 from ecgedge.profile import Profile, Step
 from ecgedge.records import artifact_from, tell_artifact, write_sidecar
 from ecgedge.tensors import TensorSpec, layout_of
@@ -52,5 +52,6 @@ __all__ = [
     "load_network",
     "tasks",
     "tell_artifact",
+    "without_tf32",
     "write_sidecar",
 ]

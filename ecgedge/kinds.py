@@ -161,9 +161,12 @@ class Session(ABC):
 
     Attributes:
         batch: beats a call; None: any number.
+        copies: where beats go to a device with a memory of its own and answers come back: ``"outside"`` of the time
+            of ``invoke``, in ``bind`` and ``fetch``, or ``"inside"``; None: nothing is copied.
     """
 
     batch: int | None = None
+    copies: str | None = None
 
     @abstractmethod
     def bind(self, x: np.ndarray) -> None:
@@ -211,13 +214,19 @@ class Runtime(Part):
         suffixes: of the files that ``inspect`` can read, with the dot.
         computes: the precision that it computes float32 files in, where that is not float32: their
             answers are then not held to those of the trained model.
+        refuses: precisions whose multiplications its device cannot do at all, with one line that says so and who
+            could: such a cell is skipped before anything is converted. An empty line leaves it out without a word:
+            another runtime does the same, and its row says it.
         wants: graph passes for the ONNX files that it runs, by name and in order; they are applied
             before the quantizer, where that has no wish of its own.
+        options: names of the options that ``load`` understands, with their defaults.
     """
 
     kind = "runtime"
     device: str = "cpu"
     computes: str | None = None
+    refuses: Mapping[str, str] = {}
+    options: Mapping[str, Any] = {}
     accepts: tuple[str, ...]
     suffixes: tuple[str, ...] = ()
     wants: tuple[str, ...] = ()
@@ -236,4 +245,7 @@ class Runtime(Part):
 
     @abstractmethod
     def load(self, artifact: Artifact, threads: int) -> Session:
-        """Open an artifact in one of the formats in ``accepts`` with that many threads."""
+        """Open an artifact in one of the formats in ``accepts`` with that many threads.
+
+        Those of ``options`` that the user asked for come as keyword arguments, for runtimes that have any.
+        """

@@ -37,6 +37,7 @@ class Lab:
         installed: versions of the distributions there, by environment and canonical name.
         seconds: the limit of each step.
         memory: bytes that a child's data may take; None: no limit.
+        batch_sizes: beats a call whose throughput is measured; None: ``measure.BATCHES``, and more where that pays.
         gate: the file by which runs on this machine take turns; None: they do not.
     """
 
@@ -54,6 +55,7 @@ class Lab:
     seconds: float = 300
     memory: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    batch_sizes: tuple[int, ...] | None = None
     hosts: Mapping[str, Host] = field(default_factory=dict)
     installed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
@@ -84,6 +86,10 @@ class Lab:
             artifact = self.convert(self.optimize(artifact, cell.passes, batch), kind, name, batch)
             yield artifact
 
+    def options_of(self, part: Exporter | Quantizer | Runtime) -> dict[str, Any]:
+        """What the user asked for of the options that a part understands."""
+        return {key: value for key, value in self.options.items() if key in part.options}
+
     def optimize(self, source: Artifact, names: tuple[str, ...], batch: int) -> Artifact:
         """An ONNX artifact through graph passes; anything else as it is."""
         if source.format != "onnx" or not names:
@@ -99,7 +105,7 @@ class Lab:
     def convert(self, source: Artifact, kind: str, name: str, batch: int) -> Artifact:
         """One step, from the store where the same step was done before."""
         part: Exporter | Quantizer = self.parts[kind, name]
-        options = {key: value for key, value in self.options.items() if key in part.options}
+        options = self.options_of(part)
         if isinstance(part, Quantizer):
             options = part.settle(options)
         maker = maker_of(part, *self.owners[kind, name], options, self.installed.get(part.environment or ""))

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
+from ecgedge import __version__, nvidia
 from ecgedge.processor import cpu_info, instruction_flags
 from ecgedge.store import version_of
 
 LIBRARIES = (
-    "ecgedge", "torch", "onnx", "onnxruntime-gpu", "onnxruntime", "onnx2tf", "tensorflow", "ai-edge-litert", "numpy",
+    "torch", "onnx", "onnxruntime-gpu", "onnxruntime", "onnx2tf", "tensorflow", "ai-edge-litert", "numpy",
 )  # fmt: skip
 ISA_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "asimddp", "i8mm")
 
 
 def versions() -> dict[str, str]:
-    """Versions of the libraries that are installed, by distribution, without importing them."""
-    return {"python": platform.python_version()} | {
-        name: found for name in LIBRARIES if (found := version_of(name)) is not None
-    }
+    """Versions of the libraries that are installed, by distribution, without importing them.
+
+    That of ecgedge is told by its code, which may run from a source tree that was never installed.
+    """
+    told = {"python": platform.python_version(), "ecgedge": __version__}
+    return told | {name: found for name in LIBRARIES if (found := version_of(name)) is not None}
 
 
 def describe(energy: EnergyCounter | None = None) -> dict[str, Any]:
@@ -33,24 +34,12 @@ def describe(energy: EnergyCounter | None = None) -> dict[str, Any]:
         "cpu": info.get("model name") or platform.processor() or platform.machine(),
         "isa": [flag for flag in ISA_FLAGS if flag in instruction_flags()],
         "cores": os.cpu_count(),
+        "gpu": nvidia.describe(),
         "governor": governor(),
         "load": load(),
         "energy": energy.describe() if energy else "not measured",
         "system": f"{platform.system()} {platform.machine()}",
     }
-
-
-def gpu() -> str | None:
-    """What the NVIDIA driver says of its first GPU, or None."""
-    tool = shutil.which("nvidia-smi")
-    if not tool:
-        return None
-    command = [tool, "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip().splitlines()[0] if done.stdout.strip() else None
 
 
 def governor() -> str | None:

@@ -106,7 +106,7 @@ class ModelRun:
             packed = pack(artifact) | {"path": str(artifact.path.relative_to(self.folder))}
             row |= {"size_bytes": artifact.size_bytes, "artifact": packed["path"], "digest": artifact.digest}
             row |= {"passes": list(artifact.passes), "notes": dict(artifact.notes)}
-            sized = {size: pack(self.lab.make(cell, size)) for size in BATCHES[1:]} if artifact.input.batch else {}
+            sized = self.sized(cell) if artifact.input.batch else {}
             stage = "reference"
             expected = self.reference(cell.model)
             with self.lab.turn():
@@ -140,6 +140,11 @@ class ModelRun:
             scratch.replace(path)
         return replace(artifact, path=path)
 
+    def sized(self, cell: Cell) -> dict[int, dict[str, Any]]:
+        """The files of a cell for each batch size of the throughput but 1, packed, where its format fixes the batch."""
+        sizes = self.lab.batch_sizes or BATCHES
+        return {size: pack(self.lab.make(cell, size)) for size in sizes if size != 1}
+
     def reference(self, model: str) -> np.ndarray:
         """What the trained model or the user's file itself answers on the scored beats."""
         file = self.folder / "cells" / f"{model}.reference.npy"
@@ -152,8 +157,13 @@ class ModelRun:
 
     def load(self, child: Child, cell: Cell, artifact: Artifact) -> dict[str, Any]:
         """Load an artifact in a cell's process."""
-        request = {"runtime": cell.runtime, "artifact": pack(artifact), "beats": str(self.lab.files["scored"])}
-        return child.ask("load", self.lab.seconds, **request, threads=cell.threads, seed=self.lab.seed)
+        return child.ask("load", self.lab.seconds, **self.loading(cell, pack(artifact)))
+
+    def loading(self, cell: Cell, packed: dict[str, Any]) -> dict[str, Any]:
+        """What a cell's process is asked for when it is to load its artifact."""
+        options = self.lab.options_of(self.lab.parts["runtime", cell.runtime])
+        request = {"runtime": cell.runtime, "artifact": packed, "beats": str(self.lab.files["scored"])}
+        return request | {"threads": cell.threads, "seed": self.lab.seed, "options": options}
 
     def outputs(self, child: Child, cell: Cell, artifact: Artifact) -> tuple[Graph | None, dict[str, Any]]:
         """Have the outputs saved, an anomaly detector's for the training beats too.
@@ -211,7 +221,8 @@ class ModelRun:
 
     def throughput(self, child: Child, cell: Cell, sized: dict[int, Any]) -> dict[str, Any]:
         file = self.file(cell, "throughput.npz")
-        found = child.ask("throughput", self.lab.seconds, sized=sized, profile=self.profile.name, out=str(file))
+        request = {"sized": sized, "profile": self.profile.name, "out": str(file), "sizes": self.lab.batch_sizes}
+        found = child.ask("throughput", self.lab.seconds, **request)
         sync(file)
         return {f"throughput_{size}_per_s": per_second for size, per_second in found.items()}
 
@@ -275,9 +286,8 @@ class ModelRun:
         packed = self.journal.of("scored", cell.id)[0]["artifact"]
         with self.surviving(name, "warm up"), self.lab.turn():
             if child.process is None:
-                request = {"runtime": cell.runtime, "artifact": packed | {"path": str(self.folder / packed["path"])}}
-                request |= {"beats": str(self.lab.files["scored"]), "threads": cell.threads, "seed": self.lab.seed}
-                child.ask("load", self.lab.seconds, **request)
+                here = packed | {"path": str(self.folder / packed["path"])}
+                child.ask("load", self.lab.seconds, **self.loading(cell, here))
             found = child.ask("warm_up", self.lab.seconds)
             self.journal.append("warm", cell=name, load=machine.load(), **found)
 
@@ -340,16 +350,17 @@ def is_parent(other: Cell, cell: Cell) -> bool:
 
 
 def empty_row(cell: Cell, lab: Lab) -> dict[str, Any]:
-    source = lab.sources[cell.model]
-    return {
+    source, runtime = lab.sources[cell.model], lab.parts["runtime", cell.runtime]
+    asked = lab.options_of(runtime)
+    return ({"runtime_options": asked} if asked else {}) | {
         "id": cell.id,
         "model": cell.model,
         "task": source.task.kind,
         "format": cell.format,
         "precision": cell.precision if source.precision == "fp32" else source.precision,
         "runtime": cell.runtime,
-        "device": lab.parts["runtime", cell.runtime].device,
-        "environment": lab.parts["runtime", cell.runtime].environment,
+        "device": runtime.device,
+        "environment": runtime.environment,
         "route": list(cell.route),
         "quantizer": cell.quantizer,
         "threads": cell.threads,

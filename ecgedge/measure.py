@@ -6,23 +6,31 @@ import contextlib
 import gc
 import importlib
 import os
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter, perf_counter_ns, process_time
 from typing import Any
 
 import numpy as np
 
-from ecgedge import memory
+from ecgedge import memory, nvidia
 from ecgedge.artifacts import Artifact
 from ecgedge.kinds import Runtime, Session
 
 BULK = 64  # beats a call, for scoring where the file allows it
-BATCHES = (1, 16, 64)  # beats a call, for throughput
+BATCHES = (1, 16, 64)  # beats a call, for throughput, where nothing else is asked for
+GROWTH = 4  # times as many in the next batch on another device than the CPU, while that
+WORTH = 1.1  # times the throughput comes of it,
+LARGEST = 16384  # up to so many
 BLOCK_CALLS = 100  # at least: shorter blocks would time cold caches
 BLOCK_SECONDS_MOST = 10.0  # a model so slow that 100 calls take longer gets fewer of them
 WARM_UP_SECONDS = 0.1  # at least
 WARM_UP_SECONDS_MOST = 2.0
+CLOCK_SECONDS = 0.3  # between two looks at a GPU's clock, which has come up when three of them agree
+CLOCK_SECONDS_MOST = 10.0
+STEADY = 0.02  # these are within that share
+LONGER = 4  # times as long lasts a block on another device, whose calls vary more
 WARM_UP_CALLS = 20  # between two looks whether it has become stable
 STABLE = 0.05  # medians of the last three looks are within that share
 MEMORY_CALLS = 20
@@ -71,22 +79,34 @@ class Bench:
     Args:
         beats: ``(N, 1, L)`` float32, from which the inputs of timed calls are drawn.
         seed: of that drawing.
+        options: of the runtime.
 
     Attributes:
         figures: ``load_ms``; ``first_call_us``; ``memory_kb``, the most that loading and the first calls
             took above the process with the same libraries imported, and ``memory_base_kb``, that process
-            (both None where the system does not tell).
+            (both None where the system does not tell); on another device than the CPU also ``copies`` (see
+            ``Session``), and on a GPU ``device_memory_kb``, what they took of its memory (None likewise).
     """
 
-    def __init__(self, runtime: Runtime, artifact: Artifact, threads: int, beats: np.ndarray, seed: int):
-        self.runtime, self.artifact, self.threads = runtime, artifact, threads
+    def __init__(
+        self,
+        runtime: Runtime,
+        artifact: Artifact,
+        threads: int,
+        beats: np.ndarray,
+        seed: int,
+        options: Mapping[str, Any] | None = None,
+    ):
+        self.runtime, self.artifact, self.threads, self.options = runtime, artifact, threads, dict(options or {})
+        self.on_gpu = runtime.device == "cuda"
         for name in runtime.needs:
             with contextlib.suppress(ImportError):  # loading says what is missing, and better
                 importlib.import_module(name)
+        taken = nvidia.memory_used() if self.on_gpu else None
         gc.collect()
         base = memory.reset_peak()
         start = perf_counter()
-        self.session = runtime.load(artifact, threads)
+        self.session = self.load(artifact)
         loaded = perf_counter()
         infer(self.session, beats[:1])
         first = perf_counter()
@@ -99,13 +119,39 @@ class Bench:
             "memory_kb": max(peak - base, 0) if base is not None and peak is not None else None,
             "memory_base_kb": base,
         }
+        if runtime.device != "cpu":
+            self.figures["copies"] = self.session.copies
+        if self.on_gpu:
+            self.figures["device_memory_kb"] = device_memory(taken)
         self.rng = np.random.default_rng(seed)
         order = self.rng.integers(0, len(beats), 512)
         self.inputs = [np.repeat(beats[i : i + 1], self.session.batch or 1, axis=0) for i in order]
         self.next = 0
 
+    def load(self, artifact: Artifact) -> Session:
+        return self.runtime.load(artifact, self.threads, **self.options)
+
+    def raise_clock(self) -> dict[str, Any]:
+        """Keep a GPU busy until its clock no longer rises; tells its MHz, or nothing where that is not told."""
+        seen: list[int] = []
+        end = perf_counter() + CLOCK_SECONDS_MOST
+        while perf_counter() < end:
+            self.timed(1, CLOCK_SECONDS)
+            clock = nvidia.sm_clock()
+            if clock is None:
+                return {}
+            seen.append(clock)
+            last = seen[-3:]
+            if len(last) == 3 and max(last) <= (1 + STEADY) * min(last):
+                break
+        return {"sm_clock_mhz": seen[-1]}
+
     def warm_up(self) -> dict[str, Any]:
-        """Call until the medians of three looks agree; says after how many calls, and whether they did."""
+        """Call until the medians of three looks agree; says after how many calls, and whether they did.
+
+        Before that the clock of a GPU is brought up.
+        """
+        clock = self.raise_clock() if self.on_gpu else {}
         medians: list[float] = []
         calls, start, stable = 0, perf_counter(), False
         while (spent := perf_counter() - start) < WARM_UP_SECONDS_MOST and not (stable and spent > WARM_UP_SECONDS):
@@ -113,10 +159,10 @@ class Bench:
             calls += WARM_UP_CALLS
             last = medians[-3:]
             stable = len(last) == 3 and max(last) <= (1 + STABLE) * min(last)
-        return {"warm_up_calls": calls, "stable": stable}
+        return {"warm_up_calls": calls, "stable": stable} | clock
 
     def block(self, seconds: float) -> tuple[np.ndarray, dict[str, Any]]:
-        """One block of timed calls.
+        """One block of timed calls, on another device than the CPU ``LONGER`` times as long.
 
         Returns:
             Nanoseconds of the model (``invoke``) and of the host (``bind`` and ``fetch``), ``(2, calls)``
@@ -124,7 +170,7 @@ class Bench:
             1 where others took its turn, above where it has several threads.
         """
         cpu, wall = process_time(), perf_counter()
-        samples = self.timed(BLOCK_CALLS, seconds)
+        samples = self.timed(BLOCK_CALLS, seconds if self.runtime.device == "cpu" else seconds * LONGER)
         return samples, {"cpu_share": round((process_time() - cpu) / (perf_counter() - wall), 4)}
 
     def load_anew(self) -> None:
@@ -138,7 +184,7 @@ class Bench:
             return
         self.session.close()
         ballast = [np.ones(int(size), dtype=np.uint8) for size in self.rng.integers(1, BALLAST, 8)]
-        self.session = self.runtime.load(self.artifact, self.threads)
+        self.session = self.load(self.artifact)
         del ballast
         self.timed(WARM_UP_CALLS, 0.0)
 
@@ -167,23 +213,61 @@ class Bench:
                 host.append(bound - start + end - done)
         return np.array([model, host], dtype=np.int64)
 
-    def throughput(self, sized: dict[int, Artifact], beats: np.ndarray, profile: Profile) -> dict[str, np.ndarray]:
-        """Nanoseconds of the model a call, for each batch of ``BATCHES``, or for the one that a user's file fixes.
+    def throughput(
+        self, sized: dict[int, Artifact], beats: np.ndarray, profile: Profile, sizes: Sequence[int] | None = None
+    ) -> dict[str, np.ndarray]:
+        """Nanoseconds of the model a call, for each batch size, or for the one that a user's file fixes.
 
         The host's time is not in them.
 
         Args:
             sized: the same model in files for that batch, where the format fixes it; else the file itself is used.
+            sizes: beats a call; None: ``BATCHES``, and on another device than the CPU, where the batch is free, as
+                many more as pay.
         """
-        taken = {}
-        for wanted in BATCHES:
-            session = self.runtime.load(sized.get(wanted, self.artifact), self.threads)
-            size = session.batch or wanted
-            if str(size) not in taken:
-                session.bind(np.resize(beats, (size, *beats.shape[1:])))
-                taken[str(size)] = repeated(session.invoke, profile.bulk_calls, profile.bulk_seconds)
-            session.close()
+        taken: dict[str, np.ndarray] = {}
+        for wanted in sizes or BATCHES:
+            self.take(taken, sized.get(wanted, self.artifact), wanted, beats, profile)
+        if sizes is None and self.runtime.device != "cpu" and self.session.batch is None:
+            self.grow(taken, beats, profile)
         return taken
+
+    def take(
+        self, taken: dict[str, np.ndarray], artifact: Artifact, wanted: int, beats: np.ndarray, profile: Profile
+    ) -> None:
+        """Time calls of an artifact with so many beats, or with as many as it fixes where these are not timed yet."""
+        session = self.load(artifact)
+        size = session.batch or wanted
+        if str(size) not in taken:
+            session.bind(np.resize(beats, (size, *beats.shape[1:])))
+            taken[str(size)] = repeated(session.invoke, profile.bulk_calls, profile.bulk_seconds)
+        session.close()
+
+    def grow(self, taken: dict[str, np.ndarray], beats: np.ndarray, profile: Profile) -> None:
+        """Larger and larger batches, until one no longer pays or the device has no room for it."""
+        size = max(map(int, taken))
+        while (more := size * GROWTH) <= LARGEST:
+            try:
+                self.take(taken, self.artifact, more, beats, profile)
+            except Exception as error:  # out of the device's memory: each library has an error of its own
+                print(f"no throughput at {more} beats a call: {error}", file=sys.stderr)
+                return
+            before, now = (each / float(np.median(taken[str(each)])) for each in (size, more))
+            if now < WORTH * before:
+                return
+            size = more
+
+
+def device_memory(before: int | None) -> int | None:
+    """What this process holds of a GPU's memory, or by how much more is held there than before; None: not told.
+
+    Args:
+        before: what all processes held.
+    """
+    own, now = nvidia.memory_of(os.getpid()), nvidia.memory_used()
+    if own is not None or before is None or now is None:
+        return own
+    return max(now - before, 0)
 
 
 def infer(session: Session, beats: np.ndarray) -> np.ndarray:

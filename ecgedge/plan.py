@@ -88,22 +88,61 @@ def plan(
     """
     check_names(filters, exporters, quantizers, runtimes)
     cells: list[Cell] = []
-    skips: dict[tuple[str, str, str], Skip] = {}
+    lost: list[Lost] = []
     for cell in combinations(sources, exporters, quantizers, runtimes, threads, passes):
         if not wanted(cell, filters) or (quantizers[cell.quantizer].on_request and not filters.quantizers):
             continue
         used = [("model", sources[cell.model].part), *(("exporter", name) for name in cell.route)]
         used += [("quantizer", cell.quantizer), ("runtime", cell.runtime)]
-        reason = next(
-            (f"{kind} {name}: {unavailable[kind, name]}" for kind, name in used if (kind, name) in unavailable), None
-        )
-        if reason:
-            skips.setdefault((cell.model, cell.runtime, reason), Skip(cell.model, cell.format, cell.runtime, reason))
+        refused = runtimes[cell.runtime].refuses.get(cell.precision)
+        if at_fault := next((part for part in used if part in unavailable), None):
+            lost.append(Lost(cell, *at_fault, unavailable[at_fault]))
+        elif refused:
+            lost.append(Lost(cell, "precision", cell.precision, refused))
         else:
             cells.append(cell)
-    if not cells and not skips:
+    if not cells and not lost:
         raise impossible(filters, list(combinations(sources, exporters, quantizers, runtimes, threads)))
-    return cells, list(skips.values())
+    return cells, skips_of(lost)
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A cell that cannot run here: the kind and name of what is at fault, and why."""
+
+    cell: Cell
+    kind: str
+    name: str
+    reason: str
+
+
+def skips_of(lost: Sequence[Lost]) -> list[Skip]:
+    """One skip for each model and runtime; runtimes that cannot run for one and the same reason share one.
+
+    It stands under the first of them, and names all.
+    """
+    told: dict[tuple[str, str], dict[tuple[str, str], list[str]]] = {}  # names by kind and reason, of model and runtime
+    formats: dict[tuple[str, str], str] = {}
+    for one in lost:
+        place = one.cell.model, one.cell.runtime
+        formats.setdefault(place, one.cell.format)
+        names = told.setdefault(place, {}).setdefault((one.kind, one.reason), [])
+        names += [one.name] if one.name not in names else []
+    leaders: dict[tuple[str, str], list[str]] = {}  # names of the runtimes by model and reason
+    skips = []
+    for (model, runtime), reasons in told.items():
+        if {kind for kind, _ in reasons} == {"runtime"}:
+            [[(_, reason), names]] = reasons.items()
+            if leaders.setdefault((model, reason), names) is not names:
+                leaders[model, reason] += names
+                continue
+        skips.append((model, runtime))
+    return [Skip(place[0], formats[place], place[1], "; ".join(worded(told[place]))) for place in skips]
+
+
+def worded(reasons: Mapping[tuple[str, str], Sequence[str]]) -> Iterator[str]:
+    for (kind, reason), names in reasons.items():
+        yield f"{'' if kind == 'precision' else f'{kind} '}{', '.join(names)}: {reason}"
 
 
 def combinations(
@@ -121,7 +160,7 @@ def combinations(
                     continue
                 format = quantizer.produces or exported
                 for runtime in runtimes.values():
-                    if takes(runtime.accepts, format):
+                    if takes(runtime.accepts, format) and runtime.refuses.get(quantizer.precision) != "":
                         chain = [exporters[name] for name in route]
                         wanted = () if source.quantized else passes_of(source.format, chain, quantizer, runtime, passes)
                         names = (quantizer.name, format, quantizer.precision, runtime.name)

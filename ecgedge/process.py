@@ -75,12 +75,21 @@ class Child:
         threads: for the libraries that take it from the environment; None: their default.
         memory: bytes that its data may take; None: no limit.
         host: the interpreter that it runs in; None: ours.
+        variables: of its environment, beside those of this process.
 
     On Linux it dies with the thread that started it: ask it from one that lives as long.
     """
 
-    def __init__(self, log: Path, threads: int | None = None, memory: int | None = None, host: Host | None = None):
+    def __init__(
+        self,
+        log: Path,
+        threads: int | None = None,
+        memory: int | None = None,
+        host: Host | None = None,
+        variables: Mapping[str, str] | None = None,
+    ):
         self.log, self.threads, self.memory, self.host = log, threads, memory, host
+        self.variables = dict(variables or {})
         self.process: subprocess.Popen[str] | None = None
         self.logfile: IO[str] | None = None
 
@@ -125,7 +134,7 @@ class Child:
 
     def start(self) -> subprocess.Popen[str]:
         environment = self.host.surroundings(os.environ) if self.host else dict(os.environ)
-        environment |= {"PYTHONHASHSEED": "0"}  # or each process walks its own way through memory
+        environment |= self.variables | {"PYTHONHASHSEED": "0"}  # or each process walks its own way through memory
         if self.threads is not None:
             environment |= {"OMP_NUM_THREADS": str(self.threads)}
         if self.memory is not None:

@@ -165,7 +165,8 @@ def latency(blocks: Sequence[Record], folder: Path) -> Row:
 def warm_up(records: Sequence[Record], name: str) -> Row:
     """How long the cell took to become stable, and how busy the machine was."""
     found = next(r for r in records if r["event"] == "warm" and r["cell"] == name)
-    return {key: found[key] for key in ("warm_up_calls", "stable", "load")}
+    told = ("warm_up_calls", "stable", "load", *(("sm_clock_mhz",) if "sm_clock_mhz" in found else ()))
+    return {key: found[key] for key in told}
 
 
 def parent(row: Row, rows: Sequence[Row]) -> Row | None:

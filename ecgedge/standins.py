@@ -60,6 +60,7 @@ class RuntimeElsewhere(Runtime):
         self.name, self.needs, self.libraries = part.name, part.needs, part.libraries
         self.environment, self.device, self.computes = part.environment, part.device, part.computes
         self.accepts, self.suffixes, self.wants = part.accepts, part.suffixes, part.wants
+        self.refuses = part.refuses
 
     def available(self) -> str | None:
         with Errand(self.host) as errand:

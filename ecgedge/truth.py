@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import groupby
 from typing import Any
 
 from ecgedge.graph import ENDS, Graph, Node, Weight
+from ecgedge.macs import MACS, macs_of, plain
 
 SHARE = 0.9  # of the weight bytes that must have the claimed type
 SMALL = 1024  # elements: converters leave smaller float tensors as they are, since they cost nothing
-NAMED = 5  # nodes that a reason names
+NAMED = 3  # nodes that the reason of a row names; its ``faults`` name all
+MOST = 0.5  # of the multiply-accumulates must run on the device that was asked for
 
-# Operations by name, lower case, without underscores: ONNX, onnxruntime's own, LiteRT, OpenVINO, ncnn, torch.
-MACS = frozenset({
-    "attention", "batchmatmul", "bidirectionalsequencelstm", "bidirectionalsequencernn", "conv", "conv1d", "conv2d",
-    "conv3d", "conv3dtranspose", "convinteger", "convolution", "convolution1d", "convolutiondepthwise",
-    "convolutiondepthwise1d", "convtranspose", "convtranspose1d", "convtranspose2d", "deconvolution", "deconvolution1d",
-    "deconvolutiondepthwise", "deconvolutiondepthwise1d", "depthwiseconv2d", "dynamicquantizelstm",
-    "dynamicquantizematmul", "einsum", "fullyconnected", "fusedconv", "fusedgemm", "fusedmatmul", "gemm",
-    "groupconvolution", "gru", "innerproduct", "linear", "lstm", "matmul", "matmulinteger", "matmulintegertofloat",
-    "matmulnbits", "multiheadattention", "nhwcconv", "nhwcfusedconv", "qattention", "qgemm", "qlinearconv",
-    "qlinearconvtranspose", "qlinearmatmul", "rnn", "svdf", "transposeconv", "transposematmul",
-    "unidirectionalsequencelstm", "unidirectionalsequencernn",
-})  # fmt: skip
+# Other operations, named as in ``macs.MACS``.
 MOVES = frozenset({
     "broadcastto", "cast", "concat", "concatenation", "constant", "constantofshape", "convert", "copy", "crop",
     "depthtospace", "expand", "expanddims", "flatten", "gather", "gathernd", "identity", "memcpyfromhost",
@@ -43,6 +36,23 @@ CLASSES = {"uint8": "int8", "uint4": "int4", "uint16": "int16", "uint32": "int32
 WEIGHTS = {"float64", "float32", "float16", "bfloat16", "int16", "int8", "int4", "int32"}  # all else: shapes, indices
 
 
+@dataclass(frozen=True)
+class Fault:
+    """Why a file is not what it claims to be.
+
+    Attributes:
+        text: in words; ``{}`` stands for the names.
+        names: of all operations or weights that it is about.
+        of: what these are.
+        about: the device or the precision that was claimed.
+    """
+
+    text: str
+    names: tuple[str, ...] = ()
+    of: str = "operations"
+    about: str = ""
+
+
 def judge(
     graph: Graph | None,
     precision: str,
@@ -57,16 +67,17 @@ def judge(
         notes: of its artifact: a ``mixed`` file says in them what was left in float.
 
     Returns:
-        ``status`` (``"ok"`` or ``"rejected"``), ``reason``, ``truth`` (what was checked), and what was seen:
+        ``status`` (``"ok"`` or ``"rejected"``), ``reason``, one line; where it is rejected ``faults``, each with
+        all names that it is about; ``truth`` (what was checked), and what was seen:
         ``weight_shares``, ``exempt``, ``computes``, ``float_ops``, ``placement``, ``placed``,
         ``input_dtype``, ``output_dtype``.
     """
     if graph is None:
         return {"status": "ok", "reason": "", "truth": "not checked: the runtime tells nothing of its graph"}
-    reasons = [*misplaced(graph, device), *copied(graph, precision, parent), *untrue(graph, precision, notes or {})]
-    return {
-        "status": "rejected" if reasons else "ok",
-        "reason": "; ".join(reasons),
+    faults = [*misplaced(graph, device), *copied(graph, precision, parent), *untrue(graph, precision, notes or {})]
+    return ({"faults": [asdict(fault) | {"names": [*fault.names]} for fault in faults]} if faults else {}) | {
+        "status": "rejected" if faults else "ok",
+        "reason": one_line(faults),
         "truth": checked(graph, precision, parent),
         "weight_shares": shares(counted(graph)),
         "exempt": [{"name": w.name, "bytes": w.size_bytes} for w in counted(graph) if exempt(w, precision)],
@@ -89,71 +100,101 @@ def checked(graph: Graph, precision: str, parent: Graph | None) -> str:
     return ", but ".join(["checked", *unseen])
 
 
-def misplaced(graph: Graph, device: str) -> Iterator[str]:
-    """A device that computes nothing."""
+def one_line(faults: Sequence[Fault]) -> str:
+    """Faults as the reason of a row: the first ``NAMED`` names, of all that come after them their number only."""
+    left, told = NAMED, []
+    for about, group in groupby(faults, lambda fault: fault.about):
+        texts = []
+        for fault in group:
+            texts.append(fault.text.format(listed(fault.names, left) if left else f"{len(fault.names)} {fault.of}"))
+            left -= min(left, len(fault.names))
+        told.append(f"{about}: {'; '.join(texts)}")
+    return "; ".join(told)
+
+
+def misplaced(graph: Graph, device: str) -> Iterator[Fault]:
+    """A device that computes nothing, or less than half of what is multiplied."""
     computing = [node for node in graph.nodes if computes_in(node) not in IDLE]
-    if device != "cpu" and computing and all(node.device != device for node in computing):
-        where = sorted({"the CPU" if node.device == "cpu" else node.device for node in computing})
-        yield f"{device}: all {len(computing)} computing nodes ran on {' and '.join(where)}"
+    away = [node for node in computing if node.device != device]
+    if device == "cpu" or not away:
+        return
+    where = " and ".join(sorted({"the CPU" if node.device == "cpu" else node.device for node in away}))
+    if len(away) == len(computing):
+        yield Fault(f"all {len(computing)} computing nodes ran on {where}", about=device)
+        return
+    share, unit = share_on(computing, device)
+    if share < MOST:
+        products = tuple(node.name for node in away if plain(node.op) in MACS)
+        yield Fault(f"{1 - share:.0%} of its {unit} ran on {where}: {{}}", products, about=device)
 
 
-def copied(graph: Graph, precision: str, parent: Graph | None) -> Iterator[str]:
+def share_on(nodes: Iterable[Node], device: str) -> tuple[float, str]:
+    """The share of what is multiplied that a device did, and what was counted; 1 where nothing is multiplied.
+
+    Multiply-accumulates are counted, or operations that multiply where those of one are not told.
+    """
+    products = [node for node in nodes if plain(node.op) in MACS]
+    work, unit = [macs_of(node) or 0 for node in products], "multiply-accumulates"
+    if None in map(macs_of, products) or not any(work):
+        work, unit = [1] * len(products), "multiplying operations"
+    mine = sum(count for node, count in zip(products, work, strict=True) if node.device == device)
+    return mine / sum(work) if products else 1.0, unit
+
+
+def copied(graph: Graph, precision: str, parent: Graph | None) -> Iterator[Fault]:
     """Another precision than fp32 with the very weights of fp32."""
     if parent is None or precision == "fp32" or graph.weights is None or parent.weights is None:
         return
     one, other = ([(w.dtype, w.size_bytes, w.digest) for w in counted(each)] for each in (graph, parent))
     if one and Counter(one) == Counter(other):
-        yield f"{precision}: its weights are equal to those of its fp32 parent"
+        yield Fault("its weights are equal to those of its fp32 parent", about=precision)
 
 
-def untrue(graph: Graph, precision: str, notes: Mapping[str, Any]) -> Iterator[str]:
+def untrue(graph: Graph, precision: str, notes: Mapping[str, Any]) -> Iterator[Fault]:
     """Where the file is not what ``precision`` means; nothing for a precision of its own name."""
-    reasons = [*CLAIMS[precision](graph)] if precision in CLAIMS else []
-    if precision == MIXED:
-        reasons = [*mixed(graph, notes)]
-    if reasons:
-        yield f"{precision}: {'; '.join(reasons)}"
+    found = mixed(graph, notes) if precision == MIXED else CLAIMS[precision](graph) if precision in CLAIMS else ()
+    yield from (replace(fault, about=precision) for fault in found)
 
 
-def fp32(graph: Graph) -> Iterator[str]:
+def fp32(graph: Graph) -> Iterator[Fault]:
     """Most weight bytes are float32, or more."""
     weights = counted(graph)
     full = sum(w.size_bytes for w in weights if w.dtype in ("float32", "float64"))
     if full < sum(w.size_bytes for w in weights) / 2:
-        yield f"its weights are {told(shares(weights))}"
+        yield Fault(f"its weights are {told(shares(weights))}")
 
 
-def fp16(graph: Graph) -> Iterator[str]:
+def fp16(graph: Graph) -> Iterator[Fault]:
     """The weights are float16; what a CPU computes in is its own affair."""
     yield from wrong_weights(graph, "fp16", ("float16",))
 
 
-def dynamic(graph: Graph) -> Iterator[str]:
+def dynamic(graph: Graph) -> Iterator[Fault]:
     """The weights are int8, and multiplied as integers."""
     yield from wrong_weights(graph, "dynamic", ("int8", "int32"))
     if nodes := [node for node in graph.nodes if plain(node.op) in MACS and takes_float_weights(node)]:
-        yield f"float weights are multiplied by {names(nodes)}"
+        yield Fault("float weights are multiplied by {}", names(nodes))
     if nodes := [node for node in graph.nodes if restores_weights(node)]:
-        yield f"int8 weights are turned back into float by {names(nodes)}"
+        yield Fault("int8 weights are turned back into float by {}", names(nodes))
 
 
-def full_int8(graph: Graph) -> Iterator[str]:
+def full_int8(graph: Graph) -> Iterator[Fault]:
     """As dynamic, and nothing computes in float: all but quantizing and moving gives integers."""
     yield from dynamic(graph)
     if nodes := [node for node in graph.nodes if quantizes_while_it_runs(node)]:
-        yield f"activations are quantized while it runs (this is dynamic) by {names(nodes)}"
+        yield Fault("activations are quantized while it runs (this is dynamic) by {}", names(nodes))
     if nodes := [node for node in graph.nodes if "float" in computes_in(node)]:
-        yield f"{names(nodes)} compute{'s' if len(nodes) == 1 else ''} in float"
+        yield Fault(f"{{}} compute{'s' if len(nodes) == 1 else ''} in float", names(nodes))
 
 
-def mixed(graph: Graph, notes: Mapping[str, Any]) -> Iterator[str]:
+def mixed(graph: Graph, notes: Mapping[str, Any]) -> Iterator[Fault]:
     """As full-int8, but for what its notes say was left in float: exactly that computes in float.
 
     An operation that goes with a layer left in float, such as its activation, may be fused with it or done in
     int8; a multiplication may not.
     """
     if "left" not in notes:
-        yield "its record does not say what was left in float"
+        yield Fault("its record does not say what was left in float")
         return
     if not notes["left"]:
         yield from full_int8(graph)
@@ -162,20 +203,21 @@ def mixed(graph: Graph, notes: Mapping[str, Any]) -> Iterator[str]:
     floats = [node for node in graph.nodes if "float" in computes_in(node)]
     products = [node for node in floats if plain(node.op) in MACS]
     if graph.weights is not None and "int8" not in shares(counted(graph)):
-        yield "it has no int8 weights"
+        yield Fault("it has no int8 weights")
     if nodes := [node for node in floats if not any(claim & names_of(node) for claim in claims)]:
-        yield f"{names(nodes)} compute{'s' if len(nodes) == 1 else ''} in float without having been left in it"
+        verb = f"compute{'s' if len(nodes) == 1 else ''}"
+        yield Fault(f"{{}} {verb} in float without having been left in it", names(nodes))
     for layer in layers:
         if not any(layer in claim and claim & names_of(node) for claim in claims for node in products):
-            yield f"{layer} was left in float and does not compute in it"
+            yield Fault("{} was left in float and does not compute in it", (layer,), "layer")
     if len(products) > len(layers):
-        yield f"{len(products)} operations multiply in float, {len(layers)} were left in it"
+        yield Fault(f"{len(products)} operations multiply in float, {len(layers)} were left in it")
     if len(layers) < len(notes["left"]) and not ("float" in graph.input and "float" in graph.output):
-        yield f"{ENDS} were left in float and are {graph.input} and {graph.output}"
+        yield Fault(f"{ENDS} were left in float and are {graph.input} and {graph.output}")
     if nodes := [node for node in graph.nodes if restores_weights(node)]:
-        yield f"int8 weights are turned back into float by {names(nodes)}"
+        yield Fault("int8 weights are turned back into float by {}", names(nodes))
     if nodes := [node for node in graph.nodes if quantizes_while_it_runs(node)]:
-        yield f"activations are quantized while it runs (this is dynamic) by {names(nodes)}"
+        yield Fault("activations are quantized while it runs (this is dynamic) by {}", names(nodes))
 
 
 def names_of(node: Node) -> set[str]:
@@ -187,7 +229,7 @@ MIXED = "mixed"  # the one claim that hangs on the notes of the file
 CLAIMS = {"fp32": fp32, "fp16": fp16, "dynamic": dynamic, "full-int8": full_int8}
 
 
-def wrong_weights(graph: Graph, precision: str, claimed: tuple[str, ...]) -> Iterator[str]:
+def wrong_weights(graph: Graph, precision: str, claimed: tuple[str, ...]) -> Iterator[Fault]:
     """Too few bytes of the claimed types (the first of them must be there), small float tensors aside.
 
     Biases are int32 beside int8 weights.
@@ -197,10 +239,10 @@ def wrong_weights(graph: Graph, precision: str, claimed: tuple[str, ...]) -> Ite
     judged = [weight for weight in counted(graph) if not exempt(weight, precision)]
     of = shares(judged)
     if claimed[0] not in of:
-        yield f"it has no {claimed[0]} weights"
+        yield Fault(f"it has no {claimed[0]} weights")
     elif sum(of.get(dtype, 0) for dtype in claimed) < SHARE:
-        others = [weight.name for weight in judged if class_of(weight.dtype) not in claimed]
-        yield f"its weights are {told(of)}: {listed(others)}"
+        others = tuple(weight.name for weight in judged if class_of(weight.dtype) not in claimed)
+        yield Fault(f"its weights are {told(of)}: {{}}", others, "weights")
 
 
 def counted(graph: Graph) -> list[Weight]:
@@ -232,10 +274,6 @@ def shares(weights: list[Weight]) -> dict[str, float]:
 def class_of(dtype: str) -> str:
     """int8 and uint8 are one class, and so on."""
     return CLASSES.get(dtype, dtype)
-
-
-def plain(op: str) -> str:
-    return op.lower().replace("_", "")
 
 
 def computes_in(node: Node) -> str:
@@ -276,10 +314,10 @@ def told(of: dict[str, float]) -> str:
     return ", ".join(f"{share:.0%} {dtype}" for dtype, share in of.items())
 
 
-def names(nodes: Iterable[Node]) -> str:
-    return listed([node.name for node in nodes])
+def names(nodes: Iterable[Node]) -> tuple[str, ...]:
+    return tuple(node.name for node in nodes)
 
 
-def listed(words: list[str]) -> str:
+def listed(words: Sequence[str], most: int = 5) -> str:
     """The first few, and how many more."""
-    return ", ".join(words[:NAMED]) + (f" and {len(words) - NAMED} more" if len(words) > NAMED else "")
+    return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")

@@ -71,9 +71,9 @@ class Setting:
     memory: int | None = None
     hosts: Mapping[str, Host] = field(default_factory=dict)
 
-    def child(self, runtime: str, log: Path) -> Child:
-        """A process for what a runtime does, in the interpreter that it works in."""
-        return Child(log, self.threads, self.memory, self.hosts.get(runtime))
+    def child(self, runtime: str, log: Path, **variables: str) -> Child:
+        """A process for what a runtime does, in the interpreter that it works in, with variables in its environment."""
+        return Child(log, self.threads, self.memory, self.hosts.get(runtime), variables)
 
     @contextmanager
     def turn(self) -> Iterator[None]:

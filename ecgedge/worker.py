@@ -24,6 +24,7 @@ import numpy as np
 from ecgedge import measure, plugins
 from ecgedge.artifacts import Artifact
 from ecgedge.errors import ConversionError, EcgEdgeError
+from ecgedge.explain.gpu_peak import measure_gpu_peaks
 from ecgedge.explain.peak import measure_peaks
 from ecgedge.kinds import Context, Session
 from ecgedge.passes.optimize import optimize
@@ -147,12 +148,21 @@ class Worker:
         graph = self.session.graph()
         return graph.record() if graph else None
 
-    def load(self, runtime: str, artifact: Packed, beats: str, threads: int, seed: int) -> dict[str, Any]:
+    def load(
+        self,
+        runtime: str,
+        artifact: Packed,
+        beats: str,
+        threads: int,
+        seed: int,
+        options: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
         """Load the artifact that the next requests are about, on processors of its own; answers ``Bench.figures``."""
         cores = measure.pin(threads)
         self.beats = np.load(beats)
         part = self.find("runtime", runtime)
-        self.bench = measure.Bench(part, unpack(artifact, self.parts.models), threads, self.beats, seed)
+        loaded = unpack(artifact, self.parts.models)
+        self.bench = measure.Bench(part, loaded, threads, self.beats, seed, options)
         return self.bench.figures | {"processors": cores}
 
     def figures(self) -> dict[str, Any]:
@@ -169,10 +179,12 @@ class Worker:
         graph = self.bench.session.graph()
         return {"graph": graph.record() if graph else None, "figures": dict(self.bench.session.figures())}
 
-    def throughput(self, sized: dict[str, Packed], profile: str, out: str) -> dict[str, float]:
+    def throughput(
+        self, sized: dict[str, Packed], profile: str, out: str, sizes: list[int] | None = None
+    ) -> dict[str, float]:
         """Beats a second for each batch; saves the nanoseconds of the calls."""
         files = {int(size): unpack(packed, self.parts.models) for size, packed in sized.items()}
-        taken = self.bench.throughput(files, self.beats, measure.PROFILES[profile])
+        taken = self.bench.throughput(files, self.beats, measure.PROFILES[profile], sizes)
         np.savez(out, **taken)  # type: ignore[arg-type]  # numpy's stub wants the flags first
         return {size: round(int(size) * 1e9 / float(np.median(times)), 1) for size, times in taken.items()}
 
@@ -183,7 +195,8 @@ class Worker:
         taken = measure.repeated(session.invoke, measure.BLOCK_CALLS, seconds)
         share = (process_time() - cpu) / (perf_counter() - wall)
         graph = session.graph()
-        return {"graph": graph.record() if graph else None, "taken": taken.tolist(), "cpu_share": round(share, 4)}
+        told = {"taken": taken.tolist(), "cpu_share": round(share, 4), "device": self.find("runtime", runtime).device}
+        return told | {"graph": graph.record() if graph else None}
 
     def profile(self, runtime: str, artifact: Packed, beats: str, threads: int, calls: int) -> dict[str, Any] | None:
         """What the operations of an artifact take on a batch of beats; None where the runtime does not tell."""
@@ -199,10 +212,15 @@ class Worker:
         session.invoke()
         return session
 
-    def peaks(self, threads: int) -> dict[str, Any]:
-        """The machine's limit in matrix products."""
+    def peaks(self, threads: int, runtime: str) -> dict[str, Any]:
+        """The limit in matrix products of the device that a runtime computes on."""
         measure.pin(threads)
-        return measure_peaks(threads)
+        part = self.find("runtime", runtime)
+        if part.device == "cpu":
+            return measure_peaks(threads)
+        if part.device == "cuda":
+            return measure_gpu_peaks(part.computes)
+        return {"device": part.device, "missing": {"fp32": f"none was measured, {runtime} computes on {part.device}"}}
 
     def warm_up(self) -> dict[str, Any]:
         return self.bench.warm_up()

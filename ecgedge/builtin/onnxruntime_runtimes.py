@@ -1,9 +1,11 @@
-"""onnxruntime on the CPU (``cpu``) and on an NVIDIA GPU (``cuda``)."""
+"""onnxruntime on the CPU (``cpu``) and on an NVIDIA GPU: ``cuda`` in float32, ``cuda-tf32`` as it comes."""
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +27,19 @@ from ecgedge import (
 from ecgedge.builtin.onnx_graph import DTYPES, read_profile, read_times, weights_of
 from ecgedge.builtin.torch_runtime import nvidia_driver
 
+CUDA = "CUDAExecutionProvider"
+BLOCKING = "CUDA_LAUNCH_BLOCKING"  # with "1" a kernel is done when the call that launches it returns
+NO_INT8 = (
+    "onnxruntime's CUDA provider multiplies no 8-bit integers: it would compute in float, or on the CPU; TensorRT does"
+)
+
+Provider = str | tuple[str, dict[str, str]]  # a provider's name, or also its options
+
 
 class OnnxSession(Session):
     """Input and output are bound once a call, so that ``invoke`` is onnxruntime's time alone."""
 
-    def __init__(self, artifact: Artifact, providers: list[str], threads: int):
+    def __init__(self, artifact: Artifact, providers: Sequence[Provider], threads: int):
         self.artifact, self.providers, self.threads = artifact, providers, threads
         self.session = open_session(artifact.path, providers, threads)
         self.batch = artifact.input.batch
@@ -56,7 +66,7 @@ class OnnxSession(Session):
             nodes = read_profile(Path(session.end_profiling()))
         return Graph(nodes, weights_of(self.artifact.path), input=given.dtype, output=returned.dtype)
 
-    def profile(self, calls: int) -> Profile:
+    def profile(self, calls: int) -> Profile | None:
         """By the profile of a second session, with its weights packed as in the first."""
         with tempfile.TemporaryDirectory() as folder:
             profile = Path(folder) / "profile"
@@ -64,6 +74,84 @@ class OnnxSession(Session):
             for _ in range(calls + calls // 5 + 1):  # the first ones warm it up
                 session.run([self.artifact.output.name], {self.artifact.input.name: self.x})
             return read_times(Path(session.end_profiling()), calls, self.graph().nodes)
+
+
+@dataclass(frozen=True)
+class Buffers:
+    """What is bound for one shape of the input, and the options of its runs."""
+
+    binding: Any
+    given: Any
+    options: Any
+
+
+class DeviceSession(OnnxSession):
+    """A session whose input and output lie in the memory of a device.
+
+    ``bind`` copies to it and ``fetch`` from it; ``invoke`` returns when the device is done.
+
+    Args:
+        memory: the device as onnxruntime calls it.
+        captured: a CUDA graph is captured in the first run of each shape and replayed in all others, which wants each
+            tensor at one address: buffers are then kept for every shape.
+    """
+
+    copies = "outside"
+
+    def __init__(
+        self, artifact: Artifact, providers: Sequence[Provider], threads: int, memory: str, captured: bool = False
+    ):
+        super().__init__(artifact, providers, threads)
+        self.memory, self.captured = memory, captured
+        self.known: dict[tuple[int, ...], Buffers] = {}
+        if captured:  # what is looked at besides is launched piece by piece
+            self.providers = [without_graph(provider) for provider in providers]
+
+    def bind(self, x: np.ndarray) -> None:
+        self.x = self.artifact.input.encode(x)
+        if self.x.shape not in self.known:
+            kept = self.known if self.captured else {}
+            self.known = kept | {self.x.shape: self.buffers(self.x)}
+        self.bound = self.known[self.x.shape]
+        self.bound.given.update_inplace(self.x)
+
+    def buffers(self, x: np.ndarray) -> Buffers:
+        """Memory on the device for an input like ``x`` and for what comes of it, where its shape is known."""
+        import onnxruntime  # heavy
+
+        make = onnxruntime.OrtValue.ortvalue_from_shape_and_type
+        given, returned = self.artifact.input, self.artifact.output
+        options, binding = onnxruntime.RunOptions(), self.session.io_binding()
+        value = make(x.shape, x.dtype, self.memory, 0)
+        binding.bind_ortvalue_input(given.name, value)
+        shape = (len(x), *returned.shape[1:])
+        if None not in shape:
+            binding.bind_ortvalue_output(returned.name, make(shape, np.dtype(returned.dtype), self.memory, 0))
+        elif self.captured:
+            raise EcgEdgeError(f"{self.artifact.path}: a CUDA graph wants an output of known shape, not {shape}")
+        else:
+            binding.bind_output(returned.name, self.memory)
+        if self.captured:
+            options.add_run_config_entry("gpu_graph_id", str(1 + len(self.known)))
+        return Buffers(binding, value, options)
+
+    def invoke(self) -> None:
+        self.session.run_with_iobinding(self.bound.binding, self.bound.options)
+        self.bound.binding.synchronize_outputs()
+
+    def fetch(self) -> np.ndarray:
+        return self.artifact.output.decode(self.bound.binding.copy_outputs_to_cpu()[0])
+
+    def profile(self, calls: int) -> Profile | None:
+        """None where launching a kernel does not wait for it: onnxruntime then tells how long launching takes."""
+        return super().profile(calls) if os.environ.get(BLOCKING) == "1" else None
+
+
+def without_graph(provider: Provider) -> Provider:
+    if isinstance(provider, str):
+        return provider
+    name, options = provider
+    return name, {key: value for key, value in options.items() if key != "enable_cuda_graph"}
 
 
 class OnnxRuntime(Runtime):
@@ -86,8 +174,6 @@ class OnnxRuntime(Runtime):
 
         if self.provider not in onnxruntime.get_available_providers():
             return f"this onnxruntime has no {self.provider}"
-        if self.device == "cuda" and not nvidia_driver():
-            return "no NVIDIA GPU or driver on this machine"
         return None
 
     def inspect(self, path: Path) -> Artifact:
@@ -106,19 +192,48 @@ class OnnxRuntime(Runtime):
         return tell_artifact(path, "onnx", given, returned)
 
     def load(self, artifact: Artifact, threads: int) -> Session:
-        if self.device == "cuda":
-            preload_cuda()
-        session = OnnxSession(artifact, [self.provider, "CPUExecutionProvider"], threads)
+        return self.put(OnnxSession(artifact, [self.provider, "CPUExecutionProvider"], threads))
+
+    def put(self, session: OnnxSession) -> OnnxSession:
+        """A session that is where it should be. Raises RuntimeError where onnxruntime fell back without a word."""
         used = session.session.get_providers()
-        if used[0] != self.provider:  # it falls back without a word
+        if used[0] != self.provider:
             raise RuntimeError(f"onnxruntime could not use {self.provider} and put the model on {used}")
         return session
 
 
-def open_session(path: Path, providers: list[str], threads: int, profile: Path | None = None, pack: bool = True) -> Any:
+class CudaRuntime(OnnxRuntime):
+    """The CUDA provider: float32 files in float32, or in TF32 as it does by default."""
+
+    refuses: Mapping[str, str] = {"dynamic": NO_INT8, "full-int8": NO_INT8, "mixed": NO_INT8}
+    options: Mapping[str, Any] = {"cuda_graph": False}
+
+    def __init__(self, name: str, tf32: bool = False):
+        super().__init__(name, CUDA)
+        self.device, self.tf32 = "cuda", tf32
+        if tf32:  # all but float32 is computed as by the other
+            self.computes = "tf32"
+            self.refuses = dict.fromkeys(("fp16", *self.refuses), "")
+
+    def available(self) -> str | None:
+        if told := super().available():
+            return told
+        return None if nvidia_driver() else "no NVIDIA GPU or driver on this machine"
+
+    def load(self, artifact: Artifact, threads: int, cuda_graph: bool = False) -> Session:
+        preload_cuda()
+        settings = {"use_tf32": "1" if self.tf32 else "0"} | ({"enable_cuda_graph": "1"} if cuda_graph else {})
+        providers: list[Provider] = [(self.provider, settings), "CPUExecutionProvider"]
+        return self.put(DeviceSession(artifact, providers, threads, "cuda", cuda_graph))
+
+
+def open_session(
+    path: Path, providers: Sequence[Provider], threads: int, profile: Path | None = None, pack: bool = True
+) -> Any:
     """An ``InferenceSession``.
 
     Args:
+        providers: by name; one that this onnxruntime lacks, or names again, is left out.
         profile: where to write what runs, the start of a file name.
         pack: whether weights are packed for their kernels. The profile tells nothing of inputs that are; the
             nodes stay the same.
@@ -138,7 +253,8 @@ def open_session(path: Path, providers: list[str], threads: int, profile: Path |
         options.add_session_config_entry("session.disable_prepacking", "1")
     if not path.is_file() or not path.stat().st_size:
         raise EcgEdgeError(f"{path} is {'empty' if path.is_file() else 'missing'}", "name an ONNX file")
-    known = [p for p in dict.fromkeys(providers) if p in onnxruntime.get_available_providers()]
+    named = {provider if isinstance(provider, str) else provider[0]: provider for provider in reversed(providers)}
+    known = [named[name] for name in reversed(named) if name in onnxruntime.get_available_providers()]
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=known)
     except Exception as error:  # its own classes, which cannot be named without importing it
@@ -167,4 +283,4 @@ def preload_cuda() -> None:
 
 @hookimpl
 def ecgedge_runtimes() -> Iterable[Runtime]:
-    return OnnxRuntime("cpu", "CPUExecutionProvider"), OnnxRuntime("cuda", "CUDAExecutionProvider")
+    return OnnxRuntime("cpu", "CPUExecutionProvider"), CudaRuntime("cuda"), CudaRuntime("cuda-tf32", tf32=True)

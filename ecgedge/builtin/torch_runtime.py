@@ -3,20 +3,42 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
 
 import numpy as np
 
-from ecgedge import Artifact, Graph, Node, Profile, Runtime, Session, Step, Weight, hookimpl, load_network
+from ecgedge import (
+    Artifact,
+    Graph,
+    Node,
+    Profile,
+    Runtime,
+    Session,
+    Step,
+    Weight,
+    hookimpl,
+    load_network,
+    without_tf32,
+)  # fmt: skip
+
+BLOCKING = "CUDA_LAUNCH_BLOCKING"  # with "1" a kernel is done when the call that launches it returns
 
 
 class TorchSession(Session):
+    """A network in evaluation mode. While one is open on a GPU, torch multiplies float32 as such, not in TF32."""
+
     def __init__(self, network: Any, device: str):
         self.network, self.device = network.to(device), device
+        self.held = ExitStack()
+        if device != "cpu":
+            self.copies = "outside"
+            self.held.enter_context(without_tf32())
 
     def bind(self, x: np.ndarray) -> None:
         import torch  # heavy
@@ -45,8 +67,8 @@ class TorchSession(Session):
         return Graph(tuple(nodes), weights, input=dtype_of(self.x), output=dtype_of(self.y))
 
     def profile(self, calls: int) -> Profile | None:
-        """The time between hooks before and after each module; None on a GPU, where that is the time to start it."""
-        if self.device != "cpu":
+        """The time between hooks before and after each module; None on a GPU where launching a kernel does not wait."""
+        if self.device != "cpu" and os.environ.get(BLOCKING) != "1":
             return None
         taken: dict[str, list[float]] = {}
         ops = {name: op_of(module) for name, module in leaves(self.network)}
@@ -60,6 +82,9 @@ class TorchSession(Session):
             hook.remove()
         steps = (Step(ops[name], name, (name,), in_calls(times, calls)) for name, times in taken.items())
         return Profile(tuple(steps), tuple(whole))
+
+    def close(self) -> None:
+        self.held.close()
 
 
 class TorchRuntime(Runtime):

@@ -12,7 +12,7 @@ from ecgedge.check.gates import gates_of, threshold_gate
 from ecgedge.check.run import Row, Run
 
 ATOL = 1e-4  # fp32 may differ by so much, relative to the largest output where that is above 1
-COSINES = {"fp16": 0.999, "dynamic": 0.8, "full-int8": 0.8}  # the least to the trained model
+COSINES = {"fp16": 0.999, "tf32": 0.999, "dynamic": 0.8, "full-int8": 0.8}  # the least to the trained model
 OTHER_COSINE = 0.8
 LISTED = 100  # changed decisions in a row
 ALPHA, ORDER_ALPHA = 0.05, 0.001

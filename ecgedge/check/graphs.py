@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import Any
 
@@ -30,6 +31,20 @@ MULTIPLIES = {
     "qlinearconvtranspose", "qlinearmatmul", "rnn", "svdf", "transposeconv", "transposematmul",
     "unidirectionalsequencelstm", "unidirectionalsequencernn",
 }  # fmt: skip
+DATA_AND_WEIGHTS = {  # among their inputs, where these are not the first two
+    "qlinearconv": (0, 3), "qlinearconvtranspose": (0, 3), "qlinearmatmul": (0, 3), "qgemm": (0, 3),
+    "transposeconv": (2, 1),
+}  # fmt: skip
+CONVOLVES = {
+    "conv", "conv1d", "conv2d", "convinteger", "convolution", "convolution1d", "convolutiondepthwise",
+    "convolutiondepthwise1d", "fusedconv", "nhwcconv", "nhwcfusedconv", "qlinearconv",
+}  # fmt: skip
+SPREADS = {"convtranspose", "convtranspose1d", "convtranspose2d", "qlinearconvtranspose"}
+DENSE = {"fullyconnected", "innerproduct", "linear"}
+PRODUCTS = {
+    "batchmatmul", "dynamicquantizematmul", "fusedgemm", "fusedmatmul", "gemm", "matmul", "matmulinteger",
+    "matmulintegertofloat", "qgemm", "qlinearmatmul",
+}  # fmt: skip
 BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
 WEIGHTS = {*BYTES, "int32", "int16", "int8", "int4"}
 EXPECTED = {"fp16": ("float16",), "dynamic": ("int8", "int32"), "full-int8": ("int8", "int32")}
@@ -54,9 +69,8 @@ def examine(graph: Record, precision: str) -> Record:
 
 def fault_of(graph: Record, precision: str, device: str, parent: Record | None) -> str:
     """Why a file is not what it claims to be, or did not run where it was told; empty where it did."""
-    busy = [node["device"] for node in graph["nodes"] if way(node) not in ("moves", "quantizes")]
-    if device != "cpu" and busy and device not in busy:
-        return f"nothing ran on {device}"
+    if device != "cpu" and (fault := elsewhere(graph, device)):
+        return fault
     if precision != "fp32" and parent and weights(graph) and prints(graph) == prints(parent):
         return "it has the very weights of its fp32 parent"
     if precision == "fp32":
@@ -65,6 +79,45 @@ def fault_of(graph: Record, precision: str, device: str, parent: Record | None) 
     if precision not in EXPECTED:
         return ""
     return wrong_weights(graph, precision) or wrong_nodes(graph, precision)
+
+
+def elsewhere(graph: Record, device: str) -> str:
+    """Why a graph did not run on a device; empty where at least half of its multiplications did."""
+    busy = [node for node in graph["nodes"] if way(node) not in ("moves", "quantizes")]
+    if busy and all(node["device"] != device for node in busy):
+        return f"nothing ran on {device}"
+    products = [node for node in busy if plain(node["op"]) in MULTIPLIES]
+    told = [products_of(node) for node in products]
+    work = [count or 0 for count in told]
+    if None in told or not any(work):  # then each counts alike
+        work = [1 for _ in products]
+    mine = sum(count for node, count in zip(products, work) if node["device"] == device)
+    return f"only {mine} of {sum(work)} products ran on {device}" if 2 * mine < sum(work) else ""
+
+
+def products_of(node: Record) -> int | None:
+    """Products of numbers in one call, by the shapes; None where they are not told, or not known how to be used."""
+    op, shapes, made = plain(node["op"]), node.get("input_shapes") or [], node.get("output_shapes") or []
+    first, second = DATA_AND_WEIGHTS.get(op, (0, 1))
+    if not made or len(shapes) <= max(first, second):
+        return None
+    data, weights, result = shapes[first], shapes[second], math.prod(made[0])
+    if op in CONVOLVES:  # each output is a sum over the channels of its group and over the kernel
+        return result * math.prod(weights) // weights[0] if weights[0] else 0
+    if op in SPREADS:  # each input goes into so many outputs
+        return math.prod(data) * math.prod(weights) // weights[0] if weights[0] else 0
+    if op == "transposeconv":
+        return math.prod(data) * math.prod(weights) // weights[-1] if weights[-1] else 0
+    if op == "depthwiseconv2d":
+        return result * math.prod(weights[1:3])
+    if op in DENSE:
+        return result * weights[-1]
+    if op not in PRODUCTS:
+        return None
+    if len(data) < 2 or len(weights) < 2:
+        return result * math.prod(data if len(data) < 2 else weights)
+    rows = made[0][-2] if len(made[0]) > 1 else 1
+    return result * (data[-2] * data[-1] // rows) if rows else 0
 
 
 def wrong_weights(graph: Record, precision: str) -> str:

@@ -10,7 +10,10 @@ from ecgedge.check.findings import Findings, has_numbers, is_number
 from ecgedge.check.run import Record, Row, Run
 
 STATUSES = {"ok", "rejected", "failed", "timeout", "skipped"}
-SINGLE = ("load_ms", "first_call_us", "memory_kb", "memory_base_kb", "load", "warm_up_calls")  # taken once
+SINGLE = (  # taken once
+    "load_ms", "first_call_us", "memory_kb", "memory_base_kb", "device_memory_kb", "load", "warm_up_calls",
+    "sm_clock_mhz",
+)  # fmt: skip
 
 
 def check_rows(run: Run, findings: Findings) -> None:
@@ -42,7 +45,7 @@ def check_row(run: Run, row: Row, findings: Findings) -> None:
     if row["status"] in ("ok", "rejected"):
         check_status(row, [fault for fault in faults if fault], findings)
     with findings.reading(row["id"], "its throughput"):
-        if row["status"] == "ok" or "throughput_1_per_s" in row:
+        if row["status"] == "ok" or any(name.startswith("throughput_") for name in row):
             timing.check_throughput(run, row, findings)
     if row["status"] == "ok" and row["id"] in run.samples:
         with findings.reading(row["id"], "its latency"):

@@ -14,7 +14,7 @@ from ecgedge.check.run import Row, Run
 TIE = 0.02  # relative; two processes of one file may differ by so much
 P99_CALLS = 3000
 FEW = 6  # with fewer values a median has no 95% interval
-BATCHES = (1, 16, 64)
+BATCHES = (1, 16, 64)  # beats a call, where a run does not say
 THIRD, FOURTH, FIRST = 0.5e-3, 0.5e-4, 0.5e-1  # half of the last digit that a figure was rounded to
 
 
@@ -45,7 +45,7 @@ def check_latency(run: Run, row: Row, findings: Findings) -> None:
         energy = math.fsum(record["active_uj"] for record in records) / len(model)
     findings.hold(row, "energy_uj_per_beat", energy, THIRD)
     warm = next((record for record in run.of("warm") if record["cell"] == row["id"]), {})
-    for name in ("warm_up_calls", "stable", "load"):
+    for name in ("warm_up_calls", "stable", "load", *(["sm_clock_mhz"] if "sm_clock_mhz" in warm else [])):
         findings.hold(row, name, warm.get(name))
 
 
@@ -126,8 +126,21 @@ def is_ready(row: Row) -> bool:
 
 
 def check_throughput(run: Run, row: Row, findings: Findings) -> None:
-    """Beats a second for each batch that was measured."""
+    """Beats a second for each batch that was measured, which are those that were asked for."""
     with np.load(run.file(row["id"], "throughput.npz")) as taken:
+        check_sizes(run, row, [int(size) for size in taken.files], findings)
         for size in taken.files:
             found = int(size) * 1e9 / stats.quantile(taken[size], 0.5)
             findings.hold(row, f"throughput_{size}_per_s", found, FIRST)
+
+
+def check_sizes(run: Run, row: Row, sizes: list[int], findings: Findings) -> None:
+    """The batch sizes asked for, or the one that a file fixes; where none were, more of them on another device."""
+    packed = run.artifact(row["id"])
+    fixed = packed["record"]["input"]["shape"][0] if packed else None
+    asked = run.about.get("batch_sizes")
+    wanted = list(asked or BATCHES)
+    more = sizes[len(wanted) :]
+    grown = not asked and row["device"] != "cpu" and sizes[: len(wanted)] == wanted
+    if sizes not in (wanted, [fixed]) and not (grown and sorted({wanted[-1], *more}) == [wanted[-1], *more]):
+        findings.wrong(row["id"], f"throughput: measured at {sizes} beats a call, {wanted} were asked for")

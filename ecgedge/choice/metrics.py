@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,6 +108,11 @@ def time(name: str, key: str = "", unit: str = "_us", scale: float = 1, timed: b
     return Metric(name, key or name, "time", unit=unit, scale=scale, timed=timed)
 
 
+def rate(size: int) -> Metric:
+    """Throughput at so many beats a call."""
+    return Metric(f"throughput_{size}", f"throughput_{size}", "rate", higher=True, unit="_per_s")
+
+
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
@@ -125,21 +131,26 @@ METRICS: dict[str, Metric] = {
         time("load_time", "load", "_ms", 1e3, timed=False),
         time("first_call", timed=False),
         Bulk("throughput", "throughput", "rate", higher=True),
-        *(
-            Metric(f"throughput_{size}", f"throughput_{size}", "rate", higher=True, unit="_per_s")
-            for size in (1, 16, 64)
-        ),
+        *map(rate, (1, 16, 64)),
         Metric("size", "size", "bytes", unit="_bytes", exact=True),
         Metric("memory", "memory", "bytes", unit="_kb", scale=1024),
+        Metric("device_memory", "device_memory", "bytes", unit="_kb", scale=1024),
         Metric("energy", "energy", "energy", unit="_uj_per_beat", timed=True),
     )
 }
 QUALITY = {"classification": METRICS["accuracy"], "anomaly": METRICS["auroc"]}
 
 
-def find_metric(name: str) -> Metric:
-    """A metric by its name, in any case, ``-`` or ``_``. Raises EcgEdgeError where there is none: lists all."""
+def known_metric(name: str) -> Metric | None:
+    """A metric by its name, in any case, ``-`` or ``_``; ``throughput_N`` is one for each N. None: there is none."""
     plain = name.strip().lower().replace("-", "_")
-    if plain not in METRICS:
+    if size := re.fullmatch(r"throughput_([1-9]\d*)", plain):
+        return METRICS.get(plain) or rate(int(size[1]))
+    return METRICS.get(plain)
+
+
+def find_metric(name: str) -> Metric:
+    """As ``known_metric``. Raises EcgEdgeError where there is none: lists all."""
+    if (metric := known_metric(name)) is None:
         raise unknown("metric", name, list(METRICS))
-    return METRICS[plain]
+    return metric

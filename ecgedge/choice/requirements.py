@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ecgedge.choice.metrics import METRICS, UNITS, Metric, Row, find_metric
+from ecgedge.choice.metrics import METRICS, UNITS, Metric, Row, find_metric, known_metric
 from ecgedge.errors import EcgEdgeError, unknown
 
 EXPRESSION = re.compile(r"\s*([\w-]+)\s*(>=|<=|==|!=|=|>|<)\s*(\S.*?)\s*")
@@ -94,7 +94,7 @@ def parse_requirement(text: str) -> Requirement:
         if sign not in ("==", "!="):
             raise EcgEdgeError(f"{text!r}: {field} is a word, not a number", f"{field}==WORD or {field}!=WORD")
         return Wanted(text.strip(), field, sign, value)
-    if name.lower().replace("-", "_") not in METRICS:
+    if known_metric(name) is None:
         raise unknown("metric", name, [*METRICS, *FIELDS])
     if sign not in OPERATORS:
         raise EcgEdgeError(f"{text!r}: {sign} is for words only", f"choose from: {', '.join(OPERATORS)}")

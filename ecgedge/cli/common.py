@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -213,11 +213,13 @@ def open_lab(
     unavailable: Mapping[tuple[str, str], str],
     seconds: float = 300,
     memory: int | None = None,
+    batch_sizes: Sequence[int] | None = None,
 ) -> Lab:
     """What cells share: the test beats of ``index``, calibration beats, the store, the converter.
 
     Args:
         options: of the parts.
+        batch_sizes: see ``Lab``.
     """
     from ecgedge.dataset import calibration_beats, judging_beats
     from ecgedge.lab import Lab
@@ -243,6 +245,7 @@ def open_lab(
         seconds=seconds,
         memory=memory,
         options=options,
+        batch_sizes=tuple(batch_sizes) if batch_sizes else None,
         hosts=hosts(parts),
         installed=availability.installed(parts),
     )

@@ -46,7 +46,7 @@ def examine(parts: Parts, dataset: str | None) -> dict[str, Any]:
         "versions": machine.versions(),
         "machine": described,
         "threads": {"cores": os.cpu_count(), "usable": usable_cores()},
-        "gpu": machine.gpu(),
+        "gpu": described["gpu"],
         "data": data_state(dataset),
         "parts": part_states(parts),
         "broken_plugins": [{"plugin": str(owner), "reason": reason} for owner, reason in parts.broken],

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ecgedge.turns import Setting
 
 COLUMNS = ("operation", "name", "runs on", "in", "us", "share", "MACs", "bytes", "GMAC/s", "of peak")
+PRECISIONS = ("fp32", "tf32", "fp16", "int8")  # of which there may be a peak
 WORDS = 4  # of the columns that are text
 WIDEST = (38, 24, 12, 9)  # characters of each of these
 
@@ -183,7 +184,8 @@ def table(e: Explanation) -> str:
     if e.limit_us and e.limit_most_us:
         of_limit = between(e.limit_us / e.whole_us, e.limit_most_us / e.whole_us).replace("% to ", "-")
     rows.append(["whole call", "", "", "", us_of(e.whole_us, 0.0), "", short(e.macs), short(e.bytes), rate, of_limit])
-    shown = [*range(len(COLUMNS))] if e.peaks else [*range(len(COLUMNS) - 1)]
+    has_peak = any(precision in e.peaks for precision in PRECISIONS)
+    shown = [*range(len(COLUMNS))] if has_peak else [*range(len(COLUMNS) - 1)]
     align = ["left"] * WORDS + ["right"] * (len(shown) - WORDS)
     chosen = [[row[i] for i in shown] for row in rows]
     headers = [COLUMNS[i] for i in shown]
@@ -245,7 +247,7 @@ def of_peaks(e: Explanation) -> list[str]:
     from ecgedge.explain.peak import known
 
     told = []
-    for precision in ("fp32", "int8"):
+    for precision in PRECISIONS:
         if peak := e.peaks.get(precision):
             size = e.peaks["size"]
             told.append(

@@ -13,8 +13,10 @@ import click
 
 from ecgedge.cli import availability, common, rendering, run_folder, tracked
 from ecgedge.cli.options import (
+    batch_sizes_option,
     calibration_option,
     chosen_passes,
+    cuda_graph_option,
     dataset_option,
     file_options,
     mlflow_option,
@@ -61,11 +63,13 @@ if TYPE_CHECKING:
     "--memory", type=click.IntRange(1), metavar="MB", help="That a child process may take. Default: no limit."
 )
 @rendering.choice_options
+@batch_sizes_option
 @threads_option
 @calibration_option
 @opset_option
 @quantizer_options
 @passes_options
+@cuda_graph_option
 @seed_option
 @mlflow_option("mlflow")
 @click.pass_context
@@ -115,6 +119,7 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
         lab = common.open_lab(parts, data, sources, folder, scored_beats(data, asked["profile"], asked["seed"]),
                               calibration=asked["calibration"], seed=asked["seed"], options=options_of(asked),
                               unavailable=reasons, seconds=asked["timeout"],
+                              batch_sizes=asked.get("batch_sizes"),
                               memory=asked["memory"] and asked["memory"] * 1_000_000)  # fmt: skip
         if not known:
             run_folder.write_run(folder, run, lab)

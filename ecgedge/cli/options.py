@@ -12,6 +12,7 @@ from ecgedge.errors import EcgEdgeError
 if TYPE_CHECKING:
     from ecgedge.readers import Columns
 
+MOST_BEATS = 1 << 20  # a call
 NORMALIZE = "ecgedge.normalize"  # in the context's meta, which all commands of one call share
 COLUMNS = "ecgedge.columns"  # there too: what the user says of the columns of a table, by option
 TOLD = "ecgedge.told"  # there too: what the user says of a file without a record
@@ -98,7 +99,29 @@ def quantizer_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def options_of(asked: Mapping[str, Any]) -> dict[str, Any]:
     """The options of parts among those of a command; what was not asked for is not among them."""
-    return {name: asked[name] for name in ("opset", "max_drop", "reduce_range") if asked.get(name) is not None}
+    known = ("opset", "max_drop", "reduce_range", "cuda_graph")
+    return {name: asked[name] for name in known if asked.get(name) is not None}
+
+
+def read_sizes(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int, ...] | None:
+    """The numbers in ``--batch-sizes``, from the smallest up; None where it is not given."""
+    if text is None:
+        return None
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if not words or not all(word.isascii() and word.isdigit() and 0 < int(word) <= MOST_BEATS for word in words):
+        told = f"numbers from 1 to {MOST_BEATS:,}, such as 1,16,64"
+        raise EcgEdgeError(f"--batch-sizes {text}: these are no numbers of beats", told)
+    return tuple(sorted({int(word) for word in words}))
+
+
+batch_sizes_option = click.option(
+    "--batch-sizes", callback=read_sizes, metavar="N,...",
+    help="Beats a call whose throughput is measured. Default: 1,16,64, and on a GPU more, as long as that pays.",
+)  # fmt: skip
+cuda_graph_option = click.option(
+    "--cuda-graph", is_flag=True, default=None,
+    help="On onnxruntime's GPU runtimes: capture each file's kernels as one CUDA graph, and replay it.",
+)  # fmt: skip
 
 
 def split_passes(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, ...] | None:

@@ -87,6 +87,7 @@ def describe_run(
         "profile": profile.name,
         "rounds": profile.rounds,
         "rounds_most": most_rounds(profile.rounds),
+        "batch_sizes": asked.get("batch_sizes"),  # None: the default ones, and more on another device than the CPU
         "seed": asked["seed"],
         "threads": asked["threads"],
         "sources": {name: source.digest for name, source in sources.items()},
@@ -158,8 +159,10 @@ def check_same(known: dict[str, Any], now: dict[str, Any], folder: Path) -> None
                 f"{folder} cannot be resumed: {what} has changed ({difference(then, today)})",
                 "bring it back as it was, or start a new run",
             )
-    if known["machine"]["cpu"] != now["machine"]["cpu"]:
-        raise EcgEdgeError(f"{folder} was measured on a {known['machine']['cpu']}", "start a new run on this machine")
+    for part in ("cpu", "gpu"):
+        then = known["machine"].get(part, now["machine"][part])  # older runs know no GPU
+        if then != now["machine"][part]:
+            raise EcgEdgeError(f"{folder} was measured on {then or f'no {part}'}", "start a new run on this machine")
 
 
 def difference(old: Any, new: Any) -> str:

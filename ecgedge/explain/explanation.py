@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from ecgedge.artifacts import Artifact
-from ecgedge.explain.macs import bytes_of, macs_of
 from ecgedge.graph import Graph, Node
+from ecgedge.macs import bytes_of, macs_of
 from ecgedge.profile import Profile, Step
 from ecgedge.records import USER
 from ecgedge.truth import IDLE, computes_in
@@ -65,7 +65,8 @@ class Explanation:
         cpu_share: of the time of whole calls in which the process had a processor; above 1 with several threads.
         tick: microseconds that the profiler counts in; 0: fine enough.
         calls: under the profiler.
-        peaks: as ``measure_peaks`` gives them.
+        peaks: as ``measure_peaks`` or ``measure_gpu_peaks`` gives them, of the device.
+        device: that the runtime computes on.
         isa: flags of the processor that matter; empty: not told.
         notes: what could not be told, and why.
         ratio: of the time to another file's (``low``, ``high``, ``result``, ``against``, ``precision``), or empty.
@@ -86,6 +87,7 @@ class Explanation:
     peaks: Mapping[str, Any] = field(default_factory=dict)
     isa: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    device: str = "cpu"
     ratio: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -123,7 +125,7 @@ class Explanation:
         spent = 0.0
         for node in self.graph.nodes:
             if macs := macs_of(node):
-                peak = self.peaks.get(PEAKS.get(computes_in(node), ""))
+                peak = peak_for(computes_in(node), [node], self.peaks)
                 if peak is None:
                     return None
                 spent += macs / peak[end] / 1e3
@@ -153,11 +155,19 @@ def lines_of(graph: Graph, profile: Profile | None, peaks: Mapping[str, Any], wh
         if not line.us or line.us < tick or not line.macs:
             return dataclasses.replace(line, share=share)
         gmacs = line.macs / line.us / 1e3
-        peak = peaks.get(PEAKS.get(line.precision, ""))
+        peak = peak_for(line.precision, [nodes[name] for name in line.nodes if name in nodes], peaks)
         of_peak, most = (gmacs / peak["gmacs"], gmacs / peak["low"]) if peak else (None, None)
         return dataclasses.replace(line, share=share, gmacs=gmacs, of_peak=of_peak, of_peak_most=most)
 
     return tuple(map(completed, lines))
+
+
+def peak_for(precision: str, nodes: Iterable[Node], peaks: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The peak that holds for operations that compute in a precision; None where there is none of their device."""
+    if any(node.device != peaks.get("device", "cpu") for node in nodes):
+        return None
+    found: Mapping[str, Any] | None = peaks.get(peaks.get("holds_for", PEAKS).get(precision, ""))
+    return found
 
 
 def cost_of_profiler(times: Sequence[float | None], whole_us: float) -> float:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from ecgedge.explain.explanation import Explanation, Line
-from ecgedge.explain.macs import macs_of
 from ecgedge.explain.peak import known
 from ecgedge.graph import Node
-from ecgedge.truth import IDLE, computes_in, listed, plain, quantizes_while_it_runs
+from ecgedge.macs import macs_of, plain
+from ecgedge.truth import IDLE, computes_in, listed, quantizes_while_it_runs
 
 WORTH = 0.02  # of the time, below which a cost is not worth a line
 MUCH = 0.2  # of the time, from which moving data is worth one
@@ -104,7 +104,7 @@ def integer_conv(e: Explanation) -> Iterator[Finding]:
     yield Finding(
         f"dynamic quantization of Conv runs ConvInteger, slow here: {len(slow)} of them take {percent(slow)} of the "
         f"time{reached}, and the conversions around them {percent(around)}",
-        f"use full-int8: {remake(e, 'full-int8')}",
+        f"use full-int8: {remake(e, 'full-int8')}" if e.device == "cpu" else "",
         cause=True,
     )
 
@@ -116,7 +116,7 @@ def conv_of_one_dimension(e: Explanation) -> Iterator[Finding]:
         if plain(node.op) in ("conv", "fusedconv") and node.takes[0] == "float32" and len(node.input_shapes[0]) == 3
     }
     mine = lines_with(e, names)
-    if mine and e.artifact.format == "onnx":
+    if mine and e.artifact.format == "onnx" and e.device == "cpu":
         yield Finding(
             f"{len(mine)} float32 Conv of one dimension take {percent(mine)} of the time: onnxruntime has blocked "
             f"kernels (NCHWc) for two dimensions only",
@@ -201,8 +201,9 @@ def limit(e: Explanation) -> Iterator[Finding]:
         within, took = f"{e.whole_us / e.limit_us:.1f}x", f"{e.limit_us:.1f}"
         if not known(e.limit_us, e.limit_most_us):
             within, took = f"{e.whole_us / e.limit_most_us:.1f}x to {within}", f"{took} to {e.limit_most_us:.1f}"
+        place = "machine" if e.device == "cpu" else "device"
         yield Finding(
-            f"within {within} of this machine's limit: {e.macs / e.whole_us / 1e3:.1f} GMAC/s; "
+            f"within {within} of this {place}'s limit: {e.macs / e.whole_us / 1e3:.1f} GMAC/s; "
             f"at the peak its multiplications would take {took} of the {e.whole_us:.1f} us",
         )
 

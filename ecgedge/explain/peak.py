@@ -128,7 +128,7 @@ def joined(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any
     measurements is seen, too.
     """
     both: dict[str, Any] = dict(before)
-    for precision in (key for key in ("fp32", "int8") if key in before and key in after):
+    for precision in (key for key in ("fp32", "tf32", "fp16", "int8") if key in before and key in after):
         one, other = before[precision], after[precision]
         fastest = max(one, other, key=lambda each: float(each["gmacs"]))
         moved = abs(one["gmacs"] - other["gmacs"]) > STABLE * fastest["gmacs"]

@@ -43,7 +43,7 @@ def study(artifact: Artifact, runtime: str, setting: Setting) -> Explanation:
     request = {"runtime": runtime, "artifact": pack(artifact), "beats": str(setting.beats), "threads": setting.threads}
     notes: list[str] = []
     with setting.child(runtime, setting.folder / "explained.log") as child, setting.turn():
-        before = ask_peaks(child, setting, notes)
+        before = ask_peaks(child, runtime, setting, notes)
         try:
             weighed = child.ask("weigh", setting.seconds, **request, seconds=SECONDS)
         except ChildError as error:
@@ -52,9 +52,14 @@ def study(artifact: Artifact, runtime: str, setting: Setting) -> Explanation:
             raise EcgEdgeError(f"runtime {runtime} tells nothing of its operations", "another --runtime may")
         whole_us = float(np.median(weighed["taken"])) / 1e3
         calls = int(np.clip(SECONDS * 1e6 / whole_us, FEWEST, CALLS))
-        profile = ask_profile(child, setting, {**request, "calls": calls}, notes)
-        peaks = joined(before, ask_peaks(child, setting, [])) if before else {}
-    if weighed["cpu_share"] < BUSY:
+        device = weighed["device"]
+        if device != "cuda":
+            profile = ask_profile(child, setting, {**request, "calls": calls}, notes)
+        peaks = joined(before, ask_peaks(child, runtime, setting, [])) if before else {}
+    if device == "cuda":  # kernels that are waited for, or the time of each would be that of its launch
+        with setting.child(runtime, setting.folder / "profiled.log", CUDA_LAUNCH_BLOCKING="1") as child, setting.turn():
+            profile = ask_profile(child, setting, {**request, "calls": calls}, notes)
+    if weighed["cpu_share"] < BUSY and device == "cpu":
         notes.append(f"others kept the processor busy: this process had it {weighed['cpu_share']:.0%} of the time")
     graph = Graph.from_record(weighed["graph"])
     times = [typical(step.microseconds, profile.tick) for step in profile.steps] if profile else []
@@ -71,7 +76,8 @@ def study(artifact: Artifact, runtime: str, setting: Setting) -> Explanation:
         cost_us=cost_of_profiler(times, whole_us),
         cpu_share=weighed["cpu_share"],
         peaks=peaks,
-        isa=tuple(machine.describe()["isa"]),
+        device=device,
+        isa=tuple(machine.describe()["isa"]) if device == "cpu" else (),
         notes=tuple(notes),
     )
 
@@ -89,14 +95,18 @@ def ask_profile(child: Child, setting: Setting, request: dict[str, Any], notes: 
     return profile_from(told)
 
 
-def ask_peaks(child: Child, setting: Setting, notes: list[str]) -> dict[str, Any]:
-    """Empty, and a note, where they cannot be measured."""
+def ask_peaks(child: Child, runtime: str, setting: Setting, notes: list[str]) -> dict[str, Any]:
+    """Of the device that a runtime computes on; empty, and a note, where they cannot be measured."""
     try:
-        peaks: dict[str, Any] = child.ask("peaks", setting.seconds, threads=setting.threads)
+        peaks: dict[str, Any] = child.ask("peaks", setting.seconds, threads=setting.threads, runtime=runtime)
     except ChildError as error:
         notes.append(f"no peak of this machine: {error}")
         return {}
-    notes += [f"no {precision} peak of this machine: {why}" for precision, why in peaks["missing"].items()]
+    where = "machine" if peaks.get("device", "cpu") == "cpu" else "device"
+    missing: dict[str, list[str]] = {}
+    for precision, why in peaks["missing"].items():
+        missing.setdefault(why, []).append(precision)
+    notes += [f"no {', '.join(names)} peak of this {where}: {why}" for why, names in missing.items()]
     return peaks
 
 

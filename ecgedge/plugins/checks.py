@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
 
 from ecgedge import environments
@@ -63,6 +64,12 @@ def check_part(part: Part) -> None:
         value = getattr(part, attribute, None)
         if not isinstance(value, tuple) or not all(isinstance(word, str) for word in value):
             raise TypeError(f"{type(part).__name__}.{attribute} must be a tuple of strings, it is {value!r}")
+    refused = getattr(part, "refuses", {})
+    if not isinstance(refused, Mapping) or not all(isinstance(word, str) for pair in refused.items() for word in pair):
+        raise TypeError(f"{type(part).__name__}.refuses must map precisions to reasons, it is {refused!r}")
+    options = getattr(part, "options", {})
+    if not isinstance(options, Mapping):
+        raise TypeError(f"{type(part).__name__}.options must map names to defaults, it is {options!r}")
     try:
         check_names(getattr(part, "wants", None) or ())
     except EcgEdgeError as error:

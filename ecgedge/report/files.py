@@ -66,6 +66,7 @@ def markdown(report: Report) -> str:
         ("What each file is, and who ran it", certificate),
         ("Graph passes", passes),
         ("Against the trained model", verdict),
+        ("On other devices than the CPU", on_device),
         ("What runtimes tell besides", figures),
     ):
         if found := [f"- {row['id']}: {text}" for row in rows if (text := told(row))]:
@@ -94,6 +95,7 @@ def machine_words(machine: Mapping[str, Any]) -> list[str]:
     return [
         machine["cpu"],
         f"{machine['cores']} cores",
+        *([machine["gpu"]] if machine.get("gpu") else []),
         machine["system"],
         " ".join(machine["isa"]),
         f"governor {machine['governor'] or 'unknown'}",
@@ -115,6 +117,21 @@ def figures(row: Row) -> str:
     """What a runtime tells of a file besides, by name; empty where there is nothing."""
     told = row.get("figures", {})
     return "; ".join(f"{name} {value if isinstance(value, str) else f'{value:,}'}" for name, value in told.items())
+
+
+def on_device(row: Row) -> str:
+    """How a form was measured on another device than the CPU; empty for one that was not, or not at all."""
+    if row.get("device", "cpu") == "cpu" or "copies" not in row:
+        return ""
+    where = "not told" if row["copies"] is None else f"{row['copies']} of the time of a call"
+    told = [f"{row['device']}: copies to and from the device {where}"]
+    if row.get("device_memory_kb") is not None:
+        told.append(f"{row['device_memory_kb'] * 1.024e-3:,.1f} MB of its memory")
+    if row.get("sm_clock_mhz"):
+        told.append(f"at {row['sm_clock_mhz']:,} MHz")
+    if row.get("runtime_options"):
+        told.append(" ".join(f"{name}={value}" for name, value in row["runtime_options"].items()))
+    return ", ".join(told)
 
 
 def passes(row: Row) -> str:

@@ -648,5 +648,37 @@ def test_graphs_are_judged_alike(number: int, precision: str) -> None:
         }
 
 
+def node_of_shapes(op: str, device: str, shapes: tuple, made: tuple) -> Node:
+    """One that takes constants of 2,048 elements behind its first input."""
+    takes, constants = ("float32",) * len(shapes), (0,) + (2048,) * (len(shapes) - 1)
+    return Node(f"{op} {device}", op, "x", device, takes, ("float32",), constants, shapes, (made,))
+
+
+# Each on the GPU beside a matrix product on the CPU: the numbers of products stand in the comments.
+MIXTURES = [
+    node_of_shapes("Conv", "cuda", ((1, 4, 14), (8, 4, 5)), (1, 8, 10)),  # 80 x 20 = 1,600
+    node_of_shapes("Conv", "cuda", ((1, 4, 14), (4, 1, 5)), (1, 4, 10)),  # grouped: 40 x 5 = 200
+    node_of_shapes("ConvTranspose", "cuda", ((1, 4, 10), (4, 8, 5)), (1, 8, 14)),  # 40 x 40 = 1,600
+    node_of_shapes("TRANSPOSE_CONV", "cuda", ((4,), (8, 1, 5, 4), (1, 1, 10, 4)), (1, 1, 14, 8)),  # 40 x 40 = 1,600
+    node_of_shapes("DEPTHWISE_CONV_2D", "cuda", ((1, 1, 14, 8), (1, 1, 5, 8)), (1, 1, 10, 8)),  # 80 x 5 = 400
+    node_of_shapes("FULLY_CONNECTED", "cuda", ((1, 100), (10, 100)), (1, 10)),  # 1,000
+    node_of_shapes("MatMul", "cuda", ((2, 5, 100), (100, 10)), (2, 5, 10)),  # 10,000
+    node_of_shapes("Gemm", "cuda", ((100, 5), (100, 10)), (5, 10)),  # the first transposed: 5,000
+    node_of_shapes("LSTM", "cuda", ((1, 1, 9), (4, 4)), (1, 1, 4)),  # not known
+]
+
+
+@pytest.mark.parametrize("products", [150, 300, 900, 1500, 1700, 4900, 5100, 9900, 10100])
+@pytest.mark.parametrize("number", range(len(MIXTURES)))
+def test_work_on_two_devices_is_judged_alike(number: int, products: int) -> None:
+    other = node_of_shapes("MatMul", "cpu", ((1, products), (products, 1)), (1, 1))
+    told = Graph((MIXTURES[number], other), None)
+    judged = truth.judge(told, "int3", "cuda")
+    fault = graphs.fault_of(json.loads(json.dumps(told.record())), "int3", "cuda", None)
+    assert bool(fault) == (judged["status"] == "rejected"), (fault, judged["reason"])
+    expected = [1600, 200, 1600, 1600, 400, 1000, 10000, 5000, products][number]
+    assert bool(fault) == (expected < products)
+
+
 def test_operations_are_sorted_alike() -> None:
     assert (graphs.MOVES, graphs.QUANTIZES, graphs.MULTIPLIES) == (truth.MOVES, truth.QUANTIZES, truth.MACS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import statistics
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import cycle
@@ -11,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from ecgedge.artifacts import Artifact, Classification
-from ecgedge.explain import peak
+from ecgedge.explain import gpu_peak, peak
 from ecgedge.explain.explanation import Explanation, cost_of_profiler, lines_of, typical
 from ecgedge.explain.findings import FINDINGS, find
-from ecgedge.explain.macs import bytes_of, macs_of
 from ecgedge.explain.peak import joined
 from ecgedge.explain.study import profile_from
 from ecgedge.graph import Graph, Node
+from ecgedge.macs import bytes_of, macs_of
 from ecgedge.profile import Profile, Step
 from ecgedge.tensors import TensorSpec
 
@@ -327,6 +328,77 @@ def test_a_ratio_is_told_with_the_first_cause_where_there_is_no_gain() -> None:
     tie = find(explained(tflite(CONV), ratio=slower | {"ratio": 1.0, "low": 0.99, "high": 1.01, "result": "tie"}))
     assert tie[0].text == "full-int8 is 1.00x fp32 [0.99, 1.01], a tie"
     assert all(finding.name != "ratio" for finding in find(explained(tflite(CONV))))  # never invented
+
+
+GPU_PEAKS = {
+    "fp32": {"gmacs": 25_000.0, "low": 25_000.0},
+    "tf32": {"gmacs": 200_000.0, "low": 200_000.0},
+    "fp16": {"gmacs": 400_000.0, "low": 400_000.0},
+    "device": "cuda", "holds_for": {"float32": "fp32", "float16": "fp16"}, "size": 8192, "missing": {},
+}  # fmt: skip
+
+
+def on_gpu(dtype: str = FLOAT, device: str = "cuda") -> Node:
+    """A product of 64 x 1,000 x 1,000: 64 million multiply-accumulates."""
+    made = node("MatMul", ((64, 1000), (1000, 1000)), (64, 1000), dtype, f"{dtype} {device}")
+    return replace(made, device=device, runner="CUDAExecutionProvider" if device == "cuda" else "CPUExecutionProvider")
+
+
+def test_a_gpu_is_held_against_its_own_peak() -> None:
+    """64 million products in 10 us are 6,400 GMAC/s; what it left to the processor is held against nothing."""
+    nodes = (on_gpu(), on_gpu("float16"), on_gpu(device="cpu"), on_gpu("int8"))
+    profile = Profile(tuple(Step(n.op, n.name, (n.name,), (10.0,)) for n in nodes), (40.0,))
+    graph = Graph(nodes, None)
+
+    def of_peaks(peaks: dict) -> list[float | None]:
+        return [line.of_peak for line in lines_of(graph, profile, peaks, 40.0)]
+
+    assert of_peaks(GPU_PEAKS) == pytest.approx([6400 / 25_000, 6400 / 400_000, None, None])
+    in_tf32 = GPU_PEAKS | {"holds_for": {"float32": "tf32", "float16": "fp16"}}
+    assert of_peaks(in_tf32) == pytest.approx([6400 / 200_000, 6400 / 400_000, None, None])
+    assert of_peaks(PEAKS) == pytest.approx([None, None, 6400 / 50, None]), "never against the processor's"
+    whole = Explanation(None, "cuda", Graph(nodes[:2], None), (), 40.0, peaks=GPU_PEAKS, device="cuda")
+    assert whole.limit_us == pytest.approx(64e6 / 25e12 * 1e6 + 64e6 / 400e12 * 1e6)
+    assert replace(whole, graph=graph).limit_us is None
+
+
+def test_no_advice_for_a_processor_on_a_gpu() -> None:
+    """Neither int8, which its provider has not, nor layouts and instructions of the processor."""
+    conv = node("Conv", ((1, 16, 72), (32, 16, 7)), (1, 32, 72))
+    integer = node("ConvInteger", ((1, 4, 10), (6, 4, 3)), (1, 6, 8), INT8)
+    lines = lines_of(Graph((conv, integer), None), None, {}, 40.0)
+    artifact = Artifact(
+        Path("m.onnx"), "onnx", "dynamic", Classification(("a",)), *(TensorSpec("x", (1, 1, 8), FLOAT, "NCL"),) * 2, "m"
+    )
+    here = Explanation(artifact, "cpu", Graph((conv, integer), None), lines, 40.0)
+    told = {device: find(replace(here, device=device)) for device in ("cpu", "cuda")}
+    names = {device: [finding.name for finding in found] for device, found in told.items()}
+    assert "conv_of_one_dimension" in names["cpu"] and "conv_of_one_dimension" not in names["cuda"]
+    remedies = {device: "".join(finding.remedy for finding in found) for device, found in told.items()}
+    assert "full-int8" in remedies["cpu"] and "full-int8" not in remedies["cuda"]
+
+
+def test_the_peak_of_a_gpu_is_measured_until_its_fastest_blocks_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A product of 8,192 x 8,192 matrices in a millisecond: 8,192 to the power of 3 in 0.001 s."""
+    monkeypatch.setattr(gpu_peak, "timed", lambda product: [0.002, 0.001])
+    assert gpu_peak.rate(lambda: None) == {
+        "gmacs": 549_755.8, "low": 549_755.8, "median": round(8192**3 / 0.0015 / 1e9, 1), "calls": 12,
+    }  # fmt: skip
+    times = [0.001 * 1.1**i for i in range(gpu_peak.BLOCKS_MOST)]  # each block slower than the one before
+    coming = iter(times)
+    monkeypatch.setattr(gpu_peak, "timed", lambda product: [next(coming)])
+    found = gpu_peak.rate(lambda: None)
+    assert (found["gmacs"], found["calls"]) == (549_755.8, len(times))
+    assert found["low"] == pytest.approx(8192**3 / statistics.median(times) / 1e9, abs=0.1)
+
+
+def test_without_a_gpu_none_of_its_peaks_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_peak, "find_spec", lambda name: None)
+    told = gpu_peak.measure_gpu_peaks("tf32")
+    assert told["holds_for"] == {"float32": "tf32", "float16": "fp16"} and not {"fp32", "tf32", "fp16"} & set(told)
+    assert set(told["missing"]) == {"fp32", "tf32", "fp16"}
+    why = "none was measured on this GPU: torch is not installed, onnxruntime is not installed"
+    assert set(told["missing"].values()) == {why}
 
 
 def test_each_finding_has_a_test_here() -> None:

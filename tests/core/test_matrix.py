@@ -5,11 +5,15 @@ from __future__ import annotations
 import csv
 import json
 import os
+import site
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import ecgedge as ecgedge_package
 from tests.conftest import Command, Result, error_of, rows_of
 
 BAD_PARTS = """
@@ -294,3 +298,78 @@ def test_a_runtime_that_computes_in_less_than_fp32_has_to_say_so(ecgedge: Comman
     matrix(ecgedge, fakes, *runtimes, "--out", "run")
     verdicts = {row["runtime"]: row["status"] for row in rows_of(tmp_path / "run")}
     assert verdicts == {"says-so": "ok", "silent": "rejected"}
+
+
+def test_from_a_source_tree_that_is_not_installed(fakes: Path, tmp_path: Path) -> None:
+    """All of the environment but the distribution ecgedge: the run ends well, and its report names the version."""
+    lent = tmp_path / "lent"
+    lent.mkdir()
+    for entry in [entry for folder in site.getsitepackages() for entry in Path(folder).iterdir()]:
+        if "ecgedge" not in entry.name.lower():
+            (lent / entry.name).symlink_to(entry)
+    path = os.pathsep.join([str(lent), str(Path(ecgedge_package.__file__).parents[1])])
+    command = [sys.executable, "-S", "-m", "ecgedge", "--plugins-dir", fakes, "matrix", "--model", "fake"]
+    command += ["--dataset", "synthetic", "--profile", "quick", "--quantizer", "none", "--out", "run"]
+    done = subprocess.run(
+        [*map(str, command)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": path},
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads((tmp_path / "run" / "run.json").read_text())["versions"]
+    assert told["ecgedge"] == ecgedge_package.__version__
+    assert f"Made by ecgedge {ecgedge_package.__version__} from" in (tmp_path / "run" / "report.html").read_text()
+
+
+DEVICE = """
+from ecgedge import Graph, Node, hookimpl
+from ecgedge.testing import FakeRuntime
+
+class Device(FakeRuntime):
+    device = "npu"
+    options = {"cuda_graph": False}
+
+    def load(self, artifact, threads, cuda_graph=False):
+        session = super().load(artifact, threads)
+        session.copies = "inside" if cuda_graph else "outside"
+        return session
+
+@hookimpl
+def ecgedge_runtimes():
+    return [Device("npu")]
+"""
+
+
+def test_batch_sizes_and_what_is_told_of_a_device(ecgedge: Command, fakes: Path, tmp_path: Path) -> None:
+    (fakes / "device.py").write_text(DEVICE)
+    asked = ("--quantizer", "none", "--format", "fake", "--batch-sizes", "32,1,2", "--cuda-graph", "--out", "run")
+    result = matrix(ecgedge, fakes, "--runtime", "npu", "--runtime", "fake-runtime", *asked)
+    assert result.code == 0, result.err
+    assert "beats/s: 32 beats a call" in result.out
+    run = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert run["batch_sizes"] == run["asked"]["options"]["batch_sizes"] == [1, 2, 32]
+    rows = {row["runtime"]: row for row in rows_of(tmp_path / "run")}
+    for row in rows.values():
+        assert [key for key in row if key.startswith("throughput_")] == [f"throughput_{n}_per_s" for n in (1, 2, 32)]
+    told = {key: rows["npu"].get(key) for key in ("device", "copies", "runtime_options")}
+    assert told == {"device": "npu", "copies": "inside", "runtime_options": {"cuda_graph": True}}
+    assert not {"copies", "runtime_options"} & set(rows["fake-runtime"]), "it has no such option, and no other memory"
+    line = "npu: copies to and from the device inside of the time of a call, cuda_graph=True"
+    assert f"- {rows['npu']['id']}: {line}" in (tmp_path / "run" / "report.md").read_text()
+    assert f"<dd>{rows['npu']['id']}: {line}</dd>" in (tmp_path / "run" / "report.html").read_text()
+    found = ecgedge("choose", "run", "--require", "throughput_32>1", "--optimize", "throughput_2")
+    assert found.code == 0, found.err
+
+    assert "throughput" not in ecgedge("check", "run").out
+    for sizes in ([1, 2], None):
+        (tmp_path / "run" / "run.json").write_text(json.dumps(run | {"batch_sizes": sizes}))
+        assert "throughput: measured at [1, 2, 32] beats a call" in ecgedge("check", "run").out
+
+
+@pytest.mark.parametrize("text", ["", "0,1", "1,a", "1.5", "-1", "99999999"])
+def test_batch_sizes_that_are_none(ecgedge: Command, fakes: Path, text: str) -> None:
+    told = error_of(matrix(ecgedge, fakes, f"--batch-sizes={text}", "--dry-run"))
+    assert "no numbers of beats" in told and "1,16,64" in told

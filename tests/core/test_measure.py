@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ecgedge import Artifact, Classification, Runtime, Session, TensorSpec
+from ecgedge import Artifact, Classification, Runtime, Session, TensorSpec, measure
 from ecgedge.machine import EnergyCounter
 from ecgedge.measure import BATCHES, BLOCK_CALLS, PROFILES, RELOAD_MS, Bench
 from tests.conftest import Command, Disk, error_of
@@ -160,3 +161,128 @@ def test_a_full_disk_under_a_run(ecgedge: Command, fakes: Path, disk: Disk, tmp_
     disk.fill(leave=100_000)
     told = error_of(matrix(*asked))
     assert "cannot be written: No space left on device" in told
+
+
+NVIDIA_SMI = """#!/bin/sh
+# nvidia-smi as its manual has it: -i INDEX --query-...=FIELDS --format=csv,noheader,nounits
+echo "$@" >> {folder}/asked
+case "$3" in
+  --query-gpu=clocks.sm) head -1 {folder}/clocks; sed -i '1{{$!d}}' {folder}/clocks ;;
+  --query-gpu=memory.used) head -1 {folder}/used; sed -i '1{{$!d}}' {folder}/used ;;
+  --query-compute-apps=pid,used_gpu_memory) cat {folder}/apps ;;
+  --query-gpu=name,driver_version,memory.total) echo "NVIDIA H200, 580.65.06, 143771" ;;
+  *) exit 6 ;;
+esac
+"""
+
+
+@pytest.fixture
+def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A GPU as its driver's tool tells of it: files hold what it will answer, line by line."""
+    tool = tmp_path / "bin" / "nvidia-smi"
+    tool.parent.mkdir()
+    tool.write_text(NVIDIA_SMI.format(folder=tmp_path))
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tool.parent}{os.pathsep}{os.environ['PATH']}")
+    for name, text in (("clocks", "345\n1200\n1965\n1980\n1980\n1980\n"), ("used", "4\n518\n"), ("apps", "")):
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+class OnGpu(Counter):
+    device = "cuda"
+
+    def load(self, artifact: Artifact, threads: int, **options: object) -> Session:
+        self.options_seen = options
+        session = super().load(artifact, threads)
+        session.copies = "outside"
+        return session
+
+
+def test_the_memory_of_a_gpu(gpu: Path) -> None:
+    """What loading took: of this process where the driver tells, else by how much more is held than before."""
+    figures = bench(OnGpu()).figures
+    assert (figures["device_memory_kb"], figures["copies"]) == (514 * 1024, "outside")
+    (gpu / "apps").write_text(f"1, 9000\n{os.getpid()}, 612\n")
+    assert bench(OnGpu()).figures["device_memory_kb"] == 612 * 1024
+    (gpu / "apps").write_text(f"{os.getpid()}, [N/A]\n")
+    (gpu / "used").write_text("[N/A]\n")
+    assert bench(OnGpu()).figures["device_memory_kb"] is None
+    assert not {"device_memory_kb", "copies"} & set(bench(Counter()).figures), "a processor has no other memory"
+
+
+def test_a_gpu_is_warmed_up_until_its_clock_is_up(gpu: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "CLOCK_SECONDS", 0.01)
+    told = bench(OnGpu()).warm_up()
+    assert told["sm_clock_mhz"] == 1980 and told["warm_up_calls"] >= 60
+    assert (gpu / "clocks").read_text() == "1980\n", "three looks agree"
+    (gpu / "clocks").write_text("[N/A]\n")
+    assert "sm_clock_mhz" not in bench(OnGpu()).warm_up()
+    assert "sm_clock_mhz" not in bench(Counter()).warm_up()
+
+
+def test_the_gpu_that_cuda_sees_first_is_asked(gpu: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,0")
+    bench(OnGpu())
+    assert {line.split()[1] for line in (gpu / "asked").read_text().splitlines()} == {"2"}
+
+
+def test_a_block_on_a_device_lasts_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its calls vary more from one to the next."""
+    asked = {}
+    for runtime in (Counter(), OnGpu()):
+        made, device = bench(runtime), runtime.device
+        monkeypatch.setattr(made, "timed", lambda _, seconds, at=device: asked.setdefault(at, seconds))
+        made.block(0.05)
+    assert asked == {"cpu": 0.05, "cuda": 0.2}
+
+
+class Roomy(OnGpu):
+    """Takes as long for a few beats as for ``whole``, so that batches pay up to there; has room for ``most``."""
+
+    def __init__(self, whole: int, most: int = 1 << 30):
+        super().__init__()
+        self.whole, self.most = whole, most
+
+    def load(self, artifact: Artifact, threads: int, **options: object) -> Session:
+        session = super().load(artifact, threads)
+        bind = session.bind
+
+        def binding(x: np.ndarray) -> None:
+            if len(x) > self.most:
+                raise RuntimeError("out of memory")
+            bind(x)
+
+        session.bind = binding
+        return session
+
+    def nanoseconds(self, *_: object) -> np.ndarray:
+        """Of calls with the beats that were bound last."""
+        return np.full(5, max(len(self.seen[-1]), self.whole) * 1000)
+
+
+@pytest.mark.parametrize(
+    ("runtime", "sizes"),
+    [
+        (Roomy(1), [1, 16, 64, 256]),
+        (Roomy(300), [1, 16, 64, 256, 1024, 4096]),
+        (Roomy(1000, most=300), [1, 16, 64, 256]),
+        (Roomy(1 << 20), [1, 16, 64, 256, 1024, 4096, 16384]),
+    ],
+)
+def test_batches_grow_on_a_device_until_they_no_longer_pay(
+    runtime: Roomy, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measure, "repeated", runtime.nanoseconds)
+    made = bench(runtime)
+    assert list(made.throughput({}, BEATS, PROFILES["quick"])) == [*map(str, sizes)]
+    assert list(made.throughput({}, BEATS, PROFILES["quick"], [2, 128])) == ["2", "128"], "what was asked for"
+
+
+def test_options_of_a_runtime_reach_every_load() -> None:
+    runtime = OnGpu()
+    made = Bench(runtime, ARTIFACT, 1, BEATS, seed=1, options={"cuda_graph": True})
+    for step in (lambda: None, made.load_anew, lambda: made.throughput({}, BEATS, PROFILES["quick"], [1])):
+        step()
+        assert runtime.options_seen == {"cuda_graph": True}
+        runtime.options_seen = {}

@@ -108,3 +108,56 @@ def test_an_impossible_combination_says_what_is_possible() -> None:
     assert (
         caught.value.hint == "with --format numpy there are: formats numpy; precisions fp32; runtimes fake-runtime, gpu"
     )
+
+
+class Choosy(FakeRuntime):
+    """Refuses a precision, with a reason or without a word."""
+
+    def __init__(self, name: str, reason: str):
+        super().__init__(name)
+        self.refuses = {"full-int8": reason}
+
+
+def test_a_precision_that_a_runtime_refuses_is_skipped_before_it_is_made() -> None:
+    given = parts()
+    given["runtimes"] = {r.name: r for r in (Choosy("gpu", "it multiplies no integers; the npu does"), FakeRuntime())}
+    cells, skips = plan(**given, filters=Filters(), unavailable={})
+    assert {cell.precision for cell in cells if cell.runtime == "gpu"} == {"fp32"}
+    assert "full-int8" in {cell.precision for cell in cells if cell.runtime == "fake-runtime"}
+    [skip] = skips
+    assert (skip.id, skip.reason) == ("m.gpu", "full-int8: it multiplies no integers; the npu does")
+    _, skips = plan(**given, filters=Filters(quantizers=("none",)), unavailable={})
+    assert skips == [], "nobody asked for it"
+    _, [skip] = plan(**given, filters=Filters(), unavailable={("runtime", "gpu"): "no GPU"})
+    assert skip.reason == "runtime gpu: no GPU", "what a device refuses is no matter where there is none"
+
+
+def test_what_another_runtime_does_alike_is_left_out_without_a_word() -> None:
+    given = parts()
+    given["runtimes"] = {"gpu": FakeRuntime("gpu"), "gpu-tf32": Choosy("gpu-tf32", "")}
+    cells, skips = plan(**given, filters=Filters(), unavailable={})
+    assert {cell.precision for cell in cells if cell.runtime == "gpu-tf32"} == {"fp32"}
+    assert skips == []
+    with pytest.raises(EcgEdgeError, match="no cell has --quantizer full-int8 and --runtime gpu-tf32") as caught:
+        plan(**given, filters=Filters(quantizers=("full-int8",), runtimes=("gpu-tf32",)), unavailable={})
+    assert "runtimes gpu" in caught.value.hint and "tf32" not in caught.value.hint
+
+
+def test_runtimes_that_lack_the_same_share_a_skip() -> None:
+    """It stands under the first that was asked for, and names all; another reason is another skip."""
+    given = parts()
+    given["runtimes"] |= {name: FakeRuntime(name) for name in ("gpu-tf32", "npu")}
+    lacking = {("runtime", name): "no GPU" for name in ("gpu", "gpu-tf32")} | {("runtime", "npu"): "no NPU"}
+    _, skips = plan(**given, filters=Filters(), unavailable=lacking)
+    told = {skip.id: skip.reason for skip in skips}
+    assert told == {"m.gpu": "runtime gpu, gpu-tf32: no GPU", "m.npu": "runtime npu: no NPU"}
+    _, [skip] = plan(**given, filters=Filters(runtimes=("gpu-tf32",)), unavailable=lacking)
+    assert (skip.id, skip.reason) == ("m.gpu-tf32", "runtime gpu-tf32: no GPU")
+
+
+def test_several_reasons_of_one_runtime_are_one_skip() -> None:
+    """Its row has one name; none of the reasons is lost."""
+    lacking = {("quantizer", "fake-int8"): "no numpy", ("exporter", "fake-exporter"): "no onnx"}
+    _, skips = plan(**parts(FakeExporter(), Rival()), filters=Filters(runtimes=("gpu",)), unavailable=lacking)
+    assert len({skip.id for skip in skips}) == len(skips) == 1
+    assert skips[0].reason == "exporter fake-exporter: no onnx; quantizer fake-int8: no numpy"

@@ -173,10 +173,26 @@ def test_only_a_multiplication_by_weights_computes_in_the_type_of_its_inputs() -
     assert judge(replace(ONNX_INT8, nodes=(QUANTIZE, QLINEAR, scaled)), "full-int8", "cpu")["float_ops"] == ["mul-1"]
 
 
-def test_a_reason_names_five_nodes_and_counts_the_others() -> None:
+def test_a_reason_names_three_nodes_and_the_row_all() -> None:
     floats = tuple(replace(RELU, name=f"relu-{i}") for i in range(7))
     verdict = judge(replace(ONNX_INT8, nodes=floats), "full-int8", "cpu")
-    assert verdict["reason"] == "full-int8: relu-0, relu-1, relu-2, relu-3, relu-4 and 2 more compute in float"
+    assert verdict["reason"] == "full-int8: relu-0, relu-1, relu-2 and 4 more compute in float"
+    [fault] = verdict["faults"]
+    assert (fault["names"], fault["about"]) == ([f"relu-{i}" for i in range(7)], "full-int8")
+
+
+def test_a_reason_with_several_faults_is_one_line_with_three_names() -> None:
+    """As the CUDA provider runs a QDQ file: all weights come back to float, everything computes in it."""
+    back = tuple(replace(DEQUANTIZE, name=f"back-{i}", takes=("int8", "float32"), constants=(12288, 1)) for i in "ab")
+    floats = tuple(replace(CONV, name=f"features/features.{i}/Conv_token_{i}") for i in range(30))
+    verdict = judge(replace(ONNX_INT8, nodes=(*back, *floats)), "full-int8", "cpu")
+    first = ", ".join(node.name for node in floats[:3])
+    assert verdict["reason"] == (
+        f"full-int8: float weights are multiplied by {first} and 27 more; int8 weights are turned back into float by "
+        "2 operations; 30 operations compute in float"
+    )
+    assert [len(fault["names"]) for fault in verdict["faults"]] == [30, 2, 30]
+    assert "faults" not in judge(FP32, "fp32", "cpu")
 
 
 def test_the_weights_of_the_parent_under_another_name() -> None:
@@ -205,8 +221,41 @@ def test_a_device_that_computes_nothing() -> None:
     partly = judge(replace(FP32, nodes=(replace(CONV, device="cuda", runner=CUDA), RELU)), "fp32", "cuda")
     assert (partly["status"], partly["placement"]) == ("ok", f"1/2 {CUDA}, 1/2 {CPU}")
     assert judge(on_cpu, "fp32", "cpu")["status"] == "ok"
+    assert (partly["status"], "faults" in partly) == ("ok", False)
     elsewhere = replace(FP32, nodes=(replace(CONV, device="npu"),))
     assert judge(elsewhere, "fp32", "cpu")["status"] == "ok", "the CPU is what nobody falls back from"
+
+
+def sized(op: str, channels: int, device: str) -> Node:
+    """A convolution of ``channels`` x 10 outputs, from 4 channels by a kernel of 5: 200 products a channel."""
+    shapes = ((1, 4, 14), (channels, 4, 5)), ((1, channels, 10),)
+    made = node(op, "u8 u8", "i32", (0, channels * 20), device)
+    return replace(made, name=f"{device}-{channels}", input_shapes=shapes[0], output_shapes=shapes[1])
+
+
+def test_what_is_multiplied_decides_who_ran_it_not_the_number_of_nodes() -> None:
+    small = tuple(replace(RELU, name=f"relu-{i}", device="cuda", runner=CUDA) for i in range(20))
+    for here, there, reason in (
+        (50, 50, ""),
+        (49, 51, "cuda: 51% of its multiply-accumulates ran on the CPU: cpu-51"),
+        (3, 97, "cuda: 97% of its multiply-accumulates ran on the CPU: cpu-97"),
+    ):
+        nodes = (*small, sized("ConvInteger", here, "cuda"), sized("ConvInteger", there, "cpu"))
+        verdict = judge(replace(ONNX_DYNAMIC, nodes=nodes), "int4", "cuda")
+        assert (verdict["status"], verdict["reason"]) == ("rejected" if reason else "ok", reason)
+    four = tuple(replace(sized("ConvInteger", 8, "cpu"), name=f"conv-{i}") for i in range(4))
+    verdict = judge(replace(ONNX_DYNAMIC, nodes=(*small, *four)), "dynamic", "cuda")
+    told = "100% of its multiply-accumulates ran on the CPU: conv-0, conv-1, conv-2 and 1 more"
+    assert verdict["reason"] == f"cuda: {told}"
+    assert verdict["faults"][0]["names"] == [f"conv-{i}" for i in range(4)]
+
+
+def test_where_the_work_is_not_told_multiplying_nodes_are_counted() -> None:
+    unknown = node("LSTM", "f32 f32 f32", "f32", (0, 4096, 4096), "cpu")  # one whose products are not known
+    on_gpu = tuple(replace(sized("ConvInteger", 1, "cuda"), name=f"conv-{i}") for i in range(2))
+    assert judge(replace(FP32, nodes=(unknown, *on_gpu)), "fp32", "cuda")["status"] == "ok"
+    verdict = judge(replace(FP32, nodes=(unknown, replace(unknown, name="lstm-2"), on_gpu[0])), "fp32", "cuda")
+    assert verdict["reason"] == "cuda: 67% of its multiplying operations ran on the CPU: lstm-1, lstm-2"
 
 
 def test_what_a_runtime_does_not_tell_is_not_judged_but_said() -> None:

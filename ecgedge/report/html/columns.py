@@ -8,9 +8,10 @@ from typing import Any
 
 from ecgedge.report.grid import rivals
 from ecgedge.report.html.figures import Row
-from ecgedge.report.table import bulk
+from ecgedge.report.table import rates
 
 NOTHING = "–"
+USUAL = 64  # beats a call, in the largest batch; others are told
 
 
 @dataclass(frozen=True)
@@ -123,8 +124,11 @@ def status(row: Row) -> Cell:
 
 
 def per_second(row: Row) -> Cell:
-    found = [value for key, value in row.items() if key.startswith("throughput_")]
-    return Cell(f"{float(bulk(row)):,.0f}", key=float(bulk(row))) if found else Cell(NOTHING)
+    found = rates(row)
+    if not found:
+        return Cell(NOTHING)
+    size = max(found)
+    return Cell(f"{found[size]:,.0f}", "" if size == USUAL else f"{size:,} a call", key=round(found[size]))
 
 
 def scaled(key: str, scale: float) -> Callable[[Row], Cell]:

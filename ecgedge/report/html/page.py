@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ecgedge.choice import METRICS, Choice, Evidence, Metric, decide
 from ecgedge.report.document import Report
-from ecgedge.report.files import changed_decisions, machine_words
+from ecgedge.report.files import changed_decisions, machine_words, on_device
 from ecgedge.report.html.columns import Column, columns_of
 from ecgedge.report.html.figures import Figure, Looks, Row, form
 from ecgedge.report.html.models import section
@@ -64,6 +64,7 @@ def render(report: Report) -> str:
         gates=[(row, text) for row in rows for text in doubts(row)],
         changed=changed_decisions(rows),
         machine=machine_words(run["machine"]),
+        on_devices=[f"{row['id']}: {text}" for row in rows if (text := on_device(row))],
         noise=noise_lines(run["noise"]).splitlines(),
         form=form,
     )

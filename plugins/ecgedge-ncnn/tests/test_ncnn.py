@@ -23,7 +23,7 @@ from ecgedge_ncnn.runtime import HALVES, NcnnRuntime
 from torch import nn
 
 from ecgedge import Artifact, Context, ConversionError, EcgEdgeError, Graph, copy_to, load_network
-from ecgedge.explain.macs import macs_of
+from ecgedge.macs import macs_of
 from ecgedge.testing import draw, make_artifact
 from ecgedge.truth import judge
 

@@ -8,7 +8,19 @@ from math import prod
 import numpy as np
 
 from ecgedge.graph import Node
-from ecgedge.truth import MACS, plain
+
+# Operations that multiply, by name, as ``plain`` has it: ONNX, onnxruntime's own, LiteRT, OpenVINO, ncnn, torch.
+MACS = frozenset({
+    "attention", "batchmatmul", "bidirectionalsequencelstm", "bidirectionalsequencernn", "conv", "conv1d", "conv2d",
+    "conv3d", "conv3dtranspose", "convinteger", "convolution", "convolution1d", "convolutiondepthwise",
+    "convolutiondepthwise1d", "convtranspose", "convtranspose1d", "convtranspose2d", "deconvolution", "deconvolution1d",
+    "deconvolutiondepthwise", "deconvolutiondepthwise1d", "depthwiseconv2d", "dynamicquantizelstm",
+    "dynamicquantizematmul", "einsum", "fullyconnected", "fusedconv", "fusedgemm", "fusedmatmul", "gemm",
+    "groupconvolution", "gru", "innerproduct", "linear", "lstm", "matmul", "matmulinteger", "matmulintegertofloat",
+    "matmulnbits", "multiheadattention", "nhwcconv", "nhwcfusedconv", "qattention", "qgemm", "qlinearconv",
+    "qlinearconvtranspose", "qlinearmatmul", "rnn", "svdf", "transposeconv", "transposematmul",
+    "unidirectionalsequencelstm", "unidirectionalsequencernn",
+})  # fmt: skip
 
 Shape = tuple[int, ...]
 Shapes = tuple[Shape, ...]
@@ -18,6 +30,11 @@ PLACES = {
     "qlinearconv": (0, 3), "qlinearconvtranspose": (0, 3), "qlinearmatmul": (0, 3), "qgemm": (0, 3),
     "transposeconv": (2, 1),
 }  # fmt: skip
+
+
+def plain(op: str) -> str:
+    """An operation's type in lower case and without underscores."""
+    return op.lower().replace("_", "")
 
 
 def macs_of(node: Node) -> int | None:
