@@ -182,14 +182,12 @@ def bootstrap_confusion(
     joint = np.zeros((classes,) * 3, dtype=np.int64)
     np.add.at(joint, (y, first, second), 1)
     rng = np.random.default_rng(seed)
-    drawn = np.stack(
-        [
-            rng.multinomial(each.sum(), each.ravel() / max(each.sum(), 1), resamples).reshape(-1, classes, classes)
-            for each in joint
-        ],
-        axis=1,
-    )
-    differences = figure(drawn.sum(axis=3)) - figure(drawn.sum(axis=2))
+    here, there = (np.empty((resamples, classes, classes), np.int64) for _ in range(2))
+    for truth, each in enumerate(joint):  # one class at a time: all together would be resamples x classes cubed
+        drawn = rng.multinomial(each.sum(), each.ravel() / max(each.sum(), 1), resamples)
+        drawn = drawn.reshape(-1, classes, classes)
+        here[:, truth], there[:, truth] = drawn.sum(axis=2), drawn.sum(axis=1)
+    differences = figure(here) - figure(there)
     change = figure(joint.sum(axis=2)[None]) - figure(joint.sum(axis=1)[None])
     return Change(float(change[0]), *percentiles(differences), bootstrap_p(differences))
 
