@@ -54,9 +54,9 @@ class Run:
         if done.returncode not in (0, 1):  # 1: some cell failed; the others count
             sys.exit(done.stderr)
         self.model, self.folder, records = model, folder, journal.read(folder)
-        rounds = max(len(blocks) for blocks in results.blocks_of(records).values())
+        rounds = json.loads((folder / "run.json").read_text(encoding="utf-8"))["rounds"]
         self.rows = results.rows_of(records, rounds, folder)
-        self.blocks = results.blocks_of(records)
+        self.timing = results.Timing(records, rounds, folder)
 
     def row(self, precision: str, runtime: str) -> dict[str, Any] | None:
         """Of a cell that ran, and is what it claims to be."""
@@ -66,8 +66,7 @@ class Run:
     def ratio(self, row: dict[str, Any] | None, to: dict[str, Any] | None) -> dict[str, Any] | None:
         if row is None or to is None:
             return None
-        medians = (results.block_medians(self.blocks[one["id"]], self.folder) for one in (row, to))
-        return results.compare(*medians, row["noise_floor"])
+        return self.timing.compare(row["id"], to["id"], row["noise_floor"])
 
     def limit(self, row: dict[str, Any] | None, to: dict[str, Any] | None) -> str:
         """What a file's multiplications take at this machine's peak, relative to another's median."""

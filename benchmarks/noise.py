@@ -1,24 +1,72 @@
-"""Does the matrix call a tie a tie, and a slowdown of 5% a slowdown? Many runs, each of which has both.
+"""Does the matrix call a tie a tie, a slowdown of 5% a slowdown, and find the same p50 beside a neighbour?
 
     python benchmarks/noise.py --model base-cnn --runs 10 --profile full
+    python benchmarks/noise.py --runs 3 --neighbour sibling --neighbour same-core --neighbour interrupting
 
 Each run times the int8 TFLite file of a model on LiteRT, on LiteRT made 5% slower (``planted/``), and, as
-every run does, one of the two a second time: the A/A pair.
+every run does, one of the two a second time: the A/A pair. With neighbours each run is done without one, then
+beside each kind. A neighbour works half of the time, for 0.3 to 0.7 seconds, then sleeps as long:
+
+- ``sibling``: a busy loop on the other thread of the core that the matrix measures on, where cores have two; else it
+  is not run;
+- ``other-core``: a busy loop on the first processor that this process may use;
+- ``same-core``: a busy loop on the processor that the matrix measures on. The two take turns of milliseconds, so that
+  most calls are as quick as ever;
+- ``interrupting``: the same, as a real-time process that runs for 20 us, then sleeps for 20 us: no call goes without
+  it, as with a sibling, where the machine has none. It needs the right to set SCHED_FIFO.
+
+Three runs of three kinds take about four minutes.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
+import random
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from ecgedge import journal, results
+import numpy as np
+
+from ecgedge import journal
+from ecgedge.results import Timing, noise_of
 
 HERE = Path(__file__).parent
+IDLE = "none"
+KINDS = ("sibling", "other-core", "same-core", "interrupting")
+SHORTEST, LONGEST = 0.3, 0.7  # seconds that a neighbour works, or sleeps
+PULSE = 20e-6  # seconds of an interruption, and between two
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one run says.
+
+    Attributes:
+        p50: of the plain runtime in microseconds, as its row has it.
+        mixed: the median of all of its blocks, whatever state the machine was in.
+        null, planted: the A/A pair and the slowdown, as lines.
+        ratio: of the slowdown.
+    """
+
+    p50: float
+    mixed: float
+    quick: int
+    blocks: int
+    unsteady: bool
+    null: str
+    tie: bool
+    planted: str
+    called: bool
+    ratio: float
+    floor: float
 
 
 def main() -> None:
@@ -26,19 +74,103 @@ def main() -> None:
     parser.add_argument("--model", default="base-cnn")
     parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--profile", choices=["quick", "full"], default="full")
+    parser.add_argument("--neighbour", choices=KINDS, action="append", default=[])
+    parser.add_argument("--be", nargs=2, metavar=("KIND", "PROCESSOR"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    ties = called = 0
-    print("run  A/A ratio [95% interval]      result   floor  planted ratio [95% interval]  result")
+    if asked.be:
+        be_neighbour(asked.be[0], int(asked.be[1]))
+    kinds = [IDLE, *(kind for kind in asked.neighbour if possible(kind))]
+    found: dict[str, list[Found]] = {kind: [] for kind in kinds}
+    print("run  neighbour        p50  all blocks  quick  A/A ratio [95% interval]      result   floor  planted ratio")
     with tempfile.TemporaryDirectory() as scratch:
         for seed in range(asked.runs):
-            null, planted = measure(Path(scratch) / str(seed), asked.model, asked.profile, seed)
-            print(f"{seed:3}  {told(null)}  {null['floor']:6.2%}  {told(planted)}", flush=True)
-            ties += null["result"] == "tie"
-            called += planted["result"] == "slower"
-    print(f"A/A a tie in {ties} of {asked.runs}; 5% slower called slower in {called} of {asked.runs}")
+            for kind in kinds:
+                with neighbour(kind):
+                    run = measure(Path(scratch) / f"{seed}-{kind}", asked.model, asked.profile, seed)
+                found[kind].append(run)
+                state = "unsteady" if run.unsteady else f"{run.quick}/{run.blocks}"
+                print(f"{seed:3}  {kind:<12} {run.p50:7.2f}  {run.mixed:10.2f}  {state:>5}  "
+                      f"{run.null}  {run.floor:6.2%}  {run.planted}", flush=True)  # fmt: skip
+    idle = float(np.median([run.p50 for run in found[IDLE]]))
+    for kind in kinds:
+        summarize(kind, found[kind], idle)
 
 
-def measure(folder: Path, model: str, profile: str, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
+def summarize(kind: str, runs: list[Found], idle: float) -> None:
+    steady = [run for run in runs if not run.unsteady]
+    print(f"{kind}: A/A a tie in {sum(run.tie for run in runs)} of {len(runs)}; "
+          f"5% slower called slower in {sum(run.called for run in runs)} of {len(runs)}; "
+          f"{len(runs) - len(steady)} unsteady")  # fmt: skip
+    for what, values in (("p50", [run.p50 for run in steady]), ("of all blocks", [run.mixed for run in runs])):
+        if values:
+            off = [value / idle - 1 for value in values]
+            print(
+                f"  {what}: {np.median(off):+.1%} from the median without a neighbour, {max(off, key=abs):+.1%} at most"
+            )
+
+
+def possible(kind: str) -> bool:
+    """Whether there can be such a neighbour; says why not."""
+    if kind == "sibling" and sibling() is None:
+        print("sibling: not run, the cores of this machine have one thread each, as far as it tells")
+        return False
+    if kind == "interrupting":
+        try:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        except OSError as error:
+            print(f"interrupting: not run, {error.strerror}")
+            return False
+    return True
+
+
+def measured_on() -> int:
+    """The processor that a matrix of one thread measures on."""
+    return max(os.sched_getaffinity(0))
+
+
+def sibling() -> int | None:
+    """The other thread of that processor's core."""
+    file = Path(f"/sys/devices/system/cpu/cpu{measured_on()}/topology/thread_siblings_list")
+    with contextlib.suppress(OSError, ValueError):
+        words = file.read_text(encoding="ascii").strip().replace("-", ",").split(",")
+        return next((int(word) for word in words if int(word) != measured_on()), None)
+    return None
+
+
+@contextlib.contextmanager
+def neighbour(kind: str) -> Iterator[None]:
+    """With a neighbour at work, in a process of its own."""
+    if kind == IDLE:
+        yield
+        return
+    at = {"sibling": sibling(), "other-core": min(os.sched_getaffinity(0))}.get(kind, measured_on())
+    process = subprocess.Popen([sys.executable, __file__, "--be", kind, str(at)])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def be_neighbour(kind: str, processor: int) -> None:
+    """Work half of the time, until killed."""
+    os.sched_setaffinity(0, {processor})
+    if kind == "interrupting":
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    drawn, now = random.Random(0), time.perf_counter
+    while True:
+        end = now() + drawn.uniform(SHORTEST, LONGEST)
+        while now() < end:
+            pulse = now() + PULSE
+            while now() < pulse:
+                pass
+            if kind == "interrupting":
+                time.sleep(PULSE)
+        time.sleep(drawn.uniform(SHORTEST, LONGEST))
+
+
+def measure(folder: Path, model: str, profile: str, seed: int) -> Found:
     """One run: its A/A pair, and the planted slowdown."""
     command = [sys.executable, "-m", "ecgedge", "--plugins-dir", HERE / "planted", "matrix", "--model", model]
     command += ["--dataset", "synthetic", "--quantizer", "full-int8", "--runtime", "tflite"]
@@ -46,16 +178,27 @@ def measure(folder: Path, model: str, profile: str, seed: int) -> tuple[dict[str
     subprocess.run(list(map(str, command)), check=True, capture_output=True)
     records = journal.read(folder)
     rounds = json.loads((folder / "run.json").read_text(encoding="utf-8"))["rounds"]
-    null = results.noise_of(records, rounds, folder)[model]
-    blocks = results.blocks_of(records)
+    null, timing = noise_of(records, rounds, folder)[model], Timing(records, rounds, folder)
     slower, plain = (
-        next(results.block_medians(blocks[name], folder) for name in blocks if name.endswith(f".{runtime}"))
-        for runtime in ("tflite-slower", "tflite")
+        next(name for name in timing.blocks if name.endswith(f".{runtime}")) for runtime in ("tflite-slower", "tflite")
     )
-    return null, results.compare(slower, plain, null["floor"])
+    planted = timing.compare(slower, plain, null["floor"])
+    return Found(
+        p50=float(np.median(timing.used_medians(plain))) / 1e3,
+        mixed=float(np.median([timing.median(plain, block["round"]) for block in timing.blocks[plain]])) / 1e3,
+        quick=len(timing.quick_blocks(plain)),
+        blocks=len(timing.blocks[plain]),
+        unsteady=timing.unsteady(plain),
+        null=told(null),
+        tie=null["result"] == "tie",
+        planted=told(planted),
+        called=planted["result"] == "slower",
+        ratio=planted["ratio"],
+        floor=null["floor"],
+    )
 
 
-def told(found: dict[str, Any]) -> str:
+def told(found: dict[str, float | str]) -> str:
     return f"{found['ratio']:.4f} [{found['low']:.4f}, {found['high']:.4f}]  {found['result']:>6}"
 
 

@@ -15,15 +15,18 @@ from ecgedge.cache import cache_folder
 from ecgedge.errors import EcgEdgeError
 from ecgedge.fetch import DownloadError, download
 from ecgedge.readers import (
+    ANY_COLUMNS,
     SUFFIXES,
     WAYS_TO_NAME_DATA,
-    Beats,
+    Columns,
     Files,
+    Part,
+    check_classes,
     find_beside,
     find_in_folder,
     order_labels,
     read_pair,
-    read_split,
+    read_part,
     unpack,
 )
 from ecgedge.synthetic import LABELS, draw_beats
@@ -53,13 +56,17 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A training and a test split; ``labels[i]`` is what class ``i`` is called in the files."""
+    """A training and a test split; ``labels[i]`` is what class ``i`` is called in the files.
+
+    ``told`` says how a table was read, what was guessed above all; it is empty for other files.
+    """
 
     name: str
     train: Split
     test: Split
     labels: tuple[str, ...]
     source: str
+    told: str = ""
 
     @property
     def length(self) -> int:
@@ -95,7 +102,7 @@ def digest_of_beats(x: np.ndarray) -> str:
     return hashlib.sha256(beat_bytes(x)).hexdigest()
 
 
-def load(location: str | None = None, normalize: bool = False) -> tuple[Dataset, str]:
+def load(location: str | None = None, normalize: bool = False, columns: Columns = ANY_COLUMNS) -> tuple[Dataset, str]:
     """Find and read a data set.
 
     Args:
@@ -103,6 +110,7 @@ def load(location: str | None = None, normalize: bool = False) -> tuple[Dataset,
             ``ECGEDGE_DATA`` where that is set, else ECG5000 from ``data/ECG5000``, the user cache or the
             archive, else the synthetic beats.
         normalize: z-normalise each beat, after all checks of what was read.
+        columns: what the user says of the columns of a table.
 
     Returns:
         The data, and a warning for the user (empty where all is as asked).
@@ -110,16 +118,21 @@ def load(location: str | None = None, normalize: bool = False) -> tuple[Dataset,
     Raises:
         EcgEdgeError: a named location is missing or unreadable, or its content is not what it must be.
     """
-    data, warning = find(location or os.environ.get("ECGEDGE_DATA"))
+    data, warning = find(location or os.environ.get("ECGEDGE_DATA"), columns)
     return (normalized(data) if normalize else data), warning
 
 
-def find(named: str | None) -> tuple[Dataset, str]:
+def find(named: str | None, columns: Columns) -> tuple[Dataset, str]:
     """As ``load``, once the environment was asked, and as the files have it."""
+    if named and named.lower() not in ("synthetic", "ecg5000"):
+        return read_path(Path(named), columns)
+    if columns:
+        raise EcgEdgeError(
+            f"{columns.describe()}: {named or 'ecg5000'} has no such choice",
+            "leave the columns out, or name a table with --dataset",
+        )
     if named and named.lower() == "synthetic":
         return synthetic(), ""
-    if named and named.lower() != "ecg5000":
-        return read_path(Path(named))
     try:
         return read_ecg5000(), ""
     except DownloadError as error:
@@ -173,7 +186,7 @@ def read_folder(folder: Path) -> Dataset:
     return read_path(folder)[0]
 
 
-def read_path(path: Path) -> tuple[Dataset, str]:
+def read_path(path: Path, columns: Columns = ANY_COLUMNS) -> tuple[Dataset, str]:
     """Read a folder, a file or a zip.
 
     ``NAME_TRAIN`` and ``NAME_TEST`` of any suffix in ``SUFFIXES`` are the two splits. Beats without a test
@@ -183,22 +196,23 @@ def read_path(path: Path) -> tuple[Dataset, str]:
         The data, and a warning where the split was made here (else empty).
 
     Raises:
-        EcgEdgeError: files are missing, cut or not numeric, or the beats differ in length; or the files are
-            named ECG5000 and do not hold it.
+        EcgEdgeError: files are missing, cut or not numeric, or the beats differ in length; they have more classes
+            than beats can carry, or it cannot be told which column holds them; or the files are named ECG5000 and
+            do not hold it.
     """
     try:
         if path.is_dir():
-            return read_files(find_in_folder(path), str(path))
+            return read_files(find_in_folder(path), str(path), columns)
         if not path.exists():
             raise EcgEdgeError(f"data folder {path} does not exist", WAYS_TO_NAME_DATA)
         if path.suffix.lower() == ".zip":
-            return read_zip(path)
-        return read_files(find_beside(path), str(path))
+            return read_zip(path, columns)
+        return read_files(find_beside(path), str(path), columns)
     except OSError as error:
         raise EcgEdgeError(f"{path} cannot be read: {error.strerror}", WAYS_TO_NAME_DATA) from error
 
 
-def read_zip(path: Path) -> tuple[Dataset, str]:
+def read_zip(path: Path, columns: Columns) -> tuple[Dataset, str]:
     """As ``read_path``, of the files in a zip, or in the one folder in it."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -208,43 +222,48 @@ def read_zip(path: Path) -> tuple[Dataset, str]:
             folder = inside[0]
             inside = list(folder.iterdir())
         try:
-            return read_files(find_in_folder(folder), str(path))
+            return read_files(find_in_folder(folder), str(path), columns)
         except EcgEdgeError as error:  # the user knows the zip, not the folder it was unpacked to
             raise EcgEdgeError(error.message.replace(str(folder), str(path)), error.hint) from error
 
 
-def read_files(files: Files, source: str) -> tuple[Dataset, str]:
+def read_files(files: Files, source: str, columns: Columns) -> tuple[Dataset, str]:
     official = files.name.lower() == "ecg5000"
-    both = read_pair(files.train)
+    both = read_pair(files.train, columns)
+    said = f"{source} ({columns.describe()})" if columns else source
     if not both and files.test is None:
         if official and files.train.stem.endswith("_TRAIN"):
             raise EcgEdgeError(f"ECG5000_TEST.txt is missing in {files.train.parent}", WAYS_TO_NAME_DATA)
-        return split_here(files, read_split(files.train), source)
+        return split_here(files, read_part(files.train, columns), source, said)
     if files.test is not None:
-        both = [read_split(files.train), read_split(files.test)]
+        train = read_part(files.train, columns)
+        both = [train, read_part(files.test, columns, train.layout)]
     train, test = both
     names = (files.train.name[-60:], files.test.name[-60:]) if files.test else ("x_train", "x_test")
-    if train[1].shape[1] != test[1].shape[1]:
+    if train.x.shape[1] != test.x.shape[1]:
         raise EcgEdgeError(
-            f"beats of {train[1].shape[1]} samples in {names[0]}, of {test[1].shape[1]} in {names[1]}",
+            f"beats of {train.x.shape[1]} samples in {names[0]}, of {test.x.shape[1]} in {names[1]}",
             "training and test beats must be of one length",
         )
-    if official and (len(train[0]), len(test[0])) != ECG5000_BEATS:
-        raise not_official(source, f"{len(train[0]):,} training and {len(test[0]):,} test beats")
-    labels = order_labels(train[0])
-    if strangers := sorted(set(test[0]) - set(labels)):
+    if official and (len(train.labels), len(test.labels)) != ECG5000_BEATS:
+        raise not_official(source, f"{len(train.labels):,} training and {len(test.labels):,} test beats")
+    check_classes(both, source)
+    labels = order_labels(train.labels)
+    if strangers := sorted(set(test.labels) - set(labels)):
         raise EcgEdgeError(
             f"{names[1]} has class {strangers[0]}, which no beat of {names[0]} has", "every class needs training beats"
         )
-    data = Dataset(files.name.lower(), as_split(train, labels), as_split(test, labels), labels, source)
+    told = "" if official else told_of(files.train, train)  # its content is known
+    data = Dataset(files.name.lower(), as_split(train, labels), as_split(test, labels), labels, said, told)
     if official and data.digest != ECG5000_DIGEST:
         raise not_official(source, f"digest {data.digest[:12]} instead of {ECG5000_DIGEST[:12]}")
     return data, ""
 
 
-def split_here(files: Files, beats: Beats, source: str) -> tuple[Dataset, str]:
-    """Beats without a test part, in halves, each in the order of the file."""
-    labels = order_labels(beats[0])
+def split_here(files: Files, beats: Part, source: str, said: str) -> tuple[Dataset, str]:
+    """Beats without a test part, in halves, each in the order of the file; ``said``: the source with its columns."""
+    check_classes([beats], source)
+    labels = order_labels(beats.labels)
     whole = as_split(beats, labels)
     count = max(len(whole) // 2, len(labels))
     if count >= len(whole):
@@ -255,15 +274,22 @@ def split_here(files: Files, beats: Beats, source: str) -> tuple[Dataset, str]:
     index = np.sort(stratified(whole.y, count, SPLIT_SEED))
     rest = np.setdiff1d(np.arange(len(whole)), index)
     how = f"split here: half for training, stratified, seed {SPLIT_SEED}"
-    data = Dataset(files.name.lower(), whole.take(index), whole.take(rest), labels, f"{source} ({how})")
-    if data.name == "ecg5000":
+    name, train, test = files.name.lower(), whole.take(index), whole.take(rest)
+    if name == "ecg5000":
         raise not_official(source, "training and test beats in one file")
-    return data, f"{source} has no test part; {how}"
+    return Dataset(name, train, test, labels, f"{said} ({how})", told_of(files.train, beats)), (
+        f"{source} has no test part; {how}"
+    )
 
 
-def as_split(beats: Beats, labels: tuple[str, ...]) -> Split:
+def told_of(file: Path, part: Part) -> str:
+    """How a table was read, for the user; empty for other files."""
+    return f"{file.name[-60:]}: {part.layout.told}; {part.x.shape[1]} samples a beat" if part.layout else ""
+
+
+def as_split(beats: Part, labels: tuple[str, ...]) -> Split:
     index = {label: i for i, label in enumerate(labels)}
-    return Split(beats[1][:, None].copy(), np.array([index[label] for label in beats[0]], np.int64))
+    return Split(beats.x[:, None].copy(), np.array([index[label] for label in beats.labels], np.int64))
 
 
 def normalized(data: Dataset) -> Dataset:

@@ -29,6 +29,14 @@ class Change(NamedTuple):
     p: float
 
 
+class Ratio(NamedTuple):
+    """A ratio and its 95% interval."""
+
+    ratio: float
+    low: float
+    high: float
+
+
 class Auroc(NamedTuple):
     """The 95% interval of an AUROC, and how it differs from that of other scores of the same beats."""
 
@@ -174,14 +182,12 @@ def bootstrap_confusion(
     joint = np.zeros((classes,) * 3, dtype=np.int64)
     np.add.at(joint, (y, first, second), 1)
     rng = np.random.default_rng(seed)
-    drawn = np.stack(
-        [
-            rng.multinomial(each.sum(), each.ravel() / max(each.sum(), 1), resamples).reshape(-1, classes, classes)
-            for each in joint
-        ],
-        axis=1,
-    )
-    differences = figure(drawn.sum(axis=3)) - figure(drawn.sum(axis=2))
+    here, there = (np.empty((resamples, classes, classes), np.int64) for _ in range(2))
+    for truth, each in enumerate(joint):  # one class at a time: all together would be resamples x classes cubed
+        drawn = rng.multinomial(each.sum(), each.ravel() / max(each.sum(), 1), resamples)
+        drawn = drawn.reshape(-1, classes, classes)
+        here[:, truth], there[:, truth] = drawn.sum(axis=2), drawn.sum(axis=1)
+    differences = figure(here) - figure(there)
     change = figure(joint.sum(axis=2)[None]) - figure(joint.sum(axis=1)[None])
     return Change(float(change[0]), *percentiles(differences), bootstrap_p(differences))
 
@@ -230,7 +236,7 @@ def median_interval(values: np.ndarray) -> tuple[float, float]:
     return float(ordered[out - 1]), float(ordered[-out])
 
 
-def paired_ratio(first: np.ndarray, second: np.ndarray) -> tuple[float, float, float]:
+def paired_ratio(first: np.ndarray, second: np.ndarray) -> Ratio:
     """First over second, with its interval: the median of the ratios of each round, on a log scale.
 
     Args:
@@ -238,7 +244,7 @@ def paired_ratio(first: np.ndarray, second: np.ndarray) -> tuple[float, float, f
     """
     logs = np.log(np.asarray(first, dtype=np.float64)) - np.log(np.asarray(second, dtype=np.float64))
     low, high = median_interval(logs)
-    return math.exp(float(np.median(logs))), math.exp(low), math.exp(high)
+    return Ratio(math.exp(float(np.median(logs))), math.exp(low), math.exp(high))
 
 
 def apart(

@@ -2,8 +2,9 @@
 
 The cells of one model are made and scored one by one, each in a process of its own that stays alive,
 asleep. Then these processes are timed in turns: round after round, a block of calls each, in random
-order, so that a machine that slows down or speeds up does so for all of them. One cell, drawn at
-random, is timed a second time in another process: what differs between the two is noise.
+order, so that a machine that slows down or speeds up does so for all of them. Rounds are added while too
+few were timed in the machine's usual quick state. One cell, drawn at random, is timed a second time in
+another process: what differs between the two is noise.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import random
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import groupby
+from itertools import groupby, product
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ from ecgedge.measure import BATCHES, PROFILES, Profile
 from ecgedge.plan import Cell, Skip
 from ecgedge.process import Child, ChildError
 from ecgedge.records import USER, pack
+from ecgedge.results import Timing
+from ecgedge.steadiness import about_block, most_rounds
 
 KEPT = ("outputs.npy", "train.npy", "graph.json", "throughput.npz")  # of a cell, what its row is made from
 UNCLAIMED = "unclaimed"  # a precision that the truth check holds to nothing
@@ -81,10 +84,12 @@ class ModelRun:
             self.pair_up()
             for name in [*self.children]:
                 self.warm_up(name)
-            for number in range(self.profile.rounds) if self.children else ():
-                share = number / self.profile.rounds
+            number = 0
+            while number < self.wanted():
+                share = number / max(self.profile.rounds, number + 1)
                 tell(len(self.cells) * (1 + share), f"{self.cells[0].model} round {number + 1}")
                 self.time_round(number)
+                number += 1
         finally:
             for child in self.children.values():
                 child.close()
@@ -231,16 +236,49 @@ class ModelRun:
             self.journal.append("twin", cell=drawn.id, name=drawn.id + TWIN)
         self.timed = {cell.id: cell for cell in ready}
         self.timed |= {cell.id + TWIN: cell for cell in ready if self.journal.of("twin", cell.id)}
-        for name, cell in self.timed.items():
-            if self.missing(name):
-                self.child(name, cell)
+        wanted = self.wanted()
+        for name in (name for name, rounds in self.rounds().items() if len(rounds) < wanted):
+            self.child(name, self.timed[name])
 
-    def missing(self, name: str) -> set[int]:
-        """The rounds that a cell still lacks."""
-        known = self.journal.of("scored", name.removesuffix(TWIN))
-        if not known or known[0]["row"]["status"] != "ok" or self.journal.of("failed", name):
-            return set()
-        return set(range(self.profile.rounds)) - {block["round"] for block in self.journal.of("block", name)}
+    def rounds(self) -> dict[str, set[int]]:
+        """The rounds that are on record of each cell and twin that did not fail."""
+        failed = {record["cell"] for record in self.journal.of("failed")}
+        found: dict[str, set[int]] = {name: set() for name in self.timed if name not in failed}
+        for block in self.journal.of("block"):
+            if block["cell"] in found:
+                found[block["cell"]].add(block["round"])
+        return found
+
+    def lacking(self, number: int) -> list[str]:
+        """The names that still lack a round."""
+        return [name for name, rounds in self.rounds().items() if number not in rounds]
+
+    def wanted(self) -> int:
+        """How many rounds there shall be, by what is on record.
+
+        Those of the profile; then one more each time, as long as too few were in the machine's usual quick state, and
+        there are not ``most_rounds`` yet.
+        """
+        done = self.rounds()
+        begun = max((max(rounds) + 1 for rounds in done.values() if rounds), default=0)
+        wanted = max(self.profile.rounds, begun)
+        if not done or any(len(rounds) < wanted for rounds in done.values()):
+            return wanted if done else 0
+        return wanted if wanted >= most_rounds(self.profile.rounds) or self.enough([*done]) else wanted + 1
+
+    def enough(self, names: list[str]) -> bool:
+        """Whether each cell has blocks enough in the quick state, and each two that are compared have rounds enough.
+
+        By the records up to these cells' own: what models show that are timed later adds no rounds.
+        """
+        records = self.journal.records
+        last = max(i for i, each in enumerate(records) if each["event"] == "block" and each["cell"] in names)
+        timing = Timing(records[: last + 1], self.profile.rounds, self.folder)
+        pairs = [(name, name.removesuffix(TWIN)) for name in names if name.endswith(TWIN)]
+        pairs += [(one, other) for one, other in product(names, names) if is_parent(self.timed[other], self.timed[one])]
+        return not any(map(timing.unsteady, names)) and all(
+            timing.common(*pair)[1] for pair in pairs if pair[1] in names
+        )
 
     def warm_up(self, name: str) -> None:
         """Load a cell where its process is new, and run it until it is as fast as it gets."""
@@ -254,17 +292,28 @@ class ModelRun:
             self.journal.append("warm", cell=name, load=machine.load(), **found)
 
     def time_round(self, number: int) -> None:
-        """A block of timed calls for each cell that lacks this round, in random order."""
-        names = [name for name in self.children if number in self.missing(name)]
+        """A block of timed calls for each cell that lacks this round, in random order.
+
+        Beside it the reference kernel runs, before and after, in the same process and outside of the block's energy.
+        """
+        names = self.lacking(number)
+        for name in names:
+            if name not in self.children:  # it had all rounds that were wanted when this run went on
+                self.child(name, self.timed[name])
+                self.warm_up(name)
+        names = [name for name in self.children if name in names]
         random.Random(f"{self.lab.seed} {self.cells[0].model} {number}").shuffle(names)
         for name in names:
             with self.surviving(name, "measure"), self.lab.turn():
-                self.children[name].ask("load_anew", self.lab.seconds)
+                child = self.children[name]
+                child.ask("load_anew", self.lab.seconds)
+                first = child.ask("reference", self.lab.seconds)
                 before = self.energy.read()
-                answer = self.children[name].ask("block", self.lab.seconds, seconds=self.profile.block_seconds)
+                answer = child.ask("block", self.lab.seconds, seconds=self.profile.block_seconds)
                 spent = self.energy.since(before)
+                machine_state = about_block(first, child.ask("reference", self.lab.seconds))
                 samples = base64.b64decode(answer.pop("samples"))
-                self.journal.block(name, number, samples, **answer, **spent)
+                self.journal.block(name, number, samples, **answer, **spent, **machine_state)
 
     # -- small helpers
 

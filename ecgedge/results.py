@@ -10,17 +10,93 @@ import numpy as np
 
 from ecgedge import intervals
 from ecgedge.journal import samples
+from ecgedge.steadiness import enough_blocks, enough_pairs, quick_readings, reading_of
 
 Row = dict[str, Any]
 Record = dict[str, Any]
 
 TIE = 0.02  # relative; by that much two processes of one file may differ, see docs/how-figures-are-made.md
 P99_CALLS = 3000  # with fewer, the slowest hundredth is a handful of calls
+UNSTEADY = "unsteady"  # of a comparison: the machine's state was another for too many of the rounds
+
+
+class Timing:
+    """The timed blocks of a run, and those of them that figures are made from.
+
+    These are the blocks in the machine's usual quick state, by the reference kernel beside them. Where too few are,
+    it is all of them, and the figures are called unsteady. Blocks of older runs have no reference: all count, and
+    nothing is said of the machine.
+
+    Attributes:
+        blocks: the recorded blocks of each cell and twin, by round.
+    """
+
+    def __init__(self, records: Sequence[Record], rounds: int, folder: Path):
+        self.rounds, self.folder, self.blocks = rounds, folder, blocks_of(records)
+        models = {record["cell"]: record["row"].get("model") for record in records if record["event"] == "scored"}
+        models |= {record["name"]: models[record["cell"]] for record in records if record["event"] == "twin"}
+        readings = [reading_of(block, models.get(name)) for name, each in self.blocks.items() for block in each]
+        self.known = bool(readings) and None not in readings
+        self.quick = quick_readings([reading for reading in readings if reading]) if self.known else set()
+        self.medians: dict[str, dict[int, float]] = {}  # of each block that was asked for
+
+    def quick_blocks(self, name: str) -> list[Record]:
+        """The blocks in the quick state; all, where there are no references."""
+        return [block for block in self.blocks[name] if not self.known or (name, block["round"]) in self.quick]
+
+    def unsteady(self, name: str) -> bool:
+        """Whether too few of its blocks were in the quick state."""
+        return self.known and len(self.quick_blocks(name)) < enough_blocks(self.rounds)
+
+    def used(self, name: str) -> list[Record]:
+        """The blocks that figures are made from."""
+        return self.blocks[name] if self.unsteady(name) else self.quick_blocks(name)
+
+    def common(self, first: str, second: str) -> tuple[list[int], bool]:
+        """The rounds by which two of one model are compared, and whether enough of them are in the quick state."""
+        rounds = [{block["round"] for block in self.blocks.get(name, ())} for name in (first, second)]
+        shared = sorted(rounds[0] & rounds[1])
+        quick = [each for each in shared if not self.known or {(first, each), (second, each)} <= self.quick]
+        steady = len(quick) >= enough_pairs(self.rounds) or not self.known
+        return (quick if steady else shared), steady
+
+    def ratio(self, first: str, second: str) -> intervals.Ratio:
+        """Of the rounds that count."""
+        rounds, _ = self.common(first, second)
+        return intervals.paired_ratio(
+            *(np.array([self.median(name, each) for each in rounds]) for name in (first, second))
+        )
+
+    def compare(self, first: str, second: str, floor: float | None) -> Row:
+        """As ``compare``, of the rounds that count; ``rounds`` says how many, where there are references."""
+        found = judged(self.ratio(first, second), floor)
+        if self.known:
+            rounds, steady = self.common(first, second)
+            found |= {"rounds": len(rounds)} | ({} if steady else {"result": UNSTEADY})
+        return found
+
+    def median(self, name: str, number: int) -> float:
+        """Median nanoseconds of the model in the block of one round."""
+        if name not in self.medians:
+            blocks = self.blocks[name]
+            found = block_medians(blocks, self.folder)
+            self.medians[name] = {block["round"]: float(each) for block, each in zip(blocks, found)}
+        return self.medians[name][number]
+
+    def used_medians(self, name: str) -> np.ndarray:
+        """Median nanoseconds of the model in each block that figures are made from."""
+        return np.array([self.median(name, block["round"]) for block in self.used(name)])
+
+    def state(self, name: str) -> Row:
+        """What a row says of the machine; empty where there are no references."""
+        if not self.known:
+            return {}
+        return {"blocks_quick": len(self.quick_blocks(name)), "unsteady": self.unsteady(name)}
 
 
 def rows_of(records: Sequence[Record], rounds: int, folder: Path) -> list[Row]:
     """The rows of the cells that are done, in the order in which they were scored."""
-    blocks = blocks_of(records)
+    timing = Timing(records, rounds, folder)
     rows = []
     for record in records:
         if record["event"] != "scored":
@@ -30,18 +106,18 @@ def rows_of(records: Sequence[Record], rounds: int, folder: Path) -> list[Row]:
         if failed:
             row |= failed
         elif row["status"] == "ok":
-            if len(blocks.get(name, [])) < rounds:
+            if len(timing.blocks.get(name, [])) < rounds:
                 continue
-            row |= latency(blocks[name], folder) | warm_up(records, name)
+            row |= latency(timing.used(name), folder) | {"blocks": len(timing.blocks[name])} | timing.state(name)
+            row |= warm_up(records, name)
         rows.append(row)
-    floors = {model: null["floor"] for model, null in noise_of(records, rounds, folder).items()}
-    medians = {row["id"]: block_medians(blocks[row["id"]], folder) for row in rows if row["status"] == "ok"}
+    floors = {model: floor_of(timing, pair) for model, pair in pairs_of(timing, records).items()}
     for row in rows:
         if row["status"] == "ok":
-            row["noise_floor"] = floors.get(row["model"])
+            floor = floors.get(row["model"])
+            row["noise_floor"] = None if floor is None else round(floor, 4)
             if whole := parent(row, rows):
-                row["time_ratio"] = compare(medians[row["id"]], medians[whole["id"]], row["noise_floor"])
-                row["time_ratio"]["to"] = whole["id"]
+                row["time_ratio"] = timing.compare(row["id"], whole["id"], floor) | {"to": whole["id"]}
     return rows
 
 
@@ -59,7 +135,7 @@ def block_medians(blocks: Sequence[Record], folder: Path) -> np.ndarray:
 
 
 def latency(blocks: Sequence[Record], folder: Path) -> Row:
-    """Latency of one beat in microseconds, from the samples of all blocks.
+    """Latency of one beat in microseconds, from the samples of the blocks that count.
 
     The median is the median of the blocks' medians, and its 95% interval the one that needs no
     assumption on their distribution: calls of one block are too much alike to count as independent.
@@ -106,31 +182,43 @@ def parent(row: Row, rows: Sequence[Row]) -> Row | None:
 
 
 def compare(first: np.ndarray, second: np.ndarray, floor: float | None) -> Row:
-    """The ratio of two cells timed in the same rounds, and what it means.
+    """The ratio of the times of two cells in the same rounds, and what it means, see ``judged``."""
+    return judged(intervals.paired_ratio(first, second), floor)
+
+
+def judged(found: intervals.Ratio, floor: float | None) -> Row:
+    """What a ratio of times means.
 
     ``"faster"`` or ``"slower"``: the 95% interval leaves 1 out, and the ratio is further from 1 than
     the noise floor. Else ``"tie"``.
     """
-    ratio, low, high = intervals.paired_ratio(first, second)
+    ratio, low, high = found
     beyond = abs(np.log(ratio)) > np.log1p(max(floor or 0.0, TIE)) and not low <= 1 <= high
     result = ("faster" if ratio < 1 else "slower") if beyond else "tie"
     return {"ratio": round(ratio, 4), "low": round(low, 4), "high": round(high, 4), "result": result}
 
 
 def noise_of(records: Sequence[Record], rounds: int, folder: Path) -> dict[str, Row]:
-    """The A/A pairs by model: which cell was timed twice, how the two compare, and the noise floor.
+    """The A/A pairs by model: which cell was timed twice, how the two compare, and the noise floor."""
+    timing = Timing(records, rounds, folder)
+    return {
+        model: {"cell": pair[0], **timing.compare(*pair, floor=None), "floor": round(floor_of(timing, pair), 4)}
+        for model, pair in pairs_of(timing, records).items()
+    }
 
-    The floor is how far from 1 the ratio of two processes that run one file may be, with 95% confidence.
-    """
-    blocks = blocks_of(records)
+
+def pairs_of(timing: Timing, records: Sequence[Record]) -> dict[str, tuple[str, str]]:
+    """Cell and twin of each model for which both were timed."""
     models = {record["cell"]: record["row"]["model"] for record in records if record["event"] == "scored"}
-    found = {}
-    for record in records:
-        if record["event"] == "twin":
-            pair = [blocks.get(record[key], []) for key in ("cell", "name")]
-            if min(map(len, pair)) == rounds:
-                first, second = (block_medians(one, folder) for one in pair)
-                null = compare(first, second, floor=None)
-                floor = max(null["high"], 1 / null["low"]) - 1
-                found[models[record["cell"]]] = {"cell": record["cell"], **null, "floor": round(floor, 4)}
-    return found
+    pairs = ((record["cell"], record["name"]) for record in records if record["event"] == "twin")
+    return {
+        models[pair[0]]: pair
+        for pair in pairs
+        if all(len(timing.blocks.get(name, ())) >= timing.rounds for name in pair)
+    }
+
+
+def floor_of(timing: Timing, pair: tuple[str, str]) -> float:
+    """How far from 1 the ratio of two processes that run one file may be, with 95% confidence."""
+    _, low, high = timing.ratio(*pair)
+    return max(high, 1 / low) - 1

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,8 @@ from ecgedge.locks import turn
 from ecgedge.measure import PROFILES
 from ecgedge.process import Child, Host
 from ecgedge.records import pack
-from ecgedge.results import compare
+from ecgedge.results import UNSTEADY, compare
+from ecgedge.steadiness import Reading, about_block, enough_blocks, most_rounds, quick_readings
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,10 @@ class Pair:
     """Medians of one beat a call in microseconds, and the second relative to the first, with its 95% interval.
 
     Attributes:
-        result: of the second: ``"faster"``, ``"slower"`` or ``"tie"``.
+        result: of the second: ``"faster"``, ``"slower"`` or ``"tie"``; ``"unsteady"`` where the machine was in its
+            usual quick state in too few rounds.
+        rounds: that these are from: the ones in that state, or all where they are too few.
+        timed: rounds in all.
     """
 
     first: float
@@ -33,6 +38,15 @@ class Pair:
     low: float
     high: float
     result: str
+    rounds: int
+    timed: int
+
+    @property
+    def told(self) -> str:
+        """The result in a word, and what is behind it, where that is no plain difference; else empty."""
+        if self.result == UNSTEADY:
+            return f": unsteady, the machine changed its speed in {self.timed} rounds"
+        return ": a tie" if self.result == "tie" else ""
 
 
 @dataclass(frozen=True)
@@ -73,10 +87,14 @@ def time_in_turns(
 ) -> Pair:
     """Blocks of both, one beat a call, in random order, round after round.
 
+    Rounds are added while too few were timed in the machine's usual quick state, as in a matrix.
+
     Raises:
         ChildError: one of them cannot be loaded, or its process died.
     """
-    medians: tuple[list[float], list[float]] = ([], [])
+    asked = PROFILES[profile]
+    medians: list[tuple[float, ...]] = []
+    readings: list[Reading] = []
     with ExitStack() as stack:
         children = [
             stack.enter_context(setting.child(runtime, setting.folder / f"timed-{i}.log"))
@@ -87,12 +105,38 @@ def time_in_turns(
             with setting.turn():
                 child.ask("load", setting.seconds, **request, threads=setting.threads, seed=setting.seed)
                 child.ask("warm_up", setting.seconds)
-        for number in range(PROFILES[profile].rounds):
+        while len(medians) < asked.rounds or (
+            len(medians) < most_rounds(asked.rounds) and len(quick_rounds(readings)) < enough_blocks(asked.rounds)
+        ):
+            number = len(medians)
+            taken = {}
             for i in random.Random(f"{setting.seed} {number}").sample(range(2), 2):
-                with setting.turn():
-                    children[i].ask("load_anew", setting.seconds)
-                    answer = children[i].ask("block", setting.seconds, seconds=PROFILES[profile].block_seconds)
-                samples = np.frombuffer(base64.b64decode(answer["samples"]), dtype="<i8").reshape(-1, 2)
-                medians[i].append(float(np.median(samples[:, 0])) / 1e3)
-    one, other = (np.array(each) for each in medians)
-    return Pair(float(np.median(one)), float(np.median(other)), **compare(other, one, floor=None))
+                taken[i], state = block(children[i], setting, asked.block_seconds)
+                readings.append(Reading(str(i), "", number, state["kernel"], *state["reference_ns"]))
+            medians.append((taken[0], taken[1]))
+    return pair_of(np.array(medians), quick_rounds(readings), enough_blocks(asked.rounds))
+
+
+def block(child: Child, setting: Setting, seconds: float) -> tuple[float, dict[str, Any]]:
+    """The median microseconds of a block, and what the reference kernel beside it says."""
+    with setting.turn():
+        child.ask("load_anew", setting.seconds)
+        before = child.ask("reference", setting.seconds)
+        answer = child.ask("block", setting.seconds, seconds=seconds)
+        state = about_block(before, child.ask("reference", setting.seconds))
+    samples = np.frombuffer(base64.b64decode(answer["samples"]), dtype="<i8").reshape(-1, 2)
+    return float(np.median(samples[:, 0])) / 1e3, state
+
+
+def quick_rounds(readings: Sequence[Reading]) -> list[int]:
+    """The rounds in which both blocks were in the machine's usual quick state."""
+    quick = quick_readings(readings)
+    return [number for number in sorted({each.round for each in readings}) if {("0", number), ("1", number)} <= quick]
+
+
+def pair_of(medians: np.ndarray, quick: Sequence[int], enough: int) -> Pair:
+    """What the medians of all rounds say, ``(rounds, 2)``, by those that were quick."""
+    steady = len(quick) >= enough
+    one, other = (medians[list(quick)] if steady else medians).T
+    found = compare(other, one, floor=None) | ({} if steady else {"result": UNSTEADY})
+    return Pair(float(np.median(one)), float(np.median(other)), **found, rounds=len(one), timed=len(medians))

@@ -30,6 +30,7 @@ from ecgedge.kinds import Context, Session
 from ecgedge.passes.optimize import optimize
 from ecgedge.plugins import Parts, one_line
 from ecgedge.records import pack, unpack
+from ecgedge.steadiness import reference
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 Packed = dict[str, Any]  # an artifact, by records.pack
@@ -227,6 +228,10 @@ class Worker:
     def load_anew(self) -> None:
         """Load the artifact once more before a block, apart from it: what loading takes is not the block's."""
         self.bench.load_anew()
+
+    def reference(self) -> dict[str, Any]:
+        """How quick the machine is at the moment, and what the system tells of it."""
+        return reference()
 
     def block(self, seconds: float) -> dict[str, Any]:
         """One block of timed calls; answers its samples, little-endian int64 pairs in base64."""

@@ -207,7 +207,7 @@ def rows_of(folder: Path) -> list[dict]:
 
 def error_of(result: Result) -> str:
     """The message of a user's error: exit code 2, at most two lines, no traceback."""
-    lines = [line for line in result.err.splitlines() if not line.startswith("Warning:")]
+    lines = [line for line in result.err.splitlines() if not line.startswith(("Warning:", "Note:"))]
     assert result.code == 2, (result.code, result.err)
     assert "Traceback" not in result.err
     assert 1 <= len(lines) <= 2, result.err

@@ -20,7 +20,21 @@ import numpy as np
 import pytest
 
 import ecgedge
-from ecgedge import choice, graph, intervals, kinds, measure, parity, passes, plugins, results, testing, truth, verdicts
+from ecgedge import (
+    choice,
+    graph,
+    intervals,
+    kinds,
+    measure,
+    parity,
+    passes,
+    plugins,
+    results,
+    steadiness,
+    testing,
+    truth,
+    verdicts,
+)
 from ecgedge.cli import main as group
 from ecgedge.cli.explain import COLUMNS
 from ecgedge.dataset import ECG5000_DIGEST, read_folder
@@ -29,6 +43,7 @@ from ecgedge.explain import findings, peak, study
 from ecgedge.passes import optimize
 from ecgedge.profile import Profile, Step
 from ecgedge.report import table
+from ecgedge.steadiness import kernel, states
 from ecgedge.training import Recipe, batches, teacher
 from ecgedge.training.train import THRESHOLD_FOLDS
 from tests.pages import DOCS, FENCE, ROOT, blocks, page_id, read
@@ -308,6 +323,16 @@ def test_the_numbers_of_the_figures_page_are_those_of_the_code() -> None:
     assert f"up to {verdicts.LISTED} of them" in text
 
 
+def test_the_numbers_of_the_states_are_those_of_the_code() -> None:
+    text = read(FIGURES)
+    quick, full = (steadiness.most_rounds(measure.PROFILES[name].rounds) for name in ("quick", "full"))
+    assert f"| rounds at most, on a machine that changes its speed | {quick} | {full} |" in text
+    assert f"in {kernel.PIECES} pieces of about 130 us whose median is taken, after {kernel.SETTLING} that" in text
+    assert (states.NOISES, states.USUAL, states.ENOUGH, states.LEAST, states.MOST) == (8, 1 / 6, 0.75, 6, 3)
+    assert f"at least {states.WIDTH_LEAST:.0%} and at most {states.WIDTH_MOST:.0%}" in text
+    assert f"within {states.BETWEEN:.0%} of that of all" in text
+
+
 def test_the_numbers_of_the_verdicts_are_those_of_the_code() -> None:
     text = " ".join(read(FIGURES).split())
     for precision, floor in verdicts.COSINES.items():
@@ -490,7 +515,7 @@ def test_the_example_runtime_refuses_another_file(folder: Path) -> None:
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 2 and done.stderr.startswith("Error: other.npz holds no class means")
+    assert done.returncode == 2 and "\nError: other.npz holds no class means" in done.stderr
 
 
 def test_the_digest_of_the_data_card_is_computed_as_it_says(folder: Path) -> None:

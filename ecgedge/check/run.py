@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ecgedge.check.findings import Findings
+from ecgedge.check.states import quick_blocks
 from ecgedge.errors import EcgEdgeError
 
 Row = dict[str, Any]
@@ -46,6 +48,24 @@ class Run:
         self.scored = {record["cell"]: record for record in self.of("scored")}
         self.failed = {record["cell"]: record["row"] for record in reversed(self.of("failed"))}
         self.twins = {record["name"]: record["cell"] for record in self.of("twin")}
+
+    @property
+    def rounds_most(self) -> int:
+        """How many rounds there may be; older runs add none."""
+        most: int = self.about.get("rounds_most", self.about["rounds"])
+        return most
+
+    @cached_property
+    def quick(self) -> set[tuple[str, int]] | None:
+        """Name and round of the blocks in the machine's usual quick state; None where it is not told of each block."""
+        blocks = self.of("block")
+        if not blocks or not all("reference_ns" in block for block in blocks):
+            return None
+        return quick_blocks([(self.model(block["cell"]), block) for block in blocks])
+
+    def model(self, name: str) -> str:
+        """Of a cell, or of one that was timed a second time."""
+        return str(self.scored[self.twins.get(name, name)]["row"].get("model"))
 
     def of(self, event: str) -> list[Record]:
         return [record for record in self.records if record["event"] == event]

@@ -34,10 +34,15 @@ def check_finished(run: Run, findings: Findings) -> set[str]:
     for cell in run.about["cells"]:
         if cell not in run.scored:
             lacking[cell] = "it was not scored"
-    wanted = set(range(run.about["rounds"]))
-    for name in sorted(run.timed()):
-        done = {block["round"] for block in run.of("block") if block["cell"] == name}
-        if missing := sorted(wanted - done):
+    done: dict[str, set[int]] = {name: set() for name in run.timed()}
+    wanted: dict[str, int] = {}
+    for block in run.of("block"):
+        if (name := block["cell"]) in done:
+            done[name].add(block["round"])
+            wanted[run.model(name)] = max(wanted.get(run.model(name), 0), block["round"] + 1)
+    for name in sorted(done):
+        rounds = max(run.about["rounds"], wanted.get(run.model(name), 0))
+        if missing := sorted(set(range(rounds)) - done[name]):
             lacking[name] = f"rounds {', '.join(map(str, missing))} are missing"
     for name, what in lacking.items():
         findings.wrong(name, f"not finished, {what}: {RESUME}")

@@ -13,13 +13,15 @@ from ecgedge.check.run import Row, Run
 
 TIE = 0.02  # relative; two processes of one file may differ by so much
 P99_CALLS = 3000
+FEW = 6  # with fewer values a median has no 95% interval
 BATCHES = (1, 16, 64)  # beats a call, where a run does not say
 THIRD, FOURTH, FIRST = 0.5e-3, 0.5e-4, 0.5e-1  # half of the last digit that a figure was rounded to
 
 
 def check_latency(run: Run, row: Row, findings: Findings) -> None:
     """Latency of a row whose samples are all there, in microseconds."""
-    blocks = run.samples[row["id"]]
+    numbers = counted(run, row["id"], findings, row)
+    blocks = [run.samples[row["id"]][number] for number in numbers]
     medians = [stats.quantile(block[:, 0], 0.5) / 1e3 for block in blocks]
     low, high = stats.order_interval(medians)
     model, host = (np.concatenate([block[:, i] for block in blocks]) / 1e3 for i in (0, 1))
@@ -32,11 +34,11 @@ def check_latency(run: Run, row: Row, findings: Findings) -> None:
         "latency_p99_us": stats.quantile(model, 0.99) if len(model) >= P99_CALLS else None,
         "host_p50_us": stats.quantile(host, 0.5),
         "timed_calls": len(model),
-        "blocks": len(blocks),
+        "blocks": len(run.samples[row["id"]]),
     }
     for name, value in found.items():
         findings.hold(row, name, value, THIRD)
-    records = [record for record in run.of("block") if record["cell"] == row["id"]]
+    records = [record for record in run.of("block") if record["cell"] == row["id"] and record["round"] in numbers]
     findings.hold(row, "cpu_share", stats.quantile(np.array([record["cpu_share"] for record in records]), 0.5))
     energy: Any = "not measured"
     if all("active_uj" in record for record in records):
@@ -47,10 +49,25 @@ def check_latency(run: Run, row: Row, findings: Findings) -> None:
         findings.hold(row, name, warm.get(name))
 
 
+def counted(run: Run, name: str, findings: Findings, row: Row) -> list[int]:
+    """The rounds that a row's figures are from: those in the machine's usual quick state, or all where they are few."""
+    everything = list(range(len(run.samples[name])))
+    if run.quick is None:
+        return everything
+    quick = [number for number in everything if (name, number) in run.quick]
+    rounds = run.about["rounds"]
+    unsteady = len(quick) < min(rounds, max(FEW, -(-3 * rounds // 4)))
+    findings.hold(row, "blocks_quick", len(quick))
+    findings.hold(row, "unsteady", unsteady)
+    return everything if unsteady else quick
+
+
 def check_ratio(run: Run, row: Row, findings: Findings) -> None:
     """The noise floor of the model, and the ratio to the fp32 row that was timed in the same rounds."""
     floor = noise_floor(run, row["model"])
-    findings.hold(row, "noise_floor", floor, 3 * FOURTH)  # it is made of two rounded figures, and rounded
+    # older runs rounded the interval, and took the floor from that
+    step = FOURTH if run.quick is not None or floor is None else FOURTH * (1 + (1 + floor) ** 2)
+    findings.hold(row, "noise_floor", floor, step)
     whole = fp32_of(run, row)
     if whole is None:
         if row.get("time_ratio"):
@@ -60,6 +77,9 @@ def check_ratio(run: Run, row: Row, findings: Findings) -> None:
     beyond = max(middle, 1 / middle) > 1 + max(floor or 0.0, TIE) and not low <= 1 <= high
     result = "tie" if not beyond else "faster" if middle < 1 else "slower"
     found = {"ratio": middle, "low": low, "high": high, "result": result, "to": whole}
+    if run.quick is not None:
+        numbers, steady = common(run, row["id"], whole)
+        found |= {"rounds": len(numbers), "result": result if steady else "unsteady"}
     findings.hold(row, "time_ratio", found, FOURTH)
 
 
@@ -74,10 +94,20 @@ def noise_floor(run: Run, model: str) -> float | None:
 
 def ratio(run: Run, first: str, second: str) -> tuple[float, float, float]:
     """The median ratio of the medians of the same rounds, with its interval."""
-    pairs = zip(run.samples[first], run.samples[second])
+    pairs = ((run.samples[first][i], run.samples[second][i]) for i in common(run, first, second)[0])
     ratios = sorted(stats.quantile(a[:, 0], 0.5) / stats.quantile(b[:, 0], 0.5) for a, b in pairs)
     middle = math.sqrt(ratios[(len(ratios) - 1) // 2] * ratios[len(ratios) // 2])
     return middle, *stats.order_interval(ratios)
+
+
+def common(run: Run, first: str, second: str) -> tuple[list[int], bool]:
+    """The rounds by which two are compared, and whether they are enough: both quick, or all where these are few."""
+    shared = list(range(min(len(run.samples[first]), len(run.samples[second]))))
+    if run.quick is None:
+        return shared, True
+    quick = [number for number in shared if {(first, number), (second, number)} <= run.quick]
+    steady = len(quick) >= min(FEW, run.about["rounds"])
+    return (quick if steady else shared), steady
 
 
 def fp32_of(run: Run, row: Row) -> str | None:

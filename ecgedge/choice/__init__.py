@@ -4,7 +4,7 @@ Pure: it reads rows, and what a run's folder holds to compare two of them by, an
 """
 
 from ecgedge.choice.decide import decide, settle
-from ecgedge.choice.differences import Compare, Difference, by_figures
+from ecgedge.choice.differences import Compare, Difference, by_figures, quick_blocks
 from ecgedge.choice.evidence import Evidence
 from ecgedge.choice.front import best_values
 from ecgedge.choice.metrics import METRICS, QUALITY, Metric, find_metric
@@ -29,5 +29,6 @@ __all__ = [
     "decide",
     "find_metric",
     "parse_requirement",
+    "quick_blocks",
     "settle",
 ]

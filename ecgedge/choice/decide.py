@@ -105,9 +105,14 @@ def check_figures(rows: Sequence[Row], requirements: Iterable[Requirement], opti
 
 
 def pick_winner(choice: Choice, metric: Metric, compare: Compare) -> None:
-    """Sort the qualified rows by the metric, equal ones by latency and size; compare the first with the others."""
+    """Sort the qualified rows by the metric, equal ones by latency and size; compare the first with the others.
+
+    What is unsteady in the metric comes last: a time that may be another machine's state wins against none.
+    """
     by = (metric, METRICS["latency_p50"], METRICS["size"])
-    winner, *others = choice.qualified = sorted(choice.qualified, key=lambda row: [each.order(row) for each in by])
+    winner, *others = choice.qualified = sorted(
+        choice.qualified, key=lambda row: [metric.unsteady(row), *(each.order(row) for each in by)]
+    )
     differences = [(row, compare(metric, winner, row)) for row in others]
     tied = [(row, found) for row, found in differences if found.tie]
     best, _ = front([winner, *(row for row, _ in tied)], compare)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ecgedge.choice.metrics import Metric, Row
-from ecgedge.results import TIE
+from ecgedge.results import TIE, UNSTEADY
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,8 @@ class Difference:
     """How the first of two rows compares with the second.
 
     Attributes:
-        result: ``better``, ``worse``, ``tie``: within noise, or ``same``: without any difference.
+        result: ``better``, ``worse``, ``tie``: within noise, ``same``: without any difference, or ``unsteady``: the
+            machine changed its speed too often to tell.
         why: what that rests on, with its figures.
     """
 
@@ -25,12 +26,13 @@ class Difference:
 
     @property
     def tie(self) -> bool:
-        return self.result in ("tie", "same")
+        """Whether the two cannot be told apart."""
+        return self.result in ("tie", "same", UNSTEADY)
 
     @property
     def text(self) -> str:
         """One line, of the first row."""
-        words = {"tie": "a tie: within noise", "same": "a tie: the same"}
+        words = {"tie": "a tie: within noise", "same": "a tie: the same", UNSTEADY: "cannot be told: unsteady"}
         return f"{words.get(self.result, self.result)} ({self.why})"
 
     def as_data(self) -> dict[str, Any]:
@@ -45,10 +47,13 @@ def by_figures(metric: Metric, first: Row, second: Row) -> Difference:
 
     A tie is: for a size, the same; for any other figure with intervals, where these overlap; for times,
     rates and memory, also what is closer than the noise floor of either model, or than ``TIE``.
+    A time of a row that is unsteady says nothing.
     Scores without an interval tie only where they are the same, and then nothing is known of the noise.
     """
     here, there = metric.value(first), metric.value(second)
     assert here is not None and there is not None
+    if odd := [row for row in (first, second) if metric.unsteady(row)]:
+        return Difference(UNSTEADY, f"{' and '.join(map(quick_blocks, odd))} in the machine's usual quick state")
     result = "better" if metric.better(here, there) else "worse"
     if metric.exact or here == there:
         return Difference("same", "equal figures") if here == there else Difference(result, "an exact figure")
@@ -63,6 +68,11 @@ def by_figures(metric: Metric, first: Row, second: Row) -> Difference:
     if ends[0][0] <= ends[1][1] and ends[1][0] <= ends[0][1]:
         return Difference("tie", "the 95% intervals overlap")
     return Difference(result, "the 95% intervals are apart")
+
+
+def quick_blocks(row: Row) -> str:
+    """How many of a row's blocks were timed in the machine's usual quick state."""
+    return f"{row['id']} has {row['blocks_quick']} of {row['blocks']} blocks"
 
 
 def noise(first: Row, second: Row) -> float:

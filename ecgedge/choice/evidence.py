@@ -15,10 +15,10 @@ from ecgedge.choice.metrics import Metric, Row
 from ecgedge.intervals import Change, bootstrap_confusion, delong, paired_share
 from ecgedge.journal import read
 from ecgedge.records import task_from_record
-from ecgedge.results import block_medians, blocks_of, compare
+from ecgedge.results import UNSTEADY, Timing
 from ecgedge.verdicts import ALPHA, p_value, paired_p
 
-BETTER = {"faster": "better", "slower": "worse", "tie": "tie"}
+BETTER = {"faster": "better", "slower": "worse", "tie": "tie", UNSTEADY: UNSTEADY}
 
 
 def macro_f1(confusion: np.ndarray) -> np.ndarray:
@@ -48,14 +48,14 @@ class Evidence:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.seed = json.loads((folder / "run.json").read_text(encoding="utf-8"))["seed"]
+        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        self.seed = run["seed"]
         records = read(folder)
-        self.blocks = blocks_of(records)
+        self.timing = Timing(records, run["rounds"], folder)
         self.tasks = {
             record["cell"]: record["artifact"]["record"]["task"] for record in records if record.get("artifact")
         }
         self.beats: tuple[np.ndarray, np.ndarray] | None = None  # x and y; these are read when they are needed
-        self.medians: dict[str, np.ndarray] = {}
         self.answers: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self.known: dict[tuple[str, str, str], Difference] = {}
 
@@ -75,15 +75,12 @@ class Evidence:
 
     def same_rounds(self, first: Row, second: Row) -> bool:
         """Whether both were timed in turns, as the cells of one model are."""
-        rounds = [[block["round"] for block in self.blocks.get(row["id"], ())] for row in (first, second)]
+        rounds = [[block["round"] for block in self.timing.blocks.get(row["id"], ())] for row in (first, second)]
         return first["model"] == second["model"] and rounds[0] == rounds[1] != []
 
     def timed(self, first: Row, second: Row) -> Difference:
-        for name in (first["id"], second["id"]):
-            if name not in self.medians:
-                self.medians[name] = block_medians(self.blocks[name], self.folder)
         floor = noise(first, second)
-        found = compare(self.medians[first["id"]], self.medians[second["id"]], floor)
+        found = self.timing.compare(first["id"], second["id"], floor)
         ends = f"{found['ratio']:.3f} times [{found['low']:.3f}, {found['high']:.3f}]"
         return Difference(BETTER[found["result"]], f"{ends}, timed in the same rounds; noise {floor:.1%}")
 

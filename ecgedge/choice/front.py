@@ -59,7 +59,7 @@ def best_values(rows: Sequence[Row], metrics: Iterable[Metric], compare: Compare
         for model in models:
             group = [
                 row for row in rows
-                if row["model"] == model and row["status"] == "ok" and has(metric, row)
+                if row["model"] == model and row["status"] == "ok" and has(metric, row) and not metric.unsteady(row)
             ]  # fmt: skip
             if not group:
                 continue

@@ -39,6 +39,7 @@ class Metric:
         scale: from the row's figure to the kind's own unit.
         task: the only one that has it; None: both.
         exact: measuring it again gives the same.
+        timed: it is from the timed blocks, and is unsteady where these are.
     """
 
     name: str
@@ -49,6 +50,11 @@ class Metric:
     scale: float = 1
     task: str | None = None
     exact: bool = False
+    timed: bool = False
+
+    def unsteady(self, row: Row) -> bool:
+        """Whether the machine changed its speed so often that a row's figure is none to decide by."""
+        return self.timed and bool(row.get("unsteady"))
 
     def value(self, row: Row) -> float | None:
         """The figure in the kind's own unit; None where the row has none."""
@@ -80,9 +86,10 @@ class Metric:
         return first + (f" [{', '.join(others)}]" if others else "") + unit
 
     def told(self, row: Row) -> str:
-        """The row's figure with its interval where there is one, and its unit."""
+        """The row's figure with its interval where there is one, and its unit; a question mark where it is unsteady."""
         value = self.value(row)
-        return "-" if value is None else self.show(value, *(self.interval(row) or ()))
+        mark = " ?" if self.unsteady(row) else ""
+        return "-" if value is None else self.show(value, *(self.interval(row) or ())) + mark
 
 
 class Bulk(Metric):
@@ -97,8 +104,8 @@ def score(name: str, task: str, key: str = "") -> Metric:
     return Metric(name, key or name, "share", higher=True, task=task)
 
 
-def time(name: str, key: str = "", unit: str = "_us", scale: float = 1) -> Metric:
-    return Metric(name, key or name, "time", unit=unit, scale=scale)
+def time(name: str, key: str = "", unit: str = "_us", scale: float = 1, timed: bool = True) -> Metric:
+    return Metric(name, key or name, "time", unit=unit, scale=scale, timed=timed)
 
 
 def rate(size: int) -> Metric:
@@ -121,14 +128,14 @@ METRICS: dict[str, Metric] = {
         time("latency_p95"),
         time("latency_p99"),
         time("host_p50"),
-        time("load_time", "load", "_ms", 1e3),
-        time("first_call"),
+        time("load_time", "load", "_ms", 1e3, timed=False),
+        time("first_call", timed=False),
         Bulk("throughput", "throughput", "rate", higher=True),
         *map(rate, (1, 16, 64)),
         Metric("size", "size", "bytes", unit="_bytes", exact=True),
         Metric("memory", "memory", "bytes", unit="_kb", scale=1024),
         Metric("device_memory", "device_memory", "bytes", unit="_kb", scale=1024),
-        Metric("energy", "energy", "energy", unit="_uj_per_beat"),
+        Metric("energy", "energy", "energy", unit="_uj_per_beat", timed=True),
     )
 }
 QUALITY = {"classification": METRICS["accuracy"], "anomaly": METRICS["auroc"]}

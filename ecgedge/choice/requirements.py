@@ -48,8 +48,13 @@ class Limit:
         return found is not None and OPERATORS[self.operator](found, self.value)
 
     def crossed(self, row: Row) -> bool:
-        """Whether the limit lies within the figure's 95% interval: other beats or calls might tell otherwise."""
+        """Whether the limit lies within the figure's 95% interval: other beats or calls might tell otherwise.
+
+        So it is with every limit on a figure that is unsteady.
+        """
         ends = self.metric.interval(row)
+        if self.metric.unsteady(row):
+            return True
         return ends is not None and self.operator != "==" and ends[0] < self.value < ends[1]
 
     def gap(self, row: Row) -> float:

@@ -78,6 +78,12 @@ class Choice:
         return self.qualified[1] if self.optimize and len(self.qualified) > 1 else None
 
     @property
+    def unsteady(self) -> list[Row]:
+        """The rows whose times are none to decide by, of those whose times were asked for or compared."""
+        used = [*self.limits_on(), *([self.optimize] if self.optimize else self.criteria)]
+        return [row for row in self.considered if any(metric.unsteady(row) for metric in used)]
+
+    @property
     def quality(self) -> Metric:
         return QUALITY[self.task]
 
@@ -104,6 +110,7 @@ class Choice:
                 | {"ahead": [each.name for each in tie.ahead], "behind": [each.name for each in tie.behind]}
                 for tie in self.ties
             ],
+            "unsteady": [row["id"] for row in self.unsteady],
             "crossed": {
                 row["id"]: crossed for row in self.qualified if (crossed := [limit.text for limit in self.crossed(row)])
             },
@@ -114,6 +121,10 @@ class Choice:
             "front": [brief(row) for row in self.front],
             "dominated": {name: row["id"] for name, row in self.dominated.items()},
         }
+
+    def limits_on(self) -> list[Metric]:
+        """The metrics that are limited."""
+        return [limit.metric for limit in self.limits()]
 
     def limits(self) -> list[Limit]:
         return [each for each in self.requirements if isinstance(each, Limit)]

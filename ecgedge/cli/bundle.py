@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ecgedge.cli import common
-from ecgedge.cli.options import NORMALIZE, file_options, keep_normalize
+from ecgedge.cli.options import NORMALIZE, column_options, file_options, keep_normalize, told_columns
 from ecgedge.errors import ConversionError, EcgEdgeError
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ BEATS = 20  # synthetic ones, as test vectors: each class is there
 @click.option("--threshold", type=click.FloatRange(0), help="Of a foreign autoencoder: an error above is an anomaly.")
 @click.option("--dataset", metavar="ecg5000|synthetic|PATH",
               help="Instead of these two: labels of the data, threshold fitted on its training beats.")  # fmt: skip
+@column_options
 @click.option("--normalize", is_flag=True, expose_value=False, callback=keep_normalize,
               help="predict.py z-normalises each beat; the built-in weights expect that.")  # fmt: skip
 @file_options
@@ -160,7 +161,7 @@ def vector_beats(artifact: Artifact, path: Path | None, data: Dataset | None) ->
         return synthetic_beats(BEATS, length), "synthetic beats"
     normalize = click.get_current_context().meta[NORMALIZE]
     with open_beats(path) as source:
-        parts = list(chunks(source, str(path), artifact, labelled=False, normalize=normalize))
+        parts = list(chunks(source, str(path), artifact, told_columns(), normalize))
     if not parts:
         raise EcgEdgeError(f"{path} holds no beats", "name another file with --vectors")
     return np.concatenate(parts), f"beats of {path.name}"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ecgedge.cli import availability
-from ecgedge.cli.options import NORMALIZE, TOLD
+from ecgedge.cli.options import NORMALIZE, TOLD, told_columns
 from ecgedge.errors import ConversionError, EcgEdgeError, unknown
 
 if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so that --help is quick
@@ -44,11 +44,14 @@ def load_parts() -> Parts:
 
 
 def load_data(location: str | None) -> Dataset:
-    """The data that ``--dataset`` names, normalised where ``--normalize`` is given; prints its warning."""
+    """The data that ``--dataset`` names, read as ``--label-column`` and ``--ignore-column`` say, normalised where
+    ``--normalize`` is given; prints how a table was read, and its warning."""
     from ecgedge import dataset
 
     context = click.get_current_context(silent=True)
-    data, warning = dataset.load(location, normalize=bool(context and context.meta.get(NORMALIZE)))
+    data, warning = dataset.load(location, bool(context and context.meta.get(NORMALIZE)), told_columns())
+    if data.told:
+        note(data.told)
     if warning:
         warn(warning)
     return data
@@ -56,6 +59,11 @@ def load_data(location: str | None) -> Dataset:
 
 def warn(text: str) -> None:
     click.echo(f"Warning: {text}", err=True)
+
+
+def note(text: str) -> None:
+    """Say what was guessed."""
+    click.echo(f"Note: {text}", err=True)
 
 
 def find_model(name: str, parts: Parts) -> Artifact:

@@ -244,10 +244,9 @@ def setting_of(lab: Lab) -> Setting:
 
 def told(pair: Pair, runtime: str) -> str:
     """Medians and ratio of two files timed in turns."""
-    tie = ": a tie" if pair.result == "tie" else ""
     return (
         f"p50 {pair.first:.1f} -> {pair.second:.1f} us on {runtime}, "
-        f"x {pair.ratio:.2f} [{pair.low:.2f}, {pair.high:.2f}]{tie}"
+        f"x {pair.ratio:.2f} [{pair.low:.2f}, {pair.high:.2f}]{pair.told}"
     )
 
 

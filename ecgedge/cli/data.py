@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ecgedge.cli import common
-from ecgedge.cli.options import dataset_option, normalize_option
+from ecgedge.cli.options import column_options, dataset_option, normalize_option
 
 if TYPE_CHECKING:
     from ecgedge.dataset import Dataset
@@ -33,6 +33,7 @@ def data(ctx: click.Context, dataset: str | None) -> None:
 
 @data.command()
 @click.argument("path", required=False)
+@column_options
 @normalize_option
 @click.pass_context
 def show(ctx: click.Context, path: str | None) -> None:
@@ -41,6 +42,7 @@ def show(ctx: click.Context, path: str | None) -> None:
     \b
     ecgedge data show my-beats.csv
     ecgedge data show my-beats.csv --normalize
+    ecgedge data show their-beats.csv --label-column last --ignore-column patient
     """
     asked = ctx.parent.params["dataset"] if ctx.parent else None
     found = common.load_data(path or asked)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ecgedge.cli import availability
-from ecgedge.cli.options import dataset_option
+from ecgedge.cli.options import dataset_option, told_columns
 from ecgedge.errors import EcgEdgeError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def data_state(dataset: str | None) -> dict[str, str]:
 
     try:
         if dataset or os.environ.get("ECGEDGE_DATA"):
-            return {"state": "ready", "what": library.load(dataset)[0].describe()}
+            return {"state": "ready", "what": library.load(dataset, columns=told_columns())[0].describe()}
         if folder := library.local_ecg5000():
             return {"state": "ready", "what": library.load(str(folder))[0].describe()}
     except EcgEdgeError as error:

@@ -115,6 +115,8 @@ def compare(explanation: Explanation, other: Artifact, setting: Setting, parts: 
         "low": pair.low,
         "high": pair.high,
         "result": pair.result,
+        "rounds": pair.rounds,
+        "rounds_timed": pair.timed,
     }
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ecgedge.errors import EcgEdgeError
 
+if TYPE_CHECKING:
+    from ecgedge.readers import Columns
+
 MOST_BEATS = 1 << 20  # a call
 NORMALIZE = "ecgedge.normalize"  # in the context's meta, which all commands of one call share
+COLUMNS = "ecgedge.columns"  # there too: what the user says of the columns of a table, by option
 TOLD = "ecgedge.told"  # there too: what the user says of a file without a record
-KEPT = (NORMALIZE, TOLD)  # what belongs to what a run was asked for
+KEPT = (NORMALIZE, COLUMNS, TOLD)  # what belongs to what a run was asked for
 
 
 def keep_normalize(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -25,14 +29,42 @@ normalize_option = click.option(
 )  # fmt: skip
 
 
+def keep_columns(ctx: click.Context, parameter: click.Parameter, value: str | tuple[str, ...] | None) -> None:
+    said = ctx.meta.setdefault(COLUMNS, {})
+    said[parameter.name] = (list(value) if isinstance(value, tuple) else value) or said.get(parameter.name)
+
+
+def column_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--label-column`` and ``--ignore-column``; ``told_columns`` has what was said, not the command."""
+    label = click.option(
+        "--label-column", metavar="NAME|N|last", expose_value=False, callback=keep_columns,
+        help="Of a table: the column of the labels, by its name or its number from 1. Default: by its name, else "
+        "guessed, and said.",
+    )  # fmt: skip
+    ignore = click.option(
+        "--ignore-column", metavar="NAME|N", multiple=True, expose_value=False, callback=keep_columns,
+        help="Of a table: a column without samples, as a patient's number. May be given again.",
+    )  # fmt: skip
+    return label(ignore(command))
+
+
+def told_columns() -> Columns:
+    """What the user said of the columns of a table, with ``--label-column`` and ``--ignore-column``."""
+    from ecgedge.readers import Columns
+
+    context = click.get_current_context(silent=True)
+    said = context.meta.get(COLUMNS, {}) if context else {}
+    return Columns(said.get("label_column"), tuple(said.get("ignore_column") or ()))
+
+
 def dataset_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--dataset``, which the command gets, and ``--normalize``, which ``load_data`` heeds."""
+    """Add ``--dataset``, which the command gets, and what ``load_data`` heeds: ``--normalize`` and the columns."""
     named = click.option(
         "--dataset", metavar="ecg5000|synthetic|PATH",
         help="The data: a folder, file or zip. Default: ECGEDGE_DATA, else ECG5000 from data/, the cache or the "
         "archive, else synthetic beats.",
     )  # fmt: skip
-    return named(normalize_option(command))
+    return named(column_options(normalize_option(command)))
 
 
 threads_option = click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="For each model.")

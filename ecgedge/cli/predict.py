@@ -14,13 +14,14 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from ecgedge.cli import common
-from ecgedge.cli.options import TOLD, file_options, threads_option
+from ecgedge.cli.options import TOLD, column_options, file_options, threads_option, told_columns
 from ecgedge.errors import ConversionError, EcgEdgeError
 
 if TYPE_CHECKING:
     import numpy as np
 
     from ecgedge.artifacts import Artifact
+    from ecgedge.readers import Columns
 
 CHUNK = 256  # beats held at a time
 
@@ -29,7 +30,8 @@ CHUNK = 256  # beats held at a time
 @click.argument("target", metavar="FILE|MODEL")
 @click.argument("beats", type=click.Path(path_type=Path, allow_dash=True))
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Default: standard output.")
-@click.option("--labelled", is_flag=True, help="The first column is a label, and ignored.")
+@click.option("--labelled", is_flag=True, help="The first column is a label, and ignored (--label-column 1).")
+@column_options
 @click.option("--normalize", is_flag=True, help="z-normalise each beat; the built-in weights expect that.")
 @click.option("--threshold", type=click.FloatRange(0), help="Of a foreign autoencoder: an error above is an anomaly.")
 @file_options
@@ -39,14 +41,17 @@ def predict(target: str, beats: Path, out: Path | None, labelled: bool, normaliz
             runtime_name: str | None, threads: int) -> None:  # fmt: skip
     """Decide beat by beat: a line of numbers in, a line of answers out. BEATS: a text file, or - for stdin.
 
+    A line may hold a label and other columns, which are left out (--label-column, --ignore-column).
     A classifier gives class and probability, an autoencoder score and anomaly flag. The file may be of
     any length: it is read and answered in pieces.
 
     \b
     ecgedge predict tcn.tflite beats.csv -o answers.csv
+    ecgedge predict tcn.tflite their-beats.csv --label-column last --ignore-column patient
     """
     from ecgedge.cli.evaluate import pick_runtime
 
+    asked = label_left_out(told_columns(), labelled)
     parts = common.load_parts()
     artifact = with_meaning(common.find_artifact(target, parts), threshold)
     session = pick_runtime(artifact, runtime_name, parts).load(artifact, threads)
@@ -54,7 +59,7 @@ def predict(target: str, beats: Path, out: Path | None, labelled: bool, normaliz
         writer = csv.writer(answers, lineterminator="\n")
         writer.writerow(["beat", *columns(artifact)])
         count = 0
-        for x in chunks(source, str(beats), artifact, labelled, normalize):
+        for x in chunks(source, str(beats), artifact, asked, normalize):
             for answer in decide(session, x, artifact):
                 writer.writerow([count, *answer])
                 count += 1
@@ -62,6 +67,15 @@ def predict(target: str, beats: Path, out: Path | None, labelled: bool, normaliz
     session.close()
     if not count:
         common.warn(f"{beats} holds no beats")
+
+
+def label_left_out(asked: Columns, labelled: bool) -> Columns:
+    """The columns as the user names them, ``--labelled`` among it. Raises EcgEdgeError where it names two labels."""
+    if not labelled:
+        return asked
+    if asked.label is not None:
+        raise EcgEdgeError("--labelled is --label-column 1, and another is named", "leave one of them out")
+    return replace(asked, label=":1")
 
 
 def with_meaning(artifact: Artifact, threshold: float | None) -> Artifact:
@@ -96,7 +110,9 @@ def open_beats(path: Path) -> IO[str]:
     if str(path) == "-":
         return sys.stdin
     try:
-        return path.open(encoding="utf-8-sig", errors="backslashreplace")
+        with path.open("rb") as file:
+            wide = file.read(2) in (b"\xff\xfe", b"\xfe\xff")  # as spreadsheets write what they call Unicode text
+        return path.open(encoding="utf-16" if wide else "utf-8-sig", errors="backslashreplace")
     except OSError as error:
         raise EcgEdgeError(
             f"{path} cannot be read: {error.strerror}", "name a file of beats, or - for stdin"
@@ -130,53 +146,23 @@ class open_answers:
 
 
 def chunks(
-    source: Iterable[str], name: str, artifact: Artifact, labelled: bool, normalize: bool
+    source: Iterable[str], name: str, artifact: Artifact, asked: Columns, normalize: bool
 ) -> Iterator[np.ndarray]:
-    """Beats ``(n, 1, L)`` float32, at most ``CHUNK`` at a time."""
+    """Beats ``(n, 1, L)`` float32, at most ``CHUNK`` at a time; prints what was guessed of the lines."""
     import numpy as np
 
+    from ecgedge.readers import read_stream
+
     length = artifact.input.shape[1 if artifact.input.layout in ("NL", "NLC") else 2]
-    rows = ((number, line) for number, line in enumerate(source, 1) if line.strip())
-    while part := list(islice(rows, CHUNK)):
-        beats = []
-        for number, line in part:
-            beats.append(beat(name, number, line, length, labelled))
-            length = len(beats[0])  # of a model that takes any: that of the first beat
+    stream = read_stream(source, name, asked, length)
+    if stream.told:
+        common.note(f"{name}: {stream.told}")
+    while beats := list(islice(stream.beats, CHUNK)):
         x = np.stack(beats)
         if normalize:
             spread = x.std(axis=1, ddof=1, keepdims=True)
             x = (x - x.mean(axis=1, keepdims=True)) / np.where(spread > 0, spread, 1)
         yield x[:, None].astype(np.float32)
-
-
-def beat(name: str, number: int, line: str, length: int | None, labelled: bool) -> np.ndarray:
-    """One line as numbers ``(L,)``."""
-    import numpy as np
-
-    fields = [field.strip() for field in line.split(",")] if "," in line else line.split()
-    fields = fields[1:] if labelled else fields
-    if length is not None and len(fields) != length:
-        hint = "--labelled ignores the first column" if len(fields) == length + 1 else "one beat a line"
-        raise EcgEdgeError(f"{name}, line {number}: {len(fields)} numbers, the model takes {length}", hint)
-    try:
-        x = np.array(fields, dtype=np.float64)
-        if np.isfinite(x).all():
-            return x
-    except ValueError:
-        pass
-    column = next(i for i, field in enumerate(fields) if not is_number(field))
-    told = repr(fields[column][:40])
-    column += 2 if labelled else 1
-    raise EcgEdgeError(f"{name}, line {number}, column {column}: {told} is not a finite number", "repair the line")
-
-
-def is_number(field: str) -> bool:
-    import math
-
-    try:
-        return math.isfinite(float(field))
-    except ValueError:
-        return False
 
 
 def columns(artifact: Artifact) -> tuple[str, str]:

@@ -68,6 +68,7 @@ def describe_run(
     """
     from ecgedge import machine
     from ecgedge.measure import PROFILES
+    from ecgedge.steadiness import most_rounds
 
     profile = PROFILES[asked["profile"]]
     return {
@@ -85,6 +86,7 @@ def describe_run(
         "beats": min(profile.beats or len(data.test), len(data.test)),
         "profile": profile.name,
         "rounds": profile.rounds,
+        "rounds_most": most_rounds(profile.rounds),
         "batch_sizes": asked.get("batch_sizes"),  # None: the default ones, and more on another device than the CPU
         "seed": asked["seed"],
         "threads": asked["threads"],

@@ -79,7 +79,7 @@ def train(model: str, dataset: str | None, out: Path | None, force: bool, cv: in
     if record := trained.metrics["training"]["cross_validation"]:
         tell_cross_validation(record, len(data.train))
     names = ("accuracy", "macro_f1", "ece") if part.task == "classification" else ("auroc", "auprc", "f1")
-    figures = ", ".join(f"{SPOKEN.get(name, name)} {trained.metrics['test'][name]:.4f}" for name in names)
+    figures = ", ".join(told_figure(name, trained.metrics["test"][name]) for name in names)
     click.echo(f"test: {figures} ({len(data.test):,} beats)")
     if uri:
         click.echo(f"mlflow: run {tracking.log(trained, part)} in {uri}")
@@ -100,6 +100,11 @@ def keep_earlier(folder: Path, force: bool, data: Dataset) -> None:
     raise EcgEdgeError(
         f"{folder} is not empty: it holds a checkpoint{other}", "name another folder with --out, or --force replaces it"
     )
+
+
+def told_figure(name: str, value: float | None) -> str:
+    """A figure of the test beats; None where a kind of beats is missing among them."""
+    return f"{SPOKEN.get(name, name)} {'not defined' if value is None else f'{value:.4f}'}"
 
 
 def tell_cross_validation(record: dict[str, Any], beats: int) -> None:

@@ -100,7 +100,8 @@ def of_latency(a: Run, row: Row, b: Run, other: Row, tolerance: float) -> Verdic
     """The verdict on the median time of one beat: changed where the interval of the ratio leaves out 1, and it is
     further from 1 than either run's noise floor.
 
-    Two runs at two times are not paired, so the interval is that of two medians measured apart.
+    Two runs at two times are not paired, so the interval is that of two medians measured apart. Where either is
+    unsteady, nothing can be told.
     """
     logs = [np.log(run.block_medians(each)) for run, each in ((b, other), (a, row))]
     medians = [(float(np.median(each)), median_interval(each)) for each in logs]
@@ -110,6 +111,9 @@ def of_latency(a: Run, row: Row, b: Run, other: Row, tolerance: float) -> Verdic
     floor = max(*known, TIE) if len(known) == 2 else None
     change, least, most = (100 * math.expm1(value) for value in (log_ratio, low, high))
     text = f"{abs(change):.1f}% {'slower' if change > 0 else 'faster'} [{least:+.1f}%, {most:+.1f}%]"
+    if odd := [f"{name} ({run.quick_blocks(each)})" for name, run, each in (("A", a, row), ("B", b, other))
+               if run.timing.unsteady(each["id"])]:  # fmt: skip
+        return Verdict("latency", CANNOT_TELL, f"{text}, unsteady in {' and '.join(odd)}", change, least, most)
     if floor is None:
         unknown = " and ".join(name for name, known_floor in zip("AB", floors) if known_floor is None)
         return Verdict("latency", CANNOT_TELL, f"{text}, noise floor of {unknown} unknown", change, least, most)

@@ -41,7 +41,7 @@ class Run:
         about: its ``run.json``.
         rows: of the cells that were tried.
         skips: of those that were not.
-        blocks: records of the timed blocks, by cell.
+        timing: the timed blocks.
         tasks: what the outputs of a cell mean, by cell.
         floors: the noise floor of each model, where it is known.
         x, y, index: the scored beats, ``(N, 1, L)``, their classes and their numbers among the test beats, ``(N,)``.
@@ -51,7 +51,7 @@ class Run:
     about: dict[str, Any]
     rows: list[Row]
     skips: list[Row]
-    blocks: dict[str, list[dict[str, Any]]]
+    timing: results.Timing
     tasks: dict[str, Task]
     floors: dict[str, float]
     x: np.ndarray
@@ -63,8 +63,13 @@ class Run:
         return np.load(self.folder / "cells" / f"{row['id']}.outputs.npy").reshape(len(self.y), -1)
 
     def block_medians(self, row: Row) -> np.ndarray:
-        """Nanoseconds of one beat in each timed block."""
-        return results.block_medians(self.blocks[row["id"]], self.folder)
+        """Nanoseconds of one beat in each timed block that the row's figures are from."""
+        return self.timing.used_medians(row["id"])
+
+    def quick_blocks(self, row: Row) -> str:
+        """How many of a row's blocks were timed in the machine's usual quick state, in words."""
+        quick, blocks = self.timing.quick_blocks(row["id"]), self.timing.blocks[row["id"]]
+        return f"{len(quick)} of {len(blocks)} blocks in the machine's usual quick state"
 
     def why_missing(self, row: Row) -> str:
         """Why a cell of another run is not in this one, as far as this one tells."""
@@ -92,7 +97,7 @@ def read_run(folder: Path) -> Run:
             about=about,
             rows=[row for row in rows if row["status"] != SKIPPED],
             skips=[row for row in rows if row["status"] == SKIPPED],
-            blocks=results.blocks_of(records),
+            timing=results.Timing(records, about["rounds"], folder),
             tasks={r["cell"]: task_from_record(r["artifact"]["record"]["task"]) for r in records if r.get("artifact")},
             floors={model: pair["floor"] for model, pair in results.noise_of(records, about["rounds"], folder).items()},
             x=beats["x"],

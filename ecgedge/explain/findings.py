@@ -45,7 +45,7 @@ def find(explanation: Explanation) -> list[Finding]:
     if not explanation.ratio:
         return found
     causes = [finding for finding in found if finding.cause]
-    if explanation.ratio["result"] == "faster" or not causes:
+    if explanation.ratio["result"] in ("faster", "unsteady") or not causes:
         return [Finding(ratio(explanation), name="ratio"), *found]
     joined = replace(causes[0], text=f"{ratio(explanation)}: {causes[0].text}")
     return [joined, *(finding for finding in found if finding is not causes[0])]
@@ -54,9 +54,10 @@ def find(explanation: Explanation) -> list[Finding]:
 def ratio(e: Explanation) -> str:
     """How its time compares with the other file's, timed in turns."""
     told = e.ratio
-    tie = ", a tie" if told["result"] == "tie" else ""
+    words = {"tie": ", a tie", "unsteady": ", unsteady: the machine changed its speed in too many rounds"}
     other = told["precision"] if told["precision"] != e.precision else told["against"]
-    return f"{e.precision} is {told['ratio']:.2f}x {other} [{told['low']:.2f}, {told['high']:.2f}]{tie}"
+    ends = f"[{told['low']:.2f}, {told['high']:.2f}]"
+    return f"{e.precision} is {told['ratio']:.2f}x {other} {ends}{words.get(told['result'], '')}"
 
 
 def relu_after_concat(e: Explanation) -> Iterator[Finding]:

@@ -9,28 +9,32 @@ from typing import Any
 import numpy as np
 
 from ecgedge.errors import EcgEdgeError
-from ecgedge.readers.fields import LABEL_NAMES, WAYS_TO_NAME_DATA, parse_label, short, unreadable
+from ecgedge.readers.columns import SAY, Columns, Layout, Part, find_column
+from ecgedge.readers.fields import LABEL_NAMES, WAYS_TO_NAME_DATA, parse_label, plain, short, unreadable
 
 
-def read_arff(path: Path) -> tuple[list[str], np.ndarray]:
-    """Labels, and beats ``(N, L)`` float32, of an ``.arff`` file.
+def read_arff(path: Path, asked: Columns, like: Layout | None = None) -> Part:
+    """Read an ``.arff`` file, whose attributes are columns.
 
-    The label is the one nominal attribute; where none is nominal, the one called label, class or target.
+    The label is the one nominal attribute; where none is nominal, the one called label, class, target and the like.
 
     Raises:
         EcgEdgeError: SciPy is missing or cannot read the file, or a beat (counted from 1) is not complete.
     """
     records, kinds = load(path)
-    nominal = [name for name, kind in kinds.items() if kind == "nominal"]
-    called = nominal or [name for name in kinds if name.strip().lower() in LABEL_NAMES]
+    names = list(kinds)
+    ignored = {names[find_column(one, "--ignore-column", names, len(names), str(path))] for one in asked.ignore}
+    if asked.label is not None:
+        called = [names[find_column(asked.label, "--label-column", names, len(names), str(path))]]
+    else:
+        nominal = [name for name, kind in kinds.items() if kind == "nominal" and name not in ignored]
+        called = nominal or [name for name in kinds if plain(name) in LABEL_NAMES and name not in ignored]
     if len(called) != 1:
-        raise EcgEdgeError(
-            f"{path} has {len(called)} attributes that could be the label",
-            "the label is one nominal attribute, or one called label, class or target",
-        )
-    samples = [name for name in kinds if name != called[0]]
+        raise EcgEdgeError(f"{path} has {len(called)} attributes that could be the label", SAY)
+    samples = [name for name in kinds if name != called[0] and name not in ignored]
     if wrong := [name for name in samples if kinds[name] != "numeric"]:
-        raise EcgEdgeError(f"{path}: attribute {short(wrong[0])} is not numeric", "every sample must be a number")
+        hint = "every sample must be a number; --ignore-column leaves an attribute out"
+        raise EcgEdgeError(f"{path}: attribute {short(wrong[0])} is not numeric", hint)
     if not samples:
         raise EcgEdgeError(f"{path} has labels without samples", WAYS_TO_NAME_DATA)
     if not len(records):
@@ -44,7 +48,16 @@ def read_arff(path: Path) -> tuple[list[str], np.ndarray]:
             f"{path}, beat {beat + 1}, attribute {short(samples[sample])}: not a finite number",
             "every sample must be a number; remove or repair the beat",
         )
-    return [parse_label(as_text(v), f"{path}, beat {i}") for i, v in enumerate(records[called[0]], 1)], x
+    labels = [parse_label(as_text(v), f"{path}, beat {i}") for i, v in enumerate(records[called[0]], 1)]
+    index = {name: i for i, name in enumerate(names)}
+    layout = Layout(
+        len(names), tuple(names), index[called[0]], tuple(index[name] for name in samples),
+        f"attribute {short(called[0])}", asked.label is not None, f"label in attribute {short(called[0])}",
+    )  # fmt: skip
+    theirs = [like.names[i] for i in like.samples] if like else samples
+    if theirs != samples and len(theirs) == len(samples):
+        raise EcgEdgeError(f"{path} has other attributes than its training part", "both parts need the same ones")
+    return Part(labels, x, layout)
 
 
 def as_text(value: Any) -> str:

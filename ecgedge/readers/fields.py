@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,19 @@ from ecgedge.errors import EcgEdgeError
 
 WAYS_TO_NAME_DATA = "name a folder with NAME_TRAIN.txt and NAME_TEST.txt, a file or a zip, or use --dataset synthetic"
 ONE_LENGTH = "the file is cut, or its beats differ in length: every beat needs a label and the same samples"
-LABEL_NAMES = ("label", "class", "target")  # what a column of labels is called, in small letters
+# what a column of labels is called, as ``plain`` has it
+LABEL_NAMES = (
+    "label",
+    "labels",
+    "class",
+    "classes",
+    "classlabel",
+    "target",
+    "y",
+    "diagnosis",
+    "category",
+    "annotation",
+)
 LONGEST_LABEL = 80
 
 
@@ -20,6 +33,11 @@ def short(text: object, length: int = 40) -> str:
     """A text from a file, as an error may show it: one line, ``length`` characters at most."""
     told = str(text)
     return repr(told if len(told) <= length else told[: length - 3] + "...")
+
+
+def plain(name: str) -> str:
+    """A column's name in small letters and digits alone, as it is held against the names that are known."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def as_float(field: str) -> float:
@@ -30,20 +48,26 @@ def as_float(field: str) -> float:
         return math.nan
 
 
-def parse_numbers(fields: Sequence[str], where: str, first: int) -> np.ndarray:
-    """Samples ``(len(fields),)`` float32; ``first`` is the column of the first one, counted from 1.
+def parse_numbers(
+    fields: Sequence[str], where: str, columns: Sequence[int], number: Callable[[str], float] = as_float
+) -> np.ndarray:
+    """Samples ``(len(fields),)`` float32.
+
+    Args:
+        columns: those of the fields, counted from 1.
+        number: the number that a field holds, nan where it holds none.
 
     Raises:
         EcgEdgeError: with ``where`` (file and line) and the column of the first that is no finite float32.
     """
     with np.errstate(over="ignore"):  # too large for float32 becomes inf, which is told below
-        row = np.array([as_float(field) for field in fields], np.float64).astype(np.float32)
+        row = np.array([number(field) for field in fields], np.float64).astype(np.float32)
     wrong = np.flatnonzero(~np.isfinite(row))
     if len(wrong):
         index = int(wrong[0])
         told = short(fields[index]) if fields[index] else "nothing"
         raise EcgEdgeError(
-            f"{where}, column {first + index}: {told} is not a finite number",
+            f"{where}, column {columns[index]}: {told} is not a finite number",
             "every sample must be a number; remove or repair the beat",
         )
     return row
@@ -59,9 +83,12 @@ def parse_label(field: str, where: str) -> str:
     if not label or label == "?" or label.lower() == "nan":
         raise EcgEdgeError(f"{where}: {short(label) if label else 'nothing'} is no label", "every beat needs a label")
     if len(label) > LONGEST_LABEL or not label.isprintable():
+        foreign = any("\udc80" <= character <= "\udcff" for character in label)  # bytes that are no UTF-8
         raise EcgEdgeError(
             f"{where}: {short(label)} is no label",
-            f"a label has at most {LONGEST_LABEL} characters, all printable, in UTF-8",
+            "it is not in UTF-8: save the file so (a spreadsheet calls it CSV UTF-8)"
+            if foreign
+            else f"a label has at most {LONGEST_LABEL} characters, all printable",
         )
     value = as_float(label)
     if not math.isfinite(value):

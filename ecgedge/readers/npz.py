@@ -10,26 +10,30 @@ import numpy as np
 
 from ecgedge.errors import EcgEdgeError
 from ecgedge.readers.archive import BIGGEST
+from ecgedge.readers.columns import Columns, Layout, Part, refuse_columns
 from ecgedge.readers.fields import WAYS_TO_NAME_DATA, parse_label, short, unreadable
 
 NAMES = "it needs the arrays x and y, or x_train, y_train, x_test and y_test"
 PAIR = ("x_train", "y_train", "x_test", "y_test")
 
 
-def read_npz(path: Path) -> tuple[list[str], np.ndarray]:
-    """Labels, and beats ``(N, L)`` float32, of ``x`` ``(N, L)`` or ``(N, 1, L)`` and ``y`` ``(N,)``.
+def read_npz(path: Path, asked: Columns, _: Layout | None = None) -> Part:
+    """Read the beats ``x`` ``(N, L)`` or ``(N, 1, L)`` and their labels ``y`` ``(N,)``.
 
     Raises:
-        EcgEdgeError: no such arrays, or their types, shapes or values cannot be beats and labels.
+        EcgEdgeError: no such arrays, or their types, shapes or values cannot be beats and labels; or the user
+            names columns.
     """
+    refuse_columns(path, asked, "its labels are the array y")
     arrays = load(path)
     if "x" not in arrays or "y" not in arrays:
         raise EcgEdgeError(f"{path} holds {', '.join(map(short, list(arrays)[:4])) or 'no array'}", NAMES)
     return beats_of(path, arrays, "x", "y")
 
 
-def read_npz_pair(path: Path) -> list[tuple[list[str], np.ndarray]]:
+def read_npz_pair(path: Path, asked: Columns) -> list[Part]:
     """Training and test part, each as ``read_npz`` has it; empty where the file holds one part only."""
+    refuse_columns(path, asked, "its labels are arrays")
     arrays = load(path)
     if not all(name in arrays for name in PAIR):
         return []
@@ -54,7 +58,7 @@ def load(path: Path) -> dict[str, np.ndarray]:
         raise EcgEdgeError(f"{path} is not an npz file that can be read: {reason}", NAMES) from error
 
 
-def beats_of(path: Path, arrays: dict[str, np.ndarray], x_name: str, y_name: str) -> tuple[list[str], np.ndarray]:
+def beats_of(path: Path, arrays: dict[str, np.ndarray], x_name: str, y_name: str) -> Part:
     x, y = arrays[x_name], arrays[y_name]
     if x.dtype.kind not in "fiu":
         raise EcgEdgeError(f"{path}: {x_name} is of type {short(x.dtype)}", "beats must be numbers")
@@ -81,7 +85,7 @@ def beats_of(path: Path, arrays: dict[str, np.ndarray], x_name: str, y_name: str
     if (odd := beyond_unicode(y)) is not None:
         raise EcgEdgeError(f"{path}, {y_name}, beat {odd + 1}: no text", "the file is damaged; write it again")
     words = [v.decode("utf-8", "surrogateescape") if isinstance(v, bytes) else str(v) for v in y.tolist()]
-    return [parse_label(word, f"{path}, {y_name}, beat {i}") for i, word in enumerate(words, 1)], x
+    return Part([parse_label(word, f"{path}, {y_name}, beat {i}") for i, word in enumerate(words, 1)], x)
 
 
 def beyond_unicode(y: np.ndarray) -> int | None:

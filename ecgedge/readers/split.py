@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 
 from ecgedge.errors import EcgEdgeError
 from ecgedge.readers.arff import read_arff
+from ecgedge.readers.columns import Columns, Layout, Part
 from ecgedge.readers.npz import read_npz, read_npz_pair
 from ecgedge.readers.text import read_text
 from ecgedge.readers.ts import read_ts
 
-Beats: TypeAlias = tuple[list[str], np.ndarray]
-READERS: dict[str, Callable[[Path], Beats]] = {  # the first is taken where a folder has several
+READERS: dict[str, Callable[[Path, Columns, Layout | None], Part]] = {  # the first is taken where a folder has several
     ".txt": read_text,
     ".tsv": read_text,
     ".ts": read_ts,
@@ -24,25 +23,41 @@ READERS: dict[str, Callable[[Path], Beats]] = {  # the first is taken where a fo
     ".npz": read_npz,
 }
 SUFFIXES = tuple(READERS)
+ANY_COLUMNS = Columns()  # nothing is said of them
 
 
-def read_split(path: Path) -> Beats:
+def read_split(path: Path, asked: Columns = ANY_COLUMNS) -> tuple[list[str], np.ndarray]:
     """Read one file of beats.
 
     Returns:
         Labels, N words, and beats ``(N, L)`` float32; N and L are 1 at least.
 
     Raises:
-        EcgEdgeError: no reader knows the suffix, or the file is missing, damaged or incomplete.
+        EcgEdgeError: as ``read_part``.
+    """
+    part = read_part(path, asked)
+    return part.labels, part.x
+
+
+def read_part(path: Path, asked: Columns, like: Layout | None = None) -> Part:
+    """Read one file of beats.
+
+    Args:
+        asked: what the user says of its columns.
+        like: of the training part, where this is the test part.
+
+    Raises:
+        EcgEdgeError: no reader knows the suffix; the file is missing, damaged or incomplete; or it cannot be told
+            which column is what.
     """
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise EcgEdgeError(
             f"{path}: no reader for {path.suffix or 'such'} files", f"known: {', '.join(SUFFIXES)}, .zip"
         )
-    return reader(path)
+    return reader(path, asked, like)
 
 
-def read_pair(path: Path) -> list[Beats]:
+def read_pair(path: Path, asked: Columns) -> list[Part]:
     """Training and test beats where one file holds both (an ``.npz`` can), else an empty list."""
-    return read_npz_pair(path) if path.suffix.lower() == ".npz" else []
+    return read_npz_pair(path, asked) if path.suffix.lower() == ".npz" else []

@@ -3,91 +3,76 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from ecgedge.errors import EcgEdgeError
-from ecgedge.readers.fields import (
-    LABEL_NAMES,
-    ONE_LENGTH,
-    WAYS_TO_NAME_DATA,
-    as_float,
-    parse_label,
-    parse_numbers,
-    stack,
-    unreadable,
-)
+from ecgedge.readers.columns import Columns, Layout, Part, lay_out
+from ecgedge.readers.dialect import check_one_separator, check_thousands, read_lines
+from ecgedge.readers.fields import ONE_LENGTH, WAYS_TO_NAME_DATA, parse_label, parse_numbers, stack
+from ecgedge.readers.table import Table, read_table
 
 
-def read_text(path: Path) -> tuple[list[str], np.ndarray]:
-    """Labels, and beats ``(N, L)`` float32, of a text file.
+def read_text(path: Path, asked: Columns, like: Layout | None = None) -> Part:
+    """Read a text file.
 
-    The label is in the first column, or in the last where a header calls it so. Fields part at commas
-    where the first line has one, in a ``.tsv`` at tabs, else at blanks. Blank lines do not count.
+    How its fields are parted, whether it has a header and which column holds the label is guessed from its
+    lines (the rules are in ``data/README.md``), and told in the layout.
+
+    Args:
+        asked: what the user says of the columns.
+        like: of the training part, which the test part is read alike.
 
     Raises:
-        EcgEdgeError: with the line and the column of what is wrong.
+        EcgEdgeError: with the line and the column of what is wrong, or what cannot be guessed.
     """
-    lines = list(text_rows(path))
-    header: list[str] = []
-    if len(lines) > 1 and is_header(lines[0][1], lines[1][1]):
-        header = [field.strip().lower() for field in lines.pop(0)[1]]
-    last = bool(header) and header[-1] in LABEL_NAMES and header[0] not in LABEL_NAMES
-    labels: list[str] = []
-    rows: list[np.ndarray] = []
-    columns = len(header or lines[0][1]) if lines else 0
-    for number, fields in lines:
+    table = read_table(str(path), enumerate(read_lines(path), 1))
+    for number, fields in table.lines:
         where = f"{path}, line {number}"
-        if len(fields) != columns:
+        if len(fields) != table.width:
             raise EcgEdgeError(
-                f"{where}, column {min(len(fields), columns) + 1}: {len(fields)} columns "
-                f"where the first line has {columns}",
+                f"{where}, column {min(len(fields), table.width) + 1}: {len(fields)} columns "
+                f"where the first line has {table.width}",
                 ONE_LENGTH,
             )
         if len(fields) < 2:
             raise EcgEdgeError(f"{where}, column 2: a label without samples", WAYS_TO_NAME_DATA)
-        at = len(fields) - 1 if last else 0
-        labels.append(parse_label(fields[at], f"{where}, column {at + 1}"))
-        rows.append(parse_numbers(fields[:-1] if last else fields[1:], where, 1 if last else 2))
-    return labels, stack(rows, path)
+    if not table.lines:
+        raise EcgEdgeError(f"{path} is empty", WAYS_TO_NAME_DATA)
+    layout = alike(table, like) if like else lay_out(table, asked)
+    if not layout.samples:
+        raise EcgEdgeError(f"{path}: no column is left for samples", "ignore fewer columns")
+    if table.dialect.decimal == ",":
+        check_thousands((fields[index] for _, fields in table.lines for index in layout.samples), str(path))
+    labels, rows, columns = [], [], [index + 1 for index in layout.samples]
+    for number, fields in table.lines:
+        where, field = f"{path}, line {number}", fields[layout.label]
+        if math.isnan(table.dialect.number(field)):
+            check_one_separator(field, f"{where}, column {layout.label + 1}", table.dialect.separator)
+        elif table.dialect.decimal == ",":
+            field = field.replace(",", ".")
+        labels.append(parse_label(field, f"{where}, column {layout.label + 1}"))
+        rows.append(parse_numbers([fields[i] for i in layout.samples], where, columns, table.dialect.number))
+    return Part(labels, stack(rows, path), layout)
 
 
-def text_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The lines that are not blank, as (line number, fields), without quotes around fields.
+def alike(table: Table, like: Layout) -> Layout:
+    """The layout of a test part: that of the training part.
 
-    Bytes that are no UTF-8 stay in their field, so that whoever reads it can name line and column.
+    Raises:
+        EcgEdgeError: it has other columns. Beats of another length are told by whoever compares the parts.
     """
-    separator = None
-    try:
-        with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
-            for number, line in enumerate(file, 1):
-                if not line.strip():
-                    continue
-                if separator is None:
-                    separator = "," if "," in line else "\t" if path.suffix.lower() == ".tsv" and "\t" in line else ""
-                if separator:
-                    yield number, [unquoted(field) for field in line.strip(" \r\n").split(separator)]
-                else:
-                    yield number, [unquoted(field) for field in line.split()]
-    except OSError as error:
-        raise unreadable(path, error) from error
-
-
-def unquoted(field: str) -> str:
-    field = field.strip()
-    return field[1:-1] if len(field) > 1 and field[0] == field[-1] and field[0] in "\"'" else field
-
-
-def is_header(first: list[str], second: list[str]) -> bool:
-    """Whether the first line names columns: it holds no number, or numbers columns, and the second holds beats."""
-    numbers = [as_float(field) for field in first]
-    beat = sum(math.isfinite(as_float(field)) for field in second) >= max(len(second) - 1, 1)
-    if not beat or len(first) < 2:
-        return False
-    if not any(map(math.isfinite, numbers)):
-        return True
-    counted = numbers[1:] if first[0].strip().lower() in LABEL_NAMES else numbers[:-1]
-    named = first[0].strip().lower() in LABEL_NAMES or first[-1].strip().lower() in LABEL_NAMES
-    return named and counted in (list(range(len(counted))), list(range(1, len(counted) + 1)))
+    if table.width != like.width and len(like.samples) == like.width - 1:
+        label = table.width - 1 if like.label == like.width - 1 else min(like.label, table.width - 1)
+        return replace(like, label=label, samples=tuple(i for i in range(table.width) if i != label))
+    if table.width != like.width:
+        raise EcgEdgeError(
+            f"{table.where} has {table.width} columns, its training part {like.width}", "both parts need the same ones"
+        )
+    other = [i for i, (a, b) in enumerate(zip(table.names, like.names)) if a.strip() != b.strip()]
+    if other:
+        raise EcgEdgeError(
+            f"{table.where}: {table.call(other[0])} is called otherwise in its training part",
+            "both parts need the same columns in the same order",
+        )
+    return like

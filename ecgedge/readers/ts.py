@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ecgedge.errors import EcgEdgeError
+from ecgedge.readers.columns import Columns, Layout, Part, refuse_columns
 from ecgedge.readers.fields import ONE_LENGTH, parse_label, parse_numbers, short, stack, unreadable
 
 ONE_CHANNEL = "only labelled beats of one channel, one length and no time stamps are read"
@@ -19,12 +20,13 @@ REFUSED = {  # what a header may not say, by its name in small letters
 }
 
 
-def read_ts(path: Path) -> tuple[list[str], np.ndarray]:
-    """Labels, and beats ``(N, L)`` float32, of a ``.ts`` file.
+def read_ts(path: Path, asked: Columns, _: Layout | None = None) -> Part:
+    """Read a ``.ts`` file.
 
     Raises:
-        EcgEdgeError: with the line (and column) of what is wrong, missing or not supported.
+        EcgEdgeError: with the line (and column) of what is wrong, missing or not supported; or the user names columns.
     """
+    refuse_columns(path, asked, "its labels stand behind a colon")
     labels: list[str] = []
     rows: list[np.ndarray] = []
     known: set[str] = set()
@@ -55,7 +57,7 @@ def read_ts(path: Path) -> tuple[list[str], np.ndarray]:
         raise unreadable(path, error) from error
     if not in_data:
         raise EcgEdgeError(f"{path} has no @data line", "a .ts file has headers, then @data, then beats")
-    return labels, stack(rows, path)
+    return Part(labels, stack(rows, path))
 
 
 def read_header(words: list[str], where: str) -> set[str]:
@@ -74,4 +76,5 @@ def read_beat(line: str, where: str) -> tuple[str, np.ndarray]:
     if len(parts) != 2:
         what = "no label" if len(parts) < 2 else f"{len(parts) - 1} channels or a time stamp"
         raise EcgEdgeError(f"{where}: {what}", ONE_CHANNEL)
-    return parse_label(parts[1], where), parse_numbers([field.strip() for field in parts[0].split(",")], where, 1)
+    samples = [field.strip() for field in parts[0].split(",")]
+    return parse_label(parts[1], where), parse_numbers(samples, where, range(1, len(samples) + 1))

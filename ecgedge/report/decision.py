@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import click
 
-from ecgedge.choice import METRICS, Choice, Limit
+from ecgedge.choice import METRICS, Choice, Limit, quick_blocks
 from ecgedge.report.document import Report, Row
 from ecgedge.report.grid import as_csv, rivals, table
 from ecgedge.report.remake import remake
@@ -102,6 +102,8 @@ def rows_table(choice: Choice, rows: list[tuple[str, Row]], markdown: bool) -> s
 
 
 def notes(choice: Choice, report: Report) -> Iterator[str]:
+    for row in choice.unsteady:
+        yield f"unsteady: {quick_blocks(row)} in the machine's usual quick state; its times decide nothing"
     if choice.winner:
         yield from winner_notes(choice, choice.winner, report)
     elif choice.front:
@@ -140,7 +142,8 @@ def crossings(choice: Choice, rows: list[Row]) -> Iterator[str]:
     """The limits that are met, or just met, within the noise of the figure."""
     for row in rows:
         for limit in choice.crossed(row):
-            yield f"{name(row, choice)}: {limit.metric.name} {limit.metric.told(row)} crosses the limit {limit.text}"
+            what = "is unsteady, and may not meet" if limit.metric.unsteady(row) else "crosses the limit"
+            yield f"{name(row, choice)}: {limit.metric.name} {limit.metric.told(row)} {what} {limit.text}"
 
 
 def miss_notes(choice: Choice) -> Iterator[str]:
@@ -151,6 +154,7 @@ def miss_notes(choice: Choice) -> Iterator[str]:
         rest = ("; it meets all else" if miss.others_met else "; no row meets all else") if others else ""
         off = limit.metric.show(limit.gap(miss.row))
         crossed = "; the limit lies within the interval" if limit.crossed(miss.row) else ""
+        crossed = "; the figure is unsteady" if limit.metric.unsteady(miss.row) else crossed
         told = f"{name(miss.row, choice)} has {limit.metric.told(miss.row)}"
         yield f"{limit.text}: {told}, {off} off{crossed}{rest}"
 

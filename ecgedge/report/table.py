@@ -13,12 +13,14 @@ from ecgedge.report.grid import cut, rivals, table
 
 Column = tuple[str, Callable[[Row], str], str]  # its head, what it shows, the metric whose best values are marked
 STATUSES = {"rejected": "red", "failed": "red", "timeout": "red", "skipped": "yellow"}  # with their colours
+UNSTEADY = "unsteady"  # in place of the status of a row that works, and whose times are none to go by
+MARKS = {"tie": "=", UNSTEADY: "?"}  # before a ratio of times
 NOISY = 0.05  # a machine with a noise floor above that cannot tell 5% apart
 TOO_NOISY = "; too noisy to tell 5% apart"
 LEGEND = (
     "size in kB; RAM: what it takes beyond the libraries, in MB; time x: p50 relative to fp32 of the same model, format"
-    "\nand runtime, = where that is a tie; verdict: against the trained model, beats paired; p50, p95: latency of the\n"
-    "model in us, one beat a call; +-: of p50, 95% interval in %; beats/s: {} beats a call"
+    "\nand runtime, = where that is a tie, ? where it is unsteady; verdict: against the trained model, beats paired;\n"
+    "p50, p95: latency of the model in us, one beat a call; +-: of p50, 95% interval in %; beats/s: {} beats a call"
 )
 
 
@@ -54,7 +56,7 @@ def tables(report: Report, markdown: bool = False) -> str:
                 table([name for name, *_ in columns], cells, len(identity), markdown),
             ]
     blocks.append(LEGEND.format(batches(rows)))
-    if lines := [*reasons(rows, markdown), *notes(rows)]:
+    if lines := [*reasons(rows, markdown), *unsteady(rows, markdown), *notes(rows)]:
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
 
@@ -84,19 +86,19 @@ def ratios(rows: Sequence[Row]) -> list[Column]:
 
 
 def times(row: Row) -> str:
-    """Latency relative to fp32; ``=`` where the two tie."""
+    """Latency relative to fp32; ``=`` where the two tie, ``?`` where too few rounds were quick to tell."""
     if row["precision"] == "fp32" and row["status"] == "ok":
         return "1.00"
     found = row.get("time_ratio")
-    return f"{'=' if found['result'] == 'tie' else ''}{found['ratio']:.2f}" if found else "-"
+    return f"{MARKS.get(found['result'], '')}{found['ratio']:.2f}" if found else "-"
 
 
 def half_width(row: Row) -> str:
-    """Of the 95% interval of p50, in percent of it."""
+    """Of the 95% interval of p50, in percent of it; with ``?`` where p50 is unsteady."""
     if not row.get("latency_p50_us"):
         return "-"
     half = 50 * (row["latency_p50_high_us"] - row["latency_p50_low_us"]) / row["latency_p50_us"]
-    return f"{half:.1f}" if half < 10 else f"{half:.0f}"
+    return (f"{half:.1f}" if half < 10 else f"{half:.0f}") + "?" * bool(row.get("unsteady"))
 
 
 def reasons(rows: Sequence[Row], markdown: bool = False) -> list[str]:
@@ -121,6 +123,25 @@ def notes(rows: Sequence[Row]) -> list[str]:
         for row in rows
         if row.get("notes", {}).get("text")
     ]
+
+
+def unsteady(rows: Sequence[Row], markdown: bool = False) -> list[str]:
+    """A line for each model some of whose rows are unsteady: how many, and how few blocks count."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.get("unsteady"):
+            found.setdefault(row["model"], []).append(row)
+    return [
+        f"{'- ' * markdown}{click.style(UNSTEADY, fg='yellow')}: {model}, {len(odd)} of its rows: "
+        f"{spread([row['blocks_quick'] for row in odd])} of {spread([row['blocks'] for row in odd])} blocks in the "
+        "machine's usual quick state; p50, percentiles and +- are of all blocks"
+        for model, odd in found.items()
+    ]
+
+
+def spread(counts: Sequence[int]) -> str:
+    least, most = min(counts), max(counts)
+    return str(least) if least == most else f"{least} to {most}"
 
 
 def figure(key: str, form: str) -> Callable[[Row], str]:
@@ -182,7 +203,7 @@ TIMES: list[Column] = [
     ("+-", half_width, ""),
     ("p95", microseconds("latency_p95_us"), "latency_p95"),
     ("beats/s", bulk, "throughput"),
-    ("status", lambda row: row["status"], ""),
+    ("status", lambda row: UNSTEADY if row.get("unsteady") else row["status"], ""),
 ]
 
 
@@ -192,5 +213,7 @@ def noise_lines(noise: Mapping[str, Row], markdown: bool = False) -> str:
     for model, pair in noise.items():
         what = f"`{pair['cell']}`" if markdown else "a file"
         text = f"{model}: {what} timed twice: {abs(pair['ratio'] - 1):.1%} apart, noise floor {pair['floor']:.1%}"
+        if pair["result"] == UNSTEADY:
+            text += f"; {UNSTEADY}: too few rounds in the machine's usual quick state"
         lines.append(text + (TOO_NOISY if pair["floor"] > NOISY else ""))
     return "\n".join(f"- {text}" if markdown else f"noise: {text}" for text in lines)

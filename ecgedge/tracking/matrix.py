@@ -72,7 +72,9 @@ def log_cell(
         route, passes = " > ".join(row["route"]) or "none", ", ".join(row.get("passes", ())) or "none"
         mlflow.log_params(parameters | {"route": route, "passes": passes})
         mlflow.log_metrics(figures(row))
-        tags = {key: row[key] for key in ("status", "stage", "reason", "placement", "digest") if row.get(key)}
+        tags = {
+            key: row[key] for key in ("status", "stage", "reason", "placement", "digest", "unsteady") if row.get(key)
+        }
         mlflow.set_tags({key: str(value)[:TAG_MOST] for key, value in tags.items()})
         mlflow.MlflowClient().log_inputs(child.info.run_id, [data_of(run)])
         mlflow.log_dict(row, "row.json")

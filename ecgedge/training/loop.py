@@ -85,7 +85,8 @@ def run_epochs(
     device = next(network.parameters()).device
     optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.lr, weight_decay=recipe.decay)
     total_steps = recipe.epochs * steps + 1
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, total_steps=total_steps, pct_start=WARM_UP)
+    rise = WARM_UP if WARM_UP * total_steps > 1 else 2 / total_steps  # of one step at least: torch divides by it
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, total_steps=total_steps, pct_start=rise)
     mixed = recipe.amp and (device.type == "cuda" or has_bfloat16())
     scaler = torch.amp.GradScaler(device.type, enabled=mixed and device.type == "cuda")
     averaged = AveragedModel(network, multi_avg_fn=moving_average(recipe.average), use_buffers=True)

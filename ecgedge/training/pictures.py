@@ -11,6 +11,9 @@ from ecgedge import tasks
 from ecgedge.artifacts import Anomaly, Task
 from ecgedge.dataset import Split
 
+NUMBERED = 20  # classes whose counts fit into the confusion matrix; of more, as many have their name beside it
+CURVE = 2000  # points of a curve at most
+
 
 def write_pictures(out: Path, metrics: dict[str, Any], outputs: np.ndarray, test: Split, task: Task) -> None:
     """curves.png; confusion.png and reliability.png or, for an autoencoder, scores.png and roc.png."""
@@ -60,18 +63,29 @@ def draw_reliability(axes: Any, figures: dict[str, Any]) -> None:
 
 
 def draw_confusion(axes: Any, confusion: np.ndarray, labels: tuple[str, ...]) -> None:
+    """Shades, and the counts where there is room for them: a text a cell takes minutes for hundreds of classes."""
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for row, column in np.ndindex(*confusion.shape):
-        colour = "white" if shares[row, column] > 0.5 else "black"
-        axes.text(column, row, f"{confusion[row, column]:,}", ha="center", va="center", color=colour)
-    ticks, names = range(len(labels)), [label.replace("$", r"\$") for label in labels]  # $ would begin a formula
-    axes.set(xticks=ticks, yticks=ticks, xticklabels=names, yticklabels=names)
-    axes.set(xlabel="decided class", ylabel="true class", title="Test beats (shade: share of the true class)")
+    title = "Test beats (shade: share of the true class)"
+    if len(labels) > NUMBERED:
+        title += f"\n{len(labels):,} classes: too many for their counts, which are in metrics.json"
+    else:
+        for row, column in np.ndindex(*confusion.shape):
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, f"{confusion[row, column]:,}", ha="center", va="center", color=colour)
+    ticks = np.unique(np.linspace(0, len(labels) - 1, min(len(labels), NUMBERED)).round().astype(int))
+    names = [short(labels[tick]).replace("$", r"\$") for tick in ticks]  # $ would begin a formula
+    axes.set(xticks=ticks, yticks=ticks, yticklabels=names, xlabel="decided class", ylabel="true class", title=title)
+    axes.set_xticklabels(names, rotation=90 if max(map(len, names)) > 3 else 0)
+
+
+def short(label: str, most: int = 16) -> str:
+    return label if len(label) <= most else f"{label[: most - 1]}…"
 
 
 def draw_scores(axes: Any, scores: np.ndarray, positive: np.ndarray, task: Anomaly) -> None:
-    bins = np.geomspace(max(scores.min(), 1e-9), scores.max(), 60)
+    low = max(float(scores.min()), 1e-9)
+    bins = np.geomspace(low, max(float(scores.max()), 2 * low), 60)
     axes.hist(scores[~positive], bins, alpha=0.6, label="normal")
     axes.hist(scores[positive], bins, alpha=0.6, label="anomaly")
     axes.axvline(task.threshold, color="black", linestyle="--", label=f"threshold {task.threshold:.3g}")
@@ -83,7 +97,10 @@ def draw_scores(axes: Any, scores: np.ndarray, positive: np.ndarray, task: Anoma
 def draw_roc(axes: Any, scores: np.ndarray, positive: np.ndarray) -> None:
     order = np.argsort(-scores)
     hits, misses = np.cumsum(positive[order]), np.cumsum(~positive[order])
-    axes.plot(np.append(0, misses / misses[-1]), np.append(0, hits / hits[-1]))
     axes.plot([0, 1], [0, 1], color="grey", linestyle=":")
-    title = f"ROC, area {tasks.auroc(scores, positive):.4f}"
+    title = "ROC: none, since all test beats are of one kind"
+    if positive.any() and not positive.all():
+        shown = np.unique(np.linspace(0, len(order) - 1, min(len(order), CURVE)).astype(int))
+        axes.plot(np.append(0, misses[shown] / misses[-1]), np.append(0, hits[shown] / hits[-1]))
+        title = f"ROC, area {tasks.auroc(scores, positive):.4f}"
     axes.set(xlabel="false positive rate", ylabel="true positive rate", title=title)

@@ -56,6 +56,44 @@ def test_predict(ecgedge: Command, beats: Dataset, tmp_path: Path) -> None:
     assert "absent.csv cannot be read" in error_of(ecgedge("predict", TCN, "absent.csv"))
 
 
+def test_predict_reads_tables_as_people_write_them(ecgedge: Command, beats: Dataset, tmp_path: Path) -> None:
+    """Whatever stands beside the samples, and however they are written: the same answers as for bare numbers."""
+    bare = [",".join(f"{value:.4f}" for value in row) for row in beats.test.x[:300, 0]]  # more than a guess looks at
+    names = ",".join(f"s{i}" for i in range(beats.length))
+
+    def answers(content: str, *options: str, encoding: str = "utf-8") -> tuple[str, str]:
+        (tmp_path / "beats.csv").write_text(content, encoding=encoding)
+        result = ecgedge("predict", TCN, "beats.csv", *options)
+        assert result.code == 0, result.err
+        return result.out, result.err
+
+    right, said = answers("\n".join(bare))
+    assert right.count("\n") == 301 and not said
+    commas = "\n".join(f"{line.replace(',', ';').replace('.', ',')};" for line in bare)
+    out, said = answers(commas, encoding="utf-16")
+    assert out == right and "fields parted by ';', decimal commas" in said
+    frame = [f"{i},{line},pvc" for i, line in enumerate(bare)]
+    out, said = answers("\n".join([f",{names},diagnosis", *frame]))
+    assert out == right
+    assert "column 1 holds row numbers and is left out; column 142 (diagnosis) is called a label and is left" in said
+    out, said = answers("\n".join(frame))
+    assert out == right and "column 142 holds words and is left out; column 1 holds row numbers" in said
+    codes = [f"{line},{i % 5}" for i, line in enumerate(bare)]
+    assert answers("\n".join(codes), "--label-column", "last")[0] == right
+    both = [f"{i % 5},p{i % 7},{line}" for i, line in enumerate(bare)]
+    assert answers("\n".join([f"kind,patient,{names}", *both]), "--labelled", "--ignore-column", "patient")[0] == right
+
+    for content, options, reason in (
+        ("\n".join(codes), (), "line 1: 141 numbers, the model takes 140"),
+        ("\n".join(codes), ("--labelled", "--label-column", "last"), "--labelled is --label-column 1"),
+        ("\n".join(codes), ("--label-column", "diagnosis"), "no column 'diagnosis' (--label-column)"),
+        ("\n".join([*bare[:299], bare[0].replace(",", ";", 1)]), (), "line 300: 139 numbers, the model takes 140"),
+        (commas + "\n" + commas.splitlines()[0].replace(",", "."), (), "line 301, column 1: '"),
+    ):
+        (tmp_path / "broken.csv").write_text(content)
+        assert reason in error_of(ecgedge("predict", TCN, "broken.csv", *options))
+
+
 def test_doctor(ecgedge: Command) -> None:
     found = json.loads(ecgedge("doctor", "--json", "--dataset", "synthetic").out)
     states = {(part["kind"], part["name"]): part for part in found["parts"]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,23 @@ FORMS = (  # format, precision, runtime, microseconds a call, bytes, spread of t
 HOSTILE = "<script>document.title = 'taken'</script> & \"quoted\""
 
 
-def write_run(folder: Path, beats: Dataset, works: bool = True, forms: tuple[Any, ...] = FORMS) -> Report:
+State = Callable[[str, int], float]  # of a name's block in a round: how much slower the machine is than when quick
+
+
+def write_run(
+    folder: Path,
+    beats: Dataset,
+    works: bool = True,
+    forms: tuple[Any, ...] = FORMS,
+    state: State | None = None,
+    rounds: int = ROUNDS,
+) -> Report:
     """Two models in each of ``forms``, with one cell that failed and one that was skipped.
 
     Args:
         works: else no cell does.
+        state: of the machine; None: the blocks have no reference, as in older runs.
+        rounds: that were timed; ``ROUNDS`` were asked for.
     """
     for name in ("cells", "artifacts", "samples"):
         (folder / name).mkdir(parents=True)
@@ -44,10 +57,10 @@ def write_run(folder: Path, beats: Dataset, works: bool = True, forms: tuple[Any
             ids.append(f"m{len(ids)}.{form[0]}.{form[1]}.{form[2]}")
             row = scored(journal, ids[-1], model, task, form, outputs, beats, works)
             if row["status"] == "ok":
-                timed(journal, ids[-1], form[3], seed=len(ids))
+                timed(journal, ids[-1], form[3], len(ids), state, rounds)
                 if number == 0:
                     journal.append("twin", cell=ids[-1], name=f"{ids[-1]}.twin")
-                    timed(journal, f"{ids[-1]}.twin", form[3], seed=99)
+                    timed(journal, f"{ids[-1]}.twin", form[3], 99, state, rounds)
         for status, why in (("failed", HOSTILE), ("skipped", "runtime cuda: no such device")):
             lost = identity(f"{ids[-1]}.{status}", model, task, ("onnx", None, "cuda"))
             journal.append("scored", cell=lost["id"], row=lost | {"status": status, "reason": why, "stage": "convert"})
@@ -118,14 +131,20 @@ def scored(
     return row
 
 
-def timed(journal: Journal, name: str, microseconds: float, seed: int) -> None:
-    """All rounds of a cell, with a few calls that took much longer."""
+def timed(
+    journal: Journal, name: str, microseconds: float, seed: int, state: State | None = None, rounds: int = ROUNDS
+) -> None:
+    """All rounds of a cell, with a few calls that took much longer; a kernel beside them has noise of 0.3%."""
     journal.append("warm", cell=name, warm_up_calls=10, stable=True, load=0.5)
     rng = np.random.default_rng(seed)
-    for number in range(ROUNDS):
-        model = 1e3 * microseconds * rng.lognormal(0, 0.02, CALLS) * np.where(rng.random(CALLS) < 0.05, 1.6, 1)
+    noise = np.random.default_rng([seed, 1])
+    for number in range(rounds):
+        slower = state(name, number) if state else 1.0
+        reference = (33_000 * slower * noise.lognormal(0, 0.003, 2)).round().astype(int).tolist()
+        told = {"reference_ns": reference, "kernel": "a kernel"} if state else {}
+        model = 1e3 * microseconds * slower * rng.lognormal(0, 0.02, CALLS) * np.where(rng.random(CALLS) < 0.05, 1.6, 1)
         pairs = np.stack([model, np.full(CALLS, 900.0)], axis=1).astype("<i8")
-        journal.block(name, number, pairs.tobytes(), cpu_share=1.0)
+        journal.block(name, number, pairs.tobytes(), cpu_share=1.0, **told)
 
 
 def about(beats: Dataset, ids: list[str]) -> dict[str, Any]:

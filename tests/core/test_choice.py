@@ -347,7 +347,7 @@ def run_folder(folder: Path, answers: dict[str, np.ndarray], y: np.ndarray, time
     """A run by hand: ``answers`` of each cell as one-hot outputs, ``times`` of its blocks in microseconds."""
     (folder / "cells").mkdir()
     (folder / "samples").mkdir()
-    (folder / "run.json").write_text(json.dumps({"seed": 0}))
+    (folder / "run.json").write_text(json.dumps({"seed": 0, "rounds": 6}))
     np.savez(folder / "beats.npz", x=np.zeros((len(y), 1, 4), np.float32), y=y)
     records = []
     task = {"kind": "classification", "labels": ["1", "2", "3"]}

@@ -49,10 +49,16 @@ def two(tmp_path_factory: pytest.TempPathFactory, beats: Dataset) -> Path:
 
 @pytest.fixture(scope="module")
 def one(two: Path) -> Path:
-    """The first, as on a quiet machine: each call takes 200 us, give or take 1%."""
+    """The first, as on a quiet machine: each call takes 200 us, give or take 1%, and the reference kernel 33."""
     folder, rng = Path(shutil.copytree(two / "one", two / "quiet")), np.random.default_rng(0)
     for file in folder.glob("samples/*.i64"):
         rng.normal(200_000, 2_000, np.fromfile(file, dtype="<i8").shape).astype("<i8").tofile(file)
+    journal = folder / "journal.jsonl"
+    records = [json.loads(line) for line in journal.read_text().splitlines()]
+    for record in records:
+        if record["event"] == "block":
+            record["reference_ns"] = [33_000, 33_000]
+    journal.write_text("".join(json.dumps(record) + "\n" for record in records))
     return folder
 
 
@@ -377,3 +383,22 @@ def test_the_difference_of_two_shares_is_newcombes() -> None:
     """Example (a) of his table II, method 10: 56/70 less 48/80."""
     difference, low, high = apart(56 / 70, wilson(56, 70), 48 / 80, wilson(48, 80))
     assert (round(difference, 4), round(low, 4), round(high, 4)) == (0.2, 0.0524, 0.3339)
+
+
+def test_a_time_that_is_unsteady_has_no_verdict(run: Path, one: Path) -> None:
+    """Ten times as slow, and the reference kernel says that the machine was another in half of the rounds."""
+    for file in run.glob("samples/*.i64"):
+        (np.fromfile(file, dtype="<i8") * 10).tofile(file)
+    journal = run / "journal.jsonl"
+    records = [json.loads(line) for line in journal.read_text().splitlines()]
+    rounds = 1 + max(record["round"] for record in records if record["event"] == "block")
+    for record in records:
+        if record["event"] == "block" and record["round"] >= 3:
+            record["reference_ns"] = [60_000, 60_000]
+    assert on(compared(one, run), INT8, "latency").result == "worse", "the file is not written yet"
+    journal.write_text("".join(json.dumps(record) + "\n" for record in records))
+    for a, b, where in ((one, run, "B"), (run, one, "A")):
+        found = on(compared(a, b), INT8, "latency")
+        assert (found.result, found.regression) == ("cannot tell", False)
+        assert f"unsteady in {where} (3 of {rounds} blocks in the machine's usual quick state)" in found.text
+    assert f"cannot tell: {INT8}: " in compare(one, run).out

@@ -48,7 +48,7 @@ def test_reads_labels_and_beats(tmp_path: Path) -> None:
         ("\n \n", "is empty"),
         (b"1 0.5 \xff 2\n", "line 1, column 3"),
         ("1,0.5,,2\n", "line 1, column 3: nothing"),
-        ("1,0 2,5 3,1\n", "line 1, column 2: '0 2'"),
+        ("1,0 2.5 3,1\n", "line 1, column 2: '0 2.5 3'"),
         ("1 0.5 1_0 2\n", "line 1, column 3: '1_0'"),
         ("1 0.5 " + "9x" * 5000 + " 2\n", "line 1, column 3"),
     ],

@@ -256,3 +256,13 @@ def test_the_bootstrap_of_a_confusion_agrees_with_paired_shares() -> None:
     found = bootstrap_confusion(y, first, second, accuracy, classes=5, seed=0)  # one class without beats
     assert found[:3] == pytest.approx(paired_share(first == y, second == y), abs=0.002)
     assert bootstrap_confusion(y, first, first, accuracy, classes=5, seed=0) == (0, 0, 0, 1)
+
+
+def test_sixty_classes_do_not_take_their_cube_of_memory() -> None:
+    """All draws of all classes together would be 500 x 60 cubed numbers: 864 MB."""
+    y = np.repeat(np.arange(60), 10)
+    tracemalloc.start()
+    bootstrap_confusion(y, y, np.roll(y, 1), lambda c: np.trace(c, axis1=1, axis2=2) / 600, 60, seed=0, resamples=500)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 200e6

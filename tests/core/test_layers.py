@@ -60,16 +60,18 @@ MAY_IMPORT = {
     "locks": set(),
     "memory": set(),
     "journal": BASE | {"locks"},
-    "results": {"intervals", "journal"},
+    "steadiness": {"intervals"},
+    "results": {"intervals", "journal", "steadiness"},
     "choice": {"errors", "artifacts", "records", "intervals", "journal", "results", "tasks", "verdicts"},
     "lab": BASE | {"plan", "store", "dataset", "process", "locks"},
-    "matrix": BASE | {"plan", "lab", "measure", "journal", "machine", "verdicts", "truth", "process"},
-    "turns": BASE | {"locks", "measure", "process", "results"},
+    "matrix": BASE
+    | {"plan", "lab", "measure", "journal", "machine", "verdicts", "truth", "process", "results", "steadiness"},
+    "turns": BASE | {"locks", "measure", "process", "results", "steadiness"},
     "explain": BASE | {"machine", "macs", "process", "truth", "turns"},
     "training": BASE | {"dataset", "tasks", "checkpoint", "processor"},
     "tracking": {"errors", "artifacts", "records", "tensors"},
     "plugins": BASE | {"hookspecs", "environments", "process"},
-    "worker": BASE | {"plugins", "measure", "explain"},
+    "worker": BASE | {"plugins", "measure", "explain", "steadiness"},
     # nobody imports it: it may look at whatever a part under test meets
     "testing": BASE | {"checkpoint", "dataset", "measure", "plan", "plugins", "synthetic", "standins"},
     "skeleton": {"errors", "testing"},  # files of a third party

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from ecgedge.choice import decide, find_metric, parse_requirement
-from ecgedge.dataset import Dataset
+from ecgedge.dataset import Dataset, Split
 from ecgedge.journal import read, samples
 from ecgedge.report import Report, render
 from tests.conftest import Command, error_of
@@ -292,6 +292,36 @@ def test_a_run_without_quantized_forms(few_beats: Dataset, tmp_path: Path) -> No
     page = Page(render(write_run(tmp_path / "run", few_beats, forms=FORMS[:1]), "html")).root
     assert len(page.all("table", class_="confusion")) == 1
     assert not page.all("details")
+
+
+def test_hundreds_of_classes_are_bounded_with_a_reason(tmp_path: Path) -> None:
+    """A table of 250 classes squared would be most of the page, twice for each model."""
+    chance = np.random.default_rng(0)
+    count, shapes = 250, chance.normal(size=(250, 1, 60))
+
+    def draw(of_each: int) -> Split:
+        y = np.repeat(np.arange(count), of_each)
+        return Split((shapes[y] + chance.normal(size=(len(y), 1, 60))).astype(np.float32), y)
+
+    data = Dataset("many", draw(3), draw(2), tuple(f"kind {i:03}" for i in range(count)), "")
+    told = write_run(tmp_path / "run", data)
+    text = render(told, "html")
+    assert len(text.encode()) < LIMIT
+    section = Page(text).root.one("section", id="model-0")
+    assert "250 classes make too large a table: these 30 take part" in section.text
+    assert "Of 250 classes, the 30 that lose most" in section.text
+    assert "the first 200 of 250 classes" in section.text
+    whole, eight = section.all("table", class_="confusion")
+    rows = {(row["format"], row["precision"]): row for row in told.rows if row["task"] == "classification"}
+    for table, precision in ((whole, "fp32"), (eight, "full-int8")):
+        heads = [head.text for head in table.one("tbody").all("th")]
+        index = [data.labels.index(label) for label in heads]
+        cells = [[int(cell.text.split()[0]) for cell in row.all("td")] for row in table.one("tbody").all("tr")]
+        counts = np.array(rows["tflite", precision]["confusion"])
+        assert cells == counts[np.ix_(index, index)].tolist()
+        assert len(index) == 30 and [cell.text for cell in table.one("thead").all("th")][1:] == heads
+    plot = next(each for each in section.all("svg", role="img") if each.children[0].text == "Change of recall by class")
+    assert len(plot.all("text", class_="label")) == 30
 
 
 def test_beats_that_are_gone_are_told(told: Report, tmp_path: Path) -> None:

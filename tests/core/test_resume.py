@@ -83,7 +83,7 @@ def until(condition: Any, seconds: float = 60) -> None:
 
 def lasting(rows: list[dict[str, Any]]) -> dict[str, tuple[Any, ...]]:
     """What must not depend on when a run was interrupted."""
-    kept = ("status", "digest", "accuracy", "size_bytes", "max_abs_diff", "blocks", "verdict")
+    kept = ("status", "digest", "accuracy", "size_bytes", "max_abs_diff", "verdict")
     return {row["id"]: tuple(row.get(key) for key in kept) for row in rows}
 
 
@@ -127,9 +127,10 @@ def ended_as(unbroken: Path, run: Path) -> None:
         outputs = [np.load(folder / "cells" / f"{row['id']}.outputs.npy") for folder in (run, unbroken)]
         np.testing.assert_array_equal(*outputs)
         medians = [block_medians(blocks_of(read(folder))[row["id"]], folder) for folder in (run, unbroken)]
-        assert compare(*medians, floor=None)["result"] == "tie"
+        assert compare(*(each[:6] for each in medians), floor=None)["result"] == "tie"
         blocks = blocks_of(read(run))[row["id"]]
-        assert [block["round"] for block in blocks] == list(range(6)), "each round once"
+        assert [block["round"] for block in blocks] == list(range(len(blocks))), "each round once"
+        assert 6 <= len(blocks) == row["blocks"] <= 18, "all of the profile, and added ones where the machine changed"
         for block in blocks:
             assert hashlib.sha256(samples(run, block).tobytes()).hexdigest() == block["sha256"]
 
@@ -210,7 +211,7 @@ def test_a_torn_line_and_samples_that_no_line_names_are_cut_off(
     assert "noise: fake: a file timed twice:" in result.out
     lost = json.loads(lines[last])
     again = [r for r in read(tmp_path / "run") if r["event"] == "block" and r["cell"] == lost["cell"]]
-    assert [block["round"] for block in again] == list(range(6))
+    assert [block["round"] for block in again] == list(range(max(6, len(again))))
     kept = (tmp_path / "run" / "samples" / f"{lost['cell']}.i64").stat().st_size
     assert kept == 16 * sum(block["calls"] for block in again)
 

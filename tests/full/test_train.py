@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ecgedge.artifacts import digest_of
@@ -59,8 +60,6 @@ def assert_told_again(ecgedge: Command, checkpoint: str, metrics: dict) -> None:
 
 
 def test_a_checkpoint_is_replaced_only_by_force(ecgedge: Command, tmp_path: Path) -> None:
-    import numpy as np
-
     assert train(ecgedge, "base-cnn", "--out", "one", "--epochs", "1").code == 0
     first = digest_of(tmp_path / "one" / "weights.safetensors")
     again = train(ecgedge, "base-cnn", "--out", "one")
@@ -132,8 +131,6 @@ def test_the_autoencoder(ecgedge: Command, tmp_path: Path) -> None:
 
 
 def test_a_training_that_cannot_learn_says_so(ecgedge: Command, tmp_path: Path) -> None:
-    import numpy as np
-
     assert "the loss is not finite" in error_of(train(ecgedge, "base-cnn", "--lr", "1e30", "--out", "wild"))
     assert not (tmp_path / "wild" / "model.json").exists()
     folder = tmp_path / "Few"
@@ -185,8 +182,6 @@ def test_the_figures_are_those_of_the_stored_weights(ecgedge: Command, tmp_path:
 
 def test_other_data_through_the_matrix(ecgedge: Command, tmp_path: Path) -> None:
     """Two classes of 41 samples: train, then convert and measure the checkpoint."""
-    import numpy as np
-
     rng = np.random.default_rng(0)
     folder = tmp_path / "Waves"
     folder.mkdir()
@@ -208,8 +203,6 @@ def test_other_data_through_the_matrix(ecgedge: Command, tmp_path: Path) -> None
 
 def test_all_five_on_other_data(ecgedge: Command, tmp_path: Path) -> None:
     """Two classes of 96 samples through training, conversion and measurement, all five architectures."""
-    import numpy as np
-
     rng = np.random.default_rng(0)
     folder = tmp_path / "Other"
     folder.mkdir()
@@ -226,3 +219,35 @@ def test_all_five_on_other_data(ecgedge: Command, tmp_path: Path) -> None:
     result = ecgedge("matrix", "--dataset", folder, *models, *arguments)
     assert result.code == 0, result.out + result.err
     assert {row["model"]: row["status"] for row in rows_of(tmp_path / "run")} == {f"my-{name}": "ok" for name in names}
+
+
+def test_no_picture_costs_more_for_hundreds_of_classes() -> None:
+    """A text a cell is what takes minutes."""
+    from matplotlib.figure import Figure
+
+    from ecgedge.training.pictures import draw_confusion
+
+    axes = {count: Figure().subplots() for count in (5, 400)}
+    for count, each in axes.items():
+        draw_confusion(each, np.eye(count, dtype=int), tuple(f"a rather long label {i}" for i in range(count)))
+    assert len(axes[5].texts) == 25
+    assert not axes[400].texts and len(axes[400].get_xticklabels()) == len(axes[400].get_yticklabels()) == 20
+    assert "400 classes: too many for their counts, which are in metrics.json" in axes[400].get_title()
+
+
+def test_an_autoencoder_of_one_short_epoch_and_no_anomaly_to_test(ecgedge: Command, tmp_path: Path) -> None:
+    """Four steps: the schedule's rise was of none, which torch divided by; and there is no ROC of one kind of beats."""
+    chance = np.random.default_rng(0)
+
+    def put(name: str, classes: list[str]) -> None:
+        rows = [f"{label} {' '.join(f'{v:.3f}' for v in chance.normal(size=64))}" for label in classes]
+        (tmp_path / name).write_text("\n".join(rows))
+
+    put("T_TRAIN.txt", ["n"] * 240 + ["x"] * 4)
+    put("T_TEST.txt", ["n"] * 20)
+    told = ecgedge(
+        "train", "cnn-ae", "--dataset", "T_TRAIN.txt", "--epochs", "1", "--normal", "n", "--cv", "2", "--out", "one"
+    )
+    assert told.code == 0, told.err
+    assert "AUROC not defined" in told.out
+    assert (tmp_path / "one" / "roc.png").read_bytes().startswith(PNG)

@@ -14,25 +14,42 @@ from ecgedge.report.html.figures import Figure, Key, Row, form, stroke, swatch
 from ecgedge.report.html.svg import Scale
 
 SIDE = 380  # of a square plot, pixels
+MOST = 30  # classes that a table or plot shows; of more, those that tell most
 TOP, LEFT, RIGHT, FORM_HEIGHT = 12, 120, 860, 13  # of the recall plot
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """``counts[true][decided]``, shares of the true class, and the change to another form's counts."""
+    """``counts[true][decided]``, shares of the true class, and the change to another form's counts.
+
+    ``left_out`` says why it is not of all classes; it is empty where it is.
+    """
 
     name: str
     labels: Sequence[str]
     counts: list[list[int]]
     shares: list[list[float]]
     changes: list[list[int]] | None
+    left_out: str = ""
 
 
 def confusion(row: Row, labels: Sequence[str], against: Row | None = None) -> Confusion:
+    """The confusion matrix of a form; of more than ``MOST`` classes, those that ``against`` (or it) confuses most."""
     counts = np.array(row["confusion"])
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    changes = (counts - np.array(against["confusion"])).tolist() if against else None
-    return Confusion(form(row), labels, counts.tolist(), shares.tolist(), changes)
+    before = np.array(against["confusion"]) if against else counts
+    wrong = before.sum(axis=0) + before.sum(axis=1) - 2 * np.diag(before)
+    shown = np.sort(np.argsort(-wrong, kind="stable")[:MOST])
+    part = np.ix_(shown, shown)
+    changes = (counts - before)[part].tolist() if against else None
+    left_out = (
+        f"{len(labels):,} classes make too large a table: these {MOST} take part in most of the wrong decisions; "
+        "the counts of all are in rows.jsonl"
+        if len(labels) > MOST
+        else ""
+    )
+    names = [labels[index] for index in shown]
+    return Confusion(form(row), names, counts[part].tolist(), shares[part].tolist(), changes, left_out)
 
 
 @dataclass(frozen=True)
@@ -79,7 +96,11 @@ def recalls(
 
 
 def recall_plot(found: Sequence[Recall], rows: Sequence[Row]) -> Figure:
-    """A lane a class, in it a mark a form."""
+    """A lane a class, in it a mark a form; of more than ``MOST`` classes, those that lose most."""
+    total = len(found)
+    if total > MOST:
+        losers = sorted(found, key=lambda one: min(change.difference for change in one.changes))[:MOST]
+        found = [one for one in found if one in losers]
     height = FORM_HEIGHT * len(rows) + 14
     bottom = TOP + height * len(found)
     ends = [value for one in found for change in one.changes for value in (change.low, change.high)]
@@ -97,6 +118,8 @@ def recall_plot(found: Sequence[Recall], rows: Sequence[Row]) -> Figure:
     caption = (
         "Recall of each class against fp32 on the same beats, with 95% intervals (paired). Rare classes have wide ones."
     )
+    if total > MOST:
+        caption += f" Of {total:,} classes, the {MOST} that lose most; all are in rows.jsonl."
     picture = svg.picture(RIGHT + 40, bottom + 44, "Change of recall by class", description, *parts)
     return Figure(picture, caption, keys, wide=True)
 

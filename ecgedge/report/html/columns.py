@@ -75,7 +75,7 @@ def median(row: Row) -> Cell:
     if value is None:
         return Cell(NOTHING)
     low, high = microseconds(row["latency_p50_low_us"]), microseconds(row["latency_p50_high_us"])
-    return Cell(microseconds(value), f"{low}–{high}", value)
+    return Cell(microseconds(value), f"{'unsteady, ' if row.get('unsteady') else ''}{low}–{high}", value)
 
 
 def percentile(key: str, name: str) -> Column:
@@ -93,9 +93,9 @@ def times(row: Row) -> Cell:
     found = row.get("time_ratio")
     if not found:
         return Cell(NOTHING)
-    tie = "tie, " if found["result"] == "tie" else ""
+    word = f"{found['result']}, " if found["result"] in ("tie", "unsteady") else ""
     return Cell(
-        f"{found['ratio']:.2f}", f"{tie}{found['low']:.3f}–{found['high']:.3f}", found["ratio"], found["result"]
+        f"{found['ratio']:.2f}", f"{word}{found['low']:.3f}–{found['high']:.3f}", found["ratio"], found["result"]
     )
 
 
@@ -117,8 +117,10 @@ def signed(value: float, digits: int) -> str:
 
 def status(row: Row) -> Cell:
     gates = len(row.get("gates") or [])
-    below = "" if not gates else "1 gate" if gates == 1 else f"{gates} gates"
-    return Cell(row["status"], below, row["status"], "" if row["status"] == "ok" else f"status-{row['status']}")
+    told = ["1 gate" if gates == 1 else f"{gates} gates"] * bool(gates) + ["unsteady"] * bool(row.get("unsteady"))
+    return Cell(
+        row["status"], ", ".join(told), row["status"], "" if row["status"] == "ok" else f"status-{row['status']}"
+    )
 
 
 def per_second(row: Row) -> Cell:

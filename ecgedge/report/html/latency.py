@@ -46,6 +46,11 @@ def latencies(rows: Sequence[Row], calls: Calls, colour: str) -> Figure | None:
         "square root of the number of calls, so that the slow ones are seen. Long stroke: median; short stroke: "
         "95th percentile; bar below: 95% interval of the median, from the blocks."
     )
+    if any(row.get("blocks_quick", row.get("blocks")) != row.get("blocks") for row, _ in timed):
+        caption += (
+            " Calls of all blocks are drawn; strokes and bars are of the blocks in the machine's usual quick state, or "
+            "of all where a form is unsteady."
+        )
     return Figure(
         svg.picture(WIDTH, bottom + 44, "Latency of each form", "; ".join(words), *parts, class_="lanes"),
         caption,

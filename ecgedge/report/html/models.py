@@ -16,6 +16,7 @@ from ecgedge.report.html.latency import latencies
 from ecgedge.report.html.run_files import Beats, RunFiles
 
 CHANGED = 6  # beats that are shown at most
+RECALLS = 200  # classes in the table of recalls at most
 
 
 @dataclass
@@ -39,6 +40,10 @@ class Section:
     example_keys: list[Key] = field(default_factory=list)
     examples: list[Figure] = field(default_factory=list)
     latency: Figure | None = None
+
+    @property
+    def recalls_shown(self) -> list[classes.Recall]:
+        return self.recalls[:RECALLS]
 
     @property
     def names(self) -> list[str]:
@@ -80,8 +85,9 @@ def pair(rows: Sequence[Row]) -> list[Row]:
     return [next((row for row in whole if row["id"] == parent), whole[0]), chosen]
 
 
-def quickness(row: Row) -> float:
-    return float(row["latency_p50_us"])
+def quickness(row: Row) -> tuple[bool, float]:
+    """A key to sort rows by: those whose times are unsteady last."""
+    return bool(row.get("unsteady")), float(row["latency_p50_us"])
 
 
 def fill_classifier(

@@ -61,7 +61,7 @@ def render(report: Report) -> str:
         told=told,
         told_names=list(dict.fromkeys(name for row in told for name in row["figures"])),
         troubles=troubles(rows),
-        gates=[(row, gate["text"]) for row in rows for gate in row.get("gates") or []],
+        gates=[(row, text) for row in rows for text in doubts(row)],
         changed=changed_decisions(rows),
         machine=machine_words(run["machine"]),
         on_devices=[f"{row['id']}: {text}" for row in rows if (text := on_device(row))],
@@ -121,9 +121,19 @@ class Decision:
         return [word for name, word in words.items() if row is first(self.choice.front, METRICS[name])]
 
 
+def doubts(row: Row) -> list[str]:
+    """Why to look twice at a row that works."""
+    told = [gate["text"] for gate in row.get("gates") or []]
+    if row.get("unsteady"):
+        counts = f"{row['blocks_quick']} of {row['blocks']} blocks were timed in the machine's usual quick state"
+        told.append(f"its times are unsteady: {counts}")
+    return told
+
+
 def first(rows: Sequence[Row], metric: Metric) -> Row | None:
-    """The best row that has the metric."""
-    return min((row for row in rows if metric.value(row) is not None), key=metric.order, default=None)
+    """The best row that has the metric, and can be held to it."""
+    ranked = (row for row in rows if metric.value(row) is not None and not metric.unsteady(row))
+    return min(ranked, key=metric.order, default=None)
 
 
 @dataclass(frozen=True)

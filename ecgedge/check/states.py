@@ -1,0 +1,67 @@
+"""Which blocks were timed in the machine's usual quick state, by the reference kernel beside them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ecgedge.check import stats
+
+Record = dict[str, Any]
+
+USUAL = 6  # a state is usual that so many blocks at most have one of in it
+LEAST, MOST, BETWEEN = 0.06, 0.25, 0.1  # logarithms: the least and the largest width of a state; between models
+NOISES, HALF = 8, 1.349  # standard deviations: a state's width; what the shortest half of normal values spans
+FEW = 6  # values, with fewer of which there is no 95% interval
+
+
+def quick_blocks(blocks: list[tuple[str, Record]]) -> set[tuple[str, int]]:
+    """Name and round of each such block, of all with their models."""
+    found: set[tuple[str, int]] = set()
+    for kernel in {block["kernel"] for _, block in blocks}:
+        same = [(model, block) for model, block in blocks if block["kernel"] == kernel]
+        names = np.array([block["cell"] for _, block in same])
+        models = np.array([model for model, _ in same])
+        rounds = np.array([block["round"] for _, block in same])
+        times = np.array([block["reference_ns"] for _, block in same], dtype=np.float64)
+        slower = np.log(times.max(axis=1))
+        for model in set(models):
+            slower[models == model] -= offsets(*(each[models == model] for each in (names, rounds, slower)))
+        width = width_of(np.log(times[:, 1] / times[:, 0]))
+        whole = middle(slower, width)
+        for model in set(models):
+            own = middle(slower[models == model], width)
+            at = own if abs(own - whole) <= max(BETWEEN, width) else whole
+            near = (models == model) & (np.abs(slower - at) <= width)
+            found |= {(str(name), int(number)) for name, number in zip(names[near], rounds[near])}
+    return found
+
+
+def offsets(names: np.ndarray, rounds: np.ndarray, slower: np.ndarray) -> np.ndarray:
+    """What each name adds to its readings in all rounds alike, beyond the name that adds least."""
+    off = slower - np.array([stats.quantile(slower[rounds == number], 0.5) for number in rounds])
+    own = {}
+    for name in set(names):
+        low, high = stats.order_interval(off[names == name].tolist())
+        sure = (names == name).sum() >= FEW and (low > 0 or high < 0)
+        own[name] = min(low, high, key=abs) if sure else 0.0
+    return np.array([own[name] - min(own.values()) for name in names])
+
+
+def width_of(differences: np.ndarray) -> float:
+    """From the shortest half of the differences between after and before."""
+    ordered, half = np.sort(differences), (len(differences) + 1) // 2
+    spans = ordered[half - 1 :] - ordered[: len(ordered) - half + 1]
+    return float(np.clip(NOISES * spans.min() / (HALF * math.sqrt(2)), LEAST, MOST))
+
+
+def middle(values: np.ndarray, width: float) -> float:
+    """The median of the lowest window that holds enough values, not wider than a state where there is such a one."""
+    ordered = np.sort(values)
+    count = -(-len(ordered) // USUAL)
+    spans = ordered[count - 1 :] - ordered[: len(ordered) - count + 1]
+    start = int(np.argmax(spans <= width)) if (spans <= width).any() else int(np.argmin(spans))
+    end = ordered[start] + max(width, spans[start])
+    return stats.quantile(ordered[(ordered >= ordered[start]) & (ordered <= end)], 0.5)

@@ -1,0 +1,302 @@
+"""Which column of a table holds the label, and which hold no samples: as the user says, by name, or guessed."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ecgedge.errors import EcgEdgeError
+from ecgedge.readers.fields import LABEL_NAMES, plain, short
+from ecgedge.readers.table import Table
+
+SAY = "say --label-column NAME|N|last, and --ignore-column NAME|N for each that holds no samples"
+ROW_NUMBERS = ("", "unnamed0", "index", "idx", "row", "rownames", "rowid", "id", "no", "nr", "beat", "beatid")
+NO_SAMPLES = (  # what columns are called that are neither label nor samples, as ``plain`` has it
+    "id", "index", "idx", "row", "rowid", "beat", "beatid", "patient", "patientid", "subject", "subjectid", "record",
+    "recordid", "recordname", "fold", "split", "age", "sex", "gender", "lead", "time", "timestamp", "file", "filename",
+)  # fmt: skip
+ENOUGH = 4  # lines from which the values of a column tell anything
+ONE_HOT = 8  # lines from which columns of 0 and 1 that sum to 1 are no chance
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What the user says of the columns of a table. None and empty: nothing.
+
+    Attributes:
+        label: the one that holds the label: its name, its number from 1 (``:1`` is never a name), or ``last``.
+        ignore: those that hold neither label nor samples, likewise.
+    """
+
+    label: str | None = None
+    ignore: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return self.label is not None or bool(self.ignore)
+
+    def describe(self) -> str:
+        """What was said, as a data set's source has it."""
+        label = [] if self.label is None else [f"label in column {self.label}"]
+        return ", ".join([*label, *(f"without column {column}" for column in self.ignore)])
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What each column of a table is, by its index from 0.
+
+    Attributes:
+        names: of all columns; empty where the table has no header.
+        label_told: the label's column, as an error calls it.
+        asked: whether the user named it.
+        told: what was found and guessed, in one line.
+    """
+
+    width: int
+    names: tuple[str, ...]
+    label: int
+    samples: tuple[int, ...]
+    label_told: str
+    asked: bool
+    told: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """Beats of one file, or of one part of it.
+
+    Attributes:
+        labels: N words.
+        x: beats ``(N, L)`` float32.
+        layout: of the table that they were in; None where they were in none.
+    """
+
+    labels: list[str]
+    x: np.ndarray
+    layout: Layout | None = None
+
+
+def refuse_columns(path: Path, asked: Columns, label: str) -> None:
+    """Raise EcgEdgeError where the user names columns of a file that has none; ``label``: where it has its label."""
+    if asked:
+        option = "--label-column" if asked.label is not None else "--ignore-column"
+        raise EcgEdgeError(f"{path} is no table: {option} has no place, {label}", f"leave {option} out")
+
+
+def find_column(said: str, option: str, names: Sequence[str], width: int, where: str) -> int:
+    """The index from 0 of the column that the user names.
+
+    Raises:
+        EcgEdgeError: there is none, or what was said means two.
+    """
+    text = said.strip()
+    named = [index for index, name in enumerate(names) if name.strip() == text]
+    named = named or [index for index, name in enumerate(names) if name.strip().lower() == text.lower()]
+    counted = text.removeprefix(":")
+    number = int(counted) - 1 if re.fullmatch("[0-9]{1,9}", counted) else width - 1 if text.lower() == "last" else None
+    if number is not None and not 0 <= number < width:
+        number = None
+    found = sorted({*(named if not text.startswith(":") else []), *([] if number is None else [number])})
+    if len(found) > 1:
+        told = " and ".join(f"column {index + 1}" for index in found[:3])
+        raise EcgEdgeError(f"{where}: {option} {said} means {told}", f"say its number, as in {option} :{found[0] + 1}")
+    if not found:
+        has = f"the columns {', '.join(short(name) for name in names[:3])}, ... " if names else "columns without names"
+        raise EcgEdgeError(
+            f"{where}: no column {said[:40]!r} ({option}); it has {has.rstrip()}, {width} in all",
+            "name one by its name, by its number from 1, or as last",
+        )
+    return found[0]
+
+
+def lay_out(table: Table, asked: Columns) -> Layout:
+    """Which column of a table is what.
+
+    Raises:
+        EcgEdgeError: that cannot be told; says what to ask for.
+    """
+    ignored = {find_column(each, "--ignore-column", table.names, table.width, table.where) for each in asked.ignore}
+    label, how = None, ""
+    if asked.label is not None:
+        label = find_column(asked.label, "--label-column", table.names, table.width, table.where)
+        if label in ignored:
+            raise EcgEdgeError(f"{table.where}: {table.call(label)} is the label, and to be ignored", SAY)
+    rest = [index for index in range(table.width) if index not in ignored and index != label]
+    numbering = 0 if rest and rest[0] == 0 and is_row_number(table, 0) else None
+    if numbering is not None:
+        rest.remove(0)
+    if label is None:
+        label, how = find_label(table, rest)
+    counted = numbering is None and rest[:1] == [0] and label != 0 and not table.names and counts_rows(table, 0)
+    if label is None and counted:
+        label, how = find_label(table, rest[1:])
+    if counted and label is not None:  # without another label the numbers are that: a class a beat
+        numbering = 0
+    if label is None:
+        label, how = by_convention(table, rest)
+    rest = [index for index in rest if index not in (label, numbering)]
+    check_samples(table, rest, label)
+    left_out = [f"{table.call(numbering)} holds row numbers and is left out"] if numbering is not None else []
+    if len(rest) > 1 and rest[0] < label and is_constant(table, rest[0]) and len(table.values) >= ENOUGH:
+        left_out.append(f"{table.call(rest[0])} is the same in every line and read as a sample")
+    header = "a header" if table.names else "no header"
+    told = [f"{table.dialect.describe()}, {header}", f"label in {table.call(label)}{how}", *left_out]
+    return Layout(
+        table.width, tuple(table.names), label, tuple(rest), table.call(label), asked.label is not None, "; ".join(told)
+    )
+
+
+def find_label(table: Table, rest: list[int]) -> tuple[int | None, str]:
+    """The one column of ``rest`` that can be the label, and how that is known; None where none stands out.
+
+    Raises:
+        EcgEdgeError: several could be.
+    """
+    named = [index for index in rest if table.names and plain(table.names[index]) in LABEL_NAMES]
+    if len(named) == 1:
+        return named[0], ""
+    words = [index for index in rest if table.is_words(index)]
+    others = [index for index in rest if index not in words]
+    odd = [index for index in strays(table, others) if plain(table.names[index]) not in NO_SAMPLES]
+    ends = [index for index in (others[0], others[-1]) if stands_out(table, index, others)] if others else []
+    found = named or sorted({*words, *(index for index in odd if like_labels(table, index)), *ends})
+    if len(found) > 1:
+        told = ", ".join(map(table.call, found[:4])) + (", ..." if len(found) > 4 else "")
+        raise EcgEdgeError(f"{table.where}: {len(found)} columns could hold the label: {told}", SAY)
+    if not found:
+        return None, ""
+    return found[0], ", the only one of words" if words else ", guessed from its values"
+
+
+def by_convention(table: Table, rest: list[int]) -> tuple[int, str]:
+    """The first column, where nothing speaks against it.
+
+    Raises:
+        EcgEdgeError: the values of the first or last column could be labels, or samples.
+    """
+    if not rest:
+        raise EcgEdgeError(f"{table.where}: no column is left for the label", SAY)
+    if len(rest) > 1 and len(table.values) >= ENOUGH:
+        if any(like_labels(table, index) for index in (rest[0], rest[-1])):
+            told = f"{table.call(rest[0])} or {table.call(rest[-1])}"
+            raise EcgEdgeError(f"{table.where}: is the label in {told}? All hold few whole numbers", SAY)
+        if is_constant(table, rest[0]):
+            value = table.column(rest[0])[0]
+            raise EcgEdgeError(
+                f"{table.where}: {table.call(rest[0])} holds {short(value)} in every line: the label, or a sample?", SAY
+            )
+    return rest[0], ", guessed: the first"
+
+
+def check_samples(table: Table, samples: list[int], label: int) -> None:
+    """Raise EcgEdgeError for columns that are left as samples and cannot be such."""
+    present = [index for index in samples if any(field for field in table.column(index))]
+    if wordy := [index for index in present if table.is_words(index)]:
+        fields = [field for field in table.column(wordy[0]) if field]
+        raise EcgEdgeError(
+            f"{table.where}: {table.call(wordy[0])} holds words ({short(fields[0], 20)}), and the label is in "
+            f"{table.call(label)}",
+            f"--ignore-column {wordy[0] + 1} leaves it out; --label-column NAME|N|last names another label",
+        )
+    for block in (leading_bits(table, samples), leading_bits(table, samples[::-1])[::-1]):
+        if len(block) > 1:
+            raise EcgEdgeError(
+                f"{table.where}: columns {block[0] + 1} to {block[-1] + 1} look like a label in one-hot form",
+                "write one column with the class of each beat, or leave them out with --ignore-column",
+            )
+    if odd := strays(table, samples):
+        raise EcgEdgeError(
+            f"{table.where}: {table.call(odd[0])} is not named as samples are",
+            f"--ignore-column {wordless(table, odd[0])} leaves it out, --label-column {wordless(table, odd[0])} makes "
+            "it the label",
+        )
+
+
+def wordless(table: Table, index: int) -> str:
+    """A column as the user can name it in a shell without quotes."""
+    name = table.names[index].strip() if table.names else ""
+    unique = sum(other.strip().lower() == name.lower() for other in table.names) == 1
+    return name if unique and re.fullmatch(r"[A-Za-z][\w.-]*", name) and name.lower() != "last" else str(index + 1)
+
+
+def strays(table: Table, columns: Sequence[int]) -> list[int]:
+    """The columns of numbers whose names are not like those of the samples (``s0``, ``s1``, ...), or are known."""
+    if not table.names:
+        return []
+    stems = {index: re.sub(r"[0-9]+$", "", table.names[index].strip()) for index in columns}
+    numbered = [index for index in columns if stems[index] != table.names[index].strip()]
+    stem, count = Counter(stems[index] for index in numbered).most_common(1)[0] if numbered else ("", 0)
+    pattern = count >= 3 and 2 * count > len(columns)
+    return [
+        index
+        for index in columns
+        if plain(table.names[index]) in NO_SAMPLES
+        or (pattern and not (index in numbered and stems[index] == stem))
+    ]  # fmt: skip
+
+
+def distinct(table: Table, index: int) -> int:
+    """How many values a column has."""
+    return len(np.unique(table.values[:, index]))
+
+
+def is_whole(table: Table, index: int) -> bool:
+    """Whether a column holds whole numbers alone."""
+    values = table.values[:, index]
+    return bool(len(values)) and bool((np.isfinite(values) & (values == np.round(values))).all())
+
+
+def is_constant(table: Table, index: int) -> bool:
+    return is_whole(table, index) and distinct(table, index) == 1
+
+
+def like_labels(table: Table, index: int) -> bool:
+    """Whether a column holds two classes or more, in whole numbers or words, of two beats or more on average."""
+    fields = table.column(index)
+    values = table.values[:, index]
+    numbers = values[np.isfinite(values)]
+    count = distinct(table, index) if len(numbers) == len(fields) else len(set(fields))
+    return 2 <= count <= len(fields) / 2 and bool((numbers == np.round(numbers)).all())
+
+
+def stands_out(table: Table, index: int, columns: Sequence[int]) -> bool:
+    """Whether a column is like labels, and most of the others are not: they hold fractions, or far more values."""
+    if not like_labels(table, index):
+        return False
+    inner = [other for other in columns if other not in (columns[0], columns[-1], index)]
+    values = [distinct(table, other) if is_whole(table, other) else math.inf for other in inner]
+    return bool(values) and 2 * distinct(table, index) <= float(np.median(values))
+
+
+def is_row_number(table: Table, index: int) -> bool:
+    """Whether a column numbers the rows: it is called so, or has no name where others have; none comes twice."""
+    if not table.names or plain(table.names[index]) not in ROW_NUMBERS or not any(table.names[1:]):
+        return False
+    if plain(table.names[index]) in ("", "unnamed0"):  # what was drawn from a larger table keeps its numbers
+        return is_whole(table, index) and distinct(table, index) == len(table.lines)
+    return counts_rows(table, index)
+
+
+def counts_rows(table: Table, index: int) -> bool:
+    """Whether a column holds 0, 1, 2, ... or 1, 2, 3, ..."""
+    values = table.values[:, index]
+    return len(values) >= ENOUGH and values[0] in (0, 1) and bool((np.diff(values) == 1).all())
+
+
+def leading_bits(table: Table, samples: Sequence[int]) -> list[int]:
+    """The first of these columns that hold 0 and 1 alone, where exactly one of them is 1 in every line."""
+    values = table.values
+    if len(values) < ONE_HOT:
+        return []
+    block: list[int] = []
+    for index in samples:
+        if not np.isin(values[:, index], (0, 1)).all():
+            break
+        block.append(index)
+    hot = 1 < len(block) < len(samples) and (values[:, block].sum(axis=1) == 1).all()
+    return block if hot and values[:, block].any(axis=0).all() else []

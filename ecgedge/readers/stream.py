@@ -1,0 +1,104 @@
+"""Beats without need of labels, from text of any length: a line a beat, as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+
+import numpy as np
+
+from ecgedge.errors import EcgEdgeError
+from ecgedge.readers.columns import Columns, counts_rows, find_column, is_row_number
+from ecgedge.readers.dialect import Line, check_thousands, split_lines
+from ecgedge.readers.fields import LABEL_NAMES, plain, short
+from ecgedge.readers.table import Table, read_table
+
+HEAD = 256  # lines that guesses are made from
+LEAVE_OUT = "--labelled leaves out the first column, --label-column last the last, --ignore-column NAME|N another"
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Beats ``(L,)`` float64, read when they are asked for; ``told``: what was guessed, empty where nothing was."""
+
+    beats: Iterator[np.ndarray]
+    told: str
+
+
+def read_stream(source: Iterable[str], where: str, asked: Columns, length: int | None) -> Stream:
+    """Guess from the first lines how all are written.
+
+    Args:
+        where: the file, as errors call it.
+        asked: what the user says of the columns; the label's is left out, too.
+        length: samples a beat; None: all columns that nothing speaks against.
+
+    Raises:
+        EcgEdgeError: the columns are not what a model takes; and in the reading, with line and column, what is wrong.
+    """
+    numbered = ((number, line.removeprefix("\ufeff")) for number, line in enumerate(source, 1) if line.strip())
+    table = read_table(where, list(islice(numbered, HEAD)))
+    if not table.lines:
+        return Stream(iter(()), "")
+    samples, told = sample_columns(table, asked, length)
+    if table.dialect.decimal == ",":
+        told.insert(0, table.dialect.describe())
+        check_thousands((fields[i] for _, fields in table.lines for i in samples if i < len(fields)), where)
+    if table.names:
+        told.insert(0, "the first line names the columns")
+    rest = split_lines(numbered, table.dialect.separator, where)
+    return Stream(rows(chain(table.lines, rest), table, samples), "; ".join(told))
+
+
+def rows(lines: Iterable[Line], table: Table, samples: list[int]) -> Iterator[np.ndarray]:
+    """The samples of each line ``(L,)`` float64."""
+    others = table.width - len(samples)
+    for number, fields in lines:
+        here = f"{table.where}, line {number}"
+        if len(fields) == table.width + 1 and not fields[-1]:  # a separator ends it
+            fields = fields[:-1]
+        if len(fields) != table.width:
+            hint = LEAVE_OUT if len(fields) == table.width + 1 else "one beat a line"
+            raise wrong_count(here, len(fields) - others, len(samples), hint)
+        x = np.array([table.dialect.number(fields[index]) for index in samples], np.float64)
+        if not np.isfinite(x).all():
+            index = samples[int(np.flatnonzero(~np.isfinite(x))[0])]
+            told = short(fields[index])
+            raise EcgEdgeError(f"{here}, column {index + 1}: {told} is not a finite number", "repair the line")
+        yield x
+
+
+def sample_columns(table: Table, asked: Columns, length: int | None) -> tuple[list[int], list[str]]:
+    """The columns that hold samples, and what was guessed of the others.
+
+    Raises:
+        EcgEdgeError: they are not as many as a model takes, or hold words.
+    """
+    said = [("--ignore-column", each) for each in asked.ignore]
+    said += [("--label-column", asked.label)] if asked.label is not None else []
+    out = {find_column(each, option, table.names, table.width, table.where) for option, each in said}
+    rest, told = [index for index in range(table.width) if index not in out], []
+
+    def leave_out(index: int, reason: str) -> None:
+        rest.remove(index)
+        told.append(f"{table.call(index)} {reason} and is left out")
+
+    if rest[:1] == [0] and is_row_number(table, 0):
+        leave_out(0, "holds row numbers")
+    labels = [index for index in rest if table.names and plain(table.names[index]) in LABEL_NAMES]
+    if asked.label is None and len(labels) == 1:
+        leave_out(labels[0], "is called a label")
+    words = [index for index in rest if table.is_words(index)]
+    if asked.label is None and not labels and len(words) == 1 and len(rest) > (length or 0):
+        leave_out(words[0], "holds words")
+    if length and len(rest) == length + 1 and rest[0] == 0 and counts_rows(table, 0):
+        leave_out(0, "holds row numbers")
+    if length and len(rest) != length:
+        hint = LEAVE_OUT if len(rest) > length else "one beat a line"
+        raise wrong_count(f"{table.where}, line {table.lines[0][0]}", len(rest), length, hint)
+    return rest, told
+
+
+def wrong_count(where: str, found: int, length: int, hint: str) -> EcgEdgeError:
+    return EcgEdgeError(f"{where}: {found} numbers, the model takes {length}", hint)

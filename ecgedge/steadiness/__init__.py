@@ -1,0 +1,22 @@
+"""Was the machine as quick as it usually is while something was timed? A reference kernel, and what its times say."""
+
+from ecgedge.steadiness.kernel import about_block, reference
+from ecgedge.steadiness.states import (
+    Reading,
+    enough_blocks,
+    enough_pairs,
+    most_rounds,
+    quick_readings,
+    reading_of,
+)
+
+__all__ = [
+    "Reading",
+    "about_block",
+    "enough_blocks",
+    "enough_pairs",
+    "most_rounds",
+    "quick_readings",
+    "reading_of",
+    "reference",
+]
