@@ -39,7 +39,7 @@ from ecgedge.cli import main as group
 from ecgedge.cli.explain import COLUMNS
 from ecgedge.dataset import ECG5000_DIGEST, read_folder
 from ecgedge.dataset import load as load_data
-from ecgedge.explain import findings, peak, study
+from ecgedge.explain import findings, gpu_peak, peak, study
 from ecgedge.passes import optimize
 from ecgedge.profile import Profile, Step
 from ecgedge.report import table
@@ -264,6 +264,15 @@ def test_the_numbers_of_the_page_of_explain_are_those_of_the_code() -> None:
     assert f"less than {study.BUSY:.0%} of a processor" in text
     assert f"takes {findings.WORTH:.0%} of the time or more" in text and f"takes {findings.MUCH:.0%} of the" in text
     assert "less than half of the int8 peak" in text and findings.SLOW == 0.5
+
+
+def test_the_numbers_of_a_gpu_are_those_of_the_code() -> None:
+    text = " ".join(read(FIGURES).split("### On a GPU")[1].split("\n## ")[0].split())
+    assert f"grow from {measure.BATCHES[-1]} by four while throughput grows by 10%" in text
+    assert (measure.GROWTH, measure.WORTH) == (4, 1.1) and f"up to {measure.LARGEST:,}" in text
+    assert "last four times as long" in text and measure.LONGER == 4
+    assert f"three looks within {measure.STEADY:.0%}, {measure.CLOCK_SECONDS_MOST:.0f} seconds at most" in text
+    assert f"two matrices of {gpu_peak.SIZE} x {gpu_peak.SIZE} in" in " ".join(read(EXPLAIN).split())
 
 
 def test_each_field_of_the_context_is_named() -> None:
