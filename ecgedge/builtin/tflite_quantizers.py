@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -13,8 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge import Artifact, Context, Quantizer, TensorSpec, hookimpl
+from ecgedge import Artifact, Context, ConversionError, Quantizer, TensorSpec, hookimpl
 from ecgedge.builtin.tflite_runtime import tensor_spec
+
+
+# What TensorFlow's converter calls operations that it cannot translate, and where they are.
+REFUSED = re.compile(r"^(?:TF Select|Flex|Custom) ops: (.+)$", re.MULTILINE)
+NAMED = re.compile(r"'tfl?\.(\w+)'")
+PLACES = re.compile(r'fused\["(\w+):", "([^"@]+)')
+COMMON = ("PartitionedCall", "StatefulPartitionedCall")
 
 
 class TfliteQuantizer(Quantizer):
@@ -105,10 +113,37 @@ def calibration_of(source: Artifact, context: Context) -> Callable[[], Iterator[
 
 
 def convert(converter: Any) -> bytes:
-    """The file's content; what the converter prints goes to stderr."""
-    with contextlib.redirect_stdout(sys.stderr):
+    """The file's content; what the converter prints goes to stderr.
+
+    Raises:
+        ConversionError: TensorFlow's converter refuses; names the operations.
+    """
+    with contextlib.redirect_stdout(sys.stderr), told_shortly():
         content: bytes = converter.convert()
     return content
+
+
+@contextlib.contextmanager
+def told_shortly() -> Iterator[None]:
+    """Turn what TensorFlow's converter raises, pages of a compiler's text, into a ConversionError of one line."""
+    try:
+        yield
+    except OSError:  # a full disk
+        raise
+    except Exception as error:  # ConverterError, RuntimeError and others of its own
+        print(error, file=sys.stderr)
+        raise ConversionError(f"TensorFlow's converter {refusal(str(error))}") from error
+
+
+def refusal(text: str) -> str:
+    """What a compiler's text is about: the operations that it names, by type and, where it says so, by name."""
+    listed = [name for line in REFUSED.findall(text) for name in line.replace(" ", "").split(",")]
+    kinds = list(dict.fromkeys([*listed, *(kind for kind in NAMED.findall(text) if kind not in COMMON)]))
+    places = dict(reversed(PLACES.findall(text)))
+    if not kinds:
+        return f"fails: {' '.join(text.split())[:200]}"
+    told = [f"{kind} ({places[kind]})" if kind in places else kind for kind in kinds[:3]]
+    return f"has no TFLite operation for {', '.join(told)}"
 
 
 def keep(
@@ -117,7 +152,7 @@ def keep(
     """Write a file with its record."""
     given, returned = io_specs(content, source)
     artifact = source.derive(
-        out, format="tflite", precision=precision, input=given, output=returned, notes=notes or source.notes
+        out, format="tflite", precision=precision, input=given, output=returned, notes=notes or {}
     )
     out.write_bytes(with_record(content, artifact))
     return artifact
