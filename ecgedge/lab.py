@@ -14,6 +14,7 @@ import numpy as np
 from ecgedge.artifacts import Artifact
 from ecgedge.dataset import Dataset, Split, digest_of_beats
 from ecgedge.errors import EcgEdgeError
+from ecgedge.graph import Graph
 from ecgedge.kinds import Exporter, Part, Quantizer, Runtime
 from ecgedge.locks import turn
 from ecgedge.plan import Cell, takes
@@ -116,7 +117,7 @@ class Lab:
         maker = passes_maker(passes.names)
         fixes = "fix_batch" in passes.names
         used = {"batch": batch if fixes else 1, "seed": self.seed}
-        more = {"length": int(self.calibration.shape[-1])} if fixes else {}
+        more: dict[str, Any] = {"length": int(self.calibration.shape[-1])} if fixes else {}
         more |= {"left_out": dict(passes.left_out)} if passes.left_out else {}
 
         def build(out: Path) -> Artifact:
@@ -172,10 +173,15 @@ class Lab:
         return from_record(Path(answer["path"]), answer["record"])
 
     def outputs_of(self, artifact: Artifact, beats: str) -> np.ndarray:
-        """Outputs of an artifact on the first runtime that takes its format and does not fail, one thread.
+        """Outputs of an artifact, see ``run``."""
+        return self.run(artifact, beats).outputs
+
+    def run(self, artifact: Artifact, beats: str, graph: bool = False) -> Ran:
+        """An artifact on the first runtime that takes its format and does not fail, one thread.
 
         Args:
             beats: ``"scored"``, ``"train"`` or ``"calibration"``.
+            graph: whether the runtime is to tell what ran.
 
         Raises:
             EcgEdgeError: no runtime takes it.
@@ -192,8 +198,10 @@ class Lab:
         for runtime in runtimes:
             try:
                 with self.turn():
-                    self.converter(runtime).ask("outputs", self.seconds, **request, runtime=runtime.name)
-                return np.load(file)
+                    told = self.converter(runtime).ask(
+                        "outputs", self.seconds, **request, runtime=runtime.name, graph=graph
+                    )
+                return Ran(np.load(file), runtime, Graph.from_record(told) if told else None)
             except ChildError as error:  # a runtime that is broken must not take the reference from the others
                 errors.append(error)
         raise errors[0]
@@ -218,6 +226,15 @@ class Lab:
         for converter in self.converters.values():
             converter.close()
         self.scratch.cleanup()
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What an artifact answered, on which runtime, and the graph that ran where that was asked for and is told."""
+
+    outputs: np.ndarray
+    runtime: Runtime
+    graph: Graph | None
 
 
 @dataclass(frozen=True)

@@ -124,11 +124,15 @@ class Worker:
         given = unpack(source, self.parts.models)
         return pack(optimize(given, Path(out), passes, Context(beats, **context), left_out))
 
-    def outputs(self, runtime: str, artifact: Packed, beats: str, out: str, threads: int) -> None:
-        """Outputs of an artifact for all beats, saved to ``out``."""
+    def outputs(
+        self, runtime: str, artifact: Packed, beats: str, out: str, threads: int, graph: bool = False
+    ) -> dict[str, Any] | None:
+        """Outputs of an artifact for all beats, saved to ``out``; answers the graph that ran, where asked for."""
         session = self.find("runtime", runtime).load(unpack(artifact, self.parts.models), threads)
         np.save(out, measure.infer(session, np.load(beats)))
+        told = session.graph() if graph else None
         session.close()
+        return told.record() if told else None
 
     def inspect(self, runtime: str, path: str) -> Packed:
         """What a runtime reads in a file that the user brought."""

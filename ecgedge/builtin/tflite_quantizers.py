@@ -17,7 +17,6 @@ import numpy as np
 from ecgedge import Artifact, Context, ConversionError, Quantizer, TensorSpec, hookimpl
 from ecgedge.builtin.tflite_runtime import tensor_spec
 
-
 # What TensorFlow's converter calls operations that it cannot translate, and where they are.
 REFUSED = re.compile(r"^(?:TF Select|Flex|Custom) ops: (.+)$", re.MULTILINE)
 NAMED = re.compile(r"'tfl?\.(\w+)'")
@@ -151,9 +150,7 @@ def keep(
 ) -> Artifact:
     """Write a file with its record."""
     given, returned = io_specs(content, source)
-    artifact = source.derive(
-        out, format="tflite", precision=precision, input=given, output=returned, notes=notes or {}
-    )
+    artifact = source.derive(out, format="tflite", precision=precision, input=given, output=returned, notes=notes or {})
     out.write_bytes(with_record(content, artifact))
     return artifact
 

@@ -27,6 +27,7 @@ NAMES = (
     "merge_convs",
     "drop_idle_relu",
     "crop_in_place",
+    "crop_into_conv",
     "ceil_to_repeat",
     "upsample_into_conv",
     "upsample_to_concat",

@@ -27,7 +27,9 @@ def spell_out(node: ir.Node) -> None:
     """A norm over the last axes."""
     x, name, graph, rank = node.inputs[0], node.outputs[0].name, node.graph, rank_of(node.inputs[0])
     axes = list(range(node.attributes.get_int("axis", -1) % rank, rank))
-    epsilon = add_constant(graph, f"{name}_epsilon", np.float32(node.attributes.get_float("epsilon", 1e-5)))
+    epsilon = add_constant(
+        graph, f"{name}_epsilon", np.array(node.attributes.get_float("epsilon", 1e-5), dtype=np.float32)
+    )
     average, centred, square, variance, more, root, normal, scaled = (
         new_value(f"{name}_{what}")
         for what in ("mean", "centred", "square", "variance", "more", "root", "normal", "scaled")

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecgedge import Artifact, Classification, Context, ConversionError, EcgEdgeError, TensorSpec, passes
+from ecgedge import Artifact, Classification, Context, EcgEdgeError, TensorSpec, passes
 from ecgedge.checkpoint import load_network
 from ecgedge.dataset import Dataset
 from ecgedge.passes import NAMES, apply_pass
@@ -77,11 +77,13 @@ def test_no_convolution_of_random_networks_stays_in_one_dimension(model: Any) ->
 
 WANTS = (
     ("fold_constants", "sink_transposes", "mean_to_pool", "relu_into_concat", "fold_norms", "merge_convs",
-     "drop_idle_relu", "crop_in_place", "upsample_into_conv", "conv_to_2d", "drop_dead_ends"),
+     "drop_idle_relu", "crop_in_place", "crop_into_conv", "upsample_into_conv", "conv_to_2d", "drop_dead_ends"),
     ("fold_constants", "sink_transposes", "mean_to_pool", "relu_into_concat", "fold_norms", "norm_to_conv",
-     "merge_convs", "drop_idle_relu", "crop_in_place", "upsample_into_conv", "upsample_to_concat", "drop_dead_ends"),
+     "merge_convs", "drop_idle_relu", "crop_in_place", "crop_into_conv", "upsample_into_conv", "upsample_to_concat",
+     "drop_dead_ends"),
     ("fold_constants", "gelu_in_order", "spell_norms", "relu_into_concat", "fold_norms", "merge_convs",
-     "drop_idle_relu", "upsample_into_conv", "conv_to_2d", "ceil_to_repeat", "upsample_to_concat", "drop_dead_ends"),
+     "drop_idle_relu", "crop_into_conv", "upsample_into_conv", "conv_to_2d", "ceil_to_repeat", "upsample_to_concat",
+     "drop_dead_ends"),
 )  # fmt: skip
 
 
@@ -579,6 +581,48 @@ def test_a_layer_norm_is_spelt_out(opset: int, axis: int, shape: tuple[int, ...]
     constants = {"s": weight(*shape)} | ({"b": weight(*shape)} if biased else {})
     model = graph(f"y = LayerNormalization<axis={axis}, epsilon=0.01>(x, s{bias})", opset=opset, **constants)
     assert "LayerNormalization" not in left(model, "spell_norms")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "cut", "expected"),
+    [
+        ("pads=[4, 4], dilations=[2]", (0, -4), ["Conv", "Relu"]),
+        ("pads=[4, 4], dilations=[2]", (3, -1), ["Conv", "Relu"]),
+        ("pads=[4, 2], dilations=[2]", (0, -4), ["Conv", "Relu", "Slice"]),
+        ("dilations=[2]", (1, 2**31), ["Conv", "Relu", "Slice"]),
+        ("pads=[4, 4], strides=[2]", (0, -1), ["Conv", "Relu", "Slice"]),
+        ('auto_pad="SAME_UPPER"', (0, -1), ["Conv", "Relu", "Slice"]),
+    ],
+)
+@pytest.mark.parametrize("flat", [True, False])
+def test_a_crop_behind_a_conv(attributes: str, cut: tuple[int, int], expected: list[str], flat: bool) -> None:
+    unit = [1] if flat else []
+    if flat:
+        attributes = attributes.replace("pads=[4, 4]", "pads=[0, 4, 0, 4]").replace("pads=[4, 2]", "pads=[0, 4, 0, 2]")
+        attributes = attributes.replace("=[2]", "=[1, 2]")
+    body = f"c = Conv<{attributes}>(x, w) s = Slice(c, from, to, axis) y = Relu(s)"
+    constants = {"from": np.array(cut[:1]), "to": np.array(cut[1:]), "axis": np.array([-1])}
+    model = graph(body, (2, 3, *unit, 16), w=weight(4, 3, *unit, 3), **constants)
+    if "strides" in attributes and flat:
+        expected = ["Conv", "Relu", "Slice"]
+    assert left(model, "crop_into_conv") == expected
+    assert left(model, "crop_into_conv", "conv_to_2d", "drop_dead_ends").count("Relu") == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "c = Conv<pads=[1, 1]>(x, w) s = Slice(c, from, to, axis) r = Relu(s) y = Concat<axis=2>(r, c)",  # read elsewhere
+        "c = Conv<pads=[1, 1]>(x, w) s = Slice(c, from, to, channel) y = Relu(s)",
+        "n = Neg(x) s = Slice(n, from, to, axis) y = Relu(s)",
+        "c = Conv(x, w) s = Slice(c, from, to, axis) y = Softmax<axis=2>(s)",  # not each element by itself
+        "c = Conv(x, w) s = Slice(c, from, to, axis) r = Relu(s) y = Add(r, s)",
+    ],
+)
+def test_other_crops_stay(body: str) -> None:
+    numbers = {"from": 0, "to": -1, "axis": 2, "channel": 1}
+    constants = {name: np.array([n]) for name, n in numbers.items() if name in body}
+    assert apply_pass(graph(body, w=weight(3, 3, 3), **constants), "crop_into_conv") is None
 
 
 def test_a_layer_norm_whose_mean_is_read_stays() -> None:
