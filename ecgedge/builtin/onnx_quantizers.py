@@ -126,7 +126,8 @@ class OnnxFullInt8(OnnxQuantizer):
     options: Mapping[str, Any] = {"reduce_range": None}
     wants = (
         "fold_constants", "sink_transposes", "mean_to_pool", "relu_into_concat", "fold_norms", "norm_to_conv",
-        "merge_convs", "drop_idle_relu", "crop_in_place", "crop_into_conv", "upsample_into_conv", "upsample_to_concat", "drop_dead_ends",
+        "merge_convs", "drop_idle_relu", "crop_in_place", "crop_into_conv", "upsample_into_conv", "upsample_to_concat",
+        "drop_dead_ends",
     )  # fmt: skip
 
     def settle(self, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,6 +145,7 @@ class OnnxFullInt8(OnnxQuantizer):
         return told | ({"text": SEVEN_BITS} if settled["reduce_range"] else {})
 
 
+@told_shortly()
 def static(
     prepared: Path,
     out: Path,
@@ -197,6 +199,7 @@ def of_norms(model: Any) -> dict[str, list[dict[str, Any]]]:
     return {name: [{"quant_type": QuantType.QInt8, "symmetric": True}] for name in sorted(scales)}
 
 
+@told_shortly()
 def prepare(source: Artifact, out: Path) -> Path:
     """Shapes inferred and batch norms folded, as onnxruntime's quantizers want it, beside ``out``."""
     from onnxruntime.quantization.shape_inference import quant_pre_process  # heavy

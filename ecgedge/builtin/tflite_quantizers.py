@@ -155,6 +155,39 @@ def keep(
     return artifact
 
 
+def check_loads(content: bytes) -> None:
+    """Raise ConversionError where LiteRT cannot load a model; names the first operation that it stumbles on."""
+    from ai_edge_litert import schema_py_generated as schema  # heavy
+
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    if not (reason := refused(model)):
+        return
+    [graph] = model.subgraphs[:1]
+    operators, graph.outputs, model.signatureDefs = graph.operators, [], None
+    for count, operator in enumerate(operators, start=1):
+        graph.operators, graph.outputs = operators[:count], operator.outputs
+        if refused(model):
+            kinds = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
+            kind = kinds.get(model.operatorCodes[operator.opcodeIndex].builtinCode, "CUSTOM")
+            name = graph.tensors[operator.outputs[0]].name.decode()
+            raise ConversionError(f"LiteRT's delegate refuses operation {kind} ({name})")
+    raise ConversionError(f"LiteRT cannot load the result: {reason}")
+
+
+def refused(model: Any) -> str:
+    """Why LiteRT cannot load a model, one line; empty where it can."""
+    import flatbuffers  # comes with LiteRT
+    from ai_edge_litert.interpreter import Interpreter  # heavy
+
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    try:
+        Interpreter(model_content=bytes(builder.Output())).allocate_tensors()
+    except (RuntimeError, ValueError) as error:
+        return str(error).splitlines()[0]
+    return ""
+
+
 def io_specs(content: bytes, source: Artifact) -> tuple[TensorSpec, TensorSpec]:
     """Input and output as the file declares them; the axis orders are those of its source."""
     from ai_edge_litert.interpreter import Interpreter  # heavy

@@ -19,6 +19,7 @@ NAMES = (
     "fold_constants",
     "gelu_in_order",
     "spell_norms",
+    "stable_softplus",
     "sink_transposes",
     "mean_to_pool",
     "relu_into_concat",
