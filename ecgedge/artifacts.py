@@ -66,7 +66,8 @@ class Artifact:
         parents: digests of what it was made from, nearest first.
         passes: the graph passes that changed it, or what it was made from, in order.
         notes: what its conversion has to tell of it, fit for JSON; ``text`` among them is a line for people,
-            ``left_out`` holds the graph passes that could not be used, with the reason.
+            ``left_out`` holds the graph passes that could not be used, with the reason, ``idle`` those that
+            changed nothing.
         maker: part, its distribution and version, options, versions of the libraries that matter.
         model: in this process only: the part that can rebuild the network of a checkpoint.
     """

@@ -38,6 +38,7 @@ def optimize(
     import onnx  # heavy
 
     model, applied, left = onnx.load(source.path), [], dict(left_out or {})
+    idle: list[str] = []
     names = () if any("Quantize" in node.op_type or "Integer" in node.op_type for node in model.graph.node) else names
     expected: dict[int | None, list[np.ndarray]] = {}  # by beats a call
     for name in names:
@@ -47,6 +48,7 @@ def optimize(
             left[name] = f"it failed: {short(error)}"
             continue
         if changed is None:
+            idle.append(name)
             continue
         size = batch_of(changed, source.input.name)
         if size not in expected:
@@ -58,7 +60,8 @@ def optimize(
             continue
         model = changed
         applied.append(name)
-    artifact = source if not left else dataclasses.replace(source, notes=joined(source.notes, left_out_notes(left)))
+    told = ({"idle": idle} if idle else {}) | (left_out_notes(left) if left else {})
+    artifact = dataclasses.replace(source, notes=joined(source.notes, told))
     if not applied:
         copy_to(source.path, out)
         return artifact.derive(out)
