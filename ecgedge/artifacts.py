@@ -65,7 +65,9 @@ class Artifact:
         digest: SHA-256 of the content; empty until it is stored.
         parents: digests of what it was made from, nearest first.
         passes: the graph passes that changed it, or what it was made from, in order.
-        notes: what its quantizer has to tell of it, fit for JSON; ``text`` among them is a line for people.
+        notes: what its conversion has to tell of it, fit for JSON; ``text`` among them is a line for people,
+            ``left_out`` holds the graph passes that could not be used, with the reason, ``idle`` those that
+            changed nothing.
         maker: part, its distribution and version, options, versions of the libraries that matter.
         model: in this process only: the part that can rebuild the network of a checkpoint.
     """
@@ -85,7 +87,9 @@ class Artifact:
     model: Model | None = field(default=None, compare=False, repr=False)
 
     def derive(self, path: Path, **changes: Any) -> Artifact:
-        """The artifact that a conversion of this one left at ``path``; ``changes`` as the fields."""
+        """The artifact that a conversion of this one left at ``path``; ``changes`` as the fields, notes are added."""
+        if "notes" in changes:
+            changes["notes"] = joined(self.notes, changes["notes"])
         parents = (self.digest, *self.parents)
         model = self.model if changes.get("format", self.format) == self.format else None
         return dataclasses.replace(self, path=path, parents=parents, digest="", maker={}, model=model, **changes)
@@ -107,6 +111,12 @@ class Artifact:
     def size_bytes(self) -> int:
         """Of the file, or of all files that make up the folder."""
         return sum(file.stat().st_size for file in files_of(self.path))
+
+
+def joined(notes: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Notes and those of a later step: what both tell is the later one's, the lines of both are kept."""
+    texts = dict.fromkeys(text for text in (notes.get("text"), more.get("text")) if text)
+    return {**notes, **more} | ({"text": "; ".join(texts)} if texts else {})
 
 
 def files_of(path: Path) -> list[Path]:

@@ -14,6 +14,7 @@ import numpy as np
 from ecgedge.artifacts import Artifact
 from ecgedge.dataset import Dataset, Split, digest_of_beats
 from ecgedge.errors import EcgEdgeError
+from ecgedge.graph import Graph
 from ecgedge.kinds import Exporter, Part, Quantizer, Runtime
 from ecgedge.locks import turn
 from ecgedge.plan import Cell, takes
@@ -63,6 +64,7 @@ class Lab:
         self.scored: Split = self.data.test.take(self.index)
         self.log = self.folder / "conversions.log"
         self.converters: dict[Host | None, Child] = {}
+        self.usable: dict[tuple[Any, ...], Passes] = {}
         self.scratch = tempfile.TemporaryDirectory()
         self.files = {name: Path(self.scratch.name) / f"{name}.npy" for name in ("calibration", "scored", "train")}
         for name, beats in (
@@ -76,31 +78,59 @@ class Lab:
 
     def make(self, cell: Cell, batch: int = 1) -> Artifact:
         """The artifact of a cell: its model through its exporters and its quantizer."""
-        *_, artifact = self.way(cell, batch)
-        return artifact
+        return self.way(cell, batch)[-1]
 
-    def way(self, cell: Cell, batch: int = 1) -> Iterator[Artifact]:
-        """Each artifact from the model to that of the cell, as it is made."""
-        artifact = self.sources[cell.model]
+    def way(self, cell: Cell, batch: int = 1) -> list[Artifact]:
+        """Each artifact from the model to that of the cell.
+
+        Where its passes make a step fail, those that can be used are found once, and used for every batch.
+
+        Raises:
+            ChildError: it cannot be made, with any of its passes or without.
+        """
+        key = self.sources[cell.model].digest, cell.route, cell.quantizer, cell.passes
+        if key in self.usable:
+            return self.walk(cell, self.usable[key], batch)
+        self.usable[key], made = usable_passes(self, cell, batch)
+        return made
+
+    def walk(self, cell: Cell, passes: Passes, batch: int) -> list[Artifact]:
+        """Each artifact on the way of a cell, with these passes."""
+        artifact, made = self.sources[cell.model], []
         for kind, name in [*(("exporter", name) for name in cell.route), ("quantizer", cell.quantizer)]:
-            artifact = self.convert(self.optimize(artifact, cell.passes, batch), kind, name, batch)
-            yield artifact
+            artifact = self.convert(self.optimize(artifact, passes, batch), kind, name, batch)
+            made.append(artifact)
+        return made
 
     def options_of(self, part: Exporter | Quantizer | Runtime) -> dict[str, Any]:
         """What the user asked for of the options that a part understands."""
         return {key: value for key, value in self.options.items() if key in part.options}
 
-    def optimize(self, source: Artifact, names: tuple[str, ...], batch: int) -> Artifact:
+    def changed_by(self, cell: Cell, passes: Passes, batch: int) -> tuple[str, ...]:
+        """Which of these passes change the graph on the way of a cell."""
+        artifact = self.sources[cell.model]
+        for name in cell.route:
+            if artifact.format == "onnx":
+                break
+            artifact = self.convert(artifact, "exporter", name, batch)
+        found = self.optimize(artifact, passes, batch)
+        return tuple(name for name in passes.names if name in found.passes and name not in artifact.passes)
+
+    def optimize(self, source: Artifact, passes: Passes, batch: int) -> Artifact:
         """An ONNX artifact through graph passes; anything else as it is."""
-        if source.format != "onnx" or not names:
+        if source.format != "onnx" or not (passes.names or passes.left_out):
             return source
-        maker = passes_maker(names)
-        used = {"batch": batch if "fix_batch" in names else 1, "seed": self.seed}
+        maker = passes_maker(passes.names)
+        fixes = "fix_batch" in passes.names
+        used = {"batch": batch if fixes else 1, "seed": self.seed}
+        more: dict[str, Any] = {"length": int(self.calibration.shape[-1])} if fixes else {}
+        more |= {"left_out": dict(passes.left_out)} if passes.left_out else {}
 
         def build(out: Path) -> Artifact:
-            return self.ask("optimize", None, out, source, used, passes=names)
+            asked = {"passes": passes.names, "left_out": dict(passes.left_out)}
+            return self.ask("optimize", None, out, source, used, **asked)
 
-        return self.store.make(key_of(source, maker, batch=used["batch"]), f"{source.name}.onnx", maker, build)
+        return self.store.make(key_of(source, maker, batch=used["batch"], **more), f"{source.name}.onnx", maker, build)
 
     def convert(self, source: Artifact, kind: str, name: str, batch: int) -> Artifact:
         """One step, from the store where the same step was done before."""
@@ -149,10 +179,15 @@ class Lab:
         return from_record(Path(answer["path"]), answer["record"])
 
     def outputs_of(self, artifact: Artifact, beats: str) -> np.ndarray:
-        """Outputs of an artifact on the first runtime that takes its format and does not fail, one thread.
+        """Outputs of an artifact, see ``run``."""
+        return self.run(artifact, beats).outputs
+
+    def run(self, artifact: Artifact, beats: str, graph: bool = False) -> Ran:
+        """An artifact on the first runtime that takes its format and does not fail, one thread.
 
         Args:
             beats: ``"scored"``, ``"train"`` or ``"calibration"``.
+            graph: whether the runtime is to tell what ran.
 
         Raises:
             EcgEdgeError: no runtime takes it.
@@ -169,8 +204,10 @@ class Lab:
         for runtime in runtimes:
             try:
                 with self.turn():
-                    self.converter(runtime).ask("outputs", self.seconds, **request, runtime=runtime.name)
-                return np.load(file)
+                    told = self.converter(runtime).ask(
+                        "outputs", self.seconds, **request, runtime=runtime.name, graph=graph
+                    )
+                return Ran(np.load(file), runtime, Graph.from_record(told) if told else None)
             except ChildError as error:  # a runtime that is broken must not take the reference from the others
                 errors.append(error)
         raise errors[0]
@@ -195,3 +232,74 @@ class Lab:
         for converter in self.converters.values():
             converter.close()
         self.scratch.cleanup()
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What an artifact answered, on which runtime, and the graph that ran where that was asked for and is told."""
+
+    outputs: np.ndarray
+    runtime: Runtime
+    graph: Graph | None
+
+
+@dataclass(frozen=True)
+class Passes:
+    """The graph passes of a cell that can be used.
+
+    Attributes:
+        names: in order.
+        left_out: those that cannot, with the reason.
+    """
+
+    names: tuple[str, ...]
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+
+def usable_passes(lab: Lab, cell: Cell, batch: int) -> tuple[Passes, list[Artifact]]:
+    """The passes with which a cell can be made, and what was made with them.
+
+    Tried are its own; with a fixed batch, where an exporter takes the graph, since some tools cannot keep a free one;
+    none; and all but one, the last first, to find the one that makes a tool fail.
+
+    Raises:
+        ChildError: it cannot be made without any either.
+    """
+    takers = [lab.parts["exporter", name] for name in cell.route]
+    fixable = any(takes(part.accepts, "onnx") for part in takers) and "fix_batch" not in cell.passes
+    fixing = ("fix_batch",) if fixable else ()
+    own = Passes(cell.passes)
+    made, error = attempt(lab, cell, own, batch)
+    if error and fixing:
+        own = Passes((*fixing, *cell.passes))
+        made, error = attempt(lab, cell, own, batch)
+    changed = [] if error is None else [name for name in lab.changed_by(cell, own, batch) if name not in fixing]
+    if error is None or not changed:
+        return own, made_or_raise(made, error)
+    told = f"with it, {error}"
+    bare = Passes(fixing, dict.fromkeys(changed, told))
+    made, error = attempt(lab, cell, bare, batch)
+    if error or len(changed) == 1:
+        return bare, made_or_raise(made, error)
+    for name in reversed(changed):
+        all_but = Passes(tuple(other for other in own.names if other != name), {name: told})
+        found, error = attempt(lab, cell, all_but, batch)
+        if error is None:
+            return all_but, found
+    return bare, made
+
+
+def attempt(lab: Lab, cell: Cell, passes: Passes, batch: int) -> tuple[list[Artifact], ChildError | None]:
+    """What was made of a cell with these passes, or why it was not. Raises ChildError where it took too long."""
+    try:
+        return lab.walk(cell, passes, batch), None
+    except ChildError as error:
+        if error.status == "timeout":
+            raise
+        return [], error
+
+
+def made_or_raise(made: list[Artifact], error: ChildError | None) -> list[Artifact]:
+    if error:
+        raise error
+    return made

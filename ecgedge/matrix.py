@@ -27,6 +27,7 @@ from ecgedge.artifacts import Anomaly, Artifact, copy_to, digest_of
 from ecgedge.errors import ConversionError, EcgEdgeError
 from ecgedge.graph import Graph
 from ecgedge.journal import Journal, sync
+from ecgedge.kinds import Runtime
 from ecgedge.lab import Lab
 from ecgedge.machine import EnergyCounter
 from ecgedge.measure import BATCHES, PROFILES, Profile
@@ -201,17 +202,10 @@ class ModelRun:
             seed=self.lab.seed,
             **more,
         )
-        parent = self.parent_graph(cell)
-        claims = truth.judge(graph, self.claim(cell, artifact), runtime.device, parent, artifact.notes)
+        claims = judge_claims(graph, artifact, self.lab.sources[cell.model], runtime, self.parent_graph(cell))
         reasons = [told["reason"] for told in (claims, answers) if told["reason"]]
         status = next((told["status"] for told in (claims, answers) if told["status"] != "ok"), "ok")
         return claims | answers | {"status": status, "reason": "; ".join(reasons)}
-
-    def claim(self, cell: Cell, artifact: Artifact) -> str:
-        """The precision that a part promised; a user's file without a record promises none."""
-        source = self.lab.sources[cell.model]
-        told = source.maker.get("part") == USER and source.precision == artifact.precision
-        return UNCLAIMED if told else artifact.precision
 
     def parent_graph(self, cell: Cell) -> Graph | None:
         """The graph of the fp32 form of a quantized cell, where this run has it."""
@@ -338,6 +332,22 @@ class ModelRun:
 
     def file(self, cell: Cell, what: str) -> Path:
         return self.folder / "cells" / f"{cell.id}.{what}"
+
+
+def judge_claims(
+    graph: Graph | None, artifact: Artifact, source: Artifact, runtime: Runtime, parent: Graph | None
+) -> dict[str, Any]:
+    """Whether a file is what its quantizer promised and ran where it was to; a user's file without a record promises
+    nothing.
+
+    Args:
+        graph: that ran.
+        source: what it was made from.
+        parent: the graph of its fp32 form, where known.
+    """
+    told = source.maker.get("part") == USER and source.precision == artifact.precision
+    claim = UNCLAIMED if told else artifact.precision
+    return truth.judge(graph, claim, runtime.device, parent, artifact.notes)
 
 
 def is_parent(other: Cell, cell: Cell) -> bool:

@@ -220,6 +220,22 @@ def mixed(graph: Graph, notes: Mapping[str, Any]) -> Iterator[Fault]:
         yield Fault("activations are quantized while it runs (this is dynamic) by {}", names(nodes))
 
 
+def amounts_to_it(graph: Graph, precision: str) -> bool:
+    """Whether a file that is rejected is int8 in what weighs and multiplies: not what it claims, but of use.
+
+    So is one in which operations without weights compute in float, and one too small to have a weight that counts.
+    """
+    if precision not in ("dynamic", "full-int8"):
+        return False
+    judged = shares([weight for weight in counted(graph) if not exempt(weight, precision)])
+    is_integer = not judged or sum(judged.get(dtype, 0) for dtype in ("int8", "int32")) >= SHARE
+    in_float = any(plain(node.op) in MACS and node.constants and takes_float_weights(node) for node in graph.nodes)
+    runs_otherwise = any(restores_weights(node) for node in graph.nodes) or (
+        precision == "full-int8" and any(map(quantizes_while_it_runs, graph.nodes))
+    )
+    return is_integer and not in_float and not runs_otherwise
+
+
 def names_of(node: Node) -> set[str]:
     """By which a node may be known: its name, that without what a runtime adds to it, and its output."""
     return {node.name, FUSED.sub("", node.name), node.makes} - {""}

@@ -118,16 +118,23 @@ class Worker:
             raise ConversionError(f"{kind} {part} returned {made!r}, which is no artifact")
         return pack(made)
 
-    def optimize(self, passes: list[str], source: Packed, out: str, context: dict[str, Any]) -> Packed:
-        """Apply graph passes; answers the artifact."""
+    def optimize(
+        self, passes: list[str], source: Packed, out: str, context: dict[str, Any], left_out: dict[str, str]
+    ) -> Packed:
+        """Apply graph passes; answers the artifact, whose notes name those that were left out."""
         beats = np.load(context.pop("beats"))
-        return pack(optimize(unpack(source, self.parts.models), Path(out), passes, Context(beats, **context)))
+        given = unpack(source, self.parts.models)
+        return pack(optimize(given, Path(out), passes, Context(beats, **context), left_out))
 
-    def outputs(self, runtime: str, artifact: Packed, beats: str, out: str, threads: int) -> None:
-        """Outputs of an artifact for all beats, saved to ``out``."""
+    def outputs(
+        self, runtime: str, artifact: Packed, beats: str, out: str, threads: int, graph: bool = False
+    ) -> dict[str, Any] | None:
+        """Outputs of an artifact for all beats, saved to ``out``; answers the graph that ran, where asked for."""
         session = self.find("runtime", runtime).load(unpack(artifact, self.parts.models), threads)
         np.save(out, measure.infer(session, np.load(beats)))
+        told = session.graph() if graph else None
         session.close()
+        return told.record() if told else None
 
     def inspect(self, runtime: str, path: str) -> Packed:
         """What a runtime reads in a file that the user brought."""

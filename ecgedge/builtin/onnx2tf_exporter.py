@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,18 +19,26 @@ from ecgedge import (
     ConversionError,
     Exporter,
     check_parity,
-    copy_to,
     hookimpl,
     layout_of,
     write_sidecar,
 )
+
+PROVED = 100  # beats on which a SavedModel must answer as its ONNX file does
+# Options of onnx2tf, tried in order until one gives a model that answers as the ONNX file does.
+ATTEMPTS: Mapping[str, Mapping[str, Any]] = {
+    "": {},
+    "onnx2tf with group convolutions taken apart": {"disable_group_convolution": True},
+    "onnx2tf with its own simplification of the graph": {"not_use_onnxsim": False},
+}
 
 
 class Onnx2tfExporter(Exporter):
     """Keeps the dynamic batch and the input's axis order; the TFLite quantizers fix the batch.
 
     onnx2tf is known to drop a crop or a padding silently, so the SavedModel is run on real beats
-    and compared with the ONNX file.
+    and compared with the ONNX file. Its simplification of the graph is left out at first: it starts Python three
+    times, and what it mends the graph passes have mended before.
     """
 
     name = "onnx2tf"
@@ -37,48 +47,116 @@ class Onnx2tfExporter(Exporter):
     accepts = ("onnx",)
     produces = "saved_model"
     wants = (  # in two dimensions: without a reshape around each convolution
-        "fold_constants", "relu_into_concat", "fold_norms", "merge_convs", "drop_idle_relu", "upsample_into_conv",
-        "conv_to_2d", "ceil_to_repeat", "upsample_to_concat", "drop_dead_ends",
+        "fold_constants", "gelu_in_order", "spell_norms", "stable_softplus", "relu_into_concat", "fold_norms",
+        "merge_convs", "drop_idle_relu", "crop_into_conv", "upsample_into_conv", "conv_to_2d", "ceil_to_repeat",
+        "upsample_to_concat", "drop_dead_ends",
     )  # fmt: skip
 
     def convert(self, source: Artifact, out: Path, context: Context) -> Artifact:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
-        import onnx2tf  # heavy, with the next two
-        import onnxruntime
-        import tensorflow as tf
+        import onnx  # heavy
 
-        scratch = out.with_name("source.onnx")  # it writes to the file that it is given
-        copy_to(source.path, scratch)
-        try:
-            with contextlib.redirect_stdout(sys.stderr):
-                onnx2tf.convert(
-                    input_onnx_file_path=str(scratch),
-                    output_folder_path=str(out),
-                    output_signaturedefs=True,
-                    keep_ncw_or_nchw_or_ncdhw_input_names=[source.input.name] if len(source.input.shape) == 3 else None,
-                    non_verbose=True,
-                )
-        except SystemExit as error:  # its way of giving up
-            raise ConversionError("onnx2tf gave up: see the log") from error
-        for extra in out.glob("*.tflite"):  # it always makes two; those are the quantizers' work
-            extra.unlink()
+        model, first = onnx.load(source.path), None
+        for told, options in ATTEMPTS.items():
+            if "disable_group_convolution" in options and not has_groups(model):
+                continue
+            shutil.rmtree(out, ignore_errors=True)
+            try:
+                save(model, source, out, options)
+                artifact = proved(source, out, context, {"text": told} if told else {})
+            except ConversionError as error:
+                print(f"{told or 'onnx2tf'}: {error}", file=sys.stderr)
+                first = first or error
+                continue
+            write_sidecar(artifact)
+            return artifact
+        assert first is not None
+        raise first
 
-        function = tf.saved_model.load(str(out)).signatures["serving_default"]
-        [(input_name, signature)] = function.structured_input_signature[1].items()
-        shape = tuple(signature.shape)
-        artifact = source.derive(
-            out,
-            format="saved_model",
-            input=replace(source.input, name=input_name, shape=shape, layout=layout_of(shape) or source.input.layout),
-            output=replace(source.output, name=next(iter(function.structured_outputs))),
-        )
-        beats = context.beats[: source.input.batch]  # all, where the batch is free
-        session = onnxruntime.InferenceSession(str(source.path), providers=["CPUExecutionProvider"])
-        expected = session.run(None, {source.input.name: source.input.encode(beats)})[0]
-        [found] = function(**{input_name: tf.constant(artifact.input.encode(beats))}).values()
-        check_parity(np.asarray(expected), found.numpy(), "onnx -> saved_model")
-        write_sidecar(artifact)
-        return artifact
+
+def has_groups(model: Any) -> bool:
+    """Whether a convolution has groups."""
+    return any(held.name == "group" and held.i > 1 for node in model.graph.node for held in node.attribute)
+
+
+def save(model: Any, source: Artifact, out: Path, options: Mapping[str, Any]) -> None:
+    """Write what onnx2tf makes of an ``onnx.ModelProto`` as a SavedModel with the signature ``serving_default``.
+
+    onnx2tf is stopped before it writes: it would make two TFLite files as well, which are the quantizers' work.
+
+    Raises:
+        ConversionError: onnx2tf failed; names the operation.
+    """
+    import onnx  # heavy, with the next three
+    import onnx2tf
+    import tensorflow as tf
+    import tf_keras
+
+    scratch = out.with_name("source.onnx")  # it writes to the file that it is given
+    alone = onnx.ModelProto.FromString(model.SerializeToString())
+    del alone.graph.output[:]
+    alone.graph.output.extend(value for value in model.graph.output if value.name == source.output.name)
+    onnx.save(alone, scratch)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            network = onnx2tf.convert(
+                input_onnx_file_path=str(scratch),
+                output_folder_path=str(out),
+                output_signaturedefs=True,
+                keep_ncw_or_nchw_or_ncdhw_input_names=[source.input.name] if len(source.input.shape) == 3 else None,
+                non_verbose=True,
+                disable_model_save=True,
+                **{"not_use_onnxsim": True, **options},
+            )
+            archive = tf_keras.export.ExportArchive()
+            archive.add_endpoint(
+                name="serving_default",
+                fn=lambda *given: network(given),
+                input_signature=[tf.TensorSpec(each.shape, each.dtype, each.name) for each in network.inputs],
+            )
+            archive.write_out(str(out))
+    except OSError:  # a full disk
+        raise
+    except (Exception, SystemExit) as error:  # the libraries' own classes, and onnx2tf's way of giving up
+        raise ConversionError(f"onnx2tf cannot convert {place_of(error, model)}") from error
+
+
+def place_of(error: BaseException, model: Any) -> str:
+    """The operation at which onnx2tf failed, by type and name, as far as it says."""
+    name = getattr(error, "onnx_op_name", None)
+    if not name:
+        return "the graph"
+    for node in model.graph.node:
+        if name.removeprefix("wa/").strip("/") == node.name.replace(":", "__").strip("/"):
+            return f"{node.op_type} ({node.name})"
+    return f"operation {name.removeprefix('wa')}"
+
+
+def proved(source: Artifact, out: Path, context: Context, notes: Mapping[str, Any]) -> Artifact:
+    """The artifact in a folder that onnx2tf wrote. Raises ConversionError where it answers otherwise."""
+    import onnxruntime  # heavy, with the next
+    import tensorflow as tf
+
+    function = tf.saved_model.load(str(out)).signatures["serving_default"]
+    [(input_name, signature)] = function.structured_input_signature[1].items()
+    shape = tuple(signature.shape)
+    artifact = source.derive(
+        out,
+        format="saved_model",
+        input=replace(source.input, name=input_name, shape=shape, layout=layout_of(shape) or source.input.layout),
+        output=replace(source.output, name=next(iter(function.structured_outputs))),
+        notes=notes,
+    )
+    session = onnxruntime.InferenceSession(str(source.path), providers=["CPUExecutionProvider"])
+    expected, found = [], []
+    try:
+        for beats in source.input.batches(context.beats[:PROVED], PROVED):
+            expected += session.run([source.output.name], {source.input.name: beats})
+            found += [value.numpy() for value in function(**{input_name: tf.constant(beats)}).values()]
+    except tf.errors.OpError as error:
+        raise ConversionError(f"what onnx2tf made does not run: {str(error).splitlines()[0][:200]}") from error
+    check_parity(np.concatenate(expected), np.concatenate(found), "onnx -> saved_model")
+    return artifact
 
 
 @hookimpl

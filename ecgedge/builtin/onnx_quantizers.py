@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import traceback
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ecgedge import ANY, Artifact, Context, Quantizer, copy_to, hookimpl, int8_products
+from ecgedge import (
+    ANY,
+    Artifact,
+    Context,
+    ConversionError,
+    EcgEdgeError,
+    Quantizer,
+    copy_to,
+    hookimpl,
+    int8_products,
+)
 
+NORMS = ("LayerNormalization", "InstanceNormalization", "GroupNormalization")
 SEVEN_BITS = "weights have 7 bits, for processors without VNNI or dotprod"
 
 
@@ -32,8 +45,9 @@ class OnnxQuantizer(Quantizer):
     accepts = ("onnx",)
 
     def quantize(self, source: Artifact, out: Path, context: Context) -> Artifact:
-        graph = self.rewrite(source, out, context)
-        return keep(graph, source.derive(out, precision=self.precision, notes=self.notes(context)))
+        with told_shortly():
+            graph = self.rewrite(source, out, context)
+            return keep(graph, source.derive(out, precision=self.precision, notes=self.notes(context)))
 
     def rewrite(self, source: Artifact, out: Path, context: Context) -> Any:
         """The quantized ``onnx.ModelProto``; ``out`` may be used as scratch."""
@@ -42,6 +56,19 @@ class OnnxQuantizer(Quantizer):
     def notes(self, context: Context) -> dict[str, Any]:
         """For the artifact."""
         return {}
+
+
+@contextlib.contextmanager
+def told_shortly() -> Iterator[None]:
+    """Turn whatever onnxruntime's quantizers raise into a ConversionError of one line."""
+    try:
+        yield
+    except (ConversionError, EcgEdgeError, OSError):  # ours, and a full disk
+        raise
+    except Exception as error:  # classes of its own, and whatever its code runs into
+        traceback.print_exc()
+        told = " ".join(str(error).split())[:200]
+        raise ConversionError(f"onnxruntime's quantizer fails: {told}") from error
 
 
 def keep(graph: Any, artifact: Artifact) -> Artifact:
@@ -99,7 +126,8 @@ class OnnxFullInt8(OnnxQuantizer):
     options: Mapping[str, Any] = {"reduce_range": None}
     wants = (
         "fold_constants", "sink_transposes", "mean_to_pool", "relu_into_concat", "fold_norms", "norm_to_conv",
-        "merge_convs", "drop_idle_relu", "crop_in_place", "upsample_into_conv", "upsample_to_concat", "drop_dead_ends",
+        "merge_convs", "drop_idle_relu", "crop_in_place", "crop_into_conv", "upsample_into_conv", "upsample_to_concat",
+        "drop_dead_ends",
     )  # fmt: skip
 
     def settle(self, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -117,6 +145,7 @@ class OnnxFullInt8(OnnxQuantizer):
         return told | ({"text": SEVEN_BITS} if settled["reduce_range"] else {})
 
 
+@told_shortly()
 def static(
     prepared: Path,
     out: Path,
@@ -154,11 +183,23 @@ def static(
         per_channel=True,
         reduce_range=reduce_range,
         nodes_to_exclude=list(floats),
+        extra_options={"TensorQuantOverrides": of_norms(onnx.load(prepared))},
         calibration_cache_path=ranges,
     )
     return onnx.load(out)
 
 
+def of_norms(model: Any) -> dict[str, list[dict[str, Any]]]:
+    """The scales of norms are quantized per tensor: onnxruntime 1.31 takes the wrong axis of them for channels."""
+    from onnxruntime.quantization import QuantType  # heavy
+
+    known = {tensor.name for tensor in model.graph.initializer}
+    norms = [node for node in model.graph.node if node.op_type in NORMS]
+    scales = {node.input[1] for node in norms} & known
+    return {name: [{"quant_type": QuantType.QInt8, "symmetric": True}] for name in sorted(scales)}
+
+
+@told_shortly()
 def prepare(source: Artifact, out: Path) -> Path:
     """Shapes inferred and batch norms folded, as onnxruntime's quantizers want it, beside ``out``."""
     from onnxruntime.quantization.shape_inference import quant_pre_process  # heavy

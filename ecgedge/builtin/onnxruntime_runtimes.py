@@ -163,7 +163,7 @@ class OnnxRuntime(Runtime):
     suffixes = (".onnx",)
     wants = (
         "fold_constants", "sink_transposes", "mean_to_pool", "relu_into_concat", "fold_norms", "merge_convs",
-        "drop_idle_relu", "crop_in_place", "upsample_into_conv", "conv_to_2d", "drop_dead_ends",
+        "drop_idle_relu", "crop_in_place", "crop_into_conv", "upsample_into_conv", "conv_to_2d", "drop_dead_ends",
     )  # fmt: skip
 
     def __init__(self, name: str, provider: str):

@@ -22,6 +22,7 @@ from ecgedge.builtin.tflite_quantizers import (
     converter_of,
     io_specs,
     keep,
+    told_shortly,
 )
 from ecgedge.builtin.tflite_runtime import TfliteRuntime
 
@@ -96,7 +97,7 @@ class Quantized:
             return self.full
         from tensorflow.lite.python.convert import mlir_quantize  # heavy
 
-        with contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stdout(sys.stderr), told_shortly():
             content: bytes = mlir_quantize(
                 self.calibrated, fully_quantize=ENDS not in left, denylisted_nodes=self.floats(left)
             )
@@ -107,7 +108,7 @@ def calibrate(converter: Any) -> bytes:
     """A float model in which the range of each value is noted."""
     import tensorflow as tf  # heavy
 
-    with contextlib.redirect_stdout(sys.stderr):
+    with contextlib.redirect_stdout(sys.stderr), told_shortly():
         return bytes(tf.lite.experimental.QuantizationDebugger(converter=converter).calibrated_model)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -13,8 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge import Artifact, Context, Quantizer, TensorSpec, hookimpl
+from ecgedge import Artifact, Context, ConversionError, Quantizer, TensorSpec, hookimpl
 from ecgedge.builtin.tflite_runtime import tensor_spec
+
+# What TensorFlow's converter calls operations that it cannot translate, and where they are.
+REFUSED = re.compile(r"^(?:TF Select|Flex|Custom) ops: (.+)$", re.MULTILINE)
+NAMED = re.compile(r"'tfl?\.(\w+)'")
+PLACES = re.compile(r'fused\["(\w+):", "([^"@]+)')
+COMMON = ("PartitionedCall", "StatefulPartitionedCall")
 
 
 class TfliteQuantizer(Quantizer):
@@ -105,10 +112,37 @@ def calibration_of(source: Artifact, context: Context) -> Callable[[], Iterator[
 
 
 def convert(converter: Any) -> bytes:
-    """The file's content; what the converter prints goes to stderr."""
-    with contextlib.redirect_stdout(sys.stderr):
+    """The file's content; what the converter prints goes to stderr.
+
+    Raises:
+        ConversionError: TensorFlow's converter refuses; names the operations.
+    """
+    with contextlib.redirect_stdout(sys.stderr), told_shortly():
         content: bytes = converter.convert()
     return content
+
+
+@contextlib.contextmanager
+def told_shortly() -> Iterator[None]:
+    """Turn what TensorFlow's converter raises, pages of a compiler's text, into a ConversionError of one line."""
+    try:
+        yield
+    except OSError:  # a full disk
+        raise
+    except Exception as error:  # ConverterError, RuntimeError and others of its own
+        print(error, file=sys.stderr)
+        raise ConversionError(f"TensorFlow's converter {refusal(str(error))}") from error
+
+
+def refusal(text: str) -> str:
+    """What a compiler's text is about: the operations that it names, by type and, where it says so, by name."""
+    listed = [name for line in REFUSED.findall(text) for name in line.replace(" ", "").split(",")]
+    kinds = list(dict.fromkeys([*listed, *(kind for kind in NAMED.findall(text) if kind not in COMMON)]))
+    places = dict(reversed(PLACES.findall(text)))
+    if not kinds:
+        return f"fails: {' '.join(text.split())[:200]}"
+    told = [f"{kind} ({places[kind]})" if kind in places else kind for kind in kinds[:3]]
+    return f"has no TFLite operation for {', '.join(told)}"
 
 
 def keep(
@@ -116,11 +150,42 @@ def keep(
 ) -> Artifact:
     """Write a file with its record."""
     given, returned = io_specs(content, source)
-    artifact = source.derive(
-        out, format="tflite", precision=precision, input=given, output=returned, notes=notes or source.notes
-    )
+    artifact = source.derive(out, format="tflite", precision=precision, input=given, output=returned, notes=notes or {})
     out.write_bytes(with_record(content, artifact))
     return artifact
+
+
+def check_loads(content: bytes) -> None:
+    """Raise ConversionError where LiteRT cannot load a model; names the first operation that it stumbles on."""
+    from ai_edge_litert import schema_py_generated as schema  # heavy
+
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    if not (reason := refused(model)):
+        return
+    [graph] = model.subgraphs[:1]
+    operators, graph.outputs, model.signatureDefs = graph.operators, [], None
+    for count, operator in enumerate(operators, start=1):
+        graph.operators, graph.outputs = operators[:count], operator.outputs
+        if refused(model):
+            kinds = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
+            kind = kinds.get(model.operatorCodes[operator.opcodeIndex].builtinCode, "CUSTOM")
+            name = graph.tensors[operator.outputs[0]].name.decode()
+            raise ConversionError(f"LiteRT's delegate refuses operation {kind} ({name})")
+    raise ConversionError(f"LiteRT cannot load the result: {reason}")
+
+
+def refused(model: Any) -> str:
+    """Why LiteRT cannot load a model, one line; empty where it can."""
+    import flatbuffers  # comes with LiteRT
+    from ai_edge_litert.interpreter import Interpreter  # heavy
+
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    try:
+        Interpreter(model_content=bytes(builder.Output())).allocate_tensors()
+    except (RuntimeError, ValueError) as error:
+        return str(error).splitlines()[0]
+    return ""
 
 
 def io_specs(content: bytes, source: Artifact) -> tuple[TensorSpec, TensorSpec]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,11 +89,10 @@ def convert(source: str, format: str, quantizer: str, out: Path | None, force: b
             origin = common.with_threshold(origin, data, lambda given, _: lab.outputs_of(given, "train"))
             lab.sources = {origin.name: origin}
             artifact = lab.make(cell, batch)
-            verdict = verify(artifact, lab)
+            proof = verify(artifact, lab)
+            check_proof(proof, artifact.precision)
             gain = measure_gain(artifact, cell, batch, lab)
             cost = measure_cost(artifact, cell, batch, lab)
-            if verdict and verdict["status"] != "ok":
-                raise ConversionError(f"the result is wrong and was not kept: {verdict['reason']}")
             place(artifact, target)
         except ChildError as error:
             raise ConversionError(f"{error} (log: {keep_log(lab.log)})") from None
@@ -103,7 +102,27 @@ def convert(source: str, format: str, quantizer: str, out: Path | None, force: b
         common.warn("--opset changes nothing here: no ONNX file is exported on this route")
     if batch != 1 and artifact.input.batch is None:
         common.warn(f"--batch changes nothing here: {format} files take any batch")
-    summarize(artifact, out or Path(target.name), cell, verdict, {"gain": gain, "cost": cost}, data)
+    warn_of(artifact, proof, parts)
+    summarize(artifact, out or Path(target.name), cell, proof, {"gain": gain, "cost": cost}, data)
+
+
+def warn_of(artifact: Artifact, proof: Proof | None, parts: Parts) -> None:
+    """Say on stderr what a user must not overlook: passes that were left out, a claim that fails, a loss."""
+    from ecgedge.passes.optimize import left_out_notes
+
+    if artifact.notes.get("left_out"):
+        common.warn(left_out_notes(artifact.notes["left_out"])["text"])
+    if proof is None:
+        return
+    if proof.claims["reason"]:
+        common.warn(f"a matrix rejects this file: {proof.claims['reason']}")
+    if lost := losses(proof):
+        mixed = any(
+            part.precision == "mixed" and (part.produces or artifact.format) == artifact.format
+            for part in parts.quantizers.values()
+        )
+        remedy = "; --quantize mixed leaves the layers that cost most in float" if mixed else ""
+        common.warn(f"{lost}{remedy if artifact.precision == 'full-int8' else ''}")
 
 
 def choose(origin: Artifact, format: str, quantizer: str, parts: Parts, passes: tuple[str, ...] | None = None) -> Cell:
@@ -178,18 +197,55 @@ def keep_log(log: Path) -> Path:
     return kept
 
 
-def verify(artifact: Artifact, lab: Lab) -> dict[str, Any] | None:
-    """How it answers on the test beats, against its source; None where no runtime takes its format."""
-    from ecgedge import verdicts
+@dataclass(frozen=True)
+class Proof:
+    """How a result answers, against its source, and whether it is what it claims to be.
+
+    Attributes:
+        answers: of ``verdicts.judge``.
+        claims: of ``truth.judge``.
+        amounts: whether a file that is rejected for its claims is of use all the same.
+    """
+
+    answers: dict[str, Any]
+    claims: dict[str, Any]
+    amounts: bool
+
+
+def verify(artifact: Artifact, lab: Lab) -> Proof | None:
+    """Judge a result as the matrix judges its rows; None where no runtime takes its format."""
+    from ecgedge import truth, verdicts
+    from ecgedge.matrix import judge_claims
 
     if lab.runtime_for(artifact.format) is None:
         return None
-    source = lab.sources[artifact.name]
-    expected = lab.outputs_of(source, "scored") if lab.runtime_for(source.format) else None
-    outputs, scored = lab.outputs_of(artifact, "scored"), lab.scored
-    return verdicts.judge(
-        outputs, expected, scored.x, scored.y, artifact.task, artifact.precision, computes=None, index=lab.index
+    source, scored = lab.sources[artifact.name], lab.scored
+    was = lab.run(source, "scored", graph=True) if lab.runtime_for(source.format) else None
+    here = lab.run(artifact, "scored", graph=True)
+    expected = was.outputs if was else None
+    answers = verdicts.judge(
+        here.outputs, expected, scored.x, scored.y, artifact.task, artifact.precision, computes=None, index=lab.index
     )
+    parent = was.graph if was and (source.format, source.precision) == (artifact.format, "fp32") else None
+    claims = judge_claims(here.graph, artifact, source, here.runtime, parent)
+    return Proof(answers, claims, here.graph is not None and truth.amounts_to_it(here.graph, artifact.precision))
+
+
+def check_proof(proof: Proof | None, precision: str) -> None:
+    """Raise ConversionError where a result must not be kept."""
+    if proof is None:
+        return
+    if proof.answers["status"] != "ok":
+        raise ConversionError(f"the result is wrong and was not kept: {proof.answers['reason']}")
+    if proof.claims["status"] != "ok" and not proof.amounts:
+        raise ConversionError(f"the result is not {precision} and was not kept: {proof.claims['reason']}")
+
+
+def losses(proof: Proof) -> str:
+    """What a precision costs, where that is more than chance; empty where it is not."""
+    told = proof.answers.get("verdict") or {}
+    lost = [told["text"]] if told.get("result") == "worse" else []
+    return ", ".join([*lost, *(gate["text"] for gate in proof.answers.get("gates", ()))])
 
 
 def measure_gain(artifact: Artifact, cell: Cell, batch: int, lab: Lab) -> str:
@@ -251,7 +307,7 @@ def told(pair: Pair, runtime: str) -> str:
 
 
 def summarize(
-    artifact: Artifact, target: Path, cell: Cell, verdict: dict[str, Any] | None, found: dict[str, str], data: Dataset
+    artifact: Artifact, target: Path, cell: Cell, proof: Proof | None, found: dict[str, str], data: Dataset
 ) -> None:
     """Print what was made and how it answers.
 
@@ -260,7 +316,7 @@ def summarize(
     """
     click.echo(f"{target}: {artifact.format} {artifact.precision}, {artifact.size_bytes:,} bytes")
     click.echo(f"route      {' -> '.join([artifact.name, *cell.route, cell.quantizer])}")
-    if cell.passes:
+    if cell.passes or artifact.passes:
         click.echo(f"passes     {', '.join(artifact.passes) or 'none changed it'}")
     for what, text in {"notes": artifact.notes.get("text"), **found}.items():
         if text:
@@ -269,9 +325,10 @@ def summarize(
         shape = ", ".join("N" if axis is None else str(axis) for axis in spec.shape)
         click.echo(f"{what:<10} {spec.name} ({shape}) {spec.dtype}")
     click.echo(f"sha256     {artifact.digest}")
-    if verdict is None:
+    if proof is None:
         click.echo(f"parity     checked by its exporter; no runtime here takes {artifact.format}")
         return
+    verdict = proof.answers
     if "max_abs_diff" in verdict:
         click.echo(
             f"parity     largest difference to its source {verdict['max_abs_diff']:.2g}, "
@@ -282,3 +339,5 @@ def summarize(
     figures = ("accuracy", "macro_f1") if artifact.task.kind == "classification" else ("auroc", "auprc", "f1")
     told = ", ".join(f"{key} {verdict[key]:.4f}" for key in figures if verdict[key] is not None)
     click.echo(f"quality    {told} ({data.name})")
+    if lost := losses(proof):
+        click.echo(f"loss       {lost}")

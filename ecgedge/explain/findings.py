@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from math import prod
 
 from ecgedge.explain.explanation import Explanation, Line
 from ecgedge.explain.peak import known
@@ -17,7 +18,7 @@ WORTH = 0.02  # of the time, below which a cost is not worth a line
 MUCH = 0.2  # of the time, from which moving data is worth one
 SLOW = 0.5  # of the machine's int8 peak, below which an integer convolution is slow
 DOT_PRODUCTS = ("avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
-RESIZES = ("resizenearestneighbor", "resizebilinear", "gather", "gathernd")
+RESIZES = ("resizenearestneighbor", "resizebilinear", "gather", "gathernd")  # where they give more than they take
 ISLANDS = {"reducemean": "mean_to_pool", "batchnormalization": "norm_to_conv", "resize": "upsample_to_concat"}
 WORDS = {"fp32": "none", "float32": "none", "int8": "full-int8"}  # what --quantize calls a precision
 
@@ -141,7 +142,8 @@ def unfolded_norms(e: Explanation) -> Iterator[Finding]:
 
 
 def gathered_upsampling(e: Explanation) -> Iterator[Finding]:
-    mine = [node for node in e.graph.nodes if plain(node.op) in RESIZES] if e.artifact.format == "tflite" else []
+    mine = [node for node in e.graph.nodes if plain(node.op) in RESIZES and grows(node)]
+    mine = mine if e.artifact.format == "tflite" else []
     if mine:
         cost = lines_with(e, {node.name for node in mine})
         took = f" ({percent(cost)} of the time)" if share(cost) else ""
@@ -247,6 +249,14 @@ def multiplies_int8(e: Explanation) -> bool:
     return any(macs_of(node) != 0 and computes_in(node) == "int8" for node in e.graph.nodes)
 
 
+def grows(node: Node) -> bool:
+    """Whether an operation gives more values than its first input has, of as many axes."""
+    if not node.input_shapes or not node.output_shapes:
+        return False
+    given, made = node.input_shapes[0], node.output_shapes[0]
+    return len(given) == len(made) and prod(made) > prod(given)
+
+
 def scales(node: Node) -> bool:
     """Whether one of two inputs is a constant with a value for each channel."""
     values = [size for size in node.constants if size]
@@ -260,8 +270,9 @@ def remake(e: Explanation, precision: str = "") -> str:
 
 
 def offer(e: Explanation, *passes: str) -> str:
-    """The passes that were not applied yet, and the command that applies them; empty where all were."""
-    left = [name for name in passes if name not in e.artifact.passes]
+    """The passes that were not tried yet, and the command that applies them; empty where all were."""
+    tried = {*e.artifact.passes, *e.artifact.notes.get("idle", ()), *e.artifact.notes.get("left_out", ())}
+    left = [name for name in passes if name not in tried]
     return f"pass{'es' if len(left) > 1 else ''} {', '.join(left)}: {remake(e)}" if left else ""
 
 

@@ -17,6 +17,9 @@ from ecgedge.errors import unknown
 NAMES = (
     "fix_batch",
     "fold_constants",
+    "gelu_in_order",
+    "spell_norms",
+    "stable_softplus",
     "sink_transposes",
     "mean_to_pool",
     "relu_into_concat",
@@ -25,6 +28,7 @@ NAMES = (
     "merge_convs",
     "drop_idle_relu",
     "crop_in_place",
+    "crop_into_conv",
     "ceil_to_repeat",
     "upsample_into_conv",
     "upsample_to_concat",
@@ -40,12 +44,13 @@ def check_names(names: Iterable[str]) -> None:
             raise unknown("pass", name, list(NAMES))
 
 
-def apply_pass(model: Any, name: str, batch: int = 1) -> Any | None:
+def apply_pass(model: Any, name: str, batch: int = 1, length: int | None = None) -> Any | None:
     """A model with one pass applied; None where it changes nothing, or the model has sparse initializers.
 
     Args:
         model: an ``onnx.ModelProto``; it stays as it is.
         batch: for ``fix_batch``.
+        length: of the beats, for ``fix_batch`` as well; None: a free one stays free.
     """
     import onnx  # heavy, with the next
     import onnx_ir as ir
@@ -58,7 +63,8 @@ def apply_pass(model: Any, name: str, batch: int = 1) -> Any | None:
         read.opset_imports[""] = read.opset_imports.pop("ai.onnx")
     changed = ir.from_proto(onnx.shape_inference.infer_shapes(without_shapes(read), data_prop=True))
     before, idle = content(changed), {value for value in constants(changed.graph) if not value.uses()}
-    importlib.import_module(f"ecgedge.passes.{name}").apply(changed, batch)
+    known = {"length": length} if name == "fix_batch" and length else {}
+    importlib.import_module(f"ecgedge.passes.{name}").apply(changed, batch, **known)
     if content(changed) == before:
         return None
     drop_constants(changed.graph, idle)

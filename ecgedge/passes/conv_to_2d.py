@@ -182,7 +182,10 @@ def window(node: ir.Node) -> Form | None:
 
 
 def broadcast(node: ir.Node) -> Form | None:
-    """Element by element of several: constants of two or three axes get the new one too."""
+    """Element by element of several: constants get the new axis too.
+
+    All their four axes are written out: onnx2tf 1.28 takes one of fewer for another than it is.
+    """
     form = Form(inputs=tuple(i for i, value in enumerate(node.inputs) if rank_of(value) == 3))
     for i, value in enumerate(node.inputs):
         if i in form.inputs:
@@ -190,8 +193,8 @@ def broadcast(node: ir.Node) -> Form | None:
         array = constant(value)
         if array is None or array.ndim > 3:
             return None
-        if array.ndim > 1:
-            form.constants[i] = np.expand_dims(array, -2)
+        if array.size > 1:
+            form.constants[i] = np.expand_dims(array.reshape(*[1] * (3 - array.ndim), *array.shape), UNIT)
     return form if form.inputs else None
 
 

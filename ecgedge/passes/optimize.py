@@ -1,65 +1,100 @@
-"""An ONNX artifact through graph passes, each of which has to prove that the answers stay."""
+"""An ONNX artifact through graph passes, each of which has to prove that the answers stay, or is left out."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ecgedge.artifacts import Artifact, copy_to
+from ecgedge.artifacts import Artifact, copy_to, joined
 from ecgedge.errors import ConversionError
 from ecgedge.kinds import Context
 from ecgedge.passes import apply_pass
+from ecgedge.tensors import TensorSpec
 
 RELATIVE = 1e-5  # of an output's range, by which a pass may move it
 ROUNDINGS = 8  # of its largest value, by which it may move in any case
 FREE = 50  # beats a call, where the batch is free
 
 
-def optimize(source: Artifact, out: Path, names: Iterable[str], context: Context) -> Artifact:
+def optimize(
+    source: Artifact, out: Path, names: Iterable[str], context: Context, left_out: Mapping[str, str] | None = None
+) -> Artifact:
     """Apply passes, in order, and write what comes out with its record; a copy where none changes anything.
 
-    A graph that is quantized is copied too: there a rounding decides which integer comes out.
+    A pass that fails, or moves an output on ``context.beats``, is left out: its name and the reason are in the
+    notes. A graph that is quantized is copied: there a rounding decides which integer comes out.
+
+    Args:
+        left_out: passes that are not among ``names``, with the reason, for the notes.
 
     Raises:
-        ConversionError: a pass failed, or moved an output on ``context.beats``; it is named.
+        ConversionError: onnxruntime cannot run the source.
     """
     import onnx  # heavy
 
-    model, applied = onnx.load(source.path), []
+    model, applied, left = onnx.load(source.path), [], dict(left_out or {})
+    idle: list[str] = []
     names = () if any("Quantize" in node.op_type or "Integer" in node.op_type for node in model.graph.node) else names
-    expected: list[np.ndarray] = []
+    expected: dict[int | None, list[np.ndarray]] = {}  # by beats a call
     for name in names:
         try:
-            changed = apply_pass(model, name, context.batch)
-            if changed is None:
-                continue
-            size = batch_of(changed, source.input.name)
-            if not expected or size != batch_of(model, source.input.name):
-                expected = outputs_of(source.path.read_bytes(), source, context.beats, size)
-            found = outputs_of(changed.SerializeToString(), source, context.beats, size)
-        except Exception as error:  # onnx and onnxruntime raise classes of their own
-            raise ConversionError(f"pass {name} failed: {' '.join(str(error).split())[:200]}") from error
-        check_unmoved(expected, found, name)
+            changed = apply_pass(model, name, context.batch, context.beats.shape[-1])
+        except Exception as error:  # onnx raises classes of its own
+            left[name] = f"it failed: {short(error)}"
+            continue
+        if changed is None:
+            idle.append(name)
+            continue
+        size = batch_of(changed, source.input.name)
+        if size not in expected:
+            expected[size] = outputs_of_source(source, context.beats, size)
+        try:
+            check_unmoved(expected[size], outputs_of(changed.SerializeToString(), source, context.beats, size))
+        except Exception as error:  # onnxruntime raises classes of its own
+            left[name] = short(error)
+            continue
         model = changed
         applied.append(name)
+    told = ({"idle": idle} if idle else {}) | (left_out_notes(left) if left else {})
+    artifact = dataclasses.replace(source, notes=joined(source.notes, told))
     if not applied:
         copy_to(source.path, out)
-        return source.derive(out)
-    batch = batch_of(model, source.input.name)
-    given, returned = (
-        dataclasses.replace(spec, shape=(batch, *spec.shape[1:])) for spec in (source.input, source.output)
-    )
+        return artifact.derive(out)
+    given = spec_of(model, source.input)
+    returned = dataclasses.replace(source.output, shape=(given.batch, *source.output.shape[1:]))
     passes = tuple(dict.fromkeys([*source.passes, *applied]))
-    artifact = source.derive(out, input=given, output=returned, passes=passes)
+    artifact = artifact.derive(out, input=given, output=returned, passes=passes)
     kept = {entry.key: entry.value for entry in model.metadata_props}
     onnx.helper.set_model_props(model, kept | {"ecgedge": json.dumps(artifact.record())})
     onnx.save(model, out)
     return artifact
+
+
+def left_out_notes(left: Mapping[str, str]) -> dict[str, Any]:
+    """What the notes of an artifact say of passes that could not be used."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in left.items():
+        by_reason.setdefault(reason, []).append(name)
+    told = [f"pass{'es' if len(names) > 1 else ''} {', '.join(names)} left out: {why}"
+            for why, names in by_reason.items()]  # fmt: skip
+    return {"left_out": dict(left), "text": "; ".join(told)}
+
+
+def short(error: Exception) -> str:
+    """An error in one line."""
+    return " ".join(str(error).split())[:200]
+
+
+def spec_of(model: Any, given: TensorSpec) -> TensorSpec:
+    """The input of a graph as it is after the passes."""
+    [value] = [value for value in model.graph.input if value.name == given.name]
+    sizes = [axis.dim_value if axis.HasField("dim_value") else None for axis in value.type.tensor_type.shape.dim]
+    return dataclasses.replace(given, shape=tuple(sizes))
 
 
 def batch_of(model: Any, name: str) -> int | None:
@@ -67,6 +102,14 @@ def batch_of(model: Any, name: str) -> int | None:
     [given] = [value for value in model.graph.input if value.name == name]
     axis = given.type.tensor_type.shape.dim[0]
     return axis.dim_value if axis.HasField("dim_value") else None
+
+
+def outputs_of_source(source: Artifact, beats: np.ndarray, size: int | None) -> list[np.ndarray]:
+    """What a pass must not move. Raises ConversionError where the source itself cannot run."""
+    try:
+        return outputs_of(source.path.read_bytes(), source, beats, size)
+    except Exception as error:  # onnxruntime raises classes of its own
+        raise ConversionError(f"onnxruntime cannot run {source.name}: {short(error)}") from error
 
 
 def outputs_of(content: bytes, source: Artifact, beats: np.ndarray, size: int | None) -> list[np.ndarray]:
@@ -82,18 +125,18 @@ def outputs_of(content: bytes, source: Artifact, beats: np.ndarray, size: int | 
     return [np.concatenate([np.atleast_1d(one) for one in of_output]) for of_output in zip(*calls, strict=True)]
 
 
-def check_unmoved(expected: list[np.ndarray], found: list[np.ndarray], name: str) -> None:
+def check_unmoved(expected: list[np.ndarray], found: list[np.ndarray]) -> None:
     """Raise ConversionError where an output has another shape, or is not what it was."""
     for one, other in zip(expected, found, strict=True):
         if one.shape != other.shape:
-            raise ConversionError(f"pass {name}: an output of shape {other.shape[1:]} instead of {one.shape[1:]}")
+            raise ConversionError(f"an output of shape {other.shape[1:]} instead of {one.shape[1:]}")
         if one.dtype.kind != "f":
             if not np.array_equal(one, other):
-                raise ConversionError(f"pass {name} changes an output of type {one.dtype}")
+                raise ConversionError(f"it changes an output of type {one.dtype}")
             continue
         finite = np.isfinite(one)
         if not np.array_equal(one[~finite], other[~finite], equal_nan=True):
-            raise ConversionError(f"pass {name} changes which values of an output are not finite")
+            raise ConversionError("it changes which values of an output are not finite")
         before, after = one[finite].astype(np.float64), other[finite].astype(np.float64)
         if not before.size:
             continue
@@ -101,5 +144,5 @@ def check_unmoved(expected: list[np.ndarray], found: list[np.ndarray], name: str
         rounding = ROUNDINGS * np.finfo(one.dtype).eps * np.abs(before).max()  # of an output that hardly varies
         if not moved <= max(RELATIVE * span, rounding):
             raise ConversionError(
-                f"pass {name} moves an output by {moved / (span or 1):.2g} of its range, {RELATIVE:g} is allowed"
+                f"it moves an output by {moved / (span or 1):.2g} of its range, {RELATIVE:g} is allowed"
             )

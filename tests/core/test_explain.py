@@ -280,7 +280,18 @@ def test_a_batch_norm_that_is_not_folded() -> None:
 
 def test_an_upsampling_that_gathers() -> None:
     gather = node("GATHER", ((1, 36, 16), (72,)), (1, 72, 16), FLOAT, "GATHER 1", "LiteRT")
-    assert "pass upsample_to_concat" in told(explained(tflite(CONV, gather)))["gathered_upsampling"]
+    found = explained(tflite(CONV, gather))
+    assert "pass upsample_to_concat" in told(found)["gathered_upsampling"]
+    idle = replace(found, artifact=replace(found.artifact, notes={"idle": ["upsample_to_concat"]}))
+    assert told(idle)["gathered_upsampling"].endswith(" | ")  # it was tried, and changed nothing
+
+
+def test_a_gather_of_the_last_sample_is_no_upsampling() -> None:
+    last = node("GATHER", ((1, 140, 16), (1,)), (1, 1, 16), FLOAT, "GATHER 1", "LiteRT")
+    dropped = node("GATHER", ((1, 140, 16), ()), (1, 16), FLOAT, "GATHER 2", "LiteRT")
+    shrunk = node("RESIZE_BILINEAR", ((1, 1, 140, 16), (2,)), (1, 1, 70, 16), FLOAT, "RESIZE 3", "LiteRT")
+    for one in (last, dropped, shrunk):
+        assert "gathered_upsampling" not in told(explained(tflite(CONV, one)))
 
 
 def test_float_between_int8_operations() -> None:
