@@ -78,11 +78,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         outcomes: list[Outcome] = []
+        about = facts(gpu)
         for step in steps(dataset, asked.model or MODELS, bool(gpu)):
             found = carry_out(step, folder, end)
             outcomes.append(found)
             print(f"{found.result:<12} {found.seconds:6.1f} s  {step.title}", flush=True)
-            out.write_text(page(outcomes, gpu, folder), encoding="utf-8")  # so that nothing is lost
+            out.write_text(page(outcomes, about, folder), encoding="utf-8")  # so that nothing is lost
     return int(any(found.result.startswith("failed") for found in outcomes))
 
 
@@ -174,24 +175,23 @@ def gpu_line() -> str:
     return done.stdout.strip().splitlines()[0] if done.returncode == 0 and done.stdout.strip() else ""
 
 
-def page(outcomes: list[Outcome], gpu: str, folder: Path) -> str:
-    """All of it as Markdown: machine and versions, a line a step, then what each printed."""
+def facts(gpu: str) -> list[str]:
+    """Date, machine and versions, as a list in Markdown."""
     lacking = [f"{what}: {', '.join(gone)}" for what, names in NEEDED.items() if (gone := absent(names))]
-    lines = [
-        "# What a GPU shows",
-        "",
-        "Written by `python benchmarks/gpu.py`; each step is a command of ecgedge.",
-        "",
+    return [
         f"- date: {datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",
         f"- GPU: {gpu or 'none: no step on it could run here'}",
         f"- machine: {processor()}, {os.cpu_count()} processors, {platform.system()} {platform.machine()}",
         f"- Python {platform.python_version()}; {', '.join(versions())}",
         f"- not installed: {'; '.join(lacking) or 'nothing that is needed'}",
-        "",
-        "| step | result | seconds |",
-        "|---|---|---|",
-        *(f"| {found.step.title} | {found.result} | {found.seconds:.0f} |" for found in outcomes),
     ]
+
+
+def page(outcomes: list[Outcome], about: list[str], folder: Path) -> str:
+    """All of it as Markdown: machine and versions, a line a step, then what each printed."""
+    lines = ["# What a GPU shows", "", "Written by `python benchmarks/gpu.py`; each step is a command of ecgedge.", ""]
+    lines += [*about, "", "| step | result | seconds |", "|---|---|---|"]
+    lines += [f"| {found.step.title} | {found.result} | {found.seconds:.0f} |" for found in outcomes]
     for found in outcomes:
         lines += ["", f"## {found.step.title}", "", "```text", f"$ {tidy(found.step.shown, folder)}"]
         lines += [*tail(tidy(found.output, folder), found.result), "```"]
