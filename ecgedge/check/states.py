@@ -26,6 +26,8 @@ def quick_blocks(blocks: list[tuple[str, Record]]) -> set[tuple[str, int]]:
         models = np.array([model for model, _ in same])
         rounds = np.array([block["round"] for _, block in same])
         times = np.array([block["reference_ns"] for _, block in same], dtype=np.float64)
+        if not (np.isfinite(times) & (times > 0)).all():
+            raise ValueError("a reference kernel that took no time")
         slower = np.log(times.max(axis=1))
         for model in set(models):
             slower[models == model] -= offsets(*(each[models == model] for each in (names, rounds, slower)))
