@@ -52,7 +52,7 @@ MAY_IMPORT = {
     "verdicts": {"artifacts", "parity", "tasks", "intervals"},
     "report": {"artifacts", "choice", "intervals", "journal", "records", "tasks"},
     "check": {"errors"},  # it shares nothing with what made the figures that it checks
-    "comparison": BASE | {"choice", "journal", "results", "intervals", "tasks", "verdicts", "report"},
+    "comparison": BASE | {"choice", "journal", "results", "steadiness", "intervals", "tasks", "verdicts", "report"},
     "process": BASE,
     "processor": set(),
     "nvidia": set(),
