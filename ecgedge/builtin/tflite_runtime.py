@@ -25,22 +25,40 @@ from ecgedge import (
     layout_of,
     tell_artifact,
 )
-from ecgedge.builtin.tflite_graph import read_graph, read_partitions
+from ecgedge.builtin.tflite_graph import keeps_resources, read_graph, read_partitions
 from ecgedge.builtin.tflite_profile import profile_of
 
 
 class TfliteSession(Session):
+    """Each call starts from the state of a fresh file: what an LSTM remembers of a beat is no business of the next.
+
+    Putting the state back is the host's work, in ``bind``; who invokes again without it pays for it there.
+    """
+
     def __init__(self, interpreter: Any, artifact: Artifact, threads: int):
         self.interpreter, self.artifact, self.threads = interpreter, artifact, threads
         self.batch = artifact.input.batch
         self.given = interpreter.get_input_details()[0]["index"]
         self.returned = interpreter.get_output_details()[0]["index"]
+        self.is_fresh, self.needs_new = True, keeps_resources(interpreter, artifact.path)
 
     def bind(self, x: np.ndarray) -> None:
-        self.interpreter.set_tensor(self.given, self.artifact.input.encode(x))
+        self.x = self.artifact.input.encode(x)
+        self.refresh()
 
     def invoke(self) -> None:
+        if not self.is_fresh:
+            self.refresh()
+        self.is_fresh = False
         self.interpreter.invoke()
+
+    def refresh(self) -> None:
+        """Forget earlier calls, and take what is bound."""
+        if self.needs_new and not self.is_fresh:
+            self.interpreter = open_interpreter(self.artifact.path, self.threads)
+        self.interpreter.reset_all_variables()
+        self.interpreter.set_tensor(self.given, self.x)
+        self.is_fresh = True
 
     def fetch(self) -> np.ndarray:
         return self.artifact.output.decode(self.interpreter.get_tensor(self.returned))
