@@ -89,7 +89,7 @@ def convert(source: str, format: str, quantizer: str, out: Path | None, force: b
             origin = common.with_threshold(origin, data, lambda given, _: lab.outputs_of(given, "train"))
             lab.sources = {origin.name: origin}
             artifact = lab.make(cell, batch)
-            verdict = verify(artifact, lab)
+            verdict = verify(artifact, lab.sources[cell.model], lab)
             gain = measure_gain(artifact, cell, batch, lab)
             cost = measure_cost(artifact, cell, batch, lab)
             if verdict and verdict["status"] != "ok":
@@ -129,7 +129,8 @@ def choose(origin: Artifact, format: str, quantizer: str, parts: Parts, passes: 
     fitting = [cell for cell in near if quantizer in quantizer_words(cell.quantizer, cell.precision)]
     if not fitting:
         words = sorted({word for cell in near for word in (cell.precision, cell.quantizer)})
-        raise EcgEdgeError(f"{format} cannot be {quantizer!r}", f"choose from: {', '.join(words)}")
+        known = "" if origin.precision == "fp32" else f": {origin.name} is {origin.precision} already"
+        raise EcgEdgeError(f"{format} cannot be {quantizer!r}{known}", f"choose from: {', '.join(words)}")
     cell = min(fitting, key=lambda cell: len(cell.route))
     if origin.precision != "fp32":  # it is kept as it is
         return cell
@@ -178,13 +179,12 @@ def keep_log(log: Path) -> Path:
     return kept
 
 
-def verify(artifact: Artifact, lab: Lab) -> dict[str, Any] | None:
+def verify(artifact: Artifact, source: Artifact, lab: Lab) -> dict[str, Any] | None:
     """How it answers on the test beats, against its source; None where no runtime takes its format."""
     from ecgedge import verdicts
 
     if lab.runtime_for(artifact.format) is None:
         return None
-    source = lab.sources[artifact.name]
     expected = lab.outputs_of(source, "scored") if lab.runtime_for(source.format) else None
     outputs, scored = lab.outputs_of(artifact, "scored"), lab.scored
     return verdicts.judge(
