@@ -150,7 +150,7 @@ class Lab:
 
         Raises:
             EcgEdgeError: no runtime takes it.
-            ChildError: all fail; that of the first.
+            ChildError, EcgEdgeError: all fail; that of the first.
         """
         runtimes = self.runtimes_for(artifact.format)
         if not runtimes:
@@ -159,13 +159,16 @@ class Lab:
             )
         file = Path(self.scratch.name) / "returned.npy"
         request = {"artifact": pack(artifact), "beats": str(self.files[beats]), "out": str(file), "threads": 1}
-        errors = []
+        errors: list[ChildError | EcgEdgeError] = []
         for runtime in runtimes:
             try:
                 with self.turn():
                     self.converter(runtime).ask("outputs", self.seconds, **request, runtime=runtime.name)
                 return np.load(file)
-            except ChildError as error:  # a runtime that is broken must not take the reference from the others
+            except (
+                ChildError,
+                EcgEdgeError,
+            ) as error:  # a runtime that is broken must not take the reference from the others
                 errors.append(error)
         raise errors[0]
 
