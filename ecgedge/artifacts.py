@@ -22,9 +22,15 @@ CHECKPOINT_FILE = "model.json"
 
 @dataclass(frozen=True)
 class Classification:
-    """Outputs are class scores ``(N, C)``, logits or probabilities; ``labels[i]`` names class i."""
+    """Outputs are class scores ``(N, C)``.
+
+    Attributes:
+        labels: ``labels[i]`` names class i.
+        scores: ``"logits"``, of which a softmax makes probabilities, or ``"probabilities"``; None: nothing tells.
+    """
 
     labels: tuple[str, ...]
+    scores: str | None = None
     kind: ClassVar[str] = "classification"
 
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ecgedge.artifacts import Artifact
+from ecgedge.errors import EcgEdgeError
 from ecgedge.graph import Graph
 from ecgedge.profile import Profile
 
@@ -234,6 +235,23 @@ class Runtime(Part):
     def available(self) -> str | None:
         """Why it cannot run here, one line; None where it can. May import its library."""
         return None
+
+    def make_whole(self, path: Path, output: str | None, out: Path) -> Path:
+        """A file that the user brought as ``inspect`` is to read it: all of it in one file, with one output.
+
+        Args:
+            output: the name of that which is wanted; None: that which alone can be an answer.
+            out: where to write it, if it is not so already; that does not exist yet.
+
+        Returns:
+            ``path`` itself, or ``out``.
+
+        Raises:
+            EcgEdgeError: a part of it is missing; several outputs can be the answer, or none has that name.
+        """
+        if output is not None:
+            raise EcgEdgeError(f"runtime {self.name} takes files of one output", "leave --output out")
+        return path
 
     def inspect(self, path: Path) -> Artifact:
         """Read the record of a file that the user brought, or tell it from the file itself.

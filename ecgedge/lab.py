@@ -191,7 +191,7 @@ class Lab:
 
         Raises:
             EcgEdgeError: no runtime takes it.
-            ChildError: all fail; that of the first.
+            ChildError, EcgEdgeError: all fail; that of the first.
         """
         runtimes = self.runtimes_for(artifact.format)
         if not runtimes:
@@ -200,7 +200,7 @@ class Lab:
             )
         file = Path(self.scratch.name) / "returned.npy"
         request = {"artifact": pack(artifact), "beats": str(self.files[beats]), "out": str(file), "threads": 1}
-        errors = []
+        errors: list[ChildError | EcgEdgeError] = []
         for runtime in runtimes:
             try:
                 with self.turn():
@@ -208,7 +208,7 @@ class Lab:
                         "outputs", self.seconds, **request, runtime=runtime.name, graph=graph
                     )
                 return Ran(np.load(file), runtime, Graph.from_record(told) if told else None)
-            except ChildError as error:  # a runtime that is broken must not take the reference from the others
+            except (ChildError, EcgEdgeError) as error:  # a broken runtime must not take the reference from the others
                 errors.append(error)
         raise errors[0]
 

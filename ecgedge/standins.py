@@ -66,6 +66,12 @@ class RuntimeElsewhere(Runtime):
         with Errand(self.host) as errand:
             return errand.ask("available", runtime=self.name)
 
+    def make_whole(self, path: Path, output: str | None, out: Path) -> Path:
+        with Errand(self.host) as errand:
+            request = {"path": str(path.absolute()), "output": output, "out": str(out.absolute())}
+            made = Path(errand.ask("make_whole", runtime=self.name, **request))
+        return out if made == out.absolute() else path
+
     def inspect(self, path: Path) -> Artifact:
         with Errand(self.host) as errand:
             return artifact_of(errand.ask("inspect", runtime=self.name, path=str(path.absolute())))

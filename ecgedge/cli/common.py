@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
@@ -28,6 +29,8 @@ if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so tha
     from ecgedge.store import Store
 
 OTHER_DATA = "train it on this data (ecgedge train MODEL --dataset PATH), or name other data with --dataset"
+BEATS = 16  # synthetic ones, by which a file is told that says nothing of itself
+log = logging.getLogger(__name__)
 STEPS = ("exporter", "quantizer", "runtime")  # the kinds that carry out a cell
 
 
@@ -87,8 +90,12 @@ def find_model(name: str, parts: Parts) -> Artifact:
     raise unknown("model", name, [*sorted(parts.models), "or the folder of a checkpoint"])
 
 
-def find_artifact(name: str, parts: Parts) -> Artifact:
-    """As ``find_model``, or a file that a runtime can read."""
+def find_artifact(name: str, parts: Parts, alone: bool = True) -> Artifact:
+    """As ``find_model``, or a file that a runtime can read.
+
+    Args:
+        alone: no other file is opened by the command, so that ``--output`` is about this one.
+    """
     from ecgedge.plugins import missing
 
     path = Path(name)
@@ -105,7 +112,87 @@ def find_artifact(name: str, parts: Parts) -> Artifact:
             )
         raise unknown("model or file", name, [*sorted(parts.models), f"or a {'/'.join(readers)} file or checkpoint"])
     require(readers[suffix])
-    return usable(readers[suffix], parts).inspect(path)
+    runtime = usable(readers[suffix], parts)
+    return understood(open_file(path, runtime, alone), runtime)
+
+
+def open_file(path: Path, runtime: Runtime, alone: bool) -> Artifact:
+    """A file that the user brought, in one piece and with one output; a copy in the store where it was not.
+
+    Args:
+        alone: the output that ``--output`` names has to be one of this file.
+    """
+    from ecgedge.artifacts import copy_to
+    from ecgedge.store import key_of
+
+    context = click.get_current_context(silent=True)
+    output = context.meta.get(TOLD, {}).get("output") if context else None
+    with tempfile.TemporaryDirectory() as scratch:
+        made = make_whole(path, runtime, output, Path(scratch) / path.name, alone)
+        artifact = runtime.inspect(made)
+        if made == path:
+            return artifact
+
+        def build(out: Path) -> Artifact:
+            copy_to(made, out)
+            return replace(artifact, path=out)
+
+        return open_store().make(key_of(artifact, artifact.maker), path.name, artifact.maker, build)
+
+
+def make_whole(path: Path, runtime: Runtime, output: str | None, out: Path, alone: bool) -> Path:
+    """As the runtime's; among several files, one whose answer needs no name may have another."""
+    if output is None or alone:
+        return runtime.make_whole(path, output, out)
+    try:
+        return runtime.make_whole(path, None, out)
+    except EcgEdgeError:
+        return runtime.make_whole(path, output, out)
+
+
+def understood(artifact: Artifact, runtime: Runtime) -> Artifact:
+    """A file with what only its answers and its graph tell, where nothing else does: see ``told_by_running``."""
+    from ecgedge.artifacts import Classification
+    from ecgedge.records import USER
+
+    is_told = not isinstance(artifact.task, Classification) or artifact.task.scores
+    if artifact.maker.get("part") != USER and is_told:
+        return artifact
+    return told_by_running(artifact, runtime)
+
+
+def told_by_running(artifact: Artifact, runtime: Runtime) -> Artifact:
+    """The precision of a user's file, by its graph, and what class scores are, by those of a few synthetic beats.
+
+    One that does not run stays as it is: whoever runs it will say why.
+    """
+    from ecgedge import tasks, truth
+    from ecgedge.artifacts import Classification
+    from ecgedge.bundle import synthetic_beats
+    from ecgedge.measure import infer
+    from ecgedge.records import USER, with_scores
+
+    try:
+        session = runtime.load(artifact, 1)
+        outputs = infer(session, synthetic_beats(BEATS, length_of(artifact) or 140))
+        graph = session.graph()
+        session.close()
+    except Exception as error:  # of the runtime's library
+        log.info("%s was not run to tell what it is: %s", artifact.path, error)
+        return artifact
+    task = artifact.task
+    if isinstance(task, Classification) and not task.scores:
+        task = with_scores(task, tasks.told_scores(outputs.reshape(len(outputs), -1), artifact.output.scale or 0.0))
+    is_foreign = artifact.maker.get("part") == USER
+    precision = truth.told_precision(graph) if is_foreign and graph else artifact.precision
+    if precision == "fp32":  # with an input or output of another type it is not what quantizers take
+        precision = artifact.precision
+    return replace(artifact, task=task, precision=precision)
+
+
+def length_of(artifact: Artifact) -> int | None:
+    """Samples a beat; None where the model takes any."""
+    return artifact.input.shape[1 if artifact.input.layout in ("NL", "NLC") else 2]
 
 
 def usable(runtime: Runtime, parts: Parts) -> Runtime:
@@ -133,7 +220,7 @@ def fit_to_data(artifact: Artifact, data: Dataset) -> Artifact:
     """
     from ecgedge.records import USER, told_task
 
-    length = artifact.input.shape[1 if artifact.input.layout in ("NL", "NLC") else 2]
+    length = length_of(artifact)
     if length is not None and length != data.length:
         raise EcgEdgeError(
             f"{artifact.name} takes beats of {length} samples, those of {data.name} have {data.length}", OTHER_DATA

@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "readers": {"errors"},
     "fetch": {"errors", "readers"},
     "parity": {"errors"},
-    "kinds": {"artifacts", "graph", "profile"},
+    "kinds": {"errors", "artifacts", "graph", "profile"},
     "passes": {"errors", "artifacts", "kinds"},
     "checkpoint": BASE,
     "bundle": {"errors", "tensors", "artifacts", "records", "synthetic", "tasks", "bundle"},
