@@ -209,6 +209,9 @@ class Runtime(Part):
         device: ``"cpu"``, ``"cuda"``, or a name of its own.
         accepts: formats.
         suffixes: of the files that ``inspect`` can read, with the dot.
+        folders: names of files by which a folder that ``inspect`` can read is told.
+        on_request: the matrix leaves it out unless its name or its format is asked for, or the user's own file is in
+            that format; answers it gives always.
         computes: the precision that it computes float32 files in, where that is not float32: their
             answers are then not held to those of the trained model.
         wants: graph passes for the ONNX files that it runs, by name and in order; they are applied
@@ -220,10 +223,23 @@ class Runtime(Part):
     computes: str | None = None
     accepts: tuple[str, ...]
     suffixes: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    on_request: bool = False
     wants: tuple[str, ...] = ()
 
     def available(self) -> str | None:
         """Why it cannot run here, one line; None where it can. May import its library."""
+        return None
+
+    def code_in(self, path: Path) -> str | None:
+        """What code of its own a user's file would run when it is loaded, as an end of "it holds ..."; None: none.
+
+        Tell it without running any. Where there is some, ``inspect`` is called only for a user who trusts the file,
+        and ``Artifact.trusted`` tells ``load`` so.
+
+        Raises:
+            EcgEdgeError: the file is damaged, or cannot be told.
+        """
         return None
 
     def inspect(self, path: Path) -> Artifact:

@@ -60,10 +60,15 @@ class RuntimeElsewhere(Runtime):
         self.name, self.needs, self.libraries = part.name, part.needs, part.libraries
         self.environment, self.device, self.computes = part.environment, part.device, part.computes
         self.accepts, self.suffixes, self.wants = part.accepts, part.suffixes, part.wants
+        self.folders, self.on_request = part.folders, part.on_request
 
     def available(self) -> str | None:
         with Errand(self.host) as errand:
             return errand.ask("available", runtime=self.name)
+
+    def code_in(self, path: Path) -> str | None:
+        with Errand(self.host) as errand:
+            return errand.ask("code_in", runtime=self.name, path=str(path.absolute()))
 
     def inspect(self, path: Path) -> Artifact:
         with Errand(self.host) as errand:

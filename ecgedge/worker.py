@@ -127,6 +127,11 @@ class Worker:
         np.save(out, measure.infer(session, np.load(beats)))
         session.close()
 
+    def code_in(self, runtime: str, path: str) -> str | None:
+        """What code a file that the user brought would run."""
+        told: str | None = self.find("runtime", runtime).code_in(Path(path))
+        return told
+
     def inspect(self, runtime: str, path: str) -> Packed:
         """What a runtime reads in a file that the user brought."""
         return pack(self.find("runtime", runtime).inspect(Path(path)))

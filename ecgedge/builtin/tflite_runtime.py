@@ -28,6 +28,8 @@ from ecgedge import (
 from ecgedge.builtin.tflite_graph import read_graph, read_partitions
 from ecgedge.builtin.tflite_profile import profile_of
 
+INFORMS = (b"INFO:", b"I0000 ", b"WARNING: All log messages before absl")  # how lines begin that tell nothing
+
 
 class TfliteSession(Session):
     def __init__(self, interpreter: Any, artifact: Artifact, threads: int):
@@ -100,7 +102,7 @@ def open_interpreter(path: Path, threads: int) -> Any:
 
 @contextlib.contextmanager
 def without_info_lines() -> Iterator[None]:
-    """Keep LiteRT's INFO lines, written by its C++ code, off the terminal; the others are passed on."""
+    """Keep INFO lines of LiteRT's and TensorFlow's C++ code off the terminal; the others are passed on."""
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as said:
@@ -112,7 +114,7 @@ def without_info_lines() -> Iterator[None]:
             os.close(kept)
         said.seek(0)
         for line in said.read().splitlines(keepends=True):
-            if not line.startswith(b"INFO:"):
+            if not line.startswith(INFORMS):
                 os.write(2, line)
 
 

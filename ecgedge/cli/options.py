@@ -100,6 +100,12 @@ def keep_told(ctx: click.Context, parameter: click.Parameter, value: Any) -> Non
     ctx.meta.setdefault(TOLD, {})[parameter.name] = value
 
 
+trust_option = click.option(
+    "--trust", is_flag=True, expose_value=False, callback=keep_told,
+    help="Load a foreign file that brings code of its own, and run that code.",
+)  # fmt: skip
+
+
 def file_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """What a file that carries no record cannot tell; read by ``fit_to_data``, not handed to the command."""
     options = [
@@ -123,4 +129,4 @@ def file_options(command: Callable[..., Any]) -> Callable[..., Any]:
         command = option(command)
     for parameter in command.__click_params__[-len(options) :]:  # type: ignore[attr-defined]
         parameter.expose_value, parameter.callback = False, keep_told
-    return command
+    return trust_option(command)
