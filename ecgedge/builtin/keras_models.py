@@ -79,13 +79,17 @@ class KerasModel(Runtime):
 
 
 class KerasExporter(Exporter):
-    """Through Keras's own export; the SavedModel is run on real beats and compared with the model."""
+    """Through Keras's own export; the SavedModel is run on real beats and compared with the model.
+
+    The batch is fixed here already: what a recurrent layer does with a free one, the TFLite converter cannot take back.
+    """
 
     name = "keras"
     needs = ("tensorflow", "keras")
     libraries = ("keras", "tensorflow")
     accepts = ("keras", "h5")
     produces = "saved_model"
+    fixed_batch = True
 
     def convert(self, source: Artifact, out: Path, context: Context) -> Artifact:
         prepare_tensorflow(None)
@@ -93,15 +97,17 @@ class KerasExporter(Exporter):
         import tensorflow as tf  # heavy
 
         network = load_keras(source.path, safe=not source.trusted)
+        length = context.beats.shape[2]
+        shape = (source.input.batch or context.batch, *(axis or length for axis in source.input.shape[1:]))
+        signature = [tf.TensorSpec(shape, source.input.dtype, name="beats")]
         with contextlib.redirect_stdout(sys.stderr):
-            network.export(str(out), format="tf_saved_model", verbose=False)
+            network.export(str(out), format="tf_saved_model", verbose=False, input_signature=signature)
         function = tf.saved_model.load(str(out)).signatures["serving_default"]
         given, returned = specs_of(out, function)
         artifact = source.derive(out, format="saved_model", input=given, output=returned)
-        for x in source.input.batches(context.beats):
-            expected = np.asarray(network(x, training=False))
+        for x in given.batches(context.beats):
             found = function(**{given.name: tf.constant(x)})[returned.name].numpy()
-            check_parity(expected, found, "keras -> saved_model")
+            check_parity(np.asarray(network(x, training=False)), found, "keras -> saved_model")
         write_sidecar(artifact)
         return artifact
 

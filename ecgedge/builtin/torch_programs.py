@@ -316,9 +316,9 @@ class Trial:
         import torch  # heavy
 
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), torch.backends.mkldnn.flags(enabled=False):  # its LSTM checks no sizes
                 made = self.network(torch.zeros(self.shape(layout, batch, length), dtype=self.dtype))
-        except (RuntimeError, ValueError, IndexError) as error:
+        except (RuntimeError, ValueError, IndexError, torch.jit.Error) as error:
             self.reason = self.reason or (str(error).strip().splitlines() or ["it fails"])[-1]
             return None
         found = tensors(made)
@@ -338,6 +338,11 @@ class ProgramExporter(Exporter):
         import onnxruntime
         import torch
 
+        if source.input.dtype != "float32":
+            raise EcgEdgeError(
+                f"{source.path} computes in {source.input.dtype}, ONNX files here in float32",
+                "save it after network.float()",
+            )
         network = load_program(source)
         with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
             warnings.simplefilter("ignore")
