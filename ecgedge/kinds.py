@@ -213,6 +213,9 @@ class Runtime(Part):
         device: ``"cpu"``, ``"cuda"``, or a name of its own.
         accepts: formats.
         suffixes: of the files that ``inspect`` can read, with the dot.
+        folders: names of files by which a folder that ``inspect`` can read is told.
+        on_request: the matrix leaves it out unless its name or its format is asked for, or the user's own file is in
+            that format; answers it gives always.
         computes: the precision that it computes float32 files in, where that is not float32: their
             answers are then not held to those of the trained model.
         refuses: precisions whose multiplications its device cannot do at all, with one line that says so and who
@@ -230,6 +233,8 @@ class Runtime(Part):
     options: Mapping[str, Any] = {}
     accepts: tuple[str, ...]
     suffixes: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    on_request: bool = False
     wants: tuple[str, ...] = ()
 
     def available(self) -> str | None:
@@ -252,6 +257,17 @@ class Runtime(Part):
         if output is not None:
             raise EcgEdgeError(f"runtime {self.name} takes files of one output", "leave --output out")
         return path
+
+    def code_in(self, path: Path) -> str | None:
+        """What code of its own a user's file would run when it is loaded, as an end of "it holds ..."; None: none.
+
+        Tell it without running any. Where there is some, ``inspect`` is called only for a user who trusts the file,
+        and ``Artifact.trusted`` tells ``load`` so.
+
+        Raises:
+            EcgEdgeError: the file is damaged, or cannot be told.
+        """
+        return None
 
     def inspect(self, path: Path) -> Artifact:
         """Read the record of a file that the user brought, or tell it from the file itself.

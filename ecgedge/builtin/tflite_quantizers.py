@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ecgedge import Artifact, Context, ConversionError, Quantizer, TensorSpec, hookimpl
+from ecgedge.builtin.saved_model_runtime import signature_of
 from ecgedge.builtin.tflite_runtime import tensor_spec
 
 # What TensorFlow's converter calls operations that it cannot translate, and where they are.
@@ -89,8 +90,11 @@ class TfliteFullInt8(TfliteQuantizer):
 
 
 def fixed_input(source: Artifact, context: Context) -> TensorSpec:
-    """The source's input with its batch, or that of the context where it is free."""
-    return replace(source.input, shape=(source.input.batch or context.batch, *source.input.shape[1:]))
+    """The source's input with its batch, or that of the context where it is free; a free length is the beats'."""
+    length = context.beats.shape[2]
+    return replace(
+        source.input, shape=(source.input.batch or context.batch, *(axis or length for axis in source.input.shape[1:]))
+    )
 
 
 def converter_of(source: Artifact, context: Context) -> Any:
@@ -99,7 +103,7 @@ def converter_of(source: Artifact, context: Context) -> Any:
     import tensorflow as tf  # heavy
 
     loaded = tf.saved_model.load(str(source.path))
-    serving = loaded.signatures["serving_default"]
+    serving = signature_of(source.path, loaded)
     fixed = tf.function(lambda x: serving(**{source.input.name: x})).get_concrete_function(
         tf.TensorSpec(fixed_input(source, context).shape, tf.float32, name="input")
     )

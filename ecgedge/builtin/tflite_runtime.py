@@ -32,6 +32,7 @@ from ecgedge.builtin.tflite_graph import DELEGATE, keeps_resources, read_graph, 
 from ecgedge.builtin.tflite_profile import profile_of
 
 BUILTIN = "convert it with LiteRT's own operations alone (TFLITE_BUILTINS)"
+INFORMS = (b"INFO:", b"I0000 ", b"WARNING: All log messages before absl")  # how lines begin that tell nothing
 
 
 class TfliteSession(Session):
@@ -151,7 +152,7 @@ def refusal(path: Path, said: str) -> EcgEdgeError:
 
 @contextlib.contextmanager
 def without_info_lines() -> Iterator[None]:
-    """Keep LiteRT's INFO lines, written by its C++ code, off the terminal; the others are passed on."""
+    """Keep INFO lines of LiteRT's and TensorFlow's C++ code off the terminal; the others are passed on."""
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as said:
@@ -163,7 +164,7 @@ def without_info_lines() -> Iterator[None]:
             os.close(kept)
         said.seek(0)
         for line in said.read().splitlines(keepends=True):
-            if not line.startswith(b"INFO:"):
+            if not line.startswith(INFORMS):
                 os.write(2, line)
 
 

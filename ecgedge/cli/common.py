@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,6 +76,8 @@ def find_model(name: str, parts: Parts) -> Artifact:
         EcgEdgeError: neither, or a model without trained weights.
     """
     from ecgedge.checkpoint import read_checkpoint
+    from ecgedge.plan import takes
+    from ecgedge.plugins import missing
     from ecgedge.records import SIDECAR, read_sidecar
 
     if name in parts.models:
@@ -84,36 +86,71 @@ def find_model(name: str, parts: Parts) -> Artifact:
             raise EcgEdgeError(f"{name} has no trained weights", f"ecgedge train {name}")
         return read_checkpoint(folder, parts.models)
     if (Path(name) / SIDECAR).is_file():
-        return read_sidecar(Path(name))
+        artifact = read_sidecar(Path(name))
+        takers = [part for part in parts.runtimes.values() if takes(part.accepts, artifact.format)]
+        reader = next((part for part in takers if not missing(part)), None)
+        return vouched(artifact, usable(reader, parts).code_in(Path(name)) if reader else None)
     if Path(name).is_dir():
         return read_checkpoint(Path(name), parts.models)
     raise unknown("model", name, [*sorted(parts.models), "or the folder of a checkpoint"])
 
 
 def find_artifact(name: str, parts: Parts, alone: bool = True) -> Artifact:
-    """As ``find_model``, or a file that a runtime can read.
+    """As ``find_model``, or a file or folder that a runtime can read.
 
     Args:
         alone: no other file is opened by the command, so that ``--output`` is about this one.
+
+    Raises:
+        EcgEdgeError: it is none of these; or it brings code of its own, and the user does not trust it.
     """
     from ecgedge.plugins import missing
 
     path = Path(name)
-    if name in parts.models or path.is_dir():
-        return find_model(name, parts)
-    readers: dict[str, Runtime] = {}
-    for runtime in sorted(parts.runtimes.values(), key=lambda part: missing(part) is not None):  # the usable first
-        readers |= {suffix: runtime for suffix in runtime.suffixes if suffix not in readers}
-    suffix = path.suffix.lower()
-    if suffix not in readers:
+    readers = sorted(parts.runtimes.values(), key=lambda part: missing(part) is not None)  # the usable first
+    reader = None if name in parts.models else reader_of(path, readers)
+    if reader is None:
+        if name in parts.models or path.is_dir():
+            return find_model(name, parts)
+        suffixes = list(dict.fromkeys(suffix for part in readers for suffix in part.suffixes))
         if path.exists():
             raise EcgEdgeError(
-                f"{path}: no runtime reads {path.suffix or 'such'} files", f"known: {', '.join(readers)}"
+                f"{path}: no runtime reads {path.suffix or 'such'} files", f"known: {', '.join(suffixes)}"
             )
-        raise unknown("model or file", name, [*sorted(parts.models), f"or a {'/'.join(readers)} file or checkpoint"])
-    require(readers[suffix])
-    runtime = usable(readers[suffix], parts)
-    return understood(open_file(path, runtime, alone), runtime)
+        raise unknown("model or file", name, [*sorted(parts.models), f"or a {'/'.join(suffixes)} file or checkpoint"])
+    require(reader)
+    runtime = usable(reader, parts)
+    code = runtime.code_in(path)
+    check_trust(path, code)
+    return understood(vouched(open_file(path, runtime, alone), code), runtime)
+
+
+def reader_of(path: Path, readers: Iterable[Runtime]) -> Runtime | None:
+    """The first runtime that reads such a file, or such a folder."""
+    from ecgedge.artifacts import CHECKPOINT_FILE
+    from ecgedge.records import SIDECAR
+
+    if path.is_dir():
+        if any((path / file).is_file() for file in (SIDECAR, CHECKPOINT_FILE)):
+            return None  # ours
+        return next((part for part in readers if any((path / file).is_file() for file in part.folders)), None)
+    return next((part for part in readers if path.suffix.lower() in part.suffixes), None)
+
+
+def check_trust(path: Path, code: str | None) -> None:
+    """Raise EcgEdgeError where a file runs code of its own and the user does not say that this may be."""
+    context = click.get_current_context(silent=True)
+    if code and not (context and context.meta.get(TOLD, {}).get("trust")):
+        raise EcgEdgeError(f"{path} holds {code}", "--trust runs it: give that for a file whose maker you trust")
+
+
+def vouched(artifact: Artifact, code: str | None) -> Artifact:
+    """The artifact of a file, marked as trusted where it runs code and the user says that it may, and only there."""
+    from ecgedge.artifacts import TRUSTED
+
+    check_trust(artifact.path, code)
+    notes = {key: value for key, value in artifact.notes.items() if key != TRUSTED}
+    return replace(artifact, notes=notes | ({TRUSTED: True} if code else {}))
 
 
 def open_file(path: Path, runtime: Runtime, alone: bool) -> Artifact:

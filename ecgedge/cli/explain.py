@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ecgedge.cli import common
-from ecgedge.cli.options import TOLD, output_option, threads_option
+from ecgedge.cli.options import TOLD, output_option, threads_option, trust_option
 from ecgedge.errors import EcgEdgeError
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ WIDEST = (38, 24, 12, 9)  # characters of each of these
 @click.option("--batch", type=click.IntRange(1), help="Beats a call. Default: that of the file, else 1.")
 @click.option("--against", metavar="FILE", help="Also time this file in turns with it, one beat a call.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
+@trust_option
 @threads_option
 def explain(
     target: str, runtime_name: str | None, batch: int | None, against: str | None, as_json: bool, threads: int

@@ -160,6 +160,11 @@ output_option = click.option(
     help="Which output of a foreign file is its answer, where it gives several.",
 )  # fmt: skip
 
+trust_option = click.option(
+    "--trust", is_flag=True, expose_value=False, callback=keep_told,
+    help="Load a foreign file that brings code of its own, and run that code.",
+)  # fmt: skip
+
 
 def file_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """What a file that carries no record cannot tell; read by ``fit_to_data``, not handed to the command."""
@@ -185,4 +190,4 @@ def file_options(command: Callable[..., Any]) -> Callable[..., Any]:
         command = option(command)
     for parameter in command.__click_params__[-len(options) :]:  # type: ignore[attr-defined]
         parameter.expose_value, parameter.callback = False, keep_told
-    return command
+    return trust_option(command)
