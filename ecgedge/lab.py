@@ -263,7 +263,7 @@ def usable_passes(lab: Lab, cell: Cell, batch: int) -> tuple[Passes, list[Artifa
     none; and all but one, the last first, to find the one that makes a tool fail.
 
     Raises:
-        ChildError: it cannot be made without any either.
+        ChildError: it cannot be made without any either; that of its own.
     """
     takers = [lab.parts["exporter", name] for name in cell.route]
     fixable = any(takes(part.accepts, "onnx") for part in takers) and "fix_batch" not in cell.passes
@@ -278,9 +278,9 @@ def usable_passes(lab: Lab, cell: Cell, batch: int) -> tuple[Passes, list[Artifa
         return own, made_or_raise(made, error)
     told = f"with it, {error}"
     bare = Passes(fixing, dict.fromkeys(changed, told))
-    made, error = attempt(lab, cell, bare, batch)
-    if error or len(changed) == 1:
-        return bare, made_or_raise(made, error)
+    made, failed = attempt(lab, cell, bare, batch)
+    if failed or len(changed) == 1:
+        return bare, made_or_raise(made, error if failed else None)
     for name in reversed(changed):
         all_but = Passes(tuple(other for other in own.names if other != name), {name: told})
         found, error = attempt(lab, cell, all_but, batch)

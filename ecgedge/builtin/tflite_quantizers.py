@@ -83,10 +83,23 @@ class TfliteFullInt8(TfliteQuantizer):
     def configure(self, converter: Any, calibration: Callable[[], Iterator[list[np.ndarray]]]) -> None:
         import tensorflow as tf  # heavy
 
+        refuse_loops(converter)
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = calibration
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8
+
+
+def refuse_loops(converter: Any) -> None:
+    """Raise ConversionError where a model holds a loop: TensorFlow's quantizer does not refuse it, it crashes."""
+    for function in converter._funcs:
+        definition = function.graph.as_graph_def()
+        nodes = [*definition.node, *(node for inner in definition.library.function for node in inner.node_def)]
+        loops = [node.name for node in nodes if node.op in ("While", "StatelessWhile")]
+        if loops:
+            raise ConversionError(
+                f"TensorFlow's quantizer has no int8 for the loop of a recurrent layer, While ({loops[0]})"
+            )
 
 
 def fixed_input(source: Artifact, context: Context) -> TensorSpec:
