@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "fetch": {"errors", "readers"},
     "parity": {"errors"},
     "kinds": {"errors", "artifacts", "graph", "profile"},
-    "passes": {"errors", "artifacts", "kinds"},
+    "passes": {"errors", "artifacts", "kinds", "tensors"},
     "checkpoint": BASE,
     "bundle": {"errors", "tensors", "artifacts", "records", "synthetic", "tasks", "bundle"},
     "hookspecs": {"kinds"},
