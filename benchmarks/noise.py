@@ -12,7 +12,7 @@ beside each kind. A neighbour works half of the time, for 0.3 to 0.7 seconds, th
 - ``other-core``: a busy loop on the first processor that this process may use;
 - ``same-core``: a busy loop on the processor that the matrix measures on. The two take turns of milliseconds, so that
   most calls are as quick as ever;
-- ``interrupting``: the same, as a real-time process that runs for 20 us, then sleeps for 20 us: no call goes without
+- ``interrupting``: the same, as a real-time process that works for 20 us, then sleeps for 60 us: no call goes without
   it, as with a sibling, where the machine has none. It needs the right to set SCHED_FIFO.
 
 Three runs of three kinds take about four minutes.
@@ -42,7 +42,8 @@ HERE = Path(__file__).parent
 IDLE = "none"
 KINDS = ("sibling", "other-core", "same-core", "interrupting")
 SHORTEST, LONGEST = 0.3, 0.7  # seconds that a neighbour works, or sleeps
-PULSE = 20e-6  # seconds of an interruption, and between two
+PULSE, PAUSE = 20e-6, 60e-6  # seconds of an interruption, and between two
+PRIORITY = 2  # of the one that interrupts, among real-time processes
 
 
 @dataclass(frozen=True)
@@ -115,9 +116,10 @@ def possible(kind: str) -> bool:
         print("sibling: not run, the cores of this machine have one thread each, as far as it tells")
         return False
     if kind == "interrupting":
+        before = os.sched_getscheduler(0), os.sched_getparam(0)
         try:
-            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
-            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
+            os.sched_setscheduler(0, *before)
         except OSError as error:
             print(f"interrupting: not run, {error.strerror}")
             return False
@@ -157,7 +159,7 @@ def be_neighbour(kind: str, processor: int) -> None:
     """Work half of the time, until killed."""
     os.sched_setaffinity(0, {processor})
     if kind == "interrupting":
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
     drawn, now = random.Random(0), time.perf_counter
     while True:
         end = now() + drawn.uniform(SHORTEST, LONGEST)
@@ -166,7 +168,7 @@ def be_neighbour(kind: str, processor: int) -> None:
             while now() < pulse:
                 pass
             if kind == "interrupting":
-                time.sleep(PULSE)
+                time.sleep(PAUSE)
         time.sleep(drawn.uniform(SHORTEST, LONGEST))
 
 

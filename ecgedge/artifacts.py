@@ -18,13 +18,20 @@ if TYPE_CHECKING:
 
 
 CHECKPOINT_FILE = "model.json"
+TRUSTED = "trusted"  # in the notes of a file that runs code of its own, set where the user says so and nowhere else
 
 
 @dataclass(frozen=True)
 class Classification:
-    """Outputs are class scores ``(N, C)``, logits or probabilities; ``labels[i]`` names class i."""
+    """Outputs are class scores ``(N, C)``.
+
+    Attributes:
+        labels: ``labels[i]`` names class i.
+        scores: ``"logits"``, of which a softmax makes probabilities, or ``"probabilities"``; None: nothing tells.
+    """
 
     labels: tuple[str, ...]
+    scores: str | None = None
     kind: ClassVar[str] = "classification"
 
 
@@ -85,6 +92,11 @@ class Artifact:
     notes: Mapping[str, Any] = field(default_factory=dict)
     maker: Mapping[str, Any] = field(default_factory=dict)
     model: Model | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the user vouched for code that the file, or what it was made from, runs when it is loaded."""
+        return bool(self.notes.get(TRUSTED))
 
     def derive(self, path: Path, **changes: Any) -> Artifact:
         """The artifact that a conversion of this one left at ``path``; ``changes`` as the fields, notes are added."""

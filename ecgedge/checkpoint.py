@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecgedge.artifacts import CHECKPOINT_FILE, Anomaly, Artifact, Task, digest_of, task_record
 from ecgedge.errors import EcgEdgeError
-from ecgedge.records import task_from_record
+from ecgedge.records import task_from_record, with_scores
 from ecgedge.tensors import TensorSpec
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def check_record(record: Any) -> Task:
     names = record["files"]
     if not names or any(not isinstance(name, str) or Path(name).name != name for name in names):
         raise ValueError(f"files is {names!r}")
-    task = task_from_record(record["task"])
+    task = with_scores(task_from_record(record["task"]), "logits")  # a model's network gives no other (kinds.Model)
     if record["length"] < 1 or record["classes"] != len(task.labels):
         raise ValueError(f"{record['classes']} classes, {len(task.labels)} labels, length {record['length']}")
     return task

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ecgedge.artifacts import Artifact
+from ecgedge.errors import EcgEdgeError
 from ecgedge.graph import Graph
 from ecgedge.profile import Profile
 
@@ -212,6 +213,9 @@ class Runtime(Part):
         device: ``"cpu"``, ``"cuda"``, or a name of its own.
         accepts: formats.
         suffixes: of the files that ``inspect`` can read, with the dot.
+        folders: names of files by which a folder that ``inspect`` can read is told.
+        on_request: the matrix leaves it out unless its name or its format is asked for, or the user's own file is in
+            that format; answers it gives always.
         computes: the precision that it computes float32 files in, where that is not float32: their
             answers are then not held to those of the trained model.
         refuses: precisions whose multiplications its device cannot do at all, with one line that says so and who
@@ -229,10 +233,40 @@ class Runtime(Part):
     options: Mapping[str, Any] = {}
     accepts: tuple[str, ...]
     suffixes: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    on_request: bool = False
     wants: tuple[str, ...] = ()
 
     def available(self) -> str | None:
         """Why it cannot run here, one line; None where it can. May import its library."""
+        return None
+
+    def make_whole(self, path: Path, output: str | None, out: Path) -> Path:
+        """A file that the user brought as ``inspect`` is to read it: all of it in one file, with one output.
+
+        Args:
+            output: the name of that which is wanted; None: that which alone can be an answer.
+            out: where to write it, if it is not so already; that does not exist yet.
+
+        Returns:
+            ``path`` itself, or ``out``.
+
+        Raises:
+            EcgEdgeError: a part of it is missing; several outputs can be the answer, or none has that name.
+        """
+        if output is not None:
+            raise EcgEdgeError(f"runtime {self.name} takes files of one output", "leave --output out")
+        return path
+
+    def code_in(self, path: Path) -> str | None:
+        """What code of its own a user's file would run when it is loaded, as an end of "it holds ..."; None: none.
+
+        Tell it without running any. Where there is some, ``inspect`` is called only for a user who trusts the file,
+        and ``Artifact.trusted`` tells ``load`` so.
+
+        Raises:
+            EcgEdgeError: the file is damaged, or cannot be told.
+        """
         return None
 
     def inspect(self, path: Path) -> Artifact:

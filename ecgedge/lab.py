@@ -191,7 +191,7 @@ class Lab:
 
         Raises:
             EcgEdgeError: no runtime takes it.
-            ChildError: all fail; that of the first.
+            ChildError, EcgEdgeError: all fail; that of the first.
         """
         runtimes = self.runtimes_for(artifact.format)
         if not runtimes:
@@ -200,7 +200,7 @@ class Lab:
             )
         file = Path(self.scratch.name) / "returned.npy"
         request = {"artifact": pack(artifact), "beats": str(self.files[beats]), "out": str(file), "threads": 1}
-        errors = []
+        errors: list[ChildError | EcgEdgeError] = []
         for runtime in runtimes:
             try:
                 with self.turn():
@@ -208,7 +208,7 @@ class Lab:
                         "outputs", self.seconds, **request, runtime=runtime.name, graph=graph
                     )
                 return Ran(np.load(file), runtime, Graph.from_record(told) if told else None)
-            except ChildError as error:  # a runtime that is broken must not take the reference from the others
+            except (ChildError, EcgEdgeError) as error:  # a broken runtime must not take the reference from the others
                 errors.append(error)
         raise errors[0]
 
@@ -263,7 +263,7 @@ def usable_passes(lab: Lab, cell: Cell, batch: int) -> tuple[Passes, list[Artifa
     none; and all but one, the last first, to find the one that makes a tool fail.
 
     Raises:
-        ChildError: it cannot be made without any either.
+        ChildError: it cannot be made without any either; that of its own.
     """
     takers = [lab.parts["exporter", name] for name in cell.route]
     fixable = any(takes(part.accepts, "onnx") for part in takers) and "fix_batch" not in cell.passes
@@ -278,9 +278,9 @@ def usable_passes(lab: Lab, cell: Cell, batch: int) -> tuple[Passes, list[Artifa
         return own, made_or_raise(made, error)
     told = f"with it, {error}"
     bare = Passes(fixing, dict.fromkeys(changed, told))
-    made, error = attempt(lab, cell, bare, batch)
-    if error or len(changed) == 1:
-        return bare, made_or_raise(made, error)
+    made, failed = attempt(lab, cell, bare, batch)
+    if failed or len(changed) == 1:
+        return bare, made_or_raise(made, error if failed else None)
     for name in reversed(changed):
         all_but = Passes(tuple(other for other in own.names if other != name), {name: told})
         found, error = attempt(lab, cell, all_but, batch)

@@ -90,7 +90,8 @@ def plan(
     cells: list[Cell] = []
     lost: list[Lost] = []
     for cell in combinations(sources, exporters, quantizers, runtimes, threads, passes):
-        if not wanted(cell, filters) or (quantizers[cell.quantizer].on_request and not filters.quantizers):
+        requested = asked_for(cell, filters, quantizers[cell.quantizer], runtimes[cell.runtime])
+        if not (requested and wanted(cell, filters)):
             continue
         used = [("model", sources[cell.model].part), *(("exporter", name) for name in cell.route)]
         used += [("quantizer", cell.quantizer), ("runtime", cell.runtime)]
@@ -213,6 +214,12 @@ def wanted(cell: Cell, filters: Filters) -> bool:
         and (not filters.runtimes or cell.runtime in filters.runtimes)
         and (not filters.exporters or bool(set(filters.exporters) & set(cell.route)))
     )
+
+
+def asked_for(cell: Cell, filters: Filters, quantizer: Quantizer, runtime: Runtime) -> bool:
+    """Whether what works on request only is requested; a runtime is by a user's file in its format, too."""
+    named = cell.runtime in filters.runtimes or cell.format in filters.formats
+    return not ((quantizer.on_request and not filters.quantizers) or (runtime.on_request and cell.route and not named))
 
 
 def quantizer_words(name: str, precision: str) -> set[str]:

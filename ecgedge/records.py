@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ecgedge.kinds import Model
 
 SIDECAR = "ecgedge.json"
+SCORES = (None, "logits", "probabilities")  # what a classifier's outputs may be
 
 
 def from_record(path: Path, record: Mapping[str, Any], model: Model | None = None) -> Artifact:
@@ -50,7 +51,10 @@ def task_from_record(record: Mapping[str, Any]) -> Task:
     if not labels or not all(isinstance(label, str) for label in labels):
         raise ValueError(f"labels {labels!r}")
     if record["kind"] == "classification":
-        return Classification(labels)
+        scores = record.get("scores")  # older records know none
+        if scores not in SCORES:
+            raise ValueError(f"scores {scores!r}")
+        return Classification(labels, scores)
     if record["kind"] != "anomaly" or record["normal"] not in labels:
         raise ValueError(f"task {record['kind']!r}, normal class {record.get('normal')!r}")
     window = int(record.get("window", 1))  # older records know none
@@ -69,12 +73,15 @@ def unpack(packed: Mapping[str, Any], models: Mapping[str, Model]) -> Artifact:
     return from_record(Path(packed["path"]), packed["record"], model)
 
 
-def artifact_from(path: Path, text: str | bytes, given: TensorSpec, returned: TensorSpec) -> Artifact:
+def artifact_from(
+    path: Path, text: str | bytes, given: TensorSpec, returned: TensorSpec, scores: str | None = None
+) -> Artifact:
     """The artifact in ``path``, by the record that the file carries.
 
     Args:
         text: the record, JSON.
         given, returned: input and output as the file itself declares them.
+        scores: of a classifier, as the file's own graph shows (see ``Classification``); None: as its record says.
 
     Raises:
         EcgEdgeError: the record is damaged, or not that of this file.
@@ -88,7 +95,12 @@ def artifact_from(path: Path, text: str | bytes, given: TensorSpec, returned: Te
                 arrange(np.zeros((1, 1, 1)), told.layout)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise EcgEdgeError(f"{path}: its record cannot be read: {error!r}"[:300], "convert it again") from error
-    return dataclasses.replace(artifact, digest=digest_of(path))
+    return dataclasses.replace(artifact, task=with_scores(artifact.task, scores), digest=digest_of(path))
+
+
+def with_scores(task: Task, scores: str | None) -> Task:
+    """A classifier's task with what its outputs are, where that is told; any other as it is."""
+    return dataclasses.replace(task, scores=scores) if scores and isinstance(task, Classification) else task
 
 
 def write_sidecar(artifact: Artifact) -> None:
@@ -109,32 +121,54 @@ FED = ("float16", "float32", "float64", "int8", "uint8", "int16")  # input types
 USER = "user"  # the maker of files that carry no record
 
 
-def tell_artifact(path: Path, format: str, given: TensorSpec, returned: TensorSpec) -> Artifact:
+def tell_artifact(
+    path: Path, format: str, given: TensorSpec, returned: TensorSpec, scores: str | None = None
+) -> Artifact:
     """The record of a file that carries none, told from its input and output.
 
     What its outputs mean is settled later, with the data: see ``told_task``.
+
+    Args:
+        scores: as for ``artifact_from``.
 
     Raises:
         EcgEdgeError: it does not look like a model of one-channel beats.
     """
     if given.layout == "?":
+        leads = min((axis for axis in given.shape[1:] if axis), default=0) if len(given.shape) == 3 else 0
+        if leads > 1:
+            told = f"{path} takes beats of {leads} leads (its input is {shape_told(given)}), ecgedge knows one lead"
+            raise EcgEdgeError(told, "only models of one-channel beats can be used: (N, 1, L), (N, L, 1) or (N, L)")
         raise EcgEdgeError(
-            f"{path}: input of shape {given.shape} is not (N, 1, L), (N, L, 1) or (N, L)",
+            f"{path}: input of shape {shape_told(given)} is not (N, 1, L), (N, L, 1) or (N, L)",
             "only models of one-channel beats can be used",
         )
     if given.dtype not in FED:
         raise EcgEdgeError(f"{path}: its input is {given.dtype}", f"beats can be fed as {', '.join(FED)}")
     if len(returned.shape) not in (2, 3) or None in returned.shape[1:]:
         raise EcgEdgeError(
-            f"{path}: an output of shape {returned.shape} is neither class scores (N, C) nor a reconstruction",
+            f"{path}: an output of shape {shape_told(returned)} is neither class scores (N, C) nor a reconstruction",
             "fix its shape when exporting",
         )
     precision = "fp32" if given.dtype == "float32" and returned.dtype == "float32" else given.dtype
     labels = tuple(str(value) for value in range(values_of(returned)))
     maker = {"part": USER}
     return Artifact(
-        path, format, precision, Classification(labels), given, returned, path.stem, digest_of(path), maker=maker
-    )
+        path, format, precision, Classification(labels, scores), given, returned, path.stem, digest_of(path),
+        maker=maker,
+    )  # fmt: skip
+
+
+def shape_told(spec: TensorSpec) -> str:
+    """``(N, 12, 1000)``; N: free."""
+    return f"({', '.join('N' if axis is None else str(axis) for axis in spec.shape)})"
+
+
+def check_values(artifact: Artifact) -> None:
+    """Raise EcgEdgeError where a user's file gives one value a beat, of which no class can be told."""
+    if values_of(artifact.output) == 1:
+        told = f"{artifact.path} gives one value a beat ({artifact.output.name}), and not a score for each class"
+        raise EcgEdgeError(told, "of a probability p give both classes: torch.cat([1 - p, p], 1)")
 
 
 def values_of(spec: TensorSpec) -> int:
@@ -157,9 +191,10 @@ def told_task(
     Raises:
         EcgEdgeError: it cannot be told, or is not what the user says; names the option that tells it.
     """
+    check_values(artifact)
     values = values_of(artifact.output)
     if kind != "anomaly" and values == len(labels) and (kind or values != length):
-        return Classification(labels)
+        return with_scores(Classification(labels), getattr(artifact.task, "scores", None))
     if kind == "anomaly" and values == length:
         if normal not in labels:
             raise EcgEdgeError(f"no class {normal!r} in the data", f"--normal takes {', '.join(labels)}")

@@ -29,6 +29,7 @@ class Timing:
 
     Attributes:
         blocks: the recorded blocks of each cell and twin, by round.
+        kernels: median nanoseconds of each reference kernel in the quick state.
     """
 
     def __init__(self, records: Sequence[Record], rounds: int, folder: Path):
@@ -39,6 +40,11 @@ class Timing:
         self.known = bool(readings) and None not in readings
         self.quick = quick_readings([reading for reading in readings if reading]) if self.known else set()
         self.medians: dict[str, dict[int, float]] = {}  # of each block that was asked for
+        times: dict[str, list[float]] = {}
+        for reading in filter(None, readings if self.known else ()):
+            if (reading.name, reading.round) in self.quick:
+                times.setdefault(reading.kernel, []).append(max(reading.before, reading.after))
+        self.kernels = {kernel: float(np.median(each)) for kernel, each in times.items()}
 
     def quick_blocks(self, name: str) -> list[Record]:
         """The blocks in the quick state; all, where there are no references."""

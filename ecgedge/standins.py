@@ -61,10 +61,21 @@ class RuntimeElsewhere(Runtime):
         self.environment, self.device, self.computes = part.environment, part.device, part.computes
         self.accepts, self.suffixes, self.wants = part.accepts, part.suffixes, part.wants
         self.refuses = part.refuses
+        self.folders, self.on_request = part.folders, part.on_request
 
     def available(self) -> str | None:
         with Errand(self.host) as errand:
             return errand.ask("available", runtime=self.name)
+
+    def make_whole(self, path: Path, output: str | None, out: Path) -> Path:
+        with Errand(self.host) as errand:
+            request = {"path": str(path.absolute()), "output": output, "out": str(out.absolute())}
+            made = Path(errand.ask("make_whole", runtime=self.name, **request))
+        return out if made == out.absolute() else path
+
+    def code_in(self, path: Path) -> str | None:
+        with Errand(self.host) as errand:
+            return errand.ask("code_in", runtime=self.name, path=str(path.absolute()))
 
     def inspect(self, path: Path) -> Artifact:
         with Errand(self.host) as errand:

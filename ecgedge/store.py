@@ -267,8 +267,18 @@ def version_of(distribution: str) -> str | None:
 
 
 def key_of(source: Artifact, maker: Mapping[str, Any], **what: Any) -> str:
-    """The key of a conversion: a digest of all that its result depends on."""
+    """The key of a conversion: a digest of all that its result depends on.
+
+    The name of the source is among that: what is made of it carries its record, and so its name.
+    """
     network = code_digest(type(source.model)) if source.model else None
     task = source.record()["task"]
-    parts = {"source": source.digest, "network": network, "task": task, "maker": dict(maker), **what}
+    parts = {
+        "name": source.name,
+        "source": source.digest,
+        "network": network,
+        "task": task,
+        "maker": dict(maker),
+        **what,
+    }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

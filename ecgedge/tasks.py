@@ -13,6 +13,7 @@ import numpy as np
 from ecgedge.artifacts import Anomaly, Classification, Task
 from ecgedge.errors import EcgEdgeError
 
+SUM_OFF = 0.01  # of what adds up to 1, in float16
 QUANTILES = (0.90, 0.95, 0.97, 0.98, 0.99, 0.995)  # of normal training scores
 
 
@@ -31,12 +32,28 @@ def decide(outputs: np.ndarray, beats: np.ndarray, task: Task) -> np.ndarray:
     return outputs.argmax(axis=1)
 
 
-def probabilities(outputs: np.ndarray) -> np.ndarray:
-    """Class scores ``(N, C)`` as probabilities: as they are where they already are some, else by softmax."""
-    if (outputs >= 0).all() and np.allclose(outputs.sum(axis=1), 1, atol=0.02):  # 0.02: int8 steps
+def probabilities(outputs: np.ndarray, scores: str | None) -> np.ndarray:
+    """Class scores ``(N, C)`` as probabilities.
+
+    Args:
+        scores: what they are, by the task of their file (``Classification``), however these few look.
+    """
+    if scores == "probabilities":
         return outputs
     shares = np.exp(outputs - outputs.max(axis=1, keepdims=True))
     return shares / shares.sum(axis=1, keepdims=True)
+
+
+def told_scores(outputs: np.ndarray, step: float = 0.0) -> str:
+    """What the outputs of a classifier are, by how all of them look, for a file that tells it in no other way.
+
+    Args:
+        outputs: ``(N, C)``, for beats that are the same whenever this is asked of the file.
+        step: of an integer output; each of the C may be off by half of it.
+    """
+    allowed = max(SUM_OFF, outputs.shape[1] * step / 2)
+    sums = (outputs >= 0).all() and (np.abs(outputs.sum(axis=1) - 1) <= allowed).all()
+    return "probabilities" if sums else "logits"
 
 
 def choose_threshold(scores: np.ndarray, positive: np.ndarray) -> tuple[float, float]:
@@ -128,19 +145,20 @@ def classification_figures(decided: np.ndarray, y: np.ndarray, task: Classificat
     }
 
 
-def calibration_figures(outputs: np.ndarray, y: np.ndarray, bins: int = 15) -> dict[str, Any]:
+def calibration_figures(outputs: np.ndarray, y: np.ndarray, scores: str | None, bins: int = 15) -> dict[str, Any]:
     """Whether a classifier is as sure as it is right (Guo et al., arXiv 1706.04599).
 
     Args:
         outputs: ``(N, C)`` class scores.
         y: ``(N,)`` class indices.
+        scores: what the outputs are, as for ``probabilities``.
         bins: of equal width, over the confidence: the probability of the decided class.
 
     Returns:
         ``nll``: negative log-likelihood, in nats a beat; ``ece``: expected calibration error;
         ``reliability``: for each bin its beats, mean confidence and accuracy (None where it is empty).
     """
-    shares = probabilities(outputs.astype(np.float64))
+    shares = probabilities(outputs.astype(np.float64), scores)
     confidence, right = shares.max(axis=1), shares.argmax(axis=1) == y
     where = np.minimum((confidence * bins).astype(int), bins - 1)
     beats = np.bincount(where, minlength=bins)

@@ -230,9 +230,9 @@ def amounts_to_it(graph: Graph, precision: str) -> bool:
     judged = shares([weight for weight in counted(graph) if not exempt(weight, precision)])
     is_integer = not judged or sum(judged.get(dtype, 0) for dtype in ("int8", "int32")) >= SHARE
     in_float = any(plain(node.op) in MACS and node.constants and takes_float_weights(node) for node in graph.nodes)
-    runs_otherwise = any(restores_weights(node) for node in graph.nodes) or (
-        precision == "full-int8" and any(map(quantizes_while_it_runs, graph.nodes))
-    )
+    products = [computes_in(node) for node in graph.nodes if plain(node.op) in MACS]
+    is_restored = any(map(restores_weights, graph.nodes)) and any("float" in product for product in products)
+    runs_otherwise = is_restored or (precision == "full-int8" and any(map(quantizes_while_it_runs, graph.nodes)))
     return is_integer and not in_float and not runs_otherwise
 
 
@@ -337,3 +337,22 @@ def names(nodes: Iterable[Node]) -> tuple[str, ...]:
 def listed(words: Sequence[str], most: int = 5) -> str:
     """The first few, and how many more."""
     return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
+
+
+def told_precision(graph: Graph) -> str:
+    """The precision that a file without a record has, by its weights and by what multiplies.
+
+    Returns:
+        A claim that the graph keeps, else the types: ``"int8"`` for a file of which some is in float,
+        ``"int16x8"``, ``"float64"``.
+    """
+    of, products = shares(counted(graph)), [node for node in graph.nodes if plain(node.op) in MACS]
+    if any("int8" in map(class_of, node.takes) for node in products) or of.get("int8", 0) > 0.5:
+        if any(node.takes[0] == "int16" for node in products):
+            return "int16x8"
+        if not [*full_int8(graph)]:
+            return "full-int8"
+        while_it_runs = any(map(quantizes_while_it_runs, graph.nodes))
+        return "dynamic" if while_it_runs and not [*dynamic(graph)] else "int8"
+    most = next(iter(of), "float32")
+    return {"float32": "fp32", "float16": "fp16"}.get(most, most)

@@ -136,6 +136,15 @@ class Worker:
         session.close()
         return told.record() if told else None
 
+    def make_whole(self, runtime: str, path: str, output: str | None, out: str) -> str:
+        """Where a file that the user brought lies in one piece and with one output."""
+        return str(self.find("runtime", runtime).make_whole(Path(path), output, Path(out)))
+
+    def code_in(self, runtime: str, path: str) -> str | None:
+        """What code a file that the user brought would run."""
+        told: str | None = self.find("runtime", runtime).code_in(Path(path))
+        return told
+
     def inspect(self, runtime: str, path: str) -> Packed:
         """What a runtime reads in a file that the user brought."""
         return pack(self.find("runtime", runtime).inspect(Path(path)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from ecgedge import (
     layout_of,
     tell_artifact,
 )
+from ecgedge.builtin.onnx_file import ONE_INPUT, choose_output, make_whole, read_model, scores_of, wide_type
 from ecgedge.builtin.onnx_graph import DTYPES, read_profile, read_times, weights_of
 from ecgedge.builtin.torch_runtime import nvidia_driver
 
@@ -34,6 +36,7 @@ NO_INT8 = (
 )
 
 Provider = str | tuple[str, dict[str, str]]  # a provider's name, or also its options
+UNREADABLE = ("InvalidProtobuf", "NoSuchFile", "NoModel")
 
 
 class OnnxSession(Session):
@@ -51,7 +54,12 @@ class OnnxSession(Session):
         self.binding.bind_output(self.artifact.output.name)
 
     def invoke(self) -> None:
-        self.session.run_with_iobinding(self.binding)
+        try:
+            self.session.run_with_iobinding(self.binding)
+        except Exception as error:
+            if not is_its_own(error):
+                raise
+            raise refusal(self.artifact.path, error) from error
 
     def fetch(self) -> np.ndarray:
         return self.artifact.output.decode(self.binding.copy_outputs_to_cpu()[0])
@@ -176,20 +184,32 @@ class OnnxRuntime(Runtime):
             return f"this onnxruntime has no {self.provider}"
         return None
 
+    def make_whole(self, path: Path, output: str | None, out: Path) -> Path:
+        model = read_model(path)
+        if model is not None:
+            return make_whole(model, path, output, out)
+        if output is not None and path.is_file():
+            raise EcgEdgeError(f"{path}: --output needs the package onnx", "pip install onnx")
+        return path
+
     def inspect(self, path: Path) -> Artifact:
         session = open_session(path, ["CPUExecutionProvider"], 1)
         inputs, outputs = session.get_inputs(), session.get_outputs()
         if len(inputs) != 1:
-            raise EcgEdgeError(f"{path} has {len(inputs)} inputs, a beat is one", "use another file")
+            named = ", ".join(f"{value.name} {shape_told(value)}" for value in inputs)
+            raise EcgEdgeError(f"{path} takes {len(inputs)} inputs ({named}), and a beat is one", ONE_INPUT)
         scores = [value for value in outputs if value.type in ("tensor(float)", "tensor(double)", "tensor(float16)")]
         if not scores:
             types = ", ".join(value.type for value in outputs)
             raise EcgEdgeError(f"{path} gives {types}: no float tensor", "export scores (skl2onnx: zipmap=False)")
+        choose_output(path, {value.name: shape_told(value) for value in scores}, None)
         given = told(inputs[0], layout_of(free_axes(inputs[0])) or "?")
         returned = told(scores[0], "NC" if len(scores[0].shape) == 2 else "NCL")
+        model = read_model(path)
+        shares = None if model is None else scores_of(model, returned.name)
         if record := session.get_modelmeta().custom_metadata_map.get("ecgedge"):
-            return artifact_from(path, record, given, returned)
-        return tell_artifact(path, "onnx", given, returned)
+            return artifact_from(path, record, given, returned, shares)
+        return tell_artifact(path, "onnx", given, returned, shares)
 
     def load(self, artifact: Artifact, threads: int) -> Session:
         return self.put(OnnxSession(artifact, [self.provider, "CPUExecutionProvider"], threads))
@@ -257,11 +277,35 @@ def open_session(
     known = [named[name] for name in reversed(named) if name in onnxruntime.get_available_providers()]
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=known)
-    except Exception as error:  # its own classes, which cannot be named without importing it
-        if type(error).__name__ not in ("InvalidProtobuf", "InvalidGraph", "InvalidArgument", "Fail", "NoSuchFile"):
+    except Exception as error:
+        if not is_its_own(error):
             raise
-        reason = str(error).splitlines()[0]
-        raise EcgEdgeError(f"{path} is not a readable ONNX model: {reason}", "export it again") from error
+        raise refusal(path, error) from error
+
+
+def is_its_own(error: Exception) -> bool:
+    """Whether an error is onnxruntime's: its classes are many, and share a module only."""
+    return type(error).__module__.startswith("onnxruntime") or type(error) in (RuntimeError, ValueError)
+
+
+def refusal(path: Path, error: Exception) -> EcgEdgeError:
+    """Why onnxruntime does not open or run a file, one line."""
+    said = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", str(error).strip().splitlines()[0])
+    kind = type(error).__name__
+    if kind in UNREADABLE:
+        return EcgEdgeError(f"{path} is not a readable ONNX model: {said}"[:300], "export it again")
+    model = read_model(path)
+    if model is not None and (dtype := wide_type(model)):
+        told = f"{path} computes in {dtype}, for which onnxruntime lacks an operation: {said}"
+        return EcgEdgeError(told[:300], "export it in float32 (in torch: model.float())")
+    return EcgEdgeError(
+        f"onnxruntime cannot run {path}: {said}"[:300], "export it with other operations, or another opset"
+    )
+
+
+def shape_told(value: Any) -> str:
+    """``(N, 5)``, with the file's own names of free axes."""
+    return f"({', '.join(map(str, value.shape))})"
 
 
 def free_axes(value: Any) -> tuple[int | None, ...]:

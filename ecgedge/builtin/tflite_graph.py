@@ -11,6 +11,8 @@ from ecgedge import Artifact, Graph, Node, Weight
 
 DELEGATE, OWN = "XNNPACK", "LiteRT"  # who runs an operation
 DELEGATED = "DELEGATE"  # how LiteRT lists what a delegate runs
+WRITES = "ASSIGN_VARIABLE"  # to what outlives a call
+INNER = {"CALL", "CALL_ONCE", "IF", "WHILE"}  # what runs other graphs of the file
 
 
 def read_graph(interpreter: Any, artifact: Artifact) -> Graph:
@@ -44,6 +46,24 @@ def read_graph(interpreter: Any, artifact: Artifact) -> Graph:
         input=artifact.input.dtype,
         output=artifact.output.dtype,
         free_batch=int(interpreter.get_input_details()[0]["shape_signature"][0]) < 0,
+    )
+
+
+def keeps_resources(interpreter: Any, path: Path) -> bool:
+    """Whether calls leave what ``reset_all_variables`` does not reach: resources, and variables of inner graphs.
+
+    Only a new interpreter is without them.
+    """
+    from ai_edge_litert import schema_py_generated as schema  # heavy
+
+    ops = {op["op_name"] for op in interpreter._get_ops_details()}
+    if not ops & INNER:
+        return WRITES in ops
+    model = schema.Model.GetRootAs(Path(path).read_bytes(), 0)
+    codes = {model.OperatorCodes(i).BuiltinCode() for i in range(model.OperatorCodesLength())}
+    inner = [model.Subgraphs(i) for i in range(1, model.SubgraphsLength())]
+    return schema.BuiltinOperator.ASSIGN_VARIABLE in codes or any(
+        graph.Tensors(i).IsVariable() for graph in inner for i in range(graph.TensorsLength())
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ecgedge import Artifact, Context, ConversionError, Quantizer, TensorSpec, hookimpl
+from ecgedge.builtin.saved_model_runtime import signature_of
 from ecgedge.builtin.tflite_runtime import tensor_spec
 
 # What TensorFlow's converter calls operations that it cannot translate, and where they are.
@@ -82,15 +83,31 @@ class TfliteFullInt8(TfliteQuantizer):
     def configure(self, converter: Any, calibration: Callable[[], Iterator[list[np.ndarray]]]) -> None:
         import tensorflow as tf  # heavy
 
+        refuse_loops(converter)
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = calibration
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8
 
 
+def refuse_loops(converter: Any) -> None:
+    """Raise ConversionError where a model holds a loop: TensorFlow's quantizer does not refuse it, it crashes."""
+    for function in converter._funcs:
+        definition = function.graph.as_graph_def()
+        nodes = [*definition.node, *(node for inner in definition.library.function for node in inner.node_def)]
+        loops = [node.name for node in nodes if node.op in ("While", "StatelessWhile")]
+        if loops:
+            raise ConversionError(
+                f"TensorFlow's quantizer has no int8 for the loop of a recurrent layer, While ({loops[0]})"
+            )
+
+
 def fixed_input(source: Artifact, context: Context) -> TensorSpec:
-    """The source's input with its batch, or that of the context where it is free."""
-    return replace(source.input, shape=(source.input.batch or context.batch, *source.input.shape[1:]))
+    """The source's input with its batch, or that of the context where it is free; a free length is the beats'."""
+    length = context.beats.shape[2]
+    return replace(
+        source.input, shape=(source.input.batch or context.batch, *(axis or length for axis in source.input.shape[1:]))
+    )
 
 
 def converter_of(source: Artifact, context: Context) -> Any:
@@ -99,7 +116,7 @@ def converter_of(source: Artifact, context: Context) -> Any:
     import tensorflow as tf  # heavy
 
     loaded = tf.saved_model.load(str(source.path))
-    serving = loaded.signatures["serving_default"]
+    serving = signature_of(source.path, loaded)
     fixed = tf.function(lambda x: serving(**{source.input.name: x})).get_concrete_function(
         tf.TensorSpec(fixed_input(source, context).shape, tf.float32, name="input")
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -25,22 +26,49 @@ from ecgedge import (
     layout_of,
     tell_artifact,
 )
-from ecgedge.builtin.tflite_graph import read_graph, read_partitions
+from ecgedge.builtin.onnx_file import ONE_INPUT, choose_output
+from ecgedge.builtin.tflite_file import make_single, refused_by_delegate, scores_of, shape_of, usable_outputs
+from ecgedge.builtin.tflite_graph import DELEGATE, keeps_resources, read_graph, read_partitions
 from ecgedge.builtin.tflite_profile import profile_of
+
+BUILTIN = "convert it with LiteRT's own operations alone (TFLITE_BUILTINS)"
+INFORMS = (b"INFO:", b"I0000 ", b"WARNING: All log messages before absl")  # how lines begin that tell nothing
 
 
 class TfliteSession(Session):
+    """Each call starts from the state of a fresh file: what an LSTM remembers of a beat is no business of the next.
+
+    Putting the state back is the host's work, in ``bind``; who invokes again without it pays for it there.
+    """
+
     def __init__(self, interpreter: Any, artifact: Artifact, threads: int):
         self.interpreter, self.artifact, self.threads = interpreter, artifact, threads
         self.batch = artifact.input.batch
         self.given = interpreter.get_input_details()[0]["index"]
         self.returned = interpreter.get_output_details()[0]["index"]
+        self.is_fresh, self.needs_new = True, keeps_resources(interpreter, artifact.path)
 
     def bind(self, x: np.ndarray) -> None:
-        self.interpreter.set_tensor(self.given, self.artifact.input.encode(x))
+        self.x = self.artifact.input.encode(x)
+        self.refresh()
 
     def invoke(self) -> None:
-        self.interpreter.invoke()
+        if not self.is_fresh:
+            self.refresh()
+        self.is_fresh = False
+        try:
+            self.interpreter.invoke()
+        except (RuntimeError, ValueError) as error:
+            told = f"LiteRT cannot run {self.artifact.path}: {str(error).splitlines()[0]}"
+            raise EcgEdgeError(told, "convert it again") from error
+
+    def refresh(self) -> None:
+        """Forget earlier calls, and take what is bound."""
+        if self.needs_new and not self.is_fresh:
+            self.interpreter = open_interpreter(self.artifact.path, self.threads)
+        self.interpreter.reset_all_variables()
+        self.interpreter.set_tensor(self.given, self.x)
+        self.is_fresh = True
 
     def fetch(self) -> np.ndarray:
         return self.artifact.output.decode(self.interpreter.get_tensor(self.returned))
@@ -67,17 +95,24 @@ class TfliteRuntime(Runtime):
     accepts = ("tflite",)
     suffixes = (".tflite",)
 
+    def make_whole(self, path: Path, output: str | None, out: Path) -> Path:
+        return make_single(open_interpreter(path, 1), path, output, out)
+
     def inspect(self, path: Path) -> Artifact:
         interpreter = open_interpreter(path, 1)
         inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
         if len(inputs) != 1 or not outputs:
-            raise EcgEdgeError(f"{path} has {len(inputs)} inputs, a beat is one", "use another file")
+            named = ", ".join(f"{told['name']} {shape_of(told)}" for told in inputs)
+            raise EcgEdgeError(f"{path} takes {len(inputs)} inputs ({named}), and a beat is one", ONE_INPUT)
+        chosen = choose_output(path, usable_outputs(interpreter), None) or outputs[0]["name"]
+        answer = next(told for told in outputs if told["name"] == chosen)
         shape = tuple(int(n) for n in inputs[0]["shape"])
         given = tensor_spec(inputs[0], layout_of(shape) or "?")
-        returned = tensor_spec(outputs[0], "NC" if len(outputs[0]["shape"]) == 2 else "NCL")
+        returned = tensor_spec(answer, "NC" if len(answer["shape"]) == 2 else "NCL")
+        scores = scores_of(interpreter) if len(outputs) == 1 else None
         if record := embedded_record(path.read_bytes()):
-            return artifact_from(path, record, given, returned)
-        return tell_artifact(path, "tflite", given, returned)
+            return artifact_from(path, record, given, returned, scores)
+        return tell_artifact(path, "tflite", given, returned, scores)
 
     def load(self, artifact: Artifact, threads: int) -> Session:
         return TfliteSession(open_interpreter(artifact.path, threads), artifact, threads)
@@ -94,13 +129,30 @@ def open_interpreter(path: Path, threads: int) -> Any:
             interpreter.allocate_tensors()
         return interpreter
     except (ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise EcgEdgeError(f"{path} is not a readable TFLite model: {reason}", "convert it again") from error
+        raise refusal(path, str(error).strip()) from error
+
+
+def refusal(path: Path, said: str) -> EcgEdgeError:
+    """Why LiteRT does not open a file: an operation that it lacks, one that its delegate refuses, or the file itself.
+
+    Args:
+        said: by LiteRT.
+    """
+    if missing := re.search(r"unresolved custom op: (\S+?)\.?(?:See|\s|$)", said):
+        return EcgEdgeError(f"{path} needs the operation {missing[1]}, which LiteRT does not have", BUILTIN)
+    if flex := re.search(r"Node number \d+ \((Flex\w+)\)", said):
+        return EcgEdgeError(f"{path} needs the operation {flex[1]} of TensorFlow, which LiteRT does not have", BUILTIN)
+    with without_info_lines():
+        refused = refused_by_delegate(path) if "not a" not in said.partition("\n")[0] else ""
+    if refused:
+        told = f"{path}: LiteRT's delegate {DELEGATE} refuses the operation {refused}, without it LiteRT runs the file"
+        return EcgEdgeError(told, "make it anew without that operation, or in another precision")
+    return EcgEdgeError(f"{path} is not a readable TFLite model: {said.splitlines()[0]}", "convert it again")
 
 
 @contextlib.contextmanager
 def without_info_lines() -> Iterator[None]:
-    """Keep LiteRT's INFO lines, written by its C++ code, off the terminal; the others are passed on."""
+    """Keep INFO lines of LiteRT's and TensorFlow's C++ code off the terminal; the others are passed on."""
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as said:
@@ -112,7 +164,7 @@ def without_info_lines() -> Iterator[None]:
             os.close(kept)
         said.seek(0)
         for line in said.read().splitlines(keepends=True):
-            if not line.startswith(b"INFO:"):
+            if not line.startswith(INFORMS):
                 os.write(2, line)
 
 

@@ -42,7 +42,7 @@ def model_card(artifact: Artifact, record: Mapping[str, Any], weights: str, told
 
 def what_it_is(artifact: Artifact) -> str:
     kind = "classifier" if artifact.task.kind == "classification" else "autoencoder for anomaly detection"
-    told = " (by the types of its input and output)" if is_foreign(artifact) else ""
+    told = " (by its weights and operations)" if is_foreign(artifact) else ""
     return f"{artifact.format} {artifact.precision}{told}, {kind}"
 
 
@@ -53,7 +53,7 @@ def is_foreign(artifact: Artifact) -> bool:
 
 def precision(artifact: Artifact) -> str:
     if is_foreign(artifact):
-        return f"{artifact.precision} by the types of its input and output; the file carries no record"
+        return f"{artifact.precision} by its weights and operations; the file carries no record"
     return f"{artifact.precision}, as the record in the file says"
 
 

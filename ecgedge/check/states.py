@@ -26,6 +26,8 @@ def quick_blocks(blocks: list[tuple[str, Record]]) -> set[tuple[str, int]]:
         models = np.array([model for model, _ in same])
         rounds = np.array([block["round"] for _, block in same])
         times = np.array([block["reference_ns"] for _, block in same], dtype=np.float64)
+        if not (np.isfinite(times) & (times > 0)).all():
+            raise ValueError("a reference kernel that took no time")
         slower = np.log(times.max(axis=1))
         for model in set(models):
             slower[models == model] -= offsets(*(each[models == model] for each in (names, rounds, slower)))
@@ -41,13 +43,17 @@ def quick_blocks(blocks: list[tuple[str, Record]]) -> set[tuple[str, int]]:
 
 def offsets(names: np.ndarray, rounds: np.ndarray, slower: np.ndarray) -> np.ndarray:
     """What each name adds to its readings in all rounds alike, beyond the name that adds least."""
-    off = slower - np.array([stats.quantile(slower[rounds == number], 0.5) for number in rounds])
-    own = {}
-    for name in set(names):
-        low, high = stats.order_interval(off[names == name].tolist())
-        sure = (names == name).sum() >= FEW and (low > 0 or high < 0)
-        own[name] = min(low, high, key=abs) if sure else 0.0
-    return np.array([own[name] - min(own.values()) for name in names])
+    off = slower.copy()
+    for number in set(rounds):
+        off[rounds == number] -= stats.quantile(slower[rounds == number], 0.5)
+    labels, codes = np.unique(names, return_inverse=True)
+    own = np.zeros(len(labels))
+    for code in range(len(labels)):
+        mine = off[codes == code]
+        low, high = stats.order_interval(mine.tolist())
+        if len(mine) >= FEW and (low > 0 or high < 0):
+            own[code] = min(low, high, key=abs)
+    return own[codes] - own.min()
 
 
 def width_of(differences: np.ndarray) -> float:

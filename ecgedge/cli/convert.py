@@ -89,7 +89,7 @@ def convert(source: str, format: str, quantizer: str, out: Path | None, force: b
             origin = common.with_threshold(origin, data, lambda given, _: lab.outputs_of(given, "train"))
             lab.sources = {origin.name: origin}
             artifact = lab.make(cell, batch)
-            proof = verify(artifact, lab)
+            proof = verify(artifact, lab.sources[cell.model], lab)
             check_proof(proof, artifact.precision)
             gain = measure_gain(artifact, cell, batch, lab)
             cost = measure_cost(artifact, cell, batch, lab)
@@ -148,7 +148,8 @@ def choose(origin: Artifact, format: str, quantizer: str, parts: Parts, passes: 
     fitting = [cell for cell in near if quantizer in quantizer_words(cell.quantizer, cell.precision)]
     if not fitting:
         words = sorted({word for cell in near for word in (cell.precision, cell.quantizer)})
-        raise EcgEdgeError(f"{format} cannot be {quantizer!r}", f"choose from: {', '.join(words)}")
+        known = "" if origin.precision == "fp32" else f": {origin.name} is {origin.precision} already"
+        raise EcgEdgeError(f"{format} cannot be {quantizer!r}{known}", f"choose from: {', '.join(words)}")
     cell = min(fitting, key=lambda cell: len(cell.route))
     if origin.precision != "fp32":  # it is kept as it is
         return cell
@@ -212,14 +213,14 @@ class Proof:
     amounts: bool
 
 
-def verify(artifact: Artifact, lab: Lab) -> Proof | None:
+def verify(artifact: Artifact, source: Artifact, lab: Lab) -> Proof | None:
     """Judge a result as the matrix judges its rows; None where no runtime takes its format."""
     from ecgedge import truth, verdicts
     from ecgedge.matrix import judge_claims
 
     if lab.runtime_for(artifact.format) is None:
         return None
-    source, scored = lab.sources[artifact.name], lab.scored
+    scored = lab.scored
     was = lab.run(source, "scored", graph=True) if lab.runtime_for(source.format) else None
     here = lab.run(artifact, "scored", graph=True)
     expected = was.outputs if was else None

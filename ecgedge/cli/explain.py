@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ecgedge.cli import common
-from ecgedge.cli.options import threads_option
+from ecgedge.cli.options import TOLD, output_option, threads_option, trust_option
 from ecgedge.errors import EcgEdgeError
 
 if TYPE_CHECKING:
@@ -30,9 +30,11 @@ WIDEST = (38, 24, 12, 9)  # characters of each of these
 @click.command()
 @click.argument("target", metavar="FILE|MODEL")
 @click.option("--runtime", "runtime_name", metavar="NAME", help="Default: the first that takes it and works here.")
+@output_option
 @click.option("--batch", type=click.IntRange(1), help="Beats a call. Default: that of the file, else 1.")
 @click.option("--against", metavar="FILE", help="Also time this file in turns with it, one beat a call.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
+@trust_option
 @threads_option
 def explain(
     target: str, runtime_name: str | None, batch: int | None, against: str | None, as_json: bool, threads: int
@@ -57,8 +59,8 @@ def explain(
         folder = Path(scratch)
         beats = study.write_beats(artifact, size, folder / "call.npy")
         setting = Setting(folder, beats, common.gate(), threads, hosts=runtime_hosts(parts))
-        other = common.find_artifact(against, parts) if against else None
-        explanation = named(study.study(artifact, runtime, setting), parts)
+        other = common.find_artifact(against, parts, alone=False) if against else None
+        explanation = named(study.study(artifact, runtime, setting), target, parts)
         if other:
             timed = dataclasses.replace(setting, beats=study.write_beats(artifact, study.BEATS, folder / "beats.npy"))
             explanation = dataclasses.replace(explanation, ratio=compare(explanation, other, timed, parts))
@@ -66,16 +68,17 @@ def explain(
     if as_json:
         click.echo(json.dumps(record(explanation, found, size, threads), indent=1))
     else:
-        show(explanation, found, size, threads)
+        show(target, explanation, found, size, threads)
 
 
-def named(explanation: Explanation, parts: Parts) -> Explanation:
+def named(explanation: Explanation, target: str, parts: Parts) -> Explanation:
     """With what a command may call its source: the model, or the file itself where passes can still be applied."""
     artifact = explanation.artifact
     if artifact.name in parts.models:
         return dataclasses.replace(explanation, source=artifact.name)
     if artifact.format == "onnx" and explanation.precision in ("fp32", "float32"):
-        return dataclasses.replace(explanation, source=str(artifact.path))
+        output = click.get_current_context().meta.get(TOLD, {}).get("output")
+        return dataclasses.replace(explanation, source=target + (f" --output {output}" if output else ""))
     return explanation
 
 
@@ -156,10 +159,10 @@ def record(e: Explanation, found: list[Finding], batch: int, threads: int) -> di
     }
 
 
-def show(e: Explanation, found: list[Finding], batch: int, threads: int) -> None:
+def show(target: str, e: Explanation, found: list[Finding], batch: int, threads: int) -> None:
     """Print it: the file, the table, how its times were measured, the machine's peak, the findings."""
     beats, processors = counted(batch, "beat"), counted(threads, "thread")
-    click.echo(f"{e.artifact.path}: {e.artifact.format} {e.precision} on {e.runtime}, {beats} a call, {processors}")
+    click.echo(f"{target}: {e.artifact.format} {e.precision} on {e.runtime}, {beats} a call, {processors}")
     click.echo(f"{e.graph.placement()}; passes: {', '.join(e.artifact.passes) or 'none'}\n")
     click.echo(table(e))
     click.echo()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -202,7 +201,8 @@ def find_files(files: tuple[str, ...], taken: list[str], parts: Parts, data: Dat
         label = Path(file).name
         if label in (*taken, *sources):
             raise EcgEdgeError(f"two rows would both be called {label!r}", "rename a file")
-        sources[label] = replace(common.fit_to_data(common.find_artifact(file, parts), data), name=label)
+        artifact = common.find_artifact(file, parts, alone=len(files) == 1)
+        sources[label] = common.fit_to_data(artifact, data)
     return sources
 
 

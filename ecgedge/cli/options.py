@@ -155,6 +155,17 @@ def keep_told(ctx: click.Context, parameter: click.Parameter, value: Any) -> Non
     ctx.meta.setdefault(TOLD, {})[parameter.name] = value
 
 
+output_option = click.option(
+    "--output", expose_value=False, callback=keep_told, metavar="NAME",
+    help="Which output of a foreign file is its answer, where it gives several.",
+)  # fmt: skip
+
+trust_option = click.option(
+    "--trust", is_flag=True, expose_value=False, callback=keep_told,
+    help="Load a foreign file that brings code of its own, and run that code.",
+)  # fmt: skip
+
+
 def file_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """What a file that carries no record cannot tell; read by ``fit_to_data``, not handed to the command."""
     options = [
@@ -174,8 +185,9 @@ def file_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--input-zero-point", type=int, default=0, show_default=True, help="Of a foreign file's int8 input."
         ),
     ]
+    command = output_option(command)
     for option in reversed(options):
         command = option(command)
     for parameter in command.__click_params__[-len(options) :]:  # type: ignore[attr-defined]
         parameter.expose_value, parameter.callback = False, keep_told
-    return command
+    return trust_option(command)

@@ -85,10 +85,11 @@ def with_meaning(artifact: Artifact, threshold: float | None) -> Artifact:
         EcgEdgeError: it is an autoencoder, or looks like one, and the options do not say so.
     """
     from ecgedge.artifacts import Anomaly
-    from ecgedge.records import USER, values_of
+    from ecgedge.records import USER, check_values, values_of
 
     if artifact.maker.get("part") != USER:
         return artifact
+    check_values(artifact)
     artifact = common.with_scale(artifact)
     said = click.get_current_context().meta[TOLD]
     task, window = said["task"], said["window"]
@@ -183,5 +184,5 @@ def decide(session: Any, x: np.ndarray, artifact: Artifact) -> Iterator[tuple[st
         for score, flag in zip(tasks.anomaly_scores(outputs, x, artifact.task.window), decided):
             yield f"{score:.6g}", str(int(flag))
     else:
-        for shares, index in zip(tasks.probabilities(outputs), decided):
+        for shares, index in zip(tasks.probabilities(outputs, artifact.task.scores), decided):
             yield artifact.task.labels[index], f"{shares[index]:.4f}"

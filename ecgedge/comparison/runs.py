@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from ecgedge import journal, results
 from ecgedge.artifacts import Task
 from ecgedge.errors import EcgEdgeError
 from ecgedge.records import task_from_record
+from ecgedge.steadiness.states import WIDTH_LEAST
 
 Row = dict[str, Any]
 SKIPPED = "skipped"
@@ -121,10 +123,20 @@ def differences(a: Run, b: Run) -> list[str]:
     told = [*differing("", of(a, TOLD_OF_RUN), of(b, TOLD_OF_RUN))]
     told += differing("data ", {"digest": a.about["data_digest"]}, {"digest": b.about["data_digest"]})
     told += differing("machine: ", *({key: run.about["machine"][key] for key in TOLD_OF_MACHINE} for run in (a, b)))
+    told += kernels_that_differ(a, b)
     told += differing("library ", a.about["versions"], b.about["versions"])
     common = a.about["sources"].keys() & b.about["sources"].keys()
     told += differing("model ", *({name: run.about["sources"][name] for name in sorted(common)} for run in (a, b)))
     return told
+
+
+def kernels_that_differ(a: Run, b: Run) -> Iterator[str]:
+    """Whether the machine itself was another one in its usual quick state, by the reference kernel."""
+    for kernel, was in a.timing.kernels.items():
+        now = b.timing.kernels.get(kernel, was)
+        if abs(math.log(now / was)) > WIDTH_LEAST:
+            yield (f"machine: the reference kernel took {was / 1e3:.0f} us in A, {now / 1e3:.0f} us in B "
+                   f"({now / was - 1:+.0%}): latency differs by that where the files are the same")  # fmt: skip
 
 
 def of(run: Run, keys: tuple[str, ...]) -> dict[str, Any]:

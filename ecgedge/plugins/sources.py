@@ -28,6 +28,9 @@ BUILTIN = (
     "ecgedge.builtin.torch_runtime",
     "ecgedge.builtin.onnxruntime_runtimes",
     "ecgedge.builtin.tflite_runtime",
+    "ecgedge.builtin.torch_programs",
+    "ecgedge.builtin.keras_models",
+    "ecgedge.builtin.saved_model_runtime",
 )
 PLUGINS_DIR = "ECGEDGE_PLUGINS_DIR"  # how --plugins-dir reaches the child processes
 GUESTS = "ECGEDGE_GUESTS"  # how installed plugins reach those in an environment of their own

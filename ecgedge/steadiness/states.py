@@ -102,8 +102,9 @@ def own_offsets(readings: Sequence[Reading]) -> dict[str, float]:
         differences: dict[str, list[float]] = {}
         for each in (ours := [reading for reading in readings if reading.group == group]):
             rounds.setdefault(each.round, []).append(each.log)
+        middles = {number: median(logs) for number, logs in rounds.items()}
         for each in ours:
-            differences.setdefault(each.name, []).append(each.log - median(rounds[each.round]))
+            differences.setdefault(each.name, []).append(each.log - middles[each.round])
         offsets = {name: nearest_to_none(values) for name, values in differences.items()}
         found |= {name: value - min(offsets.values()) for name, value in offsets.items()}
     return found

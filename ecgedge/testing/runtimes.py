@@ -79,6 +79,15 @@ class RuntimeContract(Contract):
             call(session, other)
             np.testing.assert_array_equal(first, call(session, x), "after other beats")
 
+    def test_the_order_of_beats_does_not_matter(self) -> None:
+        """Nothing of a beat is remembered in those that follow, as a recurrent network's state would be."""
+        with self.session() as session:
+            size = size_of(session)
+            x = self.beats(3 * size).reshape(3, size, 1, -1)
+            forth = np.array([call(session, part) for part in x])
+            back = np.array([call(session, part) for part in x[::-1]])[::-1]
+        np.testing.assert_array_equal(forth, back, "the same beats in another order")
+
     def test_neighbours_in_a_batch_do_not_matter(self) -> None:
         with self.session() as session:
             size = size_of(session)

@@ -61,7 +61,7 @@ def nan(value: float | None) -> float:
 def evaluate(outputs: np.ndarray, beats: Split, task: Task) -> dict[str, Any]:
     """The figures of a task and, of a classifier, those of its probabilities."""
     figures = tasks.evaluate(outputs, beats.x, beats.y, task)
-    return figures if isinstance(task, Anomaly) else figures | tasks.calibration_figures(outputs, beats.y)
+    return figures if isinstance(task, Anomaly) else figures | tasks.calibration_figures(outputs, beats.y, "logits")
 
 
 def cross_validate(model: Model, data: Dataset, recipe: Recipe, count: int, repeats: int = 1) -> Estimate:

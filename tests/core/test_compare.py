@@ -402,3 +402,13 @@ def test_a_time_that_is_unsteady_has_no_verdict(run: Path, one: Path) -> None:
         assert (found.result, found.regression) == ("cannot tell", False)
         assert f"unsteady in {where} (3 of {rounds} blocks in the machine's usual quick state)" in found.text
     assert f"cannot tell: {INT8}: " in compare(one, run).out
+
+
+def test_a_machine_that_was_another_one_all_the_time_is_told(run: Path, one: Path) -> None:
+    """Each run is steady on its own; the kernel took 33 us in the one and 50 in the other."""
+    journal = run / "journal.jsonl"
+    journal.write_text(journal.read_text().replace("[33000, 33000]", "[50000, 50000]"))
+    [line] = [line for line in compared(one, run).differences if "reference kernel" in line]
+    assert line.startswith("machine: the reference kernel took 33 us in A, 50 us in B (+52%)")
+    assert f"differs: {line}" in compare(one, run).out
+    assert not [line for line in compared(run, run).differences if "reference kernel" in line]

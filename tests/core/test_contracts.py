@@ -123,6 +123,15 @@ class Random(FakeSession):
         return super().fetch() + np.random.default_rng().random(dtype=np.float32)
 
 
+class Remembers(FakeSession):
+    """As a recurrent network does whose state is left as the beat before made it."""
+
+    def invoke(self) -> None:
+        before = getattr(self, "state", 0.0)
+        super().invoke()
+        self.state = self.y = self.y + np.float32(0.1) * np.mean(before)
+
+
 class Normalised(FakeSession):
     """Over the batch, as a batch norm left in training does."""
 
@@ -308,6 +317,7 @@ class MoreThreadsOtherAnswers(FakeRuntime):
         (Broken(FixedBatch), "answers_have_the_right_shape_and_type"),
         (Broken(Constant), "different_beats_have_different_answers"),
         (Broken(Random), "the_same_beats_have_the_same_answers"),
+        (Broken(Remembers), "the_order_of_beats_does_not_matter"),
         (Broken(Normalised), "neighbours_in_a_batch_do_not_matter"),
         (Broken(Modifies), "beats_are_not_modified"),
         (Broken(OneBuffer), "fetched_answers_stay"),

@@ -338,6 +338,8 @@ def test_a_ratio_is_told_with_the_first_cause_where_there_is_no_gain() -> None:
     assert gained[0].text == "full-int8 is 0.30x fp32 [0.29, 0.31]" and "RELU" in gained[1].text
     tie = find(explained(tflite(CONV), ratio=slower | {"ratio": 1.0, "low": 0.99, "high": 1.01, "result": "tie"}))
     assert tie[0].text == "full-int8 is 1.00x fp32 [0.99, 1.01], a tie"
+    [odd, *_] = find(replace(e, ratio=slower | {"result": "unsteady"}))
+    assert "unsteady" in odd.text and "outside the delegate" not in odd.text, "no cause of what cannot be told"
     assert all(finding.name != "ratio" for finding in find(explained(tflite(CONV))))  # never invented
 
 

@@ -63,6 +63,22 @@ def test_what_is_made_on_request_only() -> None:
         assert {cell.quantizer for cell in cells} == {"costly"}
 
 
+def test_a_runtime_on_request_only() -> None:
+    """It is in no row unless its name or its format is asked for, or a user's file is of that format."""
+
+    class Quiet(FakeRuntime):
+        name, on_request = "quiet", True
+
+    given = parts()
+    given["runtimes"]["quiet"] = Quiet("quiet")
+    assert "quiet" not in {cell.runtime for cell in plan(**given, filters=Filters(), unavailable={})[0] if cell.route}
+    for asked in (Filters(runtimes=("quiet",)), Filters(formats=("fake",))):
+        assert "quiet" in {cell.runtime for cell in plan(**given, filters=asked, unavailable={})[0]}
+    given["sources"] = {"theirs": Source("fake")}
+    cells, _ = plan(**given, filters=Filters(), unavailable={})
+    assert "quiet" in {cell.runtime for cell in cells}
+
+
 def test_what_is_quantized_is_kept_as_it_is() -> None:
     given = parts() | {"sources": {"q": Source("numpy", quantized=True), "f": Source("fake")}}
     cells, _ = plan(**given, filters=Filters(runtimes=("gpu",)), unavailable={})

@@ -29,7 +29,7 @@ def load(folder: Path, monkeypatch: pytest.MonkeyPatch, **files: str) -> plugins
 def test_builtins_come_first_and_are_ordinary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = load(tmp_path, monkeypatch, mine=GOOD.format(name="mine"))
     assert list(parts.models) == ["base-cnn", "vgg", "inception", "tcn", "cnn-ae"]
-    assert list(parts.exporters) == ["onnx", "onnx2tf"]
+    assert list(parts.exporters) == ["onnx", "onnx2tf", "torch-export", "torchscript", "keras"]
     assert {q.precision for q in parts.quantizers.values()} == {"fp32", "fp16", "dynamic", "full-int8", "mixed"}
     assert {"torch", "cpu", "cuda", "tflite", "mine"} <= set(parts.runtimes)
     assert parts.owners["runtime", "mine"].plugin == "mine"

@@ -69,6 +69,12 @@ def test_two_levels_are_told_apart_block_by_block(share: float, slower: float) -
     assert found == right
 
 
+def test_a_few_percent_are_no_other_state() -> None:
+    """However quiet the kernel is: a clock that wanders by 4% would else cost half of the rounds."""
+    readings = machine(lambda _, number: 1.04 if number % 2 else 1.0, 4, 20, noise=0.0005)
+    assert len(quick_readings(readings)) == 80
+
+
 def test_a_block_that_was_slow_at_one_end_is_not_quick() -> None:
     readings = machine(lambda *_: 1.0, 4, 10)
     odd = readings[7]
@@ -303,11 +309,12 @@ def test_a_choice_says_what_it_cannot_tell(unsteady: Path) -> None:
 def test_a_steady_row_wins_against_an_unsteady_one(make: Make) -> None:
     """The quickest form by the figures is one that was timed while the machine changed its speed."""
     odd = "m11.tflite.full-int8.tflite"
-    folder = make(lambda name, number: SLOW if name == odd and number > 4 else 1.0, rounds=18)
+    folder = make(lambda name, number: 1.15 if name == odd and number > 4 else 1.0, rounds=18)
     assert [name for name, row in rows(folder).items() if row["unsteady"]] == [odd]
     asked = ("--require", "task==anomaly", "--require", "precision!=dynamic", "--optimize", "latency_p50")
     [choice] = json.loads(command("choose", folder, *asked, "--format", "json").out)["choices"]
     assert choice["winner"]["id"] == "m8.onnx.full-int8.cpu"
+    assert rows(folder)[odd]["latency_p50_us"] < choice["winner"]["latency_p50_us"]
     assert odd in choice["qualified"] and choice["unsteady"] == [odd]
 
 

@@ -62,10 +62,32 @@ def test_the_residual_is_averaged_before_it_is_squared() -> None:
     assert task_from_record({k: v for k, v in task_record(detector).items() if k != "window"}).window == 1
 
 
+def test_what_scores_are_is_read_back_and_older_records_do_not_say() -> None:
+    for scores in (None, "logits", "probabilities"):
+        task = Classification(("a", "b"), scores)
+        assert task_from_record(task_record(task)) == task
+    assert task_from_record({"kind": "classification", "labels": ["a", "b"]}).scores is None
+    with pytest.raises(ValueError, match="scores 'odds'"):
+        task_from_record({"kind": "classification", "labels": ["a", "b"], "scores": "odds"})
+
+
+def test_probabilities_by_hand() -> None:
+    """What they are is said; how they look does not matter. exp(1) / (exp(1) + exp(0)) = 0.731059."""
+    outputs = np.array([[1.0, 0.0]])
+    assert tasks.probabilities(outputs, "probabilities") is outputs
+    for scores in ("logits", None):
+        np.testing.assert_allclose(tasks.probabilities(outputs, scores), [[0.731059, 0.268941]], atol=1e-6)
+    assert tasks.told_scores(outputs) == "probabilities"
+    assert tasks.told_scores(np.array([[1.0, 0.0], [0.5, 0.6]])) == "logits"
+    assert tasks.told_scores(np.full((3, 17), 15 / 256), step=1 / 256) == "probabilities"  # they add up to 0.996
+    assert tasks.told_scores(np.full((1, 17), 14.7 / 256), step=1 / 256) == "probabilities"  # 0.976: by the steps
+    assert tasks.told_scores(np.full((1, 17), 14.7 / 256)) == "logits"
+
+
 def test_calibration_by_hand() -> None:
     """Two bins: sure of 0.6 and 0.7, one right; sure of 0.8 twice, both right. ECE (|1.3 - 1| + |1.6 - 2|) / 4."""
     shares = np.array([[0.6, 0.4], [0.3, 0.7], [0.8, 0.2], [0.2, 0.8]])
-    figures = tasks.calibration_figures(np.log(shares), np.array([0, 0, 0, 1]), bins=4)
+    figures = tasks.calibration_figures(np.log(shares), np.array([0, 0, 0, 1]), "logits", bins=4)
     assert figures["nll"] == pytest.approx(-np.log([0.6, 0.3, 0.8, 0.8]).mean())
     assert figures["ece"] == pytest.approx((0.3 + 0.4) / 4)
     empty = {"beats": 0, "confidence": None, "accuracy": None}
@@ -75,7 +97,7 @@ def test_calibration_by_hand() -> None:
 
 
 def test_calibration_of_a_network_that_is_sure_beyond_all_measure() -> None:
-    figures = tasks.calibration_figures(np.array([[0.0, 5000.0]]), np.array([0]))
+    figures = tasks.calibration_figures(np.array([[0.0, 5000.0]]), np.array([0]), "logits")
     assert np.isfinite(figures["nll"])
     assert figures["ece"] == 1
     assert figures["reliability"][-1]["beats"] == 1

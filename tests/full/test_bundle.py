@@ -137,16 +137,17 @@ def test_files_made_elsewhere_need_to_be_told(ecgedge: Command, unpacked, beats:
     assert "--threshold beside" in error_of(ecgedge("bundle", BOARD / "cnn-ae-int8.tflite", "--threshold", "1"))
 
 
-def test_weights_in_another_file_are_refused(ecgedge: Command, tmp_path: Path) -> None:
+def test_weights_in_another_file_are_taken_in(ecgedge: Command, unpacked, tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     export(Probabilities(), tmp_path / "whole.onnx", (1, 140), {})
     split = onnx.load(tmp_path / "whole.onnx")
     options = {"save_as_external_data": True, "location": "weights.bin", "size_threshold": 0}
     onnx.save(split, tmp_path / "split.onnx", **options)
-    assert ecgedge("bundle", "whole.onnx").code == 0
-    told = error_of(ecgedge("bundle", "split.onnx"))
-    assert "cannot be used away from its folder" in told
-    assert not (tmp_path / "split.zip").exists()
+    (tmp_path / "alone").mkdir()
+    (tmp_path / "split.onnx").rename(tmp_path / "alone" / "split.onnx")
+    assert "its data weights.bin is missing" in error_of(ecgedge("bundle", "alone/split.onnx"))
+    (tmp_path / "weights.bin").rename(tmp_path / "alone" / "weights.bin")
+    assert (unpacked("alone/split.onnx") / "model.onnx").stat().st_size > 140 * 3 * 4
 
 
 class Extremes(torch.nn.Module):

@@ -33,9 +33,8 @@ def decide(beats: np.ndarray, outputs: np.ndarray) -> list:
         off = np.lib.stride_tricks.sliding_window_view(y - beats.astype(np.float32).astype(float), TASK["window"], 1)
         return [(f"{score:.6g}", int(score > TASK["threshold"])) for score in np.square(off.mean(axis=2)).mean(axis=1)]
     classes = y.argmax(axis=1)
-    if (y < 0).any() or not np.allclose(y.sum(axis=1), 1, atol=0.02):  # scores, not probabilities
-        y = np.exp(y - y.max(axis=1, keepdims=True))
-        y /= y.sum(axis=1, keepdims=True)
+    if TASK["scores"] != "probabilities":
+        y = (powers := np.exp(y - y.max(axis=1, keepdims=True))) / powers.sum(axis=1, keepdims=True)
     return [(TASK["labels"][index], f"{shares[index]:.4f}") for index, shares in zip(classes, y)]
 
 

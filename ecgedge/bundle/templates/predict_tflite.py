@@ -24,6 +24,7 @@ def run(beats: np.ndarray) -> np.ndarray:
     outputs = []
     for batch in x.astype(INPUT["dtype"]).reshape(-1, size, *INPUT["shape"][1:]):
         MODEL.set_tensor(MODEL.get_input_details()[0]["index"], batch)
+        MODEL.reset_all_variables()  # a recurrent network forgets the batch before
         MODEL.invoke()
         outputs.append(MODEL.get_tensor(MODEL.get_output_details()[0]["index"]))
     return np.concatenate(outputs)[: len(beats)].reshape(len(beats), -1)
@@ -36,9 +37,8 @@ def decide(beats: np.ndarray, outputs: np.ndarray) -> list:
         off = np.lib.stride_tricks.sliding_window_view(y - beats.astype(np.float32).astype(float), TASK["window"], 1)
         return [(f"{score:.6g}", int(score > TASK["threshold"])) for score in np.square(off.mean(axis=2)).mean(axis=1)]
     classes = y.argmax(axis=1)
-    if (y < 0).any() or not np.allclose(y.sum(axis=1), 1, atol=0.02):  # scores, not probabilities
-        y = np.exp(y - y.max(axis=1, keepdims=True))
-        y /= y.sum(axis=1, keepdims=True)
+    if TASK["scores"] != "probabilities":
+        y = (powers := np.exp(y - y.max(axis=1, keepdims=True))) / powers.sum(axis=1, keepdims=True)
     return [(TASK["labels"][index], f"{shares[index]:.4f}") for index, shares in zip(classes, y)]
 
 

@@ -140,18 +140,20 @@ def recall_lane(one: Recall, rows: Sequence[Row], x: Scale, top: float, height: 
     return svg.element("g", *parts)
 
 
-def reliability(series: Sequence[tuple[str, np.ndarray]], y: np.ndarray) -> Figure:
+def reliability(series: Sequence[tuple[str, np.ndarray]], y: np.ndarray, scores: str | None) -> Figure:
     """Accuracy against confidence.
 
     Args:
         series: forms with their class scores ``(N, C)``.
+        scores: what these are, as for ``tasks.probabilities``; None, of an older run: as those of the first look.
     """
     x, up = Scale(0, 1, 48, SIDE - 16), Scale(0, 1, SIDE - 44, 26)
     parts = [svg.axes(x, up, "confidence", "accuracy", svg.plain, svg.plain)]
     parts.append(svg.line(x(0), up(0), x(1), up(1), "diagonal"))
     keys, words = [], []
+    scores = scores or tasks.told_scores(series[0][1])
     for i, (name, outputs) in enumerate(series):
-        figures = tasks.calibration_figures(outputs, y)
+        figures = tasks.calibration_figures(outputs, y, scores)
         bins = [one for one in figures["reliability"] if one["beats"]]
         parts.append(svg.path([(x(one["confidence"]), up(one["accuracy"])) for one in bins], f"curve c{i}"))
         parts += [mark(one, x, up, i, len(y), name) for one in bins]

@@ -97,7 +97,8 @@ def fill_classifier(
     labels = task.labels
     found.confusions = [classes.confusion(whole, labels), *(classes.confusion(row, labels, whole) for row in other)]
     decided = {name: outputs.argmax(axis=1) for name, outputs in answers.items()}
-    found.quality = [classes.reliability([(form(row), answers[row["id"]]) for row in found.compared], beats.y)]
+    series = [(form(row), answers[row["id"]]) for row in found.compared]
+    found.quality = [classes.reliability(series, beats.y, task.scores)]
     others = [row for row in rows if row["precision"] != "fp32"]
     if whole["precision"] == "fp32" and others:
         found.recall_forms = [form(row) for row in others]

@@ -64,8 +64,11 @@ class ExecuTorchRuntime(Runtime):
     def inspect(self, path: Path) -> Artifact:
         program = open_program(path)
         meta = program.method_meta("forward")
-        if meta.num_inputs() != 1 or not meta.num_outputs():
-            raise EcgEdgeError(f"{path} has {meta.num_inputs()} inputs, a beat is one", "use another file")
+        if meta.num_inputs() != 1 or meta.num_outputs() != 1:
+            told = (
+                f"{path} has {meta.num_inputs()} inputs and {meta.num_outputs()} outputs: a beat and its answer are one"
+            )
+            raise EcgEdgeError(told, "export it with one of each")
         given, returned = meta.input_tensor_meta(0), meta.output_tensor_meta(0)
         wanted = tensor_spec("input", given, layout_of(given.sizes()) or "?")
         found = tensor_spec("output", returned, "NC" if len(returned.sizes()) == 2 else "NCL")

@@ -44,6 +44,9 @@ def artifact_of(model: Any, path: Path) -> Artifact:
     graph = model.subgraphs[0]
     if len(graph.inputs) != 1:
         raise EcgEdgeError(f"{path} has {len(graph.inputs)} inputs, a beat is one", "use another file")
+    if len(graph.outputs) != 1:
+        told = f"{path} gives {len(graph.outputs)} outputs, and which is the answer cannot be told to TFLM"
+        raise EcgEdgeError(told, "export it with one output")
     given, returned = (graph.tensors[index[0]] for index in (graph.inputs, graph.outputs))
     takes = spec_of(given, layout_of(tuple(given.shape)) or "?")
     gives = spec_of(returned, "NC" if len(returned.shape) == 2 else "NCL")

@@ -25,6 +25,7 @@ class TflmSession(Session):
         self.x = self.artifact.input.encode(x)
 
     def invoke(self) -> None:
+        self.interpreter.reset()  # an LSTM forgets the beat before
         self.interpreter.set_input(self.x, 0)  # each time: activations may lie where it lay
         self.interpreter.invoke()
 
