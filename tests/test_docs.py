@@ -259,7 +259,9 @@ def test_the_findings_and_columns_of_explain_are_on_its_page() -> None:
 
 def test_the_numbers_of_the_page_of_explain_are_those_of_the_code() -> None:
     text = " ".join(read(EXPLAIN).split())
-    assert f"at least {peak.CALLS} products of two matrices of {peak.SIZE} x {peak.SIZE}" in text
+    assert f"product of two matrices of {peak.SIZE} x {peak.SIZE}" in text
+    agreeing = f"until the four fastest blocks are within {peak.STABLE:.0%}, for {peak.SECONDS_MOST:.0f} s at most"
+    assert f"blocks of {peak.BLOCK_SECONDS} s, {agreeing}" in text and peak.AGREEING == 4
     assert f"half a second and at least {measure.BLOCK_CALLS} calls" in text and study.SECONDS == 0.5
     assert f"less than {study.BUSY:.0%} of a processor" in text
     assert f"takes {findings.WORTH:.0%} of the time or more" in text and f"takes {findings.MUCH:.0%} of the" in text
