@@ -73,7 +73,7 @@ def cut(path: Path, output: int) -> bytes:
 
 
 def refused_by_delegate(path: Path) -> str:
-    """The first operation that LiteRT runs and its delegate refuses, as ``MAX_POOL_2D 3``; empty where there is none.
+    """What LiteRT runs and its delegate refuses: ``the operation MAX_POOL_2D 3``, the first; empty where nothing is.
 
     Told by opening the file up to each of its operations, with the delegate and without.
     """
@@ -92,8 +92,8 @@ def refused_by_delegate(path: Path) -> str:
     whole = Interpreter(model_path=str(path), experimental_op_resolver_type=plain)
     for op in operations(whole)[:SEARCHED]:
         if op["outputs"] and not opens(cut(path, op["outputs"][0]), OpResolverType.AUTO):
-            return name_of(op)
-    return "(which, is not found)"
+            return f"the operation {name_of(op)}"
+    return "an operation"
 
 
 def scores_of(interpreter: Any) -> str | None:

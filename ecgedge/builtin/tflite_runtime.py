@@ -143,9 +143,9 @@ def refusal(path: Path, said: str) -> EcgEdgeError:
     if flex := re.search(r"Node number \d+ \((Flex\w+)\)", said):
         return EcgEdgeError(f"{path} needs the operation {flex[1]} of TensorFlow, which LiteRT does not have", BUILTIN)
     with without_info_lines():
-        refused = refused_by_delegate(path) if "not a" not in said.partition("\n")[0] else ""
+        refused = refused_by_delegate(path)
     if refused:
-        told = f"{path}: LiteRT's delegate {DELEGATE} refuses the operation {refused}, without it LiteRT runs the file"
+        told = f"{path}: LiteRT's delegate {DELEGATE} refuses {refused}, without it LiteRT runs the file"
         return EcgEdgeError(told, "make it anew without that operation, or in another precision")
     return EcgEdgeError(f"{path} is not a readable TFLite model: {said.splitlines()[0]}", "convert it again")
 

@@ -117,7 +117,7 @@ def with_meaning(artifact: Artifact, data: Dataset | None, labels: str | None, t
         raise EcgEdgeError(
             f"--labels {labels}: {artifact.path} gives {len(artifact.task.labels)} scores", "name each, once"
         )
-    return replace(artifact, task=Classification(names))
+    return replace(artifact, task=replace(artifact.task, labels=names))
 
 
 def load_alone(artifact: Artifact, runtime: Runtime, scratch: Path) -> tuple[Session, bytes]:

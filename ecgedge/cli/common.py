@@ -111,6 +111,8 @@ def find_artifact(name: str, parts: Parts, alone: bool = True) -> Artifact:
     reader = None if name in parts.models else reader_of(path, readers)
     if reader is None:
         if name in parts.models or path.is_dir():
+            if alone and named_output():
+                raise EcgEdgeError(f"{name} has one output", "--output is for files made elsewhere: leave it out")
             return find_model(name, parts)
         suffixes = list(dict.fromkeys(suffix for part in readers for suffix in part.suffixes))
         if path.exists():
@@ -162,8 +164,7 @@ def open_file(path: Path, runtime: Runtime, alone: bool) -> Artifact:
     from ecgedge.artifacts import copy_to
     from ecgedge.store import key_of
 
-    context = click.get_current_context(silent=True)
-    output = context.meta.get(TOLD, {}).get("output") if context else None
+    output = named_output()
     with tempfile.TemporaryDirectory() as scratch:
         made = make_whole(path, runtime, output, Path(scratch) / path.name, alone)
         artifact = runtime.inspect(made)
@@ -175,6 +176,13 @@ def open_file(path: Path, runtime: Runtime, alone: bool) -> Artifact:
             return replace(artifact, path=out)
 
         return open_store().make(key_of(artifact, artifact.maker), path.name, artifact.maker, build)
+
+
+def named_output() -> str | None:
+    """What ``--output`` says."""
+    context = click.get_current_context(silent=True)
+    output: str | None = context.meta.get(TOLD, {}).get("output") if context else None
+    return output
 
 
 def make_whole(path: Path, runtime: Runtime, output: str | None, out: Path, alone: bool) -> Path:

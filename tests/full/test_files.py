@@ -261,9 +261,10 @@ def test_shares_in_int8_that_do_not_add_up_are_not_made_anew(
     assert (np.abs(sums - 1) > 0.02).any(), "the shares of this file add up too well"
     beats = write_beats(tmp_path / "beats.csv", x)
     expected = right(np.array(shares))
+    folder = unpacked(coarse, "--labels", ",".join(map(str, range(17))))
     told = ecgedge("predict", coarse, beats)
     assert answers_of(told.out) == expected, told.err
-    assert answers_of(script(sys.executable, unpacked(coarse) / "predict.py", beats).stdout) == expected
+    assert answers_of(script(sys.executable, folder / "predict.py", beats).stdout) == expected
 
 
 # Which of several outputs is the answer.
