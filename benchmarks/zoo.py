@@ -22,12 +22,10 @@ import contextlib
 import json
 import multiprocessing
 import os
-import re
 import shutil
 import sys
 import threading
 import traceback
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -43,9 +41,6 @@ SOURCES = ("ts-fixed", "dynamo-free", "keras", "ts-free", "dynamo-fixed")  # in 
 FORMATS, PRECISIONS = ("onnx", "tflite"), ("fp32", "dynamic", "full-int8")
 SECONDS = 240  # for one step
 TRAINED, TESTED = 500, 600  # beats
-ATOL, COSINE = 1e-4, 0.8  # of ecgedge/parity.py and ecgedge/verdicts.py
-DECIDED, RIGHT = 10, 5  # a class that was decided and right so often must not vanish
-QUANTIZED = 0.5  # of the elements of weights must be integers
 STATUSES = ("right", "unquantized", "refused", "unclear", "crashed", "wrong")
 
 
@@ -61,16 +56,9 @@ class Case:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of it.
+    """What came of it, by ``who``: ``plain`` or ``ours``; the rest as in ``Verdict`` of ``tests/full/zoo_judge.py``.
 
-    Attributes:
-        who: ``plain`` or ``ours``.
-        status: ``right``; ``unquantized``: right, its weights still float; ``refused``: one line that names the
-            operation; ``unclear``: one line that does not; ``crashed``: a traceback, compiler text, a signal or no
-            end; ``wrong``: a file with other answers.
-        text: what was printed, or why it is wrong.
-        cosine, difference: to the network's own outputs, where there is a file.
-        told: whether a wrong result was said to be that, for ours.
+    A status may also be ``not exported``: torch's exporter made no file.
     """
 
     case: Case
@@ -214,165 +202,25 @@ def plain_tflite(file: Path, precision: str, x: np.ndarray) -> bytes:
     return converter.convert()
 
 
-class Kept:
-    """A worker of ecgedge's that outlives the command it was started for: TensorFlow is imported once."""
-
-    def __init__(self, child: Any):
-        self.child = child
-
-    def ask(self, *arguments: Any, **options: Any) -> Any:
-        return self.child.ask(*arguments, **options)
-
-    def close(self) -> None:
-        """Not yet."""
-
-
-WORKERS: dict[Any, Kept] = {}
-
-
-def ours(out: str, name: str, source: str, format: str, precision: str, file: str) -> tuple[int, str, str, str]:
-    """``ecgedge convert``: its exit code, what it printed to both streams, and the file."""
-    import importlib
-    from unittest import mock
-
-    from click.testing import CliRunner
-
-    from ecgedge import lab, process
-    from ecgedge.cli import main
-    from tests.full import zoo
-
-    module = importlib.import_module("ecgedge.cli.convert")
-
-    def worker(log: Path, threads: int | None = None, memory: int | None = None, host: Any = None) -> Kept:
-        if host not in WORKERS:
-            kept = Path(out) / f"worker-{os.getpid()}.log"
-            WORKERS[host] = Kept(process.Child(kept, threads, memory, host))
-        return WORKERS[host]
+def ours(out: str, name: str, source: str, format: str, precision: str, file: str) -> tuple[dict[str, Any], str]:
+    """What ``ecgedge convert`` gives: the file and what was printed, or a verdict where it made none."""
+    from tests.full import zoo, zoo_judge
 
     made = Path(file).with_name(f"{source}-ours-{precision}.{format}")
     made.unlink(missing_ok=True)
-    command = ["convert", file, "--to", format, "--dataset", str(Path(out) / "beats"), "-o", str(made)]
-    command += [] if precision == "fp32" else ["--quantize", precision]
-    command += ["--task", "anomaly"] if zoo.ZOO[name].gives == "beats" else []
-    with mock.patch.object(lab, "Child", worker), mock.patch.object(module, "measure_gain", lambda *_: ""):
-        done = CliRunner().invoke(main, command)
-    errors = done.stderr
-    if done.exception and not isinstance(done.exception, SystemExit):
-        errors += "".join(traceback.format_exception(done.exception))
-    return done.exit_code, done.stdout, errors, str(made)
+    told = zoo_judge.convert(Path(file), made, precision, str(Path(out) / "beats"), zoo.ZOO[name].gives)
+    if told.code:
+        return asdict(zoo_judge.judge_refusal(told)), ""
+    return {"text": (told.err + told.out)[-900:]}, str(made)
 
 
 def judge(out: str, name: str, source: str, precision: str, file: str) -> dict[str, Any]:
-    """Whether a file answers as its network does: run by its own runtime, one beat a call."""
+    """Whether a file answers as its network does on the held-out beats."""
+    from tests.full import zoo_judge
+
     data = beats(Path(out))
     expected = np.load(Path(out) / "files" / name / ("keras.npy" if source == "keras" else "torch.npy"))
-    run, share = (run_onnx, onnx_share) if file.endswith(".onnx") else (run_tflite, tflite_share)
-    found = run(file, data.test.x)
-    if found.shape != expected.shape:
-        return {"status": "wrong", "text": f"{found.shape[1]} values a beat instead of {expected.shape[1]}"}
-    if not np.isfinite(found).all():
-        return {"status": "wrong", "text": "not finite"}
-    difference, near = float(np.abs(found - expected).max()), cosine(found, expected)
-    told = {"difference": difference, "cosine": near, "quantized": share(file)}
-    if precision == "fp32":
-        wrong = difference > ATOL * max(1, np.abs(expected).max())
-        return told | {"status": "wrong" if wrong else "right", "text": f"differs by {difference:.2g}" if wrong else ""}
-    if near < COSINE:
-        return told | {"status": "wrong", "text": f"cosine {near:.2f}"}
-    if expected.shape[1] == data.classes and (lost := vanished(found, expected, data.test.y)):
-        return told | {"status": "wrong", "text": f"class {lost} is never decided"}
-    return told | {"status": "right" if told["quantized"] >= QUANTIZED else "unquantized"}
-
-
-def cosine(found: np.ndarray, expected: np.ndarray) -> float:
-    """Of all outputs as one vector, class scores without the mean of each beat."""
-    found, expected = found.astype(float), expected.astype(float)
-    if found.shape[1] < 10:
-        found, expected = (each - each.mean(axis=1, keepdims=True) for each in (found, expected))
-    norms = np.linalg.norm(found) * np.linalg.norm(expected)
-    return float((found * expected).sum() / norms) if norms else 0.0
-
-
-def vanished(found: np.ndarray, expected: np.ndarray, y: np.ndarray) -> str:
-    """The first class that the network decides and that the file never does."""
-    here, was = found.argmax(axis=1), expected.argmax(axis=1)
-    for c in np.unique(was):
-        if (was == c).sum() >= DECIDED and ((was == c) & (y == c)).sum() >= RIGHT and not (here == c).any():
-            return str(c + 1)
-    return ""
-
-
-def run_onnx(file: str, x: np.ndarray) -> np.ndarray:
-    from onnxruntime import InferenceSession
-
-    session = InferenceSession(file, providers=["CPUExecutionProvider"])
-    [given] = session.get_inputs()
-    last = given.shape[-1] == 1
-    fed = x.transpose(0, 2, 1) if last else x
-    return np.stack([session.run(None, {given.name: beat[None]})[0].ravel() for beat in fed])
-
-
-def run_tflite(file: str, x: np.ndarray) -> np.ndarray:
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(file)
-    [given], [returned] = interpreter.get_input_details(), interpreter.get_output_details()
-    fed = x.transpose(0, 2, 1) if given["shape"][-1] == 1 else x
-    interpreter.resize_tensor_input(given["index"], [1, *fed.shape[1:]])
-    interpreter.allocate_tensors()
-    answers = []
-    for beat in fed:
-        interpreter.reset_all_variables()
-        interpreter.set_tensor(given["index"], encode(beat[None], given))
-        interpreter.invoke()
-        answers.append(decode(interpreter.get_tensor(returned["index"]), returned).ravel())
-    return np.stack(answers)
-
-
-def encode(values: np.ndarray, spec: Mapping[str, Any]) -> np.ndarray:
-    if spec["dtype"] == np.float32:
-        return values
-    scale, zero = spec["quantization"]
-    limits = np.iinfo(spec["dtype"])
-    return np.clip(np.round(values / scale) + zero, limits.min, limits.max).astype(spec["dtype"])
-
-
-def decode(values: np.ndarray, spec: Mapping[str, Any]) -> np.ndarray:
-    scale, zero = spec["quantization"]
-    return values if spec["dtype"] == np.float32 else (values.astype(np.float32) - zero) * scale
-
-
-def share_of(weights: Iterator[tuple[tuple[int, ...], bool]]) -> float:
-    """The share of integers among the elements of weights (shape, whether integers) of two axes and more."""
-    counts = Counter()
-    for shape, integers in weights:
-        if len(shape) >= 2:
-            counts[integers] += int(np.prod(shape))
-    return counts[True] / max(1, counts.total())
-
-
-def onnx_share(file: str) -> float:
-    import onnx
-
-    kinds = {onnx.TensorProto.FLOAT: False, onnx.TensorProto.INT8: True, onnx.TensorProto.UINT8: True}
-    graph = onnx.load(file).graph
-    constants = [attribute.t for node in graph.node if node.op_type == "Constant" for attribute in node.attribute]
-    return share_of(
-        (tuple(t.dims), kinds[t.data_type]) for t in [*graph.initializer, *constants] if t.data_type in kinds
-    )
-
-
-def tflite_share(file: str) -> float:
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = schema.ModelT.InitFromPackedBuf(Path(file).read_bytes(), 0)
-    kinds = {schema.TensorType.FLOAT32: False, schema.TensorType.INT8: True}
-    return share_of(
-        (tuple(t.shape), kinds[t.type])
-        for part in model.subgraphs
-        for t in part.tensors
-        if t.type in kinds and t.shape is not None and model.buffers[t.buffer].data is not None
-    )
+    return asdict(zoo_judge.judge(Path(file), precision, expected, data.test.x, data.test.y))
 
 
 # -- children
@@ -436,26 +284,6 @@ class Helper:
 # -- the run
 
 
-OPERATIONS = re.compile(
-    r"(?i)\b(conv|convtranspose|deconvolution|erf|gelu|mish|prelu|lstm|gru|rnn|resize|upsample|pad|layernorm\w*|"
-    r"layernormalization|groupnorm\w*|instancenorm\w*|batchnorm\w*|einsum|softmax|logsoftmax|softplus|hardswish|"
-    r"hardsigmoid|maxpool|averagepool|reducemean|matmul|gemm|gather\w*|scatter\w*|cumsum|scan|loop|if|split|slice|"
-    r"reshape|transpose|expand|where|sequence\w*|tile|div|mul|sub|add|pow|sqrt|sigmoid|tanh|elu|selu|leakyrelu|cast|"
-    r"shape|concat|quantizelinear|squeeze|unsqueeze|rsqrt|squared_difference|mean|sum|while|batch_matmul|"
-    r"fully_connected|mirror_pad|log|exp|neg|[A-Z]+_[A-Z_]+|Flex\w+)\b"
-)
-NOISE = re.compile(r"Traceback|loc\(|error: |\.py\"|\.cc:\d|<unknown>|tf\.|std::")
-
-
-def grade(code: int, printed: str, errors: str) -> tuple[str, str]:
-    """Status and text of a command that made no file."""
-    lines = [line for line in errors.splitlines() if line and not line.startswith(("Warning:", "  "))]
-    told = " / ".join(lines)
-    if code not in (1, 2) or "Traceback" in errors or len(lines) != 1 or NOISE.search(told) or len(told) > 400:
-        return "crashed", errors[-1500:]
-    return ("refused" if OPERATIONS.search(told) else "unclear"), errors[-1500:]
-
-
 class Run:
     """A folder of results, and what fills it."""
 
@@ -509,17 +337,16 @@ class Run:
 
     def by_us(self, case: Case, file: str, helpers: Mapping[str, Helper]) -> dict[str, Any]:
         try:
-            code, printed, errors, made = helpers["ours"].ask(ours, str(self.out), *asdict(case).values(), file)
+            told, made = helpers["ours"].ask(ours, str(self.out), *asdict(case).values(), file)
         except Failed as error:
             return {"status": "crashed", "text": str(error)}
-        if code:
-            status, text = grade(code, printed, errors)
-            return {"status": status, "text": text}
+        if not made:
+            return told
         try:
             found = helpers["plain"].ask(judge, str(self.out), case.network, case.source, case.precision, made)
         except Failed as error:
             return {"status": "wrong", "text": f"cannot be run: {error}"}
-        return found | ({"text": f"{found.get('text')} | {printed[-600:]}"} if found["status"] != "right" else {})
+        return found | ({"text": f"{found['text']} | {told['text']}"} if found["status"] != "right" else {})
 
     def all(self, files: list[list[Case]], whose: list[str], again: bool, lanes: int) -> None:
         """Several files at a time."""
@@ -591,8 +418,100 @@ def main() -> None:
     run.all(files, asked.whose, asked.again or asked.failed, asked.lanes)
 
 
+# -- the table
+
+LETTERS = {
+    "right": "r", "unquantized": "u", "refused": "f", "unclear": "q", "crashed": "x", "wrong": "W", "not exported": "-",
+}  # fmt: skip
+LEGEND = """Each cell: plain tools, then `ecgedge convert`. r: right (fp32 within 1e-4 of the network's own outputs, relative
+to the largest; dynamic and full-int8 with a cosine of 0.8 at least and no class lost; one beat a call on {tested} held-out
+beats). u: right, but its weights are float still. f: refused in one line that names the operation. q: refused, the line names
+none. x: a traceback, compiler text, a library's exception, a crash or no end. W: a file that answers otherwise. -: torch
+exported nothing. Empty: not run."""
+
+
 def table(results: Mapping[tuple[Case, str], Result]) -> str:
-    return ""
+    """What is there, as Markdown: counts, every conversion, and what does not come out right here, with the reason."""
+    parts = ["# The zoo: plain tools and ecgedge", LEGEND.format(tested=TESTED), "## Counts", *counts(results)]
+    parts += [
+        "## Every conversion",
+        *every(results),
+        "## Right by the plain tools and not here",
+        *listed(results, True),
+    ]
+    parts += ["## Not right here, nor by the plain tools", *listed(results, False)]
+    return "\n\n".join(parts) + "\n"
+
+
+def counts(results: Mapping[tuple[Case, str], Result]) -> list[str]:
+    """By format and precision, of the conversions that both did."""
+    head = ["format", "precision", "both ran", "plain right", "ours right", "of plain's, right here", "ours refused",
+            "ours unclear", "ours crashed", "ours wrong", "plain wrong"]  # fmt: skip
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    pairs = list(both(results))
+    for format in (*FORMATS, "all"):
+        for precision in (*PRECISIONS, "all") if format == "all" else PRECISIONS:
+            if format == "all" and precision != "all":
+                continue
+            chosen = [
+                (plain.status, ours.status)
+                for case, plain, ours in pairs
+                if format in (case.format, "all") and precision in (case.precision, "all")
+            ]
+            here, there = Counter(our for _, our in chosen), Counter(their for their, _ in chosen)
+            kept = sum(their == our == "right" for their, our in chosen)
+            share = f"{kept} ({kept / there['right']:.0%})" if there["right"] else ""
+            figures = [len(chosen), there["right"], here["right"], share, here["refused"], here["unclear"],
+                       here["crashed"], here["wrong"], there["wrong"]]  # fmt: skip
+            lines.append(f"| {format} | {precision} | " + " | ".join(map(str, figures)) + " |")
+    return ["\n".join(lines)]
+
+
+def both(results: Mapping[tuple[Case, str], Result]) -> Iterator[tuple[Case, Result, Result]]:
+    """Conversions that the plain tools and ours both tried, of files that were exported."""
+    for (case, who), ours in results.items():
+        plain = results.get((case, "plain"))
+        if who == "ours" and plain and "not exported" not in (plain.status, ours.status):
+            yield case, plain, ours
+
+
+def every(results: Mapping[tuple[Case, str], Result]) -> list[str]:
+    forms = [(format, precision) for format in FORMATS for precision in PRECISIONS]
+    head = ["network", "file", *(f"{format} {precision}" for format, precision in forms)]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for name in dict.fromkeys(case.network for case, _ in results):
+        for source in SOURCES:
+            cells = []
+            for form in forms:
+                pair = [results.get((Case(name, source, *form), who)) for who in ("plain", "ours")]
+                cells.append(" ".join(LETTERS[found.status] if found else "." for found in pair) if any(pair) else "")
+            if any(cells):
+                lines.append(f"| {name} | {source} | " + " | ".join(cells) + " |")
+    return ["\n".join(lines)]
+
+
+def listed(results: Mapping[tuple[Case, str], Result], lost: bool) -> list[str]:
+    """What did not come out right here, those with one reason together; ``lost``: what the plain tools have right."""
+    reasons: dict[tuple[str, str, str], list[Case]] = {}
+    for case, plain, ours in both(results):
+        if ours.status != "right" and (plain.status == "right") == lost:
+            reasons.setdefault((ours.status, plain.status, reason(ours.text)), []).append(case)
+    lines = []
+    for (status, plainly, text), cases in sorted(reasons.items(), key=lambda item: -len(item[1])):
+        where: dict[str, list[str]] = {}
+        for case in cases:
+            where.setdefault(case.network, []).append(f"{case.source} {case.format} {case.precision}")
+        networks = "; ".join(f"{name} ({', '.join(sorted(which))})" for name, which in where.items())
+        lines.append(f"- {status} (plain: {plainly}): {networks}: `{text}`")
+    return ["\n".join(lines) or "None."]
+
+
+def reason(text: str) -> str:
+    """The line that matters, without places on this machine."""
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("Warning")] or [""]
+    line = next((line for line in lines if line.startswith(("Failed", "Error"))), lines[0])
+    line = re.sub(r" \(log: [^)]*\)|; see \S+", "", line)
+    return re.sub(r"/\S*/", "", line).replace("`", "'")[:240]
 
 
 if __name__ == "__main__":
