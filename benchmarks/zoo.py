@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import multiprocessing
 import os
 import shutil
@@ -27,56 +26,19 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import numpy as np
+from zoo_results import FORMATS, PRECISIONS, SOURCES, Case, Result, table  # beside this script
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-SOURCES = ("ts-fixed", "dynamo-free", "keras", "ts-free", "dynamo-fixed")  # in this order: a cut off run is fair
-FORMATS, PRECISIONS = ("onnx", "tflite"), ("fp32", "dynamic", "full-int8")
 SECONDS = 240  # for one step
-TRAINED, TESTED = 500, 600  # beats
-STATUSES = ("right", "unquantized", "refused", "unclear", "crashed", "wrong")
-
-
-@dataclass(frozen=True)
-class Case:
-    """One conversion."""
-
-    network: str
-    source: str
-    format: str
-    precision: str
-
-
-@dataclass(frozen=True)
-class Result:
-    """What came of it, by ``who``: ``plain`` or ``ours``; the rest as in ``Verdict`` of ``tests/full/zoo_judge.py``.
-
-    A status may also be ``not exported``: torch's exporter made no file.
-    """
-
-    case: Case
-    who: str
-    status: str
-    text: str = ""
-    cosine: float | None = None
-    difference: float | None = None
-    quantized: float | None = None
-    seconds: float = 0
-
-    def line(self) -> str:
-        return json.dumps(asdict(self)) + "\n"
-
-    @classmethod
-    def read(cls, line: str) -> Result:
-        record = json.loads(line)
-        return cls(**record | {"case": Case(**record["case"])})
+TESTED = 600  # beats
 
 
 # -- what runs in children
@@ -407,7 +369,7 @@ def main() -> None:
     asked.out.mkdir(parents=True, exist_ok=True)
     run = Run(asked.out)
     if asked.table:
-        asked.table.write_text(table(run.results))
+        asked.table.write_text(table(run.results, TESTED))
         return
     draw(asked.out)
     groups = [[one] for one in asked.precisions[:1]] + ([asked.precisions[1:]] if asked.precisions[1:] else [])
@@ -416,102 +378,6 @@ def main() -> None:
         bad = {case for (case, who), found in run.results.items() if who == "ours" and found.status != "right"}
         files = [kept for cases in files if (kept := [case for case in cases if case in bad])]
     run.all(files, asked.whose, asked.again or asked.failed, asked.lanes)
-
-
-# -- the table
-
-LETTERS = {
-    "right": "r", "unquantized": "u", "refused": "f", "unclear": "q", "crashed": "x", "wrong": "W", "not exported": "-",
-}  # fmt: skip
-LEGEND = """Each cell: plain tools, then `ecgedge convert`. r: right (fp32 within 1e-4 of the network's own outputs, relative
-to the largest; dynamic and full-int8 with a cosine of 0.8 at least and no class lost; one beat a call on {tested} held-out
-beats). u: right, but its weights are float still. f: refused in one line that names the operation. q: refused, the line names
-none. x: a traceback, compiler text, a library's exception, a crash or no end. W: a file that answers otherwise. -: torch
-exported nothing. Empty: not run."""
-
-
-def table(results: Mapping[tuple[Case, str], Result]) -> str:
-    """What is there, as Markdown: counts, every conversion, and what does not come out right here, with the reason."""
-    parts = ["# The zoo: plain tools and ecgedge", LEGEND.format(tested=TESTED), "## Counts", *counts(results)]
-    parts += [
-        "## Every conversion",
-        *every(results),
-        "## Right by the plain tools and not here",
-        *listed(results, True),
-    ]
-    parts += ["## Not right here, nor by the plain tools", *listed(results, False)]
-    return "\n\n".join(parts) + "\n"
-
-
-def counts(results: Mapping[tuple[Case, str], Result]) -> list[str]:
-    """By format and precision, of the conversions that both did."""
-    head = ["format", "precision", "both ran", "plain right", "ours right", "of plain's, right here", "ours refused",
-            "ours unclear", "ours crashed", "ours wrong", "plain wrong"]  # fmt: skip
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    pairs = list(both(results))
-    for format in (*FORMATS, "all"):
-        for precision in (*PRECISIONS, "all") if format == "all" else PRECISIONS:
-            if format == "all" and precision != "all":
-                continue
-            chosen = [
-                (plain.status, ours.status)
-                for case, plain, ours in pairs
-                if format in (case.format, "all") and precision in (case.precision, "all")
-            ]
-            here, there = Counter(our for _, our in chosen), Counter(their for their, _ in chosen)
-            kept = sum(their == our == "right" for their, our in chosen)
-            share = f"{kept} ({kept / there['right']:.0%})" if there["right"] else ""
-            figures = [len(chosen), there["right"], here["right"], share, here["refused"], here["unclear"],
-                       here["crashed"], here["wrong"], there["wrong"]]  # fmt: skip
-            lines.append(f"| {format} | {precision} | " + " | ".join(map(str, figures)) + " |")
-    return ["\n".join(lines)]
-
-
-def both(results: Mapping[tuple[Case, str], Result]) -> Iterator[tuple[Case, Result, Result]]:
-    """Conversions that the plain tools and ours both tried, of files that were exported."""
-    for (case, who), ours in results.items():
-        plain = results.get((case, "plain"))
-        if who == "ours" and plain and "not exported" not in (plain.status, ours.status):
-            yield case, plain, ours
-
-
-def every(results: Mapping[tuple[Case, str], Result]) -> list[str]:
-    forms = [(format, precision) for format in FORMATS for precision in PRECISIONS]
-    head = ["network", "file", *(f"{format} {precision}" for format, precision in forms)]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for name in dict.fromkeys(case.network for case, _ in results):
-        for source in SOURCES:
-            cells = []
-            for form in forms:
-                pair = [results.get((Case(name, source, *form), who)) for who in ("plain", "ours")]
-                cells.append(" ".join(LETTERS[found.status] if found else "." for found in pair) if any(pair) else "")
-            if any(cells):
-                lines.append(f"| {name} | {source} | " + " | ".join(cells) + " |")
-    return ["\n".join(lines)]
-
-
-def listed(results: Mapping[tuple[Case, str], Result], lost: bool) -> list[str]:
-    """What did not come out right here, those with one reason together; ``lost``: what the plain tools have right."""
-    reasons: dict[tuple[str, str, str], list[Case]] = {}
-    for case, plain, ours in both(results):
-        if ours.status != "right" and (plain.status == "right") == lost:
-            reasons.setdefault((ours.status, plain.status, reason(ours.text)), []).append(case)
-    lines = []
-    for (status, plainly, text), cases in sorted(reasons.items(), key=lambda item: -len(item[1])):
-        where: dict[str, list[str]] = {}
-        for case in cases:
-            where.setdefault(case.network, []).append(f"{case.source} {case.format} {case.precision}")
-        networks = "; ".join(f"{name} ({', '.join(sorted(which))})" for name, which in where.items())
-        lines.append(f"- {status} (plain: {plainly}): {networks}: `{text}`")
-    return ["\n".join(lines) or "None."]
-
-
-def reason(text: str) -> str:
-    """The line that matters, without places on this machine."""
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("Warning")] or [""]
-    line = next((line for line in lines if line.startswith(("Failed", "Error"))), lines[0])
-    line = re.sub(r" \(log: [^)]*\)|; see \S+", "", line)
-    return re.sub(r"/\S*/", "", line).replace("`", "'")[:240]
 
 
 if __name__ == "__main__":

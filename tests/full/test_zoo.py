@@ -1,0 +1,139 @@
+"""Networks of the zoo through ``convert``: right, or refused in one line that names the operation.
+
+All of it takes hours (``benchmarks/zoo.py``; its table is ``benchmarks/zoo.md``). Here are the conversions that failed
+once, and a sample of the others, drawn anew whenever the code that converts changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ecgedge.dataset import Dataset, Split
+from tests.full import zoo, zoo_judge
+from tests.full.zoo_judge import Told
+
+Case = tuple[str, str, str, str]  # network, file, format, precision
+
+SAMPLED = 6
+FILES = ("ts-fixed", "ts-free", "dynamo-fixed", "dynamo-free")
+PRECISIONS = ("fp32", "dynamic", "full-int8")
+
+# One conversion of each kind that failed once.
+ONCE: list[Case] = [
+    ("prelu", "ts-fixed", "tflite", "full-int8"),
+    ("rms-norm", "ts-fixed", "tflite", "fp32"),
+    ("gelu", "ts-fixed", "tflite", "fp32"),
+    ("layer-norm-beat", "ts-fixed", "tflite", "fp32"),
+    ("lstm", "ts-fixed", "tflite", "fp32"),
+]
+
+# What is refused, by network and format: the operation that its line names, and the reason.
+REFUSED: dict[tuple[str, str], tuple[str, str]] = {
+    ("lstm", "tflite"): ("LSTM", "onnx2tf gives its Keras layer a state that it does not take"),
+    ("lstm-raw", "tflite"): ("LSTM", "as lstm"),
+    ("lstm-two-ways", "tflite"): ("LSTM", "onnx2tf reads a state that the file does not give"),
+}
+
+# What torch's exporters themselves refuse, by network: no file, nothing to convert.
+NOT_EXPORTED = {"adaptive-avg-uneven": "TorchScript has no adaptive pool whose output does not divide its input"}
+
+
+def sample() -> list[Case]:
+    """Conversions drawn by a digest of the code that converts: the same until it changes."""
+    root = Path(__file__).parents[2] / "ecgedge"
+    code = [path.read_bytes() for part in ("builtin", "passes") for path in sorted((root / part).rglob("*.py"))]
+    drawn = random.Random(hashlib.sha256(b"".join(code)).digest())
+    names = drawn.sample([name for name in zoo.ZOO if name not in NOT_EXPORTED], SAMPLED)
+    formats = ["onnx", "tflite"] * (SAMPLED // 2)
+    return [
+        (name, drawn.choice(FILES), format, drawn.choice(PRECISIONS))
+        for name, format in zip(names, formats, strict=True)
+    ]
+
+
+@pytest.fixture(scope="module")
+def few(beats: Dataset) -> Split:
+    """Held-out beats, fewer than there are."""
+    return beats.test.take(np.random.default_rng(0).choice(len(beats.test), 300, replace=False))
+
+
+@pytest.fixture(scope="module")
+def dataset(beats: Dataset, few: Split, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of a data set that holds them."""
+    folder = tmp_path_factory.mktemp("zoo-beats")
+    for name, split in (("TRAIN", beats.train), ("TEST", few)):
+        rows = np.column_stack([split.y + 1, split.x[:, 0]])
+        np.savetxt(folder / f"zoo_{name}.txt", rows, fmt=["%d", *["%.9g"] * beats.length])
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def exported(beats: Dataset, few: Split, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple]:
+    """A file of a network that was trained for a moment, and the network's own outputs."""
+    import torch
+
+    def make(name: str, file: str) -> tuple[Path, np.ndarray]:
+        network = zoo.teach(zoo.ZOO[name], beats.train.x, beats.train.y, steps=20)
+        path = tmp_path_factory.mktemp(name) / f"{file}.onnx"
+        zoo.export(network, path, dynamo=file.startswith("dynamo"), free=file.endswith("free"))
+        with torch.inference_mode():
+            return path, network(torch.from_numpy(few.x)).reshape(len(few), -1).numpy()
+
+    return make
+
+
+@pytest.fixture(scope="module", autouse=True)
+def workers() -> Iterator[None]:
+    yield
+    zoo_judge.close_workers()
+
+
+@pytest.mark.parametrize("case", [*ONCE, *sample()], ids="-".join)
+def test_right_or_refused(case: Case, exported: Callable, dataset: str, few: Split, tmp_path: Path) -> None:
+    name, file, format, precision = case
+    path, expected = exported(name, file)
+    made = tmp_path / f"made.{format}"
+    told = zoo_judge.convert(path, made, precision, dataset, zoo.ZOO[name].gives)
+    verdict = zoo_judge.judge_refusal(told) if told.code else zoo_judge.judge(made, precision, expected, few.x, few.y)
+    operation, _ = REFUSED.get((name, format), ("", ""))
+    assert verdict.status == ("refused" if operation else "right"), verdict
+    assert operation in verdict.text
+    assert made.exists() != bool(told.code)
+
+
+# -- the judge
+
+
+def test_only_one_line_that_names_an_operation_is_a_refusal() -> None:
+    def status(text: str, code: int = 1) -> str:
+        return zoo_judge.judge_refusal(Told(code, "", text)).status
+
+    assert status("Failed: onnx2tf cannot convert LSTM (log: /tmp/x.log)\n") == "refused"
+    assert status("Error: TFLite has no Erf\n  use another activation\n", 2) == "refused"
+    assert status("Warning: split here\nFailed: no kernel for MIRROR_PAD\n") == "refused"
+    assert status("Failed: it does not work\n") == "unclear"
+    assert status("Failed: ConverterError: LSTM\n") == "crashed", "a library's exception"
+    assert status("Failed: loc(callsite(fused[\"Erf:\", 'Erf'\n") == "crashed", "a compiler's text"
+    assert status("Failed: LSTM\nand more\n") == "crashed", "two lines"
+    assert status("Traceback (most recent call last):\nLSTM\n") == "crashed"
+    assert status("Failed: LSTM\n", -11) == "crashed", "a signal"
+    assert status(f"Failed: LSTM {'x' * 500}\n") == "crashed", "too long to read"
+
+
+def test_the_judge_sees_a_wrong_file(exported: Callable, few: Split) -> None:
+    path, expected = exported("flat", "ts-free")
+
+    def status(precision: str, wanted: np.ndarray) -> str:
+        return zoo_judge.judge(path, precision, wanted, few.x, few.y).status
+
+    assert status("fp32", expected) == "right"
+    assert status("fp32", expected + 0.1 * np.abs(expected).max()) == "wrong"
+    assert status("full-int8", expected) == "unquantized"
+    assert status("full-int8", expected[::-1]) == "wrong"
+    assert status("full-int8", expected[:, ::-1]) == "wrong"
