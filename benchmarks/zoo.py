@@ -96,8 +96,6 @@ def plain(out: str, name: str, source: str, format: str, precision: str, file: s
     """The file that the plain tools make."""
     data, made = beats(Path(out)), Path(file).with_name(f"{source}-plain-{precision}.{format}")
     if format == "onnx":
-        if source == "keras":
-            raise NotImplementedError("no tool here exports Keras to ONNX")
         plain_onnx(Path(file), made, precision, data.train.x)
     else:
         made.write_bytes(plain_tflite(Path(file), precision, data.train.x))
@@ -340,7 +338,12 @@ def files_of(names: list[str], sources: list[str], formats: list[str], precision
     from tests.full.zoo import ZOO
 
     return [
-        [Case(name, source, format, precision) for precision in group for format in formats]
+        [
+            Case(name, source, format, precision)
+            for precision in group
+            for format in formats
+            if (source, format) != ("keras", "onnx")  # for which there is no tool here
+        ]
         for source in sources
         for group in precisions
         for name in names

@@ -48,13 +48,15 @@ class Result:
 
 
 LETTERS = {
-    "right": "r", "unquantized": "u", "refused": "f", "unclear": "q", "crashed": "x", "wrong": "W", "not exported": "-",
+    "right": "r", "unquantized": "u", "refused": "f", "rejected": "j", "unclear": "q", "crashed": "x", "wrong": "W",
+    "not exported": "-",
 }  # fmt: skip
 LEGEND = """Each cell: the plain tools, then `ecgedge convert`.
 r: right, one beat a call on {tested} held-out beats: fp32 within 1e-4 of the network's own outputs, relative to the
 largest; dynamic and full-int8 with a cosine of 0.8 at least and no class lost.
 u: right, but its weights are float still.
-f: refused in one line that names the operation. q: refused, the line names none.
+f: refused in one line that names the operation. j: refused in one line that says how far the answers are from right.
+q: refused, the line does neither.
 x: a traceback, compiler text, a library's exception, a crash or no end.
 W: a file that answers otherwise, without a word.
 -: torch exported nothing. Empty, or a dot: not run."""
@@ -75,7 +77,7 @@ def table(results: Mapping[tuple[Case, str], Result], tested: int) -> str:
 
 def counts(results: Mapping[tuple[Case, str], Result]) -> list[str]:
     """By format and precision, of the conversions that both did."""
-    head = ["format", "precision", "both ran", "plain right", "ours right", "of plain's, right here", "ours refused",
+    head = ["format", "precision", "both ran", "plain right", "ours right", "of plain's, right here", "ours refused", "ours rejected",
             "ours unclear", "ours crashed", "ours wrong", "plain wrong"]  # fmt: skip
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     pairs = list(both(results))
@@ -91,7 +93,7 @@ def counts(results: Mapping[tuple[Case, str], Result]) -> list[str]:
             here, there = Counter(our for _, our in chosen), Counter(their for their, _ in chosen)
             kept = sum(their == our == "right" for their, our in chosen)
             share = f"{kept} ({kept / there['right']:.0%})" if there["right"] else ""
-            figures = [len(chosen), there["right"], here["right"], share, here["refused"], here["unclear"],
+            figures = [len(chosen), there["right"], here["right"], share, here["refused"], here["rejected"], here["unclear"],
                        here["crashed"], here["wrong"], there["wrong"]]  # fmt: skip
             lines.append(f"| {format} | {precision} | " + " | ".join(map(str, figures)) + " |")
     return ["\n".join(lines)]

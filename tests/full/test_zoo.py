@@ -34,11 +34,7 @@ ONCE: list[Case] = [
 ]
 
 # What is refused, by network and format: the operation that its line names, and the reason.
-REFUSED: dict[tuple[str, str], tuple[str, str]] = {
-    ("lstm", "tflite"): ("LSTM", "onnx2tf gives its Keras layer a state that it does not take"),
-    ("lstm-raw", "tflite"): ("LSTM", "as lstm"),
-    ("lstm-two-ways", "tflite"): ("LSTM", "onnx2tf reads a state that the file does not give"),
-}
+REFUSED: dict[tuple[str, str], tuple[str, str]] = {}
 
 # What torch's exporters themselves refuse, by network: no file, nothing to convert.
 NOT_EXPORTED = {"adaptive-avg-uneven": "TorchScript has no adaptive pool whose output does not divide its input"}

@@ -19,6 +19,7 @@ import numpy as np
 ATOL, COSINE = 1e-4, 0.8  # the project's promises: of float32, relative to the largest output, and of coarser forms
 DECIDED, RIGHT = 10, 5  # a class that was decided and right so often must not vanish
 QUANTIZED = 0.5  # of the elements of weights must be integers
+REJECTED = "the result is wrong and was not kept"
 LONG = 400  # characters: what is longer is no line that anybody reads
 
 
@@ -28,8 +29,9 @@ class Verdict:
 
     Attributes:
         status: ``right``; ``unquantized``: right, its weights still float; ``wrong``: a file with other answers;
-            ``refused``: one line that names the operation; ``unclear``: one line that does not; ``crashed``: a
-            traceback, compiler text, a signal or no end.
+            ``refused``: one line that names the operation; ``rejected``: one line that says how far its answers are
+            from right; ``unclear``: one line that does neither; ``crashed``: a traceback, compiler text, a signal or
+            no end.
         text: why.
         difference, cosine: to the network's own outputs, where there is a file.
         quantized: the share of integers among the elements of its weights.
@@ -105,6 +107,8 @@ def judge_refusal(told: Told) -> Verdict:
     lines = [line for line in told.err.splitlines() if line and not line.startswith(("Warning:", "  "))]
     if told.code not in (1, 2) or "Traceback" in told.err or len(lines) != 1 or len(lines[0]) > LONG or noisy(lines[0]):
         return Verdict("crashed", told.err[-1500:])
+    if REJECTED in lines[0]:
+        return Verdict("rejected", told.err[-1500:])
     return Verdict("refused" if names_operation(lines[0]) else "unclear", told.err[-1500:])
 
 
