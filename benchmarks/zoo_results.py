@@ -77,8 +77,9 @@ def table(results: Mapping[tuple[Case, str], Result], tested: int) -> str:
 
 def counts(results: Mapping[tuple[Case, str], Result]) -> list[str]:
     """By format and precision, of the conversions that both did."""
-    head = ["format", "precision", "both ran", "plain right", "ours right", "of plain's, right here", "ours refused", "ours rejected",
-            "ours unclear", "ours crashed", "ours wrong", "plain wrong"]  # fmt: skip
+    statuses = ("refused", "rejected", "unclear", "crashed", "wrong")
+    head = ["format", "precision", "both ran", "plain right", "plain wrong", "ours right", "of plain's, right here"]
+    head += [f"ours {status}" for status in statuses]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     pairs = list(both(results))
     for format in (*FORMATS, "all"):
@@ -93,8 +94,14 @@ def counts(results: Mapping[tuple[Case, str], Result]) -> list[str]:
             here, there = Counter(our for _, our in chosen), Counter(their for their, _ in chosen)
             kept = sum(their == our == "right" for their, our in chosen)
             share = f"{kept} ({kept / there['right']:.0%})" if there["right"] else ""
-            figures = [len(chosen), there["right"], here["right"], share, here["refused"], here["rejected"], here["unclear"],
-                       here["crashed"], here["wrong"], there["wrong"]]  # fmt: skip
+            figures = [
+                len(chosen),
+                there["right"],
+                there["wrong"],
+                here["right"],
+                share,
+                *(here[status] for status in statuses),
+            ]
             lines.append(f"| {format} | {precision} | " + " | ".join(map(str, figures)) + " |")
     return ["\n".join(lines)]
 
