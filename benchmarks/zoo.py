@@ -372,7 +372,8 @@ def main() -> None:
     asked.out.mkdir(parents=True, exist_ok=True)
     run = Run(asked.out)
     if asked.table:
-        asked.table.write_text(table(run.results, TESTED))
+        everything = files_of(list(ZOO), list(SOURCES), list(FORMATS), [list(PRECISIONS)])
+        asked.table.write_text(table(run.results, TESTED, sum(map(len, everything))))
         return
     draw(asked.out)
     groups = [[one] for one in asked.precisions[:1]] + ([asked.precisions[1:]] if asked.precisions[1:] else [])

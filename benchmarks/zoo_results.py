@@ -7,8 +7,11 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from datetime import date
+from importlib.metadata import version
 
 SOURCES = ("ts-fixed", "dynamo-free", "keras", "ts-free", "dynamo-fixed")  # in this order: a cut off run is fair
+LIBRARIES = ("torch", "onnx", "onnxruntime-gpu", "onnx2tf", "tensorflow", "keras", "ai-edge-litert")
 FORMATS, PRECISIONS = ("onnx", "tflite"), ("fp32", "dynamic", "full-int8")
 
 
@@ -62,9 +65,17 @@ W: a file that answers otherwise, without a word.
 -: torch exported nothing. Empty, or a dot: not run."""
 
 
-def table(results: Mapping[tuple[Case, str], Result], tested: int) -> str:
-    """What is there, as Markdown: counts, every conversion, and what does not come out right here, with the reason."""
-    parts = ["# The zoo: plain tools and ecgedge", LEGEND.format(tested=tested), "## Counts", *counts(results)]
+def table(results: Mapping[tuple[Case, str], Result], tested: int, all_of_them: int) -> str:
+    """What is there, as Markdown: counts, every conversion, and what does not come out right here, with the reason.
+
+    Args:
+        tested: held-out beats.
+        all_of_them: conversions that there are.
+    """
+    done = sum(who == "ours" for _, who in results)
+    told = f"{date.today()}, {', '.join(f'{name} {version(name)}' for name in LIBRARIES)}. "
+    told += f"{done:,} of {all_of_them:,} conversions were run through ecgedge, {len(results) - done:,} by plain tools."
+    parts = ["# The zoo: plain tools and ecgedge", told, LEGEND.format(tested=tested), "## Counts", *counts(results)]
     parts += [
         "## Every conversion",
         *every(results),
@@ -76,41 +87,50 @@ def table(results: Mapping[tuple[Case, str], Result], tested: int) -> str:
 
 
 def counts(results: Mapping[tuple[Case, str], Result]) -> list[str]:
-    """By format and precision, of the conversions that both did."""
-    statuses = ("refused", "rejected", "unclear", "crashed", "wrong")
-    head = ["format", "precision", "both ran", "plain right", "plain wrong", "ours right", "of plain's, right here"]
-    head += [f"ours {status}" for status in statuses]
+    """By format and precision: of the conversions that both did, and of all that ours did."""
+    return [
+        "Where the plain tools ran as well:",
+        counted([(case, plain, ours) for case, plain, ours in both(results)]),
+        "All of ours:",
+        counted([(case, None, ours) for (case, who), ours in results.items() if who == "ours" and exported(ours)]),
+    ]
+
+
+def counted(tried: list[tuple[Case, Result | None, Result]]) -> str:
+    """A table of statuses, a row for each format and precision, and one for all."""
+    plainly, statuses = (
+        ("right", "wrong"),
+        ("right", "unquantized", "refused", "rejected", "unclear", "crashed", "wrong"),
+    )
+    compared = any(plain for _, plain, _ in tried)
+    head = ["format", "precision", "conversions", *(f"ours {status}" for status in statuses)]
+    head += [*(f"plain {status}" for status in plainly), "right by both, of plain's"] if compared else []
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    pairs = list(both(results))
-    for format in (*FORMATS, "all"):
-        for precision in (*PRECISIONS, "all") if format == "all" else PRECISIONS:
-            if format == "all" and precision != "all":
-                continue
-            chosen = [
-                (plain.status, ours.status)
-                for case, plain, ours in pairs
-                if format in (case.format, "all") and precision in (case.precision, "all")
-            ]
-            here, there = Counter(our for _, our in chosen), Counter(their for their, _ in chosen)
-            kept = sum(their == our == "right" for their, our in chosen)
+    for form in [*((format, precision) for format in FORMATS for precision in PRECISIONS), ("all", "all")]:
+        chosen = [
+            (plain.status if plain else "", ours.status)
+            for case, plain, ours in tried
+            if form in ((case.format, case.precision), ("all", "all"))
+        ]
+        there, here = Counter(plain for plain, _ in chosen), Counter(ours for _, ours in chosen)
+        figures = [len(chosen), *(here[status] for status in statuses)]
+        if compared:
+            kept = sum(plain == ours == "right" for plain, ours in chosen)
             share = f"{kept} ({kept / there['right']:.0%})" if there["right"] else ""
-            figures = [
-                len(chosen),
-                there["right"],
-                there["wrong"],
-                here["right"],
-                share,
-                *(here[status] for status in statuses),
-            ]
-            lines.append(f"| {format} | {precision} | " + " | ".join(map(str, figures)) + " |")
-    return ["\n".join(lines)]
+            figures += [*(there[status] for status in plainly), share]
+        lines.append("| " + " | ".join(map(str, (*form, *figures))) + " |")
+    return "\n".join(lines)
+
+
+def exported(result: Result) -> bool:
+    return result.status != "not exported"
 
 
 def both(results: Mapping[tuple[Case, str], Result]) -> Iterator[tuple[Case, Result, Result]]:
     """Conversions that the plain tools and ours both tried, of files that were exported."""
     for (case, who), ours in results.items():
         plain = results.get((case, "plain"))
-        if who == "ours" and plain and "not exported" not in (plain.status, ours.status):
+        if who == "ours" and plain and exported(plain) and exported(ours):
             yield case, plain, ours
 
 

@@ -20,6 +20,7 @@ ATOL, COSINE = 1e-4, 0.8  # the project's promises: of float32, relative to the 
 DECIDED, RIGHT = 10, 5  # a class that was decided and right so often must not vanish
 QUANTIZED = 0.5  # of the elements of weights must be integers
 REJECTED = "the result is wrong and was not kept"
+TENSORFLOW = {"Erf", "TensorListReserve", "TensorListFromTensor", "TensorListStack"}  # of those that TFLite has not
 LONG = 400  # characters: what is longer is no line that anybody reads
 
 
@@ -129,6 +130,7 @@ def operations() -> set[str]:
     from ai_edge_litert import schema_py_generated as schema
 
     names = {found.name for found in onnx.defs.get_all_schemas()} | {*vars(schema.BuiltinOperator)}
+    names |= {name.title().replace("_", "") for name in names if name.isupper()} | TENSORFLOW
     return names - {"If", "And", "Or", "Not", "Shape", "Size", "Constant", "Identity", "Where", "Loop"}
 
 
