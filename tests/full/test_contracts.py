@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ecgedge import Artifact, Context, plugins
-from ecgedge.checkpoint import read_checkpoint
+from ecgedge.checkpoint import load_network, read_checkpoint
 from ecgedge.testing import (
     ExporterContract,
     ModelContract,
@@ -68,6 +68,29 @@ class TestOnnxRuntime(RuntimeContract):
 
     def artifact(self, folder: Path) -> Artifact:
         return make_artifact("base-cnn", "onnx", folder)
+
+
+class TestTorchProgram(RuntimeContract):
+    part = PARTS.runtimes["torch-program"]
+    test_it_works_with_only_what_it_needs = SEEN
+
+    def artifact(self, folder: Path) -> Artifact:
+        import torch
+
+        beats = torch.zeros(2, 1, 140)
+        program = torch.export.export(
+            load_network(checkpoint("base-cnn")), (beats,), dynamic_shapes=({0: torch.export.Dim("n")},)
+        )
+        torch.export.save(program, folder / "net.pt2")
+        return self.part.inspect(folder / "net.pt2")
+
+
+class TestSavedModel(RuntimeContract):
+    part = PARTS.runtimes["saved_model"]
+    test_it_works_with_only_what_it_needs = SEEN
+
+    def artifact(self, folder: Path) -> Artifact:
+        return make_artifact("cnn-ae", "saved_model", folder)
 
 
 class OfTflite(RuntimeContract):
