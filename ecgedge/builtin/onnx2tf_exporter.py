@@ -96,6 +96,8 @@ def save(model: Any, source: Artifact, out: Path, options: Mapping[str, Any]) ->
     alone = onnx.ModelProto.FromString(model.SerializeToString())
     del alone.graph.output[:]
     alone.graph.output.extend(value for value in model.graph.output if value.name == source.output.name)
+    for node in alone.graph.node:
+        node.name = node.name or f"{node.op_type}_{node.output[0]}"  # by which a failure is told
     onnx.save(alone, scratch)
     try:
         with contextlib.redirect_stdout(sys.stderr):
@@ -118,7 +120,7 @@ def save(model: Any, source: Artifact, out: Path, options: Mapping[str, Any]) ->
     except OSError:  # a full disk
         raise
     except (Exception, SystemExit) as error:  # the libraries' own classes, and onnx2tf's way of giving up
-        raise ConversionError(f"onnx2tf cannot convert {place_of(error, model)}") from error
+        raise ConversionError(f"onnx2tf cannot convert {place_of(error, alone)}") from error
 
 
 def place_of(error: BaseException, model: Any) -> str:
