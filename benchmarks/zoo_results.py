@@ -62,7 +62,8 @@ f: refused in one line that names the operation. j: refused in one line that say
 q: refused, the line does neither.
 x: a traceback, compiler text, a library's exception, a crash or no end.
 W: a file that answers otherwise, without a word.
--: torch exported nothing. Empty, or a dot: not run."""
+-: torch exported nothing. Empty, or a dot: not run.
+What was right is not run again after a change of ecgedge, unless asked (`--again`)."""
 
 
 def table(results: Mapping[tuple[Case, str], Result], tested: int, all_of_them: int) -> str:
@@ -170,4 +171,4 @@ def reason(text: str) -> str:
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("Warning")] or [""]
     line = next((line for line in lines if line.startswith(("Failed", "Error"))), lines[0])
     line = re.sub(r" \(log: [^)]*\)|; see \S+", "", line)
-    return re.sub(r"/\S*/", "", line).replace("`", "'")[:240]
+    return re.sub(r"(^|[\s(])/\S*/", r"\1", line).replace("`", "'")[:240]

@@ -38,6 +38,9 @@ REFUSED: dict[Case, tuple[str, str]] = {
     ("lstm", "dynamo-free", "tflite", "fp32"): ("LSTM", "onnx2tf gives its Keras layer a state that it does not take"),
     ("lstm", "ts-fixed", "tflite", "full-int8"): ("While", "TensorFlow's quantizer has no int8 for the loop"),
     ("gru", "ts-fixed", "tflite", "full-int8"): ("While", "as lstm; TensorFlow's quantizer crashes on it"),
+    ("gru-two-ways", "ts-fixed", "tflite", "full-int8"): ("While", "as gru"),
+    ("gru-two-ways", "ts-fixed", "onnx", "full-int8"): ("GRU", "onnxruntime has no int8 for it: a file of floats"),
+    ("rnn", "ts-fixed", "tflite", "full-int8"): ("While", "as lstm"),
 }
 
 
