@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ecgedge.cli import common
+from ecgedge.cli import common, opening
 from ecgedge.cli.options import NORMALIZE, column_options, file_options, keep_normalize, told_columns
 from ecgedge.errors import ConversionError, EcgEdgeError
 
@@ -54,7 +54,7 @@ def bundle(file: str, out: Path | None, force: bool, vectors: Path | None, label
     from ecgedge.cli.evaluate import pick_runtime
 
     parts = common.load_parts()
-    artifact = common.find_artifact(file, parts)
+    artifact = opening.find_artifact(file, parts)
     if artifact.format not in TARGETS:
         raise EcgEdgeError(
             f"{file} is {artifact.format}, a bundle takes {' or '.join(TARGETS)}",
@@ -70,7 +70,7 @@ def bundle(file: str, out: Path | None, force: bool, vectors: Path | None, label
     with tempfile.TemporaryDirectory() as scratch:
         session, model = load_alone(artifact, runtime, Path(scratch))
         if data:
-            artifact = common.with_threshold(artifact, data, lambda _, split: infer(artifact, session, split.x))
+            artifact = opening.with_threshold(artifact, data, lambda _, split: infer(artifact, session, split.x))
         beats, origin = vector_beats(artifact, vectors, data)
         outputs = infer(artifact, session, beats)
         session.close()
@@ -106,7 +106,7 @@ def with_meaning(artifact: Artifact, data: Dataset | None, labels: str | None, t
             source = f"of {data.name}" if data else "in its record"
             raise EcgEdgeError(f"{artifact.path}: {option} beside what is told {source}", f"leave {option} out")
     if data:
-        return common.fit_to_data(artifact, data)
+        return opening.fit_to_data(artifact, data)
     artifact = as_told(artifact, threshold)
     if labels is None:
         return artifact

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecgedge.cli import availability, common
+from ecgedge.cli import availability, common, opening
 from ecgedge.cli.options import (
     calibration_option,
     chosen_passes,
@@ -64,10 +64,10 @@ def convert(source: str, format: str, quantizer: str, out: Path | None, force: b
 
     parts = common.load_parts()
     data = common.load_data(dataset)
-    origin = common.fit_to_data(common.find_artifact(source, parts), data)
+    origin = opening.fit_to_data(opening.find_artifact(source, parts), data)
     cell = choose(origin, format, quantizer, parts, chosen_passes(passes, no_optimize))
     for kind, name in [*(("exporter", name) for name in cell.route), ("quantizer", cell.quantizer)]:
-        common.require(parts.find(kind, name))
+        opening.require(parts.find(kind, name))
     precision = cell.precision if origin.precision == "fp32" else origin.precision
     target = (out or Path(f"{origin.name}-{precision}.{format}")).absolute()
     check_target(target, format, force)
@@ -86,7 +86,7 @@ def convert(source: str, format: str, quantizer: str, out: Path | None, force: b
             unavailable=availability.unavailable(parts),
         )
         try:
-            origin = common.with_threshold(origin, data, lambda given, _: lab.outputs_of(given, "train"))
+            origin = opening.with_threshold(origin, data, lambda given, _: lab.outputs_of(given, "train"))
             lab.sources = {origin.name: origin}
             artifact = lab.make(cell, batch)
             proof = verify(artifact, lab.sources[cell.model], lab)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecgedge.cli import common
+from ecgedge.cli import common, opening
 from ecgedge.cli.options import dataset_option, file_options, threads_option
 from ecgedge.errors import ConversionError, EcgEdgeError
 
@@ -35,10 +35,10 @@ def evaluate(target: str, runtime_name: str | None, dataset: str | None, threads
 
     parts = common.load_parts()
     data = common.load_data(dataset)
-    artifact = common.fit_to_data(common.find_artifact(target, parts), data)
+    artifact = opening.fit_to_data(opening.find_artifact(target, parts), data)
     runtime = pick_runtime(artifact, runtime_name, parts)
     session = runtime.load(artifact, threads)
-    artifact = common.with_threshold(artifact, data, lambda _, split: infer(session, split.x))
+    artifact = opening.with_threshold(artifact, data, lambda _, split: infer(session, split.x))
     outputs = infer(session, data.test.x)
     session.close()
     if reason := tasks.wrong(outputs, data.test.x, artifact.task):
@@ -65,7 +65,7 @@ def pick_runtime(artifact: Artifact, name: str | None, parts: Parts) -> Runtime:
         fitting = [chosen]
     reasons = []
     for part in fitting:
-        ready = common.usable(part, parts)
+        ready = opening.usable(part, parts)
         try:
             reason = missing(part) or ready.available()
         except Exception as error:  # of its library, or of its author

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecgedge.cli import common
+from ecgedge.cli import common, opening
 from ecgedge.cli.options import TOLD, output_option, threads_option, trust_option
 from ecgedge.errors import EcgEdgeError
 
@@ -52,14 +52,14 @@ def explain(
     from ecgedge.turns import Setting
 
     parts = common.load_parts()
-    artifact = common.find_artifact(target, parts)
+    artifact = opening.find_artifact(target, parts)
     runtime = pick_runtime(artifact, runtime_name, parts).name
     size = chosen_batch(artifact, batch)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         beats = study.write_beats(artifact, size, folder / "call.npy")
         setting = Setting(folder, beats, common.gate(), threads, hosts=runtime_hosts(parts))
-        other = common.find_artifact(against, parts, alone=False) if against else None
+        other = opening.find_artifact(against, parts, alone=False) if against else None
         explanation = named(study.study(artifact, runtime, setting), target, parts)
         if other:
             timed = dataclasses.replace(setting, beats=study.write_beats(artifact, study.BEATS, folder / "beats.npy"))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecgedge.cli import availability, common, rendering, run_folder, tracked
+from ecgedge.cli import availability, common, opening, rendering, run_folder, tracked
 from ecgedge.cli.options import (
     batch_sizes_option,
     calibration_option,
@@ -126,7 +126,7 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # what ends a job in CI ends it as Ctrl-C does
         try:
             lab.sources = {
-                name: common.with_threshold(source, data, lambda given, _: lab.outputs_of(given, "train"))
+                name: opening.with_threshold(source, data, lambda given, _: lab.outputs_of(given, "train"))
                 for name, source in sources.items()
             }
             journal.append("start", time=time.strftime("%Y-%m-%dT%H:%M:%S%z"), load=machine.load())
@@ -176,15 +176,15 @@ def find_sources(models: tuple[str, ...], parts: Parts, data: Dataset) -> dict[s
         label = name if name in parts.models else Path(name).resolve().name
         if label in sources:
             raise EcgEdgeError(f"two models would both be called {label!r}", "rename a checkpoint's folder")
-        sources[label] = common.fit_to_data(common.find_model(name, parts), data)
+        sources[label] = opening.fit_to_data(opening.find_model(name, parts), data)
     if models:
         return sources
     misfits: list[EcgEdgeError] = []
     for name, part in parts.models.items():
         if part.pretrained():
-            found = common.find_model(name, parts)
+            found = opening.find_model(name, parts)
             try:
-                sources[name] = common.fit_to_data(found, data)
+                sources[name] = opening.fit_to_data(found, data)
             except EcgEdgeError as error:
                 misfits.append(error)
     if not sources:
@@ -201,8 +201,8 @@ def find_files(files: tuple[str, ...], taken: list[str], parts: Parts, data: Dat
         label = Path(file).name
         if label in (*taken, *sources):
             raise EcgEdgeError(f"two rows would both be called {label!r}", "rename a file")
-        artifact = common.find_artifact(file, parts, alone=len(files) == 1)
-        sources[label] = common.fit_to_data(artifact, data)
+        artifact = opening.find_artifact(file, parts, alone=len(files) == 1)
+        sources[label] = opening.fit_to_data(artifact, data)
     return sources
 
 

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from ecgedge.cli import common
+from ecgedge.cli import common, opening
 from ecgedge.cli.options import TOLD, column_options, file_options, threads_option, told_columns
 from ecgedge.errors import ConversionError, EcgEdgeError
 
@@ -53,7 +53,7 @@ def predict(target: str, beats: Path, out: Path | None, labelled: bool, normaliz
 
     asked = label_left_out(told_columns(), labelled)
     parts = common.load_parts()
-    artifact = with_meaning(common.find_artifact(target, parts), threshold)
+    artifact = with_meaning(opening.find_artifact(target, parts), threshold)
     session = pick_runtime(artifact, runtime_name, parts).load(artifact, threads)
     with open_beats(beats) as source, open_answers(out) as answers:
         writer = csv.writer(answers, lineterminator="\n")
@@ -90,7 +90,7 @@ def with_meaning(artifact: Artifact, threshold: float | None) -> Artifact:
     if artifact.maker.get("part") != USER:
         return artifact
     check_values(artifact)
-    artifact = common.with_scale(artifact)
+    artifact = opening.with_scale(artifact)
     said = click.get_current_context().meta[TOLD]
     task, window = said["task"], said["window"]
     length = artifact.input.shape[1 if artifact.input.layout in ("NL", "NLC") else 2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ecgedge.cli import common
+from ecgedge.cli import common, opening
 from ecgedge.errors import EcgEdgeError
 
 
@@ -20,7 +20,7 @@ def summary(model: str, classes: int, length: int) -> None:
     """
     parts = common.load_parts()
     part = parts.find("model", model)
-    common.require(part)
+    opening.require(part)
     if part.produces != "torch":
         raise EcgEdgeError(f"{model} is no torch model ({part.produces})", "only torch models have a summary")
     network = part.build(classes, length)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecgedge.cli import common
+from ecgedge.cli import common, opening
 from ecgedge.cli.options import dataset_option, mlflow_option, seed_option
 from ecgedge.errors import EcgEdgeError
 
@@ -65,7 +65,7 @@ def train(model: str, dataset: str | None, out: Path | None, force: bool, cv: in
 
     parts = common.load_parts()
     part = parts.find("model", model)
-    common.require(part)
+    opening.require(part)
     if part.produces != "torch":
         raise EcgEdgeError(f"{model} is no torch model ({part.produces})", "train it with its own tools")
     data = common.load_data(dataset)

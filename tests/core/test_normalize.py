@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ecgedge import dataset
-from ecgedge.cli.common import listed
+from ecgedge.cli.opening import listed
 from ecgedge.dataset import Dataset, not_normalized, read_path
 from tests.conftest import Command, error_of
 

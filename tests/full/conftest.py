@@ -13,7 +13,7 @@ import pytest
 
 from ecgedge import Artifact, plugins
 from ecgedge.checkpoint import read_checkpoint
-from ecgedge.cli.common import find_artifact
+from ecgedge.cli.opening import find_artifact
 from ecgedge.plugins import Parts
 
 MODELS = ("base-cnn", "vgg", "inception", "tcn", "cnn-ae")

@@ -1,0 +1,293 @@
+"""What the user names: a model, a checkpoint or a file from anywhere, opened and understood."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ecgedge.cli import common
+from ecgedge.cli.options import TOLD
+from ecgedge.errors import ConversionError, EcgEdgeError, unknown
+
+if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so that --help is quick
+    import numpy as np
+
+    from ecgedge.artifacts import Artifact
+    from ecgedge.dataset import Dataset, Split
+    from ecgedge.kinds import Runtime
+    from ecgedge.plugins import Parts
+
+OTHER_DATA = "train it on this data (ecgedge train MODEL --dataset PATH), or name other data with --dataset"
+BEATS = 16  # synthetic ones, by which a file is told that says nothing of itself
+
+log = logging.getLogger(__name__)
+
+
+def find_model(name: str, parts: Parts) -> Artifact:
+    """The trained weights of a model by its name, or of a checkpoint folder.
+
+    Raises:
+        EcgEdgeError: neither, or a model without trained weights.
+    """
+    from ecgedge.checkpoint import read_checkpoint
+    from ecgedge.plan import takes
+    from ecgedge.plugins import missing
+    from ecgedge.records import SIDECAR, read_sidecar
+
+    if name in parts.models:
+        folder = parts.models[name].pretrained()
+        if folder is None:
+            raise EcgEdgeError(f"{name} has no trained weights", f"ecgedge train {name}")
+        return read_checkpoint(folder, parts.models)
+    if (Path(name) / SIDECAR).is_file():
+        artifact = read_sidecar(Path(name))
+        takers = [part for part in parts.runtimes.values() if takes(part.accepts, artifact.format)]
+        reader = next((part for part in takers if not missing(part)), None)
+        return vouched(artifact, usable(reader, parts).code_in(Path(name)) if reader else None)
+    if Path(name).is_dir():
+        return read_checkpoint(Path(name), parts.models)
+    raise unknown("model", name, [*sorted(parts.models), "or the folder of a checkpoint"])
+
+
+def find_artifact(name: str, parts: Parts, alone: bool = True) -> Artifact:
+    """As ``find_model``, or a file or folder that a runtime can read.
+
+    Args:
+        alone: no other file is opened by the command, so that ``--output`` is about this one.
+
+    Raises:
+        EcgEdgeError: it is none of these; or it brings code of its own, and the user does not trust it.
+    """
+    from ecgedge.plugins import missing
+
+    path = Path(name)
+    readers = sorted(parts.runtimes.values(), key=lambda part: missing(part) is not None)  # the usable first
+    reader = None if name in parts.models else reader_of(path, readers)
+    if reader is None:
+        if name in parts.models or path.is_dir():
+            if alone and named_output():
+                raise EcgEdgeError(f"{name} has one output", "--output is for files made elsewhere: leave it out")
+            return find_model(name, parts)
+        suffixes = list(dict.fromkeys(suffix for part in readers for suffix in part.suffixes))
+        if path.exists():
+            raise EcgEdgeError(
+                f"{path}: no runtime reads {path.suffix or 'such'} files", f"known: {', '.join(suffixes)}"
+            )
+        raise unknown("model or file", name, [*sorted(parts.models), f"or a {'/'.join(suffixes)} file or checkpoint"])
+    require(reader)
+    runtime = usable(reader, parts)
+    code = runtime.code_in(path)
+    check_trust(path, code)
+    return understood(vouched(open_file(path, runtime, alone), code), runtime)
+
+
+def reader_of(path: Path, readers: Iterable[Runtime]) -> Runtime | None:
+    """The first runtime that reads such a file, or such a folder."""
+    from ecgedge.artifacts import CHECKPOINT_FILE
+    from ecgedge.records import SIDECAR
+
+    if path.is_dir():
+        if any((path / file).is_file() for file in (SIDECAR, CHECKPOINT_FILE)):
+            return None  # ours
+        return next((part for part in readers if any((path / file).is_file() for file in part.folders)), None)
+    return next((part for part in readers if path.suffix.lower() in part.suffixes), None)
+
+
+def check_trust(path: Path, code: str | None) -> None:
+    """Raise EcgEdgeError where a file runs code of its own and the user does not say that this may be."""
+    context = click.get_current_context(silent=True)
+    if code and not (context and context.meta.get(TOLD, {}).get("trust")):
+        raise EcgEdgeError(f"{path} holds {code}", "--trust runs it: give that for a file whose maker you trust")
+
+
+def vouched(artifact: Artifact, code: str | None) -> Artifact:
+    """The artifact of a file, marked as trusted where it runs code and the user says that it may, and only there."""
+    from ecgedge.artifacts import TRUSTED
+
+    check_trust(artifact.path, code)
+    notes = {key: value for key, value in artifact.notes.items() if key != TRUSTED}
+    return replace(artifact, notes=notes | ({TRUSTED: True} if code else {}))
+
+
+def open_file(path: Path, runtime: Runtime, alone: bool) -> Artifact:
+    """A file that the user brought, in one piece and with one output; a copy in the store where it was not.
+
+    Args:
+        alone: the output that ``--output`` names has to be one of this file.
+    """
+    from ecgedge.artifacts import copy_to
+    from ecgedge.store import key_of
+
+    output = named_output()
+    with tempfile.TemporaryDirectory() as scratch:
+        made = make_whole(path, runtime, output, Path(scratch) / path.name, alone)
+        artifact = runtime.inspect(made)
+        if made == path:
+            return artifact
+
+        def build(out: Path) -> Artifact:
+            copy_to(made, out)
+            return replace(artifact, path=out)
+
+        return common.open_store().make(key_of(artifact, artifact.maker), path.name, artifact.maker, build)
+
+
+def named_output() -> str | None:
+    """What ``--output`` says."""
+    context = click.get_current_context(silent=True)
+    output: str | None = context.meta.get(TOLD, {}).get("output") if context else None
+    return output
+
+
+def make_whole(path: Path, runtime: Runtime, output: str | None, out: Path, alone: bool) -> Path:
+    """As the runtime's; among several files, one whose answer needs no name may have another."""
+    if output is None or alone:
+        return runtime.make_whole(path, output, out)
+    try:
+        return runtime.make_whole(path, None, out)
+    except EcgEdgeError:
+        return runtime.make_whole(path, output, out)
+
+
+def understood(artifact: Artifact, runtime: Runtime) -> Artifact:
+    """A file with what only its answers and its graph tell, where nothing else does: see ``told_by_running``."""
+    from ecgedge.artifacts import Classification
+    from ecgedge.records import USER
+
+    is_told = not isinstance(artifact.task, Classification) or artifact.task.scores
+    if artifact.maker.get("part") != USER and is_told:
+        return artifact
+    return told_by_running(artifact, runtime)
+
+
+def told_by_running(artifact: Artifact, runtime: Runtime) -> Artifact:
+    """The precision of a user's file, by its graph, and what class scores are, by those of a few synthetic beats.
+
+    One that does not run stays as it is: whoever runs it will say why.
+    """
+    from ecgedge import tasks, truth
+    from ecgedge.artifacts import Classification
+    from ecgedge.bundle import synthetic_beats
+    from ecgedge.measure import infer
+    from ecgedge.records import USER, with_scores
+
+    try:
+        session = runtime.load(artifact, 1)
+        outputs = infer(session, synthetic_beats(BEATS, length_of(artifact) or 140))
+        graph = session.graph()
+        session.close()
+    except Exception as error:  # of the runtime's library
+        log.info("%s was not run to tell what it is: %s", artifact.path, error)
+        return artifact
+    task = artifact.task
+    if isinstance(task, Classification) and not task.scores:
+        task = with_scores(task, tasks.told_scores(outputs.reshape(len(outputs), -1), artifact.output.scale or 0.0))
+    is_foreign = artifact.maker.get("part") == USER
+    precision = truth.told_precision(graph) if is_foreign and graph else artifact.precision
+    if precision == "fp32":  # with an input or output of another type it is not what quantizers take
+        precision = artifact.precision
+    return replace(artifact, task=task, precision=precision)
+
+
+def length_of(artifact: Artifact) -> int | None:
+    """Samples a beat; None where the model takes any."""
+    return artifact.input.shape[1 if artifact.input.layout in ("NL", "NLC") else 2]
+
+
+def usable(runtime: Runtime, parts: Parts) -> Runtime:
+    """A runtime that can be used in this process: itself, or what stands in for one that works elsewhere."""
+    from ecgedge.plugins.hosts import hosts
+    from ecgedge.standins import at_hand
+
+    return at_hand(runtime, hosts(parts))
+
+
+def require(part: Any) -> None:
+    """Raise EcgEdgeError where a part's libraries are not installed, or its environment is not as it should be."""
+    from ecgedge.plugins import elsewhere, missing
+
+    if reason := missing(part):
+        hint = "" if elsewhere(part) else "install it; for all built-in parts: ecgedge[all]"
+        raise EcgEdgeError(f"{part.kind} {part.name} cannot be used: {reason}", hint)
+
+
+def fit_to_data(artifact: Artifact, data: Dataset) -> Artifact:
+    """The artifact as it is used on that data: what a user's file does is settled here (``file_options``).
+
+    Raises:
+        EcgEdgeError: it takes beats of another length, or knows other classes; or it cannot be told what it does.
+    """
+    from ecgedge.records import USER, told_task
+
+    length = length_of(artifact)
+    if length is not None and length != data.length:
+        raise EcgEdgeError(
+            f"{artifact.name} takes beats of {length} samples, those of {data.name} have {data.length}", OTHER_DATA
+        )
+    said = click.get_current_context().meta.get(TOLD, {})
+    task = said.get("task")
+    if artifact.maker.get("part") == USER:
+        artifact = with_scale(artifact)
+        meaning = told_task(artifact, task, data.labels, data.length, said.get("normal", "1"), said.get("window", 1))
+        layout = "NC" if meaning.kind == "classification" else "NCL"
+        return replace(artifact, task=meaning, output=replace(artifact.output, layout=layout))
+    if task and task != artifact.task.kind:
+        raise EcgEdgeError(f"{artifact.name} is for {artifact.task.kind}, its record says", "leave --task out")
+    if artifact.task.labels != data.labels:
+        raise EcgEdgeError(
+            f"{artifact.name} knows the classes {listed(artifact.task.labels)}; {data.name} has {listed(data.labels)}",
+            OTHER_DATA,
+        )
+    return artifact
+
+
+def listed(labels: tuple[str, ...], most: int = 8) -> str:
+    """Labels as an error may show them: the first few, and how many more there are."""
+    more = f" and {len(labels) - most:,} more" if len(labels) > most else ""
+    return ", ".join(labels[:most]) + more
+
+
+def with_scale(artifact: Artifact) -> Artifact:
+    """A file with an integer input, and the scale that it carries or that the user says.
+
+    Raises:
+        EcgEdgeError: neither.
+    """
+    said, given = click.get_current_context().meta.get(TOLD, {}), artifact.input
+    if given.scale is not None or given.dtype.startswith("float"):
+        return artifact
+    if not said.get("input_scale"):
+        raise EcgEdgeError(
+            f"{artifact.path}: its input is {given.dtype} without a scale",
+            "--input-scale and --input-zero-point tell it",
+        )
+    scaled = replace(given, scale=said["input_scale"], zero_point=said["input_zero_point"])
+    return replace(artifact, input=scaled)
+
+
+def with_threshold(artifact: Artifact, data: Dataset, outputs_of: Callable[[Artifact, Split], np.ndarray]) -> Artifact:
+    """A user's autoencoder with a threshold fitted on the training beats, through the file itself.
+
+    ``outputs_of(artifact, split)`` runs it. Anything else is returned as it is.
+    """
+    import math
+
+    from ecgedge import tasks
+    from ecgedge.artifacts import Anomaly
+
+    task = artifact.task
+    if not (isinstance(task, Anomaly) and math.isnan(task.threshold)):
+        return artifact
+    outputs = outputs_of(artifact, data.train)
+    if reason := tasks.wrong(outputs, data.train.x, task):
+        raise ConversionError(f"{artifact.path} gives no answers on the training beats: {reason}")
+    scores = tasks.anomaly_scores(outputs, data.train.x, task.window)
+    threshold, quantile = tasks.choose_threshold(scores, data.train.y != data.labels.index(task.normal))
+    click.echo(f"{artifact.path}: threshold {threshold:.6g}, quantile {quantile} of normal training scores", err=True)
+    return replace(artifact, task=replace(task, threshold=threshold, quantile=quantile))
