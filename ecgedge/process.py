@@ -109,8 +109,9 @@ class Child:
             end(process)
 
         timer = threading.Timer(timeout, kill)
-        timer.start()
+        timer.daemon = True  # interrupted while it starts, it must not keep us from ending
         try:
+            timer.start()
             with contextlib.suppress(BrokenPipeError):  # it died; the missing answer tells
                 process.stdin.write(json.dumps({"do": do, **request}) + "\n")
                 process.stdin.flush()
