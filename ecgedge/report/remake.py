@@ -26,8 +26,15 @@ def convert_command(row: Row, report: Report) -> str:
     line = ["ecgedge", "convert", source, "--to", row["format"], "--quantize", row["quantizer"]]
     given = {name: options.get(name) for name in ("dataset", "calibration", "opset", "seed")} | told
     for name, value in given.items():
-        if value is not None and value != DEFAULTS.get(name):
-            line += [f"--{name.replace('_', '-')}", str(value)]
+        option = f"--{name.replace('_', '-')}"
+        if isinstance(value, bool):
+            line += [option] * value
+        elif value is not None and value != DEFAULTS.get(name):
+            line += [option, str(value)]
+    columns = asked["meta"].get("ecgedge.columns", {})  # older runs know none
+    if columns.get("label_column"):
+        line += ["--label-column", columns["label_column"]]
+    line += [word for name in columns.get("ignore_column") or () for word in ("--ignore-column", name)]
     if options.get("passes") is not None:
         line += ["--passes", ",".join(options["passes"])]
     line += ["--no-optimize"] * bool(options.get("no_optimize"))

@@ -118,5 +118,5 @@ def test_names_that_cannot_be(ecgedge: Command, tmp_path: Path) -> None:
     (tmp_path / "ecgedge-acme").mkdir()
     assert "ecgedge-acme exists" in error_of(ecgedge("plugins", "new", "acme", "--kind", "model"))
     assert "cannot be written" in error_of(ecgedge("plugins", "new", "acme", "--kind", "model", "--out", "no/where"))
-    assert "choose from: models, onnx2tf_exporter" in error_of(ecgedge("plugins", "check", "acme"))
+    assert "choose from: keras_models, models, onnx2tf_exporter" in error_of(ecgedge("plugins", "check", "acme"))
     assert list(tmp_path.iterdir()) == [tmp_path / "ecgedge-acme"]

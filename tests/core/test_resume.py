@@ -193,7 +193,7 @@ def test_what_cannot_be_resumed(ecgedge: Command, spinning: Path, tmp_path: Path
     assert "a model has changed (fake: 0 then" in changed(sources={"fake": "0"})
     assert "a library has changed (numpy: 0.1 then" in changed(versions=run["versions"] | {"numpy": "0.1"})
     assert "what can run here has changed (gone then only)" in changed(cells=[*run["cells"], "gone"])
-    assert "was measured on a Z80" in changed(machine=run["machine"] | {"cpu": "Z80"})
+    assert "was measured on Z80" in changed(machine=run["machine"] | {"cpu": "Z80"})
 
 
 @pytest.mark.parametrize("twin", [False, True])
