@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "fetch": {"errors", "readers"},
     "parity": {"errors"},
     "kinds": {"artifacts", "graph", "profile"},
-    "passes": {"errors", "artifacts", "kinds"},
+    "passes": {"errors", "tensors", "artifacts", "kinds"},
     "checkpoint": BASE,
     "bundle": {"errors", "tensors", "artifacts", "records", "synthetic", "tasks", "bundle"},
     "hookspecs": {"kinds"},
