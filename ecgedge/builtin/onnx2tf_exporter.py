@@ -24,7 +24,7 @@ from ecgedge import (
     write_sidecar,
 )
 
-PROVED = 100  # beats on which a SavedModel must answer as its ONNX file does
+AT_ONCE = 100  # beats a call, where the batch is free, by which a SavedModel is held to its ONNX file
 # Options of onnx2tf, tried in order until one gives a model that answers as the ONNX file does.
 ATTEMPTS: Mapping[str, Mapping[str, Any]] = {
     "": {},
@@ -152,7 +152,7 @@ def proved(source: Artifact, out: Path, context: Context, notes: Mapping[str, An
     session = onnxruntime.InferenceSession(str(source.path), providers=["CPUExecutionProvider"])
     expected, found = [], []
     try:
-        for beats in source.input.batches(context.beats[:PROVED], PROVED):
+        for beats in source.input.batches(context.beats, AT_ONCE):
             expected += session.run([source.output.name], {source.input.name: beats})
             found += [value.numpy() for value in function(**{input_name: tf.constant(beats)}).values()]
     except tf.errors.OpError as error:
