@@ -346,8 +346,9 @@ def judge_claims(
         parent: the graph of its fp32 form, where known.
     """
     told = source.maker.get("part") == USER and source.precision == artifact.precision
-    claim = UNCLAIMED if told else artifact.precision
-    return truth.judge(graph, claim, runtime.device, parent, artifact.notes)
+    if told:  # it is that form itself
+        return truth.judge(graph, UNCLAIMED, runtime.device, None, artifact.notes)
+    return truth.judge(graph, artifact.precision, runtime.device, parent, artifact.notes)
 
 
 def is_parent(other: Cell, cell: Cell) -> bool:

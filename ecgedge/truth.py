@@ -229,8 +229,10 @@ def amounts_to_it(graph: Graph, precision: str) -> bool:
         return False
     judged = shares([weight for weight in counted(graph) if not exempt(weight, precision)])
     is_integer = not judged or sum(judged.get(dtype, 0) for dtype in ("int8", "int32")) >= SHARE
-    in_float = any(plain(node.op) in MACS and node.constants and takes_float_weights(node) for node in graph.nodes)
-    products = [computes_in(node) for node in graph.nodes if plain(node.op) in MACS]
+    multiplying = [node for node in graph.nodes if plain(node.op) in MACS]
+    in_float = any(node.constants and takes_float_weights(node) for node in multiplying)
+    is_integer = is_integer or all(node.constants for node in multiplying)  # what is left belongs to norms
+    products = [computes_in(node) for node in multiplying]
     is_restored = any(map(restores_weights, graph.nodes)) and any("float" in product for product in products)
     runs_otherwise = is_restored or (precision == "full-int8" and any(map(quantizes_while_it_runs, graph.nodes)))
     return is_integer and not in_float and not runs_otherwise

@@ -103,11 +103,10 @@ def refuse_loops(converter: Any) -> None:
 
 
 def fixed_input(source: Artifact, context: Context) -> TensorSpec:
-    """The source's input with its batch, or that of the context where it is free; a free length is the beats'."""
-    length = context.beats.shape[2]
-    return replace(
-        source.input, shape=(source.input.batch or context.batch, *(axis or length for axis in source.input.shape[1:]))
-    )
+    """The source's input with its batch, or that of the context where it is free; so with the length of the beats."""
+    length = context.beats.shape[-1]
+    rest = (length if axis is None else axis for axis in source.input.shape[1:])
+    return replace(source.input, shape=(source.input.batch or context.batch, *rest))
 
 
 def converter_of(source: Artifact, context: Context) -> Any:

@@ -316,7 +316,9 @@ class Trial:
         import torch  # heavy
 
         try:
-            with torch.inference_mode(), torch.backends.mkldnn.flags(enabled=False):  # its LSTM checks no sizes
+            # oneDNN's LSTM checks no sizes; torch warns that it has no Intel GPU when it is switched off
+            quiet, plain = warnings.catch_warnings(action="ignore"), torch.backends.mkldnn.flags(enabled=False)
+            with torch.inference_mode(), quiet, plain:
                 made = self.network(torch.zeros(self.shape(layout, batch, length), dtype=self.dtype))
         except (RuntimeError, ValueError, IndexError, torch.jit.Error) as error:
             self.reason = self.reason or (str(error).strip().splitlines() or ["it fails"])[-1]
