@@ -106,7 +106,7 @@ def one_line(faults: Sequence[Fault]) -> str:
     for about, group in groupby(faults, lambda fault: fault.about):
         texts = []
         for fault in group:
-            texts.append(fault.text.format(listed(fault.names, left) if left else f"{len(fault.names)} {fault.of}"))
+            texts.append(fault.text.format(listed(fault.names, left) if left else counted_as(fault)))
             left -= min(left, len(fault.names))
         told.append(f"{about}: {'; '.join(texts)}")
     return "; ".join(told)
@@ -326,6 +326,11 @@ def quantizes_while_it_runs(node: Node) -> bool:
     op = plain(node.op)
     hybrid = op in MACS and computes_in(node) == "int8" and "float" in "".join(node.gives)
     return op.startswith("dynamicquantize") or (hybrid and class_of(node.takes[0]) != "int8")
+
+
+def counted_as(fault: Fault) -> str:
+    """How many names a fault has: ``1 operation``, ``4 weights``."""
+    return f"{len(fault.names)} {fault.of.removesuffix('s') if len(fault.names) == 1 else fault.of}"
 
 
 def told(of: dict[str, float]) -> str:

@@ -83,7 +83,9 @@ def test_a_block_has_calls_enough_and_loads_nothing() -> None:
     assert (samples > 0).all()
     assert 0 < told["cpu_share"] < 1.5
     assert runtime.loads == before, "the energy of a block is not that of loading"
-    assert made.block(0.02)[0].sum() > 0.01e9, "a block lasts as long as was asked"
+    begun = time.perf_counter()
+    made.block(0.02)
+    assert time.perf_counter() - begun >= 0.02, "a block lasts as long as was asked"
 
 
 def test_inputs_are_drawn_from_all_beats() -> None:
