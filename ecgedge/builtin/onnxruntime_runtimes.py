@@ -238,7 +238,7 @@ class CudaRuntime(OnnxRuntime):
     def available(self) -> str | None:
         if told := super().available():
             return told
-        return None if nvidia_driver() else "no NVIDIA GPU or driver on this machine"
+        return None if nvidia_driver() else "no NVIDIA GPU or driver here"
 
     def load(self, artifact: Artifact, threads: int, cuda_graph: bool = False) -> Session:
         preload_cuda()

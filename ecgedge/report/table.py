@@ -134,7 +134,7 @@ def unsteady(rows: Sequence[Row], markdown: bool = False) -> list[str]:
     return [
         f"{'- ' * markdown}{click.style(UNSTEADY, fg='yellow')}: {model}, {len(odd)} of its rows: "
         f"{spread([row['blocks_quick'] for row in odd])} of {spread([row['blocks'] for row in odd])} blocks in the "
-        "machine's usual quick state; p50, percentiles and +- are of all blocks"
+        "machine's usual quick state; times are of all blocks"
         for model, odd in found.items()
     ]
 

@@ -159,11 +159,11 @@ class Extremes(torch.nn.Module):
 
 def test_a_model_of_any_length_is_bundled_for_that_of_its_vectors(ecgedge: Command, unpacked, tmp_path: Path) -> None:
     export(Extremes(), tmp_path / "any.onnx", (1, 1, 140), {"x": {0: "n", 2: "length"}, "y": {0: "n"}})
-    (tmp_path / "mine.csv").write_text("0,1,2,3\n3,2,1,0\n")
+    (tmp_path / "mine.csv").write_text("0,1,3,2\n3,2,1,0\n")
     folder = unpacked("any.onnx", "--vectors", "mine.csv")
     assert "ANY_INPUT_SHAPE {1, 1, 4}" in (folder / "model.h").read_text()
     assert script(sys.executable, folder / "predict.py", "-", stdin="0 0 0 1\n").stdout.count("\n") == 2
     assert "4 finite numbers" in script(sys.executable, folder / "predict.py", "-", stdin="0 0 1\n").stderr
-    (tmp_path / "mine.csv").write_text("0,1,2,3\n3,2,1\n")
+    (tmp_path / "mine.csv").write_text("0,1,3,2\n3,2,1\n")
     told = error_of(ecgedge("bundle", "any.onnx", "--vectors", "mine.csv", "-o", "never.zip"))
     assert "line 2: 3 numbers, the model takes 4" in told

@@ -141,7 +141,7 @@ def test_a_training_that_cannot_learn_says_so(ecgedge: Command, tmp_path: Path) 
     assert "too few" in error_of(result)
     for part in ("TRAIN", "TEST"):
         np.savetxt(folder / f"Few_{part}.txt", np.column_stack([[1, 2, 2, 1], np.ones((4, 40))]))
-    result = ecgedge("train", "base-cnn", "--dataset", folder, "--out", "few")
+    result = ecgedge("train", "base-cnn", "--dataset", folder, "--label-column", "1", "--out", "few")
     assert "every training beat of few is constant" in error_of(result)
     (tmp_path / "file").touch()
     assert "cannot be written" in error_of(train(ecgedge, "tcn", "--out", "file"))
