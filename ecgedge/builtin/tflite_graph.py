@@ -54,11 +54,11 @@ def keeps_resources(interpreter: Any, path: Path) -> bool:
 
     Only a new interpreter is without them.
     """
-    from ai_edge_litert import schema_py_generated as schema  # heavy
-
     ops = {op["op_name"] for op in interpreter._get_ops_details()}
     if not ops & INNER:
         return WRITES in ops
+    from ai_edge_litert import schema_py_generated as schema  # 3 MB, which are not what most files take
+
     model = schema.Model.GetRootAs(Path(path).read_bytes(), 0)
     codes = {model.OperatorCodes(i).BuiltinCode() for i in range(model.OperatorCodesLength())}
     inner = [model.Subgraphs(i) for i in range(1, model.SubgraphsLength())]
