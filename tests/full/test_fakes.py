@@ -67,7 +67,7 @@ def ecgedge_quantizers():
 """
 
 REASONS = {
-    "tflite-fp32-as-full-int8": "it has no int8 weights",
+    "tflite-fp32-as-full-int8": "full-int8: its weights are equal to those of its fp32 parent; it has no int8 weights",
     "tflite-dynamic-as-full-int8": "in float",
     "onnx-dynamic-as-full-int8": "activations are quantized while it runs (this is dynamic)",
     "none-as-int4": "equal to those of its fp32 parent",
