@@ -181,8 +181,8 @@ def embedded_record(content: bytes) -> bytes | None:
 
 def tensor_spec(details: dict[str, Any], layout: str) -> TensorSpec:
     """An input or output by LiteRT's description of it."""
-    quantized = np.issubdtype(details["dtype"], np.integer)
     scale, zero_point = details["quantization"]
+    quantized = np.issubdtype(details["dtype"], np.integer) and scale != 0  # 0: the file has none
     return TensorSpec(
         name=details["name"],
         shape=tuple(int(n) for n in details["shape"]),
