@@ -175,7 +175,7 @@ def table_of(rule: Rule, most: int) -> Rule:
 
 
 def free(kind: type = object, most: int = MOST_VALUES) -> Rule:
-    """Anything that JSON can hold: at most so many values, not too deep; ``kind``: object for all, dict for an object."""
+    """Anything that JSON can hold (``kind`` dict: an object): at most so many values, and not too deep."""
 
     def check(value: Any, where: str) -> Any:
         if not isinstance(value, kind):
