@@ -263,7 +263,7 @@ def nested(levels: int) -> list[Any]:
 
 large = st.sampled_from([
     nested(10), nested(20), nested(70), ["a"] * 1001, list(range(1001)), [str(n) for n in range(1001)],
-    {str(n): n for n in range(1001)}, [[0] * 1000] * 101,
+    {str(n): n for n in range(1001)},
 ])  # fmt: skip
 NEAR: dict[str, st.SearchStrategy[Any]] = {  # what a field of that name may well be, rightly or wrongly
     "shape": st.lists(st.none() | st.sampled_from([1, 2, 3, 5, 140, 141, 0, -1, 2**20, 2**21]), min_size=1, max_size=4),
@@ -383,11 +383,19 @@ def is_utf8(text: bytes) -> bool:
 
 def is_json(value: Any) -> bool:
     """Whether JSON has such values: finite numbers of at most 64 bits, not nested out of all bounds."""
+    return containers(value) <= 64 and all(map(is_number_of_json, leaves(value)))
+
+
+def is_number_of_json(value: Any) -> bool:
+    return math.isfinite(value) if isinstance(value, float) else not isinstance(value, int) or abs(value) <= 2**64
+
+
+def leaves(value: Any) -> Iterator[Any]:
     if isinstance(value, dict | list):
-        return containers(value) <= 64 and all(map(is_json, value.values() if isinstance(value, dict) else value))
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return not isinstance(value, int) or abs(value) <= 2**64
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from leaves(inner)
+    else:
+        yield value
 
 
 def containers(value: Any) -> int:

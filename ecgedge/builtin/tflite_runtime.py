@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import struct
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -110,7 +111,7 @@ class TfliteRuntime(Runtime):
         given = tensor_spec(inputs[0], layout_of(shape) or "?")
         returned = tensor_spec(answer, "NC" if len(answer["shape"]) == 2 else "NCL")
         scores = scores_of(interpreter) if len(outputs) == 1 else None
-        if record := embedded_record(path.read_bytes()):
+        if record := embedded_record(path):
             return artifact_from(path, record, given, returned, scores)
         return tell_artifact(path, "tflite", given, returned, scores)
 
@@ -168,14 +169,19 @@ def without_info_lines() -> Iterator[None]:
                 os.write(2, line)
 
 
-def embedded_record(content: bytes) -> bytes | None:
-    """The metadata entry that ecgedge's quantizers write, if the file has one."""
+def embedded_record(path: Path) -> bytes | None:
+    """The metadata entry that ecgedge's quantizers write, if the file has one. Raises EcgEdgeError where it is cut."""
     from ai_edge_litert import schema_py_generated as schema  # heavy
 
-    model = schema.Model.GetRootAs(content, 0)
-    for i in range(model.MetadataLength()):
-        if (entry := model.Metadata(i)).Name() == b"ecgedge":
-            return model.Buffers(entry.Buffer()).DataAsNumpy().tobytes()
+    try:
+        model = schema.Model.GetRootAs(path.read_bytes(), 0)
+        for i in range(model.MetadataLength()):
+            if (entry := model.Metadata(i)).Name() == b"ecgedge":
+                return np.asarray(model.Buffers(entry.Buffer()).DataAsNumpy(), np.uint8).tobytes()
+    except (AttributeError, IndexError, TypeError, ValueError, struct.error) as error:  # LiteRT looks at no metadata
+        raise EcgEdgeError(
+            f"{path} is not a readable TFLite model: its metadata is damaged", "convert it again"
+        ) from error
     return None
 
 
