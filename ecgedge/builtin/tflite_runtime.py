@@ -97,10 +97,15 @@ class TfliteRuntime(Runtime):
     suffixes = (".tflite",)
 
     def make_whole(self, path: Path, output: str | None, out: Path) -> Path:
-        return make_single(open_interpreter(path, 1), path, output, out)
+        with in_utf8(path):
+            return make_single(open_interpreter(path, 1), path, output, out)
 
     def inspect(self, path: Path) -> Artifact:
-        interpreter = open_interpreter(path, 1)
+        with in_utf8(path):
+            return self.told(path, open_interpreter(path, 1))
+
+    def told(self, path: Path, interpreter: Any) -> Artifact:
+        """As ``inspect``, of a file that is open."""
         inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
         if len(inputs) != 1 or not outputs:
             named = ", ".join(f"{told['name']} {shape_of(told)}" for told in inputs)
@@ -117,6 +122,16 @@ class TfliteRuntime(Runtime):
 
     def load(self, artifact: Artifact, threads: int) -> Session:
         return TfliteSession(open_interpreter(artifact.path, threads), artifact, threads)
+
+
+@contextlib.contextmanager
+def in_utf8(path: Path) -> Iterator[None]:
+    """Raise EcgEdgeError where a name in a file, which LiteRT hands on as it is, is no text."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        told = f"{path} is not a readable TFLite model: a name in it is not UTF-8"
+        raise EcgEdgeError(told, "convert it again") from error
 
 
 def open_interpreter(path: Path, threads: int) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,21 @@ def test_every_door_has_its_corpus() -> None:
     assert {file.parent.name for file in FILES} == {*DOORS}
 
 
+@pytest.fixture
+def alarm() -> Iterator[None]:
+    """What once never ended ends in a minute."""
+
+    def ring(*_: object) -> None:
+        raise TimeoutError("it does not end")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.alarm(60)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.usefixtures("alarm")
 @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.name}")
 def test_what_was_kept(file: Path) -> None:
     TARGETS[file.parent.name](file.read_bytes())
