@@ -19,9 +19,10 @@ HEAVY = (
 )  # fmt: skip
 
 # What each module may import of ecgedge; a folder stands for all modules in it.
-BASE = {"errors", "tensors", "artifacts", "graph", "profile", "records", "kinds", "parity", "passes"}
+BASE = {"errors", "strict_json", "tensors", "artifacts", "graph", "profile", "records", "kinds", "parity", "passes"}
 MAY_IMPORT = {
     "errors": set(),
+    "strict_json": {"errors"},
     "tensors": set(),
     "artifacts": {"tensors"},
     "graph": set(),
