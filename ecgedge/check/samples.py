@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 
 import numpy as np
 
 from ecgedge.check.findings import Findings
+from ecgedge.check.reading import read_bytes
 from ecgedge.check.run import Record, Run
 
 PAIR = 16  # bytes of a call's two samples
@@ -27,12 +27,13 @@ def check_samples(run: Run, findings: Findings) -> None:
             findings.wrong(name, f"samples/{name}.i64 is missing")
         else:
             with findings.reading(name, "its samples"):
-                check_file(run, name, files[name], blocks.get(name, []), findings)
+                content = read_bytes(run.folder, f"samples/{files[name].name}")
+                check_file(run, name, content, blocks.get(name, []), findings)
 
 
-def check_file(run: Run, name: str, path: Path, blocks: list[Record], findings: Findings) -> None:
+def check_file(run: Run, name: str, content: bytes, blocks: list[Record], findings: Findings) -> None:
     """The blocks of one name, in the order in which they lie in the file."""
-    content, end, before = path.read_bytes(), 0, len(findings.reasons)
+    end, before = 0, len(findings.reasons)
     found: dict[int, np.ndarray] = {}
     for block in sorted(blocks, key=lambda block: block["offset"]):
         told, start = f"round {block['round']}", block["offset"]
