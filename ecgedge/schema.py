@@ -175,11 +175,11 @@ def table_of(rule: Rule, most: int) -> Rule:
 
 
 def free(kind: type = object, most: int = MOST_VALUES) -> Rule:
-    """Anything that JSON can hold: of that kind, at most so many values, and not too deep."""
+    """Anything that JSON can hold (``kind`` dict: an object): at most so many values, and not too deep."""
 
     def check(value: Any, where: str) -> Any:
         if not isinstance(value, kind):
-            raise unlike(where, value, {dict: "an object", list: "a list"}.get(kind, kind.__name__))
+            raise unlike(where, value, "an object")
         level, seen = [value], 0
         for _ in range(MOST_DEPTH):
             seen += len(level)
