@@ -6,6 +6,7 @@ import contextlib
 import csv
 import json
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from typing import Any
 RELATIVE, ABSOLUTE = 1e-9, 1e-12  # two ways to one figure may differ by so much
 DAMAGED = (
     OSError, EOFError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError, MemoryError, RuntimeError,
-    SyntaxError, csv.Error, struct.error, zipfile.BadZipFile, zlib.error,
+    SyntaxError, csv.Error, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 MISSING = object()  # a claim that is not made
 

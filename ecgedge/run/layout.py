@@ -333,6 +333,8 @@ EVENTS: dict[str, Rule] = {  # of the journal, by name
         {
             "reference_ns": list_of(POSITIVE, 2, least=2),
             "kernel": WORD,
+            **{key: number(least=0, below=1e6) for key in ("steal", "waited")},
+            "seconds": AMOUNT,
             "active_uj": number(),
             "package_uj": number(),
         },
