@@ -253,9 +253,7 @@ def recall_change(here: np.ndarray, was: np.ndarray, y: np.ndarray, task: Classi
     for c in np.unique(y):
         mine = y == c
         gained = int((here[mine] == c).sum()) - int((was[mine] == c).sum())
-        changed[task.labels[c]] = gained / int(
-            mine.sum()
-        )  # not a difference of means: its last bit would decide a gate
+        changed[task.labels[c]] = gained / int(mine.sum())  # of means the last bit of a difference would decide a gate
     return changed
 
 

@@ -264,8 +264,8 @@ def add_stray(run: Path, draw: random.Random) -> str:
 
 
 KINDS = (
-    "run", "run", "journal", "journal", "journal", "rows", "rows", "rows", "array", "array", "archive", "samples", "graph",
-    "kind", "stray", "model",
+    "run", "run", "journal", "journal", "journal", "rows", "rows", "rows", "array", "array", "archive", "samples",
+    "graph", "kind", "stray", "model",
 )  # fmt: skip
 CHANGED_BEFORE = (OSError, ValueError, IndexError, KeyError, zipfile.BadZipFile, StopIteration, EOFError, SyntaxError)
 
@@ -330,16 +330,17 @@ def limited(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def outcome(command: str, run: Path, whole: Path) -> tuple[str, str]:
+def outcome(command: str, run: Path, whole: Path, form: str = "html") -> tuple[str, str]:
     """What a command makes of a folder: ``right``, ``one line``, ``traceback``, ``hang`` or ``victim``, with its words.
 
     Args:
         whole: the run that it was made from.
+        form: of the report.
     """
     from ecgedge.cli import main
 
     arguments: dict[str, list[str]] = {
-        "report": ["report", str(run), "--format", "html"],
+        "report": ["report", str(run), "--format", form],
         "compare": ["compare", str(whole), str(run), "--tolerance", "latency=1000%"],
         "check": ["check", str(run)],
         "choose": ["choose", str(run), "--format", "json"],
@@ -394,6 +395,7 @@ def try_all(whole: Path, scratch: Path, draw: random.Random, tell: Callable[[str
     scratch.mkdir(parents=True)
     (scratch / VICTIM).write_bytes(CONTENT)
     mutation = mutate(Path(shutil.copytree(whole, scratch / "run")), draw)
+    form = draw.choice(("html", "table", "md", "json", "csv"))
     for command in COMMANDS:
-        found, words = outcome(command, scratch / "run", whole)
+        found, words = outcome(command, scratch / "run", whole, form)
         tell(command, found, words, mutation)
