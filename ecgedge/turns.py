@@ -112,7 +112,8 @@ def time_in_turns(
             taken = {}
             for i in random.Random(f"{setting.seed} {number}").sample(range(2), 2):
                 taken[i], state = block(children[i], setting, asked.block_seconds)
-                readings.append(Reading(str(i), "", number, state["kernel"], *state["reference_ns"], lost_in(state)))
+                before, after = state["reference_ns"]
+                readings.append(Reading(str(i), "", number, state["kernel"], before, after, lost_in(state)))
             medians.append((taken[0], taken[1]))
     return pair_of(np.array(medians), quick_rounds(readings), enough_blocks(asked.rounds))
 

@@ -50,26 +50,24 @@ class Evidence:
         self.timing = Timing(self.run.records, self.run.about["rounds"], folder)
         self.answers: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self.known: dict[tuple[str, str, str], Difference] = {}
+        self.at_hand: dict[str, bool] = {}  # whether the outputs of a row are there
 
     def __call__(self, metric: Metric, first: Row, second: Row) -> Difference:
         """As ``by_figures``, with paired tests; p below ``verdicts.ALPHA`` is a difference."""
+        timed = metric.name == "latency_p50" and self.same_rounds(first, second)
+        if not timed and not (metric.name in PAIRED and self.same_beats(first, second)):
+            return by_figures(metric, first, second)
         key = metric.name, first["id"], second["id"]
         if key not in self.known:
-            self.known[key] = self.compare(metric, first, second)
+            self.known[key] = self.timed(first, second) if timed else self.scored(metric, first, second)
         return self.known[key]
-
-    def compare(self, metric: Metric, first: Row, second: Row) -> Difference:
-        if metric.name == "latency_p50" and self.same_rounds(first, second):
-            return self.timed(first, second)
-        if metric.name in PAIRED and self.same_beats(first, second):
-            return self.scored(metric, first, second)
-        return by_figures(metric, first, second)
 
     def same_rounds(self, first: Row, second: Row) -> bool:
         """Whether both were timed in turns, as the cells of one model are."""
+        if first["model"] != second["model"]:
+            return False
         rounds = [[block["round"] for block in self.timing.blocks.get(row["id"], ())] for row in (first, second)]
-        same = first["model"] == second["model"] and rounds[0] == rounds[1] != []
-        return same and all(self.run.has_samples(row["id"]) for row in (first, second))
+        return rounds[0] == rounds[1] != [] and all(self.run.has_samples(row["id"]) for row in (first, second))
 
     def timed(self, first: Row, second: Row) -> Difference:
         floor = noise(first, second)
@@ -79,7 +77,13 @@ class Evidence:
 
     def same_beats(self, first: Row, second: Row) -> bool:
         """Whether the outputs of both, and the beats, are there."""
-        return all(row["id"] in self.run.tasks and self.run.has_outputs(row["id"]) for row in (first, second))
+        return self.has_outputs(first) and self.has_outputs(second)
+
+    def has_outputs(self, row: Row) -> bool:
+        """Whether the answers of a row, and the beats, are there."""
+        if row["id"] not in self.at_hand:
+            self.at_hand[row["id"]] = row["id"] in self.run.tasks and self.run.has_outputs(row["id"])
+        return self.at_hand[row["id"]]
 
     def scored(self, metric: Metric, first: Row, second: Row) -> Difference:
         (here, scores), (there, others) = self.answer(first), self.answer(second)
@@ -106,7 +110,8 @@ class Evidence:
             scores = np.empty(0)
             if isinstance(task, Anomaly):
                 scores = tasks.anomaly_scores(outputs, beats.x, task.window)
-            self.answers[row["id"]] = tasks.decide(outputs, beats.x, task), scores
+            decided = tasks.decide(outputs, beats.x, task)
+            self.answers[row["id"]] = decided.astype(np.int32), scores  # half the memory: there may be 10,000 rows
         return self.answers[row["id"]]
 
     def truth(self, task: Task) -> np.ndarray:

@@ -83,7 +83,7 @@ class RunFolder:
         task = self.tasks.get(row["id"])
         if task and task.kind != row["task"]:
             return f"it is for {row['task']}, its artifact for {task.kind}"
-        if row["status"] == "ok" and row["id"] not in self.timed:
+        if row["status"] == "ok" and row["id"] not in self.blocks:
             return "it is ok, and the journal tells of no call that was timed"
         if len(row.get("confusion", self.about["labels"])) != len(self.about["labels"]):
             return f"its confusion is of {len(row['confusion'])} classes, the data has {len(self.about['labels'])}"
@@ -95,9 +95,13 @@ class RunFolder:
         return {record["cell"]: record["artifact"] for record in self.records if record.get("artifact")}
 
     @cached_property
-    def timed(self) -> frozenset[str]:
-        """The names of cells and twins with timed blocks."""
-        return frozenset(record["cell"] for record in self.records if record["event"] == "block")
+    def blocks(self) -> dict[str, list[Record]]:
+        """The timed blocks of each cell and twin that has some."""
+        found: dict[str, list[Record]] = {}
+        for record in self.records:
+            if record["event"] == "block":
+                found.setdefault(record["cell"], []).append(record)
+        return found
 
     @cached_property
     def tasks(self) -> dict[str, Task]:

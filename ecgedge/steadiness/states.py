@@ -120,11 +120,14 @@ def own_offsets(readings: Sequence[Reading]) -> dict[str, float]:
     machine. They differ from the median of the others in the same rounds: by the 95% interval of that difference,
     of which the end next to 0 is taken, and 0 where 0 is in it.
     """
+    groups: dict[Hashable, list[Reading]] = {}
+    for each in readings:
+        groups.setdefault(each.group, []).append(each)
     found: dict[str, float] = {}
-    for group in dict.fromkeys(reading.group for reading in readings):
+    for ours in groups.values():
         rounds: dict[int, list[float]] = {}
         differences: dict[str, list[float]] = {}
-        for each in (ours := [reading for reading in readings if reading.group == group]):
+        for each in ours:
             rounds.setdefault(each.round, []).append(each.log)
         middles = {number: median(logs) for number, logs in rounds.items()}
         for each in ours:

@@ -40,7 +40,7 @@ class RunFiles:
 
     def calls(self, cell: str) -> np.ndarray | None:
         """Microseconds of the model in each timed call, ``(calls,)``; None where nothing was timed."""
-        blocks = [record for record in self.run.records if record["event"] == "block" and record["cell"] == cell]
+        blocks = self.run.blocks.get(cell)
         if not blocks or not self.run.has_samples(cell):
             return None
         return np.concatenate([journal.samples(self.run.path, block)[:, 0] for block in blocks]) / 1e3
