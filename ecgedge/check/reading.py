@@ -40,7 +40,7 @@ def open_file(folder: Path, name: str, most: int = FILE_BYTES) -> IO[bytes]:
 
 def read_bytes(folder: Path, name: str, most: int = FILE_BYTES) -> bytes:
     with open_file(folder, name, most) as file:
-        return file.read(most)
+        return file.read(os.fstat(file.fileno()).st_size)  # as much as there is: memory is taken for what is asked for
 
 
 def is_file(folder: Path, name: str) -> bool:

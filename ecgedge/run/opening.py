@@ -92,7 +92,7 @@ def read_bytes(root: Path, name: str, most: int) -> bytes:
     """The content of a file below ``root``, as ``open_file`` opens it."""
     with open_file(root, name, most) as file:
         try:
-            return file.read(most)
+            return file.read(os.fstat(file.fileno()).st_size)  # memory is taken for what is asked for
         except (OSError, MemoryError) as error:
             raise EcgEdgeError(f"{root / name} cannot be read: {error}", TRUST) from error
 
