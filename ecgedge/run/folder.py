@@ -24,6 +24,7 @@ from ecgedge.schema import SchemaError
 
 __all__ = ["RUN", "SCHEMA", "Beats", "RunFolder", "check_entries", "read_about", "read_graph", "read_records"]
 
+FOLDERS = ("artifacts", "cells", "logs", "samples")
 RUN, JOURNAL, ROWS, BEATS = "run.json", "journal.jsonl", "rows.jsonl", "beats.npz"
 MOST_RUN = 2**26  # bytes of run.json
 MOST_LINES = 2**32  # bytes of the journal, or of the rows
@@ -329,7 +330,8 @@ def read_samples(folder: Path, block: Record) -> np.ndarray:
 
 
 def check_entries(folder: Path) -> None:
-    """Raise EcgEdgeError where anything below a folder is neither a file nor a folder: before it is written into."""
+    """Raise EcgEdgeError where anything below a folder is a link, a device or the like, or a folder where a run has a
+    file: before it is written into."""
     left, seen = [folder], 0
     while left:
         place = left.pop()
@@ -341,11 +343,18 @@ def check_entries(folder: Path) -> None:
             mode = entry.stat(follow_symlinks=False).st_mode
             if stat.S_ISDIR(mode):
                 left.append(Path(entry.path))
-            elif not stat.S_ISREG(mode):
-                raise EcgEdgeError(f"{printable(entry.path)} is {kind_of(mode)}, and no file of a run", TRUST)
+            if not is_as_written(Path(entry.path).relative_to(folder), mode):
+                raise EcgEdgeError(f"{printable(entry.path)} is {kind_of(mode)}, and none of a run", TRUST)
         seen += len(entries)
         if seen > MOST_ENTRIES:
             raise EcgEdgeError(f"{folder} has more than {MOST_ENTRIES:,} entries", TRUST)
+
+
+def is_as_written(name: Path, mode: int) -> bool:
+    """Whether what lies there, by its name in the folder, is a folder where a run has one, and a file elsewhere."""
+    if name.parts[0] == "artifacts" and len(name.parts) > 1:
+        return stat.S_ISDIR(mode) or stat.S_ISREG(mode)
+    return stat.S_ISDIR(mode) if str(name) in FOLDERS else stat.S_ISREG(mode)
 
 
 def sha256_of(folder: Path, name: str) -> str:

@@ -33,7 +33,7 @@ def is_path(text: object) -> bool:
 
 def kind_of(mode: int) -> str:
     """What lies there that is no regular file, in words."""
-    return next((words for is_kind, words in KINDS if is_kind(mode)), "something else than a file")
+    return next((words for is_kind, words in KINDS if is_kind(mode)), "a file" if stat.S_ISREG(mode) else "odd")
 
 
 def open_inside(root: Path, name: str, flags: int = os.O_RDONLY) -> int:

@@ -189,6 +189,16 @@ def linked_report(run: Path) -> None:
     (run / ".report.html").symlink_to(run.parent / VICTIM)
 
 
+def a_file_for_a_folder(run: Path) -> None:
+    shutil.rmtree(run / "logs")
+    (run / "logs").write_bytes(b"")
+
+
+def a_folder_for_a_report(run: Path) -> None:
+    (run / "report.html").unlink()
+    (run / "report.html").mkdir()
+
+
 def a_pipe(run: Path) -> None:
     os.mkfifo(run / "samples" / "pipe")
 
@@ -233,6 +243,8 @@ HOSTILE = {
     linked_journal: "is a symbolic link",
     linked_folder: "is a symbolic link",
     linked_report: "is a symbolic link",
+    a_file_for_a_folder: "logs is a file, and none of a run",
+    a_folder_for_a_report: "report.html is a folder, and none of a run",
     a_pipe: "is a pipe",
     a_cell_that_leads_out: "not the name of a file",
     a_cell_that_was_not_planned: "is no cell that run.json planned",
