@@ -55,7 +55,7 @@ if TYPE_CHECKING:
               help="quick: 500 test beats and few timed calls; full: all beats.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the run. Default: runs/DATE-TIME.")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN",
-              help="Go on with an interrupted run, as it was asked for; no other option goes with it.")  # fmt: skip
+              help="Go on with an interrupted run, as asked then; only --mlflow and --trust go with it.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="List cells and skips, do nothing.")
 @click.option("--timeout", type=FiniteRange(min=0, min_open=True), default=300, show_default=True,
               metavar="SECONDS", help="Of each step of a cell.")  # fmt: skip
@@ -93,12 +93,12 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
 
     resume = resume and resume.resolve()
     known = run_folder.take_up(ctx, resume) if resume else None
-    asked = known["asked"]["options"] if known else asked
-    uri = asked.get("mlflow")  # older runs know no such option
+    uri = run_folder.mlflow_uri(known, asked["mlflow"]) if known else asked["mlflow"]
     if uri and not dry_run:
         connect(uri, EXPERIMENT)
-    printed = rendering.printed_format(asked["formats"])
     parts = common.load_parts()
+    asked = run_folder.asked_then(known, parts, uri) if known else asked
+    printed = rendering.printed_format(asked["formats"])
     data = common.load_data(asked["dataset"])
     sources = find_sources(asked["models"], parts, data) if asked["models"] or not asked["files"] else {}
     sources |= find_files(asked["files"], list(sources), parts, data)
@@ -112,8 +112,8 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
     run = run_folder.describe_run(ctx, data, sources, cells, skips, asked, energy, availability.used(cells, parts))
     folder = resume or run_folder.new_folder(out)
     if known:
-        run_folder.check_same(known, run, folder)
-        run = known
+        run_folder.check_same(known.about, run, folder)
+        run = known.about
     with run_folder.writing(folder):
         journal = Journal(folder)
         lab = common.open_lab(parts, data, sources, folder, scored_beats(data, asked["profile"], asked["seed"]),
@@ -142,7 +142,7 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
         if uri and not interrupted:
             tracked.send(uri, run, told.rows, journal.records, folder, saved_models)
     if interrupted:
-        click.echo(f"interrupted; go on with: {run_folder.resume_command(folder)}", err=True)
+        click.echo(f"interrupted; go on with: {run_folder.resume_command(folder, uri)}", err=True)
         ctx.exit(130)
     if not cells:
         common.warn("no cell could run here")
