@@ -19,7 +19,8 @@ from ecgedge import launch
 from ecgedge.errors import EcgEdgeError
 
 NO_MEMORY = re.compile(
-    r"(out of|not enough) memory|\bOOM\b|bad.?alloc|allocate (memory|\d)|(can't|cannot) allocate|ResourceExhausted",
+    r"(out of|not enough) memory|\bOOM\b|(std::)?bad.?alloc|(\w+ to )?allocate (memory|\d)|(can't|cannot) allocate"
+    r"|ResourceExhausted",
     re.IGNORECASE,
 )  # in the words of the libraries, each of which has its own
 TAIL = 1 << 16  # bytes of a log that are looked at

@@ -78,8 +78,11 @@ def die_with_parent() -> None:
 def failure(error: BaseException, request: Mapping[str, Any]) -> dict[str, str]:
     """What the parent is told of an error: see ``Child.ask``."""
     text = str(error) if isinstance(error, EcgEdgeError | ConversionError) else one_line(error)
-    if isinstance(error, MemoryError) or NO_MEMORY.search(text):
+    if isinstance(error, MemoryError):
         return {"error": text, "why": "memory"}
+    for told in (text, str(error.__cause__)):  # a runtime may have cut short what its library said
+        if found := NO_MEMORY.search(told):
+            return {"error": told[found.start() :].splitlines()[0], "why": "memory"}
     if isinstance(error, UnicodeError) and (path := path_in(request)):
         return {"error": f"{path}: a name in it is not UTF-8", "hint": "export it again, with plain names"}
     if isinstance(error, EcgEdgeError):
