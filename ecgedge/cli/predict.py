@@ -81,7 +81,7 @@ def write_answers(out: IO[str], beats: Iterable[np.ndarray], session: SessionEls
         for answer in decide(session, x, artifact):
             writer.writerow([count, *answer])
             count += 1
-    out.flush()
+        out.flush()  # whoever reads them may be waiting
     return count
 
 

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -178,15 +179,28 @@ def test_nor_can_one_that_is_run(ecgedge: Command, odd: Path, name: str, code: i
         assert told in result.err, command
 
 
+def first_lines(running: subprocess.Popen[str], count: int) -> list[str]:
+    """What a process prints first; one that prints less and goes on is ended."""
+    assert running.stdout
+    late = threading.Timer(60, running.kill)
+    late.start()
+    lines = [running.stdout.readline() for _ in range(count)]
+    late.cancel()
+    assert all(lines), "no answer within a minute"
+    return lines
+
+
 def test_predict_answers_before_the_input_ends(fakes: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-P", "-m", "ecgedge", "--plugins-dir", str(fakes), "predict", "fake", "-"]
     beats = np.random.default_rng(0).standard_normal((600, 140))
     lines = [",".join(f"{value:.9g}" for value in beat) + "\n" for beat in beats]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as running:
+    buffered = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, text=True, cwd=tmp_path, env=buffered) as running:
         assert running.stdin and running.stdout
         running.stdin.writelines(lines[:300])
         running.stdin.flush()
-        first = [running.stdout.readline() for _ in range(201)]  # and the input goes on
+        first = first_lines(running, 201)  # and the input goes on
         running.stdin.writelines(lines[300:])
         running.stdin.close()
         rest = running.stdout.readlines()
