@@ -8,16 +8,17 @@ dying process left half-written, and samples that no record names, are cut off w
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from ecgedge.errors import EcgEdgeError
-from ecgedge.locks import lock
+from ecgedge.locks import lock, open_to_append
 
 JOURNAL = "journal.jsonl"
 PAIR = 16  # bytes of a call's two samples
@@ -32,10 +33,10 @@ class Journal:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        (folder / "samples").mkdir(exist_ok=True)
-        self.file = (folder / JOURNAL).open("ab")
+        self.file = open_to_append(folder / JOURNAL)
         if not lock(self.file, wait=False):
             raise EcgEdgeError(f"{folder} is being written by another process", "wait for it, or name another folder")
+        (folder / "samples").mkdir(exist_ok=True)
         self.records = read(folder)
         self.file.truncate(sum(len(line(record)) for record in self.records))
         ends = {path.stem: 0 for path in (folder / "samples").iterdir()}
@@ -44,23 +45,21 @@ class Journal:
             os.truncate(samples_file(folder, cell), end)
 
     def append(self, event: str, **fields: Any) -> None:
-        """Write one record, and wait until the disk has it."""
+        """Write one record, and wait until the disk has it.
+
+        Raises:
+            OSError: the disk does not take it; nothing of it is left.
+        """
         record = {"event": event, **fields}
-        self.file.write(line(record))
-        self.file.flush()
-        os.fsync(self.file.fileno())
+        add(self.file, line(record))
         self.records.append(record)
 
     def block(self, cell: str, number: int, samples: bytes, **figures: Any) -> None:
         """Keep the samples of one finished block, and record it."""
-        path = samples_file(self.folder, cell)
-        with path.open("ab") as file:
-            offset = file.tell()
-            file.write(samples)
-            file.flush()
-            os.fsync(file.fileno())
         digest = hashlib.sha256(samples).hexdigest()
         calls = len(samples) // PAIR
+        with open_to_append(samples_file(self.folder, cell)) as file:
+            offset = add(file, samples)
         self.append("block", cell=cell, round=number, offset=offset, calls=calls, sha256=digest, **figures)
 
     def of(self, event: str, cell: str | None = None) -> list[dict[str, Any]]:
@@ -69,6 +68,25 @@ class Journal:
 
     def close(self) -> None:
         self.file.close()
+
+
+def add(file: IO[bytes], content: bytes) -> int:
+    """Append to an unbuffered file, and wait until the disk has it; returns where it begins.
+
+    Raises:
+        OSError: the disk does not take all of it; what it took is cut off again.
+    """
+    start = file.seek(0, os.SEEK_END)
+    try:
+        left = memoryview(content)
+        while left:
+            left = left[file.write(left) :]
+        os.fsync(file.fileno())
+    except OSError:
+        with contextlib.suppress(OSError):
+            file.truncate(start)
+        raise
+    return start
 
 
 def line(record: dict[str, Any]) -> bytes:
@@ -99,9 +117,3 @@ def samples(folder: Path, block: dict[str, Any]) -> np.ndarray:
     with samples_file(folder, block["cell"]).open("rb") as file:
         file.seek(block["offset"])
         return np.frombuffer(file.read(block["calls"] * PAIR), dtype="<i8").reshape(-1, 2)
-
-
-def sync(path: Path) -> None:
-    """Wait until the disk has a file that another process wrote."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

@@ -13,7 +13,7 @@ import numpy as np
 
 from ecgedge.artifacts import Artifact
 from ecgedge.dataset import Dataset, Split, digest_of_beats
-from ecgedge.errors import EcgEdgeError
+from ecgedge.errors import EcgEdgeError, MachineError
 from ecgedge.graph import Graph
 from ecgedge.kinds import Exporter, Part, Quantizer, Runtime
 from ecgedge.locks import turn
@@ -190,6 +190,7 @@ class Lab:
             graph: whether the runtime is to tell what ran.
 
         Raises:
+            MachineError: the machine is at fault.
             EcgEdgeError: no runtime takes it.
             ChildError, EcgEdgeError: all fail; that of the first.
         """
@@ -208,6 +209,8 @@ class Lab:
                         "outputs", self.seconds, **request, runtime=runtime.name, graph=graph
                     )
                 return Ran(np.load(file), runtime, Graph.from_record(told) if told else None)
+            except MachineError:
+                raise
             except (ChildError, EcgEdgeError) as error:  # a broken runtime must not take the reference from the others
                 errors.append(error)
         raise errors[0]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import json
 import os
 import signal
@@ -12,9 +14,9 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TextIO
 
-from ecgedge.errors import EcgEdgeError
+from ecgedge.errors import EcgEdgeError, MachineError, machine_error, told_by_system
 
 
 class ChildError(Exception):
@@ -67,6 +69,51 @@ class Host:
         return kept | {"PYTHONNOUSERSITE": "1", "ECGEDGE_HERE": self.environment, "ECGEDGE_GUESTS": self.guests}
 
 
+class Stream(io.RawIOBase):
+    """A standard stream to write to.
+
+    Attributes:
+        forgives: what cannot be written is lost then, and fails nothing.
+        error: the last that there was.
+    """
+
+    def __init__(self, number: int, forgives: bool):
+        self.number, self.forgives = number, forgives
+        self.error: OSError | None = None
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self.number
+
+    def isatty(self) -> bool:
+        return os.isatty(self.number)
+
+    def write(self, content: Any) -> int:
+        left = memoryview(content)
+        size = left.nbytes
+        try:
+            while left:
+                left = left[os.write(self.number, left) :]
+        except OSError as error:
+            self.error = error
+            if not self.forgives:
+                raise
+        return size
+
+
+def stream_over(number: int, stream: TextIO | None, forgives: bool) -> tuple[io.TextIOWrapper, Stream]:
+    """A standard stream of text that no odd character fails, and no full disk where it ``forgives``.
+
+    Args:
+        stream: that had its number, and the encoding.
+    """
+    raw = Stream(number, forgives)
+    encoding = stream.encoding if stream else "utf-8"
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding, "backslashreplace", line_buffering=forgives), raw
+
+
 class Child:
     """A worker process that is started when first asked, and again after it died.
 
@@ -97,6 +144,7 @@ class Child:
         """Send one request and wait for its answer, asleep.
 
         Raises:
+            MachineError: the child, or its end, says that the machine is at fault.
             EcgEdgeError: the child says that the user's input is at fault.
             ChildError: it failed, died or took longer than ``timeout`` seconds.
         """
@@ -122,11 +170,16 @@ class Child:
             self.close()
             raise ChildError(f"no answer within {timeout:.0f} s", "timeout")
         if not line:
-            raise ChildError(f"the process died: {self.obituary()}; see {self.log}")
+            ended = self.obituary()
+            if ended == "SIGXFSZ":  # of a limit that this process is under as well
+                raise machine_error("a process died", OSError(errno.EFBIG, os.strerror(errno.EFBIG)))
+            raise ChildError(f"the process died: {ended}; see {self.log}")
         try:
             answer = json.loads(line)
         except ValueError:  # it died in the middle of a line
             raise ChildError(f"the process died: {self.obituary()}; see {self.log}") from None
+        if "machine" in answer:  # the reason is in its log, with its traceback
+            raise MachineError(answer["error"], answer["machine"])
         if "hint" in answer:
             raise EcgEdgeError(answer["error"], answer["hint"])
         if "error" in answer:
@@ -156,6 +209,8 @@ class Child:
             )
         except OSError as error:
             self.close()
+            if told_by_system(error):
+                raise machine_error("a process cannot be started", error) from error
             raise ChildError(f"the process cannot be started: {error.strerror}: {error.filename}") from error
         return self.process
 

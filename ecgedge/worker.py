@@ -23,12 +23,14 @@ import numpy as np
 
 from ecgedge import measure, plugins
 from ecgedge.artifacts import Artifact
-from ecgedge.errors import ConversionError, EcgEdgeError
+from ecgedge.errors import ConversionError, EcgEdgeError, MachineError, remedy, told_by_system
 from ecgedge.explain.gpu_peak import measure_gpu_peaks
 from ecgedge.explain.peak import measure_peaks
 from ecgedge.kinds import Context, Session
+from ecgedge.locks import whole_file
 from ecgedge.passes.optimize import optimize
 from ecgedge.plugins import Parts, one_line
+from ecgedge.process import stream_over
 from ecgedge.records import pack, unpack
 from ecgedge.steadiness import reference
 
@@ -41,6 +43,7 @@ def main() -> None:
     die_with_parent()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    sys.stdout, sys.stderr = (stream_over(n, sys.stderr, forgives=True)[0] for n in (1, 2))  # both are the log
     if hasattr(os, "register_at_fork"):  # what a part forks must not keep the parent waiting for an answer
         os.register_at_fork(after_in_child=answers.close)
     worker = Worker(plugins.load())
@@ -50,13 +53,26 @@ def main() -> None:
             answer = {"ok": getattr(worker, request.pop("do"))(**request)}
         except (Exception, SystemExit) as error:  # a part's code may raise anything; the parent decides what it means
             traceback.print_exc()
-            mine = isinstance(error, EcgEdgeError | ConversionError)
-            answer = {"error": str(error) if mine else one_line(error)}
-            if isinstance(error, EcgEdgeError):
-                answer["hint"] = error.hint
-        sys.stderr.flush()
+            answer = told_of(error)
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
+
+
+def told_of(error: BaseException) -> dict[str, Any]:
+    """What the parent is told of an error: ``hint`` where the user is to blame, ``machine`` where the machine is."""
+    mine = isinstance(error, EcgEdgeError | ConversionError)
+    answer = {"error": str(error) if mine else one_line(error)}
+    if isinstance(error, MachineError):
+        return answer | {"machine": error.hint}
+    if said := told_by_system(error):
+        return answer | {"machine": f"{remedy(said)}, then do it again"}
+    return answer | ({"hint": error.hint} if isinstance(error, EcgEdgeError) else {})
+
+
+def save(out: str, values: np.ndarray) -> None:
+    """An array as ``.npy``, whole or not at all."""
+    with whole_file(Path(out)) as file:
+        np.save(file, values)
 
 
 def limit_memory() -> None:
@@ -131,7 +147,7 @@ class Worker:
     ) -> dict[str, Any] | None:
         """Outputs of an artifact for all beats, saved to ``out``; answers the graph that ran, where asked for."""
         session = self.find("runtime", runtime).load(unpack(artifact, self.parts.models), threads)
-        np.save(out, measure.infer(session, np.load(beats)))
+        save(out, measure.infer(session, np.load(beats)))
         told = session.graph() if graph else None
         session.close()
         return told.record() if told else None
@@ -157,7 +173,7 @@ class Worker:
         """One call, for all beats at once; the answers are saved to ``out``."""
         self.session.bind(np.load(beats))
         self.session.invoke()
-        np.save(out, self.session.fetch())
+        save(out, self.session.fetch())
 
     def graph(self) -> dict[str, Any] | None:
         """What the session that is open tells of its operations."""
@@ -191,7 +207,7 @@ class Worker:
         Answers ``graph``, that which ran, and ``figures``, what the session tells besides.
         """
         for beats, outputs in ((self.beats, out), *((np.load(file), outputs) for file, outputs in more.items())):
-            np.save(outputs, measure.infer(self.bench.session, beats))
+            save(outputs, measure.infer(self.bench.session, beats))
         graph = self.bench.session.graph()
         return {"graph": graph.record() if graph else None, "figures": dict(self.bench.session.figures())}
 
@@ -201,7 +217,8 @@ class Worker:
         """Beats a second for each batch; saves the nanoseconds of the calls."""
         files = {int(size): unpack(packed, self.parts.models) for size, packed in sized.items()}
         taken = self.bench.throughput(files, self.beats, measure.PROFILES[profile], sizes)
-        np.savez(out, **taken)  # type: ignore[arg-type]  # numpy's stub wants the flags first
+        with whole_file(Path(out)) as file:
+            np.savez(file, **taken)  # type: ignore[arg-type]  # numpy's stub wants the flags first
         return {size: round(int(size) * 1e9 / float(np.median(times)), 1) for size, times in taken.items()}
 
     def weigh(self, runtime: str, artifact: Packed, beats: str, threads: int, seconds: float) -> dict[str, Any]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import signal
+import contextlib
+import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecgedge.cli import availability, common, opening, rendering, run_folder, tracked
+from ecgedge.cli import availability, boundary, common, opening, rendering, run_folder, tracked
 from ecgedge.cli.options import (
     batch_sizes_option,
     calibration_option,
@@ -26,16 +28,18 @@ from ecgedge.cli.options import (
     seed_option,
     threads_option,
 )
-from ecgedge.errors import EcgEdgeError
+from ecgedge.errors import EcgEdgeError, MachineError
 from ecgedge.report import FORMATS, Report
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so that --help is quick
     import numpy as np
 
     from ecgedge.artifacts import Artifact
     from ecgedge.dataset import Dataset
     from ecgedge.plan import Cell, Skip
     from ecgedge.plugins import Parts
+
+log = logging.getLogger(__name__)
 
 
 @click.command()
@@ -122,27 +126,33 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
                               memory=asked["memory"] and asked["memory"] * 1_000_000)  # fmt: skip
         if not known:
             run_folder.write_run(folder, run, lab)
-        interrupted, saved_models = False, {}
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # what ends a job in CI ends it as Ctrl-C does
+        interrupted, stopped, saved_models = False, None, {}
         try:
-            lab.sources = {
-                name: opening.with_threshold(source, data, lambda given, _: lab.outputs_of(given, "train"))
-                for name, source in sources.items()
-            }
-            journal.append("start", time=time.strftime("%Y-%m-%dT%H:%M:%S%z"), load=machine.load())
-            run_matrix(cells, skips, lab, journal, asked["profile"], energy, common.progress_line(2 * len(cells)))
+            with run_folder.writing(folder):
+                lab.sources = {
+                    name: opening.with_threshold(source, data, lambda given, _: lab.outputs_of(given, "train"))
+                    for name, source in sources.items()
+                }
+                journal.append("start", time=time.strftime("%Y-%m-%dT%H:%M:%S%z"), load=machine.load())
+                run_matrix(cells, skips, lab, journal, asked["profile"], energy, common.progress_line(2 * len(cells)))
             saved_models = tracked.saved_models(cells, journal.records, lab) if uri else {}
         except KeyboardInterrupt:
             interrupted = True
+        except MachineError as error:
+            stopped = error
         finally:
             lab.close()
             journal.close()
-        told = publish(journal.records, run, folder, list(sources), {} if interrupted else asked, printed)
-        if uri and not interrupted:
-            tracked.send(uri, run, told.rows, journal.records, folder, saved_models)
-    if interrupted:
+    if interrupted or stopped:
+        with contextlib.suppress(Exception):  # what is done is told as far as it can be
+            publish(journal.records, run, folder, list(sources), {}, printed, quiet=True)
+        if stopped:
+            raise stopped
         click.echo(f"interrupted; go on with: {run_folder.resume_command(folder)}", err=True)
-        ctx.exit(130)
+        ctx.exit(boundary.INTERRUPTED)
+    told = publish(journal.records, run, folder, list(sources), asked, printed)
+    if uri:
+        tracked.send(uri, run, told.rows, journal.records, folder, saved_models)
     if not cells:
         common.warn("no cell could run here")
     if bad := [row for row in told.rows if row["status"] not in ("ok", "skipped")]:
@@ -238,8 +248,11 @@ def publish(
     models: list[str],
     asked: Mapping[str, Any],
     printed: str,
+    quiet: bool = False,
 ) -> Report:
     """Write rows and reports, make the choice where one is asked for, and print all of it.
+
+    What cannot be written costs a warning, unless ``quiet``, and nothing else.
 
     Raises:
         EcgEdgeError: the choice cannot be made; everything else is written and printed.
@@ -249,16 +262,35 @@ def publish(
 
     rows = in_order(rows_of(records, run["rounds"], folder), models)
     told = rendering.make_report(folder, run, rows, noise_of(records, run["rounds"], folder))
-    written = files.write_files(told)
+    results = [attempt(folder / name, partial(make, told)) for name, make in files.TEXTS.items()]
     failure = None
     try:
         if rendering.choice_asked(asked):
             told = rendering.with_choice(told, asked["requirements"], asked["optimize"])
     except EcgEdgeError as error:
         failure = error
+    results.append(attempt(folder / "report.html", partial(render, told, "html")))
+    written = [path.name for path, reason in results if not reason]
+    lost = {path.name: reason for path, reason in results if reason}
+    if lost and not quiet:
+        again = run_folder.resume_command(folder)
+        told_lost = "; ".join(f"{name}: {reason}" for name, reason in lost.items())
+        common.warn(f"not written: {told_lost} (the run is whole, and to write it again: {again})")
     click.echo(render(told, printed).rstrip("\n"))
-    written.append(files.write(folder / "report.html", render(told, "html")))
-    click.echo(f"\nrun: {folder} ({', '.join(file.name for file in written)})", err=printed != "table")
+    click.echo(f"\nrun: {folder} ({', '.join(written)})", err=printed != "table")
     if failure:
         raise failure
     return told
+
+
+def attempt(path: Path, make: Callable[[], str]) -> tuple[Path, str]:
+    """Write what ``make`` returns; why that cannot be done, else empty. A report never costs a run."""
+    from ecgedge.plugins import one_line
+    from ecgedge.report import files
+
+    try:
+        files.write(path, make())
+    except Exception as error:  # of the disk, or of the report's own code
+        log.info("%s was not written", path, exc_info=error)
+        return path, (isinstance(error, OSError) and error.strerror) or one_line(error)
+    return path, ""

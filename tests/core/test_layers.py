@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "hookspecs": {"kinds"},
     "plan": BASE,
     "measure": BASE | {"memory", "nvidia"},
-    "store": BASE | {"environments"},
+    "store": BASE | {"environments", "locks"},
     "upkeep": BASE | {"store"},
     "dataset": BASE | {"readers", "fetch", "synthetic", "cache"},
     "cache": set(),
@@ -50,7 +50,7 @@ MAY_IMPORT = {
     "tasks": BASE,
     "intervals": set(),
     "verdicts": {"artifacts", "parity", "tasks", "intervals"},
-    "report": {"artifacts", "choice", "intervals", "journal", "records", "tasks"},
+    "report": {"artifacts", "choice", "intervals", "journal", "locks", "records", "tasks"},
     "check": {"errors"},  # it shares nothing with what made the figures that it checks
     "comparison": BASE | {"choice", "journal", "results", "steadiness", "intervals", "tasks", "verdicts", "report"},
     "process": BASE,
@@ -65,13 +65,14 @@ MAY_IMPORT = {
     "choice": {"errors", "artifacts", "records", "intervals", "journal", "results", "tasks", "verdicts"},
     "lab": BASE | {"plan", "store", "dataset", "process", "locks"},
     "matrix": BASE
-    | {"plan", "lab", "measure", "journal", "machine", "verdicts", "truth", "process", "results", "steadiness"},
+    | {"plan", "lab", "locks", "measure", "journal", "machine", "verdicts", "truth", "process", "results"}
+    | {"steadiness"},
     "turns": BASE | {"locks", "measure", "process", "results", "steadiness"},
     "explain": BASE | {"machine", "macs", "process", "truth", "turns"},
     "training": BASE | {"dataset", "tasks", "checkpoint", "processor"},
     "tracking": {"errors", "artifacts", "records", "tensors"},
     "plugins": BASE | {"hookspecs", "environments", "process"},
-    "worker": BASE | {"plugins", "measure", "explain", "steadiness"},
+    "worker": BASE | {"locks", "plugins", "process", "measure", "explain", "steadiness"},
     # nobody imports it: it may look at whatever a part under test meets
     "testing": BASE | {"checkpoint", "dataset", "measure", "plan", "plugins", "synthetic", "standins"},
     "skeleton": {"errors", "testing"},  # files of a third party
