@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from ecgedge import machine, truth, verdicts
-from ecgedge.artifacts import Anomaly, Artifact, copy_to, digest_of
+from ecgedge.artifacts import Anomaly, Artifact, copy_to, digest_of, file_name
 from ecgedge.errors import ConversionError, EcgEdgeError, MachineError, machine_error
 from ecgedge.graph import Graph
 from ecgedge.journal import Journal
@@ -142,7 +142,7 @@ class ModelRun:
 
     def keep(self, artifact: Artifact) -> Artifact:
         """A copy in the run's folder: what is measured is what the reader of the run has."""
-        path = self.folder / "artifacts" / f"{artifact.digest[:12]}-{artifact.path.name}"
+        path = self.folder / "artifacts" / f"{artifact.digest[:12]}-{file_name(artifact.path.name)}"
         if not path.exists():
             with tempfile.TemporaryDirectory(
                 dir=path.parent, prefix=".", suffix=PART, ignore_cleanup_errors=True

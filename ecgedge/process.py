@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any, TextIO
 
 from ecgedge.errors import EcgEdgeError, MachineError, machine_error, told_by_system
+from ecgedge.locks import open_to_append
 
 
 class ChildError(Exception):
@@ -138,7 +139,7 @@ class Child:
         self.log, self.threads, self.memory, self.host = log, threads, memory, host
         self.variables = dict(variables or {})
         self.process: subprocess.Popen[str] | None = None
-        self.logfile: IO[str] | None = None
+        self.logfile: IO[bytes] | None = None
 
     def ask(self, do: str, timeout: float, **request: Any) -> Any:
         """Send one request and wait for its answer, asleep.
@@ -195,7 +196,7 @@ class Child:
             environment |= {"ECGEDGE_MEMORY": str(self.memory)}
         # -P: no module of the user's folder gets in
         ours = [sys.executable, "-P", "-m", "ecgedge.worker"]
-        self.logfile = self.log.open("a", encoding="utf-8")
+        self.logfile = open_to_append(self.log)
         try:
             self.process = subprocess.Popen(
                 self.host.command("ecgedge.worker") if self.host else ours,

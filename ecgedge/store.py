@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ecgedge import __version__
-from ecgedge.artifacts import Artifact, digest_of
+from ecgedge.artifacts import Artifact, digest_of, file_name
 from ecgedge.environments import canonical
 from ecgedge.errors import ConversionError, EcgEdgeError, MachineError, remedy, told_by_system
 from ecgedge.kinds import Part
@@ -97,7 +97,7 @@ class Store:
             raise self.unwritable(error) from error
         with scratch as name:
             try:
-                return self.enter(key, fill(Path(name) / "content", key, file, maker, build))
+                return self.enter(key, fill(Path(name) / "content", key, file_name(file), maker, build))
             except MachineError as error:
                 raise self.unmade(part, error) from error
             except Exception as error:  # a part may raise anything on a full disk, or its process may die

@@ -86,7 +86,7 @@ def tell(error: Exception) -> int:
         give_up_stdout()
         say(f"standard output cannot be written: {said}", f"{remedy(said)}, or name a file with -o where there is one")
     elif isinstance(error, OSError) and error.filename:
-        say(f"{cut(error.filename)}: {said}", "")
+        say(f"{cut(error.filename)}: {said}", f"{remedy(said)}, then do it again" if told_by_system(error) else "")
     else:
         say(cut(" ".join(f"{said}: {error}".split()), 300), f"{remedy(said)}, then do it again")
     return 2

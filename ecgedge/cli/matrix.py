@@ -119,13 +119,14 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
         run = known
     with run_folder.writing(folder):
         journal = Journal(folder)
-        lab = common.open_lab(parts, data, sources, folder, scored_beats(data, asked["profile"], asked["seed"]),
-                              calibration=asked["calibration"], seed=asked["seed"], options=options_of(asked),
-                              unavailable=reasons, seconds=asked["timeout"],
-                              batch_sizes=asked.get("batch_sizes"),
-                              memory=asked["memory"] and asked["memory"] * 1_000_000)  # fmt: skip
-        if not known:
-            run_folder.write_run(folder, run, lab)
+        with run_folder.beginning(folder):
+            lab = common.open_lab(parts, data, sources, folder, scored_beats(data, asked["profile"], asked["seed"]),
+                                  calibration=asked["calibration"], seed=asked["seed"], options=options_of(asked),
+                                  unavailable=reasons, seconds=asked["timeout"],
+                                  batch_sizes=asked.get("batch_sizes"),
+                                  memory=asked["memory"] and asked["memory"] * 1_000_000)  # fmt: skip
+            if not known:
+                run_folder.write_run(folder, run, lab)
         interrupted, stopped, saved_models = False, None, {}
         try:
             with run_folder.writing(folder):
@@ -181,9 +182,11 @@ def plan_cells(
 
 def find_sources(models: tuple[str, ...], parts: Parts, data: Dataset) -> dict[str, Artifact]:
     """The trained models by the name of their rows; without a choice, all that have weights and fit the data."""
+    from ecgedge.artifacts import file_name
+
     sources: dict[str, Artifact] = {}
     for name in models:
-        label = name if name in parts.models else Path(name).resolve().name
+        label = name if name in parts.models else file_name(Path(name).resolve().name)
         if label in sources:
             raise EcgEdgeError(f"two models would both be called {label!r}", "rename a checkpoint's folder")
         sources[label] = opening.fit_to_data(opening.find_model(name, parts), data)
@@ -206,9 +209,11 @@ def find_sources(models: tuple[str, ...], parts: Parts, data: Dataset) -> dict[s
 
 def find_files(files: tuple[str, ...], taken: list[str], parts: Parts, data: Dataset) -> dict[str, Artifact]:
     """Files made elsewhere, by the name of their rows: that of the file."""
+    from ecgedge.artifacts import file_name
+
     sources: dict[str, Artifact] = {}
     for file in files:
-        label = Path(file).name
+        label = file_name(Path(file).name)
         if label in (*taken, *sources):
             raise EcgEdgeError(f"two rows would both be called {label!r}", "rename a file")
         artifact = opening.find_artifact(file, parts, alone=len(files) == 1)

@@ -57,7 +57,14 @@ def writing(folder: Path) -> Iterator[None]:
         raise to_go_on(folder, error, machine_error(f"{place} cannot be {what}", error).message) from error
     except MemoryError as error:
         raise to_go_on(folder, error, f"{folder}: out of memory") from error
-    except KeyboardInterrupt:
+
+
+@contextlib.contextmanager
+def beginning(folder: Path) -> Iterator[None]:
+    """What fails before there is a run leaves its folder empty, so that it can be named again."""
+    try:
+        yield
+    except BaseException:
         clear(folder)
         raise
 

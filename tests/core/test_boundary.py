@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -126,6 +127,18 @@ def test_one_line_and_the_right_exit_code(name: str, place: Path) -> None:
     assert expected in (lines[0] if lines else ""), lines
     assert bool(lines) == bool(expected), lines
     assert sorted(path.name for path in place.iterdir()) == before
+
+
+def test_a_long_name_costs_no_matrix(place: Path, tmp_path: Path) -> None:
+    """A checkpoint whose folder has a name of 250 characters is measured beside others, and checked."""
+    shutil.copytree(place / "checkpoint", tmp_path / LONG)
+    asked = MATRIX.replace("--out run", f"--model {tmp_path / LONG} --out {tmp_path / 'run'}")
+    done = shell(place, f"ecgedge {asked}")
+    assert (done.returncode, told(done)) == (0, [])
+    names = {row["model"] for row in rows_of(tmp_path / "run") if row["status"] == "ok"}
+    assert sorted(len(name) < 130 for name in names) == [True, True]
+    check = shell(place, f"ecgedge check {tmp_path / 'run'}")
+    assert check.returncode == 0, check.stdout
 
 
 def test_devices_stay_devices(place: Path) -> None:

@@ -53,7 +53,7 @@ MAY_IMPORT = {
     "report": {"artifacts", "choice", "intervals", "journal", "locks", "records", "tasks"},
     "check": {"errors"},  # it shares nothing with what made the figures that it checks
     "comparison": BASE | {"choice", "journal", "results", "steadiness", "intervals", "tasks", "verdicts", "report"},
-    "process": BASE,
+    "process": BASE | {"locks"},
     "processor": set(),
     "nvidia": set(),
     "machine": {"nvidia", "store", "processor"},
