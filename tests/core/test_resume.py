@@ -240,8 +240,9 @@ def ecgedge_runtimes():
 def test_a_folder_that_is_deleted_fails_no_cell(ecgedge: Command, fakes: Path, tmp_path: Path) -> None:
     (fakes / "deleting.py").write_text(DELETING.format(once=str(tmp_path / "once")))
     asked = ("--dataset", "synthetic", "--model", "fake", "--profile", "quick", "--runtime", "deleting", "--out", "run")
-    told = error_of(ecgedge("--plugins-dir", fakes, "matrix", *asked, "--format", "fake"))
-    gone, hint = (line for line in told.splitlines() if "[" not in line)
+    result = ecgedge("--plugins-dir", fakes, "matrix", *asked, "--format", "fake")
+    assert result.code == 2, result.err
+    gone, hint = result.err.splitlines()[-2:]
     assert gone == "Error: run/artifacts is gone"
     assert hint.startswith("  bring it back, then: ecgedge ")
     assert ecgedge(*shlex.split(hint.partition(": ecgedge ")[2])).code == 0
