@@ -13,7 +13,7 @@ import numpy as np
 
 from ecgedge.artifacts import Artifact
 from ecgedge.dataset import Dataset, Split, digest_of_beats
-from ecgedge.errors import EcgEdgeError, MachineError
+from ecgedge.errors import EcgEdgeError, MachineError, machine_error
 from ecgedge.graph import Graph
 from ecgedge.kinds import Exporter, Part, Quantizer, Runtime
 from ecgedge.locks import turn
@@ -66,6 +66,13 @@ class Lab:
         self.converters: dict[Host | None, Child] = {}
         self.usable: dict[tuple[Any, ...], Passes] = {}
         self.scratch = tempfile.TemporaryDirectory()
+        try:
+            self.write_beats()
+        except OSError as error:
+            raise machine_error(f"{self.scratch.name} cannot be written", error) from error
+
+    def write_beats(self) -> None:
+        """What all children read."""
         self.files = {name: Path(self.scratch.name) / f"{name}.npy" for name in ("calibration", "scored", "train")}
         for name, beats in (
             ("calibration", self.calibration),
