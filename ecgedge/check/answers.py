@@ -102,7 +102,8 @@ def examine(answers: Answers, row: Row, seed: int) -> tuple[Row, str]:
 
 def classification(answers: Answers) -> Row:
     decided, y, labels = answers.decide(answers.here), answers.y, answers.task["labels"]
-    confusion = [[int(((y == t) & (decided == d)).sum()) for d in range(len(labels))] for t in range(len(labels))]
+    count = len(labels)
+    confusion = np.bincount(y * count + decided, minlength=count**2).reshape(count, count).tolist()
     per_class: dict[str, Row] = {}
     seen = []
     for c, label in enumerate(labels):
