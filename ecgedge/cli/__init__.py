@@ -1,14 +1,14 @@
-"""The command line: a group of commands, one file each, and the boundary for the user's errors."""
+"""The command line: a group of commands, one file each."""
 
 from __future__ import annotations
 
 import logging
 import os
 from pathlib import Path
-from typing import Any
 
 import click
 
+from ecgedge.cli.boundary import Front
 from ecgedge.cli.bundle import bundle
 from ecgedge.cli.check import check
 from ecgedge.cli.choose import choose
@@ -26,26 +26,6 @@ from ecgedge.cli.report import report
 from ecgedge.cli.store import store
 from ecgedge.cli.summary import summary
 from ecgedge.cli.train import train
-from ecgedge.errors import ConversionError, EcgEdgeError
-
-
-class Front(click.Group):
-    """Prints the user's errors in one or two lines and exits 2, a failed conversion's in one and exits 1.
-
-    A bug keeps its traceback.
-    """
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except EcgEdgeError as error:
-            click.echo(f"Error: {error.message}", err=True)
-            if error.hint:
-                click.echo(f"  {error.hint}", err=True)
-            ctx.exit(2)
-        except ConversionError as error:  # nobody's mistake: it was tried, and is wrong
-            click.echo(f"Failed: {error}", err=True)
-            ctx.exit(1)
 
 
 def show_versions(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
-from pathlib import Path
+from typing import IO
 from xml.etree import ElementTree as ET
 
 from ecgedge.comparison.figures import CANNOT_TELL, Verdict
@@ -13,7 +13,7 @@ from ecgedge.comparison.pairs import Comparison
 FORBIDDEN = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # in XML 1.0
 
 
-def write_junit(comparison: Comparison, path: Path) -> None:
+def write_junit(comparison: Comparison, file: IO[bytes]) -> None:
     """Write it. Raises OSError."""
     verdicts = [(pair.id, verdict) for pair in comparison.pairs for verdict in pair.verdicts]
     counts = {
@@ -40,7 +40,7 @@ def write_junit(comparison: Comparison, path: Path) -> None:
     ET.SubElement(suite, "system-out").text = clean("\n".join([comparison.beats.why, *comparison.differences]))
     ET.SubElement(suite, "system-err")
     ET.indent(root, " ")
-    path.write_bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n")
+    file.write(ET.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n")
 
 
 def skipped(verdict: Verdict) -> bool:
