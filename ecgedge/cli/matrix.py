@@ -141,12 +141,12 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
         if uri and not interrupted:
             tracked.send(uri, run, told.rows, journal.records, folder, saved_models)
     if interrupted:
-        click.echo(f"interrupted; go on with: {run_folder.resume_command(folder)}", err=True)
+        common.say(f"interrupted; go on with: {run_folder.resume_command(folder)}", err=True)
         ctx.exit(130)
     if not cells:
         common.warn("no cell could run here")
     if bad := [row for row in told.rows if row["status"] not in ("ok", "skipped")]:
-        click.echo(f"{len(bad)} of {len(cells)} cells did not work; logs in {folder / 'logs'}", err=True)
+        common.say(f"{len(bad)} of {len(cells)} cells did not work; logs in {folder / 'logs'}", err=True)
     if bad or rendering.nothing_qualifies(told):
         ctx.exit(1)
 
@@ -209,10 +209,10 @@ def find_files(files: tuple[str, ...], taken: list[str], parts: Parts, data: Dat
 def list_plan(cells: list[Cell], skips: list[Skip], data: Dataset) -> None:
     for cell in cells:
         route = " -> ".join([cell.model, *cell.route, cell.quantizer])
-        click.echo(f"cell  {route}  =>  {cell.format} {cell.precision} on {cell.runtime}")
+        common.say(f"cell  {route}  =>  {cell.format} {cell.precision} on {cell.runtime}")
     for skip in skips:
-        click.echo(f"skip  {skip.model}  {skip.format} on {skip.runtime}: {skip.reason}")
-    click.echo(f"{len(cells)} cells, {len(skips)} skips; data: {data.describe()}")
+        common.say(f"skip  {skip.model}  {skip.format} on {skip.runtime}: {skip.reason}")
+    common.say(f"{len(cells)} cells, {len(skips)} skips; data: {data.describe()}")
 
 
 def scored_beats(data: Dataset, profile: str, seed: int) -> np.ndarray:
@@ -258,7 +258,8 @@ def publish(
         failure = error
     click.echo(render(told, printed).rstrip("\n"))
     written.append(files.write(folder / "report.html", render(told, "html")))
-    click.echo(f"\nrun: {folder} ({', '.join(file.name for file in written)})", err=printed != "table")
+    click.echo(err=printed != "table")
+    common.say(f"run: {folder} ({', '.join(file.name for file in written)})", err=printed != "table")
     if failure:
         raise failure
     return told

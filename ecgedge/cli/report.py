@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ecgedge import escape
 from ecgedge.cli import rendering
 from ecgedge.errors import EcgEdgeError
 
@@ -33,6 +34,6 @@ def report(run: Path, format: str, out: Path | None, requirements: tuple[str, ..
         click.echo(text)
         return
     try:
-        write(out, click.unstyle(text) + "\n")
+        write(out, escape.terminal(escape.unstyle(text)) + "\n")
     except OSError as error:
         raise EcgEdgeError(f"{out} cannot be written: {error.strerror}", "name another file") from error

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from ecgedge.cli import common, run_folder
 from ecgedge.errors import ConversionError, EcgEdgeError
 
@@ -46,7 +44,7 @@ def send(uri: str, run: dict[str, Any], rows: Sequence[dict[str, Any]], records:
 
     sent = folder / SENT
     if sent.is_file():
-        click.echo(f"mlflow: was sent before: {json.loads(sent.read_text(encoding='utf-8'))['run']}", err=True)
+        common.say(f"mlflow: was sent before: {json.loads(sent.read_text(encoding='utf-8'))['run']}", err=True)
         return
     try:
         found = log_matrix(run, rows, records, noise_of(records, run["rounds"], folder), folder, models)
@@ -55,4 +53,4 @@ def send(uri: str, run: dict[str, Any], rows: Sequence[dict[str, Any]], records:
         common.warn(f"not in MLflow: {reason_of(error)[:200]}; the run is whole in {folder}, to send it again: {again}")
         return
     sent.write_text(json.dumps({"uri": uri, "run": found}) + "\n", encoding="utf-8")
-    click.echo(f"mlflow: run {found} in {uri}", err=True)
+    common.say(f"mlflow: run {found} in {uri}", err=True)

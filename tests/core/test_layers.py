@@ -22,6 +22,7 @@ HEAVY = (
 BASE = {"errors", "tensors", "artifacts", "graph", "profile", "records", "kinds", "parity", "passes"}
 MAY_IMPORT = {
     "errors": set(),
+    "escape": set(),
     "tensors": set(),
     "artifacts": {"tensors"},
     "graph": set(),
@@ -30,12 +31,12 @@ MAY_IMPORT = {
     "truth": {"graph", "macs"},
     "records": {"errors", "tensors", "artifacts"},
     "readers": {"errors"},
-    "fetch": {"errors", "readers"},
+    "fetch": {"errors", "escape", "readers"},
     "parity": {"errors"},
     "kinds": {"errors", "artifacts", "graph", "profile"},
     "passes": {"errors", "artifacts", "kinds", "tensors"},
     "checkpoint": BASE,
-    "bundle": {"errors", "tensors", "artifacts", "records", "synthetic", "tasks", "bundle"},
+    "bundle": {"errors", "escape", "tensors", "artifacts", "records", "synthetic", "tasks", "bundle"},
     "hookspecs": {"kinds"},
     "plan": BASE,
     "measure": BASE | {"memory", "nvidia"},
@@ -50,9 +51,10 @@ MAY_IMPORT = {
     "tasks": BASE,
     "intervals": set(),
     "verdicts": {"artifacts", "parity", "tasks", "intervals"},
-    "report": {"artifacts", "choice", "intervals", "journal", "records", "tasks"},
+    "report": {"escape", "artifacts", "choice", "intervals", "journal", "records", "tasks"},
     "check": {"errors"},  # it shares nothing with what made the figures that it checks
-    "comparison": BASE | {"choice", "journal", "results", "steadiness", "intervals", "tasks", "verdicts", "report"},
+    "comparison": BASE
+    | {"escape", "choice", "journal", "results", "steadiness", "intervals", "tasks", "verdicts", "report"},
     "process": BASE,
     "processor": set(),
     "nvidia": set(),
@@ -68,8 +70,8 @@ MAY_IMPORT = {
     | {"plan", "lab", "measure", "journal", "machine", "verdicts", "truth", "process", "results", "steadiness"},
     "turns": BASE | {"locks", "measure", "process", "results", "steadiness"},
     "explain": BASE | {"machine", "macs", "process", "truth", "turns"},
-    "training": BASE | {"dataset", "tasks", "checkpoint", "processor"},
-    "tracking": {"errors", "artifacts", "records", "tensors"},
+    "training": BASE | {"escape", "dataset", "tasks", "checkpoint", "processor"},
+    "tracking": {"errors", "escape", "artifacts", "records", "tensors"},
     "plugins": BASE | {"hookspecs", "environments", "process"},
     "worker": BASE | {"plugins", "measure", "explain", "steadiness"},
     # nobody imports it: it may look at whatever a part under test meets
