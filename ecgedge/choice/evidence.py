@@ -58,25 +58,24 @@ class Evidence:
         self.beats: tuple[np.ndarray, np.ndarray] | None = None  # x and y; these are read when they are needed
         self.answers: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self.known: dict[tuple[str, str, str], Difference] = {}
+        self.at_hand: dict[str, bool] = {}  # whether the outputs of a row are there
 
     def __call__(self, metric: Metric, first: Row, second: Row) -> Difference:
         """As ``by_figures``, with paired tests; p below ``verdicts.ALPHA`` is a difference."""
+        timed = metric.name == "latency_p50" and self.same_rounds(first, second)
+        if not timed and not (metric.name in PAIRED and self.same_beats(first, second)):
+            return by_figures(metric, first, second)
         key = metric.name, first["id"], second["id"]
         if key not in self.known:
-            self.known[key] = self.compare(metric, first, second)
+            self.known[key] = self.timed(first, second) if timed else self.scored(metric, first, second)
         return self.known[key]
-
-    def compare(self, metric: Metric, first: Row, second: Row) -> Difference:
-        if metric.name == "latency_p50" and self.same_rounds(first, second):
-            return self.timed(first, second)
-        if metric.name in PAIRED and self.same_beats(first, second):
-            return self.scored(metric, first, second)
-        return by_figures(metric, first, second)
 
     def same_rounds(self, first: Row, second: Row) -> bool:
         """Whether both were timed in turns, as the cells of one model are."""
+        if first["model"] != second["model"]:
+            return False
         rounds = [[block["round"] for block in self.timing.blocks.get(row["id"], ())] for row in (first, second)]
-        return first["model"] == second["model"] and rounds[0] == rounds[1] != []
+        return rounds[0] == rounds[1] != []
 
     def timed(self, first: Row, second: Row) -> Difference:
         floor = noise(first, second)
@@ -86,8 +85,14 @@ class Evidence:
 
     def same_beats(self, first: Row, second: Row) -> bool:
         """Whether the outputs of both, and the beats, are there."""
-        files = [self.folder / "beats.npz", *(self.output_file(row) for row in (first, second))]
-        return all(row["id"] in self.tasks for row in (first, second)) and all(file.is_file() for file in files)
+        return self.has_outputs(first) and self.has_outputs(second)
+
+    def has_outputs(self, row: Row) -> bool:
+        """Whether the answers of a row, and the beats, are there."""
+        if row["id"] not in self.at_hand:
+            files = self.folder / "beats.npz", self.output_file(row)
+            self.at_hand[row["id"]] = row["id"] in self.tasks and all(file.is_file() for file in files)
+        return self.at_hand[row["id"]]
 
     def output_file(self, row: Row) -> Path:
         return self.folder / "cells" / f"{row['id']}.outputs.npy"
@@ -116,9 +121,10 @@ class Evidence:
             task = task_from_record(self.tasks[row["id"]])
             if isinstance(task, Anomaly):
                 scores = tasks.anomaly_scores(outputs, x, task.window)
-                self.answers[row["id"]] = tasks.decide(outputs, x, task), scores
+                decided = tasks.decide(outputs, x, task)
             else:
-                self.answers[row["id"]] = tasks.decide(outputs.reshape(len(x), -1), x, task), np.empty(0)
+                decided, scores = tasks.decide(outputs.reshape(len(x), -1), x, task), np.empty(0)
+            self.answers[row["id"]] = decided.astype(np.int32), scores  # half the memory: there may be 10,000 rows
         return self.answers[row["id"]]
 
     def truth(self, task: Task) -> np.ndarray:

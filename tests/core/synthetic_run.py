@@ -95,7 +95,7 @@ def identity(name: str, model: str, task: Task, form: tuple[Any, ...]) -> dict[s
     format, precision, runtime, *_ = form
     return {
         "id": name, "model": model, "task": task.kind, "format": format, "precision": precision, "runtime": runtime,
-        "device": "cpu", "route": [format], "quantizer": precision or "-",
+        "device": "cpu", "route": [format], "quantizer": precision or "-", "batch": 1, "threads": 1,
     }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,14 @@ class Beats:
 @dataclass(frozen=True)
 class RunFiles:
     """Attributes:
-    records: of the journal.
+    artifacts: of each cell that has one, packed.
+    blocks: of each cell that was timed.
     beats: None where ``beats.npz`` is not there.
     """
 
     folder: Path
-    records: Sequence[Record]
+    artifacts: Mapping[str, Record]
+    blocks: Mapping[str, Sequence[Record]]
     beats: Beats | None
 
     @classmethod
@@ -42,11 +44,18 @@ class RunFiles:
         if file.exists():
             with np.load(file) as kept:
                 beats = Beats(kept["x"], kept["y"], kept["index"])
-        return cls(folder, journal.read(folder), beats)
+        artifacts: dict[str, Record] = {}
+        blocks: dict[str, list[Record]] = {}
+        for record in journal.read(folder):
+            if record["event"] == "scored" and record.get("artifact"):
+                artifacts.setdefault(record["cell"], record["artifact"])
+            elif record["event"] == "block":
+                blocks.setdefault(record["cell"], []).append(record)
+        return cls(folder, artifacts, blocks, beats)
 
     def task(self, cell: str) -> Task | None:
         """What the outputs of a cell's artifact mean; None where none was made."""
-        packed = next((r.get("artifact") for r in self.records if r["event"] == "scored" and r["cell"] == cell), None)
+        packed = self.artifacts.get(cell)
         return task_from_record(packed["record"]["task"]) if packed else None
 
     def outputs(self, cell: str) -> np.ndarray | None:
@@ -59,7 +68,7 @@ class RunFiles:
 
     def calls(self, cell: str) -> np.ndarray | None:
         """Microseconds of the model in each timed call, ``(calls,)``; None where nothing was timed."""
-        blocks = [record for record in self.records if record["event"] == "block" and record["cell"] == cell]
+        blocks = self.blocks.get(cell, ())
         if not blocks or not journal.samples_file(self.folder, cell).exists():
             return None
         return np.concatenate([journal.samples(self.folder, block)[:, 0] for block in blocks]) / 1e3
