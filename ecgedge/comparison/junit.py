@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from pathlib import Path
-from xml.etree import ElementTree as ET
+from xml.etree import ElementTree as ET  # nosec B405  # it writes, and parses nothing
 
 from ecgedge.comparison.figures import CANNOT_TELL, Verdict
 from ecgedge.comparison.pairs import Comparison

@@ -58,7 +58,8 @@ def render(report: Report) -> str:
     rows, left_out = shown_rows(report.rows, fronts, choices)
     files, looks = RunFiles.read(report.folder), Looks.of(rows)
     told = [row for row in rows if row.get("figures")]
-    style, script = (Markup(f"\n{environment.get_template(name).render()}\n") for name in ("style.css", "script.js"))
+    own = [f"\n{environment.get_template(name).render()}\n" for name in ("style.css", "script.js")]
+    style, script = map(Markup, own)  # files of ours, into which nothing is put
     return environment.get_template("page.html").render(
         policy=policy(style, script),
         style=style,
