@@ -175,7 +175,8 @@ def html(text: Any) -> Markup:
     """For HTML, as text or in a quoted attribute; of ``Markup`` only what cannot be seen is shown."""
     from markupsafe import Markup, escape  # for the report alone
 
-    return Markup(str(escape(text)).translate(TEXT))  # nosec B704  # escaped before
+    shown = str(escape(text)).translate(TEXT)
+    return Markup(shown)  # nosec B704  # escaped above
 
 
 XML_FORBIDDEN = re.compile(r"[\ufdd0-\ufdef]")  # noncharacters, which some readers refuse

@@ -19,7 +19,7 @@ from ecgedge.kinds import Exporter, Part, Quantizer, Runtime
 from ecgedge.locks import turn
 from ecgedge.plan import Cell, takes
 from ecgedge.process import Child, ChildError, Host
-from ecgedge.records import from_record, pack
+from ecgedge.records import answered, pack
 from ecgedge.store import Store, key_of, maker_of, passes_maker
 
 
@@ -176,7 +176,7 @@ class Lab:
         request |= {"source": pack(source), "out": str(out), "context": context}
         with self.turn():
             answer = self.converter(by).ask(what, self.seconds, **request)
-        return from_record(Path(answer["path"]), answer["record"])
+        return answered(answer, f"{by.kind} {by.name}" if by else what)
 
     def outputs_of(self, artifact: Artifact, beats: str) -> np.ndarray:
         """Outputs of an artifact, see ``run``."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from ecgedge import strict_json
 from ecgedge.errors import EcgEdgeError
 
 
@@ -124,9 +125,13 @@ class Child:
         if not line:
             raise ChildError(f"the process died: {self.obituary()}; see {self.log}")
         try:
-            answer = json.loads(line)
-        except ValueError:  # it died in the middle of a line
-            raise ChildError(f"the process died: {self.obituary()}; see {self.log}") from None
+            answer = strict_json.loads(line, "its answer")
+        except strict_json.JsonError as error:
+            if line.endswith("\n"):  # what it ran may have written anything there
+                raise ChildError(error.message) from None
+            raise ChildError(f"the process died: {self.obituary()}; see {self.log}") from None  # in the middle of it
+        if not isinstance(answer, dict) or not answer.keys() & {"ok", "error"}:
+            raise ChildError("its answer cannot be read: it is none")
         if "hint" in answer:
             raise EcgEdgeError(answer["error"], answer["hint"])
         if "error" in answer:

@@ -14,7 +14,7 @@ from ecgedge.errors import ConversionError
 from ecgedge.graph import Graph
 from ecgedge.kinds import Context, Exporter, Quantizer, Runtime, Session
 from ecgedge.process import Child, ChildError, Host
-from ecgedge.records import from_record, pack
+from ecgedge.records import answered, pack
 
 SECONDS = 300  # for one answer
 
@@ -79,7 +79,7 @@ class RuntimeElsewhere(Runtime):
 
     def inspect(self, path: Path) -> Artifact:
         with Errand(self.host) as errand:
-            return artifact_of(errand.ask("inspect", runtime=self.name, path=str(path.absolute())))
+            return answered(errand.ask("inspect", runtime=self.name, path=str(path.absolute())), f"runtime {self.name}")
 
     def load(self, artifact: Artifact, threads: int) -> Session:
         return SessionElsewhere(Errand(self.host, threads), self.name, artifact, threads)
@@ -147,11 +147,7 @@ def convert(part: Exporter | Quantizer, host: Host, source: Artifact, out: Path,
         used = {"seed": context.seed, "batch": context.batch, "options": dict(context.options)}
         used |= {"beats": str(errand.folder / "beats.npy")}
         request = {"kind": part.kind, "part": part.name, "source": pack(source), "out": str(out), "context": used}
-        return artifact_of(errand.ask("convert", **request))
-
-
-def artifact_of(packed: dict[str, Any]) -> Artifact:
-    return from_record(Path(packed["path"]), packed["record"])
+        return answered(errand.ask("convert", **request), f"{part.kind} {part.name}")
 
 
 STAND_INS: dict[str, Any] = {

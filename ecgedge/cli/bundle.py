@@ -13,7 +13,14 @@ import click
 
 from ecgedge import escape
 from ecgedge.cli import common, opening
-from ecgedge.cli.options import NORMALIZE, column_options, file_options, keep_normalize, told_columns
+from ecgedge.cli.options import (
+    NORMALIZE,
+    FiniteRange,
+    column_options,
+    file_options,
+    keep_normalize,
+    told_columns,
+)
 from ecgedge.errors import ConversionError, EcgEdgeError
 
 if TYPE_CHECKING:
@@ -37,7 +44,7 @@ BEATS = 20  # synthetic ones, as test vectors: each class is there
 @click.option("--vectors", type=click.Path(path_type=Path),
               help="Beats for its test vectors, a line each; they travel in it. Default: synthetic.")  # fmt: skip
 @click.option("--labels", metavar="NAME,...", help="Of a foreign classifier, in the order of its outputs.")
-@click.option("--threshold", type=click.FloatRange(0), help="Of a foreign autoencoder: an error above is an anomaly.")
+@click.option("--threshold", type=FiniteRange(0), help="Of a foreign autoencoder: an error above is an anomaly.")
 @click.option("--dataset", metavar="ecg5000|synthetic|PATH",
               help="Instead of these two: labels of the data, threshold fitted on its training beats.")  # fmt: skip
 @column_options
@@ -107,7 +114,7 @@ def with_meaning(artifact: Artifact, data: Dataset | None, labels: str | None, t
     """
     from ecgedge.artifacts import Classification
     from ecgedge.cli.predict import with_meaning as as_told
-    from ecgedge.records import USER
+    from ecgedge.records import USER, check_told
 
     for option, value in (("--labels", labels), ("--threshold", threshold)):
         if value is not None and (data or artifact.maker.get("part") != USER):
@@ -125,7 +132,7 @@ def with_meaning(artifact: Artifact, data: Dataset | None, labels: str | None, t
         raise EcgEdgeError(
             f"--labels {labels}: {artifact.path} gives {len(artifact.task.labels)} scores", "name each, once"
         )
-    return replace(artifact, task=replace(artifact.task, labels=names))
+    return check_told(replace(artifact, task=replace(artifact.task, labels=names)))
 
 
 def load_alone(artifact: Artifact, runtime: Runtime, scratch: Path) -> tuple[Session, bytes]:

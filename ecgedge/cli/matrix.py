@@ -12,6 +12,7 @@ import click
 
 from ecgedge.cli import availability, common, opening, rendering, run_folder, tracked
 from ecgedge.cli.options import (
+    FiniteRange,
     batch_sizes_option,
     calibration_option,
     chosen_passes,
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN",
               help="Go on with an interrupted run, as it was asked for; no other option goes with it.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="List cells and skips, do nothing.")
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=300, show_default=True,
+@click.option("--timeout", type=FiniteRange(min=0, min_open=True), default=300, show_default=True,
               metavar="SECONDS", help="Of each step of a cell.")  # fmt: skip
 @click.option(
     "--memory", type=click.IntRange(1), metavar="MB", help="That a child process may take. Default: no limit."

@@ -223,7 +223,7 @@ def fit_to_data(artifact: Artifact, data: Dataset) -> Artifact:
     Raises:
         EcgEdgeError: it takes beats of another length, or knows other classes; or it cannot be told what it does.
     """
-    from ecgedge.records import USER, told_task
+    from ecgedge.records import USER, check_told, told_task
 
     length = length_of(artifact)
     if length is not None and length != data.length:
@@ -236,7 +236,7 @@ def fit_to_data(artifact: Artifact, data: Dataset) -> Artifact:
         artifact = with_scale(artifact)
         meaning = told_task(artifact, task, data.labels, data.length, said.get("normal", "1"), said.get("window", 1))
         layout = "NC" if meaning.kind == "classification" else "NCL"
-        return replace(artifact, task=meaning, output=replace(artifact.output, layout=layout))
+        return check_told(replace(artifact, task=meaning, output=replace(artifact.output, layout=layout)))
     if task and task != artifact.task.kind:
         raise EcgEdgeError(f"{artifact.name} is for {artifact.task.kind}, its record says", "leave --task out")
     if artifact.task.labels != data.labels:

@@ -15,7 +15,7 @@ import click
 
 from ecgedge import escape
 from ecgedge.cli import common, opening
-from ecgedge.cli.options import TOLD, column_options, file_options, threads_option, told_columns
+from ecgedge.cli.options import TOLD, FiniteRange, column_options, file_options, threads_option, told_columns
 from ecgedge.errors import ConversionError, EcgEdgeError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ CHUNK = 256  # beats held at a time
 @click.option("--labelled", is_flag=True, help="The first column is a label, and ignored (--label-column 1).")
 @column_options
 @click.option("--normalize", is_flag=True, help="z-normalise each beat; the built-in weights expect that.")
-@click.option("--threshold", type=click.FloatRange(0), help="Of a foreign autoencoder: an error above is an anomaly.")
+@click.option("--threshold", type=FiniteRange(0), help="Of a foreign autoencoder: an error above is an anomaly.")
 @file_options
 @click.option("--runtime", "runtime_name", metavar="NAME", help="Default: the first that takes it and works here.")
 @threads_option
@@ -86,14 +86,15 @@ def with_meaning(artifact: Artifact, threshold: float | None) -> Artifact:
         EcgEdgeError: it is an autoencoder, or looks like one, and the options do not say so.
     """
     from ecgedge.artifacts import Anomaly
-    from ecgedge.records import USER, check_values, values_of
+    from ecgedge.records import USER, check_told, check_values
+    from ecgedge.records.rules import values_of
 
     if artifact.maker.get("part") != USER:
         return artifact
-    check_values(artifact)
-    artifact = opening.with_scale(artifact)
     said = click.get_current_context().meta[TOLD]
     task, window = said["task"], said["window"]
+    check_values(artifact, task)
+    artifact = opening.with_scale(artifact)
     length = artifact.input.shape[1 if artifact.input.layout in ("NL", "NLC") else 2]
     if task is None and values_of(artifact.output) == length:
         raise EcgEdgeError(
@@ -101,11 +102,11 @@ def with_meaning(artifact: Artifact, threshold: float | None) -> Artifact:
             "say --task classification, or --task anomaly with --threshold",
         )
     if task != "anomaly":
-        return replace(artifact, output=replace(artifact.output, layout="NC"))
+        return check_told(replace(artifact, output=replace(artifact.output, layout="NC")))
     if threshold is None:
         raise EcgEdgeError(f"{artifact.path} carries no threshold", "say --threshold (ecgedge evaluate fits one)")
     meaning = Anomaly(threshold, float("nan"), "normal", ("normal", "anomaly"), window)
-    return replace(artifact, task=meaning, output=replace(artifact.output, layout="NCL"))
+    return check_told(replace(artifact, task=meaning, output=replace(artifact.output, layout="NCL")))
 
 
 def open_beats(path: Path) -> IO[str]:
