@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,9 +17,11 @@ import numpy as np
 
 from ecgedge import memory, nvidia
 from ecgedge.artifacts import Artifact
+from ecgedge.errors import EcgEdgeError
 from ecgedge.kinds import Runtime, Session
 
 BULK = 64  # beats a call, for scoring where the file allows it
+MOST_BYTES = 1 << 31  # that the beats of one call, or their answers, may take
 BATCHES = (1, 16, 64)  # beats a call, for throughput, where nothing else is asked for
 GROWTH = 4  # times as many in the next batch on another device than the CPU, while that
 WORTH = 1.1  # times the throughput comes of it,
@@ -271,6 +274,18 @@ def device_memory(before: int | None) -> int | None:
     if own is not None or before is None or now is None:
         return own
     return max(now - before, 0)
+
+
+def check_size(artifact: Artifact, batch: int) -> None:
+    """Raise EcgEdgeError where so many beats a call, or their answers, take more memory than a call is given."""
+    for spec in (artifact.input, artifact.output):
+        size = 4 * batch * math.prod(axis or 1 for axis in spec.shape[1:])
+        if size > MOST_BYTES:
+            raise EcgEdgeError(
+                f"{artifact.path}: a call of {batch:,} beat{'' if batch == 1 else 's'} needs {size / 1e9:,.0f} GB of "
+                f"memory for {spec.name}",
+                "a smaller batch needs less",
+            )
 
 
 def infer(session: Session, beats: np.ndarray) -> np.ndarray:
