@@ -544,7 +544,7 @@ def test_the_format_of_a_runs_folder_is_the_one_that_is_read() -> None:
     page = read(FOLDER)
     assert f"`schema` in `run.json`: this is **{layout.SCHEMA}**" in page
     events = page.split("## The journal")[1].split("\n\n")[1]
-    assert re.findall(r"^\| `(\w+)` \|", events, re.MULTILINE) == list(layout.EVENTS)
+    assert re.findall(r"^\| `(\w+)` \|", events, re.MULTILINE) == ["event", *layout.EVENTS]
     files = page.split("| file | what it is |")[1].split("\n\n")[0]
     for name in (
         run_folder.RUN,

@@ -145,3 +145,24 @@ def test_the_share_of_int8_weights_is_judged_before_it_is_rounded() -> None:
     assert told["weight_shares"] == {"int8": 0.9, "float32": 0.1}
     assert told["status"] == "rejected"
     assert graphs.fault_of(json.loads(json.dumps(graph.record())), "dynamic", "cpu", None)
+
+
+def test_times_exactly_two_percent_apart_are_a_tie_to_both(made: Path, tmp_path: Path) -> None:
+    """51,000 and 50,000 ns in each round: the logarithm of their ratio is a bit more than that of 1.02."""
+    run = Path(shutil.copytree(made, tmp_path / "run"))
+    records, about = read(run), json.loads((run / "run.json").read_text())
+    for record in records:
+        if record["event"] == "block":
+            nanoseconds = 51_000 if "int8" in record["cell"] else 50_000
+            samples = np.full((record["calls"], 2), nanoseconds, "<i8").tobytes()
+            with (run / "samples" / f"{record['cell']}.i64").open("r+b") as file:
+                file.seek(record["offset"])
+                file.write(samples)
+            quiet = {"reference_ns": [33_000, 33_000], "steal": 0.0, "waited": 0.0}
+            record |= quiet | {"sha256": hashlib.sha256(samples).hexdigest()}
+    (run / "journal.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    rows = rows_of(records, about["rounds"], run)
+    write_files(Report(run, about | {"noise": noise_of(records, about["rounds"], run)}, rows))
+    [ratio] = [row["time_ratio"] for row in rows if "int8" in row["id"]]
+    assert (ratio["ratio"], ratio["result"]) == (1.02, "tie")
+    assert check_run(run).reasons == []
