@@ -13,7 +13,7 @@ import numpy as np
 
 from ecgedge.artifacts import Artifact
 from ecgedge.dataset import Dataset, Split, digest_of_beats
-from ecgedge.errors import EcgEdgeError
+from ecgedge.errors import EcgEdgeError, MachineError, machine_error
 from ecgedge.graph import Graph
 from ecgedge.kinds import Exporter, Part, Quantizer, Runtime
 from ecgedge.locks import turn
@@ -63,9 +63,16 @@ class Lab:
     def __post_init__(self) -> None:
         self.scored: Split = self.data.test.take(self.index)
         self.log = self.folder / "conversions.log"
-        self.converters: dict[Host | None, Child] = {}
+        self.converters: dict[tuple[Host | None, bool], Child] = {}
         self.usable: dict[tuple[Any, ...], Passes] = {}
         self.scratch = tempfile.TemporaryDirectory()
+        try:
+            self.write_beats()
+        except OSError as error:
+            raise machine_error(f"{self.scratch.name} cannot be written", error) from error
+
+    def write_beats(self) -> None:
+        """What all children read."""
         self.files = {name: Path(self.scratch.name) / f"{name}.npy" for name in ("calibration", "scored", "train")}
         for name, beats in (
             ("calibration", self.calibration),
@@ -156,7 +163,8 @@ class Lab:
 
     def child(self, part: Part, log: Path, threads: int | None = None) -> Child:
         """A process for what a part does, in the interpreter that it works in."""
-        return Child(log, threads, self.memory, self.hosts.get(part.environment or ""))
+        host = self.hosts.get(part.environment or "")
+        return Child(log, threads, self.memory, host, network=part.needs_network)
 
     def converter(self, part: Part | None) -> Child:
         """The process in which the conversions of a part run, and of all others that work where it does.
@@ -164,9 +172,10 @@ class Lab:
         None stands for ecgedge itself.
         """
         host = self.hosts.get(part.environment or "") if part else None
-        if host not in self.converters:
-            self.converters[host] = Child(self.log, memory=self.memory, host=host)
-        return self.converters[host]
+        key = host, bool(part and part.needs_network)
+        if key not in self.converters:
+            self.converters[key] = Child(self.log, memory=self.memory, host=host, network=key[1])
+        return self.converters[key]
 
     def ask(
         self, what: str, by: Part | None, out: Path, source: Artifact, used: Mapping[str, Any], **request: Any
@@ -190,6 +199,7 @@ class Lab:
             graph: whether the runtime is to tell what ran.
 
         Raises:
+            MachineError: the machine is at fault.
             EcgEdgeError: no runtime takes it.
             ChildError, EcgEdgeError: all fail; that of the first.
         """
@@ -208,6 +218,8 @@ class Lab:
                         "outputs", self.seconds, **request, runtime=runtime.name, graph=graph
                     )
                 return Ran(np.load(file), runtime, Graph.from_record(told) if told else None)
+            except MachineError:
+                raise
             except (ChildError, EcgEdgeError) as error:  # a broken runtime must not take the reference from the others
                 errors.append(error)
         raise errors[0]
