@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from ecgedge import memory
+from ecgedge.cli import main
 from tests.conftest import Command, rows_of
 
 FAULTS = """
@@ -71,6 +74,42 @@ def ecgedge_quantizers():
 def ecgedge_runtimes():
     return [FaultyRuntime(fault, stage) for fault in FAULTS for stage in ("load", "block")]
 """
+
+
+KILLED = """
+import os, signal
+from ecgedge import hookimpl
+from ecgedge.testing import FakeRuntime
+
+class Killed(FakeRuntime):
+    def load(self, artifact, threads):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+@hookimpl
+def ecgedge_runtimes():
+    return [Killed("killed")]
+"""
+
+
+@pytest.mark.parametrize("left", [1_000_000, 9_000_000])
+def test_a_process_that_the_system_kills_for_memory(
+    left: int, fakes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It fails its cell where the machine has memory left; where others have taken it, the run ends and goes on."""
+    (fakes / "killed.py").write_text(KILLED)
+    (tmp_path / "meminfo").write_text(f"MemTotal:       10000000 kB\nMemAvailable:   {left} kB\n")
+    monkeypatch.setattr(memory, "MACHINE", tmp_path / "meminfo")
+    monkeypatch.chdir(tmp_path)
+    asked = ["matrix", "--dataset", "synthetic", "--model", "fake", "--profile", "quick", "--runtime", "killed"]
+    monkeypatch.setenv("ECGEDGE_PLUGINS_DIR", str(fakes))
+    done = CliRunner().invoke(main, [*asked, "--format", "numpy", "--out", "run"])
+    rows = [row for row in rows_of(tmp_path / "run") if row["status"] != "skipped"]
+    if left > 5_000_000:
+        assert (done.exit_code, [row["status"] for row in rows]) == (1, ["failed"])
+    else:
+        assert (done.exit_code, rows) == (2, [])
+        assert "the machine is short of memory" in done.stderr
+        assert "free some memory, then: ecgedge" in done.stderr
 
 
 @pytest.fixture

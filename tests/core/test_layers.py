@@ -66,7 +66,7 @@ MAY_IMPORT = {
     "lab": BASE | {"plan", "store", "dataset", "process", "locks"},
     "matrix": BASE
     | {"plan", "lab", "locks", "measure", "journal", "machine", "verdicts", "truth", "process", "results"}
-    | {"steadiness"},
+    | {"memory", "steadiness"},
     "turns": BASE | {"locks", "measure", "process", "results", "steadiness"},
     "explain": BASE | {"machine", "macs", "process", "truth", "turns"},
     "training": BASE | {"dataset", "tasks", "checkpoint", "processor"},
