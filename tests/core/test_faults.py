@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from click.testing import CliRunner
 
 from ecgedge import memory
 from ecgedge.cli import main
+from ecgedge.training.train import move_into
 from tests.conftest import Command, rows_of
 
 FAULTS = """
@@ -167,3 +170,27 @@ def test_faults_while_measuring(stage: str, ecgedge: Command, faulty: Path, tmp_
         assert row["status"] == ("timeout" if fault == "hang" else "failed")
         assert row["stage"] in ({"load"} if stage == "load" else {"measure", "throughput", "score", "warm up"})
         assert reason in row["reason"].replace("Memory", "memory")
+
+
+@pytest.mark.parametrize("at", range(1, 7))
+def test_a_checkpoint_that_cannot_be_replaced_stays(at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, new = tmp_path / "out", tmp_path / "new"
+    for folder, content in ((out, "old"), (new, "new")):
+        folder.mkdir()
+        for name in ("metrics.json", "model.json", "weights.safetensors"):
+            (folder / name).write_text(f"{content} {name}")
+    before = {path.name: path.read_text() for path in out.iterdir()}
+    count, replace = 0, Path.replace
+
+    def failing(self: Path, target: Path) -> Path:
+        nonlocal count
+        count += 1
+        if count == at:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return replace(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", failing)
+        with pytest.raises(OSError, match="Input/output error"):
+            move_into(new, out)
+    assert {path.name: path.read_text() for path in out.iterdir()} == before
