@@ -19,7 +19,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ecgedge import __version__
+from ecgedge import __version__, strict_json
 from ecgedge.artifacts import Artifact, digest_of, file_name
 from ecgedge.environments import canonical
 from ecgedge.errors import ConversionError, EcgEdgeError, MachineError, remedy, told_by_system
@@ -176,7 +176,7 @@ def read_entry(folder: Path, whole: bool = True) -> Artifact:
         Damaged: something is missing, cannot be read, or is not what was written.
     """
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        record = strict_json.read(folder / RECORD)
         told = record.pop("digest", None)
         if digest_of_record(record) != told:
             raise ValueError("it differs from its own digest")

@@ -18,7 +18,7 @@ from ecgedge.measure import PROFILES
 from ecgedge.process import Child, Host
 from ecgedge.records import pack
 from ecgedge.results import UNSTEADY, compare
-from ecgedge.steadiness import Reading, about_block, enough_blocks, most_rounds, quick_readings
+from ecgedge.steadiness import Reading, about_block, enough_blocks, lost_in, most_rounds, quick_readings
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ class Setting:
         seconds: the limit of each step.
         memory: bytes that each process's data may take; None: no limit.
         hosts: the interpreters of runtimes that do not work in ours, by the runtime's name.
+        networked: runtimes that need the network, by name.
     """
 
     folder: Path
@@ -70,10 +71,12 @@ class Setting:
     seconds: float = 300
     memory: int | None = None
     hosts: Mapping[str, Host] = field(default_factory=dict)
+    networked: frozenset[str] = frozenset()
 
     def child(self, runtime: str, log: Path, **variables: str) -> Child:
         """A process for what a runtime does, in the interpreter that it works in, with variables in its environment."""
-        return Child(log, self.threads, self.memory, self.hosts.get(runtime), variables)
+        host, network = self.hosts.get(runtime), runtime in self.networked
+        return Child(log, self.threads, self.memory, host, variables, network)
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -112,7 +115,8 @@ def time_in_turns(
             taken = {}
             for i in random.Random(f"{setting.seed} {number}").sample(range(2), 2):
                 taken[i], state = block(children[i], setting, asked.block_seconds)
-                readings.append(Reading(str(i), "", number, state["kernel"], *state["reference_ns"]))
+                before, after = state["reference_ns"]
+                readings.append(Reading(str(i), "", number, state["kernel"], before, after, lost_in(state)))
             medians.append((taken[0], taken[1]))
     return pair_of(np.array(medians), quick_rounds(readings), enough_blocks(asked.rounds))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -88,8 +87,6 @@ def contents(artifact: Artifact, model: bytes, vectors: Vectors, facts: Facts) -
 def record_of(artifact: Artifact, vectors: Vectors, facts: Facts) -> dict[str, Any]:
     """The record that the file carries, or that was told of it, and what ``predict.py`` and ``check.py`` need."""
     record = artifact.record()
-    if math.isnan(record["task"].get("quantile", 0)):
-        record["task"]["quantile"] = None  # JSON has no nan
     most, unit = tolerance(artifact, vectors.outputs)
     return record | {
         "file": f"model.{artifact.format}",

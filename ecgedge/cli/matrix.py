@@ -20,6 +20,8 @@ from ecgedge.cli.options import (
     cuda_graph_option,
     dataset_option,
     file_options,
+    limit_options,
+    limits_of,
     mlflow_option,
     opset_option,
     options_of,
@@ -38,6 +40,7 @@ if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so tha
     from ecgedge.dataset import Dataset
     from ecgedge.plan import Cell, Skip
     from ecgedge.plugins import Parts
+    from ecgedge.standins import Workers
 
 log = logging.getLogger(__name__)
 
@@ -58,13 +61,9 @@ log = logging.getLogger(__name__)
               help="quick: 500 test beats and few timed calls; full: all beats.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the run. Default: runs/DATE-TIME.")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN",
-              help="Go on with an interrupted run, as it was asked for; no other option goes with it.")  # fmt: skip
+              help="Go on with an interrupted run, as asked then; only --mlflow and --trust go with it.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="List cells and skips, do nothing.")
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=300, show_default=True,
-              metavar="SECONDS", help="Of each step of a cell.")  # fmt: skip
-@click.option(
-    "--memory", type=click.IntRange(1), metavar="MB", help="That a child process may take. Default: no limit."
-)
+@limit_options
 @rendering.choice_options
 @batch_sizes_option
 @threads_option
@@ -96,15 +95,18 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
 
     resume = resume and resume.resolve()
     known = run_folder.take_up(ctx, resume) if resume else None
-    asked = known["asked"]["options"] if known else asked
-    uri = asked.get("mlflow")  # older runs know no such option
+    uri = run_folder.mlflow_uri(known, asked["mlflow"]) if known else asked["mlflow"]
     if uri and not dry_run:
         connect(uri, EXPERIMENT)
-    printed = rendering.printed_format(asked["formats"])
     parts = common.load_parts()
+    asked = run_folder.asked_then(known, parts, uri) if known else asked
+    printed = rendering.printed_format(asked["formats"])
     data = common.load_data(asked["dataset"])
-    sources = find_sources(asked["models"], parts, data) if asked["models"] or not asked["files"] else {}
-    sources |= find_files(asked["files"], list(sources), parts, data)
+    limits = limits_of(asked["timeout"], asked["memory"])
+    with opening.open_workers(parts, limits) as workers:
+        is_of_models = asked["models"] or not asked["files"]
+        sources = find_sources(asked["models"], parts, data, workers) if is_of_models else {}
+        sources |= find_files(asked["files"], list(sources), parts, data, workers)
     reasons = availability.unavailable(parts)
     cells, skips = plan_cells(sources, parts, asked, reasons)
     rendering.check_choice(cells, sources, parts, asked)
@@ -115,16 +117,15 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
     run = run_folder.describe_run(ctx, data, sources, cells, skips, asked, energy, availability.used(cells, parts))
     folder = resume or run_folder.new_folder(out)
     if known:
-        run_folder.check_same(known, run, folder)
-        run = known
+        run_folder.check_same(known.about, run, folder)
+        run = known.about
     with run_folder.writing(folder):
         journal = Journal(folder)
         with run_folder.beginning(folder):
             lab = common.open_lab(parts, data, sources, folder, scored_beats(data, asked["profile"], asked["seed"]),
                                   calibration=asked["calibration"], seed=asked["seed"], options=options_of(asked),
-                                  unavailable=reasons, seconds=asked["timeout"],
-                                  batch_sizes=asked.get("batch_sizes"),
-                                  memory=asked["memory"] and asked["memory"] * 1_000_000)  # fmt: skip
+                                  unavailable=reasons, seconds=limits.seconds, memory=limits.memory,
+                                  batch_sizes=asked.get("batch_sizes"))  # fmt: skip
             if not known:
                 run_folder.write_run(folder, run, lab)
         interrupted, stopped, saved_models = False, None, {}
@@ -149,7 +150,7 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
             publish(journal.records, run, folder, list(sources), {}, printed, quiet=True)
         if stopped:
             raise stopped
-        click.echo(f"interrupted; go on with: {run_folder.resume_command(folder)}", err=True)
+        click.echo(f"interrupted; go on with: {run_folder.resume_command(folder, uri)}", err=True)
         ctx.exit(boundary.INTERRUPTED)
     told = publish(journal.records, run, folder, list(sources), asked, printed)
     if uri:
@@ -180,7 +181,7 @@ def plan_cells(
     )
 
 
-def find_sources(models: tuple[str, ...], parts: Parts, data: Dataset) -> dict[str, Artifact]:
+def find_sources(models: tuple[str, ...], parts: Parts, data: Dataset, workers: Workers) -> dict[str, Artifact]:
     """The trained models by the name of their rows; without a choice, all that have weights and fit the data."""
     from ecgedge.artifacts import file_name
 
@@ -189,13 +190,13 @@ def find_sources(models: tuple[str, ...], parts: Parts, data: Dataset) -> dict[s
         label = name if name in parts.models else file_name(Path(name).resolve().name)
         if label in sources:
             raise EcgEdgeError(f"two models would both be called {label!r}", "rename a checkpoint's folder")
-        sources[label] = opening.fit_to_data(opening.find_model(name, parts), data)
+        sources[label] = opening.fit_to_data(opening.find_model(name, parts, workers), data)
     if models:
         return sources
     misfits: list[EcgEdgeError] = []
     for name, part in parts.models.items():
         if part.pretrained():
-            found = opening.find_model(name, parts)
+            found = opening.find_model(name, parts, workers)
             try:
                 sources[name] = opening.fit_to_data(found, data)
             except EcgEdgeError as error:
@@ -207,8 +208,10 @@ def find_sources(models: tuple[str, ...], parts: Parts, data: Dataset) -> dict[s
     return sources
 
 
-def find_files(files: tuple[str, ...], taken: list[str], parts: Parts, data: Dataset) -> dict[str, Artifact]:
-    """Files made elsewhere, by the name of their rows: that of the file."""
+def find_files(
+    files: tuple[str, ...], taken: list[str], parts: Parts, data: Dataset, workers: Workers
+) -> dict[str, Artifact]:
+    """Files made elsewhere, by the name of their rows: that of the file. One that hangs or dies fails in its cells."""
     from ecgedge.artifacts import file_name
 
     sources: dict[str, Artifact] = {}
@@ -216,7 +219,7 @@ def find_files(files: tuple[str, ...], taken: list[str], parts: Parts, data: Dat
         label = file_name(Path(file).name)
         if label in (*taken, *sources):
             raise EcgEdgeError(f"two rows would both be called {label!r}", "rename a file")
-        artifact = opening.find_artifact(file, parts, alone=len(files) == 1)
+        artifact = opening.find_artifact(file, parts, workers, alone=len(files) == 1, must_run=False)
         sources[label] = opening.fit_to_data(artifact, data)
     return sources
 

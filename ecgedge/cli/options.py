@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,19 @@ import click
 from ecgedge.errors import EcgEdgeError
 
 if TYPE_CHECKING:
+    from ecgedge.process import Limits
     from ecgedge.readers import Columns
+
+
+class FiniteRange(click.FloatRange):
+    """A range of numbers; nan and inf, which click lets pass, are in none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value} is no finite number.", param, ctx)
+        return found
+
 
 MOST_BEATS = 1 << 20  # a call
 NORMALIZE = "ecgedge.normalize"  # in the context's meta, which all commands of one call share
@@ -78,6 +91,25 @@ calibration_option = click.option(
 opset_option = click.option("--opset", type=click.IntRange(13, 20), help="Of the ONNX files. Default: 17.")
 
 
+def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--timeout`` and ``--memory``; ``limits_of`` tells what they mean together."""
+    timeout = click.option(
+        "--timeout", type=FiniteRange(min=0, min_open=True), default=300, show_default=True, metavar="SECONDS",
+        help="Of each step in a child process: opening, converting, timing a file, or running it on some beats.",
+    )  # fmt: skip
+    memory = click.option(
+        "--memory", type=click.IntRange(1), metavar="MB", help="That a child process may take. Default: no limit."
+    )
+    return timeout(memory(command))
+
+
+def limits_of(timeout: float, memory: int | None) -> Limits:
+    """What a child process may take."""
+    from ecgedge.process import Limits
+
+    return Limits(timeout, memory and memory * 1_000_000)
+
+
 def mlflow_option(name: str) -> Callable[..., Any]:
     """``--mlflow [URI]``: the parameter ``name``, None where it is not given."""
     return click.option("--mlflow", name, is_flag=False, flag_value="sqlite:///mlflow.db", metavar="[URI]",
@@ -87,7 +119,7 @@ def mlflow_option(name: str) -> Callable[..., Any]:
 def quantizer_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--max-drop`` and ``--reduce-range``; ``options_of`` hands them on."""
     drop = click.option(
-        "--max-drop", type=click.FloatRange(min=0), default=0.1, show_default=True, metavar="POINTS",
+        "--max-drop", type=FiniteRange(min=0), default=0.1, show_default=True, metavar="POINTS",
         help="That mixed may lose on training beats: hundredths of accuracy, or of AUROC (0.1: 0.001 AUROC).",
     )  # fmt: skip
     narrow = click.option(
@@ -178,9 +210,7 @@ def file_options(command: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             help="Samples that a foreign autoencoder's residual is averaged over, then squared.",
         ),
-        click.option(
-            "--input-scale", type=click.FloatRange(min=0, min_open=True), help="Of a foreign file's int8 input."
-        ),
+        click.option("--input-scale", type=FiniteRange(min=0, min_open=True), help="Of a foreign file's int8 input."),
         click.option(
             "--input-zero-point", type=int, default=0, show_default=True, help="Of a foreign file's int8 input."
         ),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ecgedge.cli import common
+from ecgedge.cli.options import FiniteRange
 from ecgedge.errors import EcgEdgeError
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def verify(ctx: click.Context) -> None:
 
 
 @store.command()
-@click.option("--older-than", "days", type=click.FloatRange(min=0), default=UNUSED_DAYS, show_default=True,
+@click.option("--older-than", "days", type=FiniteRange(min=0), default=UNUSED_DAYS, show_default=True,
               metavar="DAYS", help="Remove what was not used for so long.")  # fmt: skip
 @click.option("--all", "everything", is_flag=True, help="Remove every artifact.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")

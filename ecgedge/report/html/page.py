@@ -17,6 +17,9 @@ from ecgedge.report.html.run_files import RunFiles
 from ecgedge.report.remake import remake
 from ecgedge.report.table import noise_lines
 
+MOST_ROWS = 1000  # in the tables and pictures of the page; of more, those of the models that matter most
+MOST_SECTIONS = 40  # models with pictures of their own
+MOST_TOLD = 40  # rows of a front, and ties with a winner, that are listed
 TASKS = {"classification": "Classification", "anomaly": "Anomaly detection"}
 
 
@@ -45,8 +48,9 @@ def render(report: Report) -> str:
     environment.filters["micro"] = lambda words: words.replace(" us", " µs").replace(
         " uJ", " µJ"
     )  # metrics keep to ASCII
-    rows, run, fronts = report.rows, report.run, fronts_of(report)
+    run, fronts = report.run, fronts_of(report)
     choices = report.choices or fronts
+    rows, left_out = shown_rows(report.rows, fronts, choices)
     files, looks = RunFiles.read(report.folder), Looks.of(rows)
     told = [row for row in rows if row.get("figures")]
     return environment.get_template("page.html").render(
@@ -56,8 +60,13 @@ def render(report: Report) -> str:
         front={row["id"] for choice in fronts for row in choice.front},
         blocks=blocks(rows, fronts, choices, looks),
         values=lambda key: sorted({row[key] for row in rows if row[key]}),
-        sections=[section(i, model, of(rows, "model", model), files, looks) for i, model in enumerate(looks.models)],
-        counts=Counter(row["status"] for row in rows),
+        sections=[
+            section(i, model, of(rows, "model", model), files, looks)
+            for i, model in enumerate(ranked(looks.models, rows, fronts, choices)[:MOST_SECTIONS])
+        ],
+        left_out=left_out,
+        most=MOST_TOLD,
+        counts=Counter(row["status"] for row in report.rows),
         told=told,
         told_names=list(dict.fromkeys(name for row in told for name in row["figures"])),
         troubles=troubles(rows),
@@ -73,6 +82,35 @@ def render(report: Report) -> str:
 def fronts_of(report: Report) -> Sequence[Choice]:
     """The Pareto fronts, which need no requirement; none where no row works."""
     return decide(report.rows, compare=Evidence(report.folder)) if of(report.rows, "status", "ok") else []
+
+
+def ranked(
+    models: Sequence[str], rows: Sequence[Row], fronts: Sequence[Choice], choices: Sequence[Choice]
+) -> list[str]:
+    """Models with a winner first, then those of the fronts, then the rest, each in the order of the run."""
+    winners = {choice.winner["model"] for choice in choices if choice.winner}
+    best = {row["model"] for choice in fronts for row in choice.front}
+    return sorted(models, key=lambda model: (model not in winners, model not in best))
+
+
+def shown_rows(rows: Sequence[Row], fronts: Sequence[Choice], choices: Sequence[Choice]) -> tuple[Sequence[Row], str]:
+    """The rows that the page shows, whole models as far as they go, and what is said of the others."""
+    if len(rows) <= MOST_ROWS:
+        return rows, ""
+    models: dict[str, list[Row]] = {}
+    for row in rows:
+        models.setdefault(row["model"], []).append(row)
+    kept: set[str] = set()
+    count = 0
+    for model in ranked([*models], rows, fronts, choices):
+        if count + len(models[model]) <= MOST_ROWS:
+            kept.add(model)
+            count += len(models[model])
+    shown = [row for row in rows if row["model"] in kept]
+    return shown, (
+        f"{len(rows):,} rows make too large a page: it shows the {len(shown):,} of {len(kept):,} models, those with "
+        f"the choice and on the fronts first; the rows of all {len(models):,} are in rows.jsonl and report.csv."
+    )
 
 
 def of(rows: Sequence[Row], key: str, value: str) -> list[Row]:
