@@ -354,10 +354,11 @@ class ModelRun:
         """Whether a failure may be the cell's own.
 
         Raises:
-            MachineError: the system killed its process and others have the memory, something that the run needs is
-                gone, or nothing can be written any more.
+            MachineError: it lacks memory, without a limit of its own, and others have most of it; something that the
+                run needs is gone; or nothing can be written any more.
         """
-        if "SIGKILL" in str(error) and memory.is_short():
+        is_of_memory = isinstance(error, ChildError) and error.why == "memory"
+        if is_of_memory and ("SIGKILL" in str(error) or self.lab.memory is None) and memory.is_short():
             raise MachineError(f"the machine is short of memory: {error}", "free some memory")
         artifacts = [record["artifact"]["path"] for record in self.journal.of("scored") if record.get("artifact")]
         needed = [self.folder / name for name in (*FOLDERS, *artifacts)]
