@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from ecgedge import memory
 from ecgedge.cli import main
+from ecgedge.locks import swap_in
 from ecgedge.training.train import move_into
 from tests.conftest import Command, rows_of
 
@@ -194,3 +195,22 @@ def test_a_checkpoint_that_cannot_be_replaced_stays(at: int, tmp_path: Path, mon
         with pytest.raises(OSError, match="Input/output error"):
             move_into(new, out)
     assert {path.name: path.read_text() for path in out.iterdir()} == before
+
+
+@pytest.mark.parametrize("kind", ["a file", "a folder"])
+def test_what_cannot_be_replaced_comes_back(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def put(name: str) -> Path:
+        path = tmp_path / name
+        if kind == "a folder":
+            path.mkdir()
+        (path / "file" if kind == "a folder" else path).write_text(name)
+        return path
+
+    fresh, target = put("fresh"), put("target")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(errno.EIO, "worn out")))
+        with pytest.raises(OSError, match="worn out"):
+            swap_in(fresh, target, tmp_path / "aside")
+    assert (target / "file" if kind == "a folder" else target).read_text() == "target"
+    swap_in(fresh, target, tmp_path / "aside")
+    assert (target / "file" if kind == "a folder" else target).read_text() == "fresh"
