@@ -19,6 +19,7 @@ from typing import Any
 
 import click
 
+from ecgedge import escape
 from ecgedge.errors import ConversionError, EcgEdgeError, cut, remedy, told_by_system
 from ecgedge.process import Stream, stream_over
 
@@ -31,10 +32,11 @@ log = logging.getLogger(__name__)
 
 
 class Front(click.Group):
-    """A group whose commands end as this module says."""
+    """A group whose commands end as this module says. All that is printed goes through ``escape.Shown``."""
 
     def main(self, *arguments: Any, **more: Any) -> Any:
         hold_streams()
+        escape.guard_streams()
         heed_signals()
         try:
             return super().main(*arguments, **more)
@@ -53,7 +55,7 @@ class Front(click.Group):
             say(error.message, error.hint)
             ctx.exit(2)
         except ConversionError as error:  # nobody's mistake: it was tried, and is wrong
-            click.echo(f"Failed: {error}", err=True)
+            click.echo(escape.line(f"Failed: {error}"), err=True)
             ctx.exit(1)
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
@@ -67,9 +69,9 @@ class Front(click.Group):
 
 def say(message: str, hint: str) -> None:
     """A user's error, in one or two lines; a name that is too long is cut."""
-    click.echo(f"Error: {NAME.sub(lambda found: cut(found[0]), message)}", err=True)
+    click.echo(escape.line(f"Error: {NAME.sub(lambda found: cut(found[0]), message)}"), err=True)
     if hint:
-        click.echo(f"  {hint}", err=True)
+        click.echo(escape.line(f"  {hint}"), err=True)
 
 
 def tell(error: Exception) -> int:
@@ -94,10 +96,8 @@ def tell(error: Exception) -> int:
 
 def give_up_stdout() -> None:
     """Let what was printed go nowhere, or Python stumbles over it once more at its end."""
-    try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):  # it is no file
-        return
+    for raw in OUT:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), raw.number)
 
 
 def hold_streams() -> None:

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from ecgedge import escape
 from ecgedge.cli import availability
 from ecgedge.cli.options import NORMALIZE, told_columns
 from ecgedge.errors import EcgEdgeError, cut
@@ -56,12 +57,17 @@ def load_data(location: str | None) -> Dataset:
 
 
 def warn(text: str) -> None:
-    click.echo(f"Warning: {text}", err=True)
+    say(f"Warning: {text}", err=True)
 
 
 def note(text: str) -> None:
     """Say what was guessed."""
-    click.echo(f"Note: {text}", err=True)
+    say(f"Note: {text}", err=True)
+
+
+def say(text: str, err: bool = False) -> None:
+    """Print one line, whatever the names in it hold."""
+    click.echo(escape.line(text), err=err)
 
 
 def open_lab(
@@ -171,15 +177,16 @@ def progress_line(total: int) -> Callable[[float, str], None]:
 
     def tell(done: float, what: str) -> None:
         nonlocal told
+        stream = escape.raw(sys.stderr)  # where the cursor may be moved
         if not what:
-            click.echo("\r\x1b[K" if live else "", err=True, nl=not live)
+            click.echo("\r\x1b[K" if live else "", stream, nl=not live)
         if not what or (int(done) == told and not live):
             return
         told = int(done)
         spent = time.monotonic() - start
         left = f", about {clock(spent / done * (total - done))} left" if done else ""
-        text = f"[{told + 1}/{total}] {what}  {clock(spent)}{left}"
-        click.echo(f"\r\x1b[K{text[:118]}" if live else text, err=True, nl=not live)
+        text = escape.line(f"[{told + 1}/{total}] {what}  {clock(spent)}{left}")
+        click.echo(f"\r\x1b[K{text[:118]}" if live else text, stream, nl=not live)
 
     return tell
 

@@ -150,7 +150,7 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
             publish(journal.records, run, folder, list(sources), {}, printed, quiet=True)
         if stopped:
             raise stopped
-        click.echo(f"interrupted; go on with: {run_folder.resume_command(folder, uri)}", err=True)
+        common.say(f"interrupted; go on with: {run_folder.resume_command(folder, uri)}", err=True)
         ctx.exit(boundary.INTERRUPTED)
     told = publish(journal.records, run, folder, list(sources), asked, printed)
     if uri:
@@ -158,7 +158,7 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
     if not cells:
         common.warn("no cell could run here")
     if bad := [row for row in told.rows if row["status"] not in ("ok", "skipped")]:
-        click.echo(f"{len(bad)} of {len(cells)} cells did not work; logs in {folder / 'logs'}", err=True)
+        common.say(f"{len(bad)} of {len(cells)} cells did not work; logs in {folder / 'logs'}", err=True)
     if bad or rendering.nothing_qualifies(told):
         ctx.exit(1)
 
@@ -227,10 +227,10 @@ def find_files(
 def list_plan(cells: list[Cell], skips: list[Skip], data: Dataset) -> None:
     for cell in cells:
         route = " -> ".join([cell.model, *cell.route, cell.quantizer])
-        click.echo(f"cell  {route}  =>  {cell.format} {cell.precision} on {cell.runtime}")
+        common.say(f"cell  {route}  =>  {cell.format} {cell.precision} on {cell.runtime}")
     for skip in skips:
-        click.echo(f"skip  {skip.model}  {skip.format} on {skip.runtime}: {skip.reason}")
-    click.echo(f"{len(cells)} cells, {len(skips)} skips; data: {data.describe()}")
+        common.say(f"skip  {skip.model}  {skip.format} on {skip.runtime}: {skip.reason}")
+    common.say(f"{len(cells)} cells, {len(skips)} skips; data: {data.describe()}")
 
 
 def scored_beats(data: Dataset, profile: str, seed: int) -> np.ndarray:
@@ -285,7 +285,8 @@ def publish(
         told_lost = "; ".join(f"{name}: {reason}" for name, reason in lost.items())
         common.warn(f"not written: {told_lost} (the run is whole, and to write it again: {again})")
     click.echo(render(told, printed).rstrip("\n"))
-    click.echo(f"\nrun: {folder} ({', '.join(written)})", err=printed != "table")
+    click.echo(err=printed != "table")
+    common.say(f"run: {folder} ({', '.join(written)})", err=printed != "table")
     if failure:
         raise failure
     return told

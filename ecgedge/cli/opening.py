@@ -290,5 +290,5 @@ def with_threshold(artifact: Artifact, data: Dataset, outputs_of: Callable[[Arti
         raise ConversionError(f"{artifact.path} gives no answers on the training beats: {reason}")
     scores = tasks.anomaly_scores(outputs, data.train.x, task.window)
     threshold, quantile = tasks.choose_threshold(scores, data.train.y != data.labels.index(task.normal))
-    click.echo(f"{artifact.path}: threshold {threshold:.6g}, quantile {quantile} of normal training scores", err=True)
+    common.say(f"{artifact.path}: threshold {threshold:.6g}, quantile {quantile} of normal training scores", err=True)
     return replace(artifact, task=replace(task, threshold=threshold, quantile=quantile))

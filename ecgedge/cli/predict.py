@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
+from ecgedge import escape
 from ecgedge.cli import common, opening
 from ecgedge.cli.options import (
     TOLD,
@@ -187,5 +188,6 @@ def decide(session: SessionElsewhere, x: np.ndarray, artifact: Artifact) -> Iter
         for score, flag in zip(tasks.anomaly_scores(outputs, x, artifact.task.window), decided):
             yield f"{score:.6g}", str(int(flag))
     else:
+        labels = [escape.csv_cell(label) for label in artifact.task.labels]
         for shares, index in zip(tasks.probabilities(outputs, artifact.task.scores), decided):
-            yield artifact.task.labels[index], f"{shares[index]:.4f}"
+            yield labels[index], f"{shares[index]:.4f}"

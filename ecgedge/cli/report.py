@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ecgedge import escape
 from ecgedge.cli import common, rendering
 
 
@@ -30,5 +31,5 @@ def report(run: Path, format: str, out: Path | None, requirements: tuple[str, ..
     if not out:
         click.echo(text)
         return
-    with common.written(out, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-        file.write(click.unstyle(text) + "\n")
+    with common.written(out, "w", encoding="utf-8", newline="") as file:
+        file.write(escape.terminal(escape.unstyle(text)) + "\n")

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from ecgedge.cli import common, run_folder
 from ecgedge.errors import ConversionError, EcgEdgeError
 
@@ -64,7 +62,7 @@ def send(uri: str, run: dict[str, Any], rows: Sequence[dict[str, Any]], records:
 
     sent = folder / SENT
     if before := sent_before(folder):
-        click.echo(f"mlflow: was sent before: {before}", err=True)
+        common.say(f"mlflow: was sent before: {before}", err=True)
         return
     try:
         found = log_matrix(run, rows, records, noise_of(records, run["rounds"], folder), folder, models)
@@ -77,4 +75,4 @@ def send(uri: str, run: dict[str, Any], rows: Sequence[dict[str, Any]], records:
             file.write(json.dumps({"uri": uri, "run": found}) + "\n")
     except OSError as error:
         common.warn(f"{sent} cannot be written: {error.strerror}; a resumed run would be sent once more")
-    click.echo(f"mlflow: run {found} in {uri}", err=True)
+    common.say(f"mlflow: run {found} in {uri}", err=True)

@@ -75,15 +75,15 @@ def train(model: str, dataset: str | None, out: Path | None, force: bool, cv: in
     if uri:
         connect(uri, tracking.EXPERIMENT)
     trained = run(part, data, recipe_for(part, changes), folder, versions(), cv or 0, repeats)
-    click.echo(f"{folder}: {model} trained on {data.describe()}")
+    common.say(f"{folder}: {model} trained on {data.describe()}")
     if record := trained.metrics["training"]["cross_validation"]:
         tell_cross_validation(record, len(data.train))
     names = ("accuracy", "macro_f1", "ece") if part.task == "classification" else ("auroc", "auprc", "f1")
     figures = ", ".join(told_figure(name, trained.metrics["test"][name]) for name in names)
-    click.echo(f"test: {figures} ({len(data.test):,} beats)")
+    common.say(f"test: {figures} ({len(data.test):,} beats)")
     if uri:
-        click.echo(f"mlflow: run {tracking.log(trained, part)} in {uri}")
-    click.echo(f"next: ecgedge matrix --model {folder}")
+        common.say(f"mlflow: run {tracking.log(trained, part)} in {uri}")
+    common.say(f"next: ecgedge matrix --model {folder}")
 
 
 def keep_earlier(folder: Path, force: bool, data: Dataset) -> None:

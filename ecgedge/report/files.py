@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import click
-
+from ecgedge import escape
 from ecgedge.locks import whole_file
 from ecgedge.report import decision
 from ecgedge.report.document import Report, Row
@@ -45,17 +44,17 @@ def markdown(report: Report) -> str:
     lines = [
         "# ecgedge matrix",
         "",
-        f"- data: {run['data']}",
-        f"- scored: {run['beats']:,} test beats, profile {run['profile']}",
-        f"- machine: {', '.join(machine_words(run['machine']))}",
-        f"- versions: {', '.join(f'{name} {version}' for name, version in run['versions'].items())}",
+        item(f"data: {run['data']}"),
+        item(f"scored: {run['beats']:,} test beats, profile {run['profile']}"),
+        item(f"machine: {', '.join(machine_words(run['machine']))}"),
+        item(f"versions: {', '.join(f'{name} {version}' for name, version in run['versions'].items())}"),
         *(
-            f"- environment {name}: {', '.join(f'{library} {version}' for library, version in found.items())}"
+            item(f"environment {name}: {', '.join(f'{library} {version}' for library, version in found.items())}")
             for name, found in run.get("environments", {}).items()
         ),
-        f"- command: `{run['command']}`",
+        f"- command: {escape.markdown_code(run['command'])}",
         "",
-        click.unstyle(tables(report, markdown=True)),
+        tables(report, markdown=True),
         "",
         "## Noise",
         "",
@@ -68,19 +67,24 @@ def markdown(report: Report) -> str:
         ("On other devices than the CPU", on_device),
         ("What runtimes tell besides", figures),
     ):
-        if found := [f"- {row['id']}: {text}" for row in rows if (text := told(row))]:
+        if found := [item(f"{row['id']}: {text}") for row in rows if (text := told(row))]:
             lines += ["", f"## {title}", "", *found]
     if changed := changed_decisions(rows):
-        lines += ["", "## fp32 decisions that differ from the trained model", "", *changed]
+        lines += ["", "## fp32 decisions that differ from the trained model", "", *map(item, changed)]
     if report.choices:
         lines += ["", decision.markdown(report).rstrip()]
     return "\n".join(lines) + "\n"
 
 
+def item(text: str) -> str:
+    """Of a list in Markdown."""
+    return f"- {escape.markdown(text)}"
+
+
 def changed_decisions(rows: Sequence[Row]) -> list[str]:
     """Each beat on which an fp32 row decides otherwise than the trained model, with its margin."""
     return [
-        f"- {row['id']}, test beat {one['beat']}: class index {one['reference']} -> {one['here']}, "
+        f"{row['id']}, test beat {one['beat']}: class index {one['reference']} -> {one['here']}, "
         f"margin {one['margin']:.2g}"
         for row in rows
         if row["precision"] == "fp32"

@@ -342,7 +342,7 @@ def test_junit(one: Path, run: Path, tmp_path: Path) -> None:
     failed = {(case.get("classname"), case.get("name")): case[0] for case in cases if case.find("failure") is not None}
     assert set(failed) == {(INT8, "latency"), (WHOLE, "status")}
     assert failed[INT8, "latency"].get("message", "").startswith("20.0% slower")
-    assert failed[WHOLE, "status"].get("message") == "ok in A, failed in B: a ? bad <byte>"
+    assert failed[WHOLE, "status"].get("message") == "ok in A, failed in B: a \\u0000 bad <byte>"
     assert {case.get("name") for case in cases if case.find("skipped") is not None} == {"class_recall"}
 
 

@@ -25,6 +25,7 @@ BASE = {
 }  # fmt: skip
 MAY_IMPORT = {
     "errors": set(),
+    "escape": set(),
     "strict_json": {"errors"},
     "schema": set(),
     "tensors": set(),
@@ -35,12 +36,12 @@ MAY_IMPORT = {
     "truth": {"graph", "macs"},
     "records": {"errors", "tensors", "artifacts", "schema", "strict_json"},
     "readers": {"errors"},
-    "fetch": {"errors", "locks", "readers"},
+    "fetch": {"errors", "escape", "locks", "readers"},
     "parity": {"errors"},
     "kinds": {"errors", "artifacts", "graph", "profile"},
     "passes": {"errors", "artifacts", "kinds", "tensors"},
     "checkpoint": BASE,
-    "bundle": {"errors", "tensors", "artifacts", "records", "synthetic", "tasks", "bundle", "locks"},
+    "bundle": {"errors", "escape", "tensors", "artifacts", "records", "synthetic", "tasks", "bundle", "locks"},
     "hookspecs": {"kinds"},
     "plan": BASE,
     "measure": BASE | {"memory", "nvidia"},
@@ -55,9 +56,10 @@ MAY_IMPORT = {
     "tasks": BASE,
     "intervals": set(),
     "verdicts": {"artifacts", "parity", "tasks", "intervals"},
-    "report": {"artifacts", "choice", "intervals", "journal", "locks", "run", "tasks"},
+    "report": {"artifacts", "choice", "escape", "intervals", "journal", "locks", "run", "tasks"},
     "check": {"errors", "strict_json"},  # it shares nothing with what made the figures that it checks
-    "comparison": BASE | {"choice", "results", "run", "steadiness", "intervals", "tasks", "verdicts", "report"},
+    "comparison": BASE
+    | {"choice", "escape", "results", "run", "steadiness", "intervals", "tasks", "verdicts", "report"},
     "process": BASE | {"launch", "locks"},
     "processor": set(),
     "nvidia": set(),
@@ -75,8 +77,8 @@ MAY_IMPORT = {
     | {"memory", "steadiness"},
     "turns": BASE | {"locks", "measure", "process", "results", "steadiness"},
     "explain": BASE | {"machine", "macs", "process", "truth", "turns"},
-    "training": BASE | {"dataset", "tasks", "checkpoint", "processor"},
-    "tracking": {"errors", "artifacts", "records", "tensors"},
+    "training": BASE | {"escape", "dataset", "tasks", "checkpoint", "processor"},
+    "tracking": {"errors", "escape", "artifacts", "records", "tensors"},
     "plugins": BASE | {"hookspecs", "environments", "process"},
     "worker": BASE | {"bundle", "explain", "launch", "locks", "measure", "plugins", "process", "steadiness", "tasks"},
     # nobody imports it: it may look at whatever a part under test meets

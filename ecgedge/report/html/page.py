@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from ecgedge import escape
 from ecgedge.choice import METRICS, Choice, Evidence, Metric, decide
 from ecgedge.report.document import Report
 from ecgedge.report.files import changed_decisions, machine_words, on_device
@@ -40,9 +44,10 @@ def render(report: Report) -> str:
     Without a choice it shows the Pareto fronts. Where beats or answers are gone from the run's folder, it says so.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined  # not needed for the other formats
+    from markupsafe import Markup
 
     environment = Environment(
-        loader=PackageLoader("ecgedge.report.html"), autoescape=True, undefined=StrictUndefined,
+        loader=PackageLoader("ecgedge.report.html"), autoescape=True, undefined=StrictUndefined, finalize=finished,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters["micro"] = lambda words: words.replace(" us", " µs").replace(
@@ -53,7 +58,12 @@ def render(report: Report) -> str:
     rows, left_out = shown_rows(report.rows, fronts, choices)
     files, looks = RunFiles.read(report.folder), Looks.of(rows)
     told = [row for row in rows if row.get("figures")]
+    own = [f"\n{environment.get_template(name).render()}\n" for name in ("style.css", "script.js")]
+    style, script = map(Markup, own)  # files of ours, into which nothing is put
     return environment.get_template("page.html").render(
+        policy=policy(style, script),
+        style=style,
+        script=script,
         run=run,
         best=report.best,
         decisions=[Decision(choice, report) for choice in choices],
@@ -77,6 +87,21 @@ def render(report: Report) -> str:
         noise=noise_lines(run["noise"]).splitlines(),
         form=form,
     )
+
+
+def finished(value: Any) -> Any:
+    """What a template prints: of a text, nothing unseen."""
+    return escape.html(value) if isinstance(value, str) else value
+
+
+def policy(style: str, script: str) -> str:
+    """The Content-Security-Policy of a page: its own style sheet and script by their hashes, and nothing else."""
+    hashes = [
+        f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in (style, script)
+    ]
+    allowed = {"default-src": "'none'", "style-src": hashes[0], "script-src": hashes[1], "img-src": "data:",
+               "base-uri": "'none'", "form-action": "'none'"}  # fmt: skip
+    return "; ".join(f"{what} {source}" for what, source in allowed.items())
 
 
 def fronts_of(report: Report) -> Sequence[Choice]:
