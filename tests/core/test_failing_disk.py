@@ -26,7 +26,6 @@ SEEN = {  # of each kind of write one, and how it fails in the suite
     r"mkdir run/samples": (errno.EDQUOT, False),
     r"fwrite tmp/.*scored\.npy": (errno.ENOSPC, False),
     r"write cache/store/.*/content/fake\.fake": (errno.ENOSPC, True),
-    r"rename run/artifacts/": (errno.EIO, False),
     r"fwrite run/cells/\.fake\.fake-exporter": (errno.EIO, False),
     r"write run/samples/": (errno.ENOSPC, True),
     r"write run/\.report\.md": (errno.EDQUOT, True),
