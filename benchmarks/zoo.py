@@ -86,7 +86,8 @@ def export(out: str, name: str, source: str) -> str:
             found = network(torch.from_numpy(data.test.x)).numpy()
         np.save(folder / "torch.npy", found.reshape(len(found), -1))
         torch.save(network.state_dict(), folder / "network.pt")
-    network = zoo.rebuild(entry, torch.load(folder / "network.pt"))
+    weights = torch.load(folder / "network.pt", weights_only=True)
+    network = zoo.rebuild(entry, weights)
     file = folder / f"{source}.onnx"
     zoo.export(network, file, dynamo=source.startswith("dynamo"), free=source.endswith("free"))
     return str(file)

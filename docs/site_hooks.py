@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 PATTERNS = (
     "README.md",
     "CHANGELOG.md",
+    "SECURITY.md",
     "data/README.md",
     "benchmarks/*.md",
     "ecgedge/weights/*/README.md",

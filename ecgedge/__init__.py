@@ -15,7 +15,8 @@ from ecgedge.measure import infer
 from ecgedge.parity import check_parity
 from ecgedge.processor import int8_products, without_tf32
 from ecgedge.profile import Profile, Step
-from ecgedge.records import artifact_from, tell_artifact, write_sidecar
+from ecgedge.records import artifact_from, check_tensors, tell_artifact, write_sidecar
+from ecgedge.strict_json import loads as loads_json
 from ecgedge.tensors import TensorSpec, layout_of
 
 __version__ = "0.1.0"
@@ -44,12 +45,14 @@ __all__ = [
     "Weight",
     "artifact_from",
     "check_parity",
+    "check_tensors",
     "copy_to",
     "hookimpl",
     "infer",
     "int8_products",
     "layout_of",
     "load_network",
+    "loads_json",
     "tasks",
     "tell_artifact",
     "without_tf32",

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
+import math
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ecgedge import strict_json
+from ecgedge.schema import like, list_of
 from ecgedge.tensors import TensorSpec
 
 if TYPE_CHECKING:
@@ -18,6 +21,10 @@ if TYPE_CHECKING:
 
 
 CHECKPOINT_FILE = "model.json"
+FILES = list_of(  # of a checkpoint, as its record lists them
+    like(r"(?!\.|model\.json$)[\w .+-]{1,200}", "the name of a file beside model.json"), 100, least=1, unique=True
+)
+LONGEST_NAME, LONGEST_SUFFIX = 120, 20  # bytes
 TRUSTED = "trusted"  # in the notes of a file that runs code of its own, set where the user says so and nowhere else
 
 
@@ -135,17 +142,23 @@ def files_of(path: Path) -> list[Path]:
     """The files that make up an artifact, sorted: itself, or what its folder holds.
 
     A checkpoint is what its ``model.json`` names; pictures and figures beside it do not count.
+
+    Raises:
+        ValueError: that lists no files, or such as lie elsewhere.
     """
     if path.is_file():
         return [path]
     if (path / CHECKPOINT_FILE).is_file():
-        names = json.loads((path / CHECKPOINT_FILE).read_text(encoding="utf-8"))["files"]
+        told = strict_json.read(path / CHECKPOINT_FILE)
+        names = FILES(told.get("files") if isinstance(told, dict) else None, "files")
         return [path / name for name in sorted([CHECKPOINT_FILE, *names])]
     return sorted(file for file in path.rglob("*") if file.is_file())
 
 
 def task_record(task: Task) -> dict[str, Any]:
-    return {"kind": task.kind, **dataclasses.asdict(task)}
+    """A task as JSON can hold it: what is nan, not fitted or not known, is null."""
+    told = {"kind": task.kind, **dataclasses.asdict(task)}
+    return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in told.items()}
 
 
 def digest_of(path: Path) -> str:
@@ -158,6 +171,21 @@ def digest_of(path: Path) -> str:
         digest.update(f"{file.relative_to(path).as_posix()}\0{len(content)}\0".encode())
         digest.update(content)
     return digest.hexdigest()
+
+
+def file_name(name: str) -> str:
+    """A name that files may be called by with more before and behind it: one that is too long keeps its beginning.
+
+    File systems take 255 bytes at most.
+    """
+    if len(os.fsencode(name)) <= LONGEST_NAME:
+        return name
+    mark = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
+    suffix = Path(name).suffix if len(os.fsencode(Path(name).suffix)) <= LONGEST_SUFFIX else ""
+    kept = name
+    while len(os.fsencode(kept)) > LONGEST_NAME - LONGEST_SUFFIX - len(mark) - 1:
+        kept = kept[:-1]
+    return f"{kept}-{mark}{suffix}"
 
 
 def copy_to(source: Path, out: Path) -> None:

@@ -11,9 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ecgedge import strict_json
 from ecgedge.artifacts import CHECKPOINT_FILE, Anomaly, Artifact, Task, digest_of, task_record
 from ecgedge.errors import EcgEdgeError
-from ecgedge.records import task_from_record, with_scores
+from ecgedge.records import task_of, with_scores
+from ecgedge.records.rules import CHECKPOINT, MOST_BYTES
+from ecgedge.schema import SchemaError
 from ecgedge.tensors import TensorSpec
 
 if TYPE_CHECKING:
@@ -37,12 +40,9 @@ def read_checkpoint(folder: Path, models: Mapping[str, Model]) -> Artifact:
     file = folder / CHECKPOINT_FILE
     if not file.is_file():
         raise EcgEdgeError(f"{folder} is not a checkpoint: no {CHECKPOINT_FILE}", "ecgedge train MODEL makes one")
-    try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-        task = check_record(record)
-        missing = [name for name in record["files"] if not (folder / name).is_file()]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise EcgEdgeError(f"{file} is damaged: {error!r}"[:300], "train it again, or restore the file") from error
+    record = checkpoint_record(folder)
+    task = with_scores(task_of(record["task"]), "logits")  # a model's network gives no other (kinds.Model)
+    missing = [name for name in record["files"] if not (folder / name).is_file()]
     part, classes, length = models.get(record["model"]), record["classes"], record["length"]
     if part is None:
         raise EcgEdgeError(
@@ -70,23 +70,28 @@ def read_checkpoint(folder: Path, models: Mapping[str, Model]) -> Artifact:
     )
 
 
-def check_record(record: Any) -> Task:
-    """The task of a checkpoint's record. Raises KeyError, TypeError or ValueError where it is not one."""
-    for key, kind in {"model": str, "files": list, "classes": int, "length": int, "options": dict}.items():
-        if not isinstance(record[key], kind):
-            raise TypeError(f"{key} is {record[key]!r}")
-    names = record["files"]
-    if not names or any(not isinstance(name, str) or Path(name).name != name for name in names):
-        raise ValueError(f"files is {names!r}")
-    task = with_scores(task_from_record(record["task"]), "logits")  # a model's network gives no other (kinds.Model)
-    if record["length"] < 1 or record["classes"] != len(task.labels):
-        raise ValueError(f"{record['classes']} classes, {len(task.labels)} labels, length {record['length']}")
-    return task
-
-
 def checkpoint_record(folder: Path) -> dict[str, Any]:
-    """The content of a checkpoint's ``model.json``."""
-    return json.loads((folder / CHECKPOINT_FILE).read_text(encoding="utf-8"))
+    """The content of a checkpoint's ``model.json``. Raises EcgEdgeError where it is damaged; says which field."""
+    file, hint = folder / CHECKPOINT_FILE, "train it again, or restore the file"
+    try:
+        return checked(strict_json.read(file, most=MOST_BYTES))
+    except strict_json.JsonError as error:
+        raise EcgEdgeError(f"{file} is damaged: {error.message}"[:300], hint) from error
+    except (OSError, SchemaError) as error:
+        raise EcgEdgeError(f"{file} is damaged: {error}"[:300], hint) from error
+
+
+def checked(value: Any) -> dict[str, Any]:
+    """A checkpoint's record. Raises SchemaError where it is none."""
+    record: dict[str, Any] = CHECKPOINT(value, "")
+    task, length = record["task"], record["length"]
+    if record["classes"] != len(task["labels"]):
+        raise SchemaError(f"classes is {record['classes']}, and task.labels has {len(task['labels'])}")
+    if task["kind"] == "anomaly" and task["threshold"] is None:
+        raise SchemaError("task.threshold is null, not a finite number")
+    if task.get("window", 1) > length:
+        raise SchemaError(f"task.window is {task['window']}, a beat has {length} samples")
+    return record
 
 
 def write_checkpoint(
@@ -127,18 +132,31 @@ def load_network(artifact: Artifact) -> nn.Module:
 
     if artifact.model is None:
         raise TypeError(f"{artifact.path} came without the part that builds it")
-    record = checkpoint_record(artifact.path)
-    network = artifact.model.build(record["classes"], record["length"], **record["options"])
-    fold_parametrizations(network)
+    network = network_of(artifact, artifact.model)
     file = artifact.path / WEIGHTS_FILE
     try:
         network.load_state_dict(load_file(file))
     except (SafetensorError, RuntimeError, OSError, KeyError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise EcgEdgeError(
             f"{file} is damaged or belongs to another network: {reason}", "train it again, or restore the file"
         ) from error
     return network.float().eval()
+
+
+def network_of(artifact: Artifact, model: Model) -> nn.Module:
+    """The network of a checkpoint without its weights. Raises EcgEdgeError where its record does not fit the model."""
+    record = checkpoint_record(artifact.path)
+    try:
+        network: nn.Module = model.build(record["classes"], record["length"], **record["options"])
+        fold_parametrizations(network)
+    except Exception as error:  # of the model's author, or of torch: options are whatever the file says
+        told = (str(error).splitlines() or [type(error).__name__])[0]
+        raise EcgEdgeError(
+            f"{artifact.path / CHECKPOINT_FILE}: {model.name} cannot be built as it says: {told}"[:300],
+            "train it again, or restore the file",
+        ) from error
+    return network
 
 
 def save_weights(network: nn.Module, folder: Path, half: bool = False) -> None:

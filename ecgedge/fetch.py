@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from ecgedge import escape
 from ecgedge.errors import EcgEdgeError
 from ecgedge.readers import unpack
 
@@ -51,7 +54,8 @@ def download(url: str, folder: Path, names: tuple[str, ...], check: Callable[[Pa
     try:
         with scratch:
             # no known hash: the zip may be packed anew; the digest of its beats is checked
-            fetched = pooch.retrieve(url, None, fname="archive.zip", path=scratch.name, downloader=fetcher)
+            with contextlib.redirect_stderr(escape.raw(sys.stderr)):  # its bar moves the cursor, and tells no names
+                fetched = pooch.retrieve(url, None, fname="archive.zip", path=scratch.name, downloader=fetcher)
             fresh = Path(scratch.name, "fresh")
             fresh.mkdir()
             unpack(Path(fetched), fresh, lambda name: name in names)

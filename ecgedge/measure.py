@@ -170,11 +170,14 @@ class Bench:
         Returns:
             Nanoseconds of the model (``invoke``) and of the host (``bind`` and ``fetch``), ``(2, calls)``
             int64; and ``cpu_share``, the share of the time in which this process was on a processor: below
-            1 where others took its turn, above where it has several threads.
+            1 where others took its turn, above where it has several threads. Of a block that time cut short also
+            ``seconds``, which its calls need not fill: others may have had their turn between them.
         """
         cpu, wall = process_time(), perf_counter()
         samples = self.timed(BLOCK_CALLS, seconds if self.runtime.device == "cpu" else seconds * LONGER)
-        return samples, {"cpu_share": round((process_time() - cpu) / (perf_counter() - wall), 4)}
+        lasted = perf_counter() - wall
+        figures = {"cpu_share": round((process_time() - cpu) / lasted, 4)}
+        return samples, figures if samples.shape[1] >= BLOCK_CALLS else figures | {"seconds": round(lasted, 4)}
 
     def load_anew(self) -> None:
         """Load the file once more, elsewhere in memory, unless that takes long.

@@ -103,26 +103,27 @@ class Timing:
 def rows_of(records: Sequence[Record], rounds: int, folder: Path) -> list[Row]:
     """The rows of the cells that are done, in the order in which they were scored."""
     timing = Timing(records, rounds, folder)
+    failed, warm = first_of(records, "failed"), first_of(records, "warm")
     rows = []
     for record in records:
         if record["event"] != "scored":
             continue
         name, row = record["cell"], dict(record["row"])
-        failed = next((r["row"] for r in records if r["event"] == "failed" and r["cell"] == name), None)
-        if failed:
-            row |= failed
+        if name in failed:
+            row |= failed[name]["row"]
         elif row["status"] == "ok":
             if len(timing.blocks.get(name, [])) < rounds:
                 continue
             row |= latency(timing.used(name), folder) | {"blocks": len(timing.blocks[name])} | timing.state(name)
-            row |= warm_up(records, name)
+            row |= warm_up(warm[name])
         rows.append(row)
-    floors = {model: floor_of(timing, pair) for model, pair in pairs_of(timing, records).items()}
+    floors = floors_of(timing, records)
+    whole_forms = whole_rows(rows)
     for row in rows:
         if row["status"] == "ok":
             floor = floors.get(row["model"])
             row["noise_floor"] = None if floor is None else round(floor, 4)
-            if whole := parent(row, rows):
+            if row["precision"] != "fp32" and (whole := whole_forms.get(form_of(row))):
                 row["time_ratio"] = timing.compare(row["id"], whole["id"], floor) | {"to": whole["id"]}
     return rows
 
@@ -168,23 +169,25 @@ def latency(blocks: Sequence[Record], folder: Path) -> Row:
     return row
 
 
-def warm_up(records: Sequence[Record], name: str) -> Row:
-    """How long the cell took to become stable, and how busy the machine was."""
-    found = next(r for r in records if r["event"] == "warm" and r["cell"] == name)
+def first_of(records: Sequence[Record], event: str) -> dict[str, Record]:
+    """The first record of one kind of each cell."""
+    return {record["cell"]: record for record in reversed(records) if record["event"] == event}
+
+
+def warm_up(found: Record) -> Row:
+    """How long a cell took to become stable, and how busy the machine was."""
     told = ("warm_up_calls", "stable", "load", *(("sm_clock_mhz",) if "sm_clock_mhz" in found else ()))
     return {key: found[key] for key in told}
 
 
-def parent(row: Row, rows: Sequence[Row]) -> Row | None:
-    """The fp32 row of the same model, route, format and runtime."""
+def form_of(row: Row) -> tuple[Any, ...]:
+    """What an fp32 row has in common with those that are quantized from it."""
+    return row["model"], tuple(row["route"]), row["format"], row["runtime"]
 
-    def form(one: Row) -> tuple[Any, ...]:
-        return one["model"], tuple(one["route"]), one["format"], one["runtime"]
 
-    if row["precision"] == "fp32":
-        return None
-    ready = (one for one in rows if one["status"] == "ok" and one["precision"] == "fp32")
-    return next((one for one in ready if form(one) == form(row)), None)
+def whole_rows(rows: Sequence[Row]) -> dict[tuple[Any, ...], Row]:
+    """The fp32 row of each model, route, format and runtime."""
+    return {form_of(row): row for row in reversed(rows) if row["status"] == "ok" and row["precision"] == "fp32"}
 
 
 def compare(first: np.ndarray, second: np.ndarray, floor: float | None) -> Row:
@@ -211,6 +214,11 @@ def noise_of(records: Sequence[Record], rounds: int, folder: Path) -> dict[str, 
         model: {"cell": pair[0], **timing.compare(*pair, floor=None), "floor": round(floor_of(timing, pair), 4)}
         for model, pair in pairs_of(timing, records).items()
     }
+
+
+def floors_of(timing: Timing, records: Sequence[Record]) -> dict[str, float]:
+    """The noise floor of each model of which a cell was timed twice; not rounded, as other figures come from it."""
+    return {model: floor_of(timing, pair) for model, pair in pairs_of(timing, records).items()}
 
 
 def pairs_of(timing: Timing, records: Sequence[Record]) -> dict[str, tuple[str, str]]:

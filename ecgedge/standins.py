@@ -19,7 +19,7 @@ from ecgedge.errors import ConversionError, EcgEdgeError
 from ecgedge.graph import Graph
 from ecgedge.kinds import Context, Exporter, Quantizer, Runtime, Session
 from ecgedge.process import Child, ChildError, Host, Limits
-from ecgedge.records import from_record, pack
+from ecgedge.records import answered, pack
 
 PIECE = 4096  # beats that are asked for at once; the limit of time is for each
 
@@ -171,7 +171,8 @@ class RuntimeElsewhere(Runtime):
 
     def inspect(self, path: Path) -> Artifact:
         with self.errand(None) as errand:
-            return artifact_of(errand.ask("inspect", path, runtime=self.name, path=str(path)))
+            told = errand.ask("inspect", path, runtime=self.name, path=str(path))
+        return answered(told, f"runtime {self.name}")
 
     def try_out(self, artifact: Artifact) -> tuple[str, Graph | None]:
         """What class scores a file gives, by those of a few beats, and the graph that ran: see ``Worker.try_out``."""
@@ -272,8 +273,4 @@ def convert(part: Exporter | Quantizer, host: Host, source: Artifact, out: Path,
         used = {"seed": context.seed, "batch": context.batch, "options": dict(context.options)}
         used |= {"beats": str(errand.folder / "beats.npy")}
         request = {"kind": part.kind, "part": part.name, "source": pack(source), "out": str(out), "context": used}
-        return artifact_of(errand.ask("convert", source.path, **request))
-
-
-def artifact_of(packed: dict[str, Any]) -> Artifact:
-    return from_record(Path(packed["path"]), packed["record"])
+        return answered(errand.ask("convert", source.path, **request), f"{part.kind} {part.name}")

@@ -18,7 +18,7 @@ from ecgedge.measure import PROFILES
 from ecgedge.process import Child, Host
 from ecgedge.records import pack
 from ecgedge.results import UNSTEADY, compare
-from ecgedge.steadiness import Reading, about_block, enough_blocks, most_rounds, quick_readings
+from ecgedge.steadiness import Reading, about_block, enough_blocks, lost_in, most_rounds, quick_readings
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,8 @@ def time_in_turns(
             taken = {}
             for i in random.Random(f"{setting.seed} {number}").sample(range(2), 2):
                 taken[i], state = block(children[i], setting, asked.block_seconds)
-                readings.append(Reading(str(i), "", number, state["kernel"], *state["reference_ns"]))
+                before, after = state["reference_ns"]
+                readings.append(Reading(str(i), "", number, state["kernel"], before, after, lost_in(state)))
             medians.append((taken[0], taken[1]))
     return pair_of(np.array(medians), quick_rounds(readings), enough_blocks(asked.rounds))
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -194,6 +195,24 @@ def script(python: str | Path, *arguments: str | Path, stdin: str = "") -> subpr
     apart = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "ECGEDGE"))}
     command = [str(python), "-B", *map(str, arguments)]
     return subprocess.run(command, input=stdin, capture_output=True, text=True, env=apart, timeout=300)
+
+
+def on_a_terminal(arguments: Sequence[str | Path], folder: Path) -> tuple[int, str]:
+    """Exit code, and the very characters that a command writes to a terminal."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [*map(str, arguments)], cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True
+    ) as process:
+        os.close(theirs)
+        told = b""
+        try:
+            while piece := os.read(ours, 65536):
+                told += piece
+        except OSError:  # as Linux says that the other end is closed
+            pass
+        process.wait()
+    os.close(ours)
+    return process.returncode, told.decode("utf-8")
 
 
 def write_beats(path: Path, x: np.ndarray) -> Path:

@@ -58,7 +58,7 @@ HOOKS = DOCS / "reference" / "hooks.md"
 TUTORIAL = DOCS / "tutorials" / "your-own-runtime.md"
 SLOWER = DOCS / "why-int8-can-be-slower.md"
 CARD = ROOT / "data" / "README.md"
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", CARD, *sorted(DOCS.rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "SECURITY.md", CARD, *sorted(DOCS.rglob("*.md"))]
 NOT_COMMANDS = {"text", "python", "toml", "json"}  # languages of blocks that hold no command lines
 
 

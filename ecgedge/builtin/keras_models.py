@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -21,6 +20,7 @@ from ecgedge import (
     check_parity,
     hookimpl,
     layout_of,
+    loads_json,
     tell_artifact,
     write_sidecar,
 )
@@ -155,7 +155,7 @@ def config_of(path: Path) -> Any:
         text = text_of(path)
         if text is None:
             raise EcgEdgeError(f"{path} holds weights without their network", "save both: model.save(FILE)")
-        return json.loads(text)
+        return loads_json(text, "config.json")
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         told = (str(error).splitlines() or [type(error).__name__])[0]
         raise EcgEdgeError(

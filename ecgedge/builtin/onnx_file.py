@@ -177,7 +177,9 @@ def scores_of(model: Any, output: str) -> str | None:
     """
     makers = {name: node for node in model.graph.node for name in node.output}
     node = makers.get(output)
-    while node is not None and node.op_type in HANDS_ON:
+    for _ in range(len(makers)):  # no more: a damaged graph may go round in a circle
+        if node is None or node.op_type not in HANDS_ON or not node.input:
+            break
         node = makers.get(node.input[0])
     if node is None:
         return None

@@ -194,6 +194,14 @@ class OnnxRuntime(Runtime):
 
     def inspect(self, path: Path) -> Artifact:
         session = open_session(path, ["CPUExecutionProvider"], 1)
+        try:
+            return self.told(path, session)
+        except UnicodeDecodeError as error:
+            told = f"{path} is not a readable ONNX model: a name in it, or its record, is not UTF-8"
+            raise EcgEdgeError(told, "export it again") from error
+
+    def told(self, path: Path, session: Any) -> Artifact:
+        """As ``inspect``, of a file that is open."""
         inputs, outputs = session.get_inputs(), session.get_outputs()
         if len(inputs) != 1:
             named = ", ".join(f"{value.name} {shape_told(value)}" for value in inputs)

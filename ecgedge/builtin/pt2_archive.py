@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import ast
 import io
-import json
 import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ecgedge import EcgEdgeError
+from ecgedge import EcgEdgeError, loads_json
 
 SAVE_IT = "save the network itself: torch.export.save (.pt2), or torch.onnx.export"
 WRITE_A_MODEL = "weights need the code of their network: a plugin with a Model (ecgedge plugins new NAME --kind model)"
@@ -39,6 +38,7 @@ SYNTAX = (
     ast.BoolOp, ast.operator, ast.unaryop, ast.cmpop, ast.boolop,
 )  # fmt: skip
 SIZE = re.compile(r"L\['\w+'\]\.size\(\)\[\d+\]")  # an input's, as guards spell it
+MOST_JSON = 2**26  # bytes of a graph's description: that of a network for the edge has a few hundred thousand
 CONTAINERS = frozenset({"builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict", None})
 
 
@@ -100,14 +100,17 @@ def damaged(path: Path, error: Exception) -> EcgEdgeError:
 
 def code_in_archive(archive: zipfile.ZipFile) -> Iterator[str]:
     """Each reason against loading an archive of ``torch.export.save``."""
-    for member in archive.namelist():
-        name, content = inner(member), archive.read(member)
+    for entry in archive.infolist():
+        member, name = entry.filename, inner(entry.filename)
+        if member.endswith(".json") and entry.file_size > MOST_JSON:
+            raise ValueError(f"{member} has {entry.file_size:,} bytes")
+        content = archive.read(entry)
         if name.startswith("data/aotinductor/") and content:
             yield "machine code of AOTInductor"
         elif name.startswith("models/") or member == "serialized_exported_program.json":
-            yield from code_in_program(json.loads(content))
+            yield from code_in_program(loads_json(content, member))
         elif name.endswith("_config.json"):
-            yield from code_in_payload(json.loads(content)["config"], archive, member.rpartition("/")[0])
+            yield from code_in_payload(loads_json(content, member)["config"], archive, member.rpartition("/")[0])
         elif member.endswith(".pt") and not is_data(content):
             yield f"pickled objects ({name or member})"
 
@@ -142,8 +145,10 @@ def code_in_program(program: dict[str, Any]) -> Iterator[str]:
             yield f"a call of {value[:60]}"
         elif key in ("expr_str", "guards_code") and not is_arithmetic(SIZE.sub("size", value)):
             yield f"an expression that is no arithmetic: {value[:60]}"
-        elif key in ("in_spec", "out_spec") and not {kind for _, kind in types_in(json.loads(value))} <= CONTAINERS:
-            yield "inputs or outputs of a type of its own"
+        elif key in ("in_spec", "out_spec"):
+            kinds = {str(kind) if kind else None for _, kind in types_in(loads_json(value, key))}
+            if not kinds <= CONTAINERS:
+                yield "inputs or outputs of a type of its own"
 
 
 def strings_in(node: Any, key: str = "") -> Iterator[tuple[str, str]]:

@@ -19,6 +19,7 @@ from ecgedge import (
     Session,
     TensorSpec,
     Weight,
+    check_tensors,
     hookimpl,
     layout_of,
     tell_artifact,
@@ -130,6 +131,7 @@ class SavedModel(Runtime):
         prepare_tensorflow(threads)
         loaded = load_saved_model(artifact.path)  # has the variables, so it has to live as long as the session
         function = signature_of(artifact.path, loaded)
+        check_tensors(artifact, *specs_of(artifact.path, function))
         given, returned = artifact.input.name, artifact.output.name
         return FunctionSession(lambda x: function(**{given: x})[returned], artifact, loaded)
 

@@ -105,7 +105,9 @@ def scores_of(interpreter: Any) -> str | None:
     details = interpreter.get_output_details()[0]
     makers = {tensor: op for op in operations(interpreter) for tensor in op["outputs"] if op["op_name"] != DELEGATED}
     op = makers.get(details["index"])
-    while op is not None and op["op_name"] in HANDS_ON:
+    for _ in range(len(makers)):  # LiteRT takes files whose operations go round in a circle
+        if op is None or op["op_name"] not in HANDS_ON or not len(op["inputs"]):
+            break
         op = makers.get(op["inputs"][0])
     if op is not None and op["op_name"] in SHARES | LOGITS:
         return "probabilities" if op["op_name"] in SHARES else "logits"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import struct
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -96,10 +97,15 @@ class TfliteRuntime(Runtime):
     suffixes = (".tflite",)
 
     def make_whole(self, path: Path, output: str | None, out: Path) -> Path:
-        return make_single(open_interpreter(path, 1), path, output, out)
+        with in_utf8(path):
+            return make_single(open_interpreter(path, 1), path, output, out)
 
     def inspect(self, path: Path) -> Artifact:
-        interpreter = open_interpreter(path, 1)
+        with in_utf8(path):
+            return self.told(path, open_interpreter(path, 1))
+
+    def told(self, path: Path, interpreter: Any) -> Artifact:
+        """As ``inspect``, of a file that is open."""
         inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
         if len(inputs) != 1 or not outputs:
             named = ", ".join(f"{told['name']} {shape_of(told)}" for told in inputs)
@@ -110,12 +116,22 @@ class TfliteRuntime(Runtime):
         given = tensor_spec(inputs[0], layout_of(shape) or "?")
         returned = tensor_spec(answer, "NC" if len(answer["shape"]) == 2 else "NCL")
         scores = scores_of(interpreter) if len(outputs) == 1 else None
-        if record := embedded_record(path.read_bytes()):
+        if record := embedded_record(path):
             return artifact_from(path, record, given, returned, scores)
         return tell_artifact(path, "tflite", given, returned, scores)
 
     def load(self, artifact: Artifact, threads: int) -> Session:
         return TfliteSession(open_interpreter(artifact.path, threads), artifact, threads)
+
+
+@contextlib.contextmanager
+def in_utf8(path: Path) -> Iterator[None]:
+    """Raise EcgEdgeError where a name in a file, which LiteRT hands on as it is, is no text."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        told = f"{path} is not a readable TFLite model: a name in it is not UTF-8"
+        raise EcgEdgeError(told, "convert it again") from error
 
 
 def open_interpreter(path: Path, threads: int) -> Any:
@@ -168,21 +184,26 @@ def without_info_lines() -> Iterator[None]:
                 os.write(2, line)
 
 
-def embedded_record(content: bytes) -> bytes | None:
-    """The metadata entry that ecgedge's quantizers write, if the file has one."""
+def embedded_record(path: Path) -> bytes | None:
+    """The metadata entry that ecgedge's quantizers write, if the file has one. Raises EcgEdgeError where it is cut."""
     from ai_edge_litert import schema_py_generated as schema  # heavy
 
-    model = schema.Model.GetRootAs(content, 0)
-    for i in range(model.MetadataLength()):
-        if (entry := model.Metadata(i)).Name() == b"ecgedge":
-            return model.Buffers(entry.Buffer()).DataAsNumpy().tobytes()
+    try:
+        model = schema.Model.GetRootAs(path.read_bytes(), 0)
+        for i in range(model.MetadataLength()):
+            if (entry := model.Metadata(i)).Name() == b"ecgedge":
+                return np.asarray(model.Buffers(entry.Buffer()).DataAsNumpy(), np.uint8).tobytes()
+    except (AttributeError, IndexError, TypeError, ValueError, struct.error) as error:  # LiteRT looks at no metadata
+        raise EcgEdgeError(
+            f"{path} is not a readable TFLite model: its metadata is damaged", "convert it again"
+        ) from error
     return None
 
 
 def tensor_spec(details: dict[str, Any], layout: str) -> TensorSpec:
     """An input or output by LiteRT's description of it."""
-    quantized = np.issubdtype(details["dtype"], np.integer)
     scale, zero_point = details["quantization"]
+    quantized = np.issubdtype(details["dtype"], np.integer) and scale != 0  # 0: the file has none
     return TensorSpec(
         name=details["name"],
         shape=tuple(int(n) for n in details["shape"]),

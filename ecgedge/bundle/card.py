@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ecgedge.artifacts import Anomaly, Artifact
+from ecgedge.escape import markdown, markdown_code
 from ecgedge.records import USER
 from ecgedge.tasks import score_name
 from ecgedge.tensors import TensorSpec
@@ -24,19 +25,19 @@ The figures below are those of the float32 weights. The conversion to this file 
 def model_card(artifact: Artifact, record: Mapping[str, Any], weights: str, told: Sequence[str]) -> str:
     """The card: the file's own facts, what its user said of it, what is not known, and the card of its weights."""
     lines = [
-        f"- file: `{record['file']}`, {what_it_is(artifact)}; bundled from `{record['source']}`",
-        f"- SHA-256: `{artifact.digest}`",
-        f"- precision: {precision(artifact)}",
+        f"- file: `{record['file']}`, {markdown(what_it_is(artifact))}; bundled from {markdown_code(record['source'])}",
+        f"- SHA-256: {markdown_code(artifact.digest)}",
+        f"- precision: {markdown(precision(artifact))}",
         f"- input: {tensor(artifact.input)}. {record['preprocessing']['expects']}",
         f"- output: {tensor(artifact.output)}: {outputs(artifact)}",
-        *([f"- made from, nearest first: {', '.join(f'`{digest}`' for digest in artifact.parents)}"]
+        *([f"- made from, nearest first: {', '.join(map(markdown_code, artifact.parents))}"]
           if artifact.parents else []),
-        *([f"- graph passes: {', '.join(artifact.passes)}"] if artifact.passes else []),
-        *(f"- {sentence}" for sentence in told),
+        *([f"- graph passes: {markdown(', '.join(artifact.passes))}"] if artifact.passes else []),
+        *(f"- {markdown(sentence)}" for sentence in told),
         f"- licence: {licence(bool(weights))}",
         *([] if weights else [f"- not known: {unknown(artifact)}"]),
     ]  # fmt: skip
-    text = f"# {artifact.name}\n\n{LIMITS}\n\n" + "\n".join(lines) + "\n"
+    text = f"# {markdown(artifact.name)}\n\n{LIMITS}\n\n" + "\n".join(lines) + "\n"
     return text + WEIGHTS + "\n" + weights.replace("# ", "### ", 1).strip() + "\n" if weights else text
 
 
@@ -60,7 +61,7 @@ def precision(artifact: Artifact) -> str:
 def tensor(spec: TensorSpec) -> str:
     shape = ", ".join("N" if axis is None else str(axis) for axis in spec.shape)
     scaled = f", value = (stored - {spec.zero_point}) * {spec.scale:.9g}" if spec.scale is not None else ""
-    return f"`{spec.name}` ({shape}) {spec.dtype}, axes {spec.layout}{scaled}"
+    return markdown_code(spec.name) + markdown(f" ({shape}) {spec.dtype}, axes {spec.layout}{scaled}")
 
 
 def outputs(artifact: Artifact) -> str:
@@ -68,9 +69,9 @@ def outputs(artifact: Artifact) -> str:
     if isinstance(task, Anomaly):
         return (
             f"the beat given back; a {score_name(task.window)} above {task.threshold:.6g} is an anomaly. "
-            f"Class {task.normal} is normal"
+            f"Class {markdown(task.normal)} is normal"
         )
-    return f"a score for each of the classes {', '.join(task.labels)}; the largest is the answer"
+    return f"a score for each of the classes {markdown(', '.join(task.labels))}; the largest is the answer"
 
 
 def expected_beats(is_shipped: bool, normalize: bool) -> str:

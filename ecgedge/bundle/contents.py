@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ecgedge import escape
 from ecgedge.artifacts import Artifact
 from ecgedge.bundle import card, csource
 from ecgedge.bundle.vectors import Vectors, tolerance
@@ -67,8 +67,8 @@ def contents(artifact: Artifact, model: bytes, vectors: Vectors, facts: Facts) -
     target = TARGETS[artifact.format]
     record = record_of(artifact, vectors, facts)
     texts = {
-        "record.json": json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
-        "labels.json": json.dumps(list(artifact.task.labels), ensure_ascii=False) + "\n",
+        "record.json": json.dumps(record, indent=1, allow_nan=False) + "\n",
+        "labels.json": json.dumps(list(artifact.task.labels)) + "\n",
         "predict.py": template(target.predict),
         "check.py": template("check.py"),
         "model.c": csource.model_source(facts.name, model),
@@ -88,8 +88,6 @@ def contents(artifact: Artifact, model: bytes, vectors: Vectors, facts: Facts) -
 def record_of(artifact: Artifact, vectors: Vectors, facts: Facts) -> dict[str, Any]:
     """The record that the file carries, or that was told of it, and what ``predict.py`` and ``check.py`` need."""
     record = artifact.record()
-    if math.isnan(record["task"].get("quantile", 0)):
-        record["task"]["quantile"] = None  # JSON has no nan
     most, unit = tolerance(artifact, vectors.outputs)
     return record | {
         "file": f"model.{artifact.format}",
@@ -101,6 +99,7 @@ def record_of(artifact: Artifact, vectors: Vectors, facts: Facts) -> dict[str, A
             "resampling": "none",
             "filtering": "none",
         },
+        "answers": [escape.csv_cell(label) for label in artifact.task.labels],  # as predict.py writes them
         "vectors": {"beats": len(vectors.beats), "origin": vectors.origin, "tolerance": most, "unit": unit},
         "bundled": dict(facts.bundled),
     }
@@ -110,18 +109,18 @@ def readme(artifact: Artifact, record: Mapping[str, Any], facts: Facts) -> str:
     """How to use the bundle, in a few lines."""
     target = TARGETS[artifact.format]
     return Template(template("README.md")).substitute(
-        name=facts.name,
-        what=card.what_it_is(artifact),
+        name=escape.markdown(facts.name),
+        what=escape.markdown(card.what_it_is(artifact)),
         file=record["file"],
         distribution=target.distribution,
         length=record["length"],
         answers="score and anomaly flag" if artifact.task.kind == "anomaly" else "class and probability",
         expects=record["preprocessing"]["expects"],
-        prefix=csource.identifier(facts.name),
+        prefix=escape.c_identifier(facts.name),
         beats=record["vectors"]["beats"],
-        origin=record["vectors"]["origin"],
+        origin=escape.markdown(record["vectors"]["origin"]),
         tolerance=f"{record['vectors']['tolerance']:.3g} {record['vectors']['unit']}",
-        bundled=", ".join(facts.bundled.values()),
+        bundled=escape.markdown(", ".join(facts.bundled.values())),
         licence=card.licence(bool(facts.weights)),
     )
 

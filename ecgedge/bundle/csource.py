@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 import numpy as np
 
 from ecgedge.artifacts import Anomaly, Artifact
 from ecgedge.bundle.vectors import Vectors
+from ecgedge.escape import c_comment, c_identifier, c_string
 from ecgedge.tasks import score_name
 from ecgedge.tensors import TensorSpec
 
@@ -19,15 +19,9 @@ C_TYPES = {
 }  # fmt: skip
 
 
-def identifier(name: str) -> str:
-    """A name as C takes it, for all that belongs to one model."""
-    word = re.sub(r"[^0-9a-z]+", "_", name.lower()).strip("_")
-    return word if word[:1].isalpha() else f"model_{word}".strip("_")
-
-
 def model_source(name: str, model: bytes) -> str:
     """``model.c``: the bytes of the file, aligned to 16 as LiteRT Micro wants them. C11 or C++11."""
-    prefix = identifier(name)
+    prefix = c_identifier(name)
     numbers = [f"0x{byte:02x}" for byte in range(256)]
     lines = (
         "  " + ",".join(numbers[byte] for byte in model[start : start + BYTES_A_LINE])
@@ -44,16 +38,16 @@ def model_source(name: str, model: bytes) -> str:
 
 def model_header(name: str, artifact: Artifact) -> str:
     """``model.h``: the array, and what the model takes and gives, a ``#define`` a fact."""
-    prefix = identifier(name)
+    prefix = c_identifier(name)
     facts = [*tensor_facts("INPUT", artifact.input), *tensor_facts("OUTPUT", artifact.output)]
     labels = ", ".join(c_string(label) for label in artifact.task.labels)
     if isinstance(artifact.task, Anomaly):
-        facts += [("THRESHOLD", f"{artifact.task.threshold:.17e}"), ("WINDOW", str(artifact.task.window))]
+        facts += [("THRESHOLD", f"{artifact.task.threshold:.17e}"), ("WINDOW", str(int(artifact.task.window)))]
     else:
         facts += [("CLASSES", str(len(artifact.task.labels))), ("LABELS", f"{{{labels}}}")]
     defines = "\n".join(f"#define {prefix.upper()}_{key} {value}" for key, value in facts)
     return (
-        f"/* {meaning(artifact)} */\n"
+        f"/* {c_comment(meaning(artifact))} */\n"
         f"#ifndef {prefix.upper()}_MODEL_H\n#define {prefix.upper()}_MODEL_H\n\n#include <stdint.h>\n\n"
         f"{defines}\n\n"
         '#ifdef __cplusplus\nextern "C" {\n#endif\n\n'
@@ -74,32 +68,27 @@ def meaning(artifact: Artifact) -> str:
 
 def tensor_facts(kind: str, spec: TensorSpec) -> Iterator[tuple[str, str]]:
     """Shape (a free batch as 1), values a beat, type; scale and zero point of integers."""
-    shape = [axis or 1 for axis in spec.shape]
+    shape = [int(axis or 1) for axis in spec.shape]
     yield f"{kind}_SHAPE", "{" + ", ".join(map(str, shape)) + "}"
     yield f"{kind}_SIZE", str(int(np.prod(shape[1:])))
     yield f"{kind}_TYPE", C_TYPES[spec.dtype] + (" /* bits of float16 */" if spec.dtype == "float16" else "")
     if spec.scale is not None:
         yield f"{kind}_SCALE", f"{spec.scale:.9e}f"
-        yield f"{kind}_ZERO_POINT", f"({spec.zero_point})"
-
-
-def c_string(text: str) -> str:
-    """A literal in ASCII; other characters as the octal bytes of their UTF-8."""
-    plain = (chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' else f"\\{byte:03o}" for byte in text.encode())
-    return '"' + "".join(plain) + '"'
+        yield f"{kind}_ZERO_POINT", f"({int(spec.zero_point or 0)})"
 
 
 def vectors_header(name: str, artifact: Artifact, vectors: Vectors) -> str:
     """``vectors.h``: the test vectors as the model takes and gives them."""
-    prefix = identifier(name)
+    prefix = c_identifier(name)
     inputs = artifact.input.encode(vectors.beats).reshape(len(vectors.beats), -1)
     arrays = [
         f"static const {prefix.upper()}_{kind}_TYPE {prefix}_{kind.lower()}s[{len(values)}][{values.shape[1]}] = "
         f"{{\n{rows(values, spec.dtype)}\n}};\n"
         for kind, values, spec in (("INPUT", inputs, artifact.input), ("OUTPUT", vectors.outputs, artifact.output))
     ]
+    origin = c_comment(vectors.origin)
     return (
-        f"/* {vectors.origin}, as the model takes them, and what it gave for them. For one .c file: a test. */\n"
+        f"/* {origin}, as the model takes them, and what it gave for them. For one .c file: a test. */\n"
         f'#ifndef {prefix.upper()}_VECTORS_H\n#define {prefix.upper()}_VECTORS_H\n\n#include "../model.h"\n\n'
         f"#define {prefix.upper()}_VECTORS {len(inputs)}\n\n" + "\n".join(arrays) + "\n#endif\n"
     )

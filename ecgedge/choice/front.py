@@ -31,10 +31,21 @@ def front(rows: Sequence[Row], compare: Compare) -> tuple[list[Row], dict[str, R
     left = sorted(rows, key=lambda row: (size.order(row), latency.order(row)))
     dominated = {}
     for row in reversed(list(left)):
-        if by := next((other for other in left if dominates(other, row, metrics, compare)), None):
+        if by := dominator(row, left, metrics, compare):
             left.remove(row)
             dominated[row["id"]] = by
     return sorted(left, key=latency.order), dominated
+
+
+def dominator(row: Row, others: Iterable[Row], metrics: Sequence[Metric], compare: Compare) -> Row | None:
+    """One of the others, the lightest first, that dominates a row. None: none does; a heavier one cannot."""
+    size = METRICS["size"]
+    for other in others:
+        if size.order(other) > size.order(row):
+            return None
+        if dominates(other, row, metrics, compare):
+            return other
+    return None
 
 
 def dominates(first: Row, second: Row, metrics: Iterable[Metric], compare: Compare) -> bool:
@@ -54,13 +65,13 @@ def best_values(rows: Sequence[Row], metrics: Iterable[Metric], compare: Compare
     Where nothing differs by more than noise there is no best one.
     """
     best = set()
-    models = dict.fromkeys(row["model"] for row in rows)
+    models: dict[str, list[Row]] = {}
+    for row in rows:
+        if row["status"] == "ok":
+            models.setdefault(row["model"], []).append(row)
     for metric in metrics:
-        for model in models:
-            group = [
-                row for row in rows
-                if row["model"] == model and row["status"] == "ok" and has(metric, row) and not metric.unsteady(row)
-            ]  # fmt: skip
+        for working in models.values():
+            group = [row for row in working if has(metric, row) and not metric.unsteady(row)]
             if not group:
                 continue
             top = min(group, key=metric.order)

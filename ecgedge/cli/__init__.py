@@ -1,14 +1,14 @@
-"""The command line: a group of commands, one file each, and the boundary for the user's errors."""
+"""The command line: a group of commands, one file each."""
 
 from __future__ import annotations
 
 import logging
 import os
 from pathlib import Path
-from typing import Any
 
 import click
 
+from ecgedge.cli.boundary import Front
 from ecgedge.cli.bundle import bundle
 from ecgedge.cli.check import check
 from ecgedge.cli.choose import choose
@@ -26,26 +26,6 @@ from ecgedge.cli.report import report
 from ecgedge.cli.store import store
 from ecgedge.cli.summary import summary
 from ecgedge.cli.train import train
-from ecgedge.errors import ConversionError, EcgEdgeError
-
-
-class Front(click.Group):
-    """Prints the user's errors in one or two lines and exits 2, a failed conversion's in one and exits 1.
-
-    A bug keeps its traceback.
-    """
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except EcgEdgeError as error:
-            click.echo(f"Error: {error.message}", err=True)
-            if error.hint:
-                click.echo(f"  {error.hint}", err=True)
-            ctx.exit(2)
-        except ConversionError as error:  # nobody's mistake: it was tried, and is wrong
-            click.echo(f"Failed: {error}", err=True)
-            ctx.exit(1)
 
 
 def show_versions(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -57,15 +37,21 @@ def show_versions(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
         ctx.exit()
 
 
-@click.group(cls=Front, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+SETTINGS = {
+    "help_option_names": ["-h", "--help"],
+    "max_content_width": 100,
+    "color": True,  # click takes nothing out: ``escape.Shown`` knows our colours from a stranger's
+}
+
+
+@click.group(cls=Front, context_settings=SETTINGS)
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=show_versions,
               help="Print the versions of ecgedge and of the libraries it works with.")  # fmt: skip
 @click.option("-v", "--verbose", is_flag=True, help="Say what is converted, and what the store had.")
 @click.option(
     "--plugins-dir", type=click.Path(path_type=Path), help="Also load the plugins in this folder's .py files."
 )
-@click.pass_context
-def main(ctx: click.Context, verbose: bool, plugins_dir: Path | None) -> None:
+def main(verbose: bool, plugins_dir: Path | None) -> None:
     """Which form of an ECG model should run on this device?
 
     \b
@@ -76,8 +62,6 @@ def main(ctx: click.Context, verbose: bool, plugins_dir: Path | None) -> None:
     if verbose:
         logging.basicConfig(format="%(name)s: %(message)s")
         logging.getLogger("ecgedge").setLevel(logging.INFO)
-    if os.environ.get("NO_COLOR"):  # https://no-color.org; off a terminal click leaves colours out by itself
-        ctx.color = False
     if plugins_dir:
         os.environ["ECGEDGE_PLUGINS_DIR"] = str(plugins_dir.resolve())
 

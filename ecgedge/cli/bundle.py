@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ecgedge import escape
 from ecgedge.cli import common, opening
 from ecgedge.cli.options import (
     NORMALIZE,
+    FiniteRange,
     column_options,
     file_options,
     keep_normalize,
@@ -39,10 +40,12 @@ BEATS = 20  # synthetic ones, as test vectors: each class is there
 @click.argument("file", metavar="FILE")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="NAME.zip, or a folder. Default: a zip here.")
 @click.option("--force", is_flag=True, help="Replace OUT where it exists.")
+@click.option("--sign", "private", type=click.Path(path_type=Path), metavar="KEY.pem",
+              help="Sign it with this Ed25519 key; ecgedge check --verify holds it to that.")  # fmt: skip
 @click.option("--vectors", type=click.Path(path_type=Path),
               help="Beats for its test vectors, a line each; they travel in it. Default: synthetic.")  # fmt: skip
 @click.option("--labels", metavar="NAME,...", help="Of a foreign classifier, in the order of its outputs.")
-@click.option("--threshold", type=click.FloatRange(0), help="Of a foreign autoencoder: an error above is an anomaly.")
+@click.option("--threshold", type=FiniteRange(0), help="Of a foreign autoencoder: an error above is an anomaly.")
 @click.option("--dataset", metavar="ecg5000|synthetic|PATH",
               help="Instead of these two: labels of the data, threshold fitted on its training beats.")  # fmt: skip
 @column_options
@@ -50,17 +53,21 @@ BEATS = 20  # synthetic ones, as test vectors: each class is there
               help="predict.py z-normalises each beat; the built-in weights expect that.")  # fmt: skip
 @file_options
 @limit_options
-def bundle(file: str, out: Path | None, force: bool, vectors: Path | None, labels: str | None,
+def bundle(file: str, out: Path | None, force: bool, private: Path | None, vectors: Path | None, labels: str | None,
            threshold: float | None, dataset: str | None, timeout: float, memory: int | None) -> None:  # fmt: skip
     """Pack an ONNX or TFLite file with all that it takes to run and check it, for people without ecgedge.
 
     \b
     ecgedge bundle tcn.tflite -o tcn.zip
     ecgedge bundle theirs.onnx --labels normal,PVC,other -o theirs.zip
+    ecgedge bundle tcn.tflite --sign key.pem
     """
     from ecgedge.bundle import TARGETS, Vectors, check_target, contents, place
+    from ecgedge.check.signature import SIGNATURE, SUMS
+    from ecgedge.cli.check import signing_key
     from ecgedge.cli.evaluate import pick_runtime
 
+    key = private and signing_key(private)
     parts = common.load_parts()
     limits = limits_of(timeout, memory)
     with tempfile.TemporaryDirectory() as scratch, opening.open_workers(parts, limits) as workers:
@@ -85,10 +92,12 @@ def bundle(file: str, out: Path | None, force: bool, vectors: Path | None, label
         artifact = with_length(artifact, beats.shape[2])
         facts = facts_of(artifact, name, runtime, parts, told_by_user(artifact, data, labels))
         files = contents(artifact, model, Vectors.of(artifact, beats, outputs, origin), facts)
+        if key:
+            files |= {SIGNATURE: key.sign(files[SUMS])}
         prove(files, Path(scratch), runtime)
     place(files, name, target)
     size = target.stat().st_size if target.is_file() else sum(map(len, files.values()))
-    click.echo(f"{target}: {name}, {len(files)} files, {size:,} bytes; its own check passed on {len(beats)} beats")
+    common.say(f"{target}: {name}, {len(files)} files, {size:,} bytes; its own check passed on {len(beats)} beats")
 
 
 def bundle_name(artifact: Artifact) -> str:
@@ -96,7 +105,7 @@ def bundle_name(artifact: Artifact) -> str:
     from ecgedge.records import USER
 
     name = artifact.name if artifact.maker.get("part") == USER else f"{artifact.name}-{artifact.precision}"
-    return re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII).strip("-.") or "model"
+    return escape.file_name(name)
 
 
 def with_meaning(artifact: Artifact, data: Dataset | None, labels: str | None, threshold: float | None) -> Artifact:
@@ -107,7 +116,7 @@ def with_meaning(artifact: Artifact, data: Dataset | None, labels: str | None, t
     """
     from ecgedge.artifacts import Classification
     from ecgedge.cli.predict import with_meaning as as_told
-    from ecgedge.records import USER
+    from ecgedge.records import USER, check_told
 
     for option, value in (("--labels", labels), ("--threshold", threshold)):
         if value is not None and (data or artifact.maker.get("part") != USER):
@@ -125,7 +134,7 @@ def with_meaning(artifact: Artifact, data: Dataset | None, labels: str | None, t
         raise EcgEdgeError(
             f"--labels {labels}: {artifact.path} gives {len(artifact.task.labels)} scores", "name each, once"
         )
-    return replace(artifact, task=replace(artifact.task, labels=names))
+    return check_told(replace(artifact, task=replace(artifact.task, labels=names)))
 
 
 def load_alone(artifact: Artifact, runtime: RuntimeElsewhere, scratch: Path) -> tuple[SessionElsewhere, bytes]:
@@ -212,7 +221,7 @@ def told_by_user(artifact: Artifact, data: Dataset | None, labels: str | None) -
         return ()
     if data:
         fitted = ", threshold: fitted on their training beats" if artifact.task.kind == "anomaly" else ""
-        return (f"labels: of the data {data.name}, digest `{data.digest}`{fitted}",)
+        return (f"labels: of the data {data.name}, digest {data.digest}{fitted}",)
     if artifact.task.kind == "anomaly":
         return ("threshold: as its user said, not in the file",)
     return (

@@ -8,28 +8,81 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ecgedge import escape
+from ecgedge.errors import EcgEdgeError
+
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
     from ecgedge.check import Findings
+    from ecgedge.check.signature import Verified
 
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--verify", "public", type=click.Path(path_type=Path), metavar="PUBLIC.pem",
+              help="First hold it to the signature of this key; a bundle, folder or zip, too.")  # fmt: skip
+@click.option("--sign", "private", type=click.Path(path_type=Path), metavar="KEY.pem",
+              help="Sign the run with this Ed25519 key, where everything holds.")  # fmt: skip
 @click.pass_context
-def check(ctx: click.Context, run: Path, as_json: bool) -> None:
+def check(ctx: click.Context, run: Path, as_json: bool, public: Path | None, private: Path | None) -> None:
     """Compute every figure of a run once more, from the outputs and samples in its folder.
 
-    Exits with 1 where something does not hold, and says what.
+    Exits with 1 where something does not hold, and says what. Of a bundle only the signature is verified.
 
     \b
     ecgedge check runs/int8
+    ecgedge check runs/int8 --sign key.pem
+    ecgedge check tcn.zip --verify public.pem
     """
-    from ecgedge.check import check_run
+    from ecgedge.check import Findings, check_run
 
-    findings = check_run(run)
+    if is_bundle(run) and (private or not public):
+        hint = (
+            "ecgedge bundle --sign signs it" if private else "--verify holds it to its signature, its check.py runs it"
+        )
+        raise EcgEdgeError(f"{run} is a bundle, and no run", hint)
+    key = private and signing_key(private)
+    signed = verified(run, public) if public else None
+    findings = Findings(reasons=signed.reasons) if signed else Findings()
+    if not findings.reasons and not is_bundle(run):
+        findings = check_run(run)
+    if signed and not findings.reasons:
+        findings.notes.insert(0, f"{signed.files} files are as they were signed")
+    if key and not findings.reasons:
+        findings.notes.append(sign(run, key))
     click.echo(json.dumps(as_data(findings), indent=1) if as_json else told(findings))
     if findings.reasons:
         ctx.exit(1)
+
+
+def is_bundle(place: Path) -> bool:
+    """Whether it is a bundle, by what lies there: a zip, or a folder with a record beside a predict.py."""
+    return place.is_file() or all((place / name).is_file() for name in ("record.json", "predict.py"))
+
+
+def signing_key(path: Path) -> Ed25519PrivateKey:
+    """The key in a file; its password is asked for on the terminal where it has one."""
+    from ecgedge.check import signature
+
+    return signature.read_private(path, lambda: click.prompt("password of the key", hide_input=True, err=True).encode())
+
+
+def verified(place: Path, public: Path) -> Verified:
+    from ecgedge.check import signature
+
+    return signature.verify(place, signature.read_public(public))
+
+
+def sign(run: Path, key: Ed25519PrivateKey) -> str:
+    """Sign a run's folder, and say so. Raises EcgEdgeError where that cannot be done."""
+    from ecgedge.check import signature
+
+    try:
+        return f"{signature.sign_folder(run, key)} files are signed: {run / signature.SIGNATURE}"
+    except OSError as error:
+        raise EcgEdgeError(f"{run} cannot be signed: {error.strerror}", "see whether it can be written") from error
 
 
 def as_data(findings: Findings) -> dict[str, object]:
@@ -45,7 +98,8 @@ def as_data(findings: Findings) -> dict[str, object]:
 
 
 def told(findings: Findings) -> str:
-    lines = findings.reasons or [
-        f"{findings.figures:,} figures of {findings.rows} rows hold, {findings.digests} files' digests hold"
-    ]
-    return "\n".join([*lines, *(f"not checked: {name}" for name in findings.unchecked), *findings.notes])
+    lines = findings.reasons
+    if not lines and findings.rows:
+        lines = [f"{findings.figures:,} figures of {findings.rows} rows hold, {findings.digests} files' digests hold"]
+    unchecked = (f"not checked: {name}" for name in findings.unchecked)
+    return "\n".join(map(escape.line, [*lines, *unchecked, *findings.notes]))

@@ -182,6 +182,8 @@ def check_target(target: Path, format: str, force: bool) -> None:
         raise EcgEdgeError(f"{target} is not a name for a file", "name one with -o")
     if target.exists() and not force:
         raise EcgEdgeError(f"{target} exists", "name another with -o, or --force")
+    if target.exists() and not target.is_dir() and not target.is_file():
+        raise EcgEdgeError(f"{target} is a device or a pipe", "name another with -o")
     ours = (target / SIDECAR).is_file() or (target / CHECKPOINT_FILE).is_file()
     if target.is_dir() and not ours:
         raise EcgEdgeError(f"{target} is a folder that ecgedge did not make", "name another with -o")
@@ -192,7 +194,7 @@ def place(artifact: Artifact, target: Path) -> None:
     """Copy an artifact out of the store, whole or not at all."""
     from ecgedge.artifacts import copy_to, digest_of
 
-    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".", suffix=".part") as scratch:
         fresh, old = Path(scratch) / "new", Path(scratch) / "old"
         copy_to(artifact.path, fresh)
         if digest_of(fresh) != artifact.digest:
@@ -330,30 +332,30 @@ def summarize(
     Args:
         found: more lines by their heads; empty ones are left out.
     """
-    click.echo(f"{target}: {artifact.format} {artifact.precision}, {artifact.size_bytes:,} bytes")
-    click.echo(f"route      {' -> '.join([artifact.name, *cell.route, cell.quantizer])}")
+    common.say(f"{target}: {artifact.format} {artifact.precision}, {artifact.size_bytes:,} bytes")
+    common.say(f"route      {' -> '.join([artifact.name, *cell.route, cell.quantizer])}")
     if cell.passes or artifact.passes:
-        click.echo(f"passes     {', '.join(artifact.passes) or 'none changed it'}")
+        common.say(f"passes     {', '.join(artifact.passes) or 'none changed it'}")
     for what, text in {"notes": artifact.notes.get("text"), **found}.items():
         if text:
-            click.echo(f"{what:<10} {text}")
+            common.say(f"{what:<10} {text}")
     for what, spec in (("input", artifact.input), ("output", artifact.output)):
         shape = ", ".join("N" if axis is None else str(axis) for axis in spec.shape)
-        click.echo(f"{what:<10} {spec.name} ({shape}) {spec.dtype}")
-    click.echo(f"sha256     {artifact.digest}")
+        common.say(f"{what:<10} {spec.name} ({shape}) {spec.dtype}")
+    common.say(f"sha256     {artifact.digest}")
     if proof is None:
-        click.echo(f"parity     checked by its exporter; no runtime here takes {artifact.format}")
+        common.say(f"parity     checked by its exporter; no runtime here takes {artifact.format}")
         return
     verdict = proof.answers
     if "max_abs_diff" in verdict:
-        click.echo(
+        common.say(
             f"parity     largest difference to its source {verdict['max_abs_diff']:.2g}, "
             f"{verdict['changed_decisions']} of {len(data.test):,} decisions changed"
         )
     else:
-        click.echo("parity     not measured: no runtime here takes its source")
+        common.say("parity     not measured: no runtime here takes its source")
     figures = ("accuracy", "macro_f1") if artifact.task.kind == "classification" else ("auroc", "auprc", "f1")
     told = ", ".join(f"{key} {verdict[key]:.4f}" for key in figures if verdict[key] is not None)
-    click.echo(f"quality    {told} ({data.name})")
+    common.say(f"quality    {told} ({data.name})")
     if lost := losses(proof):
-        click.echo(f"loss       {lost}")
+        common.say(f"loss       {lost}")

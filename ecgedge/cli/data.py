@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ecgedge import escape
 from ecgedge.cli import common
 from ecgedge.cli.options import column_options, dataset_option, normalize_option
 
@@ -62,7 +63,8 @@ def fetch(url: str | None) -> None:
     from ecgedge.dataset import fetch_ecg5000
 
     found, fresh = fetch_ecg5000(url)
-    click.echo(f"{'downloaded' if fresh else 'already there, and whole'}: {found.describe()}\n{found.source}")
+    common.say(f"{'downloaded' if fresh else 'already there, and whole'}: {found.describe()}")
+    common.say(found.source)
 
 
 def describe(found: Dataset) -> str:
@@ -76,11 +78,10 @@ def describe(found: Dataset) -> str:
         rows.append([name, len(split), *counts, f"{split.x.min():.2f} .. {split.x.max():.2f}"])
     if found.classes > WIDE:
         rows = [list(column) for column in zip(*rows, strict=True)]
-    table = tabulate(rows[1:], rows[0])
-    return (
-        f"data     {found.name}\nsource   {found.source}\nlength   {found.length} samples\n"
-        f"digest   {found.digest}\n\n{table}"
-    )
+    heads, *cells = escape.cells(rows)
+    table = tabulate(cells, heads)
+    name, source = escape.line(found.name), escape.line(found.source)
+    return f"data     {name}\nsource   {source}\nlength   {found.length} samples\ndigest   {found.digest}\n\n{table}"
 
 
 def raw_beats(found: Dataset) -> str:

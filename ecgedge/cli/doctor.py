@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ecgedge import escape
 from ecgedge.cli import availability
 from ecgedge.cli.options import dataset_option, told_columns
 from ecgedge.errors import EcgEdgeError
@@ -124,6 +125,7 @@ def told(found: dict[str, Any]) -> str:
 
     machine, gpu, data, children = found["machine"], found["gpu"], found["data"], found["children"]
     network = {"none": "no network", "as ours": "have the network"}.get(children["network"], "network not known")
+    parts = escape.cells([part["kind"], part["name"], part["state"]] for part in found["parts"])
     lines = [
         "versions  " + ", ".join(f"{name} {version}" for name, version in found["versions"].items()),
         f"cpu       {machine['cpu']}; {', '.join(machine['isa']) or 'no flags known'}",
@@ -132,12 +134,11 @@ def told(found: dict[str, Any]) -> str:
         f"children  {network} ({children['by']})",
         f"data      {data['state']}: {data['what']}",
         *([f"          {data['mend']}"] if data.get("mend") else []),
-        "",
-        tabulate([[p["kind"], p["name"], p["state"]] for p in found["parts"]], ["kind", "name", "state"]),
     ]
+    lines = [*map(escape.line, lines), "", tabulate(parts, ["kind", "name", "state"])]
     for part in found["parts"]:
         if part["reason"]:
-            lines += ["", f"{part['kind']} {part['name']}: {part['reason']}"]
-            lines += [f"  {part['mend']}"] if part["mend"] else []
-    lines += [f"\nplugin {one['plugin']} is left out: {one['reason']}" for one in found["broken_plugins"]]
-    return "\n".join([*lines, *(f"\n{clash}" for clash in found["clashes"])])
+            lines += ["", escape.line(f"{part['kind']} {part['name']}: {part['reason']}")]
+            lines += [escape.line(f"  {part['mend']}")] if part["mend"] else []
+    told = [f"plugin {one['plugin']} is left out: {one['reason']}" for one in found["broken_plugins"]]
+    return "\n".join([*lines, *(f"\n{escape.line(text)}" for text in (*told, *found["clashes"]))])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ecgedge import escape
 from ecgedge.cli import availability, common
 from ecgedge.errors import EcgEdgeError, unknown
 
@@ -45,14 +46,14 @@ def create(name: str, uv: bool, force: bool) -> None:
     if not force and (found := examine(environment, parts)).sound:
         told = f"environment {name} is sound; --force makes it anew"
     else:
-        install.create(environment, uv, lambda what: click.echo(f"installing {what}"))
+        install.create(environment, uv, lambda what: common.say(f"installing {what}"))
         found = examine(environment, parts)
         told = f"environment {name} is ready: {environment.folder}"
     if not found.serves:
         told = f"environment {name} was made and does not serve: {(found.broken or found.unable)[0]}"
         raise EcgEdgeError(told, "tell the plugin's author" if found.broken else "its parts need another machine")
     for line in (told, *found.unable):
-        click.echo(line)
+        common.say(line)
 
 
 @env.command("ls")
@@ -74,8 +75,8 @@ def list_environments() -> None:
     rows += [[path.name, "wanted by no plugin", "-", "-"] for path in environments.made()
              if path.name not in parts.environments]  # fmt: skip
     if rows:
-        click.echo(tabulate(rows, ["name", "state", "plugin", "parts"]) + "\n")
-    click.echo(f"in {environments.root()}")
+        click.echo(tabulate(escape.cells(rows), ["name", "state", "plugin", "parts"]) + "\n")
+    common.say(f"in {environments.root()}")
 
 
 @env.command()
@@ -96,7 +97,7 @@ def check(ctx: click.Context, names: tuple[str, ...]) -> None:
         found = examine(environment, parts)
         bad += not found.serves
         for told in (*(found.broken or [f"environment {environment.name} is sound"]), *found.unable):
-            click.echo(told)
+            common.say(told)
     if not chosen:
         click.echo("no plugin has an environment of its own")
     ctx.exit(1 if bad else 0)
@@ -118,7 +119,7 @@ def remove(name: str) -> None:
     if name not in known:
         raise unknown("environment", name, sorted(known))
     install.remove(known[name])
-    click.echo(f"removed {known[name].folder}")
+    common.say(f"removed {known[name].folder}")
 
 
 def find(name: str, parts: Parts) -> Environment:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ecgedge import escape
 from ecgedge.cli import common, opening
 from ecgedge.cli.options import dataset_option, file_options, limit_options, limits_of, threads_option
 from ecgedge.errors import ConversionError, EcgEdgeError
@@ -46,7 +47,8 @@ def evaluate(
     if reason := tasks.wrong(outputs, data.test.x, artifact.task):
         raise ConversionError(f"{target} gives no answers: {reason}")
     figures = tasks.evaluate(outputs, data.test.x, data.test.y, artifact.task)
-    click.echo(f"{target}: {artifact.format} {artifact.precision} on {runtime.name}; data: {data.describe()}\n")
+    common.say(f"{target}: {artifact.format} {artifact.precision} on {runtime.name}; data: {data.describe()}")
+    click.echo()
     if isinstance(artifact.task, Anomaly):
         print_anomaly(figures, tasks.score_name(artifact.task.window))
     else:
@@ -83,9 +85,8 @@ def print_classification(figures: dict[str, Any]) -> None:
     click.echo(f"macro-F1 {figures['macro_f1']:.4f}\n")
     click.echo(f"{'class':>10} {'precision':>10} {'recall':>10} {'f1':>10} {'support':>10}")
     for label, row in figures["per_class"].items():
-        click.echo(
-            f"{label:>10} {row['precision']:>10.4f} {row['recall']:>10.4f} {row['f1']:>10.4f} {row['support']:>10,}"
-        )
+        figures_of = f"{row['precision']:>10.4f} {row['recall']:>10.4f} {row['f1']:>10.4f} {row['support']:>10,}"
+        click.echo(f"{escape.line(label):>10} {figures_of}")
 
 
 def print_anomaly(figures: dict[str, Any], score: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ecgedge import escape
 from ecgedge.cli import common, opening
 from ecgedge.cli.options import (
     MOST_BEATS,
@@ -175,15 +176,18 @@ def record(e: Explanation, found: list[Finding], batch: int, threads: int) -> di
 def show(target: str, e: Explanation, found: list[Finding], batch: int, threads: int) -> None:
     """Print it: the file, the table, how its times were measured, the machine's peak, the findings."""
     beats, processors = counted(batch, "beat"), counted(threads, "thread")
-    click.echo(f"{target}: {e.artifact.format} {e.precision} on {e.runtime}, {beats} a call, {processors}")
-    click.echo(f"{e.graph.placement()}; passes: {', '.join(e.artifact.passes) or 'none'}\n")
+    common.say(f"{target}: {e.artifact.format} {e.precision} on {e.runtime}, {beats} a call, {processors}")
+    common.say(f"{e.graph.placement()}; passes: {', '.join(e.artifact.passes) or 'none'}")
+    click.echo()
     click.echo(table(e))
     click.echo()
     for line in (*of_times(e), *of_peaks(e), *e.notes):
-        click.echo(line)
+        common.say(line)
     click.echo()
     for finding in found:
-        click.echo(f"- {finding.text}" + (f"\n  {finding.remedy}" if finding.remedy else ""))
+        common.say(f"- {finding.text}")
+        if finding.remedy:
+            common.say(f"  {finding.remedy}")
 
 
 def table(e: Explanation) -> str:
@@ -211,7 +215,8 @@ def table(e: Explanation) -> str:
 def cells_of(line: Line, tick: float) -> list[str]:
     from ecgedge.explain.findings import between
 
-    words = [("  " if line.kind == "kernel" else "") + line.op, line.name, line.placement, line.precision]
+    told = [("  " if line.kind == "kernel" else "") + line.op, line.name, line.placement, line.precision]
+    words = [escape.line(word) for word in told]
     return [
         *(word if len(word) <= most else word[: most - 2] + ".." for word, most in zip(words, WIDEST, strict=True)),
         us_of(line.us, tick),

@@ -224,7 +224,7 @@ def fit_to_data(artifact: Artifact, data: Dataset) -> Artifact:
     Raises:
         EcgEdgeError: it takes beats of another length, or knows other classes; or it cannot be told what it does.
     """
-    from ecgedge.records import USER, told_task
+    from ecgedge.records import USER, check_told, told_task
 
     length = artifact.input.length
     if length is not None and length != data.length:
@@ -237,7 +237,7 @@ def fit_to_data(artifact: Artifact, data: Dataset) -> Artifact:
         artifact = with_scale(artifact)
         meaning = told_task(artifact, task, data.labels, data.length, said.get("normal", "1"), said.get("window", 1))
         layout = "NC" if meaning.kind == "classification" else "NCL"
-        return replace(artifact, task=meaning, output=replace(artifact.output, layout=layout))
+        return check_told(replace(artifact, task=meaning, output=replace(artifact.output, layout=layout)))
     if task and task != artifact.task.kind:
         raise EcgEdgeError(f"{artifact.name} is for {artifact.task.kind}, its record says", "leave --task out")
     if artifact.task.labels != data.labels:
@@ -290,5 +290,5 @@ def with_threshold(artifact: Artifact, data: Dataset, outputs_of: Callable[[Arti
         raise ConversionError(f"{artifact.path} gives no answers on the training beats: {reason}")
     scores = tasks.anomaly_scores(outputs, data.train.x, task.window)
     threshold, quantile = tasks.choose_threshold(scores, data.train.y != data.labels.index(task.normal))
-    click.echo(f"{artifact.path}: threshold {threshold:.6g}, quantile {quantile} of normal training scores", err=True)
+    common.say(f"{artifact.path}: threshold {threshold:.6g}, quantile {quantile} of normal training scores", err=True)
     return replace(artifact, task=replace(task, threshold=threshold, quantile=quantile))

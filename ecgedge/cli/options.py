@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,17 @@ from ecgedge.errors import EcgEdgeError
 if TYPE_CHECKING:
     from ecgedge.process import Limits
     from ecgedge.readers import Columns
+
+
+class FiniteRange(click.FloatRange):
+    """A range of numbers; nan and inf, which click lets pass, are in none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value} is no finite number.", param, ctx)
+        return found
+
 
 MOST_BEATS = 1 << 20  # a call
 NORMALIZE = "ecgedge.normalize"  # in the context's meta, which all commands of one call share
@@ -82,7 +94,7 @@ opset_option = click.option("--opset", type=click.IntRange(13, 20), help="Of the
 def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--timeout`` and ``--memory``; ``limits_of`` tells what they mean together."""
     timeout = click.option(
-        "--timeout", type=click.FloatRange(min=0, min_open=True), default=300, show_default=True, metavar="SECONDS",
+        "--timeout", type=FiniteRange(min=0, min_open=True), default=300, show_default=True, metavar="SECONDS",
         help="Of each step in a child process: opening, converting, timing a file, or running it on some beats.",
     )  # fmt: skip
     memory = click.option(
@@ -107,7 +119,7 @@ def mlflow_option(name: str) -> Callable[..., Any]:
 def quantizer_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--max-drop`` and ``--reduce-range``; ``options_of`` hands them on."""
     drop = click.option(
-        "--max-drop", type=click.FloatRange(min=0), default=0.1, show_default=True, metavar="POINTS",
+        "--max-drop", type=FiniteRange(min=0), default=0.1, show_default=True, metavar="POINTS",
         help="That mixed may lose on training beats: hundredths of accuracy, or of AUROC (0.1: 0.001 AUROC).",
     )  # fmt: skip
     narrow = click.option(
@@ -198,9 +210,7 @@ def file_options(command: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             help="Samples that a foreign autoencoder's residual is averaged over, then squared.",
         ),
-        click.option(
-            "--input-scale", type=click.FloatRange(min=0, min_open=True), help="Of a foreign file's int8 input."
-        ),
+        click.option("--input-scale", type=FiniteRange(min=0, min_open=True), help="Of a foreign file's int8 input."),
         click.option(
             "--input-zero-point", type=int, default=0, show_default=True, help="Of a foreign file's int8 input."
         ),

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+from ecgedge import escape
 from ecgedge.cli import common
 from ecgedge.errors import EcgEdgeError
 
@@ -39,14 +40,14 @@ def plugins(ctx: click.Context, trace: bool) -> None:
     parts = load(allow_clashes=True, trace=steps if trace else None)
     if trace:
         asked = [[str(step.owner), step.asked, f"{step.milliseconds:.1f}", step.gave] for step in steps]
-        click.echo(tabulate(asked, ["plugin", "asked", "ms", "gave"], disable_numparse=True,
+        click.echo(tabulate(escape.cells(asked), ["plugin", "asked", "ms", "gave"], disable_numparse=True,
                             colalign=("left", "left", "right", "left")))  # fmt: skip
     else:
         rows = []
         for kind in ("model", "exporter", "quantizer", "runtime"):
             for name, part in parts.of(kind).items():
                 rows.append([kind, name, describe(part), missing(part) or "ready", str(parts.owners[kind, name])])
-        click.echo(tabulate(rows, ["kind", "name", "what", "state", "plugin"]))
+        click.echo(tabulate(escape.cells(rows), ["kind", "name", "what", "state", "plugin"]))
     for owner, reason in parts.broken:
         common.warn(f"plugin {owner} is left out: {reason}")
     for warning in parts.warnings:
@@ -73,8 +74,10 @@ def new(name: str, kind: str, out: Path | None) -> None:
         raise EcgEdgeError(f"there is a plugin {owner}", "choose another name")
     folder = out or Path(f"ecgedge-{name}")
     skeleton.write(name, kind, folder)
-    click.echo(f"{folder}: a {kind}, in {folder / skeleton.module_of(name) / 'part.py'}\n")
-    click.echo(f"pip install -e {folder}\necgedge plugins check {name}")
+    common.say(f"{folder}: a {kind}, in {folder / skeleton.module_of(name) / 'part.py'}")
+    click.echo()
+    common.say(f"pip install -e {folder}")
+    common.say(f"ecgedge plugins check {name}")
 
 
 @plugins.command()
@@ -102,10 +105,11 @@ def check(ctx: click.Context, name: str) -> None:
         for result in results:
             mine[result["result"]] += 1
             if result["result"] == "failed":
-                click.echo(f"FAILED {contract[0]} {result['test']}\n  {result['why']}")
-        click.echo(f"{contract[0]}, {contract[1]}: {told(mine)}")
+                common.say(f"FAILED {contract[0]} {result['test']}")
+                common.say(f"  {result['why']}")
+        common.say(f"{contract[0]}, {contract[1]}: {told(mine)}")
         counts += mine
-    click.echo(f"{name}: {told(counts) or 'no parts'}")
+    common.say(f"{name}: {told(counts) or 'no parts'}")
     ctx.exit(1 if counts["failed"] else 0)
 
 

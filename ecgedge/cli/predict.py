@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -13,9 +13,11 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
+from ecgedge import escape
 from ecgedge.cli import common, opening
 from ecgedge.cli.options import (
     TOLD,
+    FiniteRange,
     column_options,
     file_options,
     limit_options,
@@ -42,7 +44,7 @@ CHUNK = 256  # beats held at a time
 @click.option("--labelled", is_flag=True, help="The first column is a label, and ignored (--label-column 1).")
 @column_options
 @click.option("--normalize", is_flag=True, help="z-normalise each beat; the built-in weights expect that.")
-@click.option("--threshold", type=click.FloatRange(0), help="Of a foreign autoencoder: an error above is an anomaly.")
+@click.option("--threshold", type=FiniteRange(0), help="Of a foreign autoencoder: an error above is an anomaly.")
 @file_options
 @click.option("--runtime", "runtime_name", metavar="NAME", help="Default: the first that takes it and works here.")
 @threads_option
@@ -101,14 +103,15 @@ def with_meaning(artifact: Artifact, threshold: float | None) -> Artifact:
         EcgEdgeError: it is an autoencoder, or looks like one, and the options do not say so.
     """
     from ecgedge.artifacts import Anomaly
-    from ecgedge.records import USER, check_values, values_of
+    from ecgedge.records import USER, check_told, check_values
+    from ecgedge.records.rules import values_of
 
     if artifact.maker.get("part") != USER:
         return artifact
-    check_values(artifact)
-    artifact = opening.with_scale(artifact)
     said = click.get_current_context().meta[TOLD]
     task, window = said["task"], said["window"]
+    check_values(artifact, task)
+    artifact = opening.with_scale(artifact)
     length = artifact.input.length
     if task is None and values_of(artifact.output) == length:
         raise EcgEdgeError(
@@ -116,16 +119,19 @@ def with_meaning(artifact: Artifact, threshold: float | None) -> Artifact:
             "say --task classification, or --task anomaly with --threshold",
         )
     if task != "anomaly":
-        return replace(artifact, output=replace(artifact.output, layout="NC"))
+        return check_told(replace(artifact, output=replace(artifact.output, layout="NC")))
     if threshold is None:
         raise EcgEdgeError(f"{artifact.path} carries no threshold", "say --threshold (ecgedge evaluate fits one)")
     meaning = Anomaly(threshold, float("nan"), "normal", ("normal", "anomaly"), window)
-    return replace(artifact, task=meaning, output=replace(artifact.output, layout="NCL"))
+    return check_told(replace(artifact, task=meaning, output=replace(artifact.output, layout="NCL")))
 
 
 def open_beats(path: Path) -> IO[str]:
+    from ecgedge.readers import check_file
+
     if str(path) == "-":
         return sys.stdin
+    check_file(path, most=None)
     try:
         with path.open("rb") as file:
             wide = file.read(2) in (b"\xff\xfe", b"\xfe\xff")  # as spreadsheets write what they call Unicode text
@@ -136,30 +142,14 @@ def open_beats(path: Path) -> IO[str]:
         ) from error
 
 
-class open_answers:
-    """A context for the output: standard output, or a file that appears when all went well."""
-
-    def __init__(self, out: Path | None):
-        self.out = out
-
-    def __enter__(self) -> IO[str]:
-        if self.out is None:
-            return sys.stdout
-        self.part = self.out.with_name(f".{self.out.name}.{os.getpid()}.part")
-        try:
-            self.file = self.part.open("w", encoding="utf-8", newline="")
-        except OSError as error:
-            raise EcgEdgeError(f"{self.out} cannot be written: {error.strerror}", "name another file") from error
-        return self.file
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if self.out is None:
-            return
-        self.file.close()
-        if kind is None:
-            self.part.replace(self.out)
-        else:
-            self.part.unlink()
+@contextlib.contextmanager
+def open_answers(out: Path | None) -> Iterator[IO[str]]:
+    """The output: standard output, or a file that appears when all went well."""
+    if out is None:
+        yield sys.stdout
+        return
+    with common.written(out, "w", encoding="utf-8", newline="") as file:
+        yield file
 
 
 def chunks(
@@ -198,5 +188,6 @@ def decide(session: SessionElsewhere, x: np.ndarray, artifact: Artifact) -> Iter
         for score, flag in zip(tasks.anomaly_scores(outputs, x, artifact.task.window), decided):
             yield f"{score:.6g}", str(int(flag))
     else:
+        labels = [escape.csv_cell(label) for label in artifact.task.labels]
         for shares, index in zip(tasks.probabilities(outputs, artifact.task.scores), decided):
-            yield artifact.task.labels[index], f"{shares[index]:.4f}"
+            yield labels[index], f"{shares[index]:.4f}"

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ecgedge import escape
 from ecgedge.cli import common
+from ecgedge.cli.options import FiniteRange
 from ecgedge.errors import EcgEdgeError
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ def list_entries(as_json: bool) -> None:
         return
     if found:
         click.echo(table(found) + "\n")
-    click.echo(f"{counted(len(found))}, {total:,} bytes in {kept.root}")
+    common.say(f"{counted(len(found))}, {total:,} bytes in {kept.root}")
 
 
 @store.command()
@@ -66,7 +68,7 @@ def verify(ctx: click.Context) -> None:
     found = entries(common.open_store(), whole=True)
     damaged = [entry for entry in found if entry.damage]
     for entry in damaged:
-        click.echo(f"{entry.key[:SHORT]}  {entry.damage}")
+        common.say(f"{entry.key[:SHORT]}  {entry.damage}")
     if damaged:
         click.echo(f"{len(damaged)} of {counted(len(found))} damaged; ecgedge store prune removes such", err=True)
         ctx.exit(1)
@@ -74,7 +76,7 @@ def verify(ctx: click.Context) -> None:
 
 
 @store.command()
-@click.option("--older-than", "days", type=click.FloatRange(min=0), default=UNUSED_DAYS, show_default=True,
+@click.option("--older-than", "days", type=FiniteRange(min=0), default=UNUSED_DAYS, show_default=True,
               metavar="DAYS", help="Remove what was not used for so long.")  # fmt: skip
 @click.option("--all", "everything", is_flag=True, help="Remove every artifact.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
@@ -92,7 +94,7 @@ def prune(days: float, everything: bool, dry_run: bool) -> None:
     try:
         for gone in removals(kept, None if everything else days, dry_run):
             what = f"{words(gone.artifact)}, " if gone.artifact else ""
-            click.echo(f"{gone.name[:SHORT]}  {what}{gone.reason}, {gone.size_bytes:,} bytes")
+            common.say(f"{gone.name[:SHORT]}  {what}{gone.reason}, {gone.size_bytes:,} bytes")
             sizes.append(gone.size_bytes)
     except OSError as error:
         raise EcgEdgeError(f"the artifact store {kept.root} cannot be written: {error.strerror}") from error
@@ -118,7 +120,7 @@ def table(found: list[Entry]) -> str:
         by = maker(art) if art else f"damaged: {entry.damage}"
         rows.append([entry.key[:SHORT], *told, f"{entry.size_bytes:,}", by, when(entry.used)])
     return tabulate(
-        rows,
+        escape.cells(rows),
         ["key", "name", "format", "precision", "bytes", "maker", "last used"],
         disable_numparse=True,
         colalign=("left", "left", "left", "left", "right", "left", "left"),

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ecgedge import strict_json
 from ecgedge.cli import common, opening
-from ecgedge.cli.options import dataset_option, mlflow_option, seed_option
+from ecgedge.cli.options import FiniteRange, dataset_option, mlflow_option, seed_option
 from ecgedge.errors import EcgEdgeError
 
 if TYPE_CHECKING:
     from ecgedge.dataset import Dataset
 
-SHARE = click.FloatRange(0, 1, max_open=True)
+SHARE = FiniteRange(0, 1, max_open=True)
 SPOKEN = {"macro_f1": "macro-F1", "auroc": "AUROC", "auprc": "AUPRC", "f1": "F1", "nll": "NLL", "ece": "ECE"}
 
 
@@ -28,18 +28,18 @@ SPOKEN = {"macro_f1": "macro-F1", "auroc": "AUROC", "auprc": "AUPRC", "f1": "F1"
 @click.option("--repeats", type=click.IntRange(1), default=1, show_default=True, help="Of the cross-validation.")
 @mlflow_option("uri")
 @click.option("--epochs", type=click.IntRange(1))
-@click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="The peak of the one-cycle schedule.")
+@click.option("--lr", type=FiniteRange(min=0, min_open=True), help="The peak of the one-cycle schedule.")
 @click.option("--batch", type=click.IntRange(2))
 @click.option("--dropout", type=SHARE)
-@click.option("--decay", type=click.FloatRange(0), help="Weight decay.")
+@click.option("--decay", type=FiniteRange(0), help="Weight decay.")
 @click.option("--teacher/--no-teacher", default=None, help="Learn from a teacher's answers, or from the labels.")
-@click.option("--temperature", type=click.FloatRange(min=0, min_open=True), help="Of the teacher's answers.")
-@click.option("--mix", type=click.FloatRange(0, 1), help="Share of mixed beats that the teacher answers.")
+@click.option("--temperature", type=FiniteRange(min=0, min_open=True), help="Of the teacher's answers.")
+@click.option("--mix", type=FiniteRange(0, 1), help="Share of mixed beats that the teacher answers.")
 @click.option("--smoothing", type=SHARE, help="Of the labels, without a teacher.")
-@click.option("--balance", type=click.FloatRange(0, 1), help="0: classes as they occur, 1: all alike.")
+@click.option("--balance", type=FiniteRange(0, 1), help="0: classes as they occur, 1: all alike.")
 @click.option("--average", type=SHARE, help="Of the moving average of the weights; 0: none.")
-@click.option("--augment", type=click.FloatRange(0), help="Strength; 0: none.")
-@click.option("--denoise", type=click.FloatRange(0), help="Noise on the input of an autoencoder.")
+@click.option("--augment", type=FiniteRange(0), help="Strength; 0: none.")
+@click.option("--denoise", type=FiniteRange(0), help="Noise on the input of an autoencoder.")
 @click.option("--window", type=click.IntRange(1), help="Samples that an autoencoder's residual is averaged over.")
 @click.option("--amp/--no-amp", default=None, help="Mixed precision where the machine is made for it.")
 @click.option("--normal", metavar="CLASS", help="The class that an autoencoder learns.")
@@ -75,15 +75,15 @@ def train(model: str, dataset: str | None, out: Path | None, force: bool, cv: in
     if uri:
         connect(uri, tracking.EXPERIMENT)
     trained = run(part, data, recipe_for(part, changes), folder, versions(), cv or 0, repeats)
-    click.echo(f"{folder}: {model} trained on {data.describe()}")
+    common.say(f"{folder}: {model} trained on {data.describe()}")
     if record := trained.metrics["training"]["cross_validation"]:
         tell_cross_validation(record, len(data.train))
     names = ("accuracy", "macro_f1", "ece") if part.task == "classification" else ("auroc", "auprc", "f1")
     figures = ", ".join(told_figure(name, trained.metrics["test"][name]) for name in names)
-    click.echo(f"test: {figures} ({len(data.test):,} beats)")
+    common.say(f"test: {figures} ({len(data.test):,} beats)")
     if uri:
-        click.echo(f"mlflow: run {tracking.log(trained, part)} in {uri}")
-    click.echo(f"next: ecgedge matrix --model {folder}")
+        common.say(f"mlflow: run {tracking.log(trained, part)} in {uri}")
+    common.say(f"next: ecgedge matrix --model {folder}")
 
 
 def keep_earlier(folder: Path, force: bool, data: Dataset) -> None:
@@ -93,7 +93,7 @@ def keep_earlier(folder: Path, force: bool, data: Dataset) -> None:
     if force or not (folder.is_dir() and any(folder.iterdir())):
         return
     try:
-        trained_on = json.loads((folder / CHECKPOINT_FILE).read_text(encoding="utf-8"))["training"]["data"]
+        trained_on = dict(strict_json.read(folder / CHECKPOINT_FILE)["training"]["data"])
     except (OSError, ValueError, KeyError, TypeError):
         raise EcgEdgeError(f"{folder} is not empty", "name another folder with --out") from None
     other = "" if trained_on.get("digest") == data.digest else ", trained on other data"

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import platform
-import re
-from pathlib import Path
-from xml.etree import ElementTree as ET
+from typing import IO
+from xml.etree import ElementTree as ET  # nosec B405  # it writes, and parses nothing
 
 from ecgedge.comparison.figures import CANNOT_TELL, Verdict
 from ecgedge.comparison.pairs import Comparison
+from ecgedge.escape import xml
 
-FORBIDDEN = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # in XML 1.0
 
-
-def write_junit(comparison: Comparison, path: Path) -> None:
+def write_junit(comparison: Comparison, file: IO[bytes]) -> None:
     """Write it. Raises OSError."""
     verdicts = [(pair.id, verdict) for pair in comparison.pairs for verdict in pair.verdicts]
     counts = {
@@ -24,29 +22,25 @@ def write_junit(comparison: Comparison, path: Path) -> None:
     }
     numbers = {key: str(count) for key, count in counts.items()}
     root = ET.Element("testsuites")
-    about = {"name": "ecgedge compare", "package": "ecgedge", "id": "0", "hostname": platform.node() or "localhost"}
-    about |= {"timestamp": comparison.b.about["started"][:19], "time": "0"}
+    host, started = xml(platform.node() or "localhost"), xml(comparison.b.about["started"][:19])
+    about = {"name": "ecgedge compare", "package": "ecgedge", "id": "0", "hostname": host}
+    about |= {"timestamp": started, "time": "0"}
     suite = ET.SubElement(root, "testsuite", about | numbers)
     properties = ET.SubElement(suite, "properties")
     for name, run in (("A", comparison.a), ("B", comparison.b)):
-        ET.SubElement(properties, "property", name=name, value=str(run.folder))
+        ET.SubElement(properties, "property", name=name, value=xml(run.folder))
     for cell, verdict in verdicts:
-        case = ET.SubElement(suite, "testcase", classname=clean(cell), name=verdict.metric, time="0")
-        text = clean(verdict.text)
+        case = ET.SubElement(suite, "testcase", classname=xml(cell), name=xml(verdict.metric), time="0")
+        text = xml(verdict.text)
         if verdict.regression:
             ET.SubElement(case, "failure", message=text, type="regression").text = text
         elif skipped(verdict):
             ET.SubElement(case, "skipped", message=text)
-    ET.SubElement(suite, "system-out").text = clean("\n".join([comparison.beats.why, *comparison.differences]))
+    ET.SubElement(suite, "system-out").text = xml("\n".join([comparison.beats.why, *comparison.differences]))
     ET.SubElement(suite, "system-err")
     ET.indent(root, " ")
-    path.write_bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n")
+    file.write(ET.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n")
 
 
 def skipped(verdict: Verdict) -> bool:
     return verdict.result == CANNOT_TELL and not verdict.regression
-
-
-def clean(text: str) -> str:
-    """Without the characters that XML cannot hold."""
-    return FORBIDDEN.sub("?", text)

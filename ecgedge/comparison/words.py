@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from statistics import median
 from typing import Any
 
+from ecgedge import escape
 from ecgedge.comparison.figures import BETTER, CANNOT_TELL, SAME, STATUS, WORSE, Verdict
 from ecgedge.comparison.metrics import METRICS
 from ecgedge.comparison.pairs import Comparison, Pair
@@ -29,23 +30,21 @@ LEGEND = (
 
 def render(comparison: Comparison, markdown: bool = False) -> str:
     """The two runs and in what they differ; one table a task; below it what is worse or cannot be told, and why."""
-    blocks = ["\n".join(heading(comparison))]
+    shown = escape.markdown if markdown else escape.line
+    blocks = ["\n".join(map(shown, heading(comparison)))]
     for task, names in FIGURES.items():
         if pairs := [pair for pair in comparison.pairs if pair.a["task"] == task]:
-            blocks += [TITLES[task], pairs_table(pairs, names, markdown)]
+            blocks += [f"## {TITLES[task]}" if markdown else TITLES[task], pairs_table(pairs, names, markdown)]
     blocks.append(LEGEND)
     if notes := [*remarks(comparison)]:
-        blocks.append("\n".join(notes))
-    blocks.append("\n".join(summary(comparison)))
+        blocks.append("\n".join(map(shown, notes)))
+    blocks.append("\n".join(map(shown, summary(comparison))))
     return "\n\n".join(blocks)
 
 
 def markdown(comparison: Comparison) -> str:
     """The same as a page."""
-    text = render(comparison, markdown=True)
-    for title in TITLES.values():
-        text = text.replace(f"\n\n{title}\n\n", f"\n\n## {title}\n\n")
-    return f"# ecgedge compare\n\n{text}\n"
+    return f"# ecgedge compare\n\n{render(comparison, markdown=True)}\n"
 
 
 def heading(comparison: Comparison) -> Iterator[str]:
@@ -73,7 +72,7 @@ def pairs_table(pairs: list[Pair], figures: tuple[str, ...], markdown: bool) -> 
         ("verdict", lambda pair: pair.result if pair.b else "missing"),
     ]
     cells = [[show(pair) for _, show in columns] for pair in pairs]
-    cells = cells if markdown else [[cut(cell) for cell in row] for row in cells]
+    cells = [[escape.markdown(cell, starts=False) if markdown else cut(cell) for cell in row] for row in cells]
     return table([name for name, _ in columns], cells, len(identity), markdown)
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ecgedge.artifacts import Artifact, copy_to, joined
-from ecgedge.errors import ConversionError
+from ecgedge.errors import ConversionError, told_by_system
 from ecgedge.kinds import Context
 from ecgedge.passes import apply_pass
 from ecgedge.tensors import TensorSpec
@@ -37,29 +38,10 @@ def optimize(
     """
     import onnx  # heavy
 
-    model, applied, left = onnx.load(source.path), [], dict(left_out or {})
-    idle: list[str] = []
-    names = () if any("Quantize" in node.op_type or "Integer" in node.op_type for node in model.graph.node) else names
-    expected: dict[int | None, list[np.ndarray]] = {}  # by beats a call
-    for name in names:
-        try:
-            changed = apply_pass(model, name, context.batch, context.beats.shape[-1])
-        except Exception as error:  # onnx raises classes of its own
-            left[name] = f"it failed: {short(error)}"
-            continue
-        if changed is None:
-            idle.append(name)
-            continue
-        size = batch_of(changed, source.input.name)
-        if size not in expected:
-            expected[size] = outputs_of_source(source, context.beats, size)
-        try:
-            check_unmoved(expected[size], outputs_of(changed.SerializeToString(), source, context.beats, size))
-        except Exception as error:  # onnxruntime raises classes of its own
-            left[name] = short(error)
-            continue
-        model = changed
-        applied.append(name)
+    model = onnx.load(source.path)
+    quantized = any("Quantize" in node.op_type or "Integer" in node.op_type for node in model.graph.node)
+    done = carry_out(model, () if quantized else tuple(names), source, context)
+    model, applied, idle, left = done.model, done.applied, done.idle, {**(left_out or {}), **done.left}
     told = ({"idle": idle} if idle else {}) | (left_out_notes(left) if left else {})
     artifact = dataclasses.replace(source, notes=joined(source.notes, told))
     if not applied:
@@ -73,6 +55,72 @@ def optimize(
     onnx.helper.set_model_props(model, kept | {"ecgedge": json.dumps(artifact.record())})
     onnx.save(model, out)
     return artifact
+
+
+@dataclasses.dataclass
+class Done:
+    """A model after passes.
+
+    Attributes:
+        applied: those that changed it.
+        idle: those that did not.
+        left: those that could not be used, with the reason.
+    """
+
+    model: Any
+    applied: list[str] = dataclasses.field(default_factory=list)
+    idle: list[str] = dataclasses.field(default_factory=list)
+    left: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+def carry_out(model: Any, names: Sequence[str], source: Artifact, context: Context) -> Done:
+    """Apply passes to an ``onnx.ModelProto``, and prove that the answers stay.
+
+    All of them are proved at once, which nearly always is enough. Only where the answers move each is proved by itself,
+    in order, and left out where it is the one that moves them.
+    """
+    done = apply_all(model, names, context)
+    if not done.applied or not moved(done.model, source, context):
+        return done
+    return apply_all(model, names, context, lambda changed: moved(changed, source, context))
+
+
+def apply_all(model: Any, names: Sequence[str], context: Context, check: Callable[[Any], str] = lambda _: "") -> Done:
+    """Apply passes in order; one that fails, or of whose result ``check`` tells a fault, is left out."""
+    done = Done(model)
+    for name in names:
+        try:
+            changed = apply_pass(done.model, name, context.batch, context.beats.shape[-1])
+        except Exception as error:  # onnx raises classes of its own
+            if told_by_system(error):  # no fault of the pass
+                raise
+            done.left[name] = f"it failed: {short(error)}"
+            continue
+        if changed is None:
+            done.idle.append(name)
+        elif fault := check(changed):
+            done.left[name] = fault
+        else:
+            done.model = changed
+            done.applied.append(name)
+    return done
+
+
+def moved(changed: Any, source: Artifact, context: Context) -> str:
+    """How a changed model answers otherwise than its source on the beats of a context, in one line; empty: it does not.
+
+    Raises:
+        ConversionError: onnxruntime cannot run the source.
+    """
+    size = batch_of(changed, source.input.name)
+    expected = outputs_of_source(source, context.beats, size)
+    try:
+        check_unmoved(expected, outputs_of(changed.SerializeToString(), source, context.beats, size))
+    except Exception as error:  # onnxruntime raises classes of its own
+        if told_by_system(error):
+            raise
+        return short(error)
+    return ""
 
 
 def left_out_notes(left: Mapping[str, str]) -> dict[str, Any]:
@@ -104,20 +152,30 @@ def batch_of(model: Any, name: str) -> int | None:
     return axis.dim_value if axis.HasField("dim_value") else None
 
 
+KEPT = 4  # sources whose outputs are kept: the forms of one model are made from the same, one after the other
+EXPECTED: dict[tuple[Any, ...], list[np.ndarray]] = {}
+
+
 def outputs_of_source(source: Artifact, beats: np.ndarray, size: int | None) -> list[np.ndarray]:
     """What a pass must not move. Raises ConversionError where the source itself cannot run."""
-    try:
-        return outputs_of(source.path.read_bytes(), source, beats, size)
-    except Exception as error:  # onnxruntime raises classes of its own
-        raise ConversionError(f"onnxruntime cannot run {source.name}: {short(error)}") from error
+    content = source.path.read_bytes()
+    key = size, *(hashlib.sha256(each).digest() for each in (content, beats.tobytes()))
+    if key not in EXPECTED:
+        try:
+            EXPECTED[key] = outputs_of(content, source, beats, size)
+        except Exception as error:  # onnxruntime raises classes of its own
+            raise ConversionError(f"onnxruntime cannot run {source.name}: {short(error)}") from error
+        while len(EXPECTED) > KEPT:
+            del EXPECTED[next(iter(EXPECTED))]
+    return EXPECTED[key]
 
 
 def outputs_of(content: bytes, source: Artifact, beats: np.ndarray, size: int | None) -> list[np.ndarray]:
-    """Every output of a model that is a tensor, for all beats in calls of ``size``."""
+    """Every output of a model that is a tensor, for all beats in calls of ``size``, on all processors."""
     import onnxruntime  # heavy
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = 1, 3
+    options.log_severity_level = 3
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     names = [value.name for value in session.get_outputs() if value.type.startswith("tensor(")]
     spec = dataclasses.replace(source.input, shape=(size, *source.input.shape[1:]))

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-import click
-
+from ecgedge import escape
 from ecgedge.choice import METRICS, Choice, Limit, quick_blocks
 from ecgedge.report.document import Report, Row
 from ecgedge.report.grid import as_csv, rivals, table
@@ -23,7 +22,7 @@ def terminal(report: Report) -> str:
 
 def markdown(report: Report) -> str:
     found = (block for choice in report.choices for block in blocks(choice, report, markdown=True))
-    return click.unstyle("\n\n".join(found)) + "\n"
+    return "\n\n".join(found) + "\n"
 
 
 def flat(report: Report) -> str:
@@ -41,11 +40,14 @@ def data(report: Report) -> str:
 def blocks(choice: Choice, report: Report, markdown: bool = False) -> Iterator[str]:
     """Title, counts, the rows that matter, and what is to be said of them."""
     title = f"Choice, {choice.task}: {wanted(choice)}"
-    yield f"## {title}" if markdown else click.style(title, bold=True)
-    yield counts(choice)
+    yield f"## {escape.markdown(title)}" if markdown else escape.style(title, bold=True)
+    shown = escape.markdown if markdown else escape.line
+    yield shown(counts(choice))
     if rows := placed(choice):
         yield rows_table(choice, rows, markdown)
-    told = list(notes(choice, report))
+    told = [shown(text) for text in notes(choice, report)]
+    if choice.winner and not markdown:
+        told[-1] = escape.style(told[-1], bold=True)  # what to ship
     if told:
         yield "\n".join(f"- {line}" for line in told) if markdown else "\n".join(told)
 
@@ -90,8 +92,9 @@ def rows_table(choice: Choice, rows: list[tuple[str, Row]], markdown: bool) -> s
     ]
     if not rivals(choice.considered):  # else the id tells them apart
         cells = [row[:-1] for row in cells]
+    cells = [[escape.markdown(text, starts=False) if markdown else escape.line(text) for text in row] for row in cells]
     if choice.winner and not markdown:
-        cells[0] = [click.style(text, fg="green", bold=True) for text in cells[0]]
+        cells[0] = [escape.style(text, "green", bold=True) for text in cells[0]]
     names = [
         "nearest to" if choice.misses else "",
         *identity,
@@ -126,7 +129,7 @@ def winner_notes(choice: Choice, winner: Row, report: Report) -> Iterator[str]:
     if (more := len(choice.ties) - len(breaking)) > 0:
         yield f"{more} {'more tie' if breaking else 'tie'} with the winner, and offer nothing that these do not"
     yield from crossings(choice, [winner] + ([choice.runner_up] if choice.runner_up else []))
-    yield f"ship {name(winner, choice)}: {click.style(remake(winner, report), bold=True)}"
+    yield f"ship {name(winner, choice)}: {remake(winner, report)}"
 
 
 def front_notes(choice: Choice, report: Report) -> Iterator[str]:

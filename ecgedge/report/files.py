@@ -7,19 +7,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import click
-
+from ecgedge import escape
+from ecgedge.locks import whole_file
 from ecgedge.report import decision
 from ecgedge.report.document import Report, Row
 from ecgedge.report.grid import as_csv
 from ecgedge.report.table import noise_lines, tables
 
 
-def write_files(report: Report) -> list[Path]:
-    """Write ``rows.jsonl``, ``report.csv`` and ``report.md`` into the run's folder; returns their paths."""
-    lines = "".join(json.dumps(row, allow_nan=False) + "\n" for row in report.rows)
-    texts = {"rows.jsonl": lines, "report.csv": flat(report), "report.md": markdown(report)}
-    return [write(report.folder / name, text) for name, text in texts.items()]
+def lines(report: Report) -> str:
+    """Rows as JSON lines."""
+    return "".join(json.dumps(row, allow_nan=False) + "\n" for row in report.rows)
 
 
 def flat(report: Report) -> str:
@@ -34,10 +32,10 @@ def whole(report: Report) -> str:
 
 
 def write(path: Path, text: str) -> Path:
-    """Write a file whole or not at all."""
-    scratch = path.with_name(f".{path.name}")
-    scratch.write_text(text, encoding="utf-8", newline="")
-    return scratch.replace(path)
+    """Write a file whole or not at all; a character that no encoding has is written as its code."""
+    with whole_file(path, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        file.write(text)
+    return path
 
 
 def markdown(report: Report) -> str:
@@ -46,17 +44,17 @@ def markdown(report: Report) -> str:
     lines = [
         "# ecgedge matrix",
         "",
-        f"- data: {run['data']}",
-        f"- scored: {run['beats']:,} test beats, profile {run['profile']}",
-        f"- machine: {', '.join(machine_words(run['machine']))}",
-        f"- versions: {', '.join(f'{name} {version}' for name, version in run['versions'].items())}",
+        item(f"data: {run['data']}"),
+        item(f"scored: {run['beats']:,} test beats, profile {run['profile']}"),
+        item(f"machine: {', '.join(machine_words(run['machine']))}"),
+        item(f"versions: {', '.join(f'{name} {version}' for name, version in run['versions'].items())}"),
         *(
-            f"- environment {name}: {', '.join(f'{library} {version}' for library, version in found.items())}"
+            item(f"environment {name}: {', '.join(f'{library} {version}' for library, version in found.items())}")
             for name, found in run.get("environments", {}).items()
         ),
-        f"- command: `{run['command']}`",
+        f"- command: {escape.markdown_code(run['command'])}",
         "",
-        click.unstyle(tables(report, markdown=True)),
+        tables(report, markdown=True),
         "",
         "## Noise",
         "",
@@ -69,19 +67,24 @@ def markdown(report: Report) -> str:
         ("On other devices than the CPU", on_device),
         ("What runtimes tell besides", figures),
     ):
-        if found := [f"- {row['id']}: {text}" for row in rows if (text := told(row))]:
+        if found := [item(f"{row['id']}: {text}") for row in rows if (text := told(row))]:
             lines += ["", f"## {title}", "", *found]
     if changed := changed_decisions(rows):
-        lines += ["", "## fp32 decisions that differ from the trained model", "", *changed]
+        lines += ["", "## fp32 decisions that differ from the trained model", "", *map(item, changed)]
     if report.choices:
         lines += ["", decision.markdown(report).rstrip()]
     return "\n".join(lines) + "\n"
 
 
+def item(text: str) -> str:
+    """Of a list in Markdown."""
+    return f"- {escape.markdown(text)}"
+
+
 def changed_decisions(rows: Sequence[Row]) -> list[str]:
     """Each beat on which an fp32 row decides otherwise than the trained model, with its margin."""
     return [
-        f"- {row['id']}, test beat {one['beat']}: class index {one['reference']} -> {one['here']}, "
+        f"{row['id']}, test beat {one['beat']}: class index {one['reference']} -> {one['here']}, "
         f"margin {one['margin']:.2g}"
         for row in rows
         if row["precision"] == "fp32"
@@ -146,3 +149,11 @@ def verdict(row: Row) -> str:
         return ""
     within = f", change {found['difference']:+.4f} [{found['low']:+.4f}, {found['high']:+.4f}]"
     return "; ".join([found["text"] + within, *(gate["text"] for gate in row.get("gates", []))])
+
+
+TEXTS = {"rows.jsonl": lines, "report.csv": flat, "report.md": markdown}  # of each run, by the name of its file
+
+
+def write_files(report: Report) -> list[Path]:
+    """Write ``TEXTS`` into the run's folder; returns their paths. Raises OSError."""
+    return [write(report.folder / name, make(report)) for name, make in TEXTS.items()]

@@ -6,9 +6,9 @@ import csv
 import io
 from collections.abc import Sequence
 
-import click
 from tabulate import DataRow, TableFormat, tabulate
 
+from ecgedge import escape
 from ecgedge.report.document import Row
 
 WIDEST = 18  # characters of a cell in the terminal
@@ -17,17 +17,22 @@ NESTED = (dict, list)  # not for a flat file; they stay in rows.jsonl
 
 
 def table(names: list[str], cells: list[list[str]], words: int, markdown: bool) -> str:
-    """``words``: how many columns at the front are text."""
+    """Cells are escaped by whoever makes them: those of Markdown for it, others with ``escape.line``.
+
+    Args:
+        words: how many columns at the front are text.
+    """
     align = ["left"] * words + ["right"] * (len(names) - words - 1) + ["left"]
     if markdown:
         return tabulate(cells, names, "github", colalign=align, disable_numparse=True)
     # The head as rows of the body: tabulate widens a head by two, and 120 columns are soon full.
-    rule = ["-" * max(len(name), *(len(click.unstyle(row[i])) for row in cells)) for i, name in enumerate(names)]
+    rule = ["-" * max(len(name), *(len(escape.unstyle(row[i])) for row in cells)) for i, name in enumerate(names)]
     return tabulate([names, rule, *cells], (), NARROW, colalign=align, disable_numparse=True)
 
 
 def cut(text: str) -> str:
-    """At most ``WIDEST`` characters: what users name may be long, and 120 columns are soon full."""
+    """At most ``WIDEST`` characters of what is printed: what users name may be long, and 120 columns are soon full."""
+    text = escape.line(text)
     return text if len(text) <= WIDEST else text[: WIDEST - 2] + ".."
 
 
@@ -40,8 +45,9 @@ def rivals(rows: Sequence[Row]) -> bool:
 def as_csv(rows: Sequence[Row]) -> str:
     """Rows as CSV, without what is nested."""
     short = [{key: value for key, value in row.items() if not isinstance(value, NESTED)} for row in rows]
+    safe = [{escape.csv_cell(key): escape.csv_cell(value) for key, value in row.items()} for row in short]
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(dict.fromkeys(key for row in short for key in row)))
+    writer = csv.DictWriter(text, list(dict.fromkeys(key for row in safe for key in row)))
     writer.writeheader()
-    writer.writerows(short)
+    writer.writerows(safe)
     return text.getvalue()

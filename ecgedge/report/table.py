@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import click
-
+from ecgedge import escape
 from ecgedge.report import decision
 from ecgedge.report.document import Report, Row
 from ecgedge.report.grid import cut, rivals, table
@@ -27,8 +26,9 @@ LEGEND = (
 def terminal(report: Report) -> str:
     """What was scored, the tables, the noise, and the choice where one is asked for."""
     run = report.run
+    data = escape.line(f"data: {run['data']}")
     blocks = [
-        f"data: {run['data']}\n{run['beats']:,} test beats scored, profile {run['profile']}",
+        f"{data}\n{run['beats']:,} test beats scored, profile {run['profile']}",
         tables(report),
         noise_lines(run["noise"]),
     ]
@@ -56,7 +56,7 @@ def tables(report: Report, markdown: bool = False) -> str:
                 table([name for name, *_ in columns], cells, len(identity), markdown),
             ]
     blocks.append(LEGEND.format(batches(rows)))
-    if lines := [*reasons(rows, markdown), *unsteady(rows, markdown), *notes(rows)]:
+    if lines := [*reasons(rows, markdown), *unsteady(rows, markdown), *notes(rows, markdown)]:
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
 
@@ -66,8 +66,9 @@ def cell(row: Row, column: Column, report: Report, markdown: bool) -> str:
     _, show, metric = column
     text, best = show(row), (row["id"], metric) in report.best
     if markdown:
+        text = escape.markdown(text, starts=False)
         return f"**{text}**" if best else text
-    return click.style(cut(text), fg="green", bold=True) if best else cut(text)
+    return escape.style(cut(text), "green", bold=True) if best else cut(text)
 
 
 def ratios(rows: Sequence[Row]) -> list[Column]:
@@ -111,15 +112,21 @@ def reasons(rows: Sequence[Row], markdown: bool = False) -> list[str]:
             names += [row["model"]] if row["model"] not in names else []
     order = list(STATUSES)
     return [
-        f"{'- ' * markdown}{click.style(status, fg=STATUSES[status])}: {what} ({', '.join(names)}): {reason}"
+        item(status, STATUSES[status], f": {what} ({', '.join(names)}): {reason}", markdown)
         for (status, what, reason), names in sorted(models.items(), key=lambda item: (order.index(item[0][0]), item))
     ]
 
 
-def notes(rows: Sequence[Row]) -> list[str]:
+def item(word: str, colour: str, rest: str, markdown: bool) -> str:
+    """A line that begins with a coloured word, or an item of a list in Markdown."""
+    return f"- {escape.markdown(word + rest)}" if markdown else escape.style(word, colour) + escape.line(rest)
+
+
+def notes(rows: Sequence[Row], markdown: bool = False) -> list[str]:
     """A line for each row of whose file its quantizer has something to tell."""
+    shown = escape.markdown if markdown else escape.line
     return [
-        f"note: {row['model']} {row['format']} {row['precision']} on {row['runtime']}: {row['notes']['text']}"
+        shown(f"note: {row['model']} {row['format']} {row['precision']} on {row['runtime']}: {row['notes']['text']}")
         for row in rows
         if row.get("notes", {}).get("text")
     ]
@@ -132,11 +139,17 @@ def unsteady(rows: Sequence[Row], markdown: bool = False) -> list[str]:
         if row.get("unsteady"):
             found.setdefault(row["model"], []).append(row)
     return [
-        f"{'- ' * markdown}{click.style(UNSTEADY, fg='yellow')}: {model}, {len(odd)} of its rows: "
-        f"{spread([row['blocks_quick'] for row in odd])} of {spread([row['blocks'] for row in odd])} blocks in the "
-        "machine's usual quick state; times are of all blocks"
+        item(UNSTEADY, "yellow", f": {model}, {len(odd)} of its rows: {quick_of(odd)}", markdown)
         for model, odd in found.items()
     ]
+
+
+def quick_of(rows: Sequence[Row]) -> str:
+    """How many blocks of unsteady rows were timed in the machine's usual quick state."""
+    return (
+        f"{spread([row['blocks_quick'] for row in rows])} of {spread([row['blocks'] for row in rows])} blocks in the "
+        "machine's usual quick state; times are of all blocks"
+    )
 
 
 def spread(counts: Sequence[int]) -> str:
@@ -211,7 +224,8 @@ def noise_lines(noise: Mapping[str, Row], markdown: bool = False) -> str:
     """What the files that were timed twice showed, a line a model; Markdown names the cell as well."""
     lines = []
     for model, pair in noise.items():
-        what = f"`{pair['cell']}`" if markdown else "a file"
+        what = escape.markdown_code(pair["cell"]) if markdown else "a file"
+        model = escape.markdown(model) if markdown else escape.line(model)
         text = f"{model}: {what} timed twice: {abs(pair['ratio'] - 1):.1%} apart, noise floor {pair['floor']:.1%}"
         if pair["result"] == UNSTEADY:
             text += f"; {UNSTEADY}: too few rounds in the machine's usual quick state"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import pickle
+import pickle  # nosec B403  # it writes to a child, and reads nothing
 import subprocess
 import sys
 import tempfile

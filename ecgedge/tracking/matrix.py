@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from ecgedge import escape
 from ecgedge.artifacts import Artifact, copy_to
 from ecgedge.records import from_record
 from ecgedge.tensors import TensorSpec
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 EXPERIMENT = "ecgedge matrix"
 PARAMETERS = ("model", "format", "precision", "quantizer", "runtime", "device", "threads", "batch", "task", "profile")
 DIGEST_MOST = 36  # letters that MLflow keeps of a data set's digest; the whole one is a tag
-TAG_MOST = 5000  # characters of a tag
 FLAVOR = "ecgedge"
+FILES = ("run.json", "rows.jsonl", "report.csv", "report.html", "report.md")  # of the folder; no other one is sent
 
 Row = dict[str, Any]
 
@@ -39,7 +40,8 @@ def log_matrix(
 
     Args:
         run: its ``run.json``.
-        rows, records, noise: as ``results`` makes them, and the journal they come from.
+        rows, records, noise: as ``results`` makes them, and the journal they come from, read by ``journal.read``: the
+            paths in it lie within the folder.
         folder: of the run, with its reports.
         saved_models: the SavedModel from which the file of a cell was made, by cell.
     """
@@ -47,14 +49,14 @@ def log_matrix(
 
     packed = {record["cell"]: record["artifact"] for record in records if record.get("artifact")}
     cells = [row for row in rows if row["status"] != "skipped"]
-    with mlflow.start_run(run_name=folder.resolve().name) as parent:
+    with mlflow.start_run(run_name=escape.mlflow_value(folder.resolve().name)) as parent:
         mlflow.log_params(asked_for(run))
         mlflow.set_tags(about(run))
         mlflow.MlflowClient().log_inputs(parent.info.run_id, [data_of(run)])
         worked = sum(row["status"] == "ok" for row in cells)
         mlflow.log_metrics({"cells": len(cells), "cells_ok": worked, "cells_skipped": len(rows) - len(cells)})
-        mlflow.log_metrics({f"noise_floor.{model}": pair["floor"] for model, pair in noise.items()})
-        for file in [folder / "run.json", folder / "rows.jsonl", *sorted(folder.glob("report.*"))]:
+        mlflow.log_metrics({escape.mlflow_name(f"noise_floor.{model}"): pair["floor"] for model, pair in noise.items()})
+        for file in [folder / name for name in FILES if (folder / name).is_file()]:
             mlflow.log_artifact(str(file))
         for row in cells:
             log_cell(row, packed.get(row["id"]), run, folder, saved_models.get(row["id"]))
@@ -67,15 +69,15 @@ def log_cell(
     """A child run: FAILED where the row is not ``ok``."""
     import mlflow
 
-    with mlflow.start_run(run_name=row["id"], nested=True) as child:
+    with mlflow.start_run(run_name=escape.mlflow_value(row["id"]), nested=True) as child:
         parameters = {key: row[key] for key in PARAMETERS if key in row}
         route, passes = " > ".join(row["route"]) or "none", ", ".join(row.get("passes", ())) or "none"
-        mlflow.log_params(parameters | {"route": route, "passes": passes})
+        mlflow.log_params(escape.mlflow_values(parameters | {"route": route, "passes": passes}))
         mlflow.log_metrics(figures(row))
         tags = {
             key: row[key] for key in ("status", "stage", "reason", "placement", "digest", "unsteady") if row.get(key)
         }
-        mlflow.set_tags({key: str(value)[:TAG_MOST] for key, value in tags.items()})
+        mlflow.set_tags(escape.mlflow_values(tags))
         mlflow.MlflowClient().log_inputs(child.info.run_id, [data_of(run)])
         mlflow.log_dict(row, "row.json")
         if packed:
@@ -95,8 +97,8 @@ def log_file(artifact: Artifact) -> None:
     send = mlflow.log_artifacts if artifact.path.is_dir() else mlflow.log_artifact
     send(str(artifact.path), f"artifact/{artifact.path.name}" if artifact.path.is_dir() else "artifact")
     flavor = SimpleNamespace(save_model=save_model, __name__=FLAVOR)
-    Model.log(None, flavor, name=f"{artifact.name}-{artifact.format}-{artifact.precision}".replace(".", "-"),
-              artifact=artifact, signature=signature_of(artifact))  # fmt: skip
+    name = escape.file_name(f"{artifact.name}-{artifact.format}-{artifact.precision}".replace(".", "-"))
+    Model.log(None, flavor, name=name, artifact=artifact, signature=signature_of(artifact))
 
 
 def save_model(path: str, mlflow_model: Model, artifact: Artifact, signature: ModelSignature) -> None:
@@ -130,16 +132,17 @@ def figures(row: Row) -> dict[str, float]:
     flat |= {"noise_floor": row.get("noise_floor"), "time_ratio": (row.get("time_ratio") or {}).get("ratio")}
     flat |= {f"verdict.{key}": value for key, value in (row.get("verdict") or {}).items()}
     return {
-        key: float(value)
+        escape.mlflow_name(key): float(value)
         for key, value in flat.items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
 
 
-def asked_for(run: Mapping[str, Any]) -> dict[str, Any]:
+def asked_for(run: Mapping[str, Any]) -> dict[str, str]:
     """The options that were given or have a value."""
     options = {key: value for key, value in run["asked"]["options"].items() if value not in (None, [], (), False)}
-    return {key: " ".join(value) if isinstance(value, list | tuple) else value for key, value in options.items()}
+    told = {key: " ".join(value) if isinstance(value, list | tuple) else value for key, value in options.items()}
+    return escape.mlflow_values(told)
 
 
 def about(run: Mapping[str, Any]) -> dict[str, str]:
@@ -149,17 +152,14 @@ def about(run: Mapping[str, Any]) -> dict[str, str]:
     tags |= {f"machine.{key}": value for key, value in run["machine"].items()}
     tags |= {f"version.{key}": value for key, value in run["versions"].items()}
     tags |= {f"model.{key}": value for key, value in run["sources"].items()}
-    return {
-        key.replace("/", "-"): (value if isinstance(value, str) else json.dumps(value))[:TAG_MOST]
-        for key, value in tags.items()
-    }
+    return escape.mlflow_values(tags)
 
 
 def data_of(run: Mapping[str, Any]) -> Any:
     """The scored beats as an input of MLflow: name and digest, never the beats."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    name = run["data"].split(",")[0]
+    name = escape.mlflow_value(run["data"].split(",")[0])
     profile = json.dumps({"scored_beats": run["beats"], "classes": len(run["labels"]), "digest": run["data_digest"]})
     data = Dataset(name=name, digest=run["data_digest"][:DIGEST_MOST], source_type="local",
                    source=json.dumps({"uri": run["data_source"]}), profile=profile)  # fmt: skip

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ecgedge import escape
 from ecgedge.dataset import Dataset, Split
 from ecgedge.errors import EcgEdgeError
 from ecgedge.kinds import Model
@@ -93,7 +94,8 @@ def run_epochs(
     forward = torch.compile(network) if recipe.compile else network
     history: list[dict[str, Any]] = []
     patience = {} if sys.stderr.isatty() else {"delay": 30, "mininterval": 60}  # seconds
-    for epoch in tqdm(range(recipe.epochs), desc=told, unit="epoch", file=sys.stderr, **patience):
+    stream = escape.raw(sys.stderr)  # the bar moves the cursor
+    for epoch in tqdm(range(recipe.epochs), desc=escape.line(told), unit="epoch", file=stream, **patience):
         network.train()
         losses = torch.zeros((), dtype=torch.float64, device=device)
         for _ in range(steps):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ecgedge import escape
 from ecgedge.kinds import Model
 from ecgedge.training.train import Trained
 
@@ -18,11 +19,11 @@ def log(trained: Trained, model: Model) -> str:
     import mlflow
 
     training, test = trained.metrics["training"], trained.metrics["test"]
-    with mlflow.start_run(run_name=model.name) as run:
-        mlflow.log_params(training["recipe"] | {"model": model.name})
+    with mlflow.start_run(run_name=escape.mlflow_value(model.name)) as run:
+        mlflow.log_params(escape.mlflow_values(training["recipe"] | {"model": model.name}))
         data = {f"data.{key}": value for key, value in training["data"].items()}
         versions = {f"version.{key}": value for key, value in training["versions"].items()}
-        mlflow.set_tags(data | versions)
+        mlflow.set_tags(escape.mlflow_values(data | versions))
         mlflow.log_metrics({f"test.{key}": value for key, value in test.items() if isinstance(value, float)})
         for record in trained.metrics["history"]:
             mlflow.log_metrics({key: value for key, value in record.items() if key != "epoch"}, step=record["epoch"])

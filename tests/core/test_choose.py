@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from ecgedge.cli import main
 from ecgedge.dataset import Dataset
 from ecgedge.testing import write_fake_checkpoint
-from tests.conftest import FAKES, Result, error_of, rows_of
+from tests.conftest import FAKES, Result, error_of, on_a_terminal, rows_of
 
 ASKED = ("--require", "accuracy>=0.5", "--require", "size<=1MB", "--optimize", "size")
 
@@ -30,8 +30,8 @@ def plugins(tmp_path_factory: pytest.TempPathFactory, beats: Dataset) -> Path:
     return root / "plugins"
 
 
-def ecgedge(*arguments: str | Path, color: bool = False) -> Result:
-    done = CliRunner().invoke(main, [str(each) for each in arguments], color=color)
+def ecgedge(*arguments: str | Path) -> Result:
+    done = CliRunner().invoke(main, [str(each) for each in arguments])
     if done.exception and not isinstance(done.exception, SystemExit):
         raise done.exception
     return Result(done.exit_code, done.stdout, done.stderr)
@@ -141,12 +141,13 @@ def test_a_run_is_told_again_in_any_format(run: Path, tmp_path: Path) -> None:
 def test_best_values_are_marked_and_colour_can_be_forbidden(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     size = min(row["size_bytes"] for row in rows_of(run) if row["status"] == "ok") / 1e3
     monkeypatch.delenv("NO_COLOR", raising=False)
-    plain, bright = ecgedge("report", run), ecgedge("report", run, color=True)
-    assert f"\x1b[32m\x1b[1m{size:.1f}\x1b[0m" in bright.out
+    command = [sys.executable, "-m", "ecgedge", "report", run]
+    plain, (_, bright) = ecgedge("report", run), on_a_terminal(command, run)
+    assert f"\x1b[32;1m{size:.1f}\x1b[0m" in bright
     assert "\x1b" not in plain.out
     assert f"| **{size:.1f}** |" in (run / "report.md").read_text()
     monkeypatch.setenv("NO_COLOR", "1")
-    assert ecgedge("report", run, color=True).out == plain.out
+    assert on_a_terminal(command, run)[1].splitlines() == plain.out.splitlines()
 
 
 def test_what_did_not_work_stands_below_the_table_the_worst_first(run: Path, tmp_path: Path) -> None:
@@ -182,7 +183,7 @@ def test_no_run_and_no_rows(run: Path, tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text((run / "run.json").read_text())
     assert "has no rows yet" in error_of(ecgedge("report", tmp_path))
     (tmp_path / "rows.jsonl").write_text("{")
-    assert "is damaged" in error_of(ecgedge("report", tmp_path))
+    assert "rows.jsonl, line 1 cannot be read" in error_of(ecgedge("report", tmp_path))
 
 
 def test_an_unfinished_run_says_so(run: Path, tmp_path: Path) -> None:

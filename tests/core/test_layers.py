@@ -19,27 +19,33 @@ HEAVY = (
 )  # fmt: skip
 
 # What each module may import of ecgedge; a folder stands for all modules in it.
-BASE = {"errors", "tensors", "artifacts", "graph", "profile", "records", "kinds", "parity", "passes"}
+BASE = {
+    "errors", "strict_json", "schema", "tensors", "artifacts", "graph", "profile", "records", "kinds", "parity",
+    "passes",
+}  # fmt: skip
 MAY_IMPORT = {
     "errors": set(),
+    "escape": set(),
+    "strict_json": {"errors"},
+    "schema": set(),
     "tensors": set(),
-    "artifacts": {"tensors"},
+    "artifacts": {"tensors", "schema", "strict_json"},
     "graph": set(),
     "profile": set(),
     "macs": {"graph"},
     "truth": {"graph", "macs"},
-    "records": {"errors", "tensors", "artifacts"},
+    "records": {"errors", "tensors", "artifacts", "schema", "strict_json"},
     "readers": {"errors"},
-    "fetch": {"errors", "readers"},
+    "fetch": {"errors", "escape", "readers"},
     "parity": {"errors"},
     "kinds": {"errors", "artifacts", "graph", "profile"},
     "passes": {"errors", "artifacts", "kinds", "tensors"},
     "checkpoint": BASE,
-    "bundle": {"errors", "tensors", "artifacts", "records", "synthetic", "tasks", "bundle"},
+    "bundle": {"errors", "escape", "tensors", "artifacts", "records", "synthetic", "tasks", "bundle"},
     "hookspecs": {"kinds"},
     "plan": BASE,
     "measure": BASE | {"memory", "nvidia"},
-    "store": BASE | {"environments"},
+    "store": BASE | {"environments", "locks"},
     "upkeep": BASE | {"store"},
     "dataset": BASE | {"readers", "fetch", "synthetic", "cache"},
     "cache": set(),
@@ -50,28 +56,31 @@ MAY_IMPORT = {
     "tasks": BASE,
     "intervals": set(),
     "verdicts": {"artifacts", "parity", "tasks", "intervals"},
-    "report": {"artifacts", "choice", "intervals", "journal", "records", "tasks"},
-    "check": {"errors"},  # it shares nothing with what made the figures that it checks
-    "comparison": BASE | {"choice", "journal", "results", "steadiness", "intervals", "tasks", "verdicts", "report"},
-    "process": BASE | {"launch"},
+    "report": {"artifacts", "choice", "escape", "intervals", "journal", "locks", "run", "tasks"},
+    "check": {"errors", "strict_json"},  # it shares nothing with what made the figures that it checks
+    "comparison": BASE
+    | {"choice", "escape", "results", "run", "steadiness", "intervals", "tasks", "verdicts", "report"},
+    "process": BASE | {"launch", "locks"},
     "processor": set(),
     "nvidia": set(),
     "machine": {"nvidia", "store", "processor"},
     "locks": set(),
     "memory": set(),
-    "journal": BASE | {"locks"},
+    "run": {"errors", "strict_json", "schema", "artifacts", "records"},
+    "journal": {"errors", "locks", "run"},
     "steadiness": {"intervals"},
     "results": {"intervals", "journal", "steadiness"},
-    "choice": {"errors", "artifacts", "records", "intervals", "journal", "results", "tasks", "verdicts"},
+    "choice": {"errors", "artifacts", "intervals", "results", "run", "tasks", "verdicts"},
     "lab": BASE | {"plan", "store", "dataset", "process", "locks"},
     "matrix": BASE
-    | {"plan", "lab", "measure", "journal", "machine", "verdicts", "truth", "process", "results", "steadiness"},
+    | {"plan", "lab", "locks", "measure", "journal", "machine", "run", "verdicts", "truth", "process", "results"}
+    | {"steadiness"},
     "turns": BASE | {"locks", "measure", "process", "results", "steadiness"},
     "explain": BASE | {"machine", "macs", "process", "truth", "turns"},
-    "training": BASE | {"dataset", "tasks", "checkpoint", "processor"},
-    "tracking": {"errors", "artifacts", "records", "tensors"},
+    "training": BASE | {"escape", "dataset", "tasks", "checkpoint", "processor"},
+    "tracking": {"errors", "escape", "artifacts", "records", "tensors"},
     "plugins": BASE | {"hookspecs", "environments", "process"},
-    "worker": BASE | {"bundle", "explain", "launch", "measure", "plugins", "process", "steadiness", "tasks"},
+    "worker": BASE | {"bundle", "explain", "launch", "locks", "measure", "plugins", "process", "steadiness", "tasks"},
     # nobody imports it: it may look at whatever a part under test meets
     "testing": BASE | {"checkpoint", "dataset", "measure", "plan", "plugins", "synthetic", "standins"},
     "skeleton": {"errors", "testing"},  # files of a third party

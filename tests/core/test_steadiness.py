@@ -7,6 +7,7 @@ import io
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -86,6 +87,22 @@ def test_a_block_that_was_slow_at_one_end_is_not_quick() -> None:
     }
 
 
+def test_a_block_that_others_interrupted_is_not_quick_however_quick_the_kernel_beside_it() -> None:
+    """A neighbour on the same processor half of the time: it takes turns, and the kernel ran between two of them."""
+    readings = machine(lambda *_: 1.0, 4, 20)
+    shared = [replace(each, lost=0.5 if each.round % 2 else 0.004) for each in readings]
+    assert quick_readings(shared) == {(each.name, each.round) for each in readings if each.round % 2 == 0}
+    assert len(quick_readings([replace(each, lost=0.05 * (each.round % 2)) for each in readings])) == 80
+    assert len(quick_readings([replace(each, lost=0.5) for each in readings])) == 80, "one state, for all one knows"
+
+
+def test_what_a_cell_loses_to_its_own_threads_in_all_rounds_is_no_state() -> None:
+    readings = [replace(each, lost=0.4 if each.name == "2" else 0.0) for each in machine(lambda *_: 1.0, 4, 20)]
+    assert len(quick_readings(readings)) == 80
+    beside = [replace(each, lost=each.lost + 0.3 * (each.round == 7)) for each in readings]
+    assert {number for _, number in {(r.name, r.round) for r in readings} - quick_readings(beside)} == {7}
+
+
 def test_what_a_process_does_to_the_kernel_in_all_rounds_is_no_state() -> None:
     """Threads that still spin after each block of a cell: nobody's neighbour."""
     assert len(quick_readings(machine(lambda name, _: 1.4 if name == "2" else 1.0, 6, 20))) == 120
@@ -135,13 +152,19 @@ def test_the_audit_finds_the_same_states() -> None:
             lambda name, number, a=levels, b=own, c=drift: a[int(name), number] * b[int(name)] * (1 + c * number / 20),
             names, rounds, float(rng.choice([0.002, 0.02])), seed,
         )  # fmt: skip
-        blocks = [
-            ({"cell": r.name, "round": r.round, "kernel": r.kernel, "reference_ns": [r.before, r.after]})
+        readings = [
+            replace(r, group=f"model {int(r.name) % 2}", lost=float(rng.choice([0, 0.01, 0.5]) + 0.2 * (r.name == "3")))
             for r in readings
         ]
-        assert quick_blocks([(f"model {int(block['cell']) % 2}", block) for block in blocks]) == quick_readings(
-            [Reading(r.name, f"model {int(r.name) % 2}", r.round, r.kernel, r.before, r.after) for r in readings]
-        )
+        blocks = [
+            (
+                {"cell": r.name, "round": r.round, "kernel": r.kernel}
+                | {"reference_ns": [r.before, r.after], "waited": r.lost}
+            )
+            for r in readings
+        ]
+        audited = quick_blocks([(f"model {int(block['cell']) % 2}", block) for block in blocks])
+        assert audited == quick_readings(readings)
 
 
 # -- the kernel
@@ -383,6 +406,7 @@ def piece():
     return 60_000 if block < int(os.environ["SLOW_BLOCKS"]) else 33_000
 
 kernel.piece = piece
+kernel.waited = kernel.stolen = lambda: None  # what else runs beside the test is not planted
 """
 
 

@@ -14,7 +14,7 @@ from ecgedge.store import Store, key_of, maker_of
 from ecgedge.testing import FakeExporter, FakeInt8
 
 SPEC = TensorSpec("x", (None, 1, 3), "float32", "NCL")
-SOURCE = Artifact(Path("s"), "numpy", "fp32", Classification(("a",)), SPEC, SPEC, "net", digest="d")
+SOURCE = Artifact(Path("s"), "numpy", "fp32", Classification(("a",)), SPEC, SPEC, "net", digest="d" * 64)
 
 
 def build(out: Path) -> Artifact:
@@ -32,7 +32,7 @@ def test_made_once_then_found(tmp_path: Path) -> None:
     made = store.make("key", "net.fake", {"part": "p"}, build)
     assert made.path.read_text() == "weights"
     assert made.digest == digest_of(made.path)
-    assert made.parents == ("d",)
+    assert made.parents == ("d" * 64,)
     assert sorted(path.name for path in made.path.parent.iterdir()) == ["net.fake", "record.json"]
     assert store.make("key", "net.fake", {"part": "p"}, never) == made
     assert Store(tmp_path / "store").find("key") == made
@@ -83,7 +83,7 @@ def test_the_key_holds_all_that_the_result_depends_on() -> None:
 
 def test_a_record_survives_the_journey(tmp_path: Path) -> None:
     spec = TensorSpec("q", (1, 140, 1), "int8", "NLC", 0.5, -3)
-    artifact = replace(SOURCE, input=spec, parents=("a", "b"), maker={"part": "p"})
+    artifact = replace(SOURCE, input=spec, parents=("a" * 64, "b" * 64), maker={"part": "p"})
     assert from_record(artifact.path, artifact.record()) == artifact
 
 

@@ -67,7 +67,7 @@ def test_what_scores_are_is_read_back_and_older_records_do_not_say() -> None:
         task = Classification(("a", "b"), scores)
         assert task_from_record(task_record(task)) == task
     assert task_from_record({"kind": "classification", "labels": ["a", "b"]}).scores is None
-    with pytest.raises(ValueError, match="scores 'odds'"):
+    with pytest.raises(ValueError, match=r"task\.scores is 'odds', not one of null, logits"):
         task_from_record({"kind": "classification", "labels": ["a", "b"], "scores": "odds"})
 
 

@@ -35,7 +35,7 @@ def decide(beats: np.ndarray, outputs: np.ndarray) -> list:
     classes = y.argmax(axis=1)
     if TASK["scores"] != "probabilities":
         y = (powers := np.exp(y - y.max(axis=1, keepdims=True))) / powers.sum(axis=1, keepdims=True)
-    return [(TASK["labels"][index], f"{shares[index]:.4f}") for index, shares in zip(classes, y)]
+    return [(RECORD["answers"][index], f"{shares[index]:.4f}") for index, shares in zip(classes, y)]
 
 
 def main(path: str) -> None:

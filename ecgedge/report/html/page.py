@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from ecgedge import escape
 from ecgedge.choice import METRICS, Choice, Evidence, Metric, decide
 from ecgedge.report.document import Report
 from ecgedge.report.files import changed_decisions, machine_words, on_device
@@ -17,6 +21,9 @@ from ecgedge.report.html.run_files import RunFiles
 from ecgedge.report.remake import remake
 from ecgedge.report.table import noise_lines
 
+MOST_ROWS = 1000  # in the tables and pictures of the page; of more, those of the models that matter most
+MOST_SECTIONS = 40  # models with pictures of their own
+MOST_TOLD = 40  # rows of a front, and ties with a winner, that are listed
 TASKS = {"classification": "Classification", "anomaly": "Anomaly detection"}
 
 
@@ -37,27 +44,39 @@ def render(report: Report) -> str:
     Without a choice it shows the Pareto fronts. Where beats or answers are gone from the run's folder, it says so.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined  # not needed for the other formats
+    from markupsafe import Markup
 
     environment = Environment(
-        loader=PackageLoader("ecgedge.report.html"), autoescape=True, undefined=StrictUndefined,
+        loader=PackageLoader("ecgedge.report.html"), autoescape=True, undefined=StrictUndefined, finalize=finished,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters["micro"] = lambda words: words.replace(" us", " µs").replace(
         " uJ", " µJ"
     )  # metrics keep to ASCII
-    rows, run, fronts = report.rows, report.run, fronts_of(report)
+    run, fronts = report.run, fronts_of(report)
     choices = report.choices or fronts
+    rows, left_out = shown_rows(report.rows, fronts, choices)
     files, looks = RunFiles.read(report.folder), Looks.of(rows)
     told = [row for row in rows if row.get("figures")]
+    own = [f"\n{environment.get_template(name).render()}\n" for name in ("style.css", "script.js")]
+    style, script = map(Markup, own)  # files of ours, into which nothing is put
     return environment.get_template("page.html").render(
+        policy=policy(style, script),
+        style=style,
+        script=script,
         run=run,
         best=report.best,
         decisions=[Decision(choice, report) for choice in choices],
         front={row["id"] for choice in fronts for row in choice.front},
         blocks=blocks(rows, fronts, choices, looks),
         values=lambda key: sorted({row[key] for row in rows if row[key]}),
-        sections=[section(i, model, of(rows, "model", model), files, looks) for i, model in enumerate(looks.models)],
-        counts=Counter(row["status"] for row in rows),
+        sections=[
+            section(i, model, of(rows, "model", model), files, looks)
+            for i, model in enumerate(ranked(looks.models, rows, fronts, choices)[:MOST_SECTIONS])
+        ],
+        left_out=left_out,
+        most=MOST_TOLD,
+        counts=Counter(row["status"] for row in report.rows),
         told=told,
         told_names=list(dict.fromkeys(name for row in told for name in row["figures"])),
         troubles=troubles(rows),
@@ -70,9 +89,53 @@ def render(report: Report) -> str:
     )
 
 
+def finished(value: Any) -> Any:
+    """What a template prints: of a text, nothing unseen."""
+    return escape.html(value) if isinstance(value, str) else value
+
+
+def policy(style: str, script: str) -> str:
+    """The Content-Security-Policy of a page: its own style sheet and script by their hashes, and nothing else."""
+    hashes = [
+        f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in (style, script)
+    ]
+    allowed = {"default-src": "'none'", "style-src": hashes[0], "script-src": hashes[1], "img-src": "data:",
+               "base-uri": "'none'", "form-action": "'none'"}  # fmt: skip
+    return "; ".join(f"{what} {source}" for what, source in allowed.items())
+
+
 def fronts_of(report: Report) -> Sequence[Choice]:
     """The Pareto fronts, which need no requirement; none where no row works."""
     return decide(report.rows, compare=Evidence(report.folder)) if of(report.rows, "status", "ok") else []
+
+
+def ranked(
+    models: Sequence[str], rows: Sequence[Row], fronts: Sequence[Choice], choices: Sequence[Choice]
+) -> list[str]:
+    """Models with a winner first, then those of the fronts, then the rest, each in the order of the run."""
+    winners = {choice.winner["model"] for choice in choices if choice.winner}
+    best = {row["model"] for choice in fronts for row in choice.front}
+    return sorted(models, key=lambda model: (model not in winners, model not in best))
+
+
+def shown_rows(rows: Sequence[Row], fronts: Sequence[Choice], choices: Sequence[Choice]) -> tuple[Sequence[Row], str]:
+    """The rows that the page shows, whole models as far as they go, and what is said of the others."""
+    if len(rows) <= MOST_ROWS:
+        return rows, ""
+    models: dict[str, list[Row]] = {}
+    for row in rows:
+        models.setdefault(row["model"], []).append(row)
+    kept: set[str] = set()
+    count = 0
+    for model in ranked([*models], rows, fronts, choices):
+        if count + len(models[model]) <= MOST_ROWS:
+            kept.add(model)
+            count += len(models[model])
+    shown = [row for row in rows if row["model"] in kept]
+    return shown, (
+        f"{len(rows):,} rows make too large a page: it shows the {len(shown):,} of {len(kept):,} models, those with "
+        f"the choice and on the fronts first; the rows of all {len(models):,} are in rows.jsonl and report.csv."
+    )
 
 
 def of(rows: Sequence[Row], key: str, value: str) -> list[Row]:

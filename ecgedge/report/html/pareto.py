@@ -18,6 +18,7 @@ FRAME = Box(64, 34, 856, 386)
 LARGEST, SMALLEST, USUAL = 26.0, 3.5, 5.5  # radius of a marker, pixels; USUAL: of the smallest file where all fit
 QUALITY = {"classification": ("accuracy", "accuracy"), "anomaly": ("auroc", "AUROC")}
 LONGEST = 20  # characters of a model in a label
+MOST_NAMED, MOST_LABELLED = 24, 120  # of the front, marks that are named; of all marks, with more of which no other is
 ROOM = 1.15  # of the axis, relative to what it has to show
 
 
@@ -35,7 +36,7 @@ def pareto(rows: Sequence[Row], task: str, front: Collection[str], chosen: str |
     half = float(np.median([(row[f"{key}_high"] - row[f"{key}_low"]) / 2 for row in shown]))
     x, y = x_scale(shown), y_scale(shown, key, half)
     radius = radii(shown)
-    named = {*front, chosen}
+    named = named_of(shown, front, chosen)
     points = [
         Point(x(row["latency_p50_us"]), y(row[key]), radius[row["id"]], name_of(row, named), must=row["id"] in named)
         for row in shown
@@ -49,9 +50,11 @@ def pareto(rows: Sequence[Row], task: str, front: Collection[str], chosen: str |
         parts.append(
             svg.marker(looks.shape(row["format"]), points[i].x, points[i].y, points[i].radius, class_, words[i])
         )
-    parts += [label(point, one) for point, one in zip(points, place(points, FRAME)) if one]
+    labelled = points if len(points) <= MOST_LABELLED else [point for point in points if point.must]
+    parts += [label(point, one) for point, one in zip(labelled, place(labelled, FRAME)) if one]
     best = [words[i] for i in range(len(shown)) if shown[i]["id"] in front]
-    description = f"{len(shown)} forms. Not beaten by any other: {'; '.join(best) or 'not known'}."
+    more = f"; and {len(best) - MOST_NAMED} more" if len(best) > MOST_NAMED else ""
+    description = f"{len(shown)} forms. Not beaten by any other: {'; '.join(best[:MOST_NAMED]) or 'not known'}{more}."
     caption = (
         f"{'The mark with the heavy outline is the choice. ' if chosen else ''}Up and to the left is better. The "
         "area of a mark is the size of the file, the line joins the Pareto front. "
@@ -62,6 +65,13 @@ def pareto(rows: Sequence[Row], task: str, front: Collection[str], chosen: str |
         svg.picture(WIDTH, HEIGHT, f"{name} against latency", description, *parts, class_="pareto"),
         caption, legend(shown, looks, radius), wide=True,
     )  # fmt: skip
+
+
+def named_of(rows: Sequence[Row], front: Collection[str], chosen: str | None) -> set[str | None]:
+    """The ids that are labelled in any case: the chosen one and the front, of a long one evenly spaced by latency."""
+    ordered = [row["id"] for row in sorted(rows, key=lambda row: row["latency_p50_us"]) if row["id"] in front]
+    step = max(1, math.ceil(len(ordered) / MOST_NAMED))
+    return {chosen, *ordered[::step]}
 
 
 def name_of(row: Row, named: Collection[str | None]) -> str:
@@ -126,8 +136,10 @@ def legend(rows: Sequence[Row], looks: Looks, radius: dict[str, float]) -> list[
     shown = Looks.of(rows)
     ends = sorted({row["size_bytes"]: radius[row["id"]] for row in rows}.items())
     sizes = [ends[0], ends[-1]] if len(ends) > 1 else ends
+    more = [Key(Markup(""), f"and {len(shown.models) - MOST_NAMED} models more")] * (len(shown.models) > MOST_NAMED)
     return [
-        *(Key(swatch("circle", looks.colour(model)), model) for model in shown.models),
+        *(Key(swatch("circle", looks.colour(model)), model) for model in shown.models[:MOST_NAMED]),
+        *more,
         *(Key(swatch(looks.shape(format), "plain"), format) for format in shown.formats),
         *(Key(dot(size_radius), f"{size / 1e3:,.0f} kB") for size, size_radius in sizes),
     ]

@@ -36,7 +36,7 @@ def specs_of(content: bytes, given: str, returned: str) -> tuple[TensorSpec, Ten
 def spec_of(details: dict[str, Any], layout: str) -> TensorSpec:
     """An input or output by LiteRT's description of it."""
     scale, zero_point = details["quantization"]
-    quantized = np.issubdtype(details["dtype"], np.integer)
+    quantized = np.issubdtype(details["dtype"], np.integer) and scale != 0  # 0: the file has none
     return TensorSpec(
         name=details["name"],
         shape=tuple(map(int, details["shape"])),

@@ -59,7 +59,7 @@ def artifact_of(model: Any, path: Path) -> Artifact:
 def spec_of(tensor: Any, layout: str) -> TensorSpec:
     """An input or output as the file declares it."""
     shape, dtype, scaled = tuple(map(int, tensor.shape)), dtype_of(tensor), tensor.quantization
-    if dtype.startswith("float") or scaled is None or scaled.scale is None:
+    if dtype.startswith("float") or scaled is None or scaled.scale is None or not scaled.scale.size:
         return TensorSpec(tensor.name.decode(), shape, dtype, layout)
     scale, zero_point = float(scaled.scale[0]), int(scaled.zeroPoint[0])
     return TensorSpec(tensor.name.decode(), shape, dtype, layout, scale, zero_point)

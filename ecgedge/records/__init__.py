@@ -1,0 +1,295 @@
+"""From records back to artifacts: between processes, out of files, and of files that carry none."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ecgedge import strict_json
+from ecgedge.artifacts import Anomaly, Artifact, Classification, Task, digest_of, task_record
+from ecgedge.errors import ConversionError, EcgEdgeError
+from ecgedge.records.rules import (
+    ARTIFACT,
+    MOST_BYTES,
+    MOST_LABELS,
+    TENSOR,
+    check_meaning,
+    check_tensor,
+    length_of,
+    task_rule,
+    values_of,
+)
+from ecgedge.schema import SchemaError, shown
+from ecgedge.tensors import TensorSpec
+
+if TYPE_CHECKING:
+    from ecgedge.kinds import Model
+
+SIDECAR = "ecgedge.json"
+NAN = float("nan")
+
+
+def from_record(path: Path, record: Any, model: Model | None = None) -> Artifact:
+    """Read back what ``Artifact.record`` wrote. Raises SchemaError, a ValueError, on any other."""
+    told = ARTIFACT(record, "")
+    given, returned = (TensorSpec(**told[key]) for key in ("input", "output"))
+    check_tensor(given, "input")
+    check_tensor(returned, "output")
+    return Artifact(
+        path=path,
+        format=told["format"],
+        precision=told["precision"],
+        task=task_of(told["task"]),
+        input=given,
+        output=returned,
+        name=told["name"],
+        digest=told["digest"],
+        parents=told["parents"],
+        passes=told.get("passes", ()),  # older records know none
+        notes=told.get("notes", {}),
+        maker=told["maker"],
+        model=model,
+    )
+
+
+def task_from_record(record: Any) -> Task:
+    """Read back what ``task_record`` wrote. Raises SchemaError, a ValueError, on any other."""
+    return task_of(task_rule(record, "task"))
+
+
+def task_of(told: Mapping[str, Any]) -> Task:
+    """A task by what ``task_rule`` returned."""
+    if told["kind"] == "classification":
+        return Classification(told["labels"], told.get("scores"))  # older records know none
+    threshold, quantile = (NAN if told[key] is None else told[key] for key in ("threshold", "quantile"))
+    return Anomaly(threshold, quantile, told["normal"], told["labels"], told.get("window", 1))
+
+
+def pack(artifact: Artifact) -> dict[str, Any]:
+    """An artifact as JSON, for another process on this machine."""
+    model = artifact.model.name if artifact.model else None
+    return {"path": str(artifact.path), "record": artifact.record(), "model": model}
+
+
+def unpack(packed: Mapping[str, Any], models: Mapping[str, Model]) -> Artifact:
+    """Read back what ``pack`` wrote."""
+    model = models[packed["model"]] if packed["model"] else None
+    return from_record(Path(packed["path"]), packed["record"], model)
+
+
+def answered(packed: Any, who: str) -> Artifact:
+    """The artifact that a worker packed. Raises ConversionError where it is none: ``who`` made it."""
+    try:
+        return from_record(Path(packed["path"]), packed["record"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConversionError(f"{who} gave an artifact that is none: {error}"[:300]) from error
+
+
+def artifact_from(
+    path: Path, text: str | bytes, given: TensorSpec, returned: TensorSpec, scores: str | None = None
+) -> Artifact:
+    """The artifact in ``path``, by the record that the file carries.
+
+    Args:
+        text: the record, JSON.
+        given, returned: input and output as the file itself declares them.
+        scores: of a classifier, as the file's own graph shows (see ``Classification``); None: as its record says.
+
+    Raises:
+        EcgEdgeError: the record is damaged, or not that of this file; says which field.
+    """
+    try:
+        artifact = from_record(path, strict_json.loads(text, "it", most=MOST_BYTES))
+        check_of_file(artifact)
+    except ValueError as error:
+        raise EcgEdgeError(f"{path}: its record cannot be read: {error}"[:300], "convert it again") from error
+    check_tensors(artifact, given, returned)
+    return dataclasses.replace(artifact, task=with_scores(artifact.task, scores), digest=digest_of(path))
+
+
+def check_of_file(artifact: Artifact) -> None:
+    """Raise SchemaError where a record is none that a file may carry: all that it takes to use it is said."""
+    if isinstance(artifact.task, Anomaly) and math.isnan(artifact.task.threshold):
+        raise SchemaError("task.threshold is null, not a finite number")
+    if artifact.input.dtype not in FED:
+        raise SchemaError(f"input.dtype is {artifact.input.dtype}, not one of {', '.join(FED)}")
+    if artifact.input.scale is None and not artifact.input.dtype.startswith("float"):
+        raise SchemaError(f"input.scale is null: values of {artifact.input.dtype} need one")
+    if artifact.maker.get("part") == USER:
+        raise SchemaError(f"maker.part is {USER}, which stands for files without a record")
+    check_meaning(artifact)
+
+
+def check_tensors(artifact: Artifact, given: TensorSpec, returned: TensorSpec) -> None:
+    """Hold an artifact's record against its file.
+
+    Args:
+        given, returned: input and output as the file itself declares them. An axis that it leaves free may be fixed
+            by the record, and the order of an output's axes is the record's.
+
+    Raises:
+        EcgEdgeError: they are others; says which field.
+    """
+    try:
+        check_same(artifact.input, given, "input")
+        check_same(artifact.output, returned, "output")
+    except SchemaError as error:
+        told = f"{artifact.path}: its record is not of this file: {error}"
+        raise EcgEdgeError(told[:300], "convert it again") from error
+
+
+def check_same(told: TensorSpec, found: TensorSpec, where: str) -> None:
+    """Raise SchemaError where a record tells of a tensor what its file does not."""
+    for key in ("name", "dtype"):
+        if getattr(told, key) != getattr(found, key):
+            raise SchemaError(
+                f"{where}.{key} is {shown(getattr(told, key))}, the file has {shown(getattr(found, key))}"
+            )
+    if where == "input":
+        pairs = zip(told.shape, found.shape)
+        fits = len(told.shape) == len(found.shape) and all(axis in (one, None) for one, axis in pairs)
+    else:
+        fits = None in (*told.shape[1:], *found.shape[1:]) or values_of(told) == values_of(found)
+    if not fits:
+        raise SchemaError(f"{where}.shape is {shape_told(told)}, the file has {shape_told(found)}")
+    for key in ("scale", "zero_point"):
+        if found.scale is not None and getattr(told, key) != getattr(found, key):
+            raise SchemaError(f"{where}.{key} is {getattr(told, key)}, the file has {getattr(found, key)}")
+
+
+def check_told(artifact: Artifact) -> Artifact:
+    """A user's file with what the user says of it. Raises EcgEdgeError where no record could say so."""
+    try:
+        task_rule(task_record(artifact.task), "task")
+        check_tensor(artifact.input, "input")
+        check_meaning(artifact)
+    except SchemaError as error:
+        raise EcgEdgeError(f"{artifact.path}: {error}"[:300], "mend what the options say of it") from error
+    return artifact
+
+
+def with_scores(task: Task, scores: str | None) -> Task:
+    """A classifier's task with what its outputs are, where that is told; any other as it is."""
+    return dataclasses.replace(task, scores=scores) if scores and isinstance(task, Classification) else task
+
+
+def write_sidecar(artifact: Artifact) -> None:
+    """Leave the record in the artifact's folder: formats that are folders carry it so."""
+    (artifact.path / SIDECAR).write_text(json.dumps(artifact.record(), indent=1) + "\n", encoding="utf-8")
+
+
+def read_sidecar(folder: Path) -> Artifact:
+    """The artifact that a folder says it is. Raises EcgEdgeError where its record is damaged; says which field."""
+    file = folder / SIDECAR
+    try:
+        artifact = from_record(folder, strict_json.read(file, most=MOST_BYTES))
+        check_of_file(artifact)
+        return dataclasses.replace(artifact, digest=digest_of(folder))
+    except strict_json.JsonError as error:
+        raise EcgEdgeError(error.message, "convert it again") from error
+    except OSError as error:
+        raise EcgEdgeError(f"{file} cannot be read: {error.strerror}", "convert it again") from error
+    except ValueError as error:
+        raise EcgEdgeError(f"{file} cannot be read: {error}"[:300], "convert it again") from error
+
+
+FED = ("float16", "float32", "float64", "int8", "uint8", "int16")  # input types that beats can be turned into
+USER = "user"  # the maker of files that carry no record
+
+
+def tell_artifact(
+    path: Path, format: str, given: TensorSpec, returned: TensorSpec, scores: str | None = None
+) -> Artifact:
+    """The record of a file that carries none, told from its input and output.
+
+    What its outputs mean is settled later, with the data: see ``told_task``.
+
+    Args:
+        scores: as for ``artifact_from``.
+
+    Raises:
+        EcgEdgeError: it does not look like a model of one-channel beats.
+    """
+    if given.layout == "?":
+        leads = min((axis for axis in given.shape[1:] if axis), default=0) if len(given.shape) == 3 else 0
+        if leads > 1:
+            told = f"{path} takes beats of {leads} leads (its input is {shape_told(given)}), ecgedge knows one lead"
+            raise EcgEdgeError(told, "only models of one-channel beats can be used: (N, 1, L), (N, L, 1) or (N, L)")
+        raise EcgEdgeError(
+            f"{path}: input of shape {shape_told(given)} is not (N, 1, L), (N, L, 1) or (N, L)",
+            "only models of one-channel beats can be used",
+        )
+    if given.dtype not in FED:
+        raise EcgEdgeError(f"{path}: its input is {given.dtype}", f"beats can be fed as {', '.join(FED)}")
+    if len(returned.shape) not in (2, 3) or None in returned.shape[1:]:
+        raise EcgEdgeError(
+            f"{path}: an output of shape {shape_told(returned)} is neither class scores (N, C) nor a reconstruction",
+            "fix its shape when exporting",
+        )
+    try:
+        for where, spec in (("input", given), ("output", returned)):
+            TENSOR(dataclasses.asdict(spec), where)
+            check_tensor(spec, where)
+    except SchemaError as error:
+        raise EcgEdgeError(f"{path}: {error}"[:300], "such a model cannot be used: export it otherwise") from error
+    precision = "fp32" if given.dtype == "float32" and returned.dtype == "float32" else given.dtype
+    labels = tuple(str(value) for value in range(min(values_of(returned), MOST_LABELS)))  # more cannot be classes
+    name = "".join(letter if letter.isprintable() else "_" for letter in path.stem)
+    maker = {"part": USER}
+    return Artifact(
+        path, format, precision, Classification(labels, scores), given, returned, name, digest_of(path), maker=maker
+    )
+
+
+def shape_told(spec: TensorSpec) -> str:
+    """``(N, 12, 1000)``; N: free."""
+    return f"({', '.join('N' if axis is None else str(axis) for axis in spec.shape)})"
+
+
+def check_values(artifact: Artifact, kind: str | None = None) -> None:
+    """Raise EcgEdgeError where a user's file gives one value a beat, of which no class can be told, or too many.
+
+    Args:
+        kind: ``"classification"``, ``"anomaly"``, or None where the user did not say.
+    """
+    values = values_of(artifact.output)
+    if values == 1:
+        told = f"{artifact.path} gives one value a beat ({artifact.output.name}), and not a score for each class"
+        raise EcgEdgeError(told, "of a probability p give both classes: torch.cat([1 - p, p], 1)")
+    if kind != "anomaly" and values > MOST_LABELS and values != length_of(artifact):
+        told = f"{artifact.path} gives {values:,} values a beat, more than the {MOST_LABELS:,} classes that are known"
+        raise EcgEdgeError(told, "say --task anomaly where it is an autoencoder")
+
+
+def told_task(
+    artifact: Artifact, kind: str | None, labels: tuple[str, ...], length: int, normal: str, window: int
+) -> Task:
+    """What the outputs of a user's file mean for beats of that length and those labels.
+
+    Args:
+        kind: ``"classification"``, ``"anomaly"``, or None where the user did not say.
+        normal, window: of an autoencoder, see ``Anomaly``.
+
+    Returns:
+        For an autoencoder a threshold of nan: it has to be fitted.
+
+    Raises:
+        EcgEdgeError: it cannot be told, or is not what the user says; names the option that tells it.
+    """
+    check_values(artifact, kind)
+    values = values_of(artifact.output)
+    if kind != "anomaly" and values == len(labels) and (kind or values != length):
+        return with_scores(Classification(labels), getattr(artifact.task, "scores", None))
+    if kind == "anomaly" and values == length:
+        if normal not in labels:
+            raise EcgEdgeError(f"no class {normal!r} in the data", f"--normal takes {', '.join(labels)}")
+        if window > length:
+            raise EcgEdgeError(f"a beat has {length} samples, fewer than a window of {window}", "lower --window")
+        return Anomaly(float("nan"), float("nan"), normal, labels, window)
+    told = f"{artifact.path} gives {values} values a beat; the data has {len(labels)} classes and {length} samples"
+    hint = "use --task anomaly for an autoencoder" if values == length else "name the data that it was trained for"
+    raise EcgEdgeError(told, hint)

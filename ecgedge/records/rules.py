@@ -1,0 +1,169 @@
+"""What a record has to be, as one table: of an artifact, its task and tensors, and of a checkpoint.
+
+A record in a file is a stranger's. What is beyond these rules is refused, and the line says which field.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ecgedge.artifacts import FILES
+from ecgedge.schema import (
+    SchemaError,
+    flag,
+    free,
+    like,
+    list_of,
+    maybe,
+    number,
+    one_of,
+    record,
+    table_of,
+    text,
+    unlike,
+    whole,
+    words,
+)
+
+MOST_BYTES = 2**22  # of a record's text; of a checkpoint's, which tells its training too
+MOST_LABELS = 1000  # classes: each is a column of a table and a row of a confusion matrix
+MOST_AXIS = 2**20  # samples of a beat, and values that a model gives for one
+MOST_BATCH = 2**20  # beats a call
+INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
+DTYPES = (*INTEGERS, "float16", "bfloat16", "float32", "float64", "bool")
+LAYOUTS = {"NCL": 3, "NLC": 3, "NL": 2}  # of an input, with the axes that it has
+SCORES = (None, "logits", "probabilities")  # what a classifier's outputs may be
+
+LABEL = text(80)  # as those of data sets (readers.fields)
+NAME = text(255)  # of a model, or a file without its suffix
+WORD = text(100)  # a format, a precision, a pass
+DIGEST = like("(?:[0-9a-f]{64})?", "a SHA-256 in small hexadecimal digits")  # empty: not stored yet
+LABELS = list_of(LABEL, MOST_LABELS, least=1, unique=True)
+
+TENSOR = record(
+    {
+        "name": text(2000),  # TensorFlow joins the names of what it fuses
+        "shape": list_of(maybe(whole(1, MOST_AXIS)), most=3, least=2),
+        "dtype": one_of(*DTYPES),
+        "layout": one_of(*LAYOUTS, "NC"),
+    },
+    {"scale": maybe(number(above=0)), "zero_point": maybe(whole(-(2**63), 2**64 - 1))},
+)
+CLASSIFICATION = record({"kind": one_of("classification"), "labels": LABELS}, {"scores": one_of(*SCORES)})
+ANOMALY = record(
+    {
+        "kind": one_of("anomaly"),
+        "threshold": maybe(number(least=0)),  # null: not fitted yet
+        "quantile": maybe(number(above=0, below=1)),  # null: not known
+        "normal": LABEL,
+        "labels": LABELS,
+    },
+    {"window": whole(1, MOST_AXIS)},  # older records know none
+)
+
+
+def task_rule(value: Any, where: str) -> dict[str, Any]:
+    """A task's record, by its kind; the normal class is one of the labels."""
+    inside = f"{where}." if where else ""
+    kind = value.get("kind") if isinstance(value, Mapping) else None
+    if kind == "anomaly":
+        told = ANOMALY(value, where)
+        if told["normal"] not in told["labels"]:
+            raise SchemaError(f"{inside}normal is {told['normal']!r}, which is not among its labels")
+        return told
+    if isinstance(value, Mapping) and kind != "classification":
+        raise unlike(f"{inside}kind", kind, "classification or anomaly")
+    return CLASSIFICATION(value, where)
+
+
+NOTES = record(
+    {},
+    {
+        "text": words(100_000),
+        "left_out": table_of(words(2000), 1000),
+        "idle": list_of(WORD, 1000),
+        "left": list_of(words(2000), 10_000),
+        "trusted": flag,
+    },
+    others=free(dict),
+)
+ARTIFACT = record(
+    {
+        "format": WORD,
+        "precision": WORD,
+        "task": task_rule,
+        "input": TENSOR,
+        "output": TENSOR,
+        "name": NAME,
+        "digest": DIGEST,
+        "parents": list_of(DIGEST, 100),
+        "maker": free(dict),
+    },
+    {"passes": list_of(WORD, 1000), "notes": NOTES},  # older records know neither
+)
+CHECKPOINT = record(
+    {
+        "model": NAME,
+        "files": FILES,
+        "classes": whole(1, MOST_LABELS),
+        "length": whole(1, MOST_AXIS),
+        "options": table_of(free(most=100), 100),
+        "task": task_rule,
+    },
+    {"training": free()},
+)
+
+
+def check_tensor(spec: Any, where: str) -> None:
+    """Raise SchemaError where the facts of a tensor do not go together.
+
+    Args:
+        spec: a TensorSpec.
+        where: ``"input"`` or ``"output"``.
+    """
+    if (spec.scale is None) != (spec.zero_point is None):
+        raise SchemaError(f"{where} has a scale or a zero_point without the other")
+    if spec.scale is not None and spec.dtype not in INTEGERS:
+        raise SchemaError(f"{where}.scale is {spec.scale:g}, not null: values of {spec.dtype} have none")
+    if spec.scale is not None and not np.finfo(np.float32).tiny <= spec.scale <= np.finfo(np.float32).max:
+        raise unlike(f"{where}.scale", spec.scale, "a number that float32 can hold")
+    if spec.zero_point is not None:
+        limits = np.iinfo(spec.dtype)
+        if not limits.min <= spec.zero_point <= limits.max:
+            raise unlike(f"{where}.zero_point", spec.zero_point, f"in the range of {spec.dtype}")
+    if where == "input" and LAYOUTS.get(spec.layout) != len(spec.shape):
+        raise unlike("input.layout", spec.layout, f"the order of {len(spec.shape)} axes: {', '.join(LAYOUTS)}")
+    leads = {"NCL": 1, "NLC": 2}.get(spec.layout)
+    if where == "input" and leads and spec.shape[leads] not in (1, None):
+        raise unlike(f"input.shape[{leads}]", spec.shape[leads], "1: a beat has one lead")
+    if values_of(spec) > MOST_AXIS:
+        raise SchemaError(f"{where}.shape is {list(spec.shape)}, more than {MOST_AXIS:,} values a beat")
+
+
+def check_meaning(artifact: Any) -> None:
+    """Raise SchemaError where the outputs of an artifact cannot be what its task says: by their number."""
+    task, length = artifact.task, length_of(artifact)
+    if None in artifact.output.shape[1:]:
+        return
+    values = values_of(artifact.output)
+    if task.kind == "classification" and values != len(task.labels):
+        raise SchemaError(f"task.labels has {len(task.labels):,} entries, the output {values:,} values")
+    if task.kind == "anomaly" and length is not None and values != length:
+        raise SchemaError(f"output.shape gives {values:,} values for a beat of {length:,}: no reconstruction")
+    if task.kind == "anomaly" and length is not None and task.window > length:
+        raise unlike("task.window", task.window, f"at most the {length:,} samples of a beat")
+
+
+def values_of(spec: Any) -> int:
+    """Values a beat."""
+    return math.prod(axis or 1 for axis in spec.shape[1:])
+
+
+def length_of(artifact: Any) -> int | None:
+    """Samples a beat; None where the model takes any."""
+    axis: int | None = artifact.input.shape[1 if artifact.input.layout in ("NL", "NLC") else 2]
+    return axis
