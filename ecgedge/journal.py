@@ -3,7 +3,8 @@
 ``journal.jsonl`` holds one JSON record a line. The samples of timed blocks are too many for that: they
 are appended to ``samples/CELL.i64``, pairs of little-endian int64 (nanoseconds of the model, of the
 host), and the record of a block says where its samples lie and what their digest is. A line that a
-dying process left half-written, and samples that no record names, are cut off when the run goes on.
+dying process left half-written, and samples of its own cells that no record names, are cut off when
+the run goes on; nothing else is.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 
 from ecgedge.errors import EcgEdgeError
 from ecgedge.locks import lock
+from ecgedge.run import open_inside, read_records, read_samples
 
 JOURNAL = "journal.jsonl"
 PAIR = 16  # bytes of a call's two samples
@@ -33,15 +35,15 @@ class Journal:
     def __init__(self, folder: Path):
         self.folder = folder
         (folder / "samples").mkdir(exist_ok=True)
-        self.file = (folder / JOURNAL).open("ab")
+        self.file = os.fdopen(open_inside(folder, JOURNAL, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab")
         if not lock(self.file, wait=False):
             raise EcgEdgeError(f"{folder} is being written by another process", "wait for it, or name another folder")
-        self.records = read(folder)
-        self.file.truncate(sum(len(line(record)) for record in self.records))
-        ends = {path.stem: 0 for path in (folder / "samples").iterdir()}
+        self.records, whole = read_records(folder)
+        self.file.truncate(whole)
+        ends = {record["cell"]: 0 for record in self.of("scored")} | {record["name"]: 0 for record in self.of("twin")}
         ends |= {record["cell"]: record["offset"] + record["calls"] * PAIR for record in self.of("block")}
-        for cell, end in ends.items():
-            os.truncate(samples_file(folder, cell), end)
+        for name, end in ends.items():
+            cut_samples(folder, name, end)
 
     def append(self, event: str, **fields: Any) -> None:
         """Write one record, and wait until the disk has it."""
@@ -75,19 +77,24 @@ def line(record: dict[str, Any]) -> bytes:
     return json.dumps(record, allow_nan=False).encode() + b"\n"
 
 
+def cut_samples(folder: Path, name: str, end: int) -> None:
+    """Cut off what no record names. Raises EcgEdgeError where samples are missing that a record names."""
+    try:
+        descriptor = open_inside(folder, f"samples/{name}.i64", os.O_RDWR)
+    except FileNotFoundError:
+        size = 0
+    else:
+        with os.fdopen(descriptor, "r+b") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.truncate(min(size, end))
+    if size < end:
+        told = f"{samples_file(folder, name)} has {size:,} bytes, the journal tells of {end:,}"
+        raise EcgEdgeError(told, "bring the file back, or start a new run")
+
+
 def read(folder: Path) -> list[dict[str, Any]]:
-    """The records of a run, up to the first line that is not whole."""
-    path = folder / JOURNAL
-    records = []
-    for text in path.read_bytes().splitlines(keepends=True) if path.exists() else []:
-        try:
-            record = json.loads(text)
-        except ValueError:
-            break
-        if line(record) != text:
-            break
-        records.append(record)
-    return records
+    """The records of a run; a torn last line is left out. Raises EcgEdgeError where another one is damaged."""
+    return read_records(folder)[0]
 
 
 def samples_file(folder: Path, cell: str) -> Path:
@@ -95,10 +102,8 @@ def samples_file(folder: Path, cell: str) -> Path:
 
 
 def samples(folder: Path, block: dict[str, Any]) -> np.ndarray:
-    """The samples of a recorded block, nanoseconds ``(calls, 2)``: model, host."""
-    with samples_file(folder, block["cell"]).open("rb") as file:
-        file.seek(block["offset"])
-        return np.frombuffer(file.read(block["calls"] * PAIR), dtype="<i8").reshape(-1, 2)
+    """The samples of a recorded block, nanoseconds ``(calls, 2)``: model, host. Raises EcgEdgeError without them."""
+    return read_samples(folder, block)
 
 
 def sync(path: Path) -> None:

@@ -48,12 +48,15 @@ class Part(ABC):
             whatever it makes, and in its store key.
         environment: the name of the Python environment that it works in; None: that of ecgedge. The
             file ``ENVIRONMENT.lock`` beside its module holds the requirements.
+        needs_network: it talks to another machine, a board or a service, while it works. Else its process has no
+            network, where the system allows that.
     """
 
     name: str
     needs: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
     environment: str | None = None
+    needs_network: bool = False
     kind: ClassVar[str]
 
 

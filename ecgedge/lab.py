@@ -63,7 +63,7 @@ class Lab:
     def __post_init__(self) -> None:
         self.scored: Split = self.data.test.take(self.index)
         self.log = self.folder / "conversions.log"
-        self.converters: dict[Host | None, Child] = {}
+        self.converters: dict[tuple[Host | None, bool], Child] = {}
         self.usable: dict[tuple[Any, ...], Passes] = {}
         self.scratch = tempfile.TemporaryDirectory()
         self.files = {name: Path(self.scratch.name) / f"{name}.npy" for name in ("calibration", "scored", "train")}
@@ -156,7 +156,8 @@ class Lab:
 
     def child(self, part: Part, log: Path, threads: int | None = None) -> Child:
         """A process for what a part does, in the interpreter that it works in."""
-        return Child(log, threads, self.memory, self.hosts.get(part.environment or ""))
+        host = self.hosts.get(part.environment or "")
+        return Child(log, threads, self.memory, host, network=part.needs_network)
 
     def converter(self, part: Part | None) -> Child:
         """The process in which the conversions of a part run, and of all others that work where it does.
@@ -164,9 +165,10 @@ class Lab:
         None stands for ecgedge itself.
         """
         host = self.hosts.get(part.environment or "") if part else None
-        if host not in self.converters:
-            self.converters[host] = Child(self.log, memory=self.memory, host=host)
-        return self.converters[host]
+        key = host, bool(part and part.needs_network)
+        if key not in self.converters:
+            self.converters[key] = Child(self.log, memory=self.memory, host=host, network=key[1])
+        return self.converters[key]
 
     def ask(
         self, what: str, by: Part | None, out: Path, source: Artifact, used: Mapping[str, Any], **request: Any

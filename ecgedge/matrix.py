@@ -35,11 +35,11 @@ from ecgedge.plan import Cell, Skip
 from ecgedge.process import Child, ChildError
 from ecgedge.records import USER, pack
 from ecgedge.results import Timing
+from ecgedge.run import TWIN, read_array, read_graph
 from ecgedge.steadiness import about_block, most_rounds
 
 KEPT = ("outputs.npy", "train.npy", "graph.json", "throughput.npz")  # of a cell, what its row is made from
 UNCLAIMED = "unclaimed"  # a precision that the truth check holds to nothing
-TWIN = ".twin"  # ends the name under which a cell is timed a second time
 
 Tell = Callable[[float, str], None]  # how many steps are done, and what comes next
 
@@ -134,7 +134,7 @@ class ModelRun:
     def keep(self, artifact: Artifact) -> Artifact:
         """A copy in the run's folder: what is measured is what the reader of the run has."""
         path = self.folder / "artifacts" / f"{artifact.digest[:12]}-{artifact.path.name}"
-        if not path.exists():
+        if not is_kept(path, artifact.digest):
             scratch = path.with_name(f".{path.name}")
             shutil.rmtree(scratch, ignore_errors=True)  # what a killed run left
             copy_to(artifact.path, scratch)
@@ -154,7 +154,7 @@ class ModelRun:
             scratch = file.with_suffix(".part.npy")
             np.save(scratch, outputs)
             scratch.replace(file)
-        return np.load(file)
+        return read_array(self.folder, f"cells/{model}.reference.npy")
 
     def load(self, child: Child, cell: Cell, artifact: Artifact) -> dict[str, Any]:
         """Load an artifact in a cell's process."""
@@ -210,8 +210,9 @@ class ModelRun:
     def parent_graph(self, cell: Cell) -> Graph | None:
         """The graph of the fp32 form of a quantized cell, where this run has it."""
         parent = next((other for other in self.cells if is_parent(other, cell)), None)
-        file = self.file(parent, "graph.json") if parent else None
-        return Graph.from_record(json.loads(file.read_text(encoding="utf-8"))) if file and file.exists() else None
+        if parent is None or not self.file(parent, "graph.json").exists():
+            return None
+        return Graph.from_record(read_graph(self.folder, f"cells/{parent.id}.graph.json"))
 
     def throughput(self, child: Child, cell: Cell, sized: dict[int, Any]) -> dict[str, Any]:
         file = self.file(cell, "throughput.npz")
@@ -332,6 +333,18 @@ class ModelRun:
 
     def file(self, cell: Cell, what: str) -> Path:
         return self.folder / "cells" / f"{cell.id}.{what}"
+
+
+def is_kept(path: Path, digest: str) -> bool:
+    """Whether an artifact lies there; what else does, as a stranger's folder may have it, is taken away."""
+    with contextlib.suppress(OSError, KeyError, TypeError, ValueError):
+        if digest_of(path) == digest:
+            return True
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+    return False
 
 
 def judge_claims(

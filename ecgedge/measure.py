@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,9 +17,11 @@ import numpy as np
 
 from ecgedge import memory, nvidia
 from ecgedge.artifacts import Artifact
+from ecgedge.errors import EcgEdgeError
 from ecgedge.kinds import Runtime, Session
 
 BULK = 64  # beats a call, for scoring where the file allows it
+MOST_BYTES = 1 << 31  # that the beats of one call, or their answers, may take
 BATCHES = (1, 16, 64)  # beats a call, for throughput, where nothing else is asked for
 GROWTH = 4  # times as many in the next batch on another device than the CPU, while that
 WORTH = 1.1  # times the throughput comes of it,
@@ -167,11 +170,14 @@ class Bench:
         Returns:
             Nanoseconds of the model (``invoke``) and of the host (``bind`` and ``fetch``), ``(2, calls)``
             int64; and ``cpu_share``, the share of the time in which this process was on a processor: below
-            1 where others took its turn, above where it has several threads.
+            1 where others took its turn, above where it has several threads. Of a block that time cut short also
+            ``seconds``, which its calls need not fill: others may have had their turn between them.
         """
         cpu, wall = process_time(), perf_counter()
         samples = self.timed(BLOCK_CALLS, seconds if self.runtime.device == "cpu" else seconds * LONGER)
-        return samples, {"cpu_share": round((process_time() - cpu) / (perf_counter() - wall), 4)}
+        lasted = perf_counter() - wall
+        figures = {"cpu_share": round((process_time() - cpu) / lasted, 4)}
+        return samples, figures if samples.shape[1] >= BLOCK_CALLS else figures | {"seconds": round(lasted, 4)}
 
     def load_anew(self) -> None:
         """Load the file once more, elsewhere in memory, unless that takes long.
@@ -268,6 +274,18 @@ def device_memory(before: int | None) -> int | None:
     if own is not None or before is None or now is None:
         return own
     return max(now - before, 0)
+
+
+def check_size(artifact: Artifact, batch: int) -> None:
+    """Raise EcgEdgeError where so many beats a call, or their answers, take more memory than a call is given."""
+    for spec in (artifact.input, artifact.output):
+        size = 4 * batch * math.prod(axis or 1 for axis in spec.shape[1:])
+        if size > MOST_BYTES:
+            raise EcgEdgeError(
+                f"{artifact.path}: a call of {batch:,} beat{'' if batch == 1 else 's'} needs {size / 1e9:,.0f} GB of "
+                f"memory for {spec.name}",
+                "a smaller batch needs less",
+            )
 
 
 def infer(session: Session, beats: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,16 +15,51 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from ecgedge import strict_json
+from ecgedge import launch, strict_json
 from ecgedge.errors import EcgEdgeError
+
+NO_MEMORY = re.compile(
+    r"(out of|not enough) memory|\bOOM\b|(std::)?bad.?alloc|(\w+ to )?allocate (memory|\d)|(can't|cannot) allocate"
+    r"|ResourceExhausted",
+    re.IGNORECASE,
+)  # in the words of the libraries, each of which has its own
+TAIL = 1 << 16  # bytes of a log that are looked at
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a child may take.
+
+    Attributes:
+        seconds: for each answer.
+        memory: bytes of its data; None: no limit.
+    """
+
+    seconds: float = 300
+    memory: int | None = None
 
 
 class ChildError(Exception):
-    """A child failed: ``status`` is ``"failed"`` or ``"timeout"``; the reason is one line."""
+    """A child failed: ``status`` is ``"failed"`` or ``"timeout"``; the reason is one line.
 
-    def __init__(self, reason: str, status: str = "failed"):
+    Attributes:
+        why: ``"late"``, ``"dead"``, ``"memory"``: there was not enough of it, ``"wrong"``: a conversion that gives
+            nothing right, or ``"bug"``: an exception that nobody foresaw.
+        trace: of a bug, its traceback.
+    """
+
+    def __init__(self, reason: str, why: str = "dead", trace: str = ""):
         super().__init__(reason)
-        self.status = status
+        self.why, self.trace = why, trace
+
+    @property
+    def status(self) -> str:
+        return "timeout" if self.why == "late" else "failed"
+
+    @property
+    def is_of_limits(self) -> bool:
+        """Whether the child was stopped, or died: nothing that it said itself."""
+        return self.why in ("late", "dead", "memory")
 
 
 def end(process: subprocess.Popen[str]) -> None:
@@ -44,6 +80,11 @@ def how_it_ended(code: int | None) -> str:
     return f"exit code {code}"
 
 
+def launching(python: Path | str, module: str) -> list[str]:
+    """The command that runs a module of ecgedge in a child; -P: no module of the user's folder gets in."""
+    return [str(python), "-P", launch.__file__, module]
+
+
 @dataclass(frozen=True)
 class Host:
     """An interpreter of its own: where a child runs that is not to run in ours.
@@ -51,7 +92,7 @@ class Host:
     Attributes:
         environment: its name, as parts say it.
         python: the interpreter.
-        guests: what is lent to it, JSON; see ``guest.py``.
+        guests: what is lent to it, JSON; see ``launch.py``.
     """
 
     environment: str
@@ -59,8 +100,8 @@ class Host:
     guests: str
 
     def command(self, module: str) -> list[str]:
-        """What runs a module of ecgedge there; -P as in ours."""
-        return [str(self.python), "-P", str(Path(__file__).with_name("guest.py")), module]
+        """What runs a module of ecgedge there."""
+        return launching(self.python, module)
 
     def surroundings(self, ours: Mapping[str, str]) -> dict[str, str]:
         """The variables of a process there: ours, but for those that would lead it to our libraries."""
@@ -77,6 +118,7 @@ class Child:
         memory: bytes that its data may take; None: no limit.
         host: the interpreter that it runs in; None: ours.
         variables: of its environment, beside those of this process.
+        network: it may use the network. Else it has none, where the system allows that; see ``launch.py``.
 
     On Linux it dies with the thread that started it: ask it from one that lives as long.
     """
@@ -88,8 +130,9 @@ class Child:
         memory: int | None = None,
         host: Host | None = None,
         variables: Mapping[str, str] | None = None,
+        network: bool = False,
     ):
-        self.log, self.threads, self.memory, self.host = log, threads, memory, host
+        self.log, self.threads, self.memory, self.host, self.network = log, threads, memory, host, network
         self.variables = dict(variables or {})
         self.process: subprocess.Popen[str] | None = None
         self.logfile: IO[str] | None = None
@@ -101,7 +144,7 @@ class Child:
             EcgEdgeError: the child says that the user's input is at fault.
             ChildError: it failed, died or took longer than ``timeout`` seconds.
         """
-        process = self.process or self.start()
+        process, before = self.process or self.start(), self.log.stat().st_size
         assert process.stdin is not None and process.stdout is not None
         late = threading.Event()
 
@@ -121,36 +164,33 @@ class Child:
             timer.cancel()
         if late.is_set():
             self.close()
-            raise ChildError(f"no answer within {timeout:.0f} s", "timeout")
-        if not line:
-            raise ChildError(f"the process died: {self.obituary()}; see {self.log}")
+            raise ChildError(f"no answer within {timeout:.0f} s", "late")
         try:
             answer = strict_json.loads(line, "its answer")
         except strict_json.JsonError as error:
             if line.endswith("\n"):  # what it ran may have written anything there
-                raise ChildError(error.message) from None
-            raise ChildError(f"the process died: {self.obituary()}; see {self.log}") from None  # in the middle of it
+                raise ChildError(error.message, "wrong") from None
+            raise self.obituary(before) from None  # nothing, or it died in the middle of a line
         if not isinstance(answer, dict) or not answer.keys() & {"ok", "error"}:
-            raise ChildError("its answer cannot be read: it is none")
+            raise ChildError("its answer cannot be read: it is none", "wrong")
         if "hint" in answer:
             raise EcgEdgeError(answer["error"], answer["hint"])
         if "error" in answer:
-            raise ChildError(answer["error"])
+            raise ChildError(answer["error"], answer.get("why", "bug"), answer.get("trace", ""))
         return answer["ok"]
 
     def start(self) -> subprocess.Popen[str]:
         environment = self.host.surroundings(os.environ) if self.host else dict(os.environ)
         environment |= self.variables | {"PYTHONHASHSEED": "0"}  # or each process walks its own way through memory
+        environment |= {launch.NETWORK: "" if self.network else "none"}
         if self.threads is not None:
             environment |= {"OMP_NUM_THREADS": str(self.threads)}
         if self.memory is not None:
-            environment |= {"ECGEDGE_MEMORY": str(self.memory)}
-        # -P: no module of the user's folder gets in
-        ours = [sys.executable, "-P", "-m", "ecgedge.worker"]
+            environment |= {launch.MEMORY: str(self.memory)}
         self.logfile = self.log.open("a", encoding="utf-8")
         try:
             self.process = subprocess.Popen(
-                self.host.command("ecgedge.worker") if self.host else ours,
+                launching(self.host.python if self.host else sys.executable, "ecgedge.worker"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self.logfile,
@@ -164,15 +204,25 @@ class Child:
             raise ChildError(f"the process cannot be started: {error.strerror}: {error.filename}") from error
         return self.process
 
-    def obituary(self) -> str:
-        """How it ended, in words."""
+    def obituary(self, before: int) -> ChildError:
+        """How it ended. One that was killed, not by us, or whose last words are of memory, had not enough of that.
+
+        Args:
+            before: bytes of the log that were there before it was asked.
+        """
         code = self.process.wait() if self.process else None
         self.close()
-        return how_it_ended(code)
+        is_of_memory = code == -signal.SIGKILL or NO_MEMORY.search(self.last_words(before))
+        told = f"the process died: {how_it_ended(code)}; see {self.log}"
+        return ChildError(told, "memory" if is_of_memory else "dead")
 
-    def last_words(self) -> str:
-        """The last line that it printed; empty where it printed nothing."""
-        lines = self.log.read_text(encoding="utf-8", errors="replace").split("\n") if self.log.exists() else []
+    def last_words(self, before: int = 0) -> str:
+        """The last line that it printed after the first ``before`` bytes of the log; empty where it printed nothing."""
+        if not self.log.exists():
+            return ""
+        with self.log.open("rb") as file:
+            file.seek(max(before, self.log.stat().st_size - TAIL))
+            lines = file.read().decode("utf-8", errors="replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     def close(self) -> None:

@@ -117,7 +117,7 @@ def rows_of(records: Sequence[Record], rounds: int, folder: Path) -> list[Row]:
             row |= latency(timing.used(name), folder) | {"blocks": len(timing.blocks[name])} | timing.state(name)
             row |= warm_up(warm[name])
         rows.append(row)
-    floors = {model: floor_of(timing, pair) for model, pair in pairs_of(timing, records).items()}
+    floors = floors_of(timing, records)
     whole_forms = whole_rows(rows)
     for row in rows:
         if row["status"] == "ok":
@@ -214,6 +214,11 @@ def noise_of(records: Sequence[Record], rounds: int, folder: Path) -> dict[str, 
         model: {"cell": pair[0], **timing.compare(*pair, floor=None), "floor": round(floor_of(timing, pair), 4)}
         for model, pair in pairs_of(timing, records).items()
     }
+
+
+def floors_of(timing: Timing, records: Sequence[Record]) -> dict[str, float]:
+    """The noise floor of each model of which a cell was timed twice; not rounded, as other figures come from it."""
+    return {model: floor_of(timing, pair) for model, pair in pairs_of(timing, records).items()}
 
 
 def pairs_of(timing: Timing, records: Sequence[Record]) -> dict[str, tuple[str, str]]:

@@ -35,6 +35,11 @@ class TensorSpec:
         """Beats a call; None: any number."""
         return self.shape[0]
 
+    @property
+    def length(self) -> int | None:
+        """Samples a beat, of an input; None: any number."""
+        return self.shape[1 if self.layout in ("NL", "NLC") else 2]
+
     def encode(self, x: np.ndarray) -> np.ndarray:
         """Beats ``(N, 1, L)`` float32 as this input wants them: its layout, its type, its scale."""
         x = arrange(x, self.layout)

@@ -79,7 +79,7 @@ def judge(
         "status": "rejected" if faults else "ok",
         "reason": one_line(faults),
         "truth": checked(graph, precision, parent),
-        "weight_shares": shares(counted(graph)),
+        "weight_shares": {dtype: round(share, 4) for dtype, share in shares(counted(graph)).items()},
         "exempt": [{"name": w.name, "bytes": w.size_bytes} for w in counted(graph) if exempt(w, precision)],
         "computes": dict(Counter(map(computes_in, graph.nodes)).most_common()),
         "float_ops": [node.name for node in graph.nodes if "float" in computes_in(node)],
@@ -286,7 +286,7 @@ def shares(weights: list[Weight]) -> dict[str, float]:
     sizes: Counter[str] = Counter()
     for weight in weights:
         sizes[class_of(weight.dtype)] += weight.size_bytes
-    return {dtype: round(size / total, 4) for dtype, size in sizes.most_common() if size}
+    return {dtype: size / total for dtype, size in sizes.most_common() if size}
 
 
 def class_of(dtype: str) -> str:

@@ -60,6 +60,7 @@ class Setting:
         seconds: the limit of each step.
         memory: bytes that each process's data may take; None: no limit.
         hosts: the interpreters of runtimes that do not work in ours, by the runtime's name.
+        networked: runtimes that need the network, by name.
     """
 
     folder: Path
@@ -70,10 +71,12 @@ class Setting:
     seconds: float = 300
     memory: int | None = None
     hosts: Mapping[str, Host] = field(default_factory=dict)
+    networked: frozenset[str] = frozenset()
 
     def child(self, runtime: str, log: Path, **variables: str) -> Child:
         """A process for what a runtime does, in the interpreter that it works in, with variables in its environment."""
-        return Child(log, self.threads, self.memory, self.hosts.get(runtime), variables)
+        host, network = self.hosts.get(runtime), runtime in self.networked
+        return Child(log, self.threads, self.memory, host, variables, network)
 
     @contextmanager
     def turn(self) -> Iterator[None]:

@@ -251,7 +251,9 @@ def recall_change(here: np.ndarray, was: np.ndarray, y: np.ndarray, task: Classi
     """Recall here less that of the trained model, of each label; None without beats. Classes, ``(N,)`` each."""
     changed: dict[str, float | None] = dict.fromkeys(task.labels)
     for c in np.unique(y):
-        changed[task.labels[c]] = float((here[y == c] == c).mean() - (was[y == c] == c).mean())
+        mine = y == c
+        gained = int((here[mine] == c).sum()) - int((was[mine] == c).sum())
+        changed[task.labels[c]] = gained / int(mine.sum())  # of means the last bit of a difference would decide a gate
     return changed
 
 

@@ -6,38 +6,43 @@ Whatever a library prints goes to stderr, so that it cannot be taken for an answ
 from __future__ import annotations
 
 import base64
-import contextlib
 import ctypes
 import dataclasses
+import itertools
 import json
 import os
 import select
 import signal
+import subprocess
 import sys
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
 
-from ecgedge import measure, plugins
+from ecgedge import launch, measure, plugins, tasks
 from ecgedge.artifacts import Artifact
+from ecgedge.bundle import synthetic_beats
 from ecgedge.errors import ConversionError, EcgEdgeError
 from ecgedge.explain.gpu_peak import measure_gpu_peaks
 from ecgedge.explain.peak import measure_peaks
 from ecgedge.kinds import Context, Session
 from ecgedge.passes.optimize import optimize
 from ecgedge.plugins import Parts, one_line
+from ecgedge.process import NO_MEMORY
 from ecgedge.records import pack, unpack
 from ecgedge.steadiness import reference
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 Packed = dict[str, Any]  # an artifact, by records.pack
+MOST_VALUES = 1 << 20  # of an answer to one beat
+BEATS = 16  # synthetic ones, by which a file is told that says nothing of itself
 
 
 def main() -> None:
-    limit_memory()
     die_with_parent()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -50,23 +55,10 @@ def main() -> None:
             answer = {"ok": getattr(worker, request.pop("do"))(**request)}
         except (Exception, SystemExit) as error:  # a part's code may raise anything; the parent decides what it means
             traceback.print_exc()
-            mine = isinstance(error, EcgEdgeError | ConversionError)
-            answer = {"error": str(error) if mine else one_line(error)}
-            if isinstance(error, EcgEdgeError):
-                answer["hint"] = error.hint
+            answer = failure(error, request)
         sys.stderr.flush()
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
-
-
-def limit_memory() -> None:
-    """Be the first to go when memory runs out, and keep the data to ECGEDGE_MEMORY bytes."""
-    with contextlib.suppress(OSError):  # Linux only
-        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
-    if limit := os.environ.get("ECGEDGE_MEMORY"):
-        import resource  # not on Windows
-
-        resource.setrlimit(resource.RLIMIT_DATA, (int(limit), resource.getrlimit(resource.RLIMIT_DATA)[1]))
 
 
 def die_with_parent() -> None:
@@ -83,11 +75,44 @@ def die_with_parent() -> None:
         sys.exit("the parent is gone")
 
 
+def failure(error: BaseException, request: Mapping[str, Any]) -> dict[str, str]:
+    """What the parent is told of an error: see ``Child.ask``."""
+    text = str(error) if isinstance(error, EcgEdgeError | ConversionError) else one_line(error)
+    if isinstance(error, MemoryError):
+        return {"error": text, "why": "memory"}
+    for told in (text, str(error.__cause__)):  # a runtime may have cut short what its library said
+        if found := NO_MEMORY.search(told):
+            return {"error": told[found.start() :].splitlines()[0], "why": "memory"}
+    if isinstance(error, UnicodeError) and (path := path_in(request)):
+        return {"error": f"{path}: a name in it is not UTF-8", "hint": "export it again, with plain names"}
+    if isinstance(error, EcgEdgeError):
+        return {"error": text, "hint": error.hint}
+    if isinstance(error, ConversionError):
+        return {"error": text, "why": "wrong"}
+    return {"error": text, "why": "bug", "trace": traceback.format_exc()}
+
+
+def path_in(request: Mapping[str, Any]) -> str | None:
+    """The file that a request is about, where it is about one."""
+    packed = request.get("artifact") or request.get("source") or {}
+    found: str | None = request.get("path") or packed.get("path")
+    return found
+
+
+def save(outputs: np.ndarray, beats: np.ndarray, out: str) -> None:
+    """Hand over the answers to some beats. Raises ConversionError where they are too many to be any."""
+    if outputs.size > len(beats) * MOST_VALUES:
+        raise ConversionError(f"it gives {outputs.size // len(beats):,} values a beat")
+    np.save(out, outputs)
+
+
 class Worker:
     """What a child can be asked for: each method is a request."""
 
     def __init__(self, parts: Parts):
         self.parts = parts
+        self.sessions: dict[int, Session] = {}
+        self.numbers = itertools.count()
 
     def find(self, kind: str, name: str) -> Any:
         """The part of that name. Raises EcgEdgeError where there is none, or its plugin cannot be loaded here."""
@@ -131,7 +156,8 @@ class Worker:
     ) -> dict[str, Any] | None:
         """Outputs of an artifact for all beats, saved to ``out``; answers the graph that ran, where asked for."""
         session = self.find("runtime", runtime).load(unpack(artifact, self.parts.models), threads)
-        np.save(out, measure.infer(session, np.load(beats)))
+        loaded = np.load(beats)
+        save(measure.infer(session, loaded), loaded, out)
         told = session.graph() if graph else None
         session.close()
         return told.record() if told else None
@@ -147,22 +173,69 @@ class Worker:
 
     def inspect(self, runtime: str, path: str) -> Packed:
         """What a runtime reads in a file that the user brought."""
-        return pack(self.find("runtime", runtime).inspect(Path(path)))
+        artifact = self.find("runtime", runtime).inspect(Path(path))
+        measure.check_size(artifact, artifact.input.batch or 1)
+        for name in (artifact.input.name, artifact.output.name):
+            name.encode("utf-8")  # lone surrogates stand for bytes that are none
+        return pack(artifact)
 
-    def open(self, runtime: str, artifact: Packed, threads: int) -> None:
-        """Load the artifact that the next calls of ``invoke`` are about."""
-        self.session = self.find("runtime", runtime).load(unpack(artifact, self.parts.models), threads)
+    def try_out(self, runtime: str, artifact: Packed) -> dict[str, Any]:
+        """Run a file on a few synthetic beats, to tell what it does not say of itself.
 
-    def invoke(self, beats: str, out: str) -> None:
-        """One call, for all beats at once; the answers are saved to ``out``."""
-        self.session.bind(np.load(beats))
-        self.session.invoke()
-        np.save(out, self.session.fetch())
+        Answers ``scores``: what its outputs are where they are class scores; and ``graph``, None where it is not told.
+        """
+        given = unpack(artifact, self.parts.models)
+        session = self.find("runtime", runtime).load(given, 1)
+        outputs = measure.infer(session, synthetic_beats(BEATS, given.input.length or 140))
+        scores = tasks.told_scores(outputs.reshape(len(outputs), -1), given.output.scale or 0.0)
+        graph = session.graph()
+        session.close()
+        return {"scores": scores, "graph": graph.record() if graph else None}
 
-    def graph(self) -> dict[str, Any] | None:
-        """What the session that is open tells of its operations."""
-        graph = self.session.graph()
+    def open(self, runtime: str, artifact: Packed, threads: int) -> dict[str, Any]:
+        """Load an artifact, for the next requests, which say the number that is answered, ``session``.
+
+        Answers besides ``batch``, and ``bulk``: the beats that it is called with where it is asked for any number.
+        """
+        number, given = next(self.numbers), unpack(artifact, self.parts.models)
+        self.sessions[number] = self.find("runtime", runtime).load(given, threads)
+        batch = self.sessions[number].batch
+        return {"session": number, "batch": batch, "bulk": batch or measure.BULK}
+
+    def invoke(self, session: int, beats: str, out: str) -> None:
+        """One call of a session that is open, for all beats at once; the answers are saved to ``out``."""
+        opened = self.sessions[session]
+        opened.bind(np.load(beats))
+        opened.invoke()
+        np.save(out, opened.fetch())
+
+    def infer(self, session: int, beats: str, out: str) -> None:
+        """The answers of a session that is open for any number of beats, saved to ``out``."""
+        loaded = np.load(beats)
+        save(measure.infer(self.sessions[session], loaded), loaded, out)
+
+    def graph(self, session: int) -> dict[str, Any] | None:
+        """What a session that is open tells of its operations."""
+        graph = self.sessions[session].graph()
         return graph.record() if graph else None
+
+    def figures(self, session: int) -> dict[str, Any]:
+        """What a session that is open tells besides."""
+        return dict(self.sessions[session].figures())
+
+    def close(self, session: int) -> None:
+        """Give back what a session holds."""
+        self.sessions.pop(session).close()
+
+    def prove(self, folder: str) -> str:
+        """Run the check that a bundle brings; answers why it fails, or nothing."""
+        command = [sys.executable, "-B", "check.py"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace")
+        return (done.stderr.strip().splitlines() or ["no reason given"])[-1] if done.returncode else ""
+
+    def network(self) -> str:
+        """What became of the network of this process: see ``launch.leave_network``."""
+        return os.environ.get(launch.NETWORK, "")
 
     def load(
         self,
@@ -181,17 +254,13 @@ class Worker:
         self.bench = measure.Bench(part, loaded, threads, self.beats, seed, options)
         return self.bench.figures | {"processors": cores}
 
-    def figures(self) -> dict[str, Any]:
-        """What the session that is open tells besides."""
-        return dict(self.session.figures())
-
     def score(self, out: str, more: dict[str, str]) -> dict[str, Any]:
         """Save the outputs for the beats, and for those of each other file in ``more``.
 
         Answers ``graph``, that which ran, and ``figures``, what the session tells besides.
         """
         for beats, outputs in ((self.beats, out), *((np.load(file), outputs) for file, outputs in more.items())):
-            np.save(outputs, measure.infer(self.bench.session, beats))
+            save(measure.infer(self.bench.session, beats), beats, outputs)
         graph = self.bench.session.graph()
         return {"graph": graph.record() if graph else None, "figures": dict(self.bench.session.figures())}
 

@@ -12,7 +12,7 @@ from ecgedge.check.beats import check_beats
 from ecgedge.check.files import check_artifacts, check_kept
 from ecgedge.check.findings import Findings
 from ecgedge.check.rows import check_rows
-from ecgedge.check.run import read_run
+from ecgedge.check.run import about_fault, read_run
 from ecgedge.check.samples import check_samples
 from ecgedge.check.tables import check_tables
 
@@ -31,6 +31,9 @@ def check_run(folder: Path) -> Findings:
     run = read_run(folder, findings)
     if run.about.get("schema") != SCHEMA:
         findings.wrong("run.json", f"its schema is {run.about.get('schema')!r}, only {SCHEMA} can be checked")
+        return findings
+    if fault := about_fault(run.about):
+        findings.wrong("run.json", fault)
         return findings
     for check in (check_tables, check_beats, check_artifacts, check_kept, check_samples, check_rows):
         with findings.reading("run.json", "what was asked"):

@@ -9,6 +9,7 @@ import numpy as np
 
 from ecgedge.check import stats
 from ecgedge.check.gates import gates_of, threshold_gate
+from ecgedge.check.reading import read_array
 from ecgedge.check.run import Row, Run
 
 ATOL = 1e-4  # fp32 may differ by so much, relative to the largest output where that is above 1
@@ -50,11 +51,11 @@ class Answers:
 
 def read_answers(run: Run, cell: str) -> Answers:
     row, task = run.base(cell), (run.artifact(cell) or {})["record"]["task"]
-    here = np.load(run.file(cell, "outputs.npy"))
-    was = np.load(run.folder / "cells" / f"{row['model']}.reference.npy")
+    here = read_array(run.folder, run.file(cell, "outputs.npy"))
+    was = read_array(run.folder, f"cells/{row['model']}.reference.npy")
     train = None
     if task["kind"] == "anomaly":
-        outputs = np.load(run.file(cell, "train.npy"))
+        outputs = read_array(run.folder, run.file(cell, "train.npy"))
         train = flat(outputs), flat(run.beats["train_x"]), run.beats["train_y"]
     x = flat(run.beats["x"])
     return Answers(task, flat(here), flat(was), x, run.beats["y"], run.beats["index"], train)
@@ -67,6 +68,8 @@ def flat(values: np.ndarray) -> np.ndarray:
 def errors(outputs: np.ndarray, beats: np.ndarray, task: dict[str, Any]) -> np.ndarray:
     """Of each reconstruction the mean square of what the residual is on average over the task's window."""
     window = task.get("window", 1)
+    if not 1 <= window <= beats.shape[1]:
+        raise ValueError(f"a window of {window} for beats of {beats.shape[1]} samples")
     residuals = outputs.astype(np.float64) - beats
     averages = [np.convolve(residual, np.full(window, 1 / window), "valid") for residual in residuals]
     return np.square(averages).mean(axis=1)
@@ -102,7 +105,8 @@ def examine(answers: Answers, row: Row, seed: int) -> tuple[Row, str]:
 
 def classification(answers: Answers) -> Row:
     decided, y, labels = answers.decide(answers.here), answers.y, answers.task["labels"]
-    confusion = [[int(((y == t) & (decided == d)).sum()) for d in range(len(labels))] for t in range(len(labels))]
+    counts = np.bincount(y * len(labels) + decided, minlength=len(labels) ** 2)
+    confusion = counts.reshape(len(labels), len(labels)).tolist()
     per_class: dict[str, Row] = {}
     seen = []
     for c, label in enumerate(labels):

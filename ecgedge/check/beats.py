@@ -7,15 +7,16 @@ import hashlib
 import numpy as np
 
 from ecgedge.check.findings import Findings
+from ecgedge.check.reading import read_arrays
 from ecgedge.check.run import Run
 
 WHERE = "beats.npz"
+HELD = ("x", "y", "index", "train_x", "train_y", "calibration")
 
 
 def check_beats(run: Run, findings: Findings) -> None:
     with findings.reading(WHERE, "it"):
-        with np.load(run.folder / WHERE) as arrays:
-            run.beats = {name: arrays[name] for name in ("x", "y", "index", "train_x", "train_y", "calibration")}
+        run.beats = read_arrays(run.folder, WHERE, HELD)
         check_counts(run, findings)
         check_calibration(run, findings)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import os
 from pathlib import Path
 from typing import Any
 
 from ecgedge.check.findings import Findings
+from ecgedge.check.reading import JSON_BYTES, as_json, open_file, read_bytes
 from ecgedge.check.run import Run
 
 
@@ -27,7 +28,7 @@ def check_kept(run: Run, findings: Findings) -> None:
     for where, files in told:
         for name, claimed in files.items():
             with findings.reading(where, name):
-                found = hashlib.sha256((run.folder / name).read_bytes()).hexdigest()
+                found = hashed_file(run.folder, name)[0]
                 if found != claimed:
                     findings.wrong(where, f"{name}: SHA-256 {claimed[:12]} is claimed, {found[:12]} was found")
                 findings.digests += found == claimed
@@ -42,12 +43,12 @@ def check_artifact(
         hashed: what was found of those that were looked at before.
     """
     row, record = run.base(cell), packed["record"]
-    path = (run.folder / packed["path"]).resolve()
-    if (run.folder / "artifacts").resolve() not in path.parents or not path.exists():
+    path = run.folder / packed["path"]
+    if not packed["path"].startswith("artifacts/") or ".." in path.parts or not path.exists():
         findings.wrong(cell, f"its artifact {packed['path']} is not in the run's folder")
         return
     if path not in hashed:
-        hashed[path] = digest_and_size(path)
+        hashed[path] = digest_and_size(run.folder, packed["path"])
         findings.digests += hashed[path][0] == record["digest"]
     digest, size = hashed[path]
     for name, claimed, found in (
@@ -77,23 +78,40 @@ def check_provenance(run: Run, cell: str, record: dict[str, Any], findings: Find
             findings.wrong(cell, f"its artifact was made with {name} {version}, run.json says {known}")
 
 
-def digest_and_size(path: Path) -> tuple[str, int]:
+def digest_and_size(folder: Path, name: str) -> tuple[str, int]:
     """SHA-256 and bytes of a file; of a folder over names, lengths and bytes of its files, in order.
 
     A folder with a ``model.json`` is a checkpoint: that file, and those that it names.
     """
-    if path.is_file():
-        content = path.read_bytes()
-        return hashlib.sha256(content).hexdigest(), len(content)
-    if (path / "model.json").is_file():
-        names = sorted(["model.json", *json.loads((path / "model.json").read_text(encoding="utf-8"))["files"]])
-        files = [path / name for name in names]
+    if not (folder / name).is_dir():
+        return hashed_file(folder, name)
+    if (folder / name / "model.json").exists():
+        told = as_json(read_bytes(folder, f"{name}/model.json", JSON_BYTES))
+        files = sorted(["model.json", *told["files"]])
     else:
-        files = sorted((file for file in path.rglob("*") if file.is_file()), key=lambda file: file.parts)
+        files = sorted(names_below(folder / name), key=lambda file: file.split("/"))
     digest, size = hashlib.sha256(), 0
     for file in files:
-        content = file.read_bytes()
+        content = read_bytes(folder, f"{name}/{file}")
         size += len(content)
-        name = "/".join(file.relative_to(path).parts)
-        digest.update(name.encode() + b"\0" + str(len(content)).encode() + b"\0" + content)
+        digest.update(file.encode() + b"\0" + str(len(content)).encode() + b"\0" + content)
+    return digest.hexdigest(), size
+
+
+def names_below(folder: Path) -> list[str]:
+    """Of all that is no folder, relative."""
+    return [
+        "/".join([*Path(place).relative_to(folder).parts, name])
+        for place, _, names in os.walk(folder)
+        for name in names
+    ]
+
+
+def hashed_file(folder: Path, name: str) -> tuple[str, int]:
+    """SHA-256 and bytes of a file."""
+    digest, size = hashlib.sha256(), 0
+    with open_file(folder, name) as file:
+        while piece := file.read(2**20):
+            digest.update(piece)
+            size += len(piece)
     return digest.hexdigest(), size

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -12,8 +15,8 @@ from typing import Any
 
 RELATIVE, ABSOLUTE = 1e-9, 1e-12  # two ways to one figure may differ by so much
 DAMAGED = (
-    OSError, EOFError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError, zipfile.BadZipFile,
-    zlib.error,
+    OSError, EOFError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError, MemoryError, RuntimeError,
+    SyntaxError, csv.Error, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 MISSING = object()  # a claim that is not made
 
@@ -42,7 +45,7 @@ class Findings:
         return len(self.seen)
 
     def wrong(self, where: str, what: str) -> None:
-        self.reasons.append(f"{where}: {what}")
+        self.reasons.append(printable(f"{where}: {what}"))
 
     def hold(self, row: dict[str, Any], name: str, found: Any, step: float = 0.0) -> None:
         """Hold a figure of a row to what was found; ``step``: half of the last digit that it was rounded to."""
@@ -69,7 +72,11 @@ class Findings:
             yield
         except DAMAGED as error:
             told = " ".join(f"{type(error).__name__}: {error}".split())
-            self.wrong(where, f"{what} cannot be checked: {told}"[:300])
+            self.wrong(where, printable(f"{what} cannot be checked: {told}")[:300])
+
+
+def printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def agree(claimed: Any, found: Any, step: float) -> bool:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 
 from ecgedge.check import answers, graphs, mixed, timing
 from ecgedge.check.findings import Findings, has_numbers, is_number
+from ecgedge.check.reading import JSON_BYTES, as_json, is_file, read_bytes
 from ecgedge.check.run import Record, Row, Run
 
 STATUSES = {"ok", "rejected", "failed", "timeout", "skipped"}
@@ -109,10 +109,9 @@ def check_truth(run: Run, row: Row, findings: Findings) -> str:
 
 
 def read_graph(run: Run, cell: str, findings: Findings) -> Record | None:
-    path = run.file(cell, "graph.json")
     with findings.reading(cell, "its graph"):
-        if path.is_file():
-            graph: Record = json.loads(path.read_text(encoding="utf-8"))
+        if is_file(run.folder, run.file(cell, "graph.json")):
+            graph: Record = as_json(read_bytes(run.folder, run.file(cell, "graph.json"), 16 * JSON_BYTES))
             return graph
     return None
 

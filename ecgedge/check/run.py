@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ecgedge.check.findings import Findings
+from ecgedge.check.reading import JSON_BYTES, LINES_BYTES, as_json, is_file, read_bytes
 from ecgedge.check.states import quick_blocks
 from ecgedge.errors import EcgEdgeError
 
@@ -25,6 +25,11 @@ FIELDS: dict[str, dict[str, type]] = {  # of each record of the journal, beside 
     "block": {"cell": str, "round": int, "offset": int, "calls": int, "sha256": str},
     "failed": {"cell": str, "row": dict},
 }
+ABOUT: dict[str, type] = {
+    "rounds": int, "beats": int, "seed": int, "threads": int, "labels": list, "cells": list, "skips": list,
+    "sources": dict, "versions": dict, "machine": dict, "data_digest": str, "profile": str,
+}  # fmt: skip
+ROUNDS_MOST = 30_000  # that can be told from a row of figures: a run asks for 20
 
 
 @dataclass
@@ -79,8 +84,9 @@ class Run:
         artifact: dict[str, Any] | None = self.scored[cell].get("artifact")
         return artifact
 
-    def file(self, cell: str, what: str) -> Path:
-        return self.folder / "cells" / f"{cell}.{what}"
+    def file(self, cell: str, what: str) -> str:
+        """Within the folder."""
+        return f"cells/{cell}.{what}"
 
     def timed(self) -> set[str]:
         """The names of cells and twins that had to be timed."""
@@ -91,7 +97,7 @@ class Run:
 def read_run(folder: Path, findings: Findings) -> Run:
     """Raises EcgEdgeError where there is no run in a folder."""
     try:
-        about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        about = as_json(read_bytes(folder, "run.json", JSON_BYTES))
         if not isinstance(about, dict):
             raise ValueError
     except (OSError, ValueError):
@@ -99,39 +105,60 @@ def read_run(folder: Path, findings: Findings) -> Run:
     return Run(folder, about, read_journal(folder, findings), read_rows(folder, findings))
 
 
+def about_fault(about: dict[str, Any]) -> str:
+    """Why ``run.json`` is none that can be checked; empty where it is."""
+    for name, kind in ABOUT.items():
+        if not is_a(about.get(name), kind):
+            return f"its {name} cannot be"
+    rounds = [about["rounds"], about.get("rounds_most", about["rounds"])]
+    if not all(is_a(each, int) and 0 < each <= ROUNDS_MOST for each in rounds):
+        return f"its rounds are more than {ROUNDS_MOST:,}, or none"
+    if not all(isinstance(each, str) for name in ("labels", "cells", "skips") for each in about[name]):
+        return "a label or a cell has no name"
+    return ""
+
+
+def is_a(value: Any, kind: type) -> bool:
+    """Of that type; true is no number."""
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
 def read_journal(folder: Path, findings: Findings) -> list[Record]:
     """The records of the lines that are whole."""
     records: list[Record] = []
     with findings.reading("journal.jsonl", "it"):
-        for number, line in enumerate((folder / "journal.jsonl").read_bytes().splitlines(keepends=True), 1):
-            record = as_json(line)
+        scored: set[str] = set()
+        for number, line in enumerate(read_bytes(folder, "journal.jsonl", LINES_BYTES).splitlines(keepends=True), 1):
+            record = read_line(line)
             if not line.endswith(b"\n") or not is_record(record):
                 findings.wrong("journal.jsonl", f"line {number} is not whole")
-            elif record["event"] == "scored" and any(is_scored(other, record["cell"]) for other in records):
+            elif record["event"] == "scored" and record["cell"] in scored:
                 findings.wrong("journal.jsonl", f"line {number} scores {record['cell']} once more")
             else:
                 records.append(record)
+                scored |= {record["cell"]} if record["event"] == "scored" else set()
     return records
 
 
 def is_record(record: Any) -> bool:
     """Whether it is a known event with the fields of that event."""
     fields = FIELDS.get(str(record.get("event"))) if isinstance(record, dict) else None
-    return fields is not None and all(isinstance(record.get(name), kind) for name, kind in fields.items())
-
-
-def is_scored(record: Record, cell: str) -> bool:
-    return bool(record["event"] == "scored" and record["cell"] == cell)
+    if fields is None or not all(is_a(record.get(name), kind) for name, kind in fields.items()):
+        return False
+    counts = [record.get(name, 0) for name in ("round", "offset", "calls")]
+    return all(count >= 0 for count in counts) and counts[0] <= ROUNDS_MOST
 
 
 def read_rows(folder: Path, findings: Findings) -> dict[str, Row] | None:
     """The rows by id; None without ``rows.jsonl``."""
-    path = folder / "rows.jsonl"
-    if not path.is_file():
+    if not is_file(folder, "rows.jsonl"):
         return None
     rows: dict[str, Row] = {}
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
-        row = as_json(line)
+    content = b""
+    with findings.reading("rows.jsonl", "it"):
+        content = read_bytes(folder, "rows.jsonl", LINES_BYTES)
+    for number, line in enumerate(content.splitlines(), 1):
+        row = read_line(line)
         if not isinstance(row, dict) or not isinstance(row.get("id"), str):
             findings.wrong("rows.jsonl", f"line {number} is no row")
         elif row["id"] in rows:
@@ -141,9 +168,9 @@ def read_rows(folder: Path, findings: Findings) -> dict[str, Row] | None:
     return rows
 
 
-def as_json(text: bytes) -> Any:
+def read_line(text: bytes) -> Any:
     """What it says; None where it is not JSON."""
     try:
-        return json.loads(text)
+        return as_json(text)
     except ValueError:
         return None

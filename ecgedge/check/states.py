@@ -16,6 +16,7 @@ LEAST, MOST, BETWEEN = 0.06, 0.25, 0.1  # logarithms: the least and the largest 
 NOISES, HALF = 8, 1.349  # standard deviations: a state's width; what the shortest half of normal values spans
 LOST = 0.1  # a share of a block's time
 FEW = 6  # values, with fewer of which there is no 95% interval
+GRID, FINE = 9, 12  # decimals of what is compared, and of differences of such: no last bit of a logarithm decides
 
 
 def quick_blocks(blocks: list[tuple[str, Record]]) -> set[tuple[str, int]]:
@@ -32,12 +33,13 @@ def quick_blocks(blocks: list[tuple[str, Record]]) -> set[tuple[str, int]]:
         slower = np.log(times.max(axis=1))
         for model in set(models):
             slower[models == model] -= offsets(*(each[models == model] for each in (names, rounds, slower)))
-        width = width_of(np.log(times[:, 1] / times[:, 0]))
+        slower = np.round(slower, GRID)
+        width = round(width_of(np.log(times[:, 1] / times[:, 0])), GRID)
         whole = middle(slower, width)
         for model in set(models):
             own = middle(slower[models == model], width)
-            at = own if abs(own - whole) <= max(BETWEEN, width) else whole
-            near = (models == model) & (np.abs(slower - at) <= width)
+            at = own if round(abs(own - whole), FINE) <= max(BETWEEN, width) else whole
+            near = (models == model) & (np.round(np.abs(slower - at), FINE) <= width)
             found |= {(str(name), int(number)) for name, number in zip(names[near], rounds[near])}
     return found - waiting(blocks) if blocks else found
 
@@ -53,8 +55,8 @@ def waiting(blocks: list[tuple[str, Record]]) -> set[tuple[str, int]]:
     if not np.isfinite(lost).all():
         raise ValueError("a share of time that is no number")
     own = np.array([lost[(names == name) & (models == model)].min() for model, name in zip(models, names)])
-    lost = lost - own + np.array([own[models == model].min() for model in models])
-    most = np.sort(lost)[-(-len(lost) // USUAL) - 1] + LOST
+    lost = np.round(lost - own + np.array([own[models == model].min() for model in models]), GRID)
+    most = round(float(np.sort(lost)[-(-len(lost) // USUAL) - 1]) + LOST, GRID)
     return {(block["cell"], block["round"]) for (_, block), share in zip(blocks, lost) if share > most}
 
 
@@ -84,7 +86,7 @@ def middle(values: np.ndarray, width: float) -> float:
     """The median of the lowest window that holds enough values, not wider than a state where there is such a one."""
     ordered = np.sort(values)
     count = -(-len(ordered) // USUAL)
-    spans = ordered[count - 1 :] - ordered[: len(ordered) - count + 1]
+    spans = np.round(ordered[count - 1 :] - ordered[: len(ordered) - count + 1], FINE)
     start = int(np.argmax(spans <= width)) if (spans <= width).any() else int(np.argmin(spans))
-    end = ordered[start] + max(width, spans[start])
-    return stats.quantile(ordered[(ordered >= ordered[start]) & (ordered <= end)], 0.5)
+    beyond = np.round(ordered[start:] - ordered[start], FINE)
+    return stats.quantile(ordered[start:][beyond <= max(width, spans[start])], 0.5)

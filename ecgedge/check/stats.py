@@ -28,7 +28,11 @@ def wilson(hits: int, count: int) -> tuple[float, float]:
 
 def coin(heads: int, throws: int) -> Fraction:
     """The probability of at most so many heads in that many throws of a fair coin."""
-    return Fraction(sum(math.comb(throws, k) for k in range(heads + 1)), 2**throws)
+    ways = found = 1
+    for k in range(heads):
+        ways = ways * (throws - k) // (k + 1)
+        found += ways
+    return Fraction(found, 2**throws)
 
 
 def mcnemar(here: np.ndarray, was: np.ndarray) -> float:

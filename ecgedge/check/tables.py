@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import io
 
 from ecgedge.check.findings import MISSING, Findings, shown
+from ecgedge.check.reading import LINES_BYTES, read_bytes
 from ecgedge.check.run import Row, Run
 
 RESUME = "resume it"
@@ -79,9 +81,8 @@ def check_row_of_journal(run: Run, cell: str, row: Row, findings: Findings) -> N
 
 def check_csv(run: Run, rows: dict[str, Row], findings: Findings) -> None:
     """``report.csv`` holds what is flat of each row."""
-    with (run.folder / "report.csv").open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        flat = {line["id"]: line for line in reader}
+    text = read_bytes(run.folder, "report.csv", LINES_BYTES).decode("utf-8")
+    flat = {line["id"]: line for line in csv.DictReader(io.StringIO(text, newline=""))}
     for cell in rows.keys() ^ flat.keys():
         findings.wrong(cell, f"it is in {'rows.jsonl' if cell in rows else 'report.csv'} only, not in the other")
     for cell in rows.keys() & flat.keys():

@@ -9,6 +9,7 @@ import numpy as np
 
 from ecgedge.check import stats
 from ecgedge.check.findings import Findings
+from ecgedge.check.reading import read_arrays
 from ecgedge.check.run import Row, Run
 
 TIE = 0.02  # relative; two processes of one file may differ by so much
@@ -127,11 +128,10 @@ def is_ready(row: Row) -> bool:
 
 def check_throughput(run: Run, row: Row, findings: Findings) -> None:
     """Beats a second for each batch that was measured, which are those that were asked for."""
-    with np.load(run.file(row["id"], "throughput.npz")) as taken:
-        check_sizes(run, row, [int(size) for size in taken.files], findings)
-        for size in taken.files:
-            found = int(size) * 1e9 / stats.quantile(taken[size], 0.5)
-            findings.hold(row, f"throughput_{size}_per_s", found, FIRST)
+    taken = read_arrays(run.folder, run.file(row["id"], "throughput.npz"))
+    check_sizes(run, row, [int(size) for size in taken], findings)
+    for size, times in taken.items():
+        findings.hold(row, f"throughput_{size}_per_s", int(size) * 1e9 / stats.quantile(times, 0.5), FIRST)
 
 
 def check_sizes(run: Run, row: Row, sizes: list[int], findings: Findings) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,9 +12,8 @@ from ecgedge.artifacts import Anomaly, Task
 from ecgedge.choice.differences import Difference, by_figures, noise
 from ecgedge.choice.metrics import Metric, Row
 from ecgedge.intervals import Change, bootstrap_confusion, delong, paired_share
-from ecgedge.journal import read
-from ecgedge.records import task_from_record
 from ecgedge.results import UNSTEADY, Timing
+from ecgedge.run import RunFolder
 from ecgedge.verdicts import ALPHA, p_value, paired_p
 
 BETTER = {"faster": "better", "slower": "worse", "tie": "tie", UNSTEADY: UNSTEADY}
@@ -43,19 +41,13 @@ class Evidence:
     Where the folder lacks what that takes, or no paired test is known, the rows' own figures decide.
 
     Args:
-        folder: of the run.
+        folder: of the run. Raises EcgEdgeError, now or when it is asked, where that is damaged.
     """
 
     def __init__(self, folder: Path):
-        self.folder = folder
-        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        self.seed = run["seed"]
-        records = read(folder)
-        self.timing = Timing(records, run["rounds"], folder)
-        self.tasks = {
-            record["cell"]: record["artifact"]["record"]["task"] for record in records if record.get("artifact")
-        }
-        self.beats: tuple[np.ndarray, np.ndarray] | None = None  # x and y; these are read when they are needed
+        self.run = RunFolder.read(folder)
+        self.seed = self.run.about["seed"]
+        self.timing = Timing(self.run.records, self.run.about["rounds"], folder)
         self.answers: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self.known: dict[tuple[str, str, str], Difference] = {}
         self.at_hand: dict[str, bool] = {}  # whether the outputs of a row are there
@@ -75,7 +67,7 @@ class Evidence:
         if first["model"] != second["model"]:
             return False
         rounds = [[block["round"] for block in self.timing.blocks.get(row["id"], ())] for row in (first, second)]
-        return rounds[0] == rounds[1] != []
+        return rounds[0] == rounds[1] != [] and all(self.run.has_samples(row["id"]) for row in (first, second))
 
     def timed(self, first: Row, second: Row) -> Difference:
         floor = noise(first, second)
@@ -90,18 +82,14 @@ class Evidence:
     def has_outputs(self, row: Row) -> bool:
         """Whether the answers of a row, and the beats, are there."""
         if row["id"] not in self.at_hand:
-            files = self.folder / "beats.npz", self.output_file(row)
-            self.at_hand[row["id"]] = row["id"] in self.tasks and all(file.is_file() for file in files)
+            self.at_hand[row["id"]] = row["id"] in self.run.tasks and self.run.has_outputs(row["id"])
         return self.at_hand[row["id"]]
-
-    def output_file(self, row: Row) -> Path:
-        return self.folder / "cells" / f"{row['id']}.outputs.npy"
 
     def scored(self, metric: Metric, first: Row, second: Row) -> Difference:
         (here, scores), (there, others) = self.answer(first), self.answer(second)
         if np.array_equal(*((scores, others) if metric.name == "auroc" else (here, there))):
             return Difference("same", "on every beat")
-        task = task_from_record(self.tasks[first["id"]])
+        task = self.run.tasks[first["id"]]
         y = self.truth(task)
         if metric.name == "auroc":
             change = delong(scores, others, y == 1)
@@ -117,23 +105,17 @@ class Evidence:
     def answer(self, row: Row) -> tuple[np.ndarray, np.ndarray]:
         """Decision and anomaly score of each beat, ``(N,)`` each; a classifier has no scores."""
         if row["id"] not in self.answers:
-            outputs, (x, _) = np.load(self.output_file(row)), self.read_beats()
-            task = task_from_record(self.tasks[row["id"]])
+            outputs, beats, task = self.run.outputs(row["id"]), self.run.beats, self.run.tasks[row["id"]]
+            assert outputs is not None and beats is not None, "same_beats comes first"
+            scores = np.empty(0)
             if isinstance(task, Anomaly):
-                scores = tasks.anomaly_scores(outputs, x, task.window)
-                decided = tasks.decide(outputs, x, task)
-            else:
-                decided, scores = tasks.decide(outputs.reshape(len(x), -1), x, task), np.empty(0)
+                scores = tasks.anomaly_scores(outputs, beats.x, task.window)
+            decided = tasks.decide(outputs, beats.x, task)
             self.answers[row["id"]] = decided.astype(np.int32), scores  # half the memory: there may be 10,000 rows
         return self.answers[row["id"]]
 
     def truth(self, task: Task) -> np.ndarray:
         """Class of each beat, or 1 for an anomaly, ``(N,)``."""
-        y = self.read_beats()[1]
+        assert self.run.beats is not None, "same_beats comes first"
+        y = self.run.beats.y
         return (y != task.labels.index(task.normal)).astype(np.int64) if isinstance(task, Anomaly) else y
-
-    def read_beats(self) -> tuple[np.ndarray, np.ndarray]:
-        if self.beats is None:
-            with np.load(self.folder / "beats.npz") as held:
-                self.beats = held["x"], held["y"]
-        return self.beats

@@ -70,7 +70,8 @@ def unavailable(parts: Parts, must_work: bool = True) -> Reasons:
         reasons |= unavailable_in(name, asked, parts)
     ours = [part for part in parts.runtimes.values() if not elsewhere(part) and ("runtime", part.name) not in reasons]
     dead: list[str] = []
-    with tempfile.TemporaryDirectory() as scratch, Child(Path(scratch) / "log") as child:
+    network = any(part.needs_network for part in ours)
+    with tempfile.TemporaryDirectory() as scratch, Child(Path(scratch) / "log", network=network) as child:
         for part in ours:
             try:
                 reason = child.ask("available", SECONDS, runtime=part.name)
@@ -100,7 +101,8 @@ def troubles_in(name: str, asked: list[Part], parts: Parts) -> dict[tuple[str, s
         return {}
     environment = parts.environments[name]
     host = Host(name, environment.python, guests(parts))
-    with tempfile.TemporaryDirectory() as scratch, Child(Path(scratch) / "log", host=host) as child:
+    network = any(part.needs_network for part in asked)
+    with tempfile.TemporaryDirectory() as scratch, Child(Path(scratch) / "log", host=host, network=network) as child:
         troubles = {(part.kind, part.name): trouble_there(part, child, environment) for part in asked}
     return {key: trouble for key, trouble in troubles.items() if trouble}
 

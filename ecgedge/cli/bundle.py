@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +17,8 @@ from ecgedge.cli.options import (
     column_options,
     file_options,
     keep_normalize,
+    limit_options,
+    limits_of,
     told_columns,
 )
 from ecgedge.errors import ConversionError, EcgEdgeError
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from ecgedge.artifacts import Artifact
     from ecgedge.bundle import Facts
     from ecgedge.dataset import Dataset
-    from ecgedge.kinds import Runtime, Session
+    from ecgedge.kinds import Runtime
     from ecgedge.plugins import Parts
+    from ecgedge.standins import RuntimeElsewhere, SessionElsewhere
 
 BEATS = 20  # synthetic ones, as test vectors: each class is there
 
@@ -51,8 +52,9 @@ BEATS = 20  # synthetic ones, as test vectors: each class is there
 @click.option("--normalize", is_flag=True, expose_value=False, callback=keep_normalize,
               help="predict.py z-normalises each beat; the built-in weights expect that.")  # fmt: skip
 @file_options
+@limit_options
 def bundle(file: str, out: Path | None, force: bool, private: Path | None, vectors: Path | None, labels: str | None,
-           threshold: float | None, dataset: str | None) -> None:  # fmt: skip
+           threshold: float | None, dataset: str | None, timeout: float, memory: int | None) -> None:  # fmt: skip
     """Pack an ONNX or TFLite file with all that it takes to run and check it, for people without ecgedge.
 
     \b
@@ -67,32 +69,32 @@ def bundle(file: str, out: Path | None, force: bool, private: Path | None, vecto
 
     key = private and signing_key(private)
     parts = common.load_parts()
-    artifact = opening.find_artifact(file, parts)
-    if artifact.format not in TARGETS:
-        raise EcgEdgeError(
-            f"{file} is {artifact.format}, a bundle takes {' or '.join(TARGETS)}",
-            f"first: ecgedge convert {file} --to tflite",
-        )
-    name = bundle_name(artifact)
-    target = out or Path(f"{name}.zip")
-    common.usable_folder(target.absolute().parent)
-    check_target(target, force)
-    data = common.load_data(dataset) if dataset else None
-    artifact = with_meaning(artifact, data, labels, threshold)
-    runtime = pick_runtime(artifact, TARGETS[artifact.format].runtime, parts)
-    with tempfile.TemporaryDirectory() as scratch:
+    limits = limits_of(timeout, memory)
+    with tempfile.TemporaryDirectory() as scratch, opening.open_workers(parts, limits) as workers:
+        artifact = opening.find_artifact(file, parts, workers)
+        if artifact.format not in TARGETS:
+            raise EcgEdgeError(
+                f"{file} is {artifact.format}, a bundle takes {' or '.join(TARGETS)}",
+                f"first: ecgedge convert {file} --to tflite",
+            )
+        name = bundle_name(artifact)
+        target = out or Path(f"{name}.zip")
+        common.usable_folder(target.absolute().parent)
+        check_target(target, force)
+        data = common.load_data(dataset) if dataset else None
+        artifact = with_meaning(artifact, data, labels, threshold)
+        runtime = pick_runtime(artifact, TARGETS[artifact.format].runtime, parts, workers)
         session, model = load_alone(artifact, runtime, Path(scratch))
         if data:
             artifact = opening.with_threshold(artifact, data, lambda _, split: infer(artifact, session, split.x))
         beats, origin = vector_beats(artifact, vectors, data)
         outputs = infer(artifact, session, beats)
-        session.close()
         artifact = with_length(artifact, beats.shape[2])
         facts = facts_of(artifact, name, runtime, parts, told_by_user(artifact, data, labels))
         files = contents(artifact, model, Vectors.of(artifact, beats, outputs, origin), facts)
         if key:
             files |= {SIGNATURE: key.sign(files[SUMS])}
-        prove(files, Path(scratch))
+        prove(files, Path(scratch), runtime)
     place(files, name, target)
     size = target.stat().st_size if target.is_file() else sum(map(len, files.values()))
     common.say(f"{target}: {name}, {len(files)} files, {size:,} bytes; its own check passed on {len(beats)} beats")
@@ -135,18 +137,24 @@ def with_meaning(artifact: Artifact, data: Dataset | None, labels: str | None, t
     return check_told(replace(artifact, task=replace(artifact.task, labels=names)))
 
 
-def load_alone(artifact: Artifact, runtime: Runtime, scratch: Path) -> tuple[Session, bytes]:
+def load_alone(artifact: Artifact, runtime: RuntimeElsewhere, scratch: Path) -> tuple[SessionElsewhere, bytes]:
     """The file loaded from where nothing else is, as in the bundle, and its bytes.
 
     Raises:
-        EcgEdgeError: it needs another file.
+        EcgEdgeError: it needs another file, or more time or memory than it may take.
     """
+    from ecgedge.process import ChildError
+
     model = artifact.path.read_bytes()
     alone = scratch / f"model.{artifact.format}"
     alone.write_bytes(model)
     try:
-        return runtime.load(replace(artifact, path=alone), threads=1), model
+        session = runtime.load(replace(artifact, path=alone), threads=1)
+        session.about = artifact.path
+        return session, model
     except EcgEdgeError as error:
+        if isinstance(error.__cause__, ChildError):  # of time or memory, wherever it lies
+            raise EcgEdgeError(error.message.replace(str(alone), str(artifact.path)), error.hint) from error
         reason = error.message.replace(str(alone), "it")
         raise EcgEdgeError(
             f"{artifact.path} cannot be used away from its folder: {reason}"[:300],
@@ -154,11 +162,11 @@ def load_alone(artifact: Artifact, runtime: Runtime, scratch: Path) -> tuple[Ses
         ) from error
 
 
-def infer(artifact: Artifact, session: Session, beats: np.ndarray) -> np.ndarray:
+def infer(artifact: Artifact, session: SessionElsewhere, beats: np.ndarray) -> np.ndarray:
     """Outputs for all beats. Raises ConversionError where they are no answers."""
-    from ecgedge import measure, tasks
+    from ecgedge import tasks
 
-    outputs = measure.infer(session, beats)
+    outputs = session.infer(beats)
     if reason := tasks.wrong(outputs, beats, artifact.task):
         raise ConversionError(f"{artifact.path} gives no answers: {reason}")
     return outputs
@@ -172,7 +180,7 @@ def vector_beats(artifact: Artifact, path: Path | None, data: Dataset | None) ->
     from ecgedge.cli.predict import chunks, open_beats
 
     if path is None:
-        length = length_of(artifact) or (data.length if data else 140)
+        length = artifact.input.length or (data.length if data else 140)
         return synthetic_beats(BEATS, length), "synthetic beats"
     normalize = click.get_current_context().meta[NORMALIZE]
     with open_beats(path) as source:
@@ -180,11 +188,6 @@ def vector_beats(artifact: Artifact, path: Path | None, data: Dataset | None) ->
     if not parts:
         raise EcgEdgeError(f"{path} holds no beats", "name another file with --vectors")
     return np.concatenate(parts), f"beats of {path.name}"
-
-
-def length_of(artifact: Artifact) -> int | None:
-    """Samples a beat; None where the model takes any."""
-    return artifact.input.shape[1 if artifact.input.layout in ("NL", "NLC") else 2]
 
 
 def with_length(artifact: Artifact, length: int) -> Artifact:
@@ -237,13 +240,11 @@ def card_of_weights(artifact: Artifact, parts: Parts) -> str:
     return (folder / "README.md").read_text(encoding="utf-8")
 
 
-def prove(files: dict[str, bytes], scratch: Path) -> None:
+def prove(files: dict[str, bytes], scratch: Path, runtime: RuntimeElsewhere) -> None:
     """Unpack the bundle and run its ``check.py``. Raises ConversionError where it fails."""
     from ecgedge.bundle import place
 
     folder = scratch / "bundle"
     place(files, folder.name, folder)
-    done = subprocess.run([sys.executable, "-B", "check.py"], cwd=folder, capture_output=True, text=True)
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+    if reason := runtime.prove(folder):
         raise ConversionError(f"the bundle does not pass its own check and was not written: {reason}")

@@ -13,10 +13,13 @@ import click
 
 from ecgedge.cli import availability, common, opening
 from ecgedge.cli.options import (
+    MOST_BEATS,
     calibration_option,
     chosen_passes,
     dataset_option,
     file_options,
+    limit_options,
+    limits_of,
     opset_option,
     options_of,
     passes_options,
@@ -41,7 +44,9 @@ if TYPE_CHECKING:
               help="none, fp16, dynamic, full-int8, mixed, or one quantizer.")  # fmt: skip
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Default: NAME-PRECISION.FORMAT here.")
 @click.option("--force", is_flag=True, help="Replace OUT where it exists.")
-@click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Of a file whose format fixes it.")
+@click.option(
+    "--batch", type=click.IntRange(1, MOST_BEATS), default=1, show_default=True, help="Of a file whose format fixes it."
+)
 @dataset_option
 @calibration_option
 @opset_option
@@ -49,9 +54,10 @@ if TYPE_CHECKING:
 @passes_options
 @file_options
 @seed_option
+@limit_options
 def convert(source: str, format: str, quantizer: str, out: Path | None, force: bool, batch: int, dataset: str | None,
             calibration: int, opset: int | None, passes: tuple[str, ...] | None, no_optimize: bool,
-            seed: int, **options: Any) -> None:  # fmt: skip
+            seed: int, timeout: float, memory: int | None, **options: Any) -> None:  # fmt: skip
     """Make one artifact and prove that it answers as its source does.
 
     \b
@@ -60,11 +66,16 @@ def convert(source: str, format: str, quantizer: str, out: Path | None, force: b
     """
     import numpy as np
 
+    from ecgedge.measure import check_size
     from ecgedge.process import ChildError
+    from ecgedge.standins import failure
 
     parts = common.load_parts()
     data = common.load_data(dataset)
-    origin = opening.fit_to_data(opening.find_artifact(source, parts), data)
+    limits = limits_of(timeout, memory)
+    with opening.open_workers(parts, limits) as workers:
+        origin = opening.fit_to_data(opening.find_artifact(source, parts, workers), data)
+    check_size(origin, batch)
     cell = choose(origin, format, quantizer, parts, chosen_passes(passes, no_optimize))
     for kind, name in [*(("exporter", name) for name in cell.route), ("quantizer", cell.quantizer)]:
         opening.require(parts.find(kind, name))
@@ -84,6 +95,8 @@ def convert(source: str, format: str, quantizer: str, out: Path | None, force: b
             seed=seed,
             options=options_of({"opset": opset, **options}),
             unavailable=availability.unavailable(parts),
+            seconds=limits.seconds,
+            memory=limits.memory,
         )
         try:
             origin = opening.with_threshold(origin, data, lambda given, _: lab.outputs_of(given, "train"))
@@ -95,6 +108,8 @@ def convert(source: str, format: str, quantizer: str, out: Path | None, force: b
             cost = measure_cost(artifact, cell, batch, lab)
             place(artifact, target)
         except ChildError as error:
+            if error.why in ("late", "memory"):
+                raise failure(error, source, limits) from None
             raise ConversionError(f"{error} (log: {keep_log(lab.log)})") from None
         finally:
             lab.close()
@@ -294,9 +309,9 @@ def setting_of(lab: Lab) -> Setting:
 
     runtimes = [part for (kind, _), part in lab.parts.items() if kind == "runtime"]
     hosts = {part.name: lab.hosts[part.environment] for part in runtimes if part.environment in lab.hosts}
-    return Setting(
-        lab.folder, lab.files["scored"], lab.gate, seed=lab.seed, seconds=lab.seconds, memory=lab.memory, hosts=hosts
-    )
+    networked = frozenset(part.name for part in runtimes if part.needs_network)
+    return Setting(lab.folder, lab.files["scored"], lab.gate, seed=lab.seed, seconds=lab.seconds, memory=lab.memory,
+                   hosts=hosts, networked=networked)  # fmt: skip
 
 
 def told(pair: Pair, runtime: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -48,6 +50,7 @@ def examine(parts: Parts, dataset: str | None) -> dict[str, Any]:
         "machine": described,
         "threads": {"cores": os.cpu_count(), "usable": usable_cores()},
         "gpu": described["gpu"],
+        "children": children_state(),
         "data": data_state(dataset),
         "parts": part_states(parts),
         "broken_plugins": [{"plugin": str(owner), "reason": reason} for owner, reason in parts.broken],
@@ -58,6 +61,19 @@ def examine(parts: Parts, dataset: str | None) -> dict[str, Any]:
 def usable_cores() -> int | None:
     """Cores that this process may use, which a container may limit."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def children_state() -> dict[str, str]:
+    """Whether the processes that open files have the network, as one of them says."""
+    from ecgedge.process import Child, ChildError
+
+    means = {"namespace": "a namespace of their own", "filter": "a seccomp filter"}
+    with tempfile.TemporaryDirectory() as scratch, Child(Path(scratch) / "log") as child:
+        try:
+            found = child.ask("network", availability.SECONDS)
+        except ChildError as error:
+            return {"network": "not known", "by": str(error)}
+    return {"network": "none", "by": means[found]} if found in means else {"network": "as ours", "by": found}
 
 
 def data_state(dataset: str | None) -> dict[str, str]:
@@ -107,13 +123,15 @@ def mend(part: Any, distribution: str) -> str:
 def told(found: dict[str, Any]) -> str:
     from tabulate import tabulate
 
-    machine, gpu, data = found["machine"], found["gpu"], found["data"]
+    machine, gpu, data, children = found["machine"], found["gpu"], found["data"], found["children"]
+    network = {"none": "no network", "as ours": "have the network"}.get(children["network"], "network not known")
     parts = escape.cells([part["kind"], part["name"], part["state"]] for part in found["parts"])
     lines = [
         "versions  " + ", ".join(f"{name} {version}" for name, version in found["versions"].items()),
         f"cpu       {machine['cpu']}; {', '.join(machine['isa']) or 'no flags known'}",
         f"threads   {found['threads']['usable']} of {found['threads']['cores']} cores usable",
         f"gpu       {gpu or 'none found'}",
+        f"children  {network} ({children['by']})",
         f"data      {data['state']}: {data['what']}",
         *([f"          {data['mend']}"] if data.get("mend") else []),
     ]

@@ -8,13 +8,13 @@ import click
 
 from ecgedge import escape
 from ecgedge.cli import common, opening
-from ecgedge.cli.options import dataset_option, file_options, threads_option
+from ecgedge.cli.options import dataset_option, file_options, limit_options, limits_of, threads_option
 from ecgedge.errors import ConversionError, EcgEdgeError
 
 if TYPE_CHECKING:
     from ecgedge.artifacts import Artifact
-    from ecgedge.kinds import Runtime
     from ecgedge.plugins import Parts
+    from ecgedge.standins import RuntimeElsewhere, Workers
 
 
 @click.command()
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 @dataset_option
 @file_options
 @threads_option
-def evaluate(target: str, runtime_name: str | None, dataset: str | None, threads: int) -> None:
+@limit_options
+def evaluate(
+    target: str, runtime_name: str | None, dataset: str | None, threads: int, timeout: float, memory: int | None
+) -> None:
     """Score a model or a file on the test beats.
 
     \b
@@ -32,16 +35,15 @@ def evaluate(target: str, runtime_name: str | None, dataset: str | None, threads
     """
     from ecgedge import tasks
     from ecgedge.artifacts import Anomaly
-    from ecgedge.measure import infer
 
     parts = common.load_parts()
     data = common.load_data(dataset)
-    artifact = opening.fit_to_data(opening.find_artifact(target, parts), data)
-    runtime = pick_runtime(artifact, runtime_name, parts)
-    session = runtime.load(artifact, threads)
-    artifact = opening.with_threshold(artifact, data, lambda _, split: infer(session, split.x))
-    outputs = infer(session, data.test.x)
-    session.close()
+    with opening.open_workers(parts, limits_of(timeout, memory), threads) as workers:
+        artifact = opening.fit_to_data(opening.find_artifact(target, parts, workers), data)
+        runtime = pick_runtime(artifact, runtime_name, parts, workers)
+        session = runtime.load(artifact, threads)
+        artifact = opening.with_threshold(artifact, data, lambda _, split: session.infer(split.x))
+        outputs = session.infer(data.test.x)
     if reason := tasks.wrong(outputs, data.test.x, artifact.task):
         raise ConversionError(f"{target} gives no answers: {reason}")
     figures = tasks.evaluate(outputs, data.test.x, data.test.y, artifact.task)
@@ -53,7 +55,7 @@ def evaluate(target: str, runtime_name: str | None, dataset: str | None, threads
         print_classification(figures)
 
 
-def pick_runtime(artifact: Artifact, name: str | None, parts: Parts) -> Runtime:
+def pick_runtime(artifact: Artifact, name: str | None, parts: Parts, workers: Workers) -> RuntimeElsewhere:
     """The named runtime, or the first that takes the format and works here."""
     from ecgedge.plan import takes
     from ecgedge.plugins import missing, one_line
@@ -67,7 +69,7 @@ def pick_runtime(artifact: Artifact, name: str | None, parts: Parts) -> Runtime:
         fitting = [chosen]
     reasons = []
     for part in fitting:
-        ready = opening.usable(part, parts)
+        ready = workers.runtime(part)
         try:
             reason = missing(part) or ready.available()
         except Exception as error:  # of its library, or of its author

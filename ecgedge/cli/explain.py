@@ -12,7 +12,15 @@ import click
 
 from ecgedge import escape
 from ecgedge.cli import common, opening
-from ecgedge.cli.options import TOLD, output_option, threads_option, trust_option
+from ecgedge.cli.options import (
+    MOST_BEATS,
+    TOLD,
+    limit_options,
+    limits_of,
+    output_option,
+    threads_option,
+    trust_option,
+)
 from ecgedge.errors import EcgEdgeError
 
 if TYPE_CHECKING:
@@ -32,14 +40,14 @@ WIDEST = (38, 24, 12, 9)  # characters of each of these
 @click.argument("target", metavar="FILE|MODEL")
 @click.option("--runtime", "runtime_name", metavar="NAME", help="Default: the first that takes it and works here.")
 @output_option
-@click.option("--batch", type=click.IntRange(1), help="Beats a call. Default: that of the file, else 1.")
+@click.option("--batch", type=click.IntRange(1, MOST_BEATS), help="Beats a call. Default: that of the file, else 1.")
 @click.option("--against", metavar="FILE", help="Also time this file in turns with it, one beat a call.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @trust_option
 @threads_option
-def explain(
-    target: str, runtime_name: str | None, batch: int | None, against: str | None, as_json: bool, threads: int
-) -> None:
+@limit_options
+def explain(target: str, runtime_name: str | None, batch: int | None, against: str | None, as_json: bool,
+            threads: int, timeout: float, memory: int | None) -> None:  # fmt: skip
     """Say why a file takes its time: each operation, how far it is from the machine's limit, and what to do.
 
     \b
@@ -49,22 +57,27 @@ def explain(
     from ecgedge.cli.evaluate import pick_runtime
     from ecgedge.explain import study
     from ecgedge.explain.findings import find
-    from ecgedge.plugins.hosts import runtime_hosts
+    from ecgedge.plugins.hosts import networked, runtime_hosts
     from ecgedge.turns import Setting
 
-    parts = common.load_parts()
-    artifact = opening.find_artifact(target, parts)
-    runtime = pick_runtime(artifact, runtime_name, parts).name
-    size = chosen_batch(artifact, batch)
+    parts, limits = common.load_parts(), limits_of(timeout, memory)
+    with opening.open_workers(parts, limits) as workers:
+        artifact = opening.find_artifact(target, parts, workers)
+        runtime = pick_runtime(artifact, runtime_name, parts, workers).name
+        size = chosen_batch(artifact, batch)
+        other = opening.find_artifact(against, parts, workers, alone=False) if against else None
+        if other:
+            name = runtime if other.format == artifact.format else None
+            pair = other, pick_runtime(other, name, parts, workers).name
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         beats = study.write_beats(artifact, size, folder / "call.npy")
-        setting = Setting(folder, beats, common.gate(), threads, hosts=runtime_hosts(parts))
-        other = opening.find_artifact(against, parts, alone=False) if against else None
+        setting = Setting(folder, beats, common.gate(), threads, seconds=limits.seconds, memory=limits.memory,
+                          hosts=runtime_hosts(parts), networked=networked(parts))  # fmt: skip
         explanation = named(study.study(artifact, runtime, setting), target, parts)
         if other:
             timed = dataclasses.replace(setting, beats=study.write_beats(artifact, study.BEATS, folder / "beats.npy"))
-            explanation = dataclasses.replace(explanation, ratio=compare(explanation, other, timed, parts))
+            explanation = dataclasses.replace(explanation, ratio=compare(explanation, *pair, timed))
     found = find(explanation)
     if as_json:
         click.echo(json.dumps(record(explanation, found, size, threads), indent=1))
@@ -84,26 +97,26 @@ def named(explanation: Explanation, target: str, parts: Parts) -> Explanation:
 
 
 def chosen_batch(artifact: Artifact, wanted: int | None) -> int:
-    """Beats a call. Raises EcgEdgeError where the file fixes another number."""
+    """Beats a call. Raises EcgEdgeError where the file fixes another number, or so many need too much memory."""
+    from ecgedge.measure import check_size
+
     fixed = artifact.input.batch
     if wanted and fixed and wanted != fixed:
         raise EcgEdgeError(
             f"{artifact.path} takes {fixed} beat{'' if fixed == 1 else 's'} a call, not {wanted}",
             f"make another: ecgedge convert MODEL --to {artifact.format} --batch {wanted}",
         )
+    check_size(artifact, wanted or fixed or 1)
     return wanted or fixed or 1
 
 
-def compare(explanation: Explanation, other: Artifact, setting: Setting, parts: Parts) -> dict[str, Any]:
-    """How long the file takes, relative to another one on the first runtime that takes it."""
-    from ecgedge.cli.evaluate import pick_runtime
+def compare(explanation: Explanation, other: Artifact, runtime: str, setting: Setting) -> dict[str, Any]:
+    """How long the file takes, relative to another one on its runtime."""
     from ecgedge.process import ChildError
     from ecgedge.records import USER
     from ecgedge.turns import time_in_turns
 
-    mine = explanation.artifact
-    name = explanation.runtime if other.format == mine.format else None
-    runtimes = (pick_runtime(other, name, parts).name, explanation.runtime)
+    mine, runtimes = explanation.artifact, (runtime, explanation.runtime)
     try:
         pair = time_in_turns((other, mine), runtimes, setting)
     except ChildError as error:

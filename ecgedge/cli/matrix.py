@@ -12,13 +12,14 @@ import click
 
 from ecgedge.cli import availability, common, opening, rendering, run_folder, tracked
 from ecgedge.cli.options import (
-    FiniteRange,
     batch_sizes_option,
     calibration_option,
     chosen_passes,
     cuda_graph_option,
     dataset_option,
     file_options,
+    limit_options,
+    limits_of,
     mlflow_option,
     opset_option,
     options_of,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from ecgedge.dataset import Dataset
     from ecgedge.plan import Cell, Skip
     from ecgedge.plugins import Parts
+    from ecgedge.standins import Workers
 
 
 @click.command()
@@ -55,13 +57,9 @@ if TYPE_CHECKING:
               help="quick: 500 test beats and few timed calls; full: all beats.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the run. Default: runs/DATE-TIME.")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN",
-              help="Go on with an interrupted run, as it was asked for; no other option goes with it.")  # fmt: skip
+              help="Go on with an interrupted run, as asked then; only --mlflow and --trust go with it.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="List cells and skips, do nothing.")
-@click.option("--timeout", type=FiniteRange(min=0, min_open=True), default=300, show_default=True,
-              metavar="SECONDS", help="Of each step of a cell.")  # fmt: skip
-@click.option(
-    "--memory", type=click.IntRange(1), metavar="MB", help="That a child process may take. Default: no limit."
-)
+@limit_options
 @rendering.choice_options
 @batch_sizes_option
 @threads_option
@@ -93,15 +91,18 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
 
     resume = resume and resume.resolve()
     known = run_folder.take_up(ctx, resume) if resume else None
-    asked = known["asked"]["options"] if known else asked
-    uri = asked.get("mlflow")  # older runs know no such option
+    uri = run_folder.mlflow_uri(known, asked["mlflow"]) if known else asked["mlflow"]
     if uri and not dry_run:
         connect(uri, EXPERIMENT)
-    printed = rendering.printed_format(asked["formats"])
     parts = common.load_parts()
+    asked = run_folder.asked_then(known, parts, uri) if known else asked
+    printed = rendering.printed_format(asked["formats"])
     data = common.load_data(asked["dataset"])
-    sources = find_sources(asked["models"], parts, data) if asked["models"] or not asked["files"] else {}
-    sources |= find_files(asked["files"], list(sources), parts, data)
+    limits = limits_of(asked["timeout"], asked["memory"])
+    with opening.open_workers(parts, limits) as workers:
+        is_of_models = asked["models"] or not asked["files"]
+        sources = find_sources(asked["models"], parts, data, workers) if is_of_models else {}
+        sources |= find_files(asked["files"], list(sources), parts, data, workers)
     reasons = availability.unavailable(parts)
     cells, skips = plan_cells(sources, parts, asked, reasons)
     rendering.check_choice(cells, sources, parts, asked)
@@ -112,15 +113,14 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
     run = run_folder.describe_run(ctx, data, sources, cells, skips, asked, energy, availability.used(cells, parts))
     folder = resume or run_folder.new_folder(out)
     if known:
-        run_folder.check_same(known, run, folder)
-        run = known
+        run_folder.check_same(known.about, run, folder)
+        run = known.about
     with run_folder.writing(folder):
         journal = Journal(folder)
         lab = common.open_lab(parts, data, sources, folder, scored_beats(data, asked["profile"], asked["seed"]),
                               calibration=asked["calibration"], seed=asked["seed"], options=options_of(asked),
-                              unavailable=reasons, seconds=asked["timeout"],
-                              batch_sizes=asked.get("batch_sizes"),
-                              memory=asked["memory"] and asked["memory"] * 1_000_000)  # fmt: skip
+                              unavailable=reasons, seconds=limits.seconds, memory=limits.memory,
+                              batch_sizes=asked.get("batch_sizes"))  # fmt: skip
         if not known:
             run_folder.write_run(folder, run, lab)
         interrupted, saved_models = False, {}
@@ -142,7 +142,7 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
         if uri and not interrupted:
             tracked.send(uri, run, told.rows, journal.records, folder, saved_models)
     if interrupted:
-        common.say(f"interrupted; go on with: {run_folder.resume_command(folder)}", err=True)
+        common.say(f"interrupted; go on with: {run_folder.resume_command(folder, uri)}", err=True)
         ctx.exit(130)
     if not cells:
         common.warn("no cell could run here")
@@ -170,20 +170,20 @@ def plan_cells(
     )
 
 
-def find_sources(models: tuple[str, ...], parts: Parts, data: Dataset) -> dict[str, Artifact]:
+def find_sources(models: tuple[str, ...], parts: Parts, data: Dataset, workers: Workers) -> dict[str, Artifact]:
     """The trained models by the name of their rows; without a choice, all that have weights and fit the data."""
     sources: dict[str, Artifact] = {}
     for name in models:
         label = name if name in parts.models else Path(name).resolve().name
         if label in sources:
             raise EcgEdgeError(f"two models would both be called {label!r}", "rename a checkpoint's folder")
-        sources[label] = opening.fit_to_data(opening.find_model(name, parts), data)
+        sources[label] = opening.fit_to_data(opening.find_model(name, parts, workers), data)
     if models:
         return sources
     misfits: list[EcgEdgeError] = []
     for name, part in parts.models.items():
         if part.pretrained():
-            found = opening.find_model(name, parts)
+            found = opening.find_model(name, parts, workers)
             try:
                 sources[name] = opening.fit_to_data(found, data)
             except EcgEdgeError as error:
@@ -195,14 +195,16 @@ def find_sources(models: tuple[str, ...], parts: Parts, data: Dataset) -> dict[s
     return sources
 
 
-def find_files(files: tuple[str, ...], taken: list[str], parts: Parts, data: Dataset) -> dict[str, Artifact]:
-    """Files made elsewhere, by the name of their rows: that of the file."""
+def find_files(
+    files: tuple[str, ...], taken: list[str], parts: Parts, data: Dataset, workers: Workers
+) -> dict[str, Artifact]:
+    """Files made elsewhere, by the name of their rows: that of the file. One that hangs or dies fails in its cells."""
     sources: dict[str, Artifact] = {}
     for file in files:
         label = Path(file).name
         if label in (*taken, *sources):
             raise EcgEdgeError(f"two rows would both be called {label!r}", "rename a file")
-        artifact = opening.find_artifact(file, parts, alone=len(files) == 1)
+        artifact = opening.find_artifact(file, parts, workers, alone=len(files) == 1, must_run=False)
         sources[label] = opening.fit_to_data(artifact, data)
     return sources
 

@@ -22,15 +22,27 @@ if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so tha
     from ecgedge.dataset import Dataset, Split
     from ecgedge.kinds import Runtime
     from ecgedge.plugins import Parts
+    from ecgedge.process import Limits
+    from ecgedge.standins import RuntimeElsewhere, Workers
 
 OTHER_DATA = "train it on this data (ecgedge train MODEL --dataset PATH), or name other data with --dataset"
-BEATS = 16  # synthetic ones, by which a file is told that says nothing of itself
 
 log = logging.getLogger(__name__)
 
 
-def find_model(name: str, parts: Parts) -> Artifact:
+def open_workers(parts: Parts, limits: Limits, threads: int = 1) -> Workers:
+    """The processes in which a command opens and runs files."""
+    from ecgedge.plugins.hosts import hosts
+    from ecgedge.standins import Workers
+
+    return Workers(hosts(parts), limits, threads)
+
+
+def find_model(name: str, parts: Parts, workers: Workers) -> Artifact:
     """The trained weights of a model by its name, or of a checkpoint folder.
+
+    Args:
+        workers: where a file is looked at.
 
     Raises:
         EcgEdgeError: neither, or a model without trained weights.
@@ -49,17 +61,18 @@ def find_model(name: str, parts: Parts) -> Artifact:
         artifact = read_sidecar(Path(name))
         takers = [part for part in parts.runtimes.values() if takes(part.accepts, artifact.format)]
         reader = next((part for part in takers if not missing(part)), None)
-        return vouched(artifact, usable(reader, parts).code_in(Path(name)) if reader else None)
+        return vouched(artifact, workers.runtime(reader).code_in(Path(name)) if reader else None)
     if Path(name).is_dir():
         return read_checkpoint(Path(name), parts.models)
     raise unknown("model", name, [*sorted(parts.models), "or the folder of a checkpoint"])
 
 
-def find_artifact(name: str, parts: Parts, alone: bool = True) -> Artifact:
+def find_artifact(name: str, parts: Parts, workers: Workers, alone: bool = True, must_run: bool = True) -> Artifact:
     """As ``find_model``, or a file or folder that a runtime can read.
 
     Args:
         alone: no other file is opened by the command, so that ``--output`` is about this one.
+        must_run: it is an error where it does not end, or kills the process that tries it out.
 
     Raises:
         EcgEdgeError: it is none of these; or it brings code of its own, and the user does not trust it.
@@ -73,7 +86,7 @@ def find_artifact(name: str, parts: Parts, alone: bool = True) -> Artifact:
         if name in parts.models or path.is_dir():
             if alone and named_output():
                 raise EcgEdgeError(f"{name} has one output", "--output is for files made elsewhere: leave it out")
-            return find_model(name, parts)
+            return find_model(name, parts, workers)
         suffixes = list(dict.fromkeys(suffix for part in readers for suffix in part.suffixes))
         if path.exists():
             raise EcgEdgeError(
@@ -81,10 +94,10 @@ def find_artifact(name: str, parts: Parts, alone: bool = True) -> Artifact:
             )
         raise unknown("model or file", name, [*sorted(parts.models), f"or a {'/'.join(suffixes)} file or checkpoint"])
     require(reader)
-    runtime = usable(reader, parts)
+    runtime = workers.runtime(reader)
     code = runtime.code_in(path)
     check_trust(path, code)
-    return understood(vouched(open_file(path, runtime, alone), code), runtime)
+    return understood(vouched(open_file(path, runtime, alone), code), runtime, must_run)
 
 
 def reader_of(path: Path, readers: Iterable[Runtime]) -> Runtime | None:
@@ -155,7 +168,7 @@ def make_whole(path: Path, runtime: Runtime, output: str | None, out: Path, alon
         return runtime.make_whole(path, output, out)
 
 
-def understood(artifact: Artifact, runtime: Runtime) -> Artifact:
+def understood(artifact: Artifact, runtime: RuntimeElsewhere, must_run: bool) -> Artifact:
     """A file with what only its answers and its graph tell, where nothing else does: see ``told_by_running``."""
     from ecgedge.artifacts import Classification
     from ecgedge.records import USER
@@ -163,49 +176,37 @@ def understood(artifact: Artifact, runtime: Runtime) -> Artifact:
     is_told = not isinstance(artifact.task, Classification) or artifact.task.scores
     if artifact.maker.get("part") != USER and is_told:
         return artifact
-    return told_by_running(artifact, runtime)
+    return told_by_running(artifact, runtime, must_run)
 
 
-def told_by_running(artifact: Artifact, runtime: Runtime) -> Artifact:
+def told_by_running(artifact: Artifact, runtime: RuntimeElsewhere, must_run: bool) -> Artifact:
     """The precision of a user's file, by its graph, and what class scores are, by those of a few synthetic beats.
 
-    One that does not run stays as it is: whoever runs it will say why.
+    One that its library refuses to run stays as it is: whoever runs it will say why.
+
+    Raises:
+        EcgEdgeError, ConversionError: it does not end, or kills its process, and ``must_run``.
     """
-    from ecgedge import tasks, truth
+    from ecgedge import truth
     from ecgedge.artifacts import Classification
-    from ecgedge.bundle import synthetic_beats
-    from ecgedge.measure import infer
+    from ecgedge.process import ChildError
     from ecgedge.records import USER, with_scores
 
     try:
-        session = runtime.load(artifact, 1)
-        outputs = infer(session, synthetic_beats(BEATS, length_of(artifact) or 140))
-        graph = session.graph()
-        session.close()
+        scores, graph = runtime.try_out(artifact)
     except Exception as error:  # of the runtime's library
+        if must_run and isinstance(error.__cause__, ChildError) and error.__cause__.is_of_limits:
+            raise
         log.info("%s was not run to tell what it is: %s", artifact.path, error)
         return artifact
     task = artifact.task
     if isinstance(task, Classification) and not task.scores:
-        task = with_scores(task, tasks.told_scores(outputs.reshape(len(outputs), -1), artifact.output.scale or 0.0))
+        task = with_scores(task, scores)
     is_foreign = artifact.maker.get("part") == USER
     precision = truth.told_precision(graph) if is_foreign and graph else artifact.precision
     if precision == "fp32":  # with an input or output of another type it is not what quantizers take
         precision = artifact.precision
     return replace(artifact, task=task, precision=precision)
-
-
-def length_of(artifact: Artifact) -> int | None:
-    """Samples a beat; None where the model takes any."""
-    return artifact.input.shape[1 if artifact.input.layout in ("NL", "NLC") else 2]
-
-
-def usable(runtime: Runtime, parts: Parts) -> Runtime:
-    """A runtime that can be used in this process: itself, or what stands in for one that works elsewhere."""
-    from ecgedge.plugins.hosts import hosts
-    from ecgedge.standins import at_hand
-
-    return at_hand(runtime, hosts(parts))
 
 
 def require(part: Any) -> None:
@@ -225,7 +226,7 @@ def fit_to_data(artifact: Artifact, data: Dataset) -> Artifact:
     """
     from ecgedge.records import USER, check_told, told_task
 
-    length = length_of(artifact)
+    length = artifact.input.length
     if length is not None and length != data.length:
         raise EcgEdgeError(
             f"{artifact.name} takes beats of {length} samples, those of {data.name} have {data.length}", OTHER_DATA

@@ -11,6 +11,7 @@ import click
 from ecgedge.errors import EcgEdgeError
 
 if TYPE_CHECKING:
+    from ecgedge.process import Limits
     from ecgedge.readers import Columns
 
 
@@ -88,6 +89,25 @@ calibration_option = click.option(
     help="Training beats that int8 is calibrated on, stratified.",
 )  # fmt: skip
 opset_option = click.option("--opset", type=click.IntRange(13, 20), help="Of the ONNX files. Default: 17.")
+
+
+def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--timeout`` and ``--memory``; ``limits_of`` tells what they mean together."""
+    timeout = click.option(
+        "--timeout", type=FiniteRange(min=0, min_open=True), default=300, show_default=True, metavar="SECONDS",
+        help="Of each step in a child process: opening, converting, timing a file, or running it on some beats.",
+    )  # fmt: skip
+    memory = click.option(
+        "--memory", type=click.IntRange(1), metavar="MB", help="That a child process may take. Default: no limit."
+    )
+    return timeout(memory(command))
+
+
+def limits_of(timeout: float, memory: int | None) -> Limits:
+    """What a child process may take."""
+    from ecgedge.process import Limits
+
+    return Limits(timeout, memory and memory * 1_000_000)
 
 
 def mlflow_option(name: str) -> Callable[..., Any]:

@@ -9,13 +9,22 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import click
 
 from ecgedge import escape
 from ecgedge.cli import common, opening
-from ecgedge.cli.options import TOLD, FiniteRange, column_options, file_options, threads_option, told_columns
+from ecgedge.cli.options import (
+    TOLD,
+    FiniteRange,
+    column_options,
+    file_options,
+    limit_options,
+    limits_of,
+    threads_option,
+    told_columns,
+)
 from ecgedge.errors import ConversionError, EcgEdgeError
 
 if TYPE_CHECKING:
@@ -23,6 +32,7 @@ if TYPE_CHECKING:
 
     from ecgedge.artifacts import Artifact
     from ecgedge.readers import Columns
+    from ecgedge.standins import SessionElsewhere
 
 CHUNK = 256  # beats held at a time
 
@@ -38,8 +48,9 @@ CHUNK = 256  # beats held at a time
 @file_options
 @click.option("--runtime", "runtime_name", metavar="NAME", help="Default: the first that takes it and works here.")
 @threads_option
+@limit_options
 def predict(target: str, beats: Path, out: Path | None, labelled: bool, normalize: bool, threshold: float | None,
-            runtime_name: str | None, threads: int) -> None:  # fmt: skip
+            runtime_name: str | None, threads: int, timeout: float, memory: int | None) -> None:  # fmt: skip
     """Decide beat by beat: a line of numbers in, a line of answers out. BEATS: a text file, or - for stdin.
 
     A line may hold a label and other columns, which are left out (--label-column, --ignore-column).
@@ -54,20 +65,26 @@ def predict(target: str, beats: Path, out: Path | None, labelled: bool, normaliz
 
     asked = label_left_out(told_columns(), labelled)
     parts = common.load_parts()
-    artifact = with_meaning(opening.find_artifact(target, parts), threshold)
-    session = pick_runtime(artifact, runtime_name, parts).load(artifact, threads)
-    with open_beats(beats) as source, open_answers(out) as answers:
-        writer = csv.writer(answers, lineterminator="\n")
-        writer.writerow(["beat", *columns(artifact)])
-        count = 0
-        for x in chunks(source, str(beats), artifact, asked, normalize):
-            for answer in decide(session, x, artifact):
-                writer.writerow([count, *answer])
-                count += 1
-        answers.flush()
-    session.close()
+    with opening.open_workers(parts, limits_of(timeout, memory), threads) as workers:
+        artifact = with_meaning(opening.find_artifact(target, parts, workers), threshold)
+        session = pick_runtime(artifact, runtime_name, parts, workers).load(artifact, threads)
+        with open_beats(beats) as source, open_answers(out) as answers:
+            count = write_answers(answers, chunks(source, str(beats), artifact, asked, normalize), session, artifact)
     if not count:
         common.warn(f"{beats} holds no beats")
+
+
+def write_answers(out: IO[str], beats: Iterable[np.ndarray], session: SessionElsewhere, artifact: Artifact) -> int:
+    """Write the table of answers, chunk by chunk; how many there are."""
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["beat", *columns(artifact)])
+    count = 0
+    for x in beats:
+        for answer in decide(session, x, artifact):
+            writer.writerow([count, *answer])
+            count += 1
+        out.flush()  # whoever reads them may be waiting
+    return count
 
 
 def label_left_out(asked: Columns, labelled: bool) -> Columns:
@@ -95,7 +112,7 @@ def with_meaning(artifact: Artifact, threshold: float | None) -> Artifact:
     task, window = said["task"], said["window"]
     check_values(artifact, task)
     artifact = opening.with_scale(artifact)
-    length = artifact.input.shape[1 if artifact.input.layout in ("NL", "NLC") else 2]
+    length = artifact.input.length
     if task is None and values_of(artifact.output) == length:
         raise EcgEdgeError(
             f"{artifact.path} gives back {length} values a beat: scores or a reconstruction?",
@@ -156,8 +173,7 @@ def chunks(
 
     from ecgedge.readers import read_stream
 
-    length = artifact.input.shape[1 if artifact.input.layout in ("NL", "NLC") else 2]
-    stream = read_stream(source, name, asked, length)
+    stream = read_stream(source, name, asked, artifact.input.length)
     if stream.told:
         common.note(f"{name}: {stream.told}")
     while beats := list(islice(stream.beats, CHUNK)):
@@ -172,13 +188,12 @@ def columns(artifact: Artifact) -> tuple[str, str]:
     return ("score", "anomaly") if artifact.task.kind == "anomaly" else ("class", "probability")
 
 
-def decide(session: Any, x: np.ndarray, artifact: Artifact) -> Iterator[tuple[str, str]]:
+def decide(session: SessionElsewhere, x: np.ndarray, artifact: Artifact) -> Iterator[tuple[str, str]]:
     """The answers for a chunk of beats, as they are written."""
     from ecgedge import tasks
     from ecgedge.artifacts import Anomaly
-    from ecgedge.measure import infer
 
-    outputs = infer(session, x)
+    outputs = session.infer(x)
     if reason := tasks.wrong(outputs, x, artifact.task):
         raise ConversionError(f"{artifact.path} gives no answers: {reason}")
     decided = tasks.decide(outputs, x, artifact.task)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecgedge.cli.run_folder import RUN
 from ecgedge.errors import EcgEdgeError
 from ecgedge.report import FORMATS, Report
 
@@ -97,25 +95,19 @@ def read_report(folder: Path) -> Report:
     """
     from ecgedge.cli import common
     from ecgedge.cli.run_folder import resume_command
-    from ecgedge.journal import read
     from ecgedge.results import noise_of
+    from ecgedge.run import RunFolder
 
-    try:
-        run = json.loads((folder / RUN).read_text(encoding="utf-8"))
-        planned, rounds = len(run["cells"]), run["rounds"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise EcgEdgeError(f"{folder} holds no run", "name the folder of a run of ecgedge matrix") from None
+    run = RunFolder.read(folder)
     hint = f"finish it: {resume_command(folder)}"
     try:
-        rows = [json.loads(line) for line in (folder / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
+        rows = run.rows()
     except FileNotFoundError:
         raise EcgEdgeError(f"{folder} has no rows yet", hint) from None
-    except ValueError:
-        raise EcgEdgeError(f"{folder / 'rows.jsonl'} is damaged", hint) from None
-    done = sum(row["status"] != "skipped" for row in rows)
+    done, planned = sum(row["status"] != "skipped" for row in rows), len(run.about["cells"])
     if done < planned:
         common.warn(f"{folder} is not finished: {done} of {planned} cells have a row ({hint})")
-    return make_report(folder, run, rows, noise_of(read(folder), rounds, folder))
+    return make_report(folder, run.about, rows, noise_of(run.with_samples(), run.about["rounds"], folder))
 
 
 def make_report(folder: Path, run: Mapping[str, Any], rows: Sequence[Row], noise: Mapping[str, Row]) -> Report:

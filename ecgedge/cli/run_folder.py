@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import shlex
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ import click
 from click.core import ParameterSource
 
 from ecgedge.cli import common
-from ecgedge.cli.options import KEPT
+from ecgedge.cli.options import KEPT, TOLD
 from ecgedge.errors import EcgEdgeError
 
 if TYPE_CHECKING:
@@ -26,9 +27,17 @@ if TYPE_CHECKING:
     from ecgedge.lab import Lab
     from ecgedge.machine import EnergyCounter
     from ecgedge.plan import Cell, Skip
+    from ecgedge.plugins import Parts
+    from ecgedge.run import RunFolder
 
 RUN = "run.json"
-SCHEMA = 1  # of the folder
+SAID_ANEW = ("resume", "mlflow", "trust")  # what whoever resumes says for himself, and no run for him
+ASKED = (  # what a run has to tell so that it can be resumed, beside what it is read for otherwise
+    "dataset", "exporters", "formats", "quantizers", "runtimes", "profile", "timeout", "memory", "threads",
+    "calibration", "seed",
+)  # fmt: skip
+NEAR = "data/ECG5000"  # where data is found that nobody named
+LISTS = ("models", "files", "exporters", "formats", "quantizers", "runtimes")
 
 
 def new_folder(out: Path | None) -> Path:
@@ -65,13 +74,17 @@ def describe_run(
 
     Args:
         installed: versions in the environments of their own that its cells work in.
+
+    Raises:
+        EcgEdgeError: it could not be read again, such as for a name that is no text.
     """
     from ecgedge import machine
     from ecgedge.measure import PROFILES
+    from ecgedge.run import SCHEMA
     from ecgedge.steadiness import most_rounds
 
     profile = PROFILES[asked["profile"]]
-    return {
+    about = {
         "schema": SCHEMA,
         "command": shlex.join(["ecgedge", *sys.argv[1:]]),
         "asked": {
@@ -98,6 +111,22 @@ def describe_run(
         "environments": installed,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
+    check_readable(about)
+    return about
+
+
+def check_readable(about: dict[str, Any]) -> None:
+    """Raise EcgEdgeError where ``run.json`` would not be read again: before anything is measured."""
+    from ecgedge import strict_json
+    from ecgedge.run import check_about
+    from ecgedge.schema import SchemaError
+
+    hint = "name it otherwise"
+    told = strict_json.loads(json.dumps(about), "what is asked for", hint)
+    try:
+        check_about(told)
+    except SchemaError as error:
+        raise EcgEdgeError(f"no run can be kept of what is asked for: {error}"[:300], hint) from error
 
 
 def write_run(folder: Path, run: dict[str, Any], lab: Lab) -> None:
@@ -115,32 +144,81 @@ def write_run(folder: Path, run: dict[str, Any], lab: Lab) -> None:
     scratch.replace(folder / RUN)
 
 
-def take_up(ctx: click.Context, folder: Path) -> dict[str, Any]:
-    """What an interrupted run was asked for.
+def take_up(ctx: click.Context, folder: Path) -> RunFolder:
+    """An interrupted run, with what it was asked for; what that leaves in the context's meta is put there.
+
+    The folder may be a stranger's. No address and no trust is taken from it, and it is not worked in: who resumes
+    says these anew.
 
     Raises:
-        EcgEdgeError: there is no run in that folder, or another option is given.
+        EcgEdgeError: there is no run in that folder, it is damaged or holds what no run holds; or another option is
+            given.
     """
+    from ecgedge.run import RunFolder
+
     given = [
         parameter.opts[0]
         for parameter in ctx.command.params
-        if parameter.name != "resume" and ctx.get_parameter_source(parameter.name or "") is not ParameterSource.DEFAULT
+        if parameter.name not in SAID_ANEW
+        and ctx.get_parameter_source(parameter.name or "") is not ParameterSource.DEFAULT
     ]
     if given:
         raise EcgEdgeError(f"--resume goes on with what was asked for then, so {given[0]} has no place", "leave it out")
-    try:
-        run = json.loads((folder / RUN).read_text(encoding="utf-8"))
-        asked = run["asked"]
-        options = asked["options"]
-        ctx.meta.update(asked["meta"])
-        if Path(asked["folder"]).is_dir():
-            os.chdir(asked["folder"])  # what was asked for may be named from there
-    except (OSError, ValueError, KeyError, TypeError):
+    run = RunFolder.read(folder)
+    if lacking := [name for name in ASKED if name not in run.about["asked"]["options"]]:
         hint = "name the folder of an interrupted run"
-        raise EcgEdgeError(f"{folder} holds no run that can be resumed", hint) from None
-    for name in ("models", "files", "exporters", "formats", "quantizers", "runtimes"):
-        options[name] = tuple(options[name])
+        raise EcgEdgeError(f"{folder} holds no run that can be resumed: it does not tell its {lacking[0]}", hint)
+    trusted = bool(ctx.meta.get(TOLD, {}).get("trust"))
+    run.check_for_resume(trusted)
+    kept = run.about["asked"]["meta"]
+    ctx.meta.update({key: kept[key] for key in KEPT if key in kept})
+    ctx.meta[TOLD] = {**ctx.meta.get(TOLD, {}), "trust": trusted}
     return run
+
+
+def asked_then(run: RunFolder, parts: Parts, uri: str | None) -> dict[str, Any]:
+    """The options of a run that is resumed; files are named as they were then, from where that was.
+
+    Args:
+        uri: of MLflow, as who resumes says it.
+
+    Raises:
+        EcgEdgeError: a name leads to a pipe or a device.
+    """
+    asked = run.about["asked"]
+    options = {**asked["options"], "mlflow": uri}
+    for name in LISTS:
+        options[name] = tuple(options[name])
+    place = Path(asked["folder"])
+    for name in ("models", "files"):
+        options[name] = tuple(each if each in parts.models else named_from(place, each) for each in options[name])
+    if (named := options["dataset"]) and named.lower() not in ("synthetic", "ecg5000"):
+        options["dataset"] = named_from(place, named)
+    elif not named and not os.environ.get("ECGEDGE_DATA") and (place / NEAR).is_dir():
+        options["dataset"] = named_from(place, NEAR)
+    return options
+
+
+def named_from(place: Path, name: str) -> str:
+    """A file or folder by its name in the folder ``place``, as it can be found from here."""
+    path = place / name if place.is_absolute() else Path(name)
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):  # whoever opens it tells what is wrong
+        return name
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise EcgEdgeError(f"{path} is neither a file nor a folder", "the run names it as a model or as its data")
+    return str(path)
+
+
+def mlflow_uri(run: RunFolder, said: str | None) -> str | None:
+    """Where a run that is resumed is sent: as its user says, by the option or in the environment, never the run."""
+    wanted = run.about["asked"]["options"].get("mlflow")
+    if uri := said or (os.environ.get("MLFLOW_TRACKING_URI") if wanted else None):
+        return uri
+    if wanted:
+        common.note("the run was to be sent to MLflow; --mlflow URI says where, else it is not sent")
+    return None
 
 
 def check_same(known: dict[str, Any], now: dict[str, Any], folder: Path) -> None:
@@ -178,7 +256,10 @@ def difference(old: Any, new: Any) -> str:
     return f"{str(old)[:12]} then, {str(new)[:12]} now"
 
 
-def resume_command(folder: Path) -> str:
-    """The command line that goes on with a run."""
+def resume_command(folder: Path, uri: str | None = None) -> str:
+    """The command line that goes on with a run, and sends it to MLflow there."""
     extra = ["--plugins-dir", os.environ["ECGEDGE_PLUGINS_DIR"]] if "ECGEDGE_PLUGINS_DIR" in os.environ else []
-    return shlex.join(["ecgedge", *extra, "matrix", "--resume", str(folder)])
+    context = click.get_current_context(silent=True)
+    trust = ["--trust"] if context and context.meta.get(TOLD, {}).get("trust") else []
+    sent = ["--mlflow", uri] if uri else []
+    return shlex.join(["ecgedge", *extra, "matrix", "--resume", str(folder), *sent, *trust])

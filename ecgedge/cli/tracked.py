@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ecgedge.plan import Cell
 
 SENT = "mlflow.json"  # in the run's folder, once it is in MLflow
+MOST_SENT = 2**16  # bytes of it
+TAKE_AWAY = "take it away to send the run again"
 SAVED_MODEL = "saved_model"
 
 
@@ -33,6 +35,21 @@ def saved_models(cells: list[Cell], records: list[dict[str, Any]], lab: Lab) -> 
     return found
 
 
+def sent_before(folder: Path) -> str:
+    """The id of the run of MLflow that a folder was sent as; empty where it was not. Raises EcgEdgeError."""
+    from ecgedge import strict_json
+    from ecgedge.run import read_bytes
+
+    try:
+        told = strict_json.loads(read_bytes(folder, SENT, MOST_SENT), str(folder / SENT), TAKE_AWAY)
+    except FileNotFoundError:
+        return ""
+    found = told.get("run") if isinstance(told, dict) else None
+    if not isinstance(found, str) or not found.isalnum():
+        raise EcgEdgeError(f"{folder / SENT} does not say where the run went", TAKE_AWAY)
+    return found
+
+
 def send(uri: str, run: dict[str, Any], rows: Sequence[dict[str, Any]], records: list[dict[str, Any]], folder: Path,
          models: dict[str, Path]) -> None:  # fmt: skip
     """Send a run that is whole, once. A server that fails now costs nothing but a warning."""
@@ -43,13 +60,13 @@ def send(uri: str, run: dict[str, Any], rows: Sequence[dict[str, Any]], records:
     from ecgedge.tracking.matrix import log_matrix
 
     sent = folder / SENT
-    if sent.is_file():
-        common.say(f"mlflow: was sent before: {json.loads(sent.read_text(encoding='utf-8'))['run']}", err=True)
+    if before := sent_before(folder):
+        common.say(f"mlflow: was sent before: {before}", err=True)
         return
     try:
         found = log_matrix(run, rows, records, noise_of(records, run["rounds"], folder), folder, models)
     except (MlflowException, OSError) as error:
-        again = run_folder.resume_command(folder)
+        again = run_folder.resume_command(folder, uri)
         common.warn(f"not in MLflow: {reason_of(error)[:200]}; the run is whole in {folder}, to send it again: {again}")
         return
     sent.write_text(json.dumps({"uri": uri, "run": found}) + "\n", encoding="utf-8")

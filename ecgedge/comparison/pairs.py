@@ -20,7 +20,7 @@ from ecgedge.comparison.figures import (
     status,
 )
 from ecgedge.comparison.quality import Beats
-from ecgedge.comparison.runs import Row, Run, damaged, differences
+from ecgedge.comparison.runs import Row, Run, differences
 from ecgedge.errors import EcgEdgeError
 
 
@@ -127,20 +127,9 @@ def compare_cells(a: Run, row: Row, b: Run, other: Row, beats: Beats, tolerances
     if (row["status"], other["status"]) != ("ok", "ok"):
         return Pair(row, other, tuple(verdicts))
     changed = None
-    try:
-        if row["task"] == other["task"]:
-            found, changed = of_quality(a, row, b, other, beats, tolerances)
-            verdicts += found
-        verdicts.append(of_latency(a, row, b, other, tolerances["latency"]))
-    except (OSError, ValueError, KeyError, IndexError) as error:
-        raise damaged(b.folder if readable(a, row) else a.folder, error) from error
+    if row["task"] == other["task"]:
+        found, changed = of_quality(a, row, b, other, beats, tolerances)
+        verdicts += found
+    verdicts.append(of_latency(a, row, b, other, tolerances["latency"]))
     verdicts.append(of_size(row, other, tolerances["size"]))
     return Pair(row, other, tuple(verdicts), changed)
-
-
-def readable(run: Run, row: Row) -> bool:
-    """Whether a cell's outputs and samples can be read."""
-    try:
-        return len(run.outputs(row)) == len(run.y) and len(run.block_medians(row)) > 0
-    except (OSError, ValueError, KeyError):
-        return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,28 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge import journal, results
+from ecgedge import results
 from ecgedge.artifacts import Task
 from ecgedge.errors import EcgEdgeError
-from ecgedge.records import task_from_record
+from ecgedge.run import RunFolder
 from ecgedge.steadiness.states import WIDTH_LEAST
 
 Row = dict[str, Any]
 SKIPPED = "skipped"
 TOLD_OF_MACHINE = ("cpu", "cores", "isa", "governor", "system")
 TOLD_OF_RUN = ("profile", "threads", "seed", "command")
-NEEDED = (
-    *TOLD_OF_RUN,
-    "data_digest",
-    "data_source",
-    "labels",
-    "beats",
-    "sources",
-    "cells",
-    "machine",
-    "versions",
-    "started",
-)
 
 
 @dataclass(frozen=True)
@@ -40,29 +27,43 @@ class Run:
     """What a run's folder holds.
 
     Attributes:
-        about: its ``run.json``.
+        files: the folder, checked.
         rows: of the cells that were tried.
         skips: of those that were not.
         timing: the timed blocks.
-        tasks: what the outputs of a cell mean, by cell.
         floors: the noise floor of each model, where it is known.
         x, y, index: the scored beats, ``(N, 1, L)``, their classes and their numbers among the test beats, ``(N,)``.
     """
 
-    folder: Path
-    about: dict[str, Any]
+    files: RunFolder
     rows: list[Row]
     skips: list[Row]
     timing: results.Timing
-    tasks: dict[str, Task]
     floors: dict[str, float]
     x: np.ndarray
     y: np.ndarray
     index: np.ndarray
 
+    @property
+    def folder(self) -> Path:
+        return self.files.path
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Its ``run.json``."""
+        return self.files.about
+
+    @property
+    def tasks(self) -> dict[str, Task]:
+        """What the outputs of a cell mean, by cell."""
+        return self.files.tasks
+
     def outputs(self, row: Row) -> np.ndarray:
-        """For each scored beat, ``(N, values)``."""
-        return np.load(self.folder / "cells" / f"{row['id']}.outputs.npy").reshape(len(self.y), -1)
+        """For each scored beat, ``(N, values)``. Raises EcgEdgeError where they are gone or damaged."""
+        found = self.files.outputs(row["id"])
+        if found is None:
+            raise damaged(self.folder, f"the outputs of {row['id']} are gone")
+        return found
 
     def block_medians(self, row: Row) -> np.ndarray:
         """Nanoseconds of one beat in each timed block that the row's figures are from."""
@@ -83,39 +84,28 @@ class Run:
 
 def read_run(folder: Path) -> Run:
     """Read a run. Raises EcgEdgeError where the folder holds none, or one that has no rows yet or is damaged."""
-    if not (folder / "run.json").is_file():
-        raise EcgEdgeError(f"{folder} holds no run", "name the folder of a run of ecgedge matrix")
-    if not (folder / "rows.jsonl").is_file():
-        raise EcgEdgeError(f"{folder} has no rows yet", f"finish it: ecgedge matrix --resume {folder}")
+    files = RunFolder.read(folder)
     try:
-        about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        if lacking := [key for key in NEEDED if key not in about]:
-            raise KeyError(f"run.json has no {lacking[0]}")
-        rows = [json.loads(line) for line in (folder / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
-        records = journal.read(folder)
-        beats = np.load(folder / "beats.npz")
-        return Run(
-            folder=folder,
-            about=about,
-            rows=[row for row in rows if row["status"] != SKIPPED],
-            skips=[row for row in rows if row["status"] == SKIPPED],
-            timing=results.Timing(records, about["rounds"], folder),
-            tasks={r["cell"]: task_from_record(r["artifact"]["record"]["task"]) for r in records if r.get("artifact")},
-            floors={model: pair["floor"] for model, pair in results.noise_of(records, about["rounds"], folder).items()},
-            x=beats["x"],
-            y=beats["y"],
-            index=beats["index"],
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise damaged(folder, error) from error
-
-
-def damaged(folder: Path, error: Exception) -> EcgEdgeError:
-    told = error.args[0] if isinstance(error, KeyError) else error  # a KeyError quotes what it says
-    reason = f"{type(error).__name__}: {told}".splitlines()[0]
-    return EcgEdgeError(
-        f"{folder} cannot be read: {reason}"[:300], f"ecgedge check {folder} says what is wrong with it"
+        rows = files.rows()
+    except FileNotFoundError:
+        raise EcgEdgeError(f"{folder} has no rows yet", f"finish it: ecgedge matrix --resume {folder}") from None
+    if files.beats is None:
+        raise damaged(folder, "beats.npz is gone")
+    timing = results.Timing(files.records, files.about["rounds"], folder)
+    return Run(
+        files=files,
+        rows=[row for row in rows if row["status"] != SKIPPED],
+        skips=[row for row in rows if row["status"] == SKIPPED],
+        timing=timing,
+        floors=results.floors_of(timing, files.records),
+        x=files.beats.x,
+        y=files.beats.y,
+        index=files.beats.index,
     )
+
+
+def damaged(folder: Path, reason: str) -> EcgEdgeError:
+    return EcgEdgeError(f"{folder} cannot be read: {reason}", f"ecgedge check {folder} says what is wrong with it")
 
 
 def differences(a: Run, b: Run) -> list[str]:

@@ -28,8 +28,7 @@ BUSY = 0.8  # of the time that the process has a processor, below which a line s
 
 def write_beats(artifact: Artifact, count: int, file: Path) -> Path:
     """Random beats of the length that a file takes: what they say does not change what it does."""
-    shape = artifact.input.shape
-    length = shape[1 if artifact.input.layout in ("NL", "NLC") else 2] or LENGTH
+    length = artifact.input.length or LENGTH
     np.save(file, np.random.default_rng(0).standard_normal((count, 1, length), dtype=np.float32))
     return file
 

@@ -24,6 +24,11 @@ def runtime_hosts(parts: Parts) -> dict[str, Host]:
     return {name: found[part.environment] for name, part in parts.runtimes.items() if part.environment in found}
 
 
+def networked(parts: Parts) -> frozenset[str]:
+    """The runtimes whose processes keep the network, by name."""
+    return frozenset(name for name, part in parts.runtimes.items() if part.needs_network)
+
+
 def guests(parts: Parts) -> str:
     """ecgedge and the plugins that are loaded, for a process in an environment of its own: what lies where, JSON."""
     broken = {owner for owner, _ in parts.broken}

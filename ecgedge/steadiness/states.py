@@ -83,15 +83,15 @@ def quick_readings(readings: Sequence[Reading]) -> set[tuple[str, int]]:
     for kernel in dict.fromkeys(reading.kernel for reading in readings):
         same = [reading for reading in readings if reading.kernel == kernel]
         offsets = own_offsets(same)
-        width = state_width([math.log(each.after / each.before) for each in same])
+        width = grid(state_width([math.log(each.after / each.before) for each in same]))
         logs: dict[Hashable, dict[tuple[str, int], float]] = {}
         for each in same:
-            logs.setdefault(each.group, {})[each.name, each.round] = each.log - offsets[each.name]
+            logs.setdefault(each.group, {})[each.name, each.round] = grid(each.log - offsets[each.name])
         usual = usual_level(sorted(value for group in logs.values() for value in group.values()), width)
         for group in logs.values():
             own = usual_level(sorted(group.values()), width)
-            level = own if abs(own - usual) <= max(BETWEEN, width) else usual
-            quick |= {key for key, value in group.items() if abs(value - level) <= width}
+            level = own if apart(own, usual) <= max(BETWEEN, width) else usual
+            quick |= {key for key, value in group.items() if apart(value, level) <= width}
     return quick - interrupted(readings) if quick else quick
 
 
@@ -106,11 +106,11 @@ def interrupted(readings: Sequence[Reading]) -> set[tuple[str, int]]:
         names = least.setdefault(each.group, {})
         names[each.name] = min(names.get(each.name, math.inf), each.lost)
     lost = {
-        (each.name, each.round): each.lost - least[each.group][each.name] + min(least[each.group].values())
+        (each.name, each.round): grid(each.lost - least[each.group][each.name] + min(least[each.group].values()))
         for each in readings
     }
     usual = sorted(lost.values())[math.ceil(USUAL * len(lost)) - 1]
-    return {key for key, share in lost.items() if share > usual + LOST}
+    return {key for key, share in lost.items() if share > grid(usual + LOST)}
 
 
 def own_offsets(readings: Sequence[Reading]) -> dict[str, float]:
@@ -158,9 +158,20 @@ def usual_level(ordered: Sequence[float], width: float) -> float:
     """The median of the lowest window of that width that holds enough of the sorted values; where none does, of the
     shortest that holds so many."""
     count = math.ceil(USUAL * len(ordered))
-    spans = [ordered[i + count - 1] - ordered[i] for i in range(len(ordered) - count + 1)]
+    spans = [apart(ordered[i + count - 1], ordered[i]) for i in range(len(ordered) - count + 1)]
     first = next((i for i, span in enumerate(spans) if span <= width), spans.index(min(spans)))
-    return median(value for value in ordered[first:] if value <= ordered[first] + max(width, spans[first]))
+    return median(value for value in ordered[first:] if apart(value, ordered[first]) <= max(width, spans[first]))
+
+
+def grid(value: float) -> float:
+    """A value to a billionth. What is compared must not hang on the last bit of a logarithm: another implementation,
+    such as that of ``ecgedge check``, may have another one there."""
+    return round(value, 9)
+
+
+def apart(first: float, second: float) -> float:
+    """How far two values are from each other, without the noise of floating point."""
+    return round(abs(first - second), 12)
 
 
 def reading_of(block: dict[str, Any], group: Hashable) -> Reading | None:

@@ -23,6 +23,7 @@ EXPERIMENT = "ecgedge matrix"
 PARAMETERS = ("model", "format", "precision", "quantizer", "runtime", "device", "threads", "batch", "task", "profile")
 DIGEST_MOST = 36  # letters that MLflow keeps of a data set's digest; the whole one is a tag
 FLAVOR = "ecgedge"
+FILES = ("run.json", "rows.jsonl", "report.csv", "report.html", "report.md")  # of the folder; no other one is sent
 
 Row = dict[str, Any]
 
@@ -39,7 +40,8 @@ def log_matrix(
 
     Args:
         run: its ``run.json``.
-        rows, records, noise: as ``results`` makes them, and the journal they come from.
+        rows, records, noise: as ``results`` makes them, and the journal they come from, read by ``journal.read``: the
+            paths in it lie within the folder.
         folder: of the run, with its reports.
         saved_models: the SavedModel from which the file of a cell was made, by cell.
     """
@@ -54,7 +56,7 @@ def log_matrix(
         worked = sum(row["status"] == "ok" for row in cells)
         mlflow.log_metrics({"cells": len(cells), "cells_ok": worked, "cells_skipped": len(rows) - len(cells)})
         mlflow.log_metrics({escape.mlflow_name(f"noise_floor.{model}"): pair["floor"] for model, pair in noise.items()})
-        for file in [folder / "run.json", folder / "rows.jsonl", *sorted(folder.glob("report.*"))]:
+        for file in [folder / name for name in FILES if (folder / name).is_file()]:
             mlflow.log_artifact(str(file))
         for row in cells:
             log_cell(row, packed.get(row["id"]), run, folder, saved_models.get(row["id"]))

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ecgedge.dataset import Dataset
 from ecgedge.report import Report
+from ecgedge.testing import write_fake_checkpoint
+from tests.conftest import FAKES
 from tests.core.synthetic_run import write_run
 
 
@@ -16,6 +22,20 @@ from tests.core.synthetic_run import write_run
 def few_beats(beats: Dataset) -> Dataset:
     """600 test beats, which are enough to look at."""
     return replace(beats, test=beats.test.take(np.arange(600)))
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory, beats: Dataset) -> Path:
+    """A whole run on fakes, whose plugins lie beside it; not to be changed."""
+    folder = tmp_path_factory.mktemp("made")
+    checkpoint = write_fake_checkpoint(folder / "checkpoint", beats)
+    (folder / "plugins").mkdir()
+    (folder / "plugins" / "fakes.py").write_text(FAKES.format(folder=str(checkpoint)))
+    command = [sys.executable, "-P", "-m", "ecgedge", "--plugins-dir", "plugins", "matrix", "--model", "fake"]
+    command += ["--dataset", "synthetic", "--profile", "quick", "--out", "run"]
+    done = subprocess.run(command, cwd=folder, env=os.environ, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return folder / "run"
 
 
 @pytest.fixture(scope="session")

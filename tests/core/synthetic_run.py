@@ -154,7 +154,7 @@ def about(beats: Dataset, ids: list[str]) -> dict[str, Any]:
     }  # fmt: skip
     return {
         "schema": 1, "command": "ecgedge matrix --dataset synthetic", "data": beats.describe(),
-        "data_digest": beats.digest,
+        "data_source": beats.source, "data_digest": beats.digest,
         "labels": list(beats.labels), "beats": len(beats.test), "profile": "full", "rounds": ROUNDS, "seed": 0,
         "threads": 1, "cells": ids, "skips": [], "machine": machine, "versions": {"python": "3.11", "ecgedge": "0.1.0"},
         "started": "2026-01-02T03:04:05+0000", "sources": {},

@@ -6,8 +6,6 @@ import csv
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,6 @@ from ecgedge import tasks, truth, verdicts
 from ecgedge.artifacts import Anomaly, Classification, task_record
 from ecgedge.check import check_run, graphs, stats
 from ecgedge.check.answers import Answers, examine
-from ecgedge.dataset import Dataset
 from ecgedge.errors import EcgEdgeError
 from ecgedge.graph import Graph, Node, Weight
 from ecgedge.intervals import bootstrap_auroc, holm, mcnemar, median_interval, paired_share, wilson
@@ -27,8 +24,7 @@ from ecgedge.journal import read
 from ecgedge.report import Report
 from ecgedge.report.files import write_files
 from ecgedge.results import noise_of, rows_of
-from ecgedge.testing import write_fake_checkpoint
-from tests.conftest import FAKES, Command, error_of
+from tests.conftest import Command, error_of
 from tests.core.test_matrix import BAD_PARTS, NARROW
 
 TORCH, WHOLE, INT8 = (
@@ -36,20 +32,6 @@ TORCH, WHOLE, INT8 = (
     "fake.fake-exporter.none.fake-runtime",
     "fake.fake-exporter.fake-int8.fake-runtime",
 )
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, beats: Dataset) -> Path:
-    """A whole run on fakes."""
-    folder = tmp_path_factory.mktemp("made")
-    checkpoint = write_fake_checkpoint(folder / "checkpoint", beats)
-    (folder / "plugins").mkdir()
-    (folder / "plugins" / "fakes.py").write_text(FAKES.format(folder=str(checkpoint)))
-    command = [sys.executable, "-P", "-m", "ecgedge", "--plugins-dir", "plugins", "matrix", "--model", "fake"]
-    command += ["--dataset", "synthetic", "--profile", "quick", "--out", "run"]
-    done = subprocess.run(command, cwd=folder, env=os.environ, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    return folder / "run"
 
 
 @pytest.fixture
@@ -200,6 +182,7 @@ def test_what_rows_say_of_the_machine_is_held_to_the_reference_kernel(run: Path)
             for record in records:
                 if record["event"] == "block":
                     record["reference_ns"] = [66_000 if record["round"] == slow else 33_000] * 2
+                    record |= {"steal": 0.0, "waited": 0.0}
 
         edit_journal(run, edit)
 

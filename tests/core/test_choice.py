@@ -21,7 +21,9 @@ from ecgedge.choice import (
     find_metric,
     parse_requirement,
 )
+from ecgedge.dataset import Dataset, Split
 from ecgedge.errors import EcgEdgeError
+from tests.core.synthetic_run import about
 
 Row = dict[str, Any]
 
@@ -347,17 +349,32 @@ def run_folder(folder: Path, answers: dict[str, np.ndarray], y: np.ndarray, time
     """A run by hand: ``answers`` of each cell as one-hot outputs, ``times`` of its blocks in microseconds."""
     (folder / "cells").mkdir()
     (folder / "samples").mkdir()
-    (folder / "run.json").write_text(json.dumps({"seed": 0, "rounds": 6}))
-    np.savez(folder / "beats.npz", x=np.zeros((len(y), 1, 4), np.float32), y=y)
-    records = []
-    task = {"kind": "classification", "labels": ["1", "2", "3"]}
+    labels = ("1", "2", "3")
+    split = Split(np.zeros((len(y), 1, 4), np.float32), y)
+    (folder / "run.json").write_text(json.dumps(about(Dataset("by hand", split, split, labels, "here"), [])))
+    np.savez(folder / "beats.npz", x=split.x, y=y, index=np.arange(len(y)))
+    records: list[dict[str, Any]] = []
+    task = {"kind": "classification", "labels": list(labels)}
+    skipped = {"task": "classification", "format": "onnx", "precision": None, "runtime": "cpu", "status": "skipped"}
     for name, decided in answers.items():
         np.save(folder / "cells" / f"{name}.outputs.npy", np.eye(3, dtype=np.float32)[decided])
-        records.append({"event": "scored", "cell": name, "row": {}, "artifact": {"record": {"task": task}}})
+        told = skipped | {"id": name, "model": name, "reason": "its row is not looked at"}
+        packed = {"path": f"artifacts/{name}", "record": {"task": task}}
+        records.append({"event": "scored", "cell": name, "row": told, "artifact": packed})
+        records.append({"event": "warm", "cell": name, "warm_up_calls": 1, "stable": True, "load": None})
         blocks = [np.full((100, 2), time * 1000, "<i8") for time in times[name]]
         (folder / "samples" / f"{name}.i64").write_bytes(b"".join(block.tobytes() for block in blocks))
         records += [
-            {"event": "block", "cell": name, "round": i, "offset": i * 1600, "calls": 100} for i in range(len(blocks))
+            {
+                "event": "block",
+                "cell": name,
+                "round": i,
+                "offset": i * 1600,
+                "calls": 100,
+                "sha256": "",
+                "cpu_share": 1.0,
+            }
+            for i in range(len(blocks))
         ]
     (folder / "journal.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     return Evidence(folder)

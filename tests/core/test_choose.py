@@ -183,7 +183,7 @@ def test_no_run_and_no_rows(run: Path, tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text((run / "run.json").read_text())
     assert "has no rows yet" in error_of(ecgedge("report", tmp_path))
     (tmp_path / "rows.jsonl").write_text("{")
-    assert "is damaged" in error_of(ecgedge("report", tmp_path))
+    assert "rows.jsonl, line 1 cannot be read" in error_of(ecgedge("report", tmp_path))
 
 
 def test_an_unfinished_run_says_so(run: Path, tmp_path: Path) -> None:

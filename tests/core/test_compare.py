@@ -291,7 +291,7 @@ def test_an_anomaly_detector_by_auroc_and_threshold(one: Path, run: Path, tmp_pa
     loss = np.where(y == 0, 0.1, 0.4) * rng.uniform(0.5, 1.5, len(y))
     for cell in (TORCH, WHOLE, INT8):
         np.save(run / "cells" / f"{cell}.outputs.npy", (x + loss[:, None]).astype("f4"))
-        edit_row(run, cell, task="anomaly")
+        edit_row(run, cell, task="anomaly", auroc=0.9, auroc_low=0.8, auroc_high=0.95, f1=0.9, threshold=0.05)
     records = [json.loads(line) for line in (run / "journal.jsonl").read_text().splitlines()]
     for record in records:
         if record.get("artifact"):
@@ -364,7 +364,10 @@ def test_the_users_mistakes(one: Path, run: Path, tmp_path: Path) -> None:
     assert "run cannot be read: " in told and "ecgedge check" in told
     about = json.loads((other / "run.json").read_text())
     (other / "run.json").write_text(json.dumps({"rounds": about["rounds"]}))
-    assert "run.json has no profile" in error_of(compare(one, other))
+    assert "run.json cannot be used: the number of its format (schema) is not told" in error_of(compare(one, other))
+    del about["profile"]
+    (other / "run.json").write_text(json.dumps(about))
+    assert "run.json cannot be used: profile is missing" in error_of(compare(one, other))
     (run / "beats.npz").write_bytes(b"?")
     assert "cannot be read" in error_of(compare(one, run))
     (run / "rows.jsonl").unlink()

@@ -50,35 +50,36 @@ MAY_IMPORT = {
     "dataset": BASE | {"readers", "fetch", "synthetic", "cache"},
     "cache": set(),
     "environments": {"errors", "cache", "locks"},
-    "guest": set(),  # it runs where ecgedge is not there yet
+    "launch": set(),  # it runs before ecgedge is there
     "standins": BASE | {"process"},
     "synthetic": set(),
     "tasks": BASE,
     "intervals": set(),
     "verdicts": {"artifacts", "parity", "tasks", "intervals"},
-    "report": {"escape", "artifacts", "choice", "intervals", "journal", "records", "tasks"},
-    "check": {"errors"},  # it shares nothing with what made the figures that it checks
+    "report": {"escape", "artifacts", "choice", "intervals", "journal", "run", "tasks"},
+    "check": {"errors", "strict_json"},  # it shares nothing with what made the figures that it checks
     "comparison": BASE
-    | {"escape", "choice", "journal", "results", "steadiness", "intervals", "tasks", "verdicts", "report"},
-    "process": BASE,
+    | {"escape", "choice", "results", "run", "steadiness", "intervals", "tasks", "verdicts", "report"},
+    "process": BASE | {"launch"},
     "processor": set(),
     "nvidia": set(),
     "machine": {"nvidia", "store", "processor"},
     "locks": set(),
     "memory": set(),
-    "journal": BASE | {"locks"},
+    "run": {"errors", "strict_json", "schema", "artifacts", "records"},
+    "journal": {"errors", "locks", "run"},
     "steadiness": {"intervals"},
     "results": {"intervals", "journal", "steadiness"},
-    "choice": {"errors", "artifacts", "records", "intervals", "journal", "results", "tasks", "verdicts"},
+    "choice": {"errors", "artifacts", "intervals", "results", "run", "tasks", "verdicts"},
     "lab": BASE | {"plan", "store", "dataset", "process", "locks"},
     "matrix": BASE
-    | {"plan", "lab", "measure", "journal", "machine", "verdicts", "truth", "process", "results", "steadiness"},
+    | {"plan", "lab", "measure", "journal", "machine", "run", "verdicts", "truth", "process", "results", "steadiness"},
     "turns": BASE | {"locks", "measure", "process", "results", "steadiness"},
     "explain": BASE | {"machine", "macs", "process", "truth", "turns"},
     "training": BASE | {"escape", "dataset", "tasks", "checkpoint", "processor"},
     "tracking": {"errors", "escape", "artifacts", "records", "tensors"},
     "plugins": BASE | {"hookspecs", "environments", "process"},
-    "worker": BASE | {"plugins", "measure", "explain", "steadiness"},
+    "worker": BASE | {"bundle", "explain", "launch", "measure", "plugins", "process", "steadiness", "tasks"},
     # nobody imports it: it may look at whatever a part under test meets
     "testing": BASE | {"checkpoint", "dataset", "measure", "plan", "plugins", "synthetic", "standins"},
     "skeleton": {"errors", "testing"},  # files of a third party

@@ -170,7 +170,7 @@ def test_what_cannot_be_resumed(ecgedge: Command, spinning: Path, tmp_path: Path
     def resume(*more: str) -> str:
         return error_of(ecgedge("--plugins-dir", spinning, "matrix", "--resume", "run", *more))
 
-    assert "run holds no run that can be resumed" in resume()
+    assert "run holds no run" in resume()
     assert ecgedge("--plugins-dir", spinning, "matrix", *ASKED, "--out", "run").code == 0
     assert "so --seed has no place" in resume("--seed", "1")
     assert "so --dataset has no place" in resume("--dataset", "synthetic")

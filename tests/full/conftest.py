@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,9 @@ import pytest
 
 from ecgedge import Artifact, plugins
 from ecgedge.checkpoint import read_checkpoint
-from ecgedge.cli.opening import find_artifact
+from ecgedge.cli.opening import find_artifact, open_workers
 from ecgedge.plugins import Parts
+from ecgedge.process import Limits
 
 MODELS = ("base-cnn", "vgg", "inception", "tcn", "cnn-ae")
 
@@ -56,9 +57,10 @@ def shipped(parts: Parts) -> Callable[[str], Artifact]:
 
 
 @pytest.fixture(scope="session")
-def inspect(parts: Parts) -> Callable[[Path], Artifact]:
+def inspect(parts: Parts) -> Iterator[Callable[[Path], Artifact]]:
     """A file as a runtime reads it."""
-    return lambda path: find_artifact(str(path), parts)
+    with open_workers(parts, Limits()) as workers:
+        yield lambda path: find_artifact(str(path), parts, workers)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

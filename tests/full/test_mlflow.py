@@ -179,7 +179,10 @@ def test_a_server_that_dies_costs_nothing_and_the_run_is_sent_later(
     assert f"MLflow cannot use {server.uri}" in error_of(another)
     assert not (tmp_path / "another").exists()
     server.start()
-    again = ("--plugins-dir", fakes, "matrix", "--resume", "run")
+    silent = ecgedge("--plugins-dir", fakes, "matrix", "--resume", "run")
+    assert silent.code == 0 and "--mlflow URI says where, else it is not sent" in silent.err
+    assert not (tmp_path / "run" / "mlflow.json").exists(), "the address is that of who resumes, never of the run"
+    again = ("--plugins-dir", fakes, "matrix", "--resume", "run", "--mlflow", server.uri)
     sent = ecgedge(*again)
     assert sent.code == 0 and "mlflow: run " in sent.err, sent.err
     told = json.loads((tmp_path / "run" / "mlflow.json").read_text())["run"]

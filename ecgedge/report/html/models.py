@@ -13,7 +13,8 @@ from ecgedge.report.html import beats as curves
 from ecgedge.report.html import classes, detection
 from ecgedge.report.html.figures import Figure, Key, Looks, Row, form
 from ecgedge.report.html.latency import latencies
-from ecgedge.report.html.run_files import Beats, RunFiles
+from ecgedge.report.html.run_files import RunFiles
+from ecgedge.run import Beats
 
 CHANGED = 6  # beats that are shown at most
 RECALLS = 200  # classes in the table of recalls at most

@@ -1,0 +1,392 @@
+"""The folder of a run, as every command reads it. What is found wrong is told in one line, before any of it is used."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecgedge import strict_json
+from ecgedge.artifacts import Anomaly, Classification, Task, digest_of
+from ecgedge.errors import EcgEdgeError
+from ecgedge.records import from_record, task_from_record
+from ecgedge.run.arrays import read_array, read_arrays
+from ecgedge.run.layout import GRAPH, SCHEMA, check_about, check_record, finished_row
+from ecgedge.run.opening import kind_of, open_file, open_inside, read_bytes, size_of
+from ecgedge.schema import SchemaError
+
+__all__ = ["RUN", "SCHEMA", "Beats", "RunFolder", "check_entries", "read_about", "read_graph", "read_records"]
+
+FOLDERS = ("artifacts", "cells", "logs", "samples")
+RUN, JOURNAL, ROWS, BEATS = "run.json", "journal.jsonl", "rows.jsonl", "beats.npz"
+MOST_RUN = 2**26  # bytes of run.json
+MOST_LINES = 2**32  # bytes of the journal, or of the rows
+MOST_ENTRIES = 5_000_000  # files of a folder
+PAIR = 16  # bytes of a call's two samples
+LONGEST_CALL = 10**16  # nanoseconds
+TWIN = ".twin"  # ends the name under which a cell is timed a second time
+CHECK = "ecgedge check says what else is wrong with the folder"
+TRUST = "only a folder that ecgedge matrix wrote can be used"
+
+Row = dict[str, Any]
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Beats:
+    """Scored beats ``(N, 1, L)``, their class indices ``(N,)`` and their numbers among the test beats ``(N,)``."""
+
+    x: np.ndarray
+    y: np.ndarray
+    index: np.ndarray
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """What lies in the folder of a run, checked.
+
+    Attributes:
+        path: of the folder.
+        about: its ``run.json``.
+        records: of its journal, in order; a torn last line is left out.
+    """
+
+    path: Path
+    about: dict[str, Any]
+    records: list[Record]
+
+    @classmethod
+    def read(cls, path: Path) -> RunFolder:
+        """Raises EcgEdgeError where the folder holds no run, or one that is not as this version writes it."""
+        return cls(path, read_about(path), read_records(path)[0])
+
+    def rows(self) -> list[Row]:
+        """Of ``rows.jsonl``. Raises EcgEdgeError where they are damaged; FileNotFoundError where there are none."""
+        rows: list[Row] = []
+        seen: set[str] = set()
+        for number, line in enumerate(read_bytes(self.path, ROWS, MOST_LINES).splitlines(), 1):
+            row = checked(lambda told: finished_row(told, "it"), line, f"{self.path / ROWS}, line {number}")
+            if fault := f"it is a second row of {row['id']}" if row["id"] in seen else self.fault_of(row):
+                raise damaged(f"{self.path / ROWS}, line {number}", fault)
+            seen.add(row["id"])
+            rows.append(row)
+        return rows
+
+    def fault_of(self, row: Row) -> str:
+        """Why a row cannot be one of this run; empty where it can."""
+        task = self.tasks.get(row["id"])
+        if task and task.kind != row["task"]:
+            return f"it is for {row['task']}, its artifact for {task.kind}"
+        if row["status"] == "ok" and row["id"] not in self.blocks:
+            return "it is ok, and the journal tells of no call that was timed"
+        if len(row.get("confusion", self.about["labels"])) != len(self.about["labels"]):
+            return f"its confusion is of {len(row['confusion'])} classes, the data has {len(self.about['labels'])}"
+        return ""
+
+    @cached_property
+    def artifacts(self) -> dict[str, Record]:
+        """The packed artifact of each cell that has one."""
+        return {record["cell"]: record["artifact"] for record in self.records if record.get("artifact")}
+
+    @cached_property
+    def blocks(self) -> dict[str, list[Record]]:
+        """The timed blocks of each cell and twin that has some."""
+        found: dict[str, list[Record]] = {}
+        for record in self.records:
+            if record["event"] == "block":
+                found.setdefault(record["cell"], []).append(record)
+        return found
+
+    @cached_property
+    def tasks(self) -> dict[str, Task]:
+        """What the outputs of a cell mean, by cell. Raises EcgEdgeError where a record does not say it."""
+        found = {}
+        for cell, packed in self.artifacts.items():
+            try:
+                found[cell] = task_from_record(packed["record"]["task"])
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                raise damaged(f"{self.path / JOURNAL}: the artifact of {cell}", error) from error
+        return found
+
+    @cached_property
+    def beats(self) -> Beats | None:
+        """The scored beats; None where they are no longer in the folder."""
+        try:
+            told = read_arrays(self.path, BEATS, ("x", "y", "index"))
+        except FileNotFoundError:
+            return None
+        x, y, index = told["x"], told["y"], told["index"]
+        if x.ndim != 3 or x.shape[1] != 1 or not x.size or x.dtype.kind != "f" or not np.isfinite(x).all():
+            raise damaged(self.path / BEATS, f"x of shape {x.shape} holds no beats")
+        for name, values in (("y", y), ("index", index)):
+            if values.shape != x.shape[:1] or values.dtype.kind not in "iu" or (values < 0).any():
+                raise damaged(self.path / BEATS, f"{name} does not tell of each beat")
+        if y.max() >= len(self.about["labels"]):
+            raise damaged(self.path / BEATS, f"a beat is of class {y.max()}, {len(self.about['labels'])} are known")
+        return Beats(x, y.astype(np.int64), index)
+
+    def has_outputs(self, cell: str) -> bool:
+        """Whether the answers of a cell, and the beats that they are to, are still in the folder."""
+        return all(size_of(self.path, name) is not None for name in (BEATS, f"cells/{cell}.outputs.npy"))
+
+    def outputs(self, cell: str) -> np.ndarray | None:
+        """The answers of a cell to the scored beats, ``(N, values)``; None where they or the beats are gone.
+
+        Raises:
+            EcgEdgeError: they are no answers to these beats, or nothing tells what they mean.
+        """
+        name = f"cells/{cell}.outputs.npy"
+        if not self.has_outputs(cell) or self.beats is None:
+            return None
+        outputs, task = read_array(self.path, name), self.tasks.get(cell)
+        if task is None:
+            raise damaged(self.path / name, "the journal does not say what they mean")
+        if task.labels != tuple(self.about["labels"]):
+            raise damaged(self.path / JOURNAL, f"the classes of {cell} are not those of {RUN}")
+        count = len(task.labels) if isinstance(task, Classification) else self.beats.x.shape[2]
+        if isinstance(task, Anomaly) and task.window > count:
+            raise damaged(self.path / JOURNAL, f"{cell} has a window of {task.window}, a beat {count} samples")
+        values = outputs.reshape(len(outputs), -1) if outputs.ndim > 1 and outputs.size else outputs
+        if values.shape != (len(self.beats.y), count) or not np.isfinite(values).all():
+            told = f"outputs of shape {outputs.shape} are no answers to {len(self.beats.y)} beats"
+            raise damaged(self.path / name, told)
+        return values
+
+    def has_samples(self, name: str) -> bool:
+        """Whether the samples of a cell or twin are still in the folder."""
+        return size_of(self.path, f"samples/{name}.i64") is not None
+
+    def with_samples(self) -> list[Record]:
+        """The records, without the twins of which samples are gone: of these there is no noise to tell."""
+        return [
+            record
+            for record in self.records
+            if record["event"] != "twin" or all(self.has_samples(record[key]) for key in ("cell", "name"))
+        ]
+
+    def check_for_resume(self, trusted: bool) -> None:
+        """What is gone on with must be as it was left: the cells planned, and each file that the journal names.
+
+        Args:
+            trusted: the user vouches for code in the files.
+
+        Raises:
+            EcgEdgeError: something in the folder is no file or folder, a cell was not planned, a file is another
+                than the journal says, or one runs code that the user does not trust.
+        """
+        check_entries(self.path)
+        planned = {*self.about["cells"], *self.about["skips"]}
+        for record in self.records:
+            if record["event"] == "scored" and record["cell"] not in planned:
+                raise damaged(self.path / JOURNAL, f"{record['cell']!r} is no cell that {RUN} planned")
+        known: dict[str, str] = {}
+        for name, digest in self.about.get("files", {}).items():
+            self.check_file(name, digest, known)
+        for record in (record for record in self.records if record["event"] == "scored"):
+            for name, digest in record.get("files", {}).items():
+                self.check_file(name, digest, known)
+            if packed := record.get("artifact"):
+                self.check_artifact(record["cell"], packed, trusted, known)
+
+    def check_file(self, name: str, digest: str, known: dict[str, str]) -> None:
+        """A file that is there has that SHA-256; ``known``: those of the files that were looked at."""
+        if name not in known:
+            known[name] = sha256_of(self.path, name)
+        if known[name] not in ("", digest):
+            raise damaged(self.path / name, "it is not the file that was written then")
+
+    def check_artifact(self, cell: str, packed: Record, trusted: bool, known: dict[str, str]) -> None:
+        """The artifact of a cell, where it is still there, is the one that was scored; its record can be read."""
+        where = f"{self.path / JOURNAL}: the artifact of {cell}"
+        try:
+            artifact = from_record(self.path / packed["path"], packed["record"])
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise damaged(where, error) from error
+        if not packed["path"].startswith("artifacts/"):
+            raise damaged(where, f"it is in {packed['path']!r}, and not in artifacts/")
+        if artifact.trusted and not trusted:
+            told = f"{artifact.path} runs code of its own"
+            raise EcgEdgeError(told, "--trust runs it: give that for a run whose maker you trust")
+        if packed["path"] not in known:
+            try:
+                known[packed["path"]] = digest_of(artifact.path) if artifact.path.exists() else ""
+            except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+                raise damaged(artifact.path, error) from error
+        if known[packed["path"]] not in ("", artifact.digest):
+            raise damaged(artifact.path, "it is not the file that was scored")
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """``run.json``. Raises EcgEdgeError where there is none, or it is not as this version writes it."""
+    try:
+        text = read_bytes(folder, RUN, MOST_RUN)
+    except (FileNotFoundError, NotADirectoryError):
+        raise EcgEdgeError(f"{folder} holds no run", "name the folder of a run of ecgedge matrix") from None
+    return checked(check_about, text, f"{folder / RUN}")
+
+
+def read_records(folder: Path) -> tuple[list[Record], int]:
+    """The records of the journal, and where the last whole line ends; a torn one after it is what a kill leaves.
+
+    Raises:
+        EcgEdgeError: a line is damaged, tells of an event that is not known, or of what cannot have come then.
+    """
+    records: list[Record] = []
+    end, state = 0, Told()
+    try:
+        lines = read_bytes(folder, JOURNAL, MOST_LINES).splitlines(keepends=True)
+    except (FileNotFoundError, NotADirectoryError):
+        lines = []
+    for number, line in enumerate(lines, 1):
+        where = f"{folder / JOURNAL}, line {number}"
+        if not line.endswith(b"\n"):
+            if number < len(lines):
+                raise damaged(where, "it is not whole")
+            break
+        record = checked(check_record, line, where)
+        if fault := state.fault_of(record):
+            raise damaged(where, fault)
+        records.append(record)
+        end += len(line)
+    return records, end
+
+
+class Told:
+    """What the journal has told so far, by which its next record is judged."""
+
+    def __init__(self) -> None:
+        self.scored: set[str] = set()
+        self.twins: set[str] = set()
+        self.warm: set[str] = set()
+        self.rounds: dict[str, int] = {}
+        self.ends: dict[str, int] = {}
+
+    def fault_of(self, record: Record) -> str:
+        """Why a record cannot come here; empty where it can."""
+        event, cell = record["event"], record.get("cell", "")
+        if event == "start":
+            return ""
+        if event == "scored":
+            fault = "scores it a second time" if cell in self.scored else ""
+            fault = fault or ("is not about that cell" if record["row"]["id"] != cell else "")
+            self.scored.add(cell)
+        elif event == "twin":
+            known = cell in self.scored and record["name"] == cell + TWIN and record["name"] not in self.scored
+            fault = "" if known else "is of no cell that was scored"
+            self.twins.add(record["name"])
+        elif cell not in self.scored | self.twins:
+            fault = "is of no cell that was scored"
+        else:
+            fault = self.block_fault(record) if event == "block" else ""
+            self.warm |= {cell} if event == "warm" else set()
+        return f"{event} of {cell!r} {fault}"[:200] if fault else ""
+
+    def block_fault(self, block: Record) -> str:
+        cell = block["cell"]
+        if cell not in self.warm:
+            return "comes before it was warm"
+        if block["round"] != self.rounds.get(cell, 0):
+            return f"is round {block['round']}, and not {self.rounds.get(cell, 0)}"
+        if block["offset"] < self.ends.get(cell, 0):
+            return "has the samples of another block"
+        if ("reference_ns" in block) != ("kernel" in block):
+            return "has a reference without its kernel, or the other way round"
+        self.rounds[cell], self.ends[cell] = block["round"] + 1, block["offset"] + block["calls"] * PAIR
+        return ""
+
+
+def read_graph(folder: Path, name: str) -> Record:
+    """The record of a graph, ``cells/CELL.graph.json``. Raises EcgEdgeError where it is damaged."""
+    return checked(lambda told: GRAPH(told, ""), read_bytes(folder, name, MOST_RUN * 16), str(folder / name))
+
+
+def read_samples(folder: Path, block: Record) -> np.ndarray:
+    """The samples of a recorded block, nanoseconds ``(calls, 2)``: model, host.
+
+    Raises:
+        EcgEdgeError: they are not there, are cut off, or are no times.
+    """
+    name = f"samples/{block['cell']}.i64"
+    try:
+        with open_file(folder, name, MOST_LINES) as file:
+            if os.fstat(file.fileno()).st_size < block["offset"] + block["calls"] * PAIR:
+                raise damaged(folder / name, f"the samples of round {block['round']} are cut off")
+            file.seek(block["offset"])
+            found = np.frombuffer(file.read(block["calls"] * PAIR), dtype="<i8").reshape(-1, 2)
+    except FileNotFoundError:
+        raise damaged(folder / name, "it is missing") from None
+    except OSError as error:
+        raise damaged(folder / name, error.strerror or error) from error
+    if not (found[:, 0] > 0).all() or (found < 0).any() or (found > LONGEST_CALL).any():
+        raise damaged(folder / name, f"the samples of round {block['round']} are no times")
+    return found
+
+
+def check_entries(folder: Path) -> None:
+    """Raise EcgEdgeError where anything below a folder is a link, a device or the like, or a folder where a run has a
+    file: before it is written into."""
+    left, seen = [folder], 0
+    while left:
+        place = left.pop()
+        try:
+            entries = list(os.scandir(place))
+        except OSError as error:
+            raise EcgEdgeError(f"{place} cannot be read: {error.strerror}", TRUST) from error
+        for entry in entries:
+            mode = entry.stat(follow_symlinks=False).st_mode
+            if stat.S_ISDIR(mode):
+                left.append(Path(entry.path))
+            if not is_as_written(Path(entry.path).relative_to(folder), mode):
+                raise EcgEdgeError(f"{printable(entry.path)} is {kind_of(mode)}, and none of a run", TRUST)
+        seen += len(entries)
+        if seen > MOST_ENTRIES:
+            raise EcgEdgeError(f"{folder} has more than {MOST_ENTRIES:,} entries", TRUST)
+
+
+def is_as_written(name: Path, mode: int) -> bool:
+    """Whether what lies there, by its name in the folder, is a folder where a run has one, and a file elsewhere."""
+    if name.parts[0] == "artifacts" and len(name.parts) > 1:
+        return stat.S_ISDIR(mode) or stat.S_ISREG(mode)
+    return stat.S_ISDIR(mode) if str(name) in FOLDERS else stat.S_ISREG(mode)
+
+
+def sha256_of(folder: Path, name: str) -> str:
+    """SHA-256 of a file in a folder, read in pieces; empty where there is none."""
+    digest = hashlib.sha256()
+    try:
+        with os.fdopen(open_inside(folder, name), "rb") as file:
+            while piece := file.read(2**20):
+                digest.update(piece)
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise damaged(folder / name, error.strerror or error) from error
+    return digest.hexdigest()
+
+
+def checked(rule: Callable[[Any], Any], text: bytes, where: str) -> Any:
+    """What a JSON text says, once the rule takes it. Raises EcgEdgeError, one line with ``where``."""
+    told = strict_json.loads(text, where, CHECK, most=MOST_RUN * 16)
+    try:
+        rule(told)
+    except SchemaError as error:
+        raise damaged(where, error) from error
+    return told
+
+
+def damaged(where: object, error: object) -> EcgEdgeError:
+    """The error for what is not as it was written."""
+    told = f"{type(error).__name__}: {error}" if isinstance(error, KeyError | TypeError | AttributeError) else error
+    return EcgEdgeError(printable(f"{where} cannot be used: {told}")[:400], CHECK)
+
+
+def printable(text: object) -> str:
+    """One line of it."""
+    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(str(text).split()))
