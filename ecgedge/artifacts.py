@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ CHECKPOINT_FILE = "model.json"
 FILES = list_of(  # of a checkpoint, as its record lists them
     like(r"(?!\.|model\.json$)[\w .+-]{1,200}", "the name of a file beside model.json"), 100, least=1, unique=True
 )
+LONGEST_NAME, LONGEST_SUFFIX = 120, 20  # bytes
 TRUSTED = "trusted"  # in the notes of a file that runs code of its own, set where the user says so and nowhere else
 
 
@@ -169,6 +171,21 @@ def digest_of(path: Path) -> str:
         digest.update(f"{file.relative_to(path).as_posix()}\0{len(content)}\0".encode())
         digest.update(content)
     return digest.hexdigest()
+
+
+def file_name(name: str) -> str:
+    """A name that files may be called by with more before and behind it: one that is too long keeps its beginning.
+
+    File systems take 255 bytes at most.
+    """
+    if len(os.fsencode(name)) <= LONGEST_NAME:
+        return name
+    mark = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
+    suffix = Path(name).suffix if len(os.fsencode(Path(name).suffix)) <= LONGEST_SUFFIX else ""
+    kept = name
+    while len(os.fsencode(kept)) > LONGEST_NAME - LONGEST_SUFFIX - len(mark) - 1:
+        kept = kept[:-1]
+    return f"{kept}-{mark}{suffix}"
 
 
 def copy_to(source: Path, out: Path) -> None:

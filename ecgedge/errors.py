@@ -1,6 +1,30 @@
-"""What can go wrong by the user's hand, and by a part's."""
+"""What can go wrong by the user's hand, by a part's, and by the machine's."""
 
 from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Iterator
+
+# what the machine is to blame for: a disk that is full, worn out or not to be written, a limit of the system
+MACHINE = {
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room",
+    errno.EFBIG: "raise the limit (ulimit -f), or make room",
+    errno.EIO: "see to the disk",
+    errno.EROFS: "make it writable",
+    errno.ESTALE: "see to the disk",
+    errno.ENOMEM: "free some memory",
+    errno.EMFILE: "raise the limit (ulimit -n)",
+    errno.ENFILE: "close other programs",
+    errno.EAGAIN: "close other programs",
+}
+SPOKEN = [number for number in MACHINE if number != errno.EAGAIN]  # that one is said of much else
+SAID = re.compile("|".join(re.escape(os.strerror(number)) for number in SPOKEN))
+# what numpy, and torch, say of a write that the system cut short; both keep its reason to themselves
+CUT = re.compile(r"\d+ requested and \d+ written|PytorchStreamWriter failed writing|unexpected pos \d+ vs \d+")
+LONGEST = 120  # characters of a name in an error
 
 
 class EcgEdgeError(Exception):
@@ -17,6 +41,13 @@ class EcgEdgeError(Exception):
         self.hint = hint
 
 
+class MachineError(EcgEdgeError):
+    """The machine failed, not what is made or measured on it: its disk, its memory, a folder that went away.
+
+    A run ends with it and goes on later; no cell fails by it.
+    """
+
+
 class ConversionError(Exception):
     """A conversion ran and its result is wrong or missing. The cell fails, the matrix goes on."""
 
@@ -24,4 +55,45 @@ class ConversionError(Exception):
 def unknown(what: str, name: str, choices: list[str]) -> EcgEdgeError:
     """The error for a name that is not there: it lists those that are."""
     listed = ", ".join(choices) or "none"
-    return EcgEdgeError(f"unknown {what} {name!r}", f"choose from: {listed}")
+    return EcgEdgeError(f"unknown {what} {cut(name)!r}", f"choose from: {listed}")
+
+
+def cut(name: object, length: int = LONGEST) -> str:
+    """A name, as an error may show it: of one that is too long, both ends."""
+    text = str(name)
+    return text if len(text) <= length else f"{text[: length // 2]}...{text[-length // 2 :]}"
+
+
+def told_by_system(error: BaseException) -> str:
+    """What the system said behind an error, where the machine is to blame: its own words; else empty.
+
+    Libraries hide that at any depth, or keep nothing of it but the words.
+    """
+    for each in causes(error):
+        if isinstance(each, OSError) and each.errno in MACHINE:
+            return os.strerror(each.errno)
+        if found := SAID.search(str(each)):
+            return found[0]
+        if isinstance(each, OSError | RuntimeError) and CUT.search(str(each)):
+            return "a write was cut short"
+    return ""
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and those behind it."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def remedy(said: str) -> str:
+    """What to do about what the system said."""
+    return next((todo for number, todo in MACHINE.items() if os.strerror(number) == said), "make room")
+
+
+def machine_error(what: str, error: BaseException) -> MachineError:
+    """The error for what the machine kept from being done; ``what`` is a whole clause."""
+    said = told_by_system(error) or (error.strerror if isinstance(error, OSError) else "") or type(error).__name__
+    return MachineError(f"{what}: {said}", f"{remedy(said)}, then do it again")

@@ -182,11 +182,15 @@ def bootstrap_confusion(
     joint = np.zeros((classes,) * 3, dtype=np.int64)
     np.add.at(joint, (y, first, second), 1)
     rng = np.random.default_rng(seed)
-    here, there = (np.empty((resamples, classes, classes), np.int64) for _ in range(2))
-    for truth, each in enumerate(joint):  # one class at a time: all together would be resamples x classes cubed
-        drawn = rng.multinomial(each.sum(), each.ravel() / max(each.sum(), 1), resamples)
-        drawn = drawn.reshape(-1, classes, classes)
-        here[:, truth], there[:, truth] = drawn.sum(axis=2), drawn.sum(axis=1)
+    here, there = (np.zeros((resamples, classes, classes), np.int32) for _ in range(2))
+    for truth, each in enumerate(joint.reshape(classes, -1)):
+        met = np.union1d(
+            np.flatnonzero(each), [each.size - 1]
+        )  # most pairs of decisions never occur; the last is drawn
+        drawn = rng.multinomial(each.sum(), each[met] / max(each.sum(), 1), resamples)
+        for counts, one, other in zip(drawn.T, *np.divmod(met, classes), strict=True):
+            here[:, truth, one] += counts
+            there[:, truth, other] += counts
     differences = figure(here) - figure(there)
     change = figure(joint.sum(axis=2)[None]) - figure(joint.sum(axis=1)[None])
     return Change(float(change[0]), *percentiles(differences), bootstrap_p(differences))

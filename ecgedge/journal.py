@@ -9,16 +9,17 @@ the run goes on; nothing else is.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from ecgedge.errors import EcgEdgeError
-from ecgedge.locks import lock
+from ecgedge.locks import lock, open_to_append
 from ecgedge.run import open_inside, read_records, read_samples
 
 JOURNAL = "journal.jsonl"
@@ -35,7 +36,8 @@ class Journal:
     def __init__(self, folder: Path):
         self.folder = folder
         (folder / "samples").mkdir(exist_ok=True)
-        self.file = os.fdopen(open_inside(folder, JOURNAL, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab")
+        descriptor = open_inside(folder, JOURNAL, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        self.file = os.fdopen(descriptor, "ab", buffering=0)
         if not lock(self.file, wait=False):
             raise EcgEdgeError(f"{folder} is being written by another process", "wait for it, or name another folder")
         self.records, whole = read_records(folder)
@@ -46,23 +48,21 @@ class Journal:
             cut_samples(folder, name, end)
 
     def append(self, event: str, **fields: Any) -> None:
-        """Write one record, and wait until the disk has it."""
+        """Write one record, and wait until the disk has it.
+
+        Raises:
+            OSError: the disk does not take it; nothing of it is left.
+        """
         record = {"event": event, **fields}
-        self.file.write(line(record))
-        self.file.flush()
-        os.fsync(self.file.fileno())
+        add(self.file, line(record))
         self.records.append(record)
 
     def block(self, cell: str, number: int, samples: bytes, **figures: Any) -> None:
         """Keep the samples of one finished block, and record it."""
-        path = samples_file(self.folder, cell)
-        with path.open("ab") as file:
-            offset = file.tell()
-            file.write(samples)
-            file.flush()
-            os.fsync(file.fileno())
         digest = hashlib.sha256(samples).hexdigest()
         calls = len(samples) // PAIR
+        with open_to_append(samples_file(self.folder, cell)) as file:
+            offset = add(file, samples)
         self.append("block", cell=cell, round=number, offset=offset, calls=calls, sha256=digest, **figures)
 
     def of(self, event: str, cell: str | None = None) -> list[dict[str, Any]]:
@@ -71,6 +71,25 @@ class Journal:
 
     def close(self) -> None:
         self.file.close()
+
+
+def add(file: IO[bytes], content: bytes) -> int:
+    """Append to an unbuffered file, and wait until the disk has it; returns where it begins.
+
+    Raises:
+        OSError: the disk does not take all of it; what it took is cut off again.
+    """
+    start = file.seek(0, os.SEEK_END)
+    try:
+        left = memoryview(content)
+        while left:
+            left = left[file.write(left) :]
+        os.fsync(file.fileno())
+    except OSError:
+        with contextlib.suppress(OSError):
+            file.truncate(start)
+        raise
+    return start
 
 
 def line(record: dict[str, Any]) -> bytes:
@@ -104,9 +123,3 @@ def samples_file(folder: Path, cell: str) -> Path:
 def samples(folder: Path, block: dict[str, Any]) -> np.ndarray:
     """The samples of a recorded block, nanoseconds ``(calls, 2)``: model, host. Raises EcgEdgeError without them."""
     return read_samples(folder, block)
-
-
-def sync(path: Path) -> None:
-    """Wait until the disk has a file that another process wrote."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

@@ -13,7 +13,7 @@ import numpy as np
 
 from ecgedge.artifacts import Artifact
 from ecgedge.dataset import Dataset, Split, digest_of_beats
-from ecgedge.errors import EcgEdgeError
+from ecgedge.errors import EcgEdgeError, MachineError, machine_error
 from ecgedge.graph import Graph
 from ecgedge.kinds import Exporter, Part, Quantizer, Runtime
 from ecgedge.locks import turn
@@ -66,6 +66,13 @@ class Lab:
         self.converters: dict[tuple[Host | None, bool], Child] = {}
         self.usable: dict[tuple[Any, ...], Passes] = {}
         self.scratch = tempfile.TemporaryDirectory()
+        try:
+            self.write_beats()
+        except OSError as error:
+            raise machine_error(f"{self.scratch.name} cannot be written", error) from error
+
+    def write_beats(self) -> None:
+        """What all children read."""
         self.files = {name: Path(self.scratch.name) / f"{name}.npy" for name in ("calibration", "scored", "train")}
         for name, beats in (
             ("calibration", self.calibration),
@@ -192,6 +199,7 @@ class Lab:
             graph: whether the runtime is to tell what ran.
 
         Raises:
+            MachineError: the machine is at fault.
             EcgEdgeError: no runtime takes it.
             ChildError, EcgEdgeError: all fail; that of the first.
         """
@@ -210,6 +218,8 @@ class Lab:
                         "outputs", self.seconds, **request, runtime=runtime.name, graph=graph
                     )
                 return Ran(np.load(file), runtime, Graph.from_record(told) if told else None)
+            except MachineError:
+                raise
             except (ChildError, EcgEdgeError) as error:  # a broken runtime must not take the reference from the others
                 errors.append(error)
         raise errors[0]

@@ -1,8 +1,11 @@
-"""Locks between processes, by files that the system unlocks when their owner dies."""
+"""What processes that share files need: locks that their owner's death frees, and files that appear whole."""
 
 from __future__ import annotations
 
 import contextlib
+import os
+import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -11,6 +14,10 @@ try:
     import fcntl
 except ImportError:  # Windows: without them two runs at once disturb each other's timings
     fcntl = None  # type: ignore[assignment]
+
+PART = ".part"  # ends the name of what is being written
+PROBE = 2**16  # bytes: a disk with less left is full
+NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 def lock(file: IO[Any], wait: bool) -> bool:
@@ -26,14 +33,71 @@ def lock(file: IO[Any], wait: bool) -> bool:
     return True
 
 
+def open_lock(path: Path) -> IO[bytes]:
+    """A file to lock, made where it is missing; what it holds stays. Raises OSError where it is a link."""
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | NO_FOLLOW, 0o666), "r+b", buffering=0)
+
+
+def open_to_append(path: Path) -> IO[bytes]:
+    """A file to append to, unbuffered. Raises OSError where it is a link."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | NO_FOLLOW, 0o666), "ab", buffering=0)
+
+
 @contextlib.contextmanager
 def turn(path: Path) -> Iterator[None]:
     """Wait until no other process of the user's converts or measures; asleep, and first come is not first served."""
     try:
-        file = path.open("w")
+        file = open_lock(path)
     except OSError:  # a folder that cannot be written
         yield
         return
     with file:
         lock(file, wait=True)
         yield
+
+
+@contextlib.contextmanager
+def whole_file(path: Path, mode: str = "wb", **how: Any) -> Iterator[IO[Any]]:
+    """A file to write that takes its place, synced, when all is written; where anything fails it leaves nothing.
+
+    It is written beside its place under a name that nobody else has. A device is written as it is.
+
+    Args:
+        how: as of ``open``.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISREG(path.lstat().st_mode) and not path.is_file() and not path.is_dir():
+            with path.open(mode, **how) as file:
+                yield file
+            return
+    number, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=PART)
+    try:
+        with os.fdopen(number, mode, **how) as file:
+            yield file
+            file.flush()
+            if hasattr(os, "fchmod"):
+                os.fchmod(number, 0o666 & ~current_umask())  # mkstemp keeps it to its owner
+            os.fsync(number)
+        Path(scratch).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(scratch).unlink()
+        raise
+
+
+def current_umask() -> int:
+    """What the user keeps new files from."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def check_room(folder: Path) -> None:
+    """Raise OSError where a folder is gone, or a little file cannot be written there."""
+    with tempfile.TemporaryFile(dir=folder, prefix=".", suffix=PART) as file:
+        file.write(bytes(PROBE))
+        file.flush()
+        os.fsync(file.fileno())

@@ -14,6 +14,7 @@ import contextlib
 import json
 import random
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import groupby, product
@@ -23,12 +24,13 @@ from typing import Any
 import numpy as np
 
 from ecgedge import machine, truth, verdicts
-from ecgedge.artifacts import Anomaly, Artifact, copy_to, digest_of
-from ecgedge.errors import ConversionError, EcgEdgeError
+from ecgedge.artifacts import Anomaly, Artifact, copy_to, digest_of, file_name
+from ecgedge.errors import ConversionError, EcgEdgeError, MachineError, machine_error
 from ecgedge.graph import Graph
-from ecgedge.journal import Journal, sync
+from ecgedge.journal import Journal
 from ecgedge.kinds import Runtime
 from ecgedge.lab import Lab
+from ecgedge.locks import PART, check_room, whole_file
 from ecgedge.machine import EnergyCounter
 from ecgedge.measure import BATCHES, PROFILES, Profile
 from ecgedge.plan import Cell, Skip
@@ -40,6 +42,7 @@ from ecgedge.steadiness import about_block, most_rounds
 
 KEPT = ("outputs.npy", "train.npy", "graph.json", "throughput.npz")  # of a cell, what its row is made from
 UNCLAIMED = "unclaimed"  # a precision that the truth check holds to nothing
+FOLDERS = ("cells", "artifacts", "logs")  # of a run, beside that of the samples
 
 Tell = Callable[[float, str], None]  # how many steps are done, and what comes next
 
@@ -53,9 +56,14 @@ def run_matrix(
     energy: EnergyCounter,
     tell: Tell,
 ) -> None:
-    """Carry out what the journal does not hold yet. A cell is two steps: to be scored, and to be timed."""
-    for name in ("cells", "artifacts", "logs"):
+    """Carry out what the journal does not hold yet. A cell is two steps: to be scored, and to be timed.
+
+    Raises:
+        MachineError, OSError: the machine failed; what the journal holds stays, and the rest can be done later.
+    """
+    for name in FOLDERS:
         (journal.folder / name).mkdir(exist_ok=True)
+    sweep(journal.folder)
     for skip in skips:
         if not journal.of("scored", skip.id):
             journal.append("scored", cell=skip.id, row=skip_row(skip, lab))
@@ -121,10 +129,11 @@ class ModelRun:
                 stage = "throughput"
                 if row["status"] == "ok":
                     row |= self.throughput(child, cell, sized)
-        except ChildError as error:
-            row |= {"status": error.status, "stage": stage, "reason": str(error)}
-        except (EcgEdgeError, ConversionError, OSError) as error:
-            row |= {"status": "failed", "stage": stage, "reason": str(error)}
+        except MachineError:
+            raise
+        except (ChildError, EcgEdgeError, ConversionError) as error:
+            self.check_machine()
+            row |= {"status": status_of(error), "stage": stage, "reason": str(error)}
         kept = [self.folder / "cells" / f"{cell.model}.reference.npy", *(self.file(cell, what) for what in KEPT)]
         files = {str(path.relative_to(self.folder)): digest_of(path) for path in kept if path.exists()}
         self.journal.append("scored", cell=cell.id, row=row, artifact=packed, files=files)
@@ -133,12 +142,13 @@ class ModelRun:
 
     def keep(self, artifact: Artifact) -> Artifact:
         """A copy in the run's folder: what is measured is what the reader of the run has."""
-        path = self.folder / "artifacts" / f"{artifact.digest[:12]}-{artifact.path.name}"
+        path = self.folder / "artifacts" / f"{artifact.digest[:12]}-{file_name(artifact.path.name)}"
         if not is_kept(path, artifact.digest):
-            scratch = path.with_name(f".{path.name}")
-            shutil.rmtree(scratch, ignore_errors=True)  # what a killed run left
-            copy_to(artifact.path, scratch)
-            scratch.replace(path)
+            with tempfile.TemporaryDirectory(
+                dir=path.parent, prefix=".", suffix=PART, ignore_cleanup_errors=True
+            ) as scratch:
+                copy_to(artifact.path, Path(scratch) / "whole")
+                (Path(scratch) / "whole").replace(path)
         return replace(artifact, path=path)
 
     def sized(self, cell: Cell) -> dict[int, dict[str, Any]]:
@@ -151,9 +161,8 @@ class ModelRun:
         file = self.folder / "cells" / f"{model}.reference.npy"
         if not file.exists():
             outputs = self.lab.outputs_of(self.lab.sources[model], "scored")
-            scratch = file.with_suffix(".part.npy")
-            np.save(scratch, outputs)
-            scratch.replace(file)
+            with whole_file(file) as scratch:
+                np.save(scratch, outputs)
         return read_array(self.folder, f"cells/{model}.reference.npy")
 
     def load(self, child: Child, cell: Cell, artifact: Artifact) -> dict[str, Any]:
@@ -175,12 +184,10 @@ class ModelRun:
         if isinstance(artifact.task, Anomaly):
             more = {str(self.lab.files["train"]): str(self.file(cell, "train.npy"))}
         told = child.ask("score", self.lab.seconds, out=str(self.file(cell, "outputs.npy")), more=more)
-        for file in (str(self.file(cell, "outputs.npy")), *more.values()):
-            sync(Path(file))
         if told["graph"] is None:
             return None, told["figures"]
-        self.file(cell, "graph.json").write_text(json.dumps(told["graph"]), encoding="utf-8")
-        sync(self.file(cell, "graph.json"))
+        with whole_file(self.file(cell, "graph.json"), "w", encoding="utf-8") as file:
+            json.dump(told["graph"], file)
         return Graph.from_record(told["graph"]), told["figures"]
 
     def judge(self, cell: Cell, artifact: Artifact, expected: np.ndarray, graph: Graph | None) -> dict[str, Any]:
@@ -218,7 +225,6 @@ class ModelRun:
         file = self.file(cell, "throughput.npz")
         request = {"sized": sized, "profile": self.profile.name, "out": str(file), "sizes": self.lab.batch_sizes}
         found = child.ask("throughput", self.lab.seconds, **request)
-        sync(file)
         return {f"throughput_{size}_per_s": per_second for size, per_second in found.items()}
 
     # -- timing
@@ -232,8 +238,27 @@ class ModelRun:
         self.timed = {cell.id: cell for cell in ready}
         self.timed |= {cell.id + TWIN: cell for cell in ready if self.journal.of("twin", cell.id)}
         wanted = self.wanted()
+        for cell in ready:
+            self.bring_back(cell)
         for name in (name for name, rounds in self.rounds().items() if len(rounds) < wanted):
             self.child(name, self.timed[name])
+
+    def bring_back(self, cell: Cell) -> None:
+        """Make a scored cell's artifact once more where the run's folder has lost it.
+
+        Raises:
+            MachineError: it cannot be made, or what is made now is another.
+        """
+        row = self.row(cell.id)
+        if (self.folder / row["artifact"]).exists():
+            return
+        gone = f"{self.folder / row['artifact']} is gone"
+        try:
+            made = self.keep(self.lab.make(cell))
+        except (ChildError, ConversionError) as error:
+            raise MachineError(f"{gone}, and cannot be made again: {error}", "bring it back") from error
+        if made.digest != row["digest"]:
+            raise MachineError(f"{gone}, and what is made now differs", "bring it back")
 
     def rounds(self) -> dict[str, set[int]]:
         """The rounds that are on record of each cell and twin that did not fail."""
@@ -317,10 +342,29 @@ class ModelRun:
         """A process that dies or hangs fails its own cell only."""
         try:
             yield
+        except MachineError:
+            raise
         except (ChildError, EcgEdgeError) as error:
-            status = error.status if isinstance(error, ChildError) else "failed"
-            self.journal.append("failed", cell=name, row={"status": status, "stage": stage, "reason": str(error)})
+            self.check_machine()
+            row = {"status": status_of(error), "stage": stage, "reason": str(error)}
+            self.journal.append("failed", cell=name, row=row)
             self.children.pop(name).close()
+
+    def check_machine(self) -> None:
+        """Whether a failure may be the cell's own.
+
+        Raises:
+            MachineError: something that the run needs is gone, or nothing can be written any more.
+        """
+        artifacts = [record["artifact"]["path"] for record in self.journal.of("scored") if record.get("artifact")]
+        needed = [self.folder / name for name in (*FOLDERS, *artifacts)]
+        if gone := next((path for path in (*needed, *self.lab.files.values()) if not path.exists()), None):
+            raise MachineError(f"{gone} is gone", "bring it back")
+        for folder in (self.folder, Path(self.lab.scratch.name)):
+            try:
+                check_room(folder)
+            except OSError as error:
+                raise machine_error(f"{folder} cannot be written", error) from error
 
     def child(self, name: str, cell: Cell) -> Child:
         if name not in self.children:
@@ -345,6 +389,21 @@ def is_kept(path: Path, digest: str) -> bool:
     else:
         path.unlink(missing_ok=True)
     return False
+
+
+def status_of(error: Exception) -> str:
+    """Of the row of a cell that failed by it."""
+    return error.status if isinstance(error, ChildError) else "failed"
+
+
+def sweep(folder: Path) -> None:
+    """Take away what a killed run was writing."""
+    for place in (folder, *(folder / name for name in FOLDERS)):
+        for left in place.glob(f".*{PART}"):
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left)
+            else:
+                left.unlink()
 
 
 def judge_claims(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import json
 import os
 import re
@@ -13,10 +15,11 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TextIO
 
 from ecgedge import launch, strict_json
-from ecgedge.errors import EcgEdgeError
+from ecgedge.errors import EcgEdgeError, MachineError, machine_error, told_by_system
+from ecgedge.locks import open_to_append
 
 NO_MEMORY = re.compile(
     r"(out of|not enough) memory|\bOOM\b|(std::)?bad.?alloc|(\w+ to )?allocate (memory|\d)|(can't|cannot) allocate"
@@ -109,6 +112,51 @@ class Host:
         return kept | {"PYTHONNOUSERSITE": "1", "ECGEDGE_HERE": self.environment, "ECGEDGE_GUESTS": self.guests}
 
 
+class Stream(io.RawIOBase):
+    """A standard stream to write to.
+
+    Attributes:
+        forgives: what cannot be written is lost then, and fails nothing.
+        error: the last that there was.
+    """
+
+    def __init__(self, number: int, forgives: bool):
+        self.number, self.forgives = number, forgives
+        self.error: OSError | None = None
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self.number
+
+    def isatty(self) -> bool:
+        return os.isatty(self.number)
+
+    def write(self, content: Any) -> int:
+        left = memoryview(content)
+        size = left.nbytes
+        try:
+            while left:
+                left = left[os.write(self.number, left) :]
+        except OSError as error:
+            self.error = error
+            if not self.forgives:
+                raise
+        return size
+
+
+def stream_over(number: int, stream: TextIO | None, forgives: bool) -> tuple[io.TextIOWrapper, Stream]:
+    """A standard stream of text that no odd character fails, and no full disk where it ``forgives``.
+
+    Args:
+        stream: that had its number, and the encoding.
+    """
+    raw = Stream(number, forgives)
+    encoding = stream.encoding if stream else "utf-8"
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding, "backslashreplace", line_buffering=forgives), raw
+
+
 class Child:
     """A worker process that is started when first asked, and again after it died.
 
@@ -135,12 +183,13 @@ class Child:
         self.log, self.threads, self.memory, self.host, self.network = log, threads, memory, host, network
         self.variables = dict(variables or {})
         self.process: subprocess.Popen[str] | None = None
-        self.logfile: IO[str] | None = None
+        self.logfile: IO[bytes] | None = None
 
     def ask(self, do: str, timeout: float, **request: Any) -> Any:
         """Send one request and wait for its answer, asleep.
 
         Raises:
+            MachineError: the child, or its end, says that the machine is at fault.
             EcgEdgeError: the child says that the user's input is at fault.
             ChildError: it failed, died or took longer than ``timeout`` seconds.
         """
@@ -173,6 +222,8 @@ class Child:
             raise self.obituary(before) from None  # nothing, or it died in the middle of a line
         if not isinstance(answer, dict) or not answer.keys() & {"ok", "error"}:
             raise ChildError("its answer cannot be read: it is none", "wrong")
+        if "machine" in answer:  # the reason is in its log, with its traceback
+            raise MachineError(answer["error"], answer["machine"])
         if "hint" in answer:
             raise EcgEdgeError(answer["error"], answer["hint"])
         if "error" in answer:
@@ -187,7 +238,7 @@ class Child:
             environment |= {"OMP_NUM_THREADS": str(self.threads)}
         if self.memory is not None:
             environment |= {launch.MEMORY: str(self.memory)}
-        self.logfile = self.log.open("a", encoding="utf-8")
+        self.logfile = open_to_append(self.log)
         try:
             self.process = subprocess.Popen(
                 launching(self.host.python if self.host else sys.executable, "ecgedge.worker"),
@@ -201,10 +252,12 @@ class Child:
             )
         except OSError as error:
             self.close()
+            if told_by_system(error):
+                raise machine_error("a process cannot be started", error) from error
             raise ChildError(f"the process cannot be started: {error.strerror}: {error.filename}") from error
         return self.process
 
-    def obituary(self, before: int) -> ChildError:
+    def obituary(self, before: int) -> ChildError | MachineError:
         """How it ended. One that was killed, not by us, or whose last words are of memory, had not enough of that.
 
         Args:
@@ -212,6 +265,8 @@ class Child:
         """
         code = self.process.wait() if self.process else None
         self.close()
+        if hasattr(signal, "SIGXFSZ") and code == -signal.SIGXFSZ:  # of a limit that this process is under as well
+            return machine_error("a process died", OSError(errno.EFBIG, os.strerror(errno.EFBIG)))
         is_of_memory = code == -signal.SIGKILL or NO_MEMORY.search(self.last_words(before))
         told = f"the process died: {how_it_ended(code)}; see {self.log}"
         return ChildError(told, "memory" if is_of_memory else "dead")

@@ -20,18 +20,18 @@ from pathlib import Path
 from typing import Any
 
 from ecgedge import __version__, strict_json
-from ecgedge.artifacts import Artifact, digest_of
+from ecgedge.artifacts import Artifact, digest_of, file_name
 from ecgedge.environments import canonical
-from ecgedge.errors import ConversionError, EcgEdgeError
+from ecgedge.errors import ConversionError, EcgEdgeError, MachineError, remedy, told_by_system
 from ecgedge.kinds import Part
+from ecgedge.locks import check_room
 from ecgedge.passes import apply_pass
 from ecgedge.records import from_record
 
 RECORD = "record.json"
 NEW, BAD = ".new-", ".bad-"  # how the names of folders begin that are being filled, or taken away
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 PASSES_NEED = ("onnx", "onnx-ir", "onnxruntime-gpu", "onnxruntime")  # distributions
-LITTLE = 2**16  # bytes: a disk with less left is full
+MEND = "ecgedge store prune frees some, or set ECGEDGE_CACHE to another folder"
 log = logging.getLogger(__name__)
 
 
@@ -46,7 +46,8 @@ class Store:
     killed one leaves nothing half-written. A store that cannot be written serves what it has.
 
     Raises:
-        EcgEdgeError: there is no such folder and none can be made, or it cannot be read.
+        MachineError: there is no such folder and none can be made.
+        EcgEdgeError: it cannot be read.
     """
 
     def __init__(self, root: Path):
@@ -54,9 +55,12 @@ class Store:
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise self.unusable("written", error) from error
+            raise self.unwritable(error) from error
         if not os.access(root, os.R_OK | os.X_OK):
-            raise self.unusable("read", PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+            raise EcgEdgeError(
+                f"the artifact store {root} cannot be read: {os.strerror(errno.EACCES)}",
+                "set ECGEDGE_CACHE to another folder",
+            )
 
     def find(self, key: str) -> Artifact | None:
         """The artifact of that key, if it is there and undamaged; a damaged one is removed.
@@ -80,7 +84,7 @@ class Store:
         """The artifact of that key, from the store or built by ``build(path)``.
 
         Raises:
-            EcgEdgeError: it has to be built, and the store cannot be written or its disk is full.
+            MachineError: it has to be built, and the store cannot be written or its disk is full.
             ConversionError: ``build`` left nothing.
         """
         part = maker.get("part", "artifact")
@@ -90,19 +94,16 @@ class Store:
         try:
             scratch = tempfile.TemporaryDirectory(dir=self.root, prefix=NEW, ignore_cleanup_errors=True)
         except OSError as error:
-            raise self.unusable("written", error) from error
+            raise self.unwritable(error) from error
         with scratch as name:
             try:
-                return self.enter(key, fill(Path(name) / "content", key, file, maker, build))
-            except EcgEdgeError:
-                raise
+                return self.enter(key, fill(Path(name) / "content", key, file_name(file), maker, build))
+            except MachineError as error:
+                raise self.unmade(part, error) from error
             except Exception as error:  # a part may raise anything on a full disk, or its process may die
-                if not is_full(self.root, error):
+                if not is_full(Path(name), error):
                     raise
-                raise EcgEdgeError(
-                    f"no space left to make {part} in {self.root}: {error}",
-                    "ecgedge store prune frees some, or set ECGEDGE_CACHE to another folder",
-                ) from error
+                raise self.unmade(part, error) from error
 
     def enter(self, key: str, built: Artifact) -> Artifact:
         """Give a filled folder its name, at once; returns the artifact there."""
@@ -140,10 +141,15 @@ class Store:
         shutil.rmtree(aside, ignore_errors=True)
         return True
 
-    def unusable(self, what: str, error: OSError) -> EcgEdgeError:
-        return EcgEdgeError(
-            f"the artifact store {self.root} cannot be {what}: {error.strerror}", "set ECGEDGE_CACHE to another folder"
-        )
+    def unwritable(self, error: OSError) -> MachineError:
+        told = f"the artifact store {self.root} cannot be written: {error.strerror}"
+        return MachineError(told, "set ECGEDGE_CACHE to another folder")
+
+    def unmade(self, part: str, error: Exception) -> MachineError:
+        said = told_by_system(error)
+        if said and "room" not in remedy(said):
+            return MachineError(f"{part} cannot be made in {self.root}: {error}", f"{remedy(said)}, then do it again")
+        return MachineError(f"no space left to make {part} in {self.root}: {error}", MEND)
 
 
 def fill(content: Path, key: str, file: str, maker: Mapping[str, Any], build: Callable[[Path], Artifact]) -> Artifact:
@@ -201,12 +207,14 @@ def digest_of_record(record: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
-def is_full(root: Path, error: Exception) -> bool:
-    """Whether a full disk is behind an error: it says so itself, tells what a child said, or nothing is left."""
-    if getattr(error, "errno", None) in NO_SPACE or any(os.strerror(number) in str(error) for number in NO_SPACE):
+def is_full(folder: Path, error: Exception) -> bool:
+    """Whether the disk is behind an error: it says so itself, tells what a child said, or nothing can be written."""
+    if told_by_system(error):
         return True
-    with contextlib.suppress(OSError):
-        return shutil.disk_usage(root).free < LITTLE
+    try:
+        check_room(folder)
+    except OSError:
+        return True
     return False
 
 

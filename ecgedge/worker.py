@@ -26,13 +26,14 @@ import numpy as np
 from ecgedge import launch, measure, plugins, tasks
 from ecgedge.artifacts import Artifact
 from ecgedge.bundle import synthetic_beats
-from ecgedge.errors import ConversionError, EcgEdgeError
+from ecgedge.errors import ConversionError, EcgEdgeError, MachineError, remedy, told_by_system
 from ecgedge.explain.gpu_peak import measure_gpu_peaks
 from ecgedge.explain.peak import measure_peaks
 from ecgedge.kinds import Context, Session
+from ecgedge.locks import whole_file
 from ecgedge.passes.optimize import optimize
 from ecgedge.plugins import Parts, one_line
-from ecgedge.process import NO_MEMORY
+from ecgedge.process import NO_MEMORY, stream_over
 from ecgedge.records import pack, unpack
 from ecgedge.steadiness import reference
 
@@ -46,6 +47,7 @@ def main() -> None:
     die_with_parent()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    sys.stdout, sys.stderr = (stream_over(n, sys.stderr, forgives=True)[0] for n in (1, 2))  # both are the log
     if hasattr(os, "register_at_fork"):  # what a part forks must not keep the parent waiting for an answer
         os.register_at_fork(after_in_child=answers.close)
     worker = Worker(plugins.load())
@@ -56,7 +58,6 @@ def main() -> None:
         except (Exception, SystemExit) as error:  # a part's code may raise anything; the parent decides what it means
             traceback.print_exc()
             answer = failure(error, request)
-        sys.stderr.flush()
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
@@ -83,6 +84,10 @@ def failure(error: BaseException, request: Mapping[str, Any]) -> dict[str, str]:
     for told in (text, str(error.__cause__)):  # a runtime may have cut short what its library said
         if found := NO_MEMORY.search(told):
             return {"error": told[found.start() :].splitlines()[0], "why": "memory"}
+    if isinstance(error, MachineError):
+        return {"error": text, "machine": error.hint}
+    if said := told_by_system(error):
+        return {"error": text, "machine": f"{remedy(said)}, then do it again"}
     if isinstance(error, UnicodeError) and (path := path_in(request)):
         return {"error": f"{path}: a name in it is not UTF-8", "hint": "export it again, with plain names"}
     if isinstance(error, EcgEdgeError):
@@ -103,7 +108,8 @@ def save(outputs: np.ndarray, beats: np.ndarray, out: str) -> None:
     """Hand over the answers to some beats. Raises ConversionError where they are too many to be any."""
     if outputs.size > len(beats) * MOST_VALUES:
         raise ConversionError(f"it gives {outputs.size // len(beats):,} values a beat")
-    np.save(out, outputs)
+    with whole_file(Path(out)) as file:
+        np.save(file, outputs)
 
 
 class Worker:
@@ -207,7 +213,8 @@ class Worker:
         opened = self.sessions[session]
         opened.bind(np.load(beats))
         opened.invoke()
-        np.save(out, opened.fetch())
+        with whole_file(Path(out)) as file:
+            np.save(file, opened.fetch())
 
     def infer(self, session: int, beats: str, out: str) -> None:
         """The answers of a session that is open for any number of beats, saved to ``out``."""
@@ -270,7 +277,8 @@ class Worker:
         """Beats a second for each batch; saves the nanoseconds of the calls."""
         files = {int(size): unpack(packed, self.parts.models) for size, packed in sized.items()}
         taken = self.bench.throughput(files, self.beats, measure.PROFILES[profile], sizes)
-        np.savez(out, **taken)  # type: ignore[arg-type]  # numpy's stub wants the flags first
+        with whole_file(Path(out)) as file:
+            np.savez(file, **taken)  # type: ignore[arg-type]  # numpy's stub wants the flags first
         return {size: round(int(size) * 1e9 / float(np.median(times)), 1) for size, times in taken.items()}
 
     def weigh(self, runtime: str, artifact: Packed, beats: str, threads: int, seconds: float) -> dict[str, Any]:

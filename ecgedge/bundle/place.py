@@ -23,6 +23,8 @@ def check_target(target: Path, force: bool) -> None:
         raise EcgEdgeError(f"{target} exists", "name another with -o, or --force")
     if target.is_dir() and (is_zip(target) or not all((target / name).is_file() for name in MARKS)):
         raise EcgEdgeError(f"{target} is a folder that is no bundle", "name another with -o")
+    if not target.is_dir() and not target.is_file():
+        raise EcgEdgeError(f"{target} is a device or a pipe", "name another with -o")
     if target.is_file() and not is_zip(target):
         raise EcgEdgeError(f"{target} is a file, the bundle would be a folder", "name another with -o, or NAME.zip")
 
@@ -38,7 +40,7 @@ def place(files: Mapping[str, bytes], name: str, target: Path) -> None:
         EcgEdgeError: it cannot be written.
     """
     try:
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".", suffix=".part") as scratch:
             fresh = Path(scratch) / "new"
             write_zip(files, name, fresh) if is_zip(target) else write_folder(files, fresh)
             if target.is_dir():

@@ -105,8 +105,8 @@ def examine(answers: Answers, row: Row, seed: int) -> tuple[Row, str]:
 
 def classification(answers: Answers) -> Row:
     decided, y, labels = answers.decide(answers.here), answers.y, answers.task["labels"]
-    counts = np.bincount(y * len(labels) + decided, minlength=len(labels) ** 2)
-    confusion = counts.reshape(len(labels), len(labels)).tolist()
+    count = len(labels)
+    confusion = np.bincount(y * count + decided, minlength=count**2).reshape(count, count).tolist()
     per_class: dict[str, Row] = {}
     seen = []
     for c, label in enumerate(labels):

@@ -1,19 +1,17 @@
-"""The command line: a group of commands, one file each, and the boundary for the user's errors."""
+"""The command line: a group of commands, one file each."""
 
 from __future__ import annotations
 
 import logging
 import os
 from pathlib import Path
-from typing import Any
 
 import click
 
-from ecgedge import escape
+from ecgedge.cli.boundary import Front
 from ecgedge.cli.bundle import bundle
 from ecgedge.cli.check import check
 from ecgedge.cli.choose import choose
-from ecgedge.cli.common import say
 from ecgedge.cli.compare import compare
 from ecgedge.cli.convert import convert
 from ecgedge.cli.data import data
@@ -28,30 +26,6 @@ from ecgedge.cli.report import report
 from ecgedge.cli.store import store
 from ecgedge.cli.summary import summary
 from ecgedge.cli.train import train
-from ecgedge.errors import ConversionError, EcgEdgeError
-
-
-class Front(click.Group):
-    """Prints the user's errors in one or two lines and exits 2, a failed conversion's in one and exits 1.
-
-    A bug keeps its traceback. All that is printed goes through ``escape.Shown``.
-    """
-
-    def main(self, *args: Any, **extra: Any) -> Any:
-        escape.guard_streams()
-        return super().main(*args, **extra)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except EcgEdgeError as error:
-            say(f"Error: {error.message}", err=True)
-            if error.hint:
-                say(f"  {error.hint}", err=True)
-            ctx.exit(2)
-        except ConversionError as error:  # nobody's mistake: it was tried, and is wrong
-            say(f"Failed: {error}", err=True)
-            ctx.exit(1)
 
 
 def show_versions(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:

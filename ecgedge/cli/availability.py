@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ecgedge.errors import EcgEdgeError
+from ecgedge.errors import EcgEdgeError, MachineError
 
 if TYPE_CHECKING:
     from ecgedge.environments import Environment
@@ -75,6 +75,8 @@ def unavailable(parts: Parts, must_work: bool = True) -> Reasons:
         for part in ours:
             try:
                 reason = child.ask("available", SECONDS, runtime=part.name)
+            except MachineError:
+                raise
             except EcgEdgeError as error:
                 reason = error.message
             except ChildError as error:
@@ -118,6 +120,8 @@ def trouble_there(part: Part, child: Child, environment: Environment) -> Trouble
         try:
             if told := child.ask("missing", SECONDS, kind=part.kind, part=part.name):
                 return broken(told)
+        except MachineError:
+            raise
         except EcgEdgeError as error:  # its plugin cannot be loaded there
             return broken(error.message)
         reason = child.ask("available", SECONDS, runtime=part.name) if part.kind == "runtime" else None

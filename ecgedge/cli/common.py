@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from ecgedge import escape
 from ecgedge.cli import availability
 from ecgedge.cli.options import NORMALIZE, told_columns
-from ecgedge.errors import EcgEdgeError
+from ecgedge.errors import EcgEdgeError, cut
 
 if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so that --help is quick
     import numpy as np
@@ -134,13 +135,34 @@ def open_store() -> Store:
     return Store(cache_folder() / "store")
 
 
+@contextlib.contextmanager
+def written(out: Path, mode: str = "wb", **how: Any) -> Iterator[IO[Any]]:
+    """The file that the user names for what a command gives: whole or not at all, through links, and devices too.
+
+    Raises:
+        EcgEdgeError: it cannot be written.
+    """
+    from ecgedge.locks import whole_file
+
+    target = out.resolve() if out.is_file() else out  # a link to a pipe leads nowhere
+    try:
+        with whole_file(target, mode, **how) as file:
+            yield file
+    except OSError as error:
+        is_of_another = error.filename and Path(error.filename).parent != target.parent
+        if error.errno is None or is_of_another:
+            raise
+        told = f"{cut(out)} cannot be written: {error.strerror}"
+        raise EcgEdgeError(told, "make room, or name another file") from error
+
+
 def usable_folder(folder: Path) -> Path:
     """Make a folder for results. Raises EcgEdgeError where that, or writing into it, fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise EcgEdgeError(f"{folder} cannot be written: {error.strerror}", "name another folder") from error
+        raise EcgEdgeError(f"{cut(folder)} cannot be written: {error.strerror}", "name another folder") from error
     return folder
 
 

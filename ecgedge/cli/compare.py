@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ecgedge.errors import EcgEdgeError
+from ecgedge.cli import common
 
 
 @click.command()
@@ -37,10 +37,8 @@ def compare(ctx: click.Context, run_a: Path, run_b: Path, tolerances: tuple[str,
         comparison.read_run(run_a), comparison.read_run(run_b), allowed, allow_missing=allow_missing
     )
     if junit:
-        try:
-            comparison.write_junit(found, junit)
-        except OSError as error:
-            raise EcgEdgeError(f"{junit} cannot be written: {error.strerror}", "name another file") from error
+        with common.written(junit) as file:
+            comparison.write_junit(found, file)
     if form == "json":
         click.echo(json.dumps(comparison.as_data(found), indent=1, allow_nan=False))
     else:

@@ -182,6 +182,8 @@ def check_target(target: Path, format: str, force: bool) -> None:
         raise EcgEdgeError(f"{target} is not a name for a file", "name one with -o")
     if target.exists() and not force:
         raise EcgEdgeError(f"{target} exists", "name another with -o, or --force")
+    if target.exists() and not target.is_dir() and not target.is_file():
+        raise EcgEdgeError(f"{target} is a device or a pipe", "name another with -o")
     ours = (target / SIDECAR).is_file() or (target / CHECKPOINT_FILE).is_file()
     if target.is_dir() and not ours:
         raise EcgEdgeError(f"{target} is a folder that ecgedge did not make", "name another with -o")
@@ -192,7 +194,7 @@ def place(artifact: Artifact, target: Path) -> None:
     """Copy an artifact out of the store, whole or not at all."""
     from ecgedge.artifacts import copy_to, digest_of
 
-    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".", suffix=".part") as scratch:
         fresh, old = Path(scratch) / "new", Path(scratch) / "old"
         copy_to(artifact.path, fresh)
         if digest_of(fresh) != artifact.digest:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import signal
+import contextlib
+import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecgedge.cli import availability, common, opening, rendering, run_folder, tracked
+from ecgedge.cli import availability, boundary, common, opening, rendering, run_folder, tracked
 from ecgedge.cli.options import (
     batch_sizes_option,
     calibration_option,
@@ -28,10 +30,10 @@ from ecgedge.cli.options import (
     seed_option,
     threads_option,
 )
-from ecgedge.errors import EcgEdgeError
+from ecgedge.errors import EcgEdgeError, MachineError
 from ecgedge.report import FORMATS, Report
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so that --help is quick
     import numpy as np
 
     from ecgedge.artifacts import Artifact
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from ecgedge.plan import Cell, Skip
     from ecgedge.plugins import Parts
     from ecgedge.standins import Workers
+
+log = logging.getLogger(__name__)
 
 
 @click.command()
@@ -117,33 +121,40 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
         run = known.about
     with run_folder.writing(folder):
         journal = Journal(folder)
-        lab = common.open_lab(parts, data, sources, folder, scored_beats(data, asked["profile"], asked["seed"]),
-                              calibration=asked["calibration"], seed=asked["seed"], options=options_of(asked),
-                              unavailable=reasons, seconds=limits.seconds, memory=limits.memory,
-                              batch_sizes=asked.get("batch_sizes"))  # fmt: skip
-        if not known:
-            run_folder.write_run(folder, run, lab)
-        interrupted, saved_models = False, {}
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # what ends a job in CI ends it as Ctrl-C does
+        with run_folder.beginning(folder):
+            lab = common.open_lab(parts, data, sources, folder, scored_beats(data, asked["profile"], asked["seed"]),
+                                  calibration=asked["calibration"], seed=asked["seed"], options=options_of(asked),
+                                  unavailable=reasons, seconds=limits.seconds, memory=limits.memory,
+                                  batch_sizes=asked.get("batch_sizes"))  # fmt: skip
+            if not known:
+                run_folder.write_run(folder, run, lab)
+        interrupted, stopped, saved_models = False, None, {}
         try:
-            lab.sources = {
-                name: opening.with_threshold(source, data, lambda given, _: lab.outputs_of(given, "train"))
-                for name, source in sources.items()
-            }
-            journal.append("start", time=time.strftime("%Y-%m-%dT%H:%M:%S%z"), load=machine.load())
-            run_matrix(cells, skips, lab, journal, asked["profile"], energy, common.progress_line(2 * len(cells)))
+            with run_folder.writing(folder):
+                lab.sources = {
+                    name: opening.with_threshold(source, data, lambda given, _: lab.outputs_of(given, "train"))
+                    for name, source in sources.items()
+                }
+                journal.append("start", time=time.strftime("%Y-%m-%dT%H:%M:%S%z"), load=machine.load())
+                run_matrix(cells, skips, lab, journal, asked["profile"], energy, common.progress_line(2 * len(cells)))
             saved_models = tracked.saved_models(cells, journal.records, lab) if uri else {}
         except KeyboardInterrupt:
             interrupted = True
+        except MachineError as error:
+            stopped = error
         finally:
             lab.close()
             journal.close()
-        told = publish(journal.records, run, folder, list(sources), {} if interrupted else asked, printed)
-        if uri and not interrupted:
-            tracked.send(uri, run, told.rows, journal.records, folder, saved_models)
-    if interrupted:
+    if interrupted or stopped:
+        with contextlib.suppress(Exception):  # what is done is told as far as it can be
+            publish(journal.records, run, folder, list(sources), {}, printed, quiet=True)
+        if stopped:
+            raise stopped
         common.say(f"interrupted; go on with: {run_folder.resume_command(folder, uri)}", err=True)
-        ctx.exit(130)
+        ctx.exit(boundary.INTERRUPTED)
+    told = publish(journal.records, run, folder, list(sources), asked, printed)
+    if uri:
+        tracked.send(uri, run, told.rows, journal.records, folder, saved_models)
     if not cells:
         common.warn("no cell could run here")
     if bad := [row for row in told.rows if row["status"] not in ("ok", "skipped")]:
@@ -172,9 +183,11 @@ def plan_cells(
 
 def find_sources(models: tuple[str, ...], parts: Parts, data: Dataset, workers: Workers) -> dict[str, Artifact]:
     """The trained models by the name of their rows; without a choice, all that have weights and fit the data."""
+    from ecgedge.artifacts import file_name
+
     sources: dict[str, Artifact] = {}
     for name in models:
-        label = name if name in parts.models else Path(name).resolve().name
+        label = name if name in parts.models else file_name(Path(name).resolve().name)
         if label in sources:
             raise EcgEdgeError(f"two models would both be called {label!r}", "rename a checkpoint's folder")
         sources[label] = opening.fit_to_data(opening.find_model(name, parts, workers), data)
@@ -199,9 +212,11 @@ def find_files(
     files: tuple[str, ...], taken: list[str], parts: Parts, data: Dataset, workers: Workers
 ) -> dict[str, Artifact]:
     """Files made elsewhere, by the name of their rows: that of the file. One that hangs or dies fails in its cells."""
+    from ecgedge.artifacts import file_name
+
     sources: dict[str, Artifact] = {}
     for file in files:
-        label = Path(file).name
+        label = file_name(Path(file).name)
         if label in (*taken, *sources):
             raise EcgEdgeError(f"two rows would both be called {label!r}", "rename a file")
         artifact = opening.find_artifact(file, parts, workers, alone=len(files) == 1, must_run=False)
@@ -241,8 +256,11 @@ def publish(
     models: list[str],
     asked: Mapping[str, Any],
     printed: str,
+    quiet: bool = False,
 ) -> Report:
     """Write rows and reports, make the choice where one is asked for, and print all of it.
+
+    What cannot be written costs a warning, unless ``quiet``, and nothing else.
 
     Raises:
         EcgEdgeError: the choice cannot be made; everything else is written and printed.
@@ -252,17 +270,36 @@ def publish(
 
     rows = in_order(rows_of(records, run["rounds"], folder), models)
     told = rendering.make_report(folder, run, rows, noise_of(records, run["rounds"], folder))
-    written = files.write_files(told)
+    results = [attempt(folder / name, partial(make, told)) for name, make in files.TEXTS.items()]
     failure = None
     try:
         if rendering.choice_asked(asked):
             told = rendering.with_choice(told, asked["requirements"], asked["optimize"])
     except EcgEdgeError as error:
         failure = error
+    results.append(attempt(folder / "report.html", partial(render, told, "html")))
+    written = [path.name for path, reason in results if not reason]
+    lost = {path.name: reason for path, reason in results if reason}
+    if lost and not quiet:
+        again = run_folder.resume_command(folder)
+        told_lost = "; ".join(f"{name}: {reason}" for name, reason in lost.items())
+        common.warn(f"not written: {told_lost} (the run is whole, and to write it again: {again})")
     click.echo(render(told, printed).rstrip("\n"))
-    written.append(files.write(folder / "report.html", render(told, "html")))
     click.echo(err=printed != "table")
-    common.say(f"run: {folder} ({', '.join(file.name for file in written)})", err=printed != "table")
+    common.say(f"run: {folder} ({', '.join(written)})", err=printed != "table")
     if failure:
         raise failure
     return told
+
+
+def attempt(path: Path, make: Callable[[], str]) -> tuple[Path, str]:
+    """Write what ``make`` returns; why that cannot be done, else empty. A report never costs a run."""
+    from ecgedge.plugins import one_line
+    from ecgedge.report import files
+
+    try:
+        files.write(path, make())
+    except Exception as error:  # of the disk, or of the report's own code
+        log.info("%s was not written", path, exc_info=error)
+        return path, (isinstance(error, OSError) and error.strerror) or one_line(error)
+    return path, ""

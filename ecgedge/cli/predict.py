@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -127,8 +127,11 @@ def with_meaning(artifact: Artifact, threshold: float | None) -> Artifact:
 
 
 def open_beats(path: Path) -> IO[str]:
+    from ecgedge.readers import check_file
+
     if str(path) == "-":
         return sys.stdin
+    check_file(path, most=None)
     try:
         with path.open("rb") as file:
             wide = file.read(2) in (b"\xff\xfe", b"\xfe\xff")  # as spreadsheets write what they call Unicode text
@@ -139,30 +142,14 @@ def open_beats(path: Path) -> IO[str]:
         ) from error
 
 
-class open_answers:
-    """A context for the output: standard output, or a file that appears when all went well."""
-
-    def __init__(self, out: Path | None):
-        self.out = out
-
-    def __enter__(self) -> IO[str]:
-        if self.out is None:
-            return sys.stdout
-        self.part = self.out.with_name(f".{self.out.name}.{os.getpid()}.part")
-        try:
-            self.file = self.part.open("w", encoding="utf-8", newline="")
-        except OSError as error:
-            raise EcgEdgeError(f"{self.out} cannot be written: {error.strerror}", "name another file") from error
-        return self.file
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if self.out is None:
-            return
-        self.file.close()
-        if kind is None:
-            self.part.replace(self.out)
-        else:
-            self.part.unlink()
+@contextlib.contextmanager
+def open_answers(out: Path | None) -> Iterator[IO[str]]:
+    """The output: standard output, or a file that appears when all went well."""
+    if out is None:
+        yield sys.stdout
+        return
+    with common.written(out, "w", encoding="utf-8", newline="") as file:
+        yield file
 
 
 def chunks(

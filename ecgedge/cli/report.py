@@ -7,8 +7,7 @@ from pathlib import Path
 import click
 
 from ecgedge import escape
-from ecgedge.cli import rendering
-from ecgedge.errors import EcgEdgeError
+from ecgedge.cli import common, rendering
 
 
 @click.command()
@@ -24,7 +23,6 @@ def report(run: Path, format: str, out: Path | None, requirements: tuple[str, ..
     ecgedge report runs/int8 --format md -o int8.md
     """
     from ecgedge.report import render
-    from ecgedge.report.files import write
 
     told = rendering.read_report(run)
     if requirements or optimize:
@@ -33,7 +31,5 @@ def report(run: Path, format: str, out: Path | None, requirements: tuple[str, ..
     if not out:
         click.echo(text)
         return
-    try:
-        write(out, escape.terminal(escape.unstyle(text)) + "\n")
-    except OSError as error:
-        raise EcgEdgeError(f"{out} cannot be written: {error.strerror}", "name another file") from error
+    with common.written(out, "w", encoding="utf-8", newline="") as file:
+        file.write(escape.terminal(escape.unstyle(text)) + "\n")

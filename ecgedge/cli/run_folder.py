@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import shlex
+import shutil
 import stat
 import sys
 import time
@@ -19,7 +19,8 @@ from click.core import ParameterSource
 
 from ecgedge.cli import common
 from ecgedge.cli.options import KEPT, TOLD
-from ecgedge.errors import EcgEdgeError
+from ecgedge.errors import EcgEdgeError, MachineError, machine_error, remedy, told_by_system
+from ecgedge.locks import PART, whole_file
 
 if TYPE_CHECKING:
     from ecgedge.artifacts import Artifact
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from ecgedge.plugins import Parts
     from ecgedge.run import RunFolder
 
-RUN = "run.json"
+RUN, BEATS, LOG = "run.json", "beats.npz", "conversions.log"
 SAID_ANEW = ("resume", "mlflow", "trust")  # what whoever resumes says for himself, and no run for him
 ASKED = (  # what a run has to tell so that it can be resumed, beside what it is read for otherwise
     "dataset", "exporters", "formats", "quantizers", "runtimes", "profile", "timeout", "memory", "threads",
@@ -50,14 +51,56 @@ def new_folder(out: Path | None) -> Path:
 
 @contextlib.contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """A full or read-only disk is the user's to mend, and the run then goes on."""
+    """What the machine did is the user's to mend, and the run then goes on; one that had not begun leaves nothing.
+
+    Raises:
+        MachineError: the hint says how to go on.
+    """
     try:
         yield
+    except MachineError as error:
+        raise to_go_on(folder, error, error.message) from error
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-            raise
-        todo = f"then: {resume_command(folder)}" if (folder / RUN).exists() else "or name another folder with --out"
-        raise EcgEdgeError(f"{folder} cannot be written: {error.strerror}", f"make room, {todo}") from error
+        place = f"{folder}: {error.filename}" if error.filename else str(folder)
+        what = "written" if told_by_system(error) else "used"
+        raise to_go_on(folder, error, machine_error(f"{place} cannot be {what}", error).message) from error
+    except MemoryError as error:
+        raise to_go_on(folder, error, f"{folder}: out of memory") from error
+
+
+@contextlib.contextmanager
+def beginning(folder: Path) -> Iterator[None]:
+    """What fails before there is a run leaves its folder empty, so that it can be named again."""
+    try:
+        yield
+    except BaseException:
+        clear(folder)
+        raise
+
+
+def to_go_on(folder: Path, error: Exception, message: str) -> MachineError:
+    """The error with what to do, so that the run can go on."""
+    said = told_by_system(error)
+    mend = remedy(said) if said else (error.hint if isinstance(error, MachineError) else "mend that")
+    mend = mend.removesuffix(", then do it again")
+    if (folder / RUN).exists():
+        return MachineError(message, f"{mend}, then: {resume_command(folder)}")
+    clear(folder)
+    return MachineError(message, f"{mend}, then do it again, or name another folder with --out")
+
+
+def clear(folder: Path) -> None:
+    """Take away what a run that has not begun left of itself, so that the folder can be named again."""
+    from ecgedge.journal import JOURNAL
+
+    with contextlib.suppress(OSError):
+        if (folder / RUN).exists() or (folder / JOURNAL).stat().st_size:
+            return
+        for name in (JOURNAL, BEATS, LOG):
+            (folder / name).unlink(missing_ok=True)
+        for left in folder.glob(f".*{PART}"):
+            left.unlink()
+        shutil.rmtree(folder / "samples", ignore_errors=True)
 
 
 def describe_run(
@@ -136,12 +179,12 @@ def write_run(folder: Path, run: dict[str, Any], lab: Lab) -> None:
     from ecgedge.artifacts import digest_of
 
     train = lab.data.train
-    np.savez_compressed(folder / "beats.npz", x=lab.scored.x, y=lab.scored.y, index=lab.index,
-                        train_x=train.x, train_y=train.y, calibration=lab.calibration)  # fmt: skip
-    run["files"] = {"beats.npz": digest_of(folder / "beats.npz")}
-    scratch = folder / f".{RUN}"
-    scratch.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
-    scratch.replace(folder / RUN)
+    with whole_file(folder / BEATS) as file:
+        np.savez_compressed(file, x=lab.scored.x, y=lab.scored.y, index=lab.index,
+                            train_x=train.x, train_y=train.y, calibration=lab.calibration)  # fmt: skip
+    run["files"] = {BEATS: digest_of(folder / BEATS)}
+    with whole_file(folder / RUN, "w", encoding="utf-8") as file:
+        file.write(json.dumps(run, indent=1) + "\n")
 
 
 def take_up(ctx: click.Context, folder: Path) -> RunFolder:

@@ -55,6 +55,7 @@ def send(uri: str, run: dict[str, Any], rows: Sequence[dict[str, Any]], records:
     """Send a run that is whole, once. A server that fails now costs nothing but a warning."""
     from mlflow.exceptions import MlflowException
 
+    from ecgedge.locks import whole_file
     from ecgedge.results import noise_of
     from ecgedge.tracking import reason_of
     from ecgedge.tracking.matrix import log_matrix
@@ -69,5 +70,9 @@ def send(uri: str, run: dict[str, Any], rows: Sequence[dict[str, Any]], records:
         again = run_folder.resume_command(folder, uri)
         common.warn(f"not in MLflow: {reason_of(error)[:200]}; the run is whole in {folder}, to send it again: {again}")
         return
-    sent.write_text(json.dumps({"uri": uri, "run": found}) + "\n", encoding="utf-8")
+    try:
+        with whole_file(sent, "w", encoding="utf-8") as file:
+            file.write(json.dumps({"uri": uri, "run": found}) + "\n")
+    except OSError as error:
+        common.warn(f"{sent} cannot be written: {error.strerror}; a resumed run would be sent once more")
     common.say(f"mlflow: run {found} in {uri}", err=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from pathlib import Path
+from typing import IO
 from xml.etree import ElementTree as ET  # nosec B405  # it writes, and parses nothing
 
 from ecgedge.comparison.figures import CANNOT_TELL, Verdict
@@ -11,7 +11,7 @@ from ecgedge.comparison.pairs import Comparison
 from ecgedge.escape import xml
 
 
-def write_junit(comparison: Comparison, path: Path) -> None:
+def write_junit(comparison: Comparison, file: IO[bytes]) -> None:
     """Write it. Raises OSError."""
     verdicts = [(pair.id, verdict) for pair in comparison.pairs for verdict in pair.verdicts]
     counts = {
@@ -39,7 +39,7 @@ def write_junit(comparison: Comparison, path: Path) -> None:
     ET.SubElement(suite, "system-out").text = xml("\n".join([comparison.beats.why, *comparison.differences]))
     ET.SubElement(suite, "system-err")
     ET.indent(root, " ")
-    path.write_bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n")
+    file.write(ET.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n")
 
 
 def skipped(verdict: Verdict) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ecgedge.environments import RECORD, Environment, digest, distributions, python_version, read_record
 from ecgedge.errors import EcgEdgeError
-from ecgedge.locks import lock
+from ecgedge.locks import lock, open_lock, whole_file
 
 WORKER_NEEDS = ("numpy>=1.26", "pluggy>=1.5")  # what ecgedge imports in a child process
 NOT_THEIRS = ("PYTHONPATH", "PYTHONHOME", "PIP_CONSTRAINT", "PIP_REQUIREMENT", "PIP_TARGET", "PIP_USER", "PIP_PREFIX")
@@ -100,7 +100,7 @@ def alone(environment: Environment) -> Iterator[None]:
     root = environment.folder.parent
     try:
         root.mkdir(parents=True, exist_ok=True)
-        file = (root / f".{environment.name}.lock").open("w")
+        file = open_lock(root / f".{environment.name}.lock")
     except OSError as error:
         raise EcgEdgeError(
             f"{root} cannot be written: {error.strerror}", "set ECGEDGE_ENVS to another folder"
@@ -163,9 +163,8 @@ def write_record(environment: Environment, state: str) -> None:
         "python": python_version(),
         "distributions": distributions(environment.folder) if state == "whole" else {},
     }
-    scratch = environment.folder / f".{RECORD}"
-    scratch.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    scratch.replace(environment.folder / RECORD)
+    with whole_file(environment.folder / RECORD, "w", encoding="utf-8") as file:
+        file.write(json.dumps(record, indent=1) + "\n")
 
 
 def remove_folder(folder: Path) -> None:

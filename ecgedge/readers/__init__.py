@@ -8,7 +8,7 @@ from __future__ import annotations
 from ecgedge.readers.archive import unpack
 from ecgedge.readers.classes import check_classes
 from ecgedge.readers.columns import Columns, Part
-from ecgedge.readers.fields import WAYS_TO_NAME_DATA, order_labels
+from ecgedge.readers.fields import WAYS_TO_NAME_DATA, check_file, order_labels
 from ecgedge.readers.places import Files, find_beside, find_in_folder
 from ecgedge.readers.split import ANY_COLUMNS, SUFFIXES, read_pair, read_part, read_split
 from ecgedge.readers.stream import read_stream
@@ -21,6 +21,7 @@ __all__ = [
     "Files",
     "Part",
     "check_classes",
+    "check_file",
     "find_beside",
     "find_in_folder",
     "order_labels",

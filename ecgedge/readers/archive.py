@@ -9,9 +9,8 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from ecgedge.errors import EcgEdgeError
-from ecgedge.readers.fields import WAYS_TO_NAME_DATA, short, unreadable
+from ecgedge.readers.fields import BIGGEST, WAYS_TO_NAME_DATA, check_file, short, unreadable
 
-BIGGEST = 1_000_000_000  # bytes, unpacked
 LONGEST_NAME = 150
 REFUSED = "get it from a place that you trust"
 
@@ -23,6 +22,7 @@ def unpack(path: Path, folder: Path, wanted: Callable[[str], bool]) -> None:
         EcgEdgeError: it is no zip, is damaged or encrypted, unpacks to more than ``BIGGEST`` bytes, or any
             entry is a link, is oddly named or would leave the folder.
     """
+    check_file(path)
     try:
         with zipfile.ZipFile(path) as file:
             entries = file.infolist()

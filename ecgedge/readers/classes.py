@@ -9,6 +9,7 @@ from ecgedge.errors import EcgEdgeError
 from ecgedge.readers.columns import SAY, Part
 from ecgedge.readers.fields import as_float, short
 
+MOST = 200  # classes: the archive has 60 at most
 FEW = 2  # classes of training beats, which any number of beats can carry
 BEATS = 2  # a class, on average over both parts: sets of the archive have no fewer
 
@@ -16,8 +17,8 @@ BEATS = 2  # a class, on average over both parts: sets of the archive have no fe
 def check_classes(parts: Sequence[Part], source: str) -> None:
     """Raise EcgEdgeError where what was read as labels are no classes.
 
-    Classes are words or whole numbers, ``BEATS`` beats or more to a class on average. Numbers with a fraction are
-    classes only in a column that the user names.
+    Classes are words or whole numbers, ``MOST`` at most, ``BEATS`` beats or more to a class on average. Numbers with
+    a fraction are classes only in a column that the user names.
 
     Args:
         parts: training and test beats, or all beats.
@@ -33,6 +34,12 @@ def check_classes(parts: Sequence[Part], source: str) -> None:
             f"{source}: {len(classes):,} classes{where} are too many for {len(labels):,} beats: a class needs "
             f"{BEATS} or more on average",
             hint,
+        )
+    if len(classes) > MOST:
+        raise EcgEdgeError(
+            f"{source}: {len(classes):,} classes, and {MOST} are the most: each two of them are counted in thousands "
+            "of draws, which takes time and memory with their square",
+            "join classes, or name the column that holds them with --label-column",
         )
     broken = [label for label in labels if not whole(label)]
     if broken and not (layout and layout.asked):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ecgedge.errors import EcgEdgeError
-from ecgedge.readers.fields import as_float, short, unreadable
+from ecgedge.readers.fields import as_float, lines_of, short, unreadable
 
 BLANKS = " "  # any number of blanks and tabs
 SEPARATORS = ("\t", ";", "|", ",", BLANKS)  # of two that fit alike the first is taken
@@ -46,18 +46,22 @@ class Dialect:
         return f"fields parted by {NAMES[self.separator]}{commas}"
 
 
-def read_lines(path: Path) -> list[str]:
+def read_lines(path: Path) -> Iterator[str]:
     """The lines of a text file, whatever ends them, in UTF-8, or in UTF-16 where its first bytes say so.
 
     Bytes that are no UTF-8 stay in their line, so that whoever reads it can name line and column.
+
+    Raises:
+        EcgEdgeError: it cannot be read, or is too big.
     """
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as raw:
+            wide = raw.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        coded = ("utf-16", "replace") if wide else ("utf-8-sig", "surrogateescape")
+        with path.open(encoding=coded[0], errors=coded[1]) as file:
+            yield from lines_of(file, path)
     except OSError as error:
         raise unreadable(path, error) from error
-    wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    text = raw.decode("utf-16", "replace") if wide else raw.decode("utf-8-sig", "surrogateescape")
-    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def guess(lines: Sequence[str]) -> Dialect:

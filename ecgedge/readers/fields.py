@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+import stat
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -27,6 +29,10 @@ LABEL_NAMES = (
     "annotation",
 )
 LONGEST_LABEL = 80
+BIGGEST = 1_000_000_000  # bytes of a file, unpacked
+LONGEST_LINE = 50_000_000  # characters
+KINDS = {stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a pipe", stat.S_ISCHR: "a device", stat.S_ISBLK: "a device",
+         stat.S_ISSOCK: "a socket"}  # fmt: skip
 
 
 def short(text: object, length: int = 40) -> str:
@@ -113,6 +119,44 @@ def stack(rows: list[np.ndarray], path: Path) -> np.ndarray:
     if not rows:
         raise EcgEdgeError(f"{path} is empty", WAYS_TO_NAME_DATA)
     return np.stack(rows)
+
+
+def check_file(path: Path, most: int | None = BIGGEST) -> None:
+    """Raise EcgEdgeError where a path is a pipe, a device or a folder, or has more than ``most`` bytes."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if not stat.S_ISREG(found.st_mode):
+        kind = next((name for is_kind, name in KINDS.items() if is_kind(found.st_mode)), "no file")
+        raise EcgEdgeError(f"{path} is {kind}, not a file of beats", "copy what it gives to a file, and name that")
+    if most is not None and found.st_size > most:
+        raise too_big(path, found.st_size)
+
+
+def too_big(path: object, size: int) -> EcgEdgeError:
+    return EcgEdgeError(f"{path} has {size:,} bytes or more", f"up to {BIGGEST:,} are read")
+
+
+def lines_of(file: IO[str], where: object, most: int | None = BIGGEST) -> Iterator[str]:
+    """The lines of a text, read in pieces, without what ends them.
+
+    Args:
+        where: the file, as errors call it.
+        most: characters that are read; None: any number.
+
+    Raises:
+        EcgEdgeError: there are more, or a line has more than ``LONGEST_LINE``.
+    """
+    read = 0
+    while line := file.readline(LONGEST_LINE + 1):
+        read += len(line)
+        if len(line) > LONGEST_LINE:
+            told = f"{where} has a line of more than {LONGEST_LINE:,} characters"
+            raise EcgEdgeError(told, "a beat is a line, its samples are parted by commas, tabs or blanks")
+        if most is not None and read > most:
+            raise too_big(where, read)
+        yield line.removesuffix("\n")
 
 
 def unreadable(path: Path, error: OSError) -> EcgEdgeError:

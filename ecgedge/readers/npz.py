@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from ecgedge.errors import EcgEdgeError
-from ecgedge.readers.archive import BIGGEST
 from ecgedge.readers.columns import Columns, Layout, Part, refuse_columns
-from ecgedge.readers.fields import WAYS_TO_NAME_DATA, parse_label, short, unreadable
+from ecgedge.readers.fields import BIGGEST, WAYS_TO_NAME_DATA, parse_label, short, unreadable
 
 NAMES = "it needs the arrays x and y, or x_train, y_train, x_test and y_test"
 PAIR = ("x_train", "y_train", "x_test", "y_test")

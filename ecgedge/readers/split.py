@@ -10,6 +10,7 @@ import numpy as np
 from ecgedge.errors import EcgEdgeError
 from ecgedge.readers.arff import read_arff
 from ecgedge.readers.columns import Columns, Layout, Part
+from ecgedge.readers.fields import check_file
 from ecgedge.readers.npz import read_npz, read_npz_pair
 from ecgedge.readers.text import read_text
 from ecgedge.readers.ts import read_ts
@@ -47,17 +48,21 @@ def read_part(path: Path, asked: Columns, like: Layout | None = None) -> Part:
         like: of the training part, where this is the test part.
 
     Raises:
-        EcgEdgeError: no reader knows the suffix; the file is missing, damaged or incomplete; or it cannot be told
-            which column is what.
+        EcgEdgeError: no reader knows the suffix; the file is missing, damaged, incomplete or too big; or it cannot
+            be told which column is what.
     """
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise EcgEdgeError(
             f"{path}: no reader for {path.suffix or 'such'} files", f"known: {', '.join(SUFFIXES)}, .zip"
         )
+    check_file(path)
     return reader(path, asked, like)
 
 
 def read_pair(path: Path, asked: Columns) -> list[Part]:
     """Training and test beats where one file holds both (an ``.npz`` can), else an empty list."""
-    return read_npz_pair(path, asked) if path.suffix.lower() == ".npz" else []
+    if path.suffix.lower() != ".npz":
+        return []
+    check_file(path)
+    return read_npz_pair(path, asked)

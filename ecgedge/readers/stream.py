@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -11,7 +12,7 @@ import numpy as np
 from ecgedge.errors import EcgEdgeError
 from ecgedge.readers.columns import Columns, counts_rows, find_column, is_row_number
 from ecgedge.readers.dialect import Line, check_thousands, split_lines
-from ecgedge.readers.fields import LABEL_NAMES, plain, short
+from ecgedge.readers.fields import LABEL_NAMES, lines_of, plain, short
 from ecgedge.readers.table import Table, read_table
 
 HEAD = 256  # lines that guesses are made from
@@ -37,6 +38,8 @@ def read_stream(source: Iterable[str], where: str, asked: Columns, length: int |
     Raises:
         EcgEdgeError: the columns are not what a model takes; and in the reading, with line and column, what is wrong.
     """
+    if isinstance(source, io.TextIOWrapper):
+        source = lines_of(source, where, most=None)
     numbered = ((number, line.removeprefix("\ufeff")) for number, line in enumerate(source, 1) if line.strip())
     table = read_table(where, list(islice(numbered, HEAD)))
     if not table.lines:

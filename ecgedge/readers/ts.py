@@ -8,7 +8,7 @@ import numpy as np
 
 from ecgedge.errors import EcgEdgeError
 from ecgedge.readers.columns import Columns, Layout, Part, refuse_columns
-from ecgedge.readers.fields import ONE_LENGTH, parse_label, parse_numbers, short, stack, unreadable
+from ecgedge.readers.fields import ONE_LENGTH, lines_of, parse_label, parse_numbers, short, stack, unreadable
 
 ONE_CHANNEL = "only labelled beats of one channel, one length and no time stamps are read"
 REFUSED = {  # what a header may not say, by its name in small letters
@@ -33,7 +33,7 @@ def read_ts(path: Path, asked: Columns, _: Layout | None = None) -> Part:
     in_data = False
     try:
         with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
-            for number, line in enumerate(file, 1):
+            for number, line in enumerate(lines_of(file, path), 1):
                 line, where = line.strip(), f"{path}, line {number}"
                 if not line or line.startswith("#"):
                     continue

@@ -8,17 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from ecgedge import escape
+from ecgedge.locks import whole_file
 from ecgedge.report import decision
 from ecgedge.report.document import Report, Row
 from ecgedge.report.grid import as_csv
 from ecgedge.report.table import noise_lines, tables
 
 
-def write_files(report: Report) -> list[Path]:
-    """Write ``rows.jsonl``, ``report.csv`` and ``report.md`` into the run's folder; returns their paths."""
-    lines = "".join(json.dumps(row, allow_nan=False) + "\n" for row in report.rows)
-    texts = {"rows.jsonl": lines, "report.csv": flat(report), "report.md": markdown(report)}
-    return [write(report.folder / name, text) for name, text in texts.items()]
+def lines(report: Report) -> str:
+    """Rows as JSON lines."""
+    return "".join(json.dumps(row, allow_nan=False) + "\n" for row in report.rows)
 
 
 def flat(report: Report) -> str:
@@ -33,10 +32,10 @@ def whole(report: Report) -> str:
 
 
 def write(path: Path, text: str) -> Path:
-    """Write a file whole or not at all."""
-    scratch = path.with_name(f".{path.name}")
-    scratch.write_text(text, encoding="utf-8", newline="")
-    return scratch.replace(path)
+    """Write a file whole or not at all; a character that no encoding has is written as its code."""
+    with whole_file(path, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        file.write(text)
+    return path
 
 
 def markdown(report: Report) -> str:
@@ -150,3 +149,11 @@ def verdict(row: Row) -> str:
         return ""
     within = f", change {found['difference']:+.4f} [{found['low']:+.4f}, {found['high']:+.4f}]"
     return "; ".join([found["text"] + within, *(gate["text"] for gate in row.get("gates", []))])
+
+
+TEXTS = {"rows.jsonl": lines, "report.csv": flat, "report.md": markdown}  # of each run, by the name of its file
+
+
+def write_files(report: Report) -> list[Path]:
+    """Write ``TEXTS`` into the run's folder; returns their paths. Raises OSError."""
+    return [write(report.folder / name, make(report)) for name, make in TEXTS.items()]

@@ -45,7 +45,7 @@ MAY_IMPORT = {
     "hookspecs": {"kinds"},
     "plan": BASE,
     "measure": BASE | {"memory", "nvidia"},
-    "store": BASE | {"environments"},
+    "store": BASE | {"environments", "locks"},
     "upkeep": BASE | {"store"},
     "dataset": BASE | {"readers", "fetch", "synthetic", "cache"},
     "cache": set(),
@@ -56,11 +56,11 @@ MAY_IMPORT = {
     "tasks": BASE,
     "intervals": set(),
     "verdicts": {"artifacts", "parity", "tasks", "intervals"},
-    "report": {"escape", "artifacts", "choice", "intervals", "journal", "run", "tasks"},
+    "report": {"escape", "artifacts", "choice", "intervals", "journal", "locks", "run", "tasks"},
     "check": {"errors", "strict_json"},  # it shares nothing with what made the figures that it checks
     "comparison": BASE
     | {"escape", "choice", "results", "run", "steadiness", "intervals", "tasks", "verdicts", "report"},
-    "process": BASE | {"launch"},
+    "process": BASE | {"launch", "locks"},
     "processor": set(),
     "nvidia": set(),
     "machine": {"nvidia", "store", "processor"},
@@ -73,13 +73,14 @@ MAY_IMPORT = {
     "choice": {"errors", "artifacts", "intervals", "results", "run", "tasks", "verdicts"},
     "lab": BASE | {"plan", "store", "dataset", "process", "locks"},
     "matrix": BASE
-    | {"plan", "lab", "measure", "journal", "machine", "run", "verdicts", "truth", "process", "results", "steadiness"},
+    | {"plan", "lab", "locks", "measure", "journal", "machine", "run", "verdicts", "truth", "process", "results"}
+    | {"steadiness"},
     "turns": BASE | {"locks", "measure", "process", "results", "steadiness"},
     "explain": BASE | {"machine", "macs", "process", "truth", "turns"},
     "training": BASE | {"escape", "dataset", "tasks", "checkpoint", "processor"},
     "tracking": {"errors", "escape", "artifacts", "records", "tensors"},
     "plugins": BASE | {"hookspecs", "environments", "process"},
-    "worker": BASE | {"bundle", "explain", "launch", "measure", "plugins", "process", "steadiness", "tasks"},
+    "worker": BASE | {"bundle", "explain", "launch", "locks", "measure", "plugins", "process", "steadiness", "tasks"},
     # nobody imports it: it may look at whatever a part under test meets
     "testing": BASE | {"checkpoint", "dataset", "measure", "plan", "plugins", "synthetic", "standins"},
     "skeleton": {"errors", "testing"},  # files of a third party

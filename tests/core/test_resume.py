@@ -7,6 +7,7 @@ import json
 import random
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ecgedge.artifacts import digest_of
 from ecgedge.journal import read, samples
 from ecgedge.results import block_medians, blocks_of, compare
 from tests.conftest import Command, error_of, rows_of
@@ -149,7 +151,7 @@ def left_over(plugins: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_run_says_how_to_go_on(blow: int, spinning: Path, tmp_path: Path) -> None:
     running = Running(tmp_path, spinning, *ASKED, "--out", "my run")
     journal = tmp_path / "my run" / "journal.jsonl"
@@ -214,6 +216,48 @@ def test_a_torn_line_and_samples_that_no_line_names_are_cut_off(
     assert [block["round"] for block in again] == list(range(max(6, len(again))))
     kept = (tmp_path / "run" / "samples" / f"{lost['cell']}.i64").stat().st_size
     assert kept == 16 * sum(block["calls"] for block in again)
+
+
+DELETING = """
+import shutil
+from pathlib import Path
+from ecgedge import hookimpl
+from ecgedge.testing import FakeRuntime
+
+class Deleting(FakeRuntime):
+    def load(self, artifact, threads):
+        if artifact.path.parent.name == "artifacts" and not Path({once!r}).exists():
+            Path({once!r}).touch()
+            shutil.rmtree(artifact.path.parent)
+        return super().load(artifact, threads)
+
+@hookimpl
+def ecgedge_runtimes():
+    return [Deleting("deleting")]
+"""
+
+
+def test_a_folder_that_is_deleted_fails_no_cell(ecgedge: Command, fakes: Path, tmp_path: Path) -> None:
+    (fakes / "deleting.py").write_text(DELETING.format(once=str(tmp_path / "once")))
+    asked = ("--dataset", "synthetic", "--model", "fake", "--profile", "quick", "--runtime", "deleting", "--out", "run")
+    result = ecgedge("--plugins-dir", fakes, "matrix", *asked, "--format", "fake")
+    assert result.code == 2, result.err
+    gone, hint = result.err.splitlines()[-2:]
+    assert gone == "Error: run/artifacts is gone"
+    assert hint.startswith("  bring it back, then: ecgedge ")
+    assert ecgedge(*shlex.split(hint.partition(": ecgedge ")[2])).code == 0
+    assert {row["status"] for row in rows_of(tmp_path / "run") if row["status"] != "skipped"} == {"ok"}
+
+
+def test_artifacts_that_are_gone_are_made_again(ecgedge: Command, spinning: Path, tmp_path: Path) -> None:
+    assert ecgedge("--plugins-dir", spinning, "matrix", *ASKED, "--out", "run").code == 0
+    before = {path.name: digest_of(path) for path in (tmp_path / "run" / "artifacts").iterdir()}
+    shutil.rmtree(tmp_path / "run" / "artifacts")
+    journal = tmp_path / "run" / "journal.jsonl"
+    journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:-1]))  # without the last block
+    result = ecgedge("--plugins-dir", spinning, "matrix", "--resume", "run")
+    assert result.code == 0, result.err
+    assert {path.name: digest_of(path) for path in (tmp_path / "run" / "artifacts").iterdir()} == before
 
 
 def test_two_matrices_at_once_share_a_store(spinning: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

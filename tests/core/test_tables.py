@@ -293,6 +293,11 @@ def test_as_many_classes_as_beats_can_carry(tmp_path: Path) -> None:
     np.savez(tmp_path / "each.npz", x=chance.normal(size=(540, 9)), y=np.arange(540) % 500)
     with pytest.raises(EcgEdgeError, match="500 classes are too many for 540 beats"):
         read_path(tmp_path / "each.npz")
+    np.savez(tmp_path / "many.npz", x=chance.normal(size=(800, 9)), y=np.arange(800) % 200)
+    assert read_path(tmp_path / "many.npz")[0].classes == 200
+    np.savez(tmp_path / "more.npz", x=chance.normal(size=(8000, 9)), y=np.arange(8000) % 2000)
+    with pytest.raises(EcgEdgeError, match="2,000 classes, and 200 are the most: each two of them are counted"):
+        read_path(tmp_path / "more.npz")
     np.savez(tmp_path / "half.npz", x=chance.normal(size=(40, 9)), y=np.arange(40) % 4 / 2)
     with pytest.raises(EcgEdgeError, match=r"the label is '0.5': a class is no fraction"):
         read_path(tmp_path / "half.npz")
