@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class Front(click.Group):
-    """A group whose commands end as this module says."""
+    """A group whose commands end as this module says. All that is printed goes through ``escape.Shown``."""
 
     def main(self, *arguments: Any, **more: Any) -> Any:
         hold_streams()

@@ -56,10 +56,10 @@ MAY_IMPORT = {
     "tasks": BASE,
     "intervals": set(),
     "verdicts": {"artifacts", "parity", "tasks", "intervals"},
-    "report": {"escape", "artifacts", "choice", "intervals", "journal", "locks", "run", "tasks"},
+    "report": {"artifacts", "choice", "escape", "intervals", "journal", "locks", "run", "tasks"},
     "check": {"errors", "strict_json"},  # it shares nothing with what made the figures that it checks
     "comparison": BASE
-    | {"escape", "choice", "results", "run", "steadiness", "intervals", "tasks", "verdicts", "report"},
+    | {"choice", "escape", "results", "run", "steadiness", "intervals", "tasks", "verdicts", "report"},
     "process": BASE | {"launch", "locks"},
     "processor": set(),
     "nvidia": set(),
