@@ -72,8 +72,8 @@ CASES = {  # the command, its exit code, what it tells
     "a folder as -o": ("ecgedge report run -o run", 2, "run cannot be written: Is a directory"),
     "no such folder for -o": ("ecgedge report run -o nowhere/a.md", 2, "cannot be written: No such file"),
     "a junit file to a full device": ("ecgedge compare run run --junit /dev/full", 2, "/dev/full cannot be written"),
-    "a limit of the size of files": (f"ulimit -f 0; {PREDICT} -o answers.csv", 2,
-                                     "answers.csv cannot be written: File too large"),
+    "a limit of the size of files": ("ulimit -f 0; ecgedge report run -o answers.md", 2,
+                                     "answers.md cannot be written: File too large"),
     # standard streams
     "full standard output": ("ecgedge report run >/dev/full", 2, "standard output cannot be written: No space left"),
     "full standard output of help": ("ecgedge --help >/dev/full", 2, "standard output cannot be written: No space"),
