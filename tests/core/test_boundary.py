@@ -91,7 +91,7 @@ CASES = {  # the command, its exit code, what it tells
     "a name that is no UTF-8": ("ecgedge report \"$(printf 'r\\374n')\"", 2, "holds no run"),
     # names
     "a long name": (f"ecgedge report {LONG}", 2, "holds no run"),
-    "a longer name": (f"ecgedge report {LONGER}", 2, "holds no run"),
+    "a longer name": (f"ecgedge report {LONGER}", 2, "File name too long"),
     "a longer name of a model": (f"ecgedge --plugins-dir plugins matrix --dataset synthetic --model {LONGER}", 2, "aa"),
     "a longer name of a file": (f"ecgedge --plugins-dir plugins matrix --artifact {LONGER}.onnx --dataset synthetic", 2,
                                 "aaa"),
