@@ -24,7 +24,7 @@ def shell(folder: Path, command: str, **variables: str) -> subprocess.CompletedP
     """A line of a shell in a folder whose ``bin`` holds the command."""
     variables |= {"PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"}
     return subprocess.run(
-        ["sh", "-c", command], cwd=folder, env=os.environ | variables, capture_output=True, text=True, timeout=120
+        ["sh", "-c", command], cwd=folder, env=os.environ | variables, capture_output=True, text=True, timeout=300
     )
 
 
