@@ -22,8 +22,11 @@ MACHINE = {
 }
 SPOKEN = [number for number in MACHINE if number != errno.EAGAIN]  # that one is said of much else
 SAID = re.compile("|".join(re.escape(os.strerror(number)) for number in SPOKEN))
-# what numpy, and torch, say of a write that the system cut short; both keep its reason to themselves
-CUT = re.compile(r"\d+ requested and \d+ written|PytorchStreamWriter failed writing|unexpected pos \d+ vs \d+")
+# what numpy, torch and onnxruntime say of a write that the system cut short; they keep its reason to themselves
+CUT = re.compile(
+    r"\d+ requested and \d+ written|PytorchStreamWriter failed writing|unexpected pos \d+ vs \d+|"
+    rf"Protobuf serialization failed|SystemError : ({'|'.join(map(str, SPOKEN))})\b"
+)
 LONGEST = 120  # characters of a name in an error
 
 
@@ -74,7 +77,7 @@ def told_by_system(error: BaseException) -> str:
             return os.strerror(each.errno)
         if found := SAID.search(str(each)):
             return found[0]
-        if isinstance(each, OSError | RuntimeError) and CUT.search(str(each)):
+        if CUT.search(str(each)):
             return "a write was cut short"
     return ""
 

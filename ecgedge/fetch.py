@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ecgedge import escape
 from ecgedge.errors import EcgEdgeError
+from ecgedge.locks import swap_in
 from ecgedge.readers import unpack
 
 CONNECT_SECONDS = 5
@@ -60,9 +61,7 @@ def download(url: str, folder: Path, names: tuple[str, ...], check: Callable[[Pa
             fresh.mkdir()
             unpack(Path(fetched), fresh, lambda name: name in names)
             check(fresh)
-            if folder.exists():  # an earlier copy, or what it left
-                folder.rename(Path(scratch.name, "old"))
-            fresh.rename(folder)
+            swap_in(fresh, folder, Path(scratch.name, "old"))  # there may be an earlier copy, or what it left
     except EcgEdgeError as error:
         told = error.message.replace(f"{fresh}/", "").replace(str(fresh), "it").replace(f"{scratch.name}/", "")
         raise DownloadError(f"{url} did not hold ECG5000: {told}", error.hint) from error
@@ -77,4 +76,6 @@ def download(url: str, folder: Path, names: tuple[str, ...], check: Callable[[Pa
 def reason(error: Exception) -> str:
     """What went wrong, in a word or two: the server's status where it gave one."""
     response = getattr(error, "response", None)
-    return f"HTTP {response.status_code}" if response is not None else type(error).__name__
+    if response is not None:
+        return f"HTTP {response.status_code}"
+    return (isinstance(error, OSError) and error.strerror) or type(error).__name__

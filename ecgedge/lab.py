@@ -272,7 +272,7 @@ def usable_passes(lab: Lab, cell: Cell, batch: int) -> tuple[Passes, list[Artifa
     """The passes with which a cell can be made, and what was made with them.
 
     Tried are its own; with a fixed batch, where an exporter takes the graph, since some tools cannot keep a free one;
-    none; and all but one, the last first, to find the one that makes a tool fail.
+    the same once more; none; and all but one, the last first, to find the one that makes a tool fail.
 
     Raises:
         ChildError: it cannot be made without any either; that of its own.
@@ -288,6 +288,9 @@ def usable_passes(lab: Lab, cell: Cell, batch: int) -> tuple[Passes, list[Artifa
     changed = [] if error is None else [name for name in lab.changed_by(cell, own, batch) if name not in fixing]
     if error is None or not changed:
         return own, made_or_raise(made, error)
+    made, error = attempt(lab, cell, own, batch)  # a disk that failed once is no fault of the passes
+    if error is None:
+        return own, made
     told = f"with it, {error}"
     bare = Passes(fixing, dict.fromkeys(changed, told))
     made, failed = attempt(lab, cell, bare, batch)

@@ -88,6 +88,26 @@ def whole_file(path: Path, mode: str = "wb", **how: Any) -> Iterator[IO[Any]]:
         raise
 
 
+def swap_in(fresh: Path, target: Path, aside: Path) -> None:
+    """Give a file or folder that is whole its place; what was there goes aside, and comes back where that fails.
+
+    All three lie on one disk.
+
+    Raises:
+        OSError: it fails.
+    """
+    if not target.exists() or (target.is_file() and fresh.is_file()):
+        fresh.replace(target)
+        return
+    target.rename(aside)
+    try:
+        fresh.replace(target)
+    except OSError:
+        with contextlib.suppress(OSError):
+            aside.rename(target)
+        raise
+
+
 def current_umask() -> int:
     """What the user keeps new files from."""
     mask = os.umask(0o077)

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge import machine, truth, verdicts
+from ecgedge import machine, memory, truth, verdicts
 from ecgedge.artifacts import Anomaly, Artifact, copy_to, digest_of, file_name
 from ecgedge.errors import ConversionError, EcgEdgeError, MachineError, machine_error
 from ecgedge.graph import Graph
@@ -132,7 +132,7 @@ class ModelRun:
         except MachineError:
             raise
         except (ChildError, EcgEdgeError, ConversionError) as error:
-            self.check_machine()
+            self.check_machine(error)
             row |= {"status": status_of(error), "stage": stage, "reason": str(error)}
         kept = [self.folder / "cells" / f"{cell.model}.reference.npy", *(self.file(cell, what) for what in KEPT)]
         files = {str(path.relative_to(self.folder)): digest_of(path) for path in kept if path.exists()}
@@ -345,17 +345,21 @@ class ModelRun:
         except MachineError:
             raise
         except (ChildError, EcgEdgeError) as error:
-            self.check_machine()
+            self.check_machine(error)
             row = {"status": status_of(error), "stage": stage, "reason": str(error)}
             self.journal.append("failed", cell=name, row=row)
             self.children.pop(name).close()
 
-    def check_machine(self) -> None:
+    def check_machine(self, error: Exception) -> None:
         """Whether a failure may be the cell's own.
 
         Raises:
-            MachineError: something that the run needs is gone, or nothing can be written any more.
+            MachineError: it lacks memory, without a limit of its own, and others have most of it; something that the
+                run needs is gone; or nothing can be written any more.
         """
+        is_of_memory = isinstance(error, ChildError) and error.why == "memory"
+        if is_of_memory and ("SIGKILL" in str(error) or self.lab.memory is None) and memory.is_short():
+            raise MachineError(f"the machine is short of memory: {error}", "free some memory")
         artifacts = [record["artifact"]["path"] for record in self.journal.of("scored") if record.get("artifact")]
         needed = [self.folder / name for name in (*FOLDERS, *artifacts)]
         if gone := next((path for path in (*needed, *self.lab.files.values()) if not path.exists()), None):

@@ -1,11 +1,12 @@
-"""Resident memory of this process, by the operating system's own accounting."""
+"""Memory of this process, and what the machine has left, by the operating system's own accounting."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+STATUS, CLEAR, MACHINE = Path("/proc/self/status"), Path("/proc/self/clear_refs"), Path("/proc/meminfo")
+SHORT = 0.5  # of the machine's memory: with less left, others have taken it
 
 
 def reset_peak() -> int | None:
@@ -32,9 +33,16 @@ def peak() -> int | None:
     return most // 1024 if sys.platform == "darwin" else most
 
 
-def field(name: str) -> int | None:
-    """A line of /proc/self/status, in its kB; None where there is none."""
-    if not STATUS.is_file():
+def is_short() -> bool:
+    """Whether others have taken most of the machine's memory; False where that is not told."""
+    total, left = field("MemTotal", MACHINE), field("MemAvailable", MACHINE)
+    return bool(total and left is not None and left < SHORT * total)
+
+
+def field(name: str, file: Path | None = None) -> int | None:
+    """A line of /proc/self/status, or of another such file, in its kB; None where there is none."""
+    file = file or STATUS
+    if not file.is_file():
         return None
-    lines = STATUS.read_text(encoding="utf-8").splitlines()
+    lines = file.read_text(encoding="utf-8").splitlines()
     return next((int(line.split()[1]) for line in lines if line.startswith(f"{name}:")), None)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
+import re
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +26,7 @@ from ecgedge import (
 )
 
 NORMS = ("LayerNormalization", "InstanceNormalization", "GroupNormalization")
+UNWRITTEN = re.compile(r"SystemError : \d+|Protobuf serialization failed")  # of a full disk, or one that fails
 SEVEN_BITS = "weights have 7 bits, for processors without VNNI or dotprod"
 
 
@@ -201,11 +204,26 @@ def of_norms(model: Any) -> dict[str, list[dict[str, Any]]]:
 
 @told_shortly()
 def prepare(source: Artifact, out: Path) -> Path:
-    """Shapes inferred and batch norms folded, as onnxruntime's quantizers want it, beside ``out``."""
-    from onnxruntime.quantization.shape_inference import quant_pre_process  # heavy
+    """Shapes inferred and batch norms folded, as onnxruntime's quantizers want it, beside ``out``.
+
+    Where it cannot be written that only logs an error, and goes on with a graph that is not folded.
+
+    Raises:
+        ConversionError: so it was.
+    """
+    from onnxruntime.quantization import shape_inference  # heavy
 
     prepared = out.with_name("prepared.onnx")
-    quant_pre_process(str(source.path), str(prepared), skip_symbolic_shape=True)
+    said: list[str] = []
+    handler = logging.Handler(logging.ERROR)
+    handler.emit = lambda record: said.extend(record.getMessage().splitlines())  # type: ignore[method-assign]
+    shape_inference.logger.addHandler(handler)
+    try:
+        shape_inference.quant_pre_process(str(source.path), str(prepared), skip_symbolic_shape=True)
+    finally:
+        shape_inference.logger.removeHandler(handler)
+    if unwritten := [line.strip() for line in said if UNWRITTEN.search(line)]:
+        raise ConversionError(unwritten[-1])
     return prepared
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ecgedge.errors import EcgEdgeError
+from ecgedge.locks import swap_in
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the first that a zip can hold
 MARKS = ("SHA256SUMS", "record.json", "predict.py")  # by which a folder is known as a bundle
@@ -43,9 +44,7 @@ def place(files: Mapping[str, bytes], name: str, target: Path) -> None:
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".", suffix=".part") as scratch:
             fresh = Path(scratch) / "new"
             write_zip(files, name, fresh) if is_zip(target) else write_folder(files, fresh)
-            if target.is_dir():
-                target.rename(Path(scratch) / "old")
-            fresh.replace(target)
+            swap_in(fresh, target, Path(scratch) / "old")
     except OSError as error:
         raise EcgEdgeError(f"{target} cannot be written: {error.strerror}", "name another with -o") from error
 

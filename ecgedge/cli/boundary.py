@@ -96,10 +96,8 @@ def tell(error: Exception) -> int:
 
 def give_up_stdout() -> None:
     """Let what was printed go nowhere, or Python stumbles over it once more at its end."""
-    try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):  # it is no file
-        return
+    for raw in OUT:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), raw.number)
 
 
 def hold_streams() -> None:

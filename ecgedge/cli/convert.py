@@ -193,15 +193,14 @@ def check_target(target: Path, format: str, force: bool) -> None:
 def place(artifact: Artifact, target: Path) -> None:
     """Copy an artifact out of the store, whole or not at all."""
     from ecgedge.artifacts import copy_to, digest_of
+    from ecgedge.locks import swap_in
 
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".", suffix=".part") as scratch:
-        fresh, old = Path(scratch) / "new", Path(scratch) / "old"
+        fresh = Path(scratch) / "new"
         copy_to(artifact.path, fresh)
         if digest_of(fresh) != artifact.digest:
             raise ConversionError(f"{target} was not written as it was made")
-        if target.is_dir():
-            target.rename(old)
-        fresh.rename(target) if fresh.is_dir() else fresh.replace(target)
+        swap_in(fresh, target, Path(scratch) / "old")
 
 
 def keep_log(log: Path) -> Path:

@@ -119,7 +119,7 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
     if known:
         run_folder.check_same(known.about, run, folder)
         run = known.about
-    with run_folder.writing(folder):
+    with run_folder.writing(folder, uri):
         journal = Journal(folder)
         with run_folder.beginning(folder):
             lab = common.open_lab(parts, data, sources, folder, scored_beats(data, asked["profile"], asked["seed"]),
@@ -130,7 +130,7 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
                 run_folder.write_run(folder, run, lab)
         interrupted, stopped, saved_models = False, None, {}
         try:
-            with run_folder.writing(folder):
+            with run_folder.writing(folder, uri):
                 lab.sources = {
                     name: opening.with_threshold(source, data, lambda given, _: lab.outputs_of(given, "train"))
                     for name, source in sources.items()

@@ -50,8 +50,11 @@ def new_folder(out: Path | None) -> Path:
 
 
 @contextlib.contextmanager
-def writing(folder: Path) -> Iterator[None]:
+def writing(folder: Path, uri: str | None) -> Iterator[None]:
     """What the machine did is the user's to mend, and the run then goes on; one that had not begun leaves nothing.
+
+    Args:
+        uri: of the MLflow server that it is sent to.
 
     Raises:
         MachineError: the hint says how to go on.
@@ -59,13 +62,13 @@ def writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except MachineError as error:
-        raise to_go_on(folder, error, error.message) from error
+        raise to_go_on(folder, uri, error, error.message) from error
     except OSError as error:
         place = f"{folder}: {error.filename}" if error.filename else str(folder)
         what = "written" if told_by_system(error) else "used"
-        raise to_go_on(folder, error, machine_error(f"{place} cannot be {what}", error).message) from error
+        raise to_go_on(folder, uri, error, machine_error(f"{place} cannot be {what}", error).message) from error
     except MemoryError as error:
-        raise to_go_on(folder, error, f"{folder}: out of memory") from error
+        raise to_go_on(folder, uri, error, f"{folder}: out of memory") from error
 
 
 @contextlib.contextmanager
@@ -78,13 +81,13 @@ def beginning(folder: Path) -> Iterator[None]:
         raise
 
 
-def to_go_on(folder: Path, error: Exception, message: str) -> MachineError:
+def to_go_on(folder: Path, uri: str | None, error: Exception, message: str) -> MachineError:
     """The error with what to do, so that the run can go on."""
     said = told_by_system(error)
     mend = remedy(said) if said else (error.hint if isinstance(error, MachineError) else "mend that")
     mend = mend.removesuffix(", then do it again")
     if (folder / RUN).exists():
-        return MachineError(message, f"{mend}, then: {resume_command(folder)}")
+        return MachineError(message, f"{mend}, then: {resume_command(folder, uri)}")
     clear(folder)
     return MachineError(message, f"{mend}, then do it again, or name another folder with --out")
 
@@ -94,7 +97,8 @@ def clear(folder: Path) -> None:
     from ecgedge.journal import JOURNAL
 
     with contextlib.suppress(OSError):
-        if (folder / RUN).exists() or (folder / JOURNAL).stat().st_size:
+        journal = folder / JOURNAL
+        if (folder / RUN).exists() or (journal.exists() and journal.stat().st_size):
             return
         for name in (JOURNAL, BEATS, LOG):
             (folder / name).unlink(missing_ok=True)

@@ -27,6 +27,7 @@ __all__ = ["RUN", "SCHEMA", "Beats", "RunFolder", "check_entries", "read_about",
 FOLDERS = ("artifacts", "cells", "logs", "samples")
 RUN, JOURNAL, ROWS, BEATS = "run.json", "journal.jsonl", "rows.jsonl", "beats.npz"
 MOST_RUN = 2**26  # bytes of run.json
+MOST_LINE = 2**30  # bytes of a line of the journal or of the rows, or of a graph
 MOST_LINES = 2**32  # bytes of the journal, or of the rows
 MOST_ENTRIES = 5_000_000  # files of a folder
 PAIR = 16  # bytes of a call's two samples
@@ -304,7 +305,7 @@ class Told:
 
 def read_graph(folder: Path, name: str) -> Record:
     """The record of a graph, ``cells/CELL.graph.json``. Raises EcgEdgeError where it is damaged."""
-    return checked(lambda told: GRAPH(told, ""), read_bytes(folder, name, MOST_RUN * 16), str(folder / name))
+    return checked(lambda told: GRAPH(told, ""), read_bytes(folder, name, MOST_LINE), str(folder / name))
 
 
 def read_samples(folder: Path, block: Record) -> np.ndarray:
@@ -373,7 +374,7 @@ def sha256_of(folder: Path, name: str) -> str:
 
 def checked(rule: Callable[[Any], Any], text: bytes, where: str) -> Any:
     """What a JSON text says, once the rule takes it. Raises EcgEdgeError, one line with ``where``."""
-    told = strict_json.loads(text, where, CHECK, most=MOST_RUN * 16)
+    told = strict_json.loads(text, where, CHECK, most=MOST_LINE)
     try:
         rule(told)
     except SchemaError as error:

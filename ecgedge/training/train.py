@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
 from dataclasses import asdict, dataclass
@@ -122,10 +123,28 @@ def cross_validation_record(estimate: Estimate | None, data: Dataset, task: Task
 
 
 def move_into(folder: Path, out: Path) -> None:
-    """Move all files to ``out``, the checkpoint's record last: without it there is no checkpoint."""
-    (out / CHECKPOINT_FILE).unlink(missing_ok=True)
-    for file in sorted(folder.iterdir(), key=lambda file: file.name == CHECKPOINT_FILE):
-        file.replace(out / file.name)
+    """Move all files to ``out``, the checkpoint's record last: without it there is no checkpoint.
+
+    What was there before is put back where that fails, its record last as well.
+
+    Raises:
+        OSError: it fails.
+    """
+    files = sorted(folder.iterdir(), key=lambda file: file.name == CHECKPOINT_FILE)
+    before = folder / "before"
+    before.mkdir()
+    there = [file.name for file in reversed(files) if (out / file.name).exists()]
+    try:
+        for name in there:  # the record first
+            (out / name).replace(before / name)
+        for file in files:
+            file.replace(out / file.name)
+    except OSError:
+        with contextlib.suppress(OSError):
+            for name in reversed(there):
+                if (before / name).exists():
+                    (before / name).replace(out / name)
+        raise
 
 
 def summary_of(network: Any, length: int) -> str:

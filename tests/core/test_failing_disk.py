@@ -26,7 +26,6 @@ SEEN = {  # of each kind of write one, and how it fails in the suite
     r"mkdir run/samples": (errno.EDQUOT, False),
     r"fwrite tmp/.*scored\.npy": (errno.ENOSPC, False),
     r"write cache/store/.*/content/fake\.fake": (errno.ENOSPC, True),
-    r"rename run/artifacts/": (errno.EIO, False),
     r"fwrite run/cells/\.fake\.fake-exporter": (errno.EIO, False),
     r"write run/samples/": (errno.ENOSPC, True),
     r"write run/\.report\.md": (errno.EDQUOT, True),
@@ -44,9 +43,8 @@ def so(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Walk:
     """Runs of one matrix: one that nothing happens to, and any number that something does."""
 
-    def __init__(self, folder: Path, so: Path, plugins: Path, asked: tuple[str, ...] = ASKED):
-        self.folder, self.so = folder, so
-        self.asked = ("--plugins-dir", str(plugins), *asked)
+    def __init__(self, folder: Path, so: Path, *asked: str):
+        self.folder, self.so, self.asked = folder, so, asked
         untouched = FailingDisk(self.folder / "untouched", self.so)
         done = untouched.run(self.asked)
         assert done.code == 0, done.err
@@ -108,7 +106,7 @@ def lasting(disk: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def walk(tmp_path: Path, so: Path, fakes: Path) -> Walk:
-    return Walk(tmp_path / "walk", so, fakes)
+    return Walk(tmp_path / "walk", so, "--plugins-dir", str(fakes), *ASKED)
 
 
 def test_a_run_goes_on_whatever_write_failed(walk: Walk) -> None:

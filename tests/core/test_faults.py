@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from ecgedge import memory
+from ecgedge.cli import main
+from ecgedge.locks import swap_in
+from ecgedge.training.train import move_into
 from tests.conftest import Command, rows_of
 
 FAULTS = """
@@ -73,6 +80,42 @@ def ecgedge_runtimes():
 """
 
 
+KILLED = """
+import os, signal
+from ecgedge import hookimpl
+from ecgedge.testing import FakeRuntime
+
+class Killed(FakeRuntime):
+    def load(self, artifact, threads):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+@hookimpl
+def ecgedge_runtimes():
+    return [Killed("killed")]
+"""
+
+
+@pytest.mark.parametrize("left", [1_000_000, 9_000_000])
+def test_a_process_that_the_system_kills_for_memory(
+    left: int, fakes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It fails its cell where the machine has memory left; where others have taken it, the run ends and goes on."""
+    (fakes / "killed.py").write_text(KILLED)
+    (tmp_path / "meminfo").write_text(f"MemTotal:       10000000 kB\nMemAvailable:   {left} kB\n")
+    monkeypatch.setattr(memory, "MACHINE", tmp_path / "meminfo")
+    monkeypatch.chdir(tmp_path)
+    asked = ["matrix", "--dataset", "synthetic", "--model", "fake", "--profile", "quick", "--runtime", "killed"]
+    monkeypatch.setenv("ECGEDGE_PLUGINS_DIR", str(fakes))
+    done = CliRunner().invoke(main, [*asked, "--format", "numpy", "--out", "run"])
+    rows = [row for row in rows_of(tmp_path / "run") if row["status"] != "skipped"]
+    if left > 5_000_000:
+        assert (done.exit_code, [row["status"] for row in rows]) == (1, ["failed"])
+    else:
+        assert (done.exit_code, rows) == (2, [])
+        assert "the machine is short of memory" in done.stderr
+        assert "free some memory, then: ecgedge" in done.stderr
+
+
 @pytest.fixture
 def faulty(fakes: Path) -> Path:
     (fakes / "faulty.py").write_text(FAULTS)
@@ -128,3 +171,46 @@ def test_faults_while_measuring(stage: str, ecgedge: Command, faulty: Path, tmp_
         assert row["status"] == ("timeout" if fault == "hang" else "failed")
         assert row["stage"] in ({"load"} if stage == "load" else {"measure", "throughput", "score", "warm up"})
         assert reason in row["reason"].replace("Memory", "memory")
+
+
+@pytest.mark.parametrize("at", range(1, 7))
+def test_a_checkpoint_that_cannot_be_replaced_stays(at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, new = tmp_path / "out", tmp_path / "new"
+    for folder, content in ((out, "old"), (new, "new")):
+        folder.mkdir()
+        for name in ("metrics.json", "model.json", "weights.safetensors"):
+            (folder / name).write_text(f"{content} {name}")
+    before = {path.name: path.read_text() for path in out.iterdir()}
+    count, replace = 0, Path.replace
+
+    def failing(self: Path, target: Path) -> Path:
+        nonlocal count
+        count += 1
+        if count == at:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return replace(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", failing)
+        with pytest.raises(OSError, match="Input/output error"):
+            move_into(new, out)
+    assert {path.name: path.read_text() for path in out.iterdir()} == before
+
+
+@pytest.mark.parametrize("kind", ["a file", "a folder"])
+def test_what_cannot_be_replaced_comes_back(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def put(name: str) -> Path:
+        path = tmp_path / name
+        if kind == "a folder":
+            path.mkdir()
+        (path / "file" if kind == "a folder" else path).write_text(name)
+        return path
+
+    fresh, target = put("fresh"), put("target")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(errno.EIO, "worn out")))
+        with pytest.raises(OSError, match="worn out"):
+            swap_in(fresh, target, tmp_path / "aside")
+    assert (target / "file" if kind == "a folder" else target).read_text() == "target"
+    swap_in(fresh, target, tmp_path / "aside")
+    assert (target / "file" if kind == "a folder" else target).read_text() == "fresh"

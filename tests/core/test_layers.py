@@ -36,12 +36,12 @@ MAY_IMPORT = {
     "truth": {"graph", "macs"},
     "records": {"errors", "tensors", "artifacts", "schema", "strict_json"},
     "readers": {"errors"},
-    "fetch": {"errors", "escape", "readers"},
+    "fetch": {"errors", "escape", "locks", "readers"},
     "parity": {"errors"},
     "kinds": {"errors", "artifacts", "graph", "profile"},
     "passes": {"errors", "artifacts", "kinds", "tensors"},
     "checkpoint": BASE,
-    "bundle": {"errors", "escape", "tensors", "artifacts", "records", "synthetic", "tasks", "bundle"},
+    "bundle": {"errors", "escape", "tensors", "artifacts", "records", "synthetic", "tasks", "bundle", "locks"},
     "hookspecs": {"kinds"},
     "plan": BASE,
     "measure": BASE | {"memory", "nvidia"},
@@ -74,7 +74,7 @@ MAY_IMPORT = {
     "lab": BASE | {"plan", "store", "dataset", "process", "locks"},
     "matrix": BASE
     | {"plan", "lab", "locks", "measure", "journal", "machine", "run", "verdicts", "truth", "process", "results"}
-    | {"steadiness"},
+    | {"memory", "steadiness"},
     "turns": BASE | {"locks", "measure", "process", "results", "steadiness"},
     "explain": BASE | {"machine", "macs", "process", "truth", "turns"},
     "training": BASE | {"escape", "dataset", "tasks", "checkpoint", "processor"},

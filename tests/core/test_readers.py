@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import sys
 import zipfile
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from ecgedge import EcgEdgeError, dataset
 from ecgedge.dataset import read_path
-from ecgedge.readers import SUFFIXES, archive, order_labels, read_split
+from ecgedge.readers import SUFFIXES, archive, fields, order_labels, read_split
 
 DATA = Path(__file__).parents[2] / "data"
 SAMPLES = sorted((DATA / "samples").iterdir())
@@ -234,6 +235,23 @@ def test_links_and_bombs_in_a_zip_are_refused(tmp_path: Path, monkeypatch: pytes
     assert "which is a link" in refused(tmp_path / "link.zip")
     monkeypatch.setattr(archive, "BIGGEST", 10)
     assert "unpacks to 12 bytes" in refused(pack(tmp_path / "big.zip", {"T_TRAIN.txt": "a 1 2\nb 1 2\n"}))
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".ts", ".arff", ".npz", ".zip"])
+def test_a_file_that_is_too_big_is_refused_before_it_is_read(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"big{suffix}"
+    with path.open("wb") as file:
+        file.truncate(1_000_000_001)  # holds nothing, and takes no room
+    assert "has 1,000,000,001 bytes or more" in refused(path)
+
+
+def test_a_text_is_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line without an end is told when it is too long, and so is a file that grows while it is read."""
+    monkeypatch.setattr(fields, "LONGEST_LINE", 1000)
+    assert "a line of more than 1,000 characters" in refused(put(tmp_path / "line.txt", "1 " * 501 + "\n"))
+    lines = fields.lines_of(io.StringIO("a\n" * 600), "grown.txt", most=1000)
+    with pytest.raises(EcgEdgeError, match=r"grown\.txt has 1,002 bytes or more"):
+        list(lines)
 
 
 def test_without_scipy_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,25 @@ from ecgedge.checkpoint import read_checkpoint, write_checkpoint
 from ecgedge.records import SIDECAR, answered, check_told, from_record, read_sidecar, tell_artifact, write_sidecar
 from ecgedge.testing import FakeModel
 from tests.conftest import Command, error_of
-from tests.mutation import GOOD, File, Mutant, Outcome, Record, Tensor, attempt, mutants, valid, valid_checkpoint
+from tests.mutation import (
+    GOOD,
+    NASTY,
+    NUMBERS,
+    File,
+    Mutant,
+    Outcome,
+    Record,
+    Tensor,
+    attempt,
+    encoded,
+    get,
+    is_json,
+    is_utf8,
+    mutants,
+    places,
+    valid,
+    valid_checkpoint,
+)
 
 LABELS = ("1", "2", "3", "4", "5")
 CLEAR = (EcgEdgeError,)
@@ -78,6 +96,22 @@ def test_a_record_in_a_file(kind: str, tmp_path: Path) -> None:
 
     check()
     assert min(seen["right"], seen["refused"]) > 5, seen
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_field_with_each_value(kind: str, tmp_path: Path) -> None:
+    file, specs = tmp_path / "model", (KINDS[kind].input, KINDS[kind].output)
+    file.write_bytes(b"model")
+    for path in places(base_of(kind)):
+        for value in [*NASTY, *NUMBERS, True, False, None, [], {}, [None], {"x": 1}]:
+            record: Any = {"": base_of(kind)}
+            get(record, ("", *path[:-1]) if path else ())[path[-1] if path else ""] = value
+            text = encoded(json.dumps(record[""]))
+            mutant = Mutant(text, record[""] if is_json(record[""]) and is_utf8(text) else None)
+            outcome = attempt(
+                lambda text: artifact_from(file, text, *specs), mutant, valid(mutant.record, file_of(kind)), CLEAR
+            )
+            assert outcome.kind in GOOD, (path, value, outcome)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -154,6 +188,7 @@ def test_what_a_worker_answers() -> None:
         ("task.window", 0, "task.window is 0, not a whole number from 1"),
         ("task.window", 141, "task.window is 141, not at most the 140 samples of a beat"),
         ("task.threshold", None, "task.threshold is null, not a finite number"),
+        ("task.threshold", -0.5, "task.threshold is -0.5, not a finite number 0 or more"),
         ("task.threshold", float("inf"), "Infinity is no number of JSON"),
         ("task.quantile", 1, "task.quantile is 1, not a finite number above 0 below 1"),
         ("task.normal", "9", "task.normal is '9', which is not among its labels"),
