@@ -65,7 +65,9 @@ def valid(record: Any, file: File | None) -> bool:
     given, returned = record["input"], record["output"]
     if not (valid_tensor(given) and valid_tensor(returned) and valid_task(record["task"])):
         return False
-    return valid_input(given) and fits(record["task"], given, returned) and (file is None or same(record, file))
+    known = file is not None and None not in file.output.shape[1:]
+    shape = list(file.output.shape) if file is not None and known else returned["shape"]
+    return valid_input(given) and fits(record["task"], given, shape) and (file is None or same(record, file))
 
 
 def is_text(value: Any, most: int, least: int = 1) -> bool:
@@ -181,11 +183,11 @@ def length_of(given: Record) -> int | None:
     return axis
 
 
-def fits(task: Record, given: Record, returned: Record) -> bool:
-    """Whether so many outputs can be what the task says."""
-    if None in returned["shape"][1:]:
+def fits(task: Record, given: Record, answer: list[int | None]) -> bool:
+    """Whether outputs of that shape can be what the task says."""
+    if None in answer[1:]:
         return True
-    found, length = values(returned["shape"]), length_of(given)
+    found, length = values(answer), length_of(given)
     if task["kind"] == "classification":
         return found == len(task["labels"])
     return length is None or (found == length and task.get("window", 1) <= length)

@@ -105,6 +105,8 @@ def artifact_from(
     try:
         artifact = from_record(path, strict_json.loads(text, "it", most=MOST_BYTES))
         check_of_file(artifact)
+        if None not in returned.shape[1:]:  # where the record leaves that open
+            check_meaning(dataclasses.replace(artifact, output=returned))
     except ValueError as error:
         raise EcgEdgeError(f"{path}: its record cannot be read: {error}"[:300], "convert it again") from error
     check_tensors(artifact, given, returned)

@@ -219,6 +219,16 @@ def test_the_line_says_which_field(field: str, value: Any, told: str, tmp_path: 
     assert caught.value.hint == "convert it again"
 
 
+def test_an_output_that_is_left_open_has_as_many_labels_as_the_file_gives_values(tmp_path: Path) -> None:
+    (tmp_path / "m").write_bytes(b"model")
+    record, artifact = base_of("classifier"), KINDS["classifier"]
+    record["output"]["shape"] = [None, None]
+    assert artifact_from(tmp_path / "m", json.dumps(record), artifact.input, artifact.output).task.labels == LABELS
+    record["task"]["labels"] = ["1", "2"]
+    with pytest.raises(EcgEdgeError, match=r"task\.labels has 2 entries, the output 5 values"):
+        artifact_from(tmp_path / "m", json.dumps(record), artifact.input, artifact.output)
+
+
 def test_what_is_not_fitted_yet_goes_to_a_worker_and_not_into_a_file(tmp_path: Path) -> None:
     nan = float("nan")
     artifact = replace(KINDS["detector"], path=tmp_path, task=replace(DETECTOR, threshold=nan, quantile=nan))

@@ -155,11 +155,12 @@ def test_a_damaged_record_is_the_users_error(ecgedge: Command, tmp_path: Path) -
 
     convert(ecgedge, "cnn-ae", "--to", "onnx", "-o", "good.onnx")
     [text] = [p.value for p in onnx.load(tmp_path / "good.onnx").metadata_props if p.key == "ecgedge"]
+    told = json.loads(text)
     for what, broken in {
         "not-json": "{",
         "list": "[]",
-        "task": json.dumps(json.loads(text) | {"task": "anomaly"}),
-        "threshold": text.replace('"threshold": 0', '"threshold": "x", "was": 0'),
+        "task": json.dumps(told | {"task": "anomaly"}),
+        "threshold": json.dumps(told | {"task": told["task"] | {"threshold": "x"}}),
         "name": text.replace('"name": "input"', '"name": "inputs"'),
         "layout": text.replace('"NCL"', '"LCN"'),
         "normal": text.replace('"normal": "1"', '"normal": "99"'),
@@ -169,9 +170,9 @@ def test_a_damaged_record_is_the_users_error(ecgedge: Command, tmp_path: Path) -
         onnx.helper.set_model_props(graph, {"ecgedge": broken})
         onnx.save(graph, tmp_path / f"{what}.onnx")
         result = ecgedge("evaluate", f"{what}.onnx", "--dataset", "synthetic")
-        told = error_of(result)
-        assert f"{what}.onnx: its record " in told, what
-        assert what in ("not-json", "list", "name", "layout") or f"task.{what}".replace("task.task", "task") in told
+        line = error_of(result)
+        assert f"{what}.onnx: its record " in line, what
+        assert what in ("not-json", "list", "name", "layout") or f"task.{what}".replace("task.task", "task") in line
 
 
 def test_what_cannot_be_made_says_what_can(ecgedge: Command) -> None:
