@@ -95,6 +95,9 @@ class Shown:
         self.coloured = stream.isatty() and not os.environ.get("NO_COLOR")  # https://no-color.org
 
     def write(self, text: str) -> int:
+        if text.isascii() and text.removesuffix("\n").isprintable():  # most lines, of which predict has many
+            self.stream.write(text)
+            return len(text)
         told = terminal(text)
         told = OURS.sub(lambda mark: f"\x1b[{mark[0][len(MARK) :]}" if self.coloured else "", told)
         encoding = self.stream.encoding or "utf-8"

@@ -40,7 +40,11 @@ class Journal:
         self.file = os.fdopen(descriptor, "ab", buffering=0)
         if not lock(self.file, wait=False):
             raise EcgEdgeError(f"{folder} is being written by another process", "wait for it, or name another folder")
-        self.records, whole = read_records(folder)
+        records, whole = read_records(folder)
+        self.records: list[dict[str, Any]] = []
+        self.found: dict[tuple[str, str | None], list[dict[str, Any]]] = {}  # by kind and cell; None: of all cells
+        for record in records:
+            self.remember(record)
         self.file.truncate(whole)
         ends = {record["cell"]: 0 for record in self.of("scored")} | {record["name"]: 0 for record in self.of("twin")}
         ends |= {record["cell"]: record["offset"] + record["calls"] * PAIR for record in self.of("block")}
@@ -55,7 +59,13 @@ class Journal:
         """
         record = {"event": event, **fields}
         add(self.file, line(record))
+        self.remember(record)
+
+    def remember(self, record: dict[str, Any]) -> None:
+        """Know a record, by its kind and its cell, so that a run of many cells need not look through all of them."""
         self.records.append(record)
+        for key in {(record["event"], None), (record["event"], record.get("cell"))}:
+            self.found.setdefault(key, []).append(record)
 
     def block(self, cell: str, number: int, samples: bytes, **figures: Any) -> None:
         """Keep the samples of one finished block, and record it."""
@@ -67,7 +77,7 @@ class Journal:
 
     def of(self, event: str, cell: str | None = None) -> list[dict[str, Any]]:
         """The records of one kind, of one cell or of all."""
-        return [r for r in self.records if r["event"] == event and cell in (None, r.get("cell"))]
+        return list(self.found.get((event, cell), ()))
 
     def close(self) -> None:
         self.file.close()

@@ -202,7 +202,8 @@ def judged(found: intervals.Ratio, floor: float | None) -> Row:
     the noise floor. Else ``"tie"``.
     """
     ratio, low, high = found
-    beyond = abs(np.log(ratio)) > np.log1p(max(floor or 0.0, TIE)) and not low <= 1 <= high
+    further = round(max(ratio, 1 / ratio) - 1, 9)  # where the two meet, no last bit may decide: times are whole numbers
+    beyond = further > round(max(floor or 0.0, TIE), 9) and not low <= 1 <= high
     result = ("faster" if ratio < 1 else "slower") if beyond else "tie"
     return {"ratio": round(ratio, 4), "low": round(low, 4), "high": round(high, 4), "result": result}
 

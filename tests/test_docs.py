@@ -31,6 +31,7 @@ from ecgedge import (
     plugins,
     results,
     steadiness,
+    strict_json,
     testing,
     truth,
     verdicts,
@@ -43,6 +44,8 @@ from ecgedge.explain import findings, gpu_peak, peak, study
 from ecgedge.passes import optimize
 from ecgedge.profile import Profile, Step
 from ecgedge.report import table
+from ecgedge.run import arrays, layout, opening
+from ecgedge.run import folder as run_folder
 from ecgedge.steadiness import kernel, states
 from ecgedge.training import Recipe, batches, teacher
 from ecgedge.training.train import THRESHOLD_FOLDS
@@ -58,6 +61,7 @@ HOOKS = DOCS / "reference" / "hooks.md"
 TUTORIAL = DOCS / "tutorials" / "your-own-runtime.md"
 SLOWER = DOCS / "why-int8-can-be-slower.md"
 CARD = ROOT / "data" / "README.md"
+FOLDER = DOCS / "run-folder.md"
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "SECURITY.md", CARD, *sorted(DOCS.rglob("*.md"))]
 NOT_COMMANDS = {"text", "python", "toml", "json"}  # languages of blocks that hold no command lines
 
@@ -534,3 +538,27 @@ def test_the_digest_of_the_data_card_is_computed_as_it_says(folder: Path) -> Non
     found = run("digest.py", "beats/MINE_TRAIN.txt", "beats/MINE_TEST.txt", cwd=folder).strip()
     assert found == read_folder(folder / "beats").digest
     assert ECG5000_DIGEST in read(CARD)
+
+
+def test_the_format_of_a_runs_folder_is_the_one_that_is_read() -> None:
+    page = read(FOLDER)
+    assert f"`schema` in `run.json`: this is **{layout.SCHEMA}**" in page
+    events = page.split("## The journal")[1].split("\n\n")[1]
+    assert re.findall(r"^\| `(\w+)` \|", events, re.MULTILINE) == ["event", *layout.EVENTS]
+    files = page.split("| file | what it is |")[1].split("\n\n")[0]
+    for name in (
+        run_folder.RUN,
+        run_folder.JOURNAL,
+        run_folder.ROWS,
+        run_folder.BEATS,
+        *(f"{name}/" for name in run_folder.FOLDERS),
+    ):
+        assert f"`{name}" in files, name
+    text = " ".join(page.split())
+    assert f"at most {strict_json.MOST_DEPTH} levels deep" in text
+    assert (
+        f"`run.json` has up to {run_folder.MOST_RUN >> 20} MiB, a line up to {run_folder.MOST_LINE >> 30} GiB" in text
+    )
+    assert f"the journal and the rows up to {run_folder.MOST_LINES >> 30} GiB" in text
+    assert f"never objects, up to {arrays.MOST_BYTES / 1e9:g} GB" in text
+    assert f"at most {opening.LONGEST_NAME} bytes" in text

@@ -75,7 +75,7 @@ def check_ratio(run: Run, row: Row, findings: Findings) -> None:
             findings.wrong(row["id"], "time_ratio: claimed without an fp32 row to compare with")
         return
     middle, low, high = ratio(run, row["id"], whole)
-    beyond = max(middle, 1 / middle) > 1 + max(floor or 0.0, TIE) and not low <= 1 <= high
+    beyond = round(max(middle, 1 / middle) - 1 - max(floor or 0.0, TIE), 9) > 0 and not low <= 1 <= high
     result = "tie" if not beyond else "faster" if middle < 1 else "slower"
     found = {"ratio": middle, "low": low, "high": high, "result": result, "to": whole}
     if run.quick is not None:

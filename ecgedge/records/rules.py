@@ -35,6 +35,7 @@ MOST_AXIS = 2**20  # samples of a beat, and values that a model gives for one
 MOST_BATCH = 2**20  # beats a call
 INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 DTYPES = (*INTEGERS, "float16", "bfloat16", "float32", "float64", "bool")
+FLOAT32 = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
 LAYOUTS = {"NCL": 3, "NLC": 3, "NL": 2}  # of an input, with the axes that it has
 SCORES = (None, "logits", "probabilities")  # what a classifier's outputs may be
 
@@ -129,7 +130,7 @@ def check_tensor(spec: Any, where: str) -> None:
         raise SchemaError(f"{where} has a scale or a zero_point without the other")
     if spec.scale is not None and spec.dtype not in INTEGERS:
         raise SchemaError(f"{where}.scale is {spec.scale:g}, not null: values of {spec.dtype} have none")
-    if spec.scale is not None and not np.finfo(np.float32).tiny <= spec.scale <= np.finfo(np.float32).max:
+    if spec.scale is not None and not FLOAT32[0] <= spec.scale <= FLOAT32[1]:
         raise unlike(f"{where}.scale", spec.scale, "a number that float32 can hold")
     if spec.zero_point is not None:
         limits = np.iinfo(spec.dtype)

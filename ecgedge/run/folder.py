@@ -27,6 +27,7 @@ __all__ = ["RUN", "SCHEMA", "Beats", "RunFolder", "check_entries", "read_about",
 FOLDERS = ("artifacts", "cells", "logs", "samples")
 RUN, JOURNAL, ROWS, BEATS = "run.json", "journal.jsonl", "rows.jsonl", "beats.npz"
 MOST_RUN = 2**26  # bytes of run.json
+MOST_LINE = 2**30  # bytes of a line of the journal or of the rows, or of a graph
 MOST_LINES = 2**32  # bytes of the journal, or of the rows
 MOST_ENTRIES = 5_000_000  # files of a folder
 PAIR = 16  # bytes of a call's two samples
@@ -190,10 +191,16 @@ class RunFolder:
         for name, digest in self.about.get("files", {}).items():
             self.check_file(name, digest, known)
         for record in (record for record in self.records if record["event"] == "scored"):
+            cell, row = record["cell"], record["row"]
+            if row["model"] not in self.about["sources"]:
+                raise damaged(self.path / JOURNAL, f"{cell} is of {row['model']!r}, no model that {RUN} names")
             for name, digest in record.get("files", {}).items():
                 self.check_file(name, digest, known)
-            if packed := record.get("artifact"):
-                self.check_artifact(record["cell"], packed, trusted, known)
+            packed = record.get("artifact") or {"path": None, "record": {"digest": None}}
+            if (row.get("artifact"), row.get("digest")) != (packed["path"], packed["record"].get("digest")):
+                raise damaged(self.path / JOURNAL, f"the row of {cell} does not name its artifact")
+            if record.get("artifact"):
+                self.check_artifact(cell, packed, trusted, known)
 
     def check_file(self, name: str, digest: str, known: dict[str, str]) -> None:
         """A file that is there has that SHA-256; ``known``: those of the files that were looked at."""
@@ -304,7 +311,7 @@ class Told:
 
 def read_graph(folder: Path, name: str) -> Record:
     """The record of a graph, ``cells/CELL.graph.json``. Raises EcgEdgeError where it is damaged."""
-    return checked(lambda told: GRAPH(told, ""), read_bytes(folder, name, MOST_RUN * 16), str(folder / name))
+    return checked(lambda told: GRAPH(told, ""), read_bytes(folder, name, MOST_LINE), str(folder / name))
 
 
 def read_samples(folder: Path, block: Record) -> np.ndarray:
@@ -373,7 +380,7 @@ def sha256_of(folder: Path, name: str) -> str:
 
 def checked(rule: Callable[[Any], Any], text: bytes, where: str) -> Any:
     """What a JSON text says, once the rule takes it. Raises EcgEdgeError, one line with ``where``."""
-    told = strict_json.loads(text, where, CHECK, most=MOST_RUN * 16)
+    told = strict_json.loads(text, where, CHECK, most=MOST_LINE)
     try:
         rule(told)
     except SchemaError as error:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,3 +60,30 @@ def test_every_constraint_is_in_a_lock() -> None:
 def test_a_lock_without_hashes_says_why() -> None:
     for lock in set(OF_PLUGINS) - set(HASHED):
         assert "No hashes: " in read(lock).split("\n\n")[0]
+
+
+# -- the audit, with pip-audit played by a module of a few lines
+
+FAKE = "import sys\nprint({out!r})\nprint('why not', file=sys.stderr)\nsys.exit({code})\n"
+SKIPPED = {"name": "b", "skip_reason": "not found"}
+CLEAN = {"name": "a", "version": "1.0", "vulns": []}
+VULNERABLE = {"name": "c", "version": "2.0", "vulns": [{"id": "PYSEC-1", "fix_versions": ["2.1"]}]}
+ANSWERS = {
+    "no answer": (None, 0, "not audited, pip-audit could not ask: why not"),
+    "nothing known": ([SKIPPED], 0, "not audited: the advisory service knows none of its 1 packages from here"),
+    "clean": ([CLEAN, SKIPPED], 0, "1 packages audited, 0 vulnerabilities known, 1 could not be asked for"),
+    "vulnerable": ([CLEAN, VULNERABLE], 1, "c 2.0: PYSEC-1, mended in 2.1"),
+}
+
+
+@pytest.mark.parametrize("what", ANSWERS)
+def test_the_audit_tells_a_finding_from_nobody_to_ask(tmp_path: Path, what: str) -> None:
+    packages, code, told = ANSWERS[what]
+    out = "" if packages is None else json.dumps({"dependencies": packages})
+    (tmp_path / "pip_audit.py").write_text(FAKE.format(out=out, code=bool(packages is None or code)))
+    done = subprocess.run(
+        [sys.executable, ROOT / ".ci" / "audit.py", "locks/board.txt"],
+        capture_output=True, text=True, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(tmp_path)}, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    assert done.stdout.splitlines()[0] == f"board.txt: {told}"

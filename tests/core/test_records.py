@@ -16,8 +16,26 @@ from ecgedge import Anomaly, Artifact, Classification, ConversionError, EcgEdgeE
 from ecgedge.checkpoint import read_checkpoint, write_checkpoint
 from ecgedge.records import SIDECAR, answered, check_told, from_record, read_sidecar, tell_artifact, write_sidecar
 from ecgedge.testing import FakeModel
-from tests.conftest import Command, error_of
-from tests.mutation import GOOD, File, Mutant, Outcome, Record, Tensor, attempt, mutants, valid, valid_checkpoint
+from tests.conftest import Command, error_of, rows_of
+from tests.mutation import (
+    GOOD,
+    NASTY,
+    NUMBERS,
+    File,
+    Mutant,
+    Outcome,
+    Record,
+    Tensor,
+    attempt,
+    encoded,
+    get,
+    is_json,
+    is_utf8,
+    mutants,
+    places,
+    valid,
+    valid_checkpoint,
+)
 
 LABELS = ("1", "2", "3", "4", "5")
 CLEAR = (EcgEdgeError,)
@@ -78,6 +96,22 @@ def test_a_record_in_a_file(kind: str, tmp_path: Path) -> None:
 
     check()
     assert min(seen["right"], seen["refused"]) > 5, seen
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_field_with_each_value(kind: str, tmp_path: Path) -> None:
+    file, specs = tmp_path / "model", (KINDS[kind].input, KINDS[kind].output)
+    file.write_bytes(b"model")
+    for path in places(base_of(kind)):
+        for value in [*NASTY, *NUMBERS, True, False, None, [], {}, [None], {"x": 1}]:
+            record: Any = {"": base_of(kind)}
+            get(record, ("", *path[:-1]) if path else ())[path[-1] if path else ""] = value
+            text = encoded(json.dumps(record[""]))
+            mutant = Mutant(text, record[""] if is_json(record[""]) and is_utf8(text) else None)
+            outcome = attempt(
+                lambda text: artifact_from(file, text, *specs), mutant, valid(mutant.record, file_of(kind)), CLEAR
+            )
+            assert outcome.kind in GOOD, (path, value, outcome)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -154,6 +188,7 @@ def test_what_a_worker_answers() -> None:
         ("task.window", 0, "task.window is 0, not a whole number from 1"),
         ("task.window", 141, "task.window is 141, not at most the 140 samples of a beat"),
         ("task.threshold", None, "task.threshold is null, not a finite number"),
+        ("task.threshold", -0.5, "task.threshold is -0.5, not a finite number 0 or more"),
         ("task.threshold", float("inf"), "Infinity is no number of JSON"),
         ("task.quantile", 1, "task.quantile is 1, not a finite number above 0 below 1"),
         ("task.normal", "9", "task.normal is '9', which is not among its labels"),
@@ -257,3 +292,29 @@ def test_a_checkpoint_that_is_none(ecgedge: Command, fakes: Path, tmp_path: Path
     (folder / "model.json").write_text(text)
     told = error_of(ecgedge("--plugins-dir", fakes, "evaluate", f"./{folder.name}", "--dataset", "synthetic"))
     assert "model.json is damaged: " in told
+
+
+ODD = """
+from ecgedge import hookimpl
+from ecgedge.testing import FakeRuntime
+
+class Odd(FakeRuntime):
+    def load(self, artifact, threads):
+        session = super().load(artifact, threads)
+        session.figures = lambda: {"share": float("nan")}
+        return session
+
+@hookimpl
+def ecgedge_runtimes():
+    return [Odd("odd")]
+"""
+
+
+def test_what_a_worker_says_is_no_json(ecgedge: Command, fakes: Path, tmp_path: Path) -> None:
+    """A part that tells what is no number: its cell fails, in one line."""
+    (fakes / "odd.py").write_text(ODD)
+    result = ecgedge("--plugins-dir", fakes, "matrix", "--profile", "quick", "--dataset", "synthetic", "--out", "run",
+                     "--model", "fake", "--format", "fake", "--quantizer", "none", "--runtime", "odd")  # fmt: skip
+    assert result.code == 1 and "Traceback" not in result.err, result.err
+    [row] = [row for row in rows_of(tmp_path / "run") if row["runtime"] == "odd"]
+    assert row["status"] == "failed" and "NaN is no number of JSON" in row["reason"]

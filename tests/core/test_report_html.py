@@ -17,6 +17,8 @@ from ecgedge.choice import decide, find_metric, parse_requirement
 from ecgedge.dataset import Dataset, Split
 from ecgedge.journal import read, samples
 from ecgedge.report import Report, render
+from ecgedge.report.html import page as page_module
+from ecgedge.report.html import pareto as pareto_module
 from tests.conftest import Command, error_of
 from tests.core.synthetic_run import CALLS, FORMS, HOSTILE, ROUNDS, write_run
 
@@ -292,6 +294,24 @@ def test_a_run_without_quantized_forms(few_beats: Dataset, tmp_path: Path) -> No
     page = Page(render(write_run(tmp_path / "run", few_beats, forms=FORMS[:1]), "html")).root
     assert len(page.all("table", class_="confusion")) == 1
     assert not page.all("details")
+
+
+def test_of_very_many_rows_the_page_shows_the_models_that_matter(
+    few_beats: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two models of eight rows: with room for ten, the one with the winner is there, and it is said."""
+    told = write_run(tmp_path / "run", few_beats)
+    asked = [parse_requirement("task==anomaly")]
+    told = replace(told, choices=decide(told.rows, asked, find_metric("latency_p50")))
+    monkeypatch.setattr(page_module, "MOST_ROWS", 10)
+    monkeypatch.setattr(pareto_module, "MOST_LABELLED", 2)
+    page = Page(render(told, "html")).root
+    models = {row.attributes["data-model"] for row in page.all("tr") if "data-model" in row.attributes}
+    assert models == {"pca-ae"}
+    assert "16 rows make too large a page: it shows the 8 of 1 models" in page.text
+    words = [each.text for each in page.one("svg", class_="pareto").all("text", class_="label")]
+    assert words
+    assert all(word.startswith("pca-ae") for word in words), "no mark is labelled but those of the front"
 
 
 def test_hundreds_of_classes_are_bounded_with_a_reason(tmp_path: Path) -> None:

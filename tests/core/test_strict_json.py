@@ -68,6 +68,8 @@ def test_what_is_within_the_limits_is_read() -> None:
 def test_bytes_that_are_no_text() -> None:
     with pytest.raises(JsonError, match="byte 1 is not UTF-8"):
         loads(b'"\xff"', "it")
+    with pytest.raises(JsonError, match="it is no text"):
+        loads(5, "it")  # type: ignore[arg-type]
     with pytest.raises(JsonError, match="longer than 10 bytes"):
         loads(" " * 11, "it", most=10)
 

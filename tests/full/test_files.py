@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from ecgedge import Artifact, plugins
+from ecgedge import Artifact, plugins, standins
 from ecgedge.cli import main
 from ecgedge.dataset import Dataset
 from ecgedge.testing import RuntimeContract, draw
 from tests.conftest import Command, Result, error_of, rows_of, script, write_beats
+from tests.full import zoo_judge
 
 torch = pytest.importorskip("torch")
 
@@ -26,10 +27,17 @@ for framework in ("onnx", "onnxruntime", "tensorflow", "tf_keras", "ai_edge_lite
 PARTS = plugins.load()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def workers() -> Iterator[None]:
+    yield
+    zoo_judge.close_workers()
+
+
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """The command line in this process, which has imported the frameworks already."""
+    """The command line in this process, with a worker that is kept: the frameworks are imported once."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(standins, "Child", zoo_judge.worker)
 
     def run(*arguments: str | Path) -> Result:
         done = CliRunner().invoke(main, [str(argument) for argument in arguments])
@@ -562,7 +570,7 @@ def test_an_operation_that_litert_lacks_is_named(here: Command, tmp_path: Path) 
     builder.Finish(model.Pack(builder), b"TFL3")
     (tmp_path / "custom.tflite").write_bytes(bytes(builder.Output()))
     for name in ("flex", "custom"):
-        told = error_of(here("evaluate", f"{name}.tflite", "--dataset", "synthetic"))
+        told = error_of(here("evaluate", tmp_path / f"{name}.tflite", "--dataset", "synthetic"))
         assert "needs the operation" in told
         assert "Cholesky" in told
 

@@ -58,19 +58,28 @@ class Told:
 
 
 class Kept:
-    """A worker of ecgedge's that outlives the command it was started for: TensorFlow is imported once."""
+    """A worker of ecgedge's that outlives the command it was started for: libraries are imported once."""
 
     def __init__(self, child: Any):
         self.child = child
 
-    def ask(self, *arguments: Any, **options: Any) -> Any:
-        return self.child.ask(*arguments, **options)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.child, name)
 
     def close(self) -> None:
         """Not yet: ``close_workers`` does."""
 
 
 WORKERS: dict[Any, Kept] = {}
+
+
+def worker(log: Path, threads: int | None = None, memory: int | None = None, host: Any = None, **more: Any) -> Kept:
+    """A ``Child``, the same one for all that ask for one in that interpreter."""
+    from ecgedge import process
+
+    if host not in WORKERS:
+        WORKERS[host] = Kept(process.Child(Path(os.devnull), threads, memory, host, **more))
+    return WORKERS[host]
 
 
 def convert(file: Path, made: Path, precision: str, dataset: str, gives: str = "scores") -> Told:
@@ -80,19 +89,15 @@ def convert(file: Path, made: Path, precision: str, dataset: str, gives: str = "
     """
     from click.testing import CliRunner
 
-    from ecgedge import lab, process
+    from ecgedge import lab, standins
     from ecgedge.cli import main
-
-    def worker(log: Path, threads: int | None = None, memory: int | None = None, host: Any = None) -> Kept:
-        if host not in WORKERS:
-            WORKERS[host] = Kept(process.Child(Path(os.devnull), threads, memory, host))
-        return WORKERS[host]
 
     command = ["convert", str(file), "--to", made.suffix[1:], "--dataset", dataset, "-o", str(made), "--force"]
     command += [] if precision == "fp32" else ["--quantize", precision]
     command += ["--task", "anomaly"] if gives == "beats" else []
     module = importlib.import_module("ecgedge.cli.convert")
-    with mock.patch.object(lab, "Child", worker), mock.patch.object(module, "measure_gain", lambda *_: ""):
+    kept = mock.patch.object(lab, "Child", worker), mock.patch.object(standins, "Child", worker)
+    with kept[0], kept[1], mock.patch.object(module, "measure_gain", lambda *_: ""):
         done = CliRunner().invoke(main, command)
     bug = done.exception if not isinstance(done.exception, SystemExit) else None
     return Told(done.exit_code, done.stdout, done.stderr + ("".join(traceback.format_exception(bug)) if bug else ""))

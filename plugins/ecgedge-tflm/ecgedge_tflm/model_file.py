@@ -41,6 +41,20 @@ def parse(content: bytes, path: Path) -> Any:
 
 def artifact_of(model: Any, path: Path) -> Artifact:
     """By the record that the file carries, else told from its input and output. Raises EcgEdgeError."""
+    try:
+        return told_of(model, path)
+    except (
+        AttributeError,
+        IndexError,
+        TypeError,
+        ValueError,
+    ) as error:  # to what is not there, or to no text
+        told = f"{path} is not a readable TFLite model: {error}"
+        raise EcgEdgeError(told[:300], "convert it again") from error
+
+
+def told_of(model: Any, path: Path) -> Artifact:
+    """As ``artifact_of``, of a model whose parts are all there."""
     graph = model.subgraphs[0]
     if len(graph.inputs) != 1:
         raise EcgEdgeError(f"{path} has {len(graph.inputs)} inputs, a beat is one", "use another file")
