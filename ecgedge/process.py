@@ -60,6 +60,11 @@ class ChildError(Exception):
         return "timeout" if self.why == "late" else "failed"
 
     @property
+    def hint(self) -> str:
+        """The option that may help; empty where none does."""
+        return {"late": "raise --timeout", "memory": "raise --memory"}.get(self.why, "")
+
+    @property
     def is_of_limits(self) -> bool:
         """Whether the child was stopped, or died: nothing that it said itself."""
         return self.why in ("late", "dead", "memory")
@@ -213,7 +218,7 @@ class Child:
             timer.cancel()
         if late.is_set():
             self.close()
-            raise ChildError(f"no answer within {timeout:.0f} s", "late")
+            raise ChildError(f"no answer within {timeout:g} s", "late")
         try:
             answer = strict_json.loads(line, "its answer")
         except strict_json.JsonError as error:
@@ -267,9 +272,9 @@ class Child:
         self.close()
         if hasattr(signal, "SIGXFSZ") and code == -signal.SIGXFSZ:  # of a limit that this process is under as well
             return machine_error("a process died", OSError(errno.EFBIG, os.strerror(errno.EFBIG)))
-        is_of_memory = code == -signal.SIGKILL or NO_MEMORY.search(self.last_words(before))
-        told = f"the process died: {how_it_ended(code)}; see {self.log}"
-        return ChildError(told, "memory" if is_of_memory else "dead")
+        told = how_it_ended(code)
+        is_of_memory = told.startswith("SIGKILL") or NO_MEMORY.search(self.last_words(before))
+        return ChildError(f"the process died: {told}; see {self.log}", "memory" if is_of_memory else "dead")
 
     def last_words(self, before: int = 0) -> str:
         """The last line that it printed after the first ``before`` bytes of the log; empty where it printed nothing."""

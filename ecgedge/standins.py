@@ -38,9 +38,9 @@ def failure(error: ChildError, about: str, limits: Limits, host: Host | None = N
     """
     told = str(error).partition("; see ")[0]
     if error.why == "late":
-        return EcgEdgeError(f"{about} did not end within {limits.seconds:g} s", "raise --timeout")
+        return EcgEdgeError(f"{about} did not end within {limits.seconds:g} s", error.hint)
     if error.why == "memory":
-        return EcgEdgeError(f"{about} needs more memory: {told}"[:300], "raise --memory" if limits.memory else "")
+        return EcgEdgeError(f"{about} needs more memory: {told}"[:300], error.hint if limits.memory else "")
     if error.why == "bug" and host is None:
         return Bug(f"{told}\n\n{error.trace}")
     return ConversionError(f"{f'in environment {host.environment}' if host else about}: {told}")

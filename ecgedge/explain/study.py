@@ -46,7 +46,8 @@ def study(artifact: Artifact, runtime: str, setting: Setting) -> Explanation:
         try:
             weighed = child.ask("weigh", setting.seconds, **request, seconds=SECONDS)
         except ChildError as error:
-            raise EcgEdgeError(f"{artifact.path} does not run on {runtime}: {error}", "try another --runtime") from None
+            told = f"{artifact.path} does not run on {runtime}: {error}"
+            raise EcgEdgeError(told, error.hint or "try another --runtime") from None
         if weighed["graph"] is None:
             raise EcgEdgeError(f"runtime {runtime} tells nothing of its operations", "another --runtime may")
         whole_us = float(np.median(weighed["taken"])) / 1e3
