@@ -45,12 +45,13 @@ def main() -> None:
     parser.add_argument("--model", default="tcn")
     parser.add_argument("--beats", type=int, default=20_000, help="that are many")
     parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--format", action="append", choices=["torch", "onnx", "tflite"], help="default: all three")
     asked = parser.parse_args()
     trees = dict(zip(SIDES, (asked.against.resolve(), HERE, HERE), strict=True))
     print(f"load before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors; {asked.rounds} rounds")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        for name, command in commands(folder, asked.model, asked.beats).items():
+        for name, command in commands(folder, asked.model, asked.format, asked.beats).items():
             taken: dict[str, list[Taken]] = {side: [] for side in SIDES}
             for side in SIDES[:2]:  # what is read from the disk, and compiled, for the first time
                 run(trees[side], command, folder)
@@ -63,16 +64,16 @@ def main() -> None:
     print(f"load after: {os.getloadavg()[0]:.1f}")
 
 
-def commands(folder: Path, model: str, many: int) -> dict[str, list[str]]:
+def commands(folder: Path, model: str, formats: list[str] | None, many: int) -> dict[str, list[str]]:
     """The commands that are timed, by name; makes the files that they read."""
     beats = np.random.default_rng(0).standard_normal((many, 140))
     np.savetxt(folder / "many.csv", beats, fmt="%.6f", delimiter=",")
     np.savetxt(folder / "few.csv", beats[:FEW], fmt="%.6f", delimiter=",")
-    targets = [model, "made.onnx", "made.tflite"]
-    for file in targets[1:]:
-        run(HERE, ["convert", model, "--to", file.rpartition(".")[2], "-o", file, "--dataset", "synthetic"], folder)
     found = {}
-    for target in targets:
+    for format in formats or ("torch", "onnx", "tflite"):
+        target = model if format == "torch" else f"made.{format}"
+        if target != model:
+            run(HERE, ["convert", model, "--to", format, "-o", target, "--dataset", "synthetic"], folder)
         found[f"predict {target}, {FEW} beats"] = ["predict", target, "few.csv"]
         found[f"predict {target}, {many:,} beats"] = ["predict", target, "many.csv"]
         found[f"evaluate {target}"] = ["evaluate", target, "--dataset", "synthetic"]

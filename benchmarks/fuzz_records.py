@@ -131,10 +131,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Fuzz the readers of records.")
     parser.add_argument("--examples", type=int, default=100_000, help="of all doors together")
     parser.add_argument("--seed", type=int, default=0, help="of the drawing: the same records every time")
+    parser.add_argument("--door", help="this one alone, by the beginning of its name")
     asked = parser.parse_args()
     start, total = time.monotonic(), Counter[str]()
     with tempfile.TemporaryDirectory() as folder:
-        found = doors(Path(folder))
+        found = {name: door for name, door in doors(Path(folder)).items() if name.startswith(asked.door or "")}
         for number, (name, door) in enumerate(found.items()):
             count = asked.examples // len(found) + (number < asked.examples % len(found))
             kinds, shown = tried(door, count, asked.seed)

@@ -28,6 +28,7 @@ from tests.conftest import FAKES
 from tests.core.run_mutations import COMMANDS, try_all
 
 ROOT = Path(__file__).parents[1]
+TELL = 120  # seconds after which the counts so far are told
 OUTCOMES = ("right", "one line", "many lines", "traceback", "hang", "victim")
 
 
@@ -60,7 +61,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     counts: dict[str, Counter[str]] = {command: Counter() for command in COMMANDS}
     seen: set[tuple[str, str]] = set()
-    start = time.monotonic()
+    start = told = time.monotonic()
     with tempfile.TemporaryDirectory(dir=asked.scratch) as folder:
         whole = make_run(Path(folder))
         for seed in range(asked.seed, asked.seed + asked.folders):
@@ -72,7 +73,8 @@ def main() -> None:
                     print(f"seed {seed}: {command}: {outcome}: {words} ({mutation[:200]!r})", flush=True)
 
             try_all(whole, Path(folder) / "scratch", random.Random(seed), tell)
-            if (seed + 1) % 500 == 0:
+            if time.monotonic() - told > TELL:
+                told = time.monotonic()
                 report(counts, seed + 1 - asked.seed, start)
     report(counts, asked.folders, start)
 

@@ -77,8 +77,8 @@ def told_by_system(error: BaseException) -> str:
             return os.strerror(each.errno)
         if found := SAID.search(str(each)):
             return found[0]
-        if CUT.search(str(each)):
-            return "a write was cut short"
+        if found := CUT.search(str(each)):
+            return os.strerror(int(found[1])) if found[1] else "a write was cut short"
     return ""
 
 

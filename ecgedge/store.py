@@ -31,6 +31,7 @@ from ecgedge.records import from_record
 RECORD = "record.json"
 NEW, BAD = ".new-", ".bad-"  # how the names of folders begin that are being filled, or taken away
 PASSES_NEED = ("onnx", "onnx-ir", "onnxruntime-gpu", "onnxruntime")  # distributions
+NO_SPACE = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT))
 MEND = "ecgedge store prune frees some, or set ECGEDGE_CACHE to another folder"
 log = logging.getLogger(__name__)
 
@@ -147,7 +148,7 @@ class Store:
 
     def unmade(self, part: str, error: Exception) -> MachineError:
         said = told_by_system(error)
-        if said and "room" not in remedy(said):
+        if said not in ("", *NO_SPACE):
             return MachineError(f"{part} cannot be made in {self.root}: {error}", f"{remedy(said)}, then do it again")
         return MachineError(f"no space left to make {part} in {self.root}: {error}", MEND)
 

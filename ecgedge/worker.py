@@ -181,8 +181,6 @@ class Worker:
         """What a runtime reads in a file that the user brought."""
         artifact = self.find("runtime", runtime).inspect(Path(path))
         measure.check_size(artifact, artifact.input.batch or 1)
-        for name in (artifact.input.name, artifact.output.name):
-            name.encode("utf-8")  # lone surrogates stand for bytes that are none
         return pack(artifact)
 
     def try_out(self, runtime: str, artifact: Packed) -> dict[str, Any]:

@@ -219,7 +219,11 @@ def valid_checkpoint(record: Any) -> bool:
         return False
     if not is_whole(record["classes"], 1, 1000) or not is_whole(record["length"], 1, MILLION):
         return False
-    if not isinstance(options, dict) or not all(count(each) <= 100 and depth(each) <= 16 for each in options.values()):
+    if (
+        not isinstance(options, dict)
+        or len(options) > 100
+        or not all(count(each) <= 100 and depth(each) <= 16 for each in options.values())
+    ):
         return False
     if not valid_task(task) or len(task["labels"]) != record["classes"] or task.get("window", 1) > record["length"]:
         return False

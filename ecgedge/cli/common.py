@@ -149,7 +149,7 @@ def written(out: Path, mode: str = "wb", **how: Any) -> Iterator[IO[Any]]:
         with whole_file(target, mode, **how) as file:
             yield file
     except OSError as error:
-        is_of_another = error.filename and Path(error.filename).parent != target.parent
+        is_of_another = error.filename and Path(error.filename).absolute().parent != target.absolute().parent
         if error.errno is None or is_of_another:
             raise
         told = f"{cut(out)} cannot be written: {error.strerror}"

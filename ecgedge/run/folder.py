@@ -191,10 +191,16 @@ class RunFolder:
         for name, digest in self.about.get("files", {}).items():
             self.check_file(name, digest, known)
         for record in (record for record in self.records if record["event"] == "scored"):
+            cell, row = record["cell"], record["row"]
+            if row["model"] not in self.about["sources"]:
+                raise damaged(self.path / JOURNAL, f"{cell} is of {row['model']!r}, no model that {RUN} names")
             for name, digest in record.get("files", {}).items():
                 self.check_file(name, digest, known)
-            if packed := record.get("artifact"):
-                self.check_artifact(record["cell"], packed, trusted, known)
+            packed = record.get("artifact") or {"path": None, "record": {"digest": None}}
+            if (row.get("artifact"), row.get("digest")) != (packed["path"], packed["record"].get("digest")):
+                raise damaged(self.path / JOURNAL, f"the row of {cell} does not name its artifact")
+            if record.get("artifact"):
+                self.check_artifact(cell, packed, trusted, known)
 
     def check_file(self, name: str, digest: str, known: dict[str, str]) -> None:
         """A file that is there has that SHA-256; ``known``: those of the files that were looked at."""

@@ -22,6 +22,8 @@ from unittest import mock
 import numpy as np
 from click.testing import CliRunner
 
+from ecgedge.dataset import synthetic
+
 COMMANDS = ("report", "compare", "check", "choose", "resume")
 SECONDS = 60  # after which a command hangs; all takes a fraction of a second on an idle machine
 VICTIM = "victim.bin"  # beside the folder
@@ -375,17 +377,18 @@ def outcome(command: str, run: Path, whole: Path, form: str = "html") -> tuple[s
 @contextlib.contextmanager
 def resuming_measures_nothing() -> Iterator[None]:
     """All of a resume but the children: what can run here is all, and nothing is run."""
-    from ecgedge import matrix
+    from ecgedge import dataset, matrix
     from ecgedge.cli import availability
 
     with (
         mock.patch.object(matrix, "run_matrix", lambda *_: None),
         mock.patch.object(availability, "unavailable", lambda parts, *_: dict(Absent)),
-        mock.patch.object(signal, "signal", signal.signal),
+        mock.patch.object(dataset, "synthetic", lambda: BEATS),
     ):
         yield
 
 
+BEATS = synthetic()  # drawn once
 Absent = {("runtime", "absent"): "no such device"}  # as the fakes say it of themselves
 
 

@@ -16,7 +16,7 @@ from ecgedge import Anomaly, Artifact, Classification, ConversionError, EcgEdgeE
 from ecgedge.checkpoint import read_checkpoint, write_checkpoint
 from ecgedge.records import SIDECAR, answered, check_told, from_record, read_sidecar, tell_artifact, write_sidecar
 from ecgedge.testing import FakeModel
-from tests.conftest import Command, error_of
+from tests.conftest import Command, error_of, rows_of
 from tests.mutation import (
     GOOD,
     NASTY,
@@ -292,3 +292,29 @@ def test_a_checkpoint_that_is_none(ecgedge: Command, fakes: Path, tmp_path: Path
     (folder / "model.json").write_text(text)
     told = error_of(ecgedge("--plugins-dir", fakes, "evaluate", f"./{folder.name}", "--dataset", "synthetic"))
     assert "model.json is damaged: " in told
+
+
+ODD = """
+from ecgedge import hookimpl
+from ecgedge.testing import FakeRuntime
+
+class Odd(FakeRuntime):
+    def load(self, artifact, threads):
+        session = super().load(artifact, threads)
+        session.figures = lambda: {"share": float("nan")}
+        return session
+
+@hookimpl
+def ecgedge_runtimes():
+    return [Odd("odd")]
+"""
+
+
+def test_what_a_worker_says_is_no_json(ecgedge: Command, fakes: Path, tmp_path: Path) -> None:
+    """A part that tells what is no number: its cell fails, in one line."""
+    (fakes / "odd.py").write_text(ODD)
+    result = ecgedge("--plugins-dir", fakes, "matrix", "--profile", "quick", "--dataset", "synthetic", "--out", "run",
+                     "--model", "fake", "--format", "fake", "--quantizer", "none", "--runtime", "odd")  # fmt: skip
+    assert result.code == 1 and "Traceback" not in result.err, result.err
+    [row] = [row for row in rows_of(tmp_path / "run") if row["runtime"] == "odd"]
+    assert row["status"] == "failed" and "NaN is no number of JSON" in row["reason"]

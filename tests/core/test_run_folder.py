@@ -228,6 +228,14 @@ def an_artifact_elsewhere(run: Path) -> None:
     edit_lines(run, lead_out)
 
 
+def a_row_of_another_model(run: Path) -> None:
+    edit_lines(run, lambda records: [r["row"].update(model="other") for r in records if r["event"] == "scored"])
+
+
+def a_row_of_another_file(run: Path) -> None:
+    edit_lines(run, lambda records: [r["row"].update(digest="0" * 64) for r in records if r.get("artifact")])
+
+
 def another_artifact(run: Path) -> None:
     [path] = [path for path in (run / "artifacts").iterdir() if path.is_file()][:1]
     path.write_bytes(path.read_bytes() + b"more")
@@ -249,6 +257,8 @@ HOSTILE = {
     a_cell_that_leads_out: "not the name of a file",
     a_cell_that_was_not_planned: "is no cell that run.json planned",
     an_artifact_elsewhere: "not a path within the folder",
+    a_row_of_another_model: "no model that run.json names",
+    a_row_of_another_file: "does not name its artifact",
     another_artifact: "it is not the file that was scored",
     another_graph: "it is not the file that was written then",
 }
