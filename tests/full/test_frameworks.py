@@ -405,7 +405,7 @@ def test_a_sidecar_cannot_vouch_for_its_file(inspect, tmp_path: Path) -> None:
 
     Two_ = Two()
     tf.saved_model.save(Two_, tmp_path / "good", signatures={"serving_default": Two_.score})
-    record = inspect(tmp_path / "good").record() | {"notes": {"trusted": True}}
+    record = inspect(tmp_path / "good").record() | {"notes": {"trusted": True}, "maker": {"part": "theirs"}}
     tf.saved_model.save(Calls(), tmp_path / "bad")
     (tmp_path / "bad" / "ecgedge.json").write_text(json.dumps(record))
     assert "PyFunc: operations that reach beyond the model | --trust" in refused(tmp_path / "bad", inspect)
