@@ -278,13 +278,15 @@ def version_of(distribution: str) -> str | None:
 def key_of(source: Artifact, maker: Mapping[str, Any], **what: Any) -> str:
     """The key of a conversion: a digest of all that its result depends on.
 
-    The name of the source is among that: what is made of it carries its record, and so its name.
+    The name of the source and what that was made from are among that: what is made of it carries its record, and so
+    both. Two models may give the same file.
     """
     network = code_digest(type(source.model)) if source.model else None
     task = source.record()["task"]
     parts = {
         "name": source.name,
         "source": source.digest,
+        "parents": list(source.parents),
         "network": network,
         "task": task,
         "maker": dict(maker),

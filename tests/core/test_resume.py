@@ -53,6 +53,12 @@ def spinning(fakes: Path) -> Path:
     return fakes
 
 
+def heed() -> None:
+    """What a job in the background ignores, and one that outlives its terminal, ends a process again."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Running:
     """A matrix in a process of its own that can be hit."""
 
@@ -64,7 +70,7 @@ class Running:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
+            preexec_fn=heed,
         )
 
     def hit(self, signal_: int) -> tuple[int, str, str]:

@@ -69,6 +69,7 @@ def test_the_key_holds_all_that_the_result_depends_on() -> None:
     others = [
         key_of(replace(SOURCE, digest="e"), maker, batch=1, seed=0, calibration=None),
         key_of(replace(SOURCE, name="other"), maker, batch=1, seed=0, calibration=None),
+        key_of(replace(SOURCE, parents=("e" * 64,)), maker, batch=1, seed=0, calibration=None),
         key_of(SOURCE, maker, batch=64, seed=0, calibration=None),
         key_of(SOURCE, maker, batch=1, seed=1, calibration=None),
         key_of(SOURCE, maker, batch=1, seed=0, calibration="c"),

@@ -23,7 +23,7 @@ from ecgedge.upkeep import entries, prune
 from tests.conftest import Command, Disk, error_of, rows_of
 
 SPEC = TensorSpec("x", (None, 1, 3), "float32", "NCL")
-SOURCE = Artifact(Path("s"), "numpy", "fp32", Classification(("a",)), SPEC, SPEC, "net", digest="d")
+SOURCE = Artifact(Path("s"), "numpy", "fp32", Classification(("a",)), SPEC, SPEC, "net", digest="0d" * 32)
 KEY, OTHER = "ab" * 32, "cd" * 32
 PART = {"part": "exporter big"}
 
