@@ -50,7 +50,7 @@ def from_record(path: Path, record: Any, model: Model | None = None) -> Artifact
         digest=told["digest"],
         parents=told["parents"],
         passes=told.get("passes", ()),  # older records know none
-        notes=told.get("notes", {}),
+        notes=dict(record.get("notes", {})),  # as JSON has them: lists stay lists
         maker=told["maker"],
         model=model,
     )
