@@ -30,6 +30,11 @@ if TYPE_CHECKING:
     from ecgedge.kinds import Model
 
 SIDECAR = "ecgedge.json"
+REMEDIES = {  # for what an option says, by the field that it becomes
+    "task.window": "lower --window",
+    "task.threshold": "say another --threshold",
+    "task.labels": "say others with --labels",
+}
 NAN = float("nan")
 
 
@@ -170,7 +175,8 @@ def check_told(artifact: Artifact) -> Artifact:
         check_tensor(artifact.input, "input")
         check_meaning(artifact)
     except SchemaError as error:
-        raise EcgEdgeError(f"{artifact.path}: {error}"[:300], "mend what the options say of it") from error
+        hint = next((todo for field, todo in REMEDIES.items() if field in str(error)), "mend what the options say of it")
+        raise EcgEdgeError(f"{artifact.path}: {error}"[:300], hint) from error
     return artifact
 
 
