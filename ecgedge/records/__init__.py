@@ -175,8 +175,8 @@ def check_told(artifact: Artifact) -> Artifact:
         check_tensor(artifact.input, "input")
         check_meaning(artifact)
     except SchemaError as error:
-        hint = next((todo for field, todo in REMEDIES.items() if field in str(error)), "mend what the options say of it")
-        raise EcgEdgeError(f"{artifact.path}: {error}"[:300], hint) from error
+        todo = [REMEDIES[field] for field in REMEDIES if field in str(error)] or ["mend what the options say of it"]
+        raise EcgEdgeError(f"{artifact.path}: {error}"[:300], todo[0]) from error
     return artifact
 
 
