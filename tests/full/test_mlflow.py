@@ -108,7 +108,7 @@ def plugins(fakes: Path) -> Path:
 
 
 def test_a_matrix_is_a_parent_with_a_child_for_each_cell(
-    server: Server, ecgedge: Command, plugins: Path, tmp_path: Path
+    server: Server, ecgedge: Command, plugins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = (*ASKED, "--format", "fake", "--mlflow", server.uri, "--out", "run")
     result = ecgedge("--plugins-dir", plugins, "matrix", *asked)
@@ -152,6 +152,7 @@ def test_a_matrix_is_a_parent_with_a_child_for_each_cell(
 
     models = client.search_logged_models([parent.info.experiment_id])
     assert {model.source_run_id for model in models} == {child.info.run_id for child in found} - {failed.info.run_id}
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # given back at the end: the next line sets it for all processes
     mlflow.set_tracking_uri(server.uri)
     info = mlflow.models.get_model_info(f"models:/{models[0].model_id}")
     assert [spec.shape for spec in info.signature.inputs] == [(-1, 1, 140)]
