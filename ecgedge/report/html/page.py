@@ -57,6 +57,7 @@ def render(report: Report) -> str:
     choices = report.choices or fronts
     rows, left_out = shown_rows(report.rows, fronts, choices)
     files, looks = RunFiles.read(report.folder), Looks.of(rows)
+    with_section = {*ranked(looks.models, rows, fronts, choices)[:MOST_SECTIONS]}
     told = [row for row in rows if row.get("figures")]
     own = [f"\n{environment.get_template(name).render()}\n" for name in ("style.css", "script.js")]
     style, script = map(Markup, own)  # files of ours, into which nothing is put
@@ -72,7 +73,8 @@ def render(report: Report) -> str:
         values=lambda key: sorted({row[key] for row in rows if row[key]}),
         sections=[
             section(i, model, of(rows, "model", model), files, looks)
-            for i, model in enumerate(ranked(looks.models, rows, fronts, choices)[:MOST_SECTIONS])
+            for i, model in enumerate(looks.models)
+            if model in with_section
         ],
         left_out=left_out,
         most=MOST_TOLD,
