@@ -8,6 +8,7 @@ import pluggy
 from ecgedge import tasks
 from ecgedge.artifacts import Anomaly, Artifact, Classification, copy_to
 from ecgedge.checkpoint import load_network
+from ecgedge.environments.versions import VERSION
 from ecgedge.errors import ConversionError, EcgEdgeError
 from ecgedge.graph import ENDS, Graph, Node, Weight
 from ecgedge.kinds import ANY, Context, Exporter, Model, Quantizer, Runtime, Session
@@ -19,8 +20,7 @@ from ecgedge.records import artifact_from, check_tensors, tell_artifact, write_s
 from ecgedge.strict_json import loads as loads_json
 from ecgedge.tensors import TensorSpec, layout_of
 
-__version__ = "0.1.0"
-
+__version__ = VERSION
 hookimpl = pluggy.HookimplMarker("ecgedge")
 
 __all__ = [

@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ecgedge import __version__, nvidia
+from ecgedge import nvidia
+from ecgedge.environments.versions import VERSION, version_of
 from ecgedge.processor import cpu_info, instruction_flags
-from ecgedge.store import version_of
 
 LIBRARIES = (
     "torch", "onnx", "onnxruntime-gpu", "onnxruntime", "onnx2tf", "tensorflow", "ai-edge-litert", "numpy",
@@ -23,7 +23,7 @@ def versions() -> dict[str, str]:
 
     That of ecgedge is told by its code, which may run from a source tree that was never installed.
     """
-    told = {"python": platform.python_version(), "ecgedge": __version__}
+    told = {"python": platform.python_version(), "ecgedge": VERSION}
     return told | {name: found for name in LIBRARIES if (found := version_of(name)) is not None}
 
 

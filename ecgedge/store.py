@@ -15,13 +15,12 @@ import tempfile
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ecgedge import __version__, strict_json
+from ecgedge import strict_json
 from ecgedge.artifacts import Artifact, digest_of, file_name
-from ecgedge.environments import canonical
+from ecgedge.environments.versions import VERSION, canonical, version_of
 from ecgedge.errors import ConversionError, EcgEdgeError, MachineError, remedy, told_by_system
 from ecgedge.kinds import Part
 from ecgedge.locks import check_room
@@ -261,18 +260,11 @@ def passes_maker(names: Sequence[str]) -> dict[str, Any]:
     return {
         "part": "passes",
         "distribution": "ecgedge",
-        "version": __version__,
+        "version": VERSION,
         "code": code_digest(apply_pass),
         "options": {"passes": list(names)},
         "libraries": {name: found for name in PASSES_NEED if (found := version_of(name))},
     }
-
-
-def version_of(distribution: str) -> str | None:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def key_of(source: Artifact, maker: Mapping[str, Any], **what: Any) -> str:

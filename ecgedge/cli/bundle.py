@@ -198,8 +198,9 @@ def with_length(artifact: Artifact, length: int) -> Artifact:
 
 def facts_of(artifact: Artifact, name: str, runtime: Runtime, parts: Parts, told: tuple[str, ...]) -> Facts:
     """What the record does not say: the card of the weights, what the user told, who bundled."""
-    from ecgedge import __version__, machine
+    from ecgedge import machine
     from ecgedge.bundle import Facts
+    from ecgedge.environments.versions import VERSION
 
     versions = machine.versions()
     library = next((f"{key} {versions[key]}" for key in runtime.libraries if key in versions), runtime.name)
@@ -209,7 +210,7 @@ def facts_of(artifact: Artifact, name: str, runtime: Runtime, parts: Parts, told
         normalize=click.get_current_context().meta[NORMALIZE],
         weights=card_of_weights(artifact, parts),
         told=told,
-        bundled={"by": f"ecgedge {__version__}", "with": library, "on": machine.describe()["cpu"]},
+        bundled={"by": f"ecgedge {VERSION}", "with": library, "on": machine.describe()["cpu"]},
     )
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ecgedge.cache import cache_folder
+from ecgedge.environments.versions import canonical
 
 RECORD = "ecgedge-environment.json"
 HERE = "ECGEDGE_HERE"  # environments, by comma, whose parts work in this very interpreter
@@ -101,11 +102,6 @@ def digest(lock: Path) -> str:
     with contextlib.suppress(OSError):
         return hashlib.sha256(lock.read_bytes()).hexdigest()
     return ""
-
-
-def canonical(distribution: str) -> str:
-    """A distribution's name as indexes compare it."""
-    return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def distributions(folder: Path) -> dict[str, str]:

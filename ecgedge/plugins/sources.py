@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
-from ecgedge import __version__
+from ecgedge.environments.versions import VERSION
 from ecgedge.errors import EcgEdgeError
 
 GROUP = "ecgedge"
@@ -53,7 +53,7 @@ class Owner:
 def sources() -> Iterator[tuple[Owner, str | Path | metadata.EntryPoint]]:
     """The plugins to load, in order."""
     for name in BUILTIN:
-        yield Owner(name.rpartition(".")[2], "ecgedge", __version__), name
+        yield Owner(name.rpartition(".")[2], "ecgedge", VERSION), name
     yield from lent() if GUESTS in os.environ else installed()
     if folder := os.environ.get(PLUGINS_DIR):
         if not Path(folder).is_dir():
