@@ -10,6 +10,7 @@ from importlib import resources
 
 import numpy as np
 
+SEED = 0  # of the beats that stand in for real ones of any length
 LABELS = ("1", "2", "3", "4", "5")
 
 
@@ -30,3 +31,14 @@ def draw_beats(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     x = mean + np.einsum("nr,nrl->nl", weights, factors) + noise * rng.standard_normal(mean.shape)
     x = (x - x.mean(axis=1, keepdims=True)) / x.std(axis=1, ddof=1, keepdims=True)
     return x[:, None].astype(np.float32), y.astype(np.int64)
+
+
+def synthetic_beats(count: int, length: int) -> np.ndarray:
+    """Synthetic beats ``(count, 1, length)`` float32, z-normalised; of another length than 140 by interpolation."""
+    beats, _ = draw_beats(count, SEED)
+    if beats.shape[2] == length:
+        return beats
+    places = np.linspace(0, beats.shape[2] - 1, length)
+    x = np.stack([np.interp(places, np.arange(beats.shape[2]), beat) for beat in beats[:, 0]])
+    spread = x.std(axis=1, ddof=1, keepdims=True) if length > 1 else np.ones((count, 1))
+    return ((x - x.mean(axis=1, keepdims=True)) / spread)[:, None].astype(np.float32)

@@ -25,7 +25,6 @@ import numpy as np
 
 from ecgedge import launch, measure, plugins, tasks
 from ecgedge.artifacts import Artifact
-from ecgedge.bundle import synthetic_beats
 from ecgedge.errors import ConversionError, EcgEdgeError, MachineError, remedy, told_by_system
 from ecgedge.explain.gpu_peak import measure_gpu_peaks
 from ecgedge.explain.peak import measure_peaks
@@ -36,6 +35,7 @@ from ecgedge.plugins import Parts, one_line
 from ecgedge.process import NO_MEMORY, stream_over
 from ecgedge.records import pack, unpack
 from ecgedge.steadiness import reference
+from ecgedge.synthetic import synthetic_beats
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 Packed = dict[str, Any]  # an artifact, by records.pack

@@ -2,6 +2,6 @@
 
 from ecgedge.bundle.contents import TARGETS, Facts, Target, contents
 from ecgedge.bundle.place import check_target, place
-from ecgedge.bundle.vectors import Vectors, synthetic_beats
+from ecgedge.bundle.vectors import Vectors
 
-__all__ = ["TARGETS", "Facts", "Target", "Vectors", "check_target", "contents", "place", "synthetic_beats"]
+__all__ = ["TARGETS", "Facts", "Target", "Vectors", "check_target", "contents", "place"]

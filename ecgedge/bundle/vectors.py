@@ -7,10 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecgedge.artifacts import Artifact
-from ecgedge.synthetic import draw_beats
 from ecgedge.tensors import TensorSpec
 
-SEED = 0
 STEPS = 4  # of an integer output; other kernels of LiteRT were off by 3 at most (docs/bundle.md)
 FLOAT = {"fp32": 1e-4, "fp16": 1e-2}  # of the largest value; 8-bit files: as many steps of 255 in both directions
 EIGHT_BITS = 2 * STEPS / 255
@@ -32,17 +30,6 @@ class Vectors:
     def of(cls, artifact: Artifact, beats: np.ndarray, outputs: np.ndarray, origin: str) -> Vectors:
         """From outputs as a session gives them: float32, any shape."""
         return cls(beats, as_stored(outputs.reshape(len(beats), -1), artifact.output), origin)
-
-
-def synthetic_beats(count: int, length: int) -> np.ndarray:
-    """Synthetic beats ``(count, 1, length)`` float32, z-normalised; of another length than 140 by interpolation."""
-    beats, _ = draw_beats(count, SEED)
-    if beats.shape[2] == length:
-        return beats
-    places = np.linspace(0, beats.shape[2] - 1, length)
-    x = np.stack([np.interp(places, np.arange(beats.shape[2]), beat) for beat in beats[:, 0]])
-    spread = x.std(axis=1, ddof=1, keepdims=True) if length > 1 else np.ones((count, 1))
-    return ((x - x.mean(axis=1, keepdims=True)) / spread)[:, None].astype(np.float32)
 
 
 def as_stored(outputs: np.ndarray, spec: TensorSpec) -> np.ndarray:

@@ -176,8 +176,8 @@ def vector_beats(artifact: Artifact, path: Path | None, data: Dataset | None) ->
     """The beats of the test vectors, ``(N, 1, L)`` float32 as the model takes them, and whose they are."""
     import numpy as np
 
-    from ecgedge.bundle import synthetic_beats
     from ecgedge.cli.predict import chunks, open_beats
+    from ecgedge.synthetic import synthetic_beats
 
     if path is None:
         length = artifact.input.length or (data.length if data else 140)

@@ -31,6 +31,7 @@ def compare(ctx: click.Context, run_a: Path, run_b: Path, tolerances: tuple[str,
     ecgedge compare runs/before runs/after --tolerance latency=10% --tolerance accuracy=0.2 --junit compare.xml
     """
     from ecgedge import comparison
+    from ecgedge.report import comparison as told
 
     allowed = comparison.read_tolerances(tolerances)
     found = comparison.compare_runs(
@@ -40,8 +41,8 @@ def compare(ctx: click.Context, run_a: Path, run_b: Path, tolerances: tuple[str,
         with common.written(junit) as file:
             comparison.write_junit(found, file)
     if form == "json":
-        click.echo(json.dumps(comparison.as_data(found), indent=1, allow_nan=False))
+        click.echo(json.dumps(told.as_data(found), indent=1, allow_nan=False))
     else:
-        click.echo(comparison.markdown(found) if form == "md" else comparison.render(found), nl=form == "table")
+        click.echo(told.markdown(found) if form == "md" else told.render(found), nl=form == "table")
     if found.regressions:
         ctx.exit(1)

@@ -17,6 +17,7 @@ import pytest
 import ecgedge
 from ecgedge import Anomaly, Artifact, Classification, EcgEdgeError, TensorSpec, bundle
 from ecgedge.bundle import Facts, Vectors
+from ecgedge.synthetic import synthetic_beats
 
 ROOT = Path(ecgedge.__file__).parent
 TEMPLATES = ROOT / "bundle" / "templates"
@@ -32,7 +33,7 @@ def artifact(**changes) -> Artifact:
 
 
 def contents(made: Artifact, name: str = "my net-2", **facts) -> dict[str, bytes]:
-    beats = bundle.synthetic_beats(20, 140)
+    beats = synthetic_beats(20, 140)
     outputs = np.random.default_rng(1).normal(size=(20, int(np.prod(made.output.shape[1:])))).astype(np.float32)
     vectors = Vectors.of(made, beats, outputs, "synthetic beats")
     return bundle.contents(made, MODEL, vectors, Facts(name, "net.tflite", **facts))
@@ -102,7 +103,7 @@ def test_c_gives_back_the_bytes_and_the_vectors(tmp_path: Path, compiler: str, k
     subprocess.run([compiler, *strict, *language, "main.c", "model.c", "-o", "main"], cwd=folder, check=True)
     told = subprocess.run([folder / "main"], check=True, capture_output=True).stdout
     outputs = np.loadtxt(folder / "vectors" / "outputs.csv", delimiter=",", dtype=np.float32).astype(kind)
-    inputs = made.input.encode(bundle.synthetic_beats(20, 140))
+    inputs = made.input.encode(synthetic_beats(20, 140))
     assert told == MODEL + inputs.tobytes() + outputs.tobytes() + ("\n".join(LABELS) + "\n").encode()
 
 
@@ -136,9 +137,9 @@ def test_nothing_of_the_users_is_overwritten(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("length", [1, 64, 140, 187])
 def test_synthetic_beats_of_any_length(length: int) -> None:
-    beats = bundle.synthetic_beats(20, length)
+    beats = synthetic_beats(20, length)
     assert beats.shape == (20, 1, length)
-    np.testing.assert_array_equal(beats, bundle.synthetic_beats(20, length))
+    np.testing.assert_array_equal(beats, synthetic_beats(20, length))
     np.testing.assert_allclose(beats.mean(axis=2), 0, atol=1e-5)
 
 

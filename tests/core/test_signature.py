@@ -23,6 +23,7 @@ from ecgedge.bundle import Facts, Vectors
 from ecgedge.check.signature import SIGNATURE, SUMS, sign_folder
 from ecgedge.cli import main
 from ecgedge.dataset import Dataset
+from ecgedge.synthetic import synthetic_beats
 from ecgedge.testing import write_fake_checkpoint
 from tests.conftest import FAKES, Result, error_of
 
@@ -64,7 +65,7 @@ def bundled(keys: Path, target: Path) -> Path:
     """A bundle as ``bundle --sign`` places it, of a model that is none."""
     x, y = TensorSpec("x", (1, 140, 1), "float32", "NLC"), TensorSpec("y", (1, 2), "float32", "NC")
     model = Artifact(Path("m"), "tflite", "fp32", Classification(("a", "b")), x, y, "net", digest="0" * 64)
-    vectors = Vectors.of(model, bundle.synthetic_beats(20, 140), np.zeros((20, 2), np.float32), "beats")
+    vectors = Vectors.of(model, synthetic_beats(20, 140), np.zeros((20, 2), np.float32), "beats")
     files = bundle.contents(model, b"model", vectors, Facts("net", "net.tflite"))
     bundle.place(files | {SIGNATURE: with_key(keys).sign(files[SUMS])}, "net", target)
     return target

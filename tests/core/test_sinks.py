@@ -33,6 +33,7 @@ from ecgedge.bundle import Facts, Vectors
 from ecgedge.cli import main
 from ecgedge.dataset import Dataset
 from ecgedge.report import Report, render
+from ecgedge.synthetic import synthetic_beats
 from ecgedge.testing import write_fake_checkpoint
 from tests.conftest import Command, Result, on_a_terminal
 from tests.nasty import NASTY, meant, unseen
@@ -357,7 +358,7 @@ def bundled() -> dict[str, bytes]:
     y = TensorSpec("*/\n#error out\n/*", (1, len(NASTY)), "float32", "NC")
     task = Classification(tuple(NASTY))
     model = Artifact(Path("m"), "tflite", "fp32", task, x, y, " ".join(NASTY), "0" * 64, passes=tuple(NASTY))
-    beats = bundle.synthetic_beats(20, 140)
+    beats = synthetic_beats(20, 140)
     vectors = Vectors.of(model, beats, np.zeros((20, len(NASTY)), np.float32), "beats of " + "".join(NASTY))
     facts = Facts("".join(NASTY), "".join(NASTY), told=NASTY, bundled={"on": "".join(NASTY)})
     return bundle.contents(model, b"model", vectors, facts)
