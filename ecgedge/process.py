@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any, TextIO
 
 from ecgedge import launch, strict_json
+from ecgedge.devices.host import Host, launching
 from ecgedge.errors import EcgEdgeError, MachineError, machine_error, told_by_system
 from ecgedge.locks import open_to_append
 
@@ -86,35 +87,6 @@ def how_it_ended(code: int | None) -> str:
             name = signal.Signals(-code).name
             return f"{name} (out of memory?)" if name == "SIGKILL" else name
     return f"exit code {code}"
-
-
-def launching(python: Path | str, module: str) -> list[str]:
-    """The command that runs a module of ecgedge in a child; -P: no module of the user's folder gets in."""
-    return [str(python), "-P", launch.__file__, module]
-
-
-@dataclass(frozen=True)
-class Host:
-    """An interpreter of its own: where a child runs that is not to run in ours.
-
-    Attributes:
-        environment: its name, as parts say it.
-        python: the interpreter.
-        guests: what is lent to it, JSON; see ``launch.py``.
-    """
-
-    environment: str
-    python: Path
-    guests: str
-
-    def command(self, module: str) -> list[str]:
-        """What runs a module of ecgedge there."""
-        return launching(self.python, module)
-
-    def surroundings(self, ours: Mapping[str, str]) -> dict[str, str]:
-        """The variables of a process there: ours, but for those that would lead it to our libraries."""
-        kept = {name: value for name, value in ours.items() if name not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
-        return kept | {"PYTHONNOUSERSITE": "1", "ECGEDGE_HERE": self.environment, "ECGEDGE_GUESTS": self.guests}
 
 
 class Stream(io.RawIOBase):

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from ecgedge.artifacts import Artifact
+from ecgedge.devices.host import Host
 from ecgedge.locks import turn
 from ecgedge.measure import PROFILES
-from ecgedge.process import Child, Host
+from ecgedge.process import Child
 from ecgedge.records import pack
 from ecgedge.results import UNSTEADY, compare
 from ecgedge.steadiness import Reading, about_block, enough_blocks, lost_in, most_rounds, quick_readings

@@ -96,8 +96,9 @@ def unavailable_in(name: str, asked: list[Part], parts: Parts) -> Reasons:
 
 def troubles_in(name: str, asked: list[Part], parts: Parts) -> dict[tuple[str, str], Trouble]:
     """Why some parts of one environment cannot work there: its worker is asked, and may turn out to be broken."""
+    from ecgedge.devices.host import Host
     from ecgedge.plugins.hosts import guests
-    from ecgedge.process import Child, Host
+    from ecgedge.process import Child
 
     if not asked:
         return {}

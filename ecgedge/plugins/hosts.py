@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 
 from ecgedge import environments
+from ecgedge.devices.host import Host
 from ecgedge.plugins import Parts, installed
-from ecgedge.process import Host
 
 
 def hosts(parts: Parts) -> dict[str, Host]:

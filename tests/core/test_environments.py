@@ -22,8 +22,9 @@ import pytest
 
 from ecgedge import environments, plugins
 from ecgedge.dataset import synthetic
+from ecgedge.devices.host import Host
 from ecgedge.plugins.hosts import guests
-from ecgedge.process import Child, ChildError, Host
+from ecgedge.process import Child, ChildError
 from ecgedge.testing import write_fake_checkpoint
 from tests.conftest import FAKES, Command, Result, error_of, rows_of
 

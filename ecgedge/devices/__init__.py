@@ -1,0 +1,1 @@
+"""Where a worker runs: in this interpreter, or in a plugin's environment."""
