@@ -10,6 +10,7 @@ from ecgedge.artifacts import Anomaly, Artifact, Classification, copy_to
 from ecgedge.checkpoint import load_network
 from ecgedge.environments.versions import VERSION
 from ecgedge.errors import ConversionError, EcgEdgeError
+from ecgedge.files.strict_json import loads as loads_json
 from ecgedge.graph import ENDS, Graph, Node, Weight
 from ecgedge.kinds import ANY, Context, Exporter, Model, Quantizer, Runtime, Session
 from ecgedge.measure import infer
@@ -17,7 +18,6 @@ from ecgedge.parity import check_parity
 from ecgedge.processor import int8_products, without_tf32
 from ecgedge.profile import Profile, Step
 from ecgedge.records import artifact_from, check_tensors, tell_artifact, write_sidecar
-from ecgedge.strict_json import loads as loads_json
 from ecgedge.tensors import TensorSpec, layout_of
 
 __version__ = VERSION

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ecgedge import strict_json
-from ecgedge.schema import like, list_of
+from ecgedge.files import strict_json
+from ecgedge.files.schema import like, list_of
 from ecgedge.tensors import TensorSpec
 
 if TYPE_CHECKING:

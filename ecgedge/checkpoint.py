@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ecgedge import strict_json
 from ecgedge.artifacts import CHECKPOINT_FILE, Anomaly, Artifact, Task, digest_of, task_record
 from ecgedge.errors import EcgEdgeError
+from ecgedge.files import strict_json
+from ecgedge.files.schema import SchemaError
 from ecgedge.records import task_of, with_scores
 from ecgedge.records.rules import CHECKPOINT, MOST_BYTES
-from ecgedge.schema import SchemaError
 from ecgedge.tensors import TensorSpec
 
 if TYPE_CHECKING:

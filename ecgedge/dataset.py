@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgedge.cache import cache_folder
 from ecgedge.errors import EcgEdgeError
 from ecgedge.fetch import DownloadError, download
+from ecgedge.files.cache import cache_folder
 from ecgedge.readers import (
     ANY_COLUMNS,
     SUFFIXES,

@@ -9,9 +9,9 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from ecgedge import escape
 from ecgedge.errors import EcgEdgeError
-from ecgedge.locks import swap_in
+from ecgedge.files import escape
+from ecgedge.files.locks import swap_in
 from ecgedge.readers import unpack
 
 CONNECT_SECONDS = 5

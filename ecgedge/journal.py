@@ -19,7 +19,7 @@ from typing import IO, Any
 import numpy as np
 
 from ecgedge.errors import EcgEdgeError
-from ecgedge.locks import lock, open_to_append
+from ecgedge.files.locks import lock, open_to_append
 from ecgedge.run import open_inside, read_records, read_samples
 
 JOURNAL = "journal.jsonl"

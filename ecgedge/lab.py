@@ -15,9 +15,9 @@ from ecgedge.artifacts import Artifact
 from ecgedge.dataset import Dataset, Split, digest_of_beats
 from ecgedge.devices.host import Host
 from ecgedge.errors import EcgEdgeError, MachineError, machine_error
+from ecgedge.files.locks import turn
 from ecgedge.graph import Graph
 from ecgedge.kinds import Exporter, Part, Quantizer, Runtime
-from ecgedge.locks import turn
 from ecgedge.plan import Cell, takes
 from ecgedge.process import Child, ChildError
 from ecgedge.records import answered, pack

@@ -26,11 +26,11 @@ import numpy as np
 from ecgedge import machine, memory, truth, verdicts
 from ecgedge.artifacts import Anomaly, Artifact, copy_to, digest_of, file_name
 from ecgedge.errors import ConversionError, EcgEdgeError, MachineError, machine_error
+from ecgedge.files.locks import PART, check_room, whole_file
 from ecgedge.graph import Graph
 from ecgedge.journal import Journal
 from ecgedge.kinds import Runtime
 from ecgedge.lab import Lab
-from ecgedge.locks import PART, check_room, whole_file
 from ecgedge.machine import EnergyCounter
 from ecgedge.measure import BATCHES, PROFILES, Profile
 from ecgedge.plan import Cell, Skip

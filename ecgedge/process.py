@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TextIO
 
-from ecgedge import launch, strict_json
+from ecgedge import launch
 from ecgedge.devices.host import Host, launching
 from ecgedge.errors import EcgEdgeError, MachineError, machine_error, told_by_system
-from ecgedge.locks import open_to_append
+from ecgedge.files import strict_json
+from ecgedge.files.locks import open_to_append
 
 NO_MEMORY = re.compile(
     r"(out of|not enough) memory|\bOOM\b|(std::)?bad.?alloc|(\w+ to )?allocate (memory|\d)|(can't|cannot) allocate"

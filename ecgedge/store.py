@@ -18,12 +18,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ecgedge import strict_json
 from ecgedge.artifacts import Artifact, digest_of, file_name
 from ecgedge.environments.versions import VERSION, canonical, version_of
 from ecgedge.errors import ConversionError, EcgEdgeError, MachineError, remedy, told_by_system
+from ecgedge.files import strict_json
+from ecgedge.files.locks import check_room
 from ecgedge.kinds import Part
-from ecgedge.locks import check_room
 from ecgedge.passes import apply_pass
 from ecgedge.records import from_record
 

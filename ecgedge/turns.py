@@ -14,7 +14,7 @@ import numpy as np
 
 from ecgedge.artifacts import Artifact
 from ecgedge.devices.host import Host
-from ecgedge.locks import turn
+from ecgedge.files.locks import turn
 from ecgedge.measure import PROFILES
 from ecgedge.process import Child
 from ecgedge.records import pack

@@ -28,8 +28,8 @@ from ecgedge.artifacts import Artifact
 from ecgedge.errors import ConversionError, EcgEdgeError, MachineError, remedy, told_by_system
 from ecgedge.explain.gpu_peak import measure_gpu_peaks
 from ecgedge.explain.peak import measure_peaks
+from ecgedge.files.locks import whole_file
 from ecgedge.kinds import Context, Session
-from ecgedge.locks import whole_file
 from ecgedge.passes.optimize import optimize
 from ecgedge.plugins import Parts, one_line
 from ecgedge.process import NO_MEMORY, stream_over

@@ -31,7 +31,6 @@ from ecgedge import (
     plugins,
     results,
     steadiness,
-    strict_json,
     testing,
     truth,
     verdicts,
@@ -41,11 +40,12 @@ from ecgedge.cli.explain import COLUMNS
 from ecgedge.dataset import ECG5000_DIGEST, read_folder
 from ecgedge.dataset import load as load_data
 from ecgedge.explain import findings, gpu_peak, peak, study
+from ecgedge.files import arrays, opening, strict_json
 from ecgedge.passes import optimize
 from ecgedge.profile import Profile, Step
 from ecgedge.report import table
-from ecgedge.run import arrays, layout, opening
 from ecgedge.run import folder as run_folder
+from ecgedge.run import layout
 from ecgedge.steadiness import kernel, states
 from ecgedge.training import Recipe, batches, teacher
 from ecgedge.training.train import THRESHOLD_FOLDS

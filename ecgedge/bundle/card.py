@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ecgedge.artifacts import Anomaly, Artifact
-from ecgedge.escape import markdown, markdown_code
+from ecgedge.files.escape import markdown, markdown_code
 from ecgedge.records import USER
 from ecgedge.tasks import score_name
 from ecgedge.tensors import TensorSpec

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge import escape
 from ecgedge.artifacts import Artifact
 from ecgedge.bundle import card, csource
 from ecgedge.bundle.vectors import Vectors, tolerance
+from ecgedge.files import escape
 
 
 @dataclass(frozen=True)

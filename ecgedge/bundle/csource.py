@@ -8,7 +8,7 @@ import numpy as np
 
 from ecgedge.artifacts import Anomaly, Artifact
 from ecgedge.bundle.vectors import Vectors
-from ecgedge.escape import c_comment, c_identifier, c_string
+from ecgedge.files.escape import c_comment, c_identifier, c_string
 from ecgedge.tasks import score_name
 from ecgedge.tensors import TensorSpec
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ecgedge.errors import EcgEdgeError
-from ecgedge.locks import swap_in
+from ecgedge.files.locks import swap_in
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the first that a zip can hold
 MARKS = ("SHA256SUMS", "record.json", "predict.py")  # by which a folder is known as a bundle

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from ecgedge import strict_json
+from ecgedge.files import strict_json
 
 JSON_BYTES, LINES_BYTES, ARRAY_BYTES, FILE_BYTES = 2**26, 2**32, 2 * 10**9, 2**36
 FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)

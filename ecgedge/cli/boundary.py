@@ -19,8 +19,8 @@ from typing import Any
 
 import click
 
-from ecgedge import escape
 from ecgedge.errors import ConversionError, EcgEdgeError, cut, remedy, told_by_system
+from ecgedge.files import escape
 from ecgedge.process import Stream, stream_over
 
 INTERRUPTED, NO_READER = 128 + 2, 128 + 13  # 128 and the number of the signal, as shells have it

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ecgedge import escape
 from ecgedge.errors import EcgEdgeError
+from ecgedge.files import escape
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

@@ -13,10 +13,10 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from ecgedge import escape
 from ecgedge.cli import availability
 from ecgedge.cli.options import NORMALIZE, told_columns
 from ecgedge.errors import EcgEdgeError, cut
+from ecgedge.files import escape
 
 if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so that --help is quick
     import numpy as np
@@ -122,14 +122,14 @@ def open_lab(
 
 def gate() -> Path | None:
     """The file by which whatever measures on this machine takes turns; None where that is not wanted."""
-    from ecgedge.cache import cache_folder
+    from ecgedge.files.cache import cache_folder
 
     return cache_folder() / "turn.lock" if os.environ.get("ECGEDGE_TURNS") != "0" else None
 
 
 def open_store() -> Store:
     """The artifact store in the cache. Raises EcgEdgeError where there is none and none can be made."""
-    from ecgedge.cache import cache_folder
+    from ecgedge.files.cache import cache_folder
     from ecgedge.store import Store
 
     return Store(cache_folder() / "store")
@@ -142,7 +142,7 @@ def written(out: Path, mode: str = "wb", **how: Any) -> Iterator[IO[Any]]:
     Raises:
         EcgEdgeError: it cannot be written.
     """
-    from ecgedge.locks import whole_file
+    from ecgedge.files.locks import whole_file
 
     target = out.resolve() if out.is_file() else out  # a link to a pipe leads nowhere
     try:

@@ -193,7 +193,7 @@ def check_target(target: Path, format: str, force: bool) -> None:
 def place(artifact: Artifact, target: Path) -> None:
     """Copy an artifact out of the store, whole or not at all."""
     from ecgedge.artifacts import copy_to, digest_of
-    from ecgedge.locks import swap_in
+    from ecgedge.files.locks import swap_in
 
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".", suffix=".part") as scratch:
         fresh = Path(scratch) / "new"
@@ -205,7 +205,7 @@ def place(artifact: Artifact, target: Path) -> None:
 
 def keep_log(log: Path) -> Path:
     """Keep the log of a failed conversion in the cache; returns where."""
-    from ecgedge.cache import cache_folder
+    from ecgedge.files.cache import cache_folder
 
     kept = cache_folder() / "logs" / f"convert-{time.strftime('%Y%m%d-%H%M%S')}.log"
     kept.parent.mkdir(parents=True, exist_ok=True)

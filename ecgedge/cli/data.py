@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ecgedge import escape
 from ecgedge.cli import common
 from ecgedge.cli.options import column_options, dataset_option, normalize_option
+from ecgedge.files import escape
 
 if TYPE_CHECKING:
     from ecgedge.dataset import Dataset

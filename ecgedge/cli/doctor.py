@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecgedge import escape
 from ecgedge.cli import availability
 from ecgedge.cli.options import dataset_option, told_columns
 from ecgedge.errors import EcgEdgeError
+from ecgedge.files import escape
 
 if TYPE_CHECKING:
     from ecgedge.plugins import Parts

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ecgedge import escape
 from ecgedge.cli import availability, common
 from ecgedge.errors import EcgEdgeError, unknown
+from ecgedge.files import escape
 
 if TYPE_CHECKING:
     from ecgedge.environments import Environment

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecgedge import escape
 from ecgedge.cli import common, opening
 from ecgedge.cli.options import dataset_option, file_options, limit_options, limits_of, threads_option
 from ecgedge.errors import ConversionError, EcgEdgeError
+from ecgedge.files import escape
 
 if TYPE_CHECKING:
     from ecgedge.artifacts import Artifact

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecgedge import escape
 from ecgedge.cli import common, opening
 from ecgedge.cli.options import (
     MOST_BEATS,
@@ -22,6 +21,7 @@ from ecgedge.cli.options import (
     trust_option,
 )
 from ecgedge.errors import EcgEdgeError
+from ecgedge.files import escape
 
 if TYPE_CHECKING:
     from ecgedge.artifacts import Artifact

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import click
 
-from ecgedge import escape
 from ecgedge.cli import common
 from ecgedge.errors import EcgEdgeError
+from ecgedge.files import escape
 
 
 @click.group(invoke_without_command=True)

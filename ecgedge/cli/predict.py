@@ -13,7 +13,6 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from ecgedge import escape
 from ecgedge.cli import common, opening
 from ecgedge.cli.options import (
     TOLD,
@@ -26,6 +25,7 @@ from ecgedge.cli.options import (
     told_columns,
 )
 from ecgedge.errors import ConversionError, EcgEdgeError
+from ecgedge.files import escape
 
 if TYPE_CHECKING:
     import numpy as np

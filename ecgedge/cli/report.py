@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from ecgedge import escape
 from ecgedge.cli import common, rendering
+from ecgedge.files import escape
 
 
 @click.command()

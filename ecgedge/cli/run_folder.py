@@ -20,7 +20,7 @@ from click.core import ParameterSource
 from ecgedge.cli import common
 from ecgedge.cli.options import KEPT, TOLD
 from ecgedge.errors import EcgEdgeError, MachineError, machine_error, remedy, told_by_system
-from ecgedge.locks import PART, whole_file
+from ecgedge.files.locks import PART, whole_file
 
 if TYPE_CHECKING:
     from ecgedge.artifacts import Artifact
@@ -164,9 +164,9 @@ def describe_run(
 
 def check_readable(about: dict[str, Any]) -> None:
     """Raise EcgEdgeError where ``run.json`` would not be read again: before anything is measured."""
-    from ecgedge import strict_json
+    from ecgedge.files import strict_json
+    from ecgedge.files.schema import SchemaError
     from ecgedge.run import check_about
-    from ecgedge.schema import SchemaError
 
     hint = "name it otherwise"
     told = strict_json.loads(json.dumps(about), "what is asked for", hint)

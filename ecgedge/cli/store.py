@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecgedge import escape
 from ecgedge.cli import common
 from ecgedge.cli.options import FiniteRange
 from ecgedge.errors import EcgEdgeError
+from ecgedge.files import escape
 
 if TYPE_CHECKING:
     from ecgedge.artifacts import Artifact

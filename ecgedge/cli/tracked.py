@@ -37,7 +37,7 @@ def saved_models(cells: list[Cell], records: list[dict[str, Any]], lab: Lab) -> 
 
 def sent_before(folder: Path) -> str:
     """The id of the run of MLflow that a folder was sent as; empty where it was not. Raises EcgEdgeError."""
-    from ecgedge import strict_json
+    from ecgedge.files import strict_json
     from ecgedge.run import read_bytes
 
     try:
@@ -55,7 +55,7 @@ def send(uri: str, run: dict[str, Any], rows: Sequence[dict[str, Any]], records:
     """Send a run that is whole, once. A server that fails now costs nothing but a warning."""
     from mlflow.exceptions import MlflowException
 
-    from ecgedge.locks import whole_file
+    from ecgedge.files.locks import whole_file
     from ecgedge.results import noise_of
     from ecgedge.tracking import reason_of
     from ecgedge.tracking.matrix import log_matrix

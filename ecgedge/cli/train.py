@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecgedge import strict_json
 from ecgedge.cli import common, opening
 from ecgedge.cli.options import FiniteRange, dataset_option, mlflow_option, seed_option
 from ecgedge.errors import EcgEdgeError
+from ecgedge.files import strict_json
 
 if TYPE_CHECKING:
     from ecgedge.dataset import Dataset

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET  # nosec B405  # it writes, and parses n
 
 from ecgedge.comparison.figures import CANNOT_TELL, Verdict
 from ecgedge.comparison.pairs import Comparison
-from ecgedge.escape import xml
+from ecgedge.files.escape import xml
 
 
 def write_junit(comparison: Comparison, file: IO[bytes]) -> None:

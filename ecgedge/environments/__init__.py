@@ -21,8 +21,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ecgedge.cache import cache_folder
 from ecgedge.environments.versions import canonical
+from ecgedge.files.cache import cache_folder
 
 RECORD = "ecgedge-environment.json"
 HERE = "ECGEDGE_HERE"  # environments, by comma, whose parts work in this very interpreter

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ecgedge.environments import RECORD, Environment, digest, distributions, python_version, read_record
 from ecgedge.errors import EcgEdgeError
-from ecgedge.locks import lock, open_lock, whole_file
+from ecgedge.files.locks import lock, open_lock, whole_file
 
 WORKER_NEEDS = ("numpy>=1.26", "pluggy>=1.5")  # what ecgedge imports in a child process
 NOT_THEIRS = ("PYTHONPATH", "PYTHONHOME", "PIP_CONSTRAINT", "PIP_REQUIREMENT", "PIP_TARGET", "PIP_USER", "PIP_PREFIX")

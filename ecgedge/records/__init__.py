@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ecgedge import strict_json
 from ecgedge.artifacts import Anomaly, Artifact, Classification, Task, digest_of, task_record
 from ecgedge.errors import ConversionError, EcgEdgeError
+from ecgedge.files import strict_json
+from ecgedge.files.schema import SchemaError, shown
 from ecgedge.records.rules import (
     ARTIFACT,
     MOST_BYTES,
@@ -23,7 +24,6 @@ from ecgedge.records.rules import (
     task_rule,
     values_of,
 )
-from ecgedge.schema import SchemaError, shown
 from ecgedge.tensors import TensorSpec
 
 if TYPE_CHECKING:

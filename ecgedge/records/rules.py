@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ecgedge.artifacts import FILES
-from ecgedge.schema import (
+from ecgedge.files.schema import (
     SchemaError,
     flag,
     free,

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from statistics import median
 from typing import Any
 
-from ecgedge import escape
 from ecgedge.comparison.figures import BETTER, CANNOT_TELL, SAME, STATUS, WORSE, Verdict
 from ecgedge.comparison.metrics import METRICS
 from ecgedge.comparison.pairs import Comparison, Pair
 from ecgedge.comparison.runs import Run
+from ecgedge.files import escape
 from ecgedge.report.grid import cut, rivals, table
 from ecgedge.report.table import IDENTITY, NOISY, ROUTE, TOO_NOISY
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ecgedge import escape
-from ecgedge.locks import whole_file
+from ecgedge.files import escape
+from ecgedge.files.locks import whole_file
 from ecgedge.report import decision
 from ecgedge.report.document import Report, Row
 from ecgedge.report.grid import as_csv

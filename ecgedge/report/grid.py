@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from tabulate import DataRow, TableFormat, tabulate
 
-from ecgedge import escape
+from ecgedge.files import escape
 from ecgedge.report.document import Row
 
 WIDEST = 18  # characters of a cell in the terminal

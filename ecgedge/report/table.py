@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ecgedge import escape
+from ecgedge.files import escape
 from ecgedge.report import decision
 from ecgedge.report.document import Report, Row
 from ecgedge.report.grid import cut, rivals, table

@@ -1,9 +1,9 @@
 """The folder of a run, read as a stranger's: whoever made it, what is in it is checked before it is used."""
 
-from ecgedge.run.arrays import read_array, read_arrays
+from ecgedge.files.arrays import read_array, read_arrays
+from ecgedge.files.opening import is_name, open_inside, read_bytes, size_of
 from ecgedge.run.folder import RUN, TWIN, Beats, RunFolder, read_graph, read_records, read_samples
 from ecgedge.run.layout import SCHEMA, check_about
-from ecgedge.run.opening import is_name, open_inside, read_bytes, size_of
 
 __all__ = [
     "RUN",

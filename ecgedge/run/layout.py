@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ecgedge.run.opening import is_name, is_path
-from ecgedge.schema import (
+from ecgedge.files.opening import is_name, is_path
+from ecgedge.files.schema import (
     Rule,
     SchemaError,
     flag,

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from ecgedge import escape
 from ecgedge.artifacts import Artifact, copy_to
+from ecgedge.files import escape
 from ecgedge.records import from_record
 from ecgedge.tensors import TensorSpec
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ecgedge import escape
 from ecgedge.dataset import Dataset, Split
 from ecgedge.errors import EcgEdgeError
+from ecgedge.files import escape
 from ecgedge.kinds import Model
 from ecgedge.processor import has_bfloat16, without_tf32
 from ecgedge.training.batches import batches

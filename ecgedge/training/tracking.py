@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ecgedge import escape
+from ecgedge.files import escape
 from ecgedge.kinds import Model
 from ecgedge.training.train import Trained
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from ecgedge import memory
 from ecgedge.cli import main
-from ecgedge.locks import swap_in
+from ecgedge.files.locks import swap_in
 from ecgedge.training.train import move_into
 from tests.conftest import Command, rows_of
 

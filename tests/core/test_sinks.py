@@ -28,10 +28,11 @@ from click.testing import CliRunner
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from ecgedge import Artifact, Classification, TensorSpec, bundle, escape
+from ecgedge import Artifact, Classification, TensorSpec, bundle
 from ecgedge.bundle import Facts, Vectors
 from ecgedge.cli import main
 from ecgedge.dataset import Dataset
+from ecgedge.files import escape
 from ecgedge.report import Report, render
 from ecgedge.synthetic import synthetic_beats
 from ecgedge.testing import write_fake_checkpoint

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecgedge import EcgEdgeError
-from ecgedge.strict_json import MOST_DEPTH, JsonError, loads, read
+from ecgedge.files.strict_json import MOST_DEPTH, JsonError, loads, read
 
 scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**64) | st.floats(allow_nan=False, allow_infinity=False)
 texts = st.text(st.characters(exclude_categories=["Cs"]))

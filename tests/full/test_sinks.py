@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ecgedge import escape
+from ecgedge.files import escape
 from tests.nasty import NASTY, meant, unseen
 
 mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed")

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ecgedge import escape
 from ecgedge.choice import METRICS, Choice, Evidence, Metric, decide
+from ecgedge.files import escape
 from ecgedge.report.document import Report
 from ecgedge.report.files import changed_decisions, machine_words, on_device
 from ecgedge.report.html.columns import Column, columns_of

@@ -11,7 +11,7 @@ from typing import IO
 import numpy as np
 
 from ecgedge.errors import EcgEdgeError
-from ecgedge.run.opening import open_file
+from ecgedge.files.opening import open_file
 
 MOST_BYTES = 2 * 10**9  # of all arrays in a file
 MOST_AXES = 4

@@ -1,0 +1,1 @@
+"""Files and text from and for outside: opened without following links, written whole, read strictly, escaped."""
