@@ -25,8 +25,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the mutations are those of the tests
 
 from ecgedge import Anomaly, Artifact, Classification, EcgEdgeError, TensorSpec, artifact_from, infer
+from ecgedge.api.records import read_sidecar
 from ecgedge.checkpoint import read_checkpoint, write_checkpoint
-from ecgedge.records import read_sidecar
 from ecgedge.testing import FakeModel
 from tests.mutation import (
     GOOD,

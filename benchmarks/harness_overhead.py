@@ -13,11 +13,11 @@ from time import perf_counter_ns
 
 import numpy as np
 
-from ecgedge.artifacts import Artifact, Classification
+from ecgedge.api.artifact import Artifact, Classification
+from ecgedge.api.parts import Runtime, Session
+from ecgedge.api.tensors import TensorSpec
 from ecgedge.intervals import paired_ratio
-from ecgedge.kinds import Runtime, Session
 from ecgedge.measure import Bench
-from ecgedge.tensors import TensorSpec
 
 CALLS = 1000
 

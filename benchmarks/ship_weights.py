@@ -17,7 +17,7 @@ from typing import Any
 
 from train_quality import FIGURES, MODELS, figure_of, folder_of, metrics_of, spread
 
-from ecgedge.tasks import score_name
+from ecgedge.api.tasks import score_name
 
 SHIPPED = ("weights.safetensors", "model.json")
 JUDGE = {"classification": "nll", "anomaly": "auroc"}

@@ -5,20 +5,20 @@ These names are for plugin authors; all else may change.
 
 import pluggy
 
-from ecgedge import tasks
-from ecgedge.artifacts import Anomaly, Artifact, Classification, copy_to
+from ecgedge.api import tasks
+from ecgedge.api.artifact import Anomaly, Artifact, Classification, copy_to
+from ecgedge.api.graph import ENDS, Graph, Node, Weight
+from ecgedge.api.parts import ANY, Context, Exporter, Model, Quantizer, Runtime, Session
+from ecgedge.api.profile import Profile, Step
+from ecgedge.api.records import artifact_from, check_tensors, tell_artifact, write_sidecar
+from ecgedge.api.tensors import TensorSpec, layout_of
 from ecgedge.checkpoint import load_network
 from ecgedge.environments.versions import VERSION
 from ecgedge.errors import ConversionError, EcgEdgeError
 from ecgedge.files.strict_json import loads as loads_json
-from ecgedge.graph import ENDS, Graph, Node, Weight
-from ecgedge.kinds import ANY, Context, Exporter, Model, Quantizer, Runtime, Session
 from ecgedge.measure import infer
 from ecgedge.parity import check_parity
 from ecgedge.processor import int8_products, without_tf32
-from ecgedge.profile import Profile, Step
-from ecgedge.records import artifact_from, check_tensors, tell_artifact, write_sidecar
-from ecgedge.tensors import TensorSpec, layout_of
 
 __version__ = VERSION
 hookimpl = pluggy.HookimplMarker("ecgedge")

@@ -11,18 +11,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ecgedge.artifacts import CHECKPOINT_FILE, Anomaly, Artifact, Task, digest_of, task_record
+from ecgedge.api.artifact import CHECKPOINT_FILE, Anomaly, Artifact, Task, digest_of, task_record
+from ecgedge.api.records import task_of, with_scores
+from ecgedge.api.records.rules import CHECKPOINT, MOST_BYTES
+from ecgedge.api.tensors import TensorSpec
 from ecgedge.errors import EcgEdgeError
 from ecgedge.files import strict_json
 from ecgedge.files.schema import SchemaError
-from ecgedge.records import task_of, with_scores
-from ecgedge.records.rules import CHECKPOINT, MOST_BYTES
-from ecgedge.tensors import TensorSpec
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from ecgedge.kinds import Model
+    from ecgedge.api.parts import Model
 
 WEIGHTS_FILE = "weights.safetensors"
 

@@ -7,7 +7,7 @@ from math import prod
 
 import numpy as np
 
-from ecgedge.graph import Node
+from ecgedge.api.graph import Node
 
 # Operations that multiply, by name, as ``plain`` has it: ONNX, onnxruntime's own, LiteRT, OpenVINO, ncnn, torch.
 MACS = frozenset({

@@ -24,18 +24,18 @@ from typing import Any
 import numpy as np
 
 from ecgedge import machine, memory, truth, verdicts
-from ecgedge.artifacts import Anomaly, Artifact, copy_to, digest_of, file_name
+from ecgedge.api.artifact import Anomaly, Artifact, copy_to, digest_of, file_name
+from ecgedge.api.graph import Graph
+from ecgedge.api.parts import Runtime
+from ecgedge.api.records import USER, pack
 from ecgedge.errors import ConversionError, EcgEdgeError, MachineError, machine_error
 from ecgedge.files.locks import PART, check_room, whole_file
-from ecgedge.graph import Graph
 from ecgedge.journal import Journal
-from ecgedge.kinds import Runtime
 from ecgedge.lab import Lab
 from ecgedge.machine import EnergyCounter
 from ecgedge.measure import BATCHES, PROFILES, Profile
 from ecgedge.plan import Cell, Skip
 from ecgedge.process import Child, ChildError
-from ecgedge.records import USER, pack
 from ecgedge.results import Timing
 from ecgedge.run import TWIN, read_array, read_graph
 from ecgedge.steadiness import about_block, most_rounds

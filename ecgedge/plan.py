@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from ecgedge.api.parts import ANY, Exporter, Quantizer, Runtime
 from ecgedge.errors import EcgEdgeError, unknown
-from ecgedge.kinds import ANY, Exporter, Quantizer, Runtime
 
 
 @dataclass(frozen=True)

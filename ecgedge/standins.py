@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge.artifacts import Artifact
+from ecgedge.api.artifact import Artifact
+from ecgedge.api.graph import Graph
+from ecgedge.api.parts import Context, Exporter, Quantizer, Runtime, Session
+from ecgedge.api.records import answered, pack
 from ecgedge.devices.host import Host
 from ecgedge.errors import ConversionError, EcgEdgeError
-from ecgedge.graph import Graph
-from ecgedge.kinds import Context, Exporter, Quantizer, Runtime, Session
 from ecgedge.process import Child, ChildError, Limits
-from ecgedge.records import answered, pack
 
 PIECE = 4096  # beats that are asked for at once; the limit of time is for each
 

@@ -18,14 +18,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ecgedge.artifacts import Artifact, digest_of, file_name
+from ecgedge.api.artifact import Artifact, digest_of, file_name
+from ecgedge.api.parts import Part
+from ecgedge.api.records import from_record
 from ecgedge.environments.versions import VERSION, canonical, version_of
 from ecgedge.errors import ConversionError, EcgEdgeError, MachineError, remedy, told_by_system
 from ecgedge.files import strict_json
 from ecgedge.files.locks import check_room
-from ecgedge.kinds import Part
 from ecgedge.passes import apply_pass
-from ecgedge.records import from_record
 
 RECORD = "record.json"
 NEW, BAD = ".new-", ".bad-"  # how the names of folders begin that are being filled, or taken away

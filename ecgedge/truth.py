@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from typing import Any
 
-from ecgedge.graph import ENDS, Graph, Node, Weight
+from ecgedge.api.graph import ENDS, Graph, Node, Weight
 from ecgedge.macs import MACS, macs_of, plain
 
 SHARE = 0.9  # of the weight bytes that must have the claimed type

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge.artifacts import Artifact
+from ecgedge.api.artifact import Artifact
+from ecgedge.api.records import pack
 from ecgedge.devices.host import Host
 from ecgedge.files.locks import turn
 from ecgedge.measure import PROFILES
 from ecgedge.process import Child
-from ecgedge.records import pack
 from ecgedge.results import UNSTEADY, compare
 from ecgedge.steadiness import Reading, about_block, enough_blocks, lost_in, most_rounds, quick_readings
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ecgedge.artifacts import Artifact
+from ecgedge.api.artifact import Artifact
 from ecgedge.store import BAD, NEW, RECORD, Damaged, Store, read_entry, sound
 
 KEY = re.compile("[0-9a-f]{64}")  # whatever else lies in the folder is not ours

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge import tasks
-from ecgedge.artifacts import Anomaly, Classification, Task
+from ecgedge.api import tasks
+from ecgedge.api.artifact import Anomaly, Classification, Task
 from ecgedge.intervals import Change, bootstrap_auroc, holm, mcnemar, paired_share, wilson
 from ecgedge.parity import ATOL
 

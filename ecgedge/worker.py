@@ -23,17 +23,18 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge import launch, measure, plugins, tasks
-from ecgedge.artifacts import Artifact
+from ecgedge import launch, measure, plugins
+from ecgedge.api import tasks
+from ecgedge.api.artifact import Artifact
+from ecgedge.api.parts import Context, Session
+from ecgedge.api.records import pack, unpack
 from ecgedge.errors import ConversionError, EcgEdgeError, MachineError, remedy, told_by_system
 from ecgedge.explain.gpu_peak import measure_gpu_peaks
 from ecgedge.explain.peak import measure_peaks
 from ecgedge.files.locks import whole_file
-from ecgedge.kinds import Context, Session
 from ecgedge.passes.optimize import optimize
 from ecgedge.plugins import Parts, one_line
 from ecgedge.process import NO_MEMORY, stream_over
-from ecgedge.records import pack, unpack
 from ecgedge.steadiness import reference
 from ecgedge.synthetic import synthetic_beats
 

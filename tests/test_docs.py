@@ -20,21 +20,10 @@ import numpy as np
 import pytest
 
 import ecgedge
-from ecgedge import (
-    choice,
-    graph,
-    intervals,
-    kinds,
-    measure,
-    parity,
-    passes,
-    plugins,
-    results,
-    steadiness,
-    testing,
-    truth,
-    verdicts,
-)
+from ecgedge import choice, intervals, measure, parity, passes, plugins, results, steadiness, testing, truth, verdicts
+from ecgedge.api import graph
+from ecgedge.api import parts as kinds
+from ecgedge.api.profile import Profile, Step
 from ecgedge.cli import main as group
 from ecgedge.cli.explain import COLUMNS
 from ecgedge.dataset import ECG5000_DIGEST, read_folder
@@ -42,7 +31,6 @@ from ecgedge.dataset import load as load_data
 from ecgedge.explain import findings, gpu_peak, peak, study
 from ecgedge.files import arrays, opening, strict_json
 from ecgedge.passes import optimize
-from ecgedge.profile import Profile, Step
 from ecgedge.report import table
 from ecgedge.run import folder as run_folder
 from ecgedge.run import layout

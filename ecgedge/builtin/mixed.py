@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge import Anomaly, Artifact, Context, ConversionError, tasks
+from ecgedge import Anomaly, Artifact, Context, ConversionError
+from ecgedge.api import tasks
 
 MAX_DROP = 0.1  # hundredths of accuracy, or of AUROC
 ROUNDING = 1e-9  # by which a loss may be above what is allowed

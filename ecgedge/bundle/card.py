@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ecgedge.artifacts import Anomaly, Artifact
+from ecgedge.api.artifact import Anomaly, Artifact
+from ecgedge.api.records import USER
+from ecgedge.api.tasks import score_name
+from ecgedge.api.tensors import TensorSpec
 from ecgedge.files.escape import markdown, markdown_code
-from ecgedge.records import USER
-from ecgedge.tasks import score_name
-from ecgedge.tensors import TensorSpec
 
 LIMITS = (
     "**Not a medical device.** For engineering comparisons, not for diagnosis, nor for any decision about a person."

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge.artifacts import Artifact
+from ecgedge.api.artifact import Artifact
 from ecgedge.bundle import card, csource
 from ecgedge.bundle.vectors import Vectors, tolerance
 from ecgedge.files import escape

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ecgedge.artifacts import Anomaly, Artifact
+from ecgedge.api.artifact import Anomaly, Artifact
+from ecgedge.api.tasks import score_name
+from ecgedge.api.tensors import TensorSpec
 from ecgedge.bundle.vectors import Vectors
 from ecgedge.files.escape import c_comment, c_identifier, c_string
-from ecgedge.tasks import score_name
-from ecgedge.tensors import TensorSpec
 
 BYTES_A_LINE = 20
 C_TYPES = {

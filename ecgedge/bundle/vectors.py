@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ecgedge.artifacts import Artifact
-from ecgedge.tensors import TensorSpec
+from ecgedge.api.artifact import Artifact
+from ecgedge.api.tensors import TensorSpec
 
 STEPS = 4  # of an integer output; other kernels of LiteRT were off by 3 at most (docs/bundle.md)
 FLOAT = {"fp32": 1e-4, "fp16": 1e-2}  # of the largest value; 8-bit files: as many steps of 255 in both directions

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgedge import tasks
-from ecgedge.artifacts import Anomaly, Task
+from ecgedge.api import tasks
+from ecgedge.api.artifact import Anomaly, Task
 from ecgedge.choice.differences import Difference, by_figures, noise
 from ecgedge.choice.metrics import Metric, Row
 from ecgedge.intervals import Change, bootstrap_confusion, delong, paired_share

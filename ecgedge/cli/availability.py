@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from ecgedge.errors import EcgEdgeError, MachineError
 
 if TYPE_CHECKING:
+    from ecgedge.api.parts import Part
     from ecgedge.environments import Environment
-    from ecgedge.kinds import Part
     from ecgedge.plan import Cell
     from ecgedge.plugins import Parts
     from ecgedge.process import Child

@@ -26,10 +26,10 @@ from ecgedge.files import escape
 if TYPE_CHECKING:
     import numpy as np
 
-    from ecgedge.artifacts import Artifact
+    from ecgedge.api.artifact import Artifact
+    from ecgedge.api.parts import Runtime
     from ecgedge.bundle import Facts
     from ecgedge.dataset import Dataset
-    from ecgedge.kinds import Runtime
     from ecgedge.plugins import Parts
     from ecgedge.standins import RuntimeElsewhere, SessionElsewhere
 
@@ -102,7 +102,7 @@ def bundle(file: str, out: Path | None, force: bool, private: Path | None, vecto
 
 def bundle_name(artifact: Artifact) -> str:
     """Of the folder in the zip: model and precision, or the name of the user's file."""
-    from ecgedge.records import USER
+    from ecgedge.api.records import USER
 
     name = artifact.name if artifact.maker.get("part") == USER else f"{artifact.name}-{artifact.precision}"
     return escape.file_name(name)
@@ -114,9 +114,9 @@ def with_meaning(artifact: Artifact, data: Dataset | None, labels: str | None, t
     Raises:
         EcgEdgeError: they do not say it, or say what is known already.
     """
-    from ecgedge.artifacts import Classification
+    from ecgedge.api.artifact import Classification
+    from ecgedge.api.records import USER, check_told
     from ecgedge.cli.predict import with_meaning as as_told
-    from ecgedge.records import USER, check_told
 
     for option, value in (("--labels", labels), ("--threshold", threshold)):
         if value is not None and (data or artifact.maker.get("part") != USER):
@@ -164,7 +164,7 @@ def load_alone(artifact: Artifact, runtime: RuntimeElsewhere, scratch: Path) -> 
 
 def infer(artifact: Artifact, session: SessionElsewhere, beats: np.ndarray) -> np.ndarray:
     """Outputs for all beats. Raises ConversionError where they are no answers."""
-    from ecgedge import tasks
+    from ecgedge.api import tasks
 
     outputs = session.infer(beats)
     if reason := tasks.wrong(outputs, beats, artifact.task):
@@ -216,7 +216,7 @@ def facts_of(artifact: Artifact, name: str, runtime: Runtime, parts: Parts, told
 
 def told_by_user(artifact: Artifact, data: Dataset | None, labels: str | None) -> tuple[str, ...]:
     """Who says what the outputs of a user's file mean, for its card."""
-    from ecgedge.records import USER
+    from ecgedge.api.records import USER
 
     if artifact.maker.get("part") != USER:
         return ()
@@ -232,7 +232,7 @@ def told_by_user(artifact: Artifact, data: Dataset | None, labels: str | None) -
 
 def card_of_weights(artifact: Artifact, parts: Parts) -> str:
     """The card of the weights that it was made from, where they are those that ecgedge itself ships; else empty."""
-    from ecgedge.artifacts import digest_of
+    from ecgedge.api.artifact import digest_of
 
     owner = parts.owners.get(("model", artifact.name))
     folder = parts.models[artifact.name].pretrained() if owner and owner.distribution == "ecgedge" else None

@@ -21,7 +21,7 @@ from ecgedge.files import escape
 if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so that --help is quick
     import numpy as np
 
-    from ecgedge.artifacts import Artifact
+    from ecgedge.api.artifact import Artifact
     from ecgedge.dataset import Dataset
     from ecgedge.lab import Lab
     from ecgedge.plugins import Parts

@@ -29,7 +29,7 @@ from ecgedge.cli.options import (
 from ecgedge.errors import ConversionError, EcgEdgeError
 
 if TYPE_CHECKING:
-    from ecgedge.artifacts import Artifact
+    from ecgedge.api.artifact import Artifact
     from ecgedge.dataset import Dataset
     from ecgedge.lab import Lab
     from ecgedge.plan import Cell
@@ -175,8 +175,8 @@ def choose(origin: Artifact, format: str, quantizer: str, parts: Parts, passes: 
 
 def check_target(target: Path, format: str, force: bool) -> None:
     """Raise EcgEdgeError where the result cannot be put there without losing something of the user's."""
-    from ecgedge.artifacts import CHECKPOINT_FILE
-    from ecgedge.records import SIDECAR
+    from ecgedge.api.artifact import CHECKPOINT_FILE
+    from ecgedge.api.records import SIDECAR
 
     if not target.name:
         raise EcgEdgeError(f"{target} is not a name for a file", "name one with -o")
@@ -192,7 +192,7 @@ def check_target(target: Path, format: str, force: bool) -> None:
 
 def place(artifact: Artifact, target: Path) -> None:
     """Copy an artifact out of the store, whole or not at all."""
-    from ecgedge.artifacts import copy_to, digest_of
+    from ecgedge.api.artifact import copy_to, digest_of
     from ecgedge.files.locks import swap_in
 
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".", suffix=".part") as scratch:

@@ -12,7 +12,7 @@ from ecgedge.errors import ConversionError, EcgEdgeError
 from ecgedge.files import escape
 
 if TYPE_CHECKING:
-    from ecgedge.artifacts import Artifact
+    from ecgedge.api.artifact import Artifact
     from ecgedge.plugins import Parts
     from ecgedge.standins import RuntimeElsewhere, Workers
 
@@ -33,8 +33,8 @@ def evaluate(
     ecgedge evaluate inception
     ecgedge evaluate tcn.tflite --dataset path/to/ECG5000
     """
-    from ecgedge import tasks
-    from ecgedge.artifacts import Anomaly
+    from ecgedge.api import tasks
+    from ecgedge.api.artifact import Anomaly
 
     parts = common.load_parts()
     data = common.load_data(dataset)

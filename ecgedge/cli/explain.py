@@ -24,7 +24,7 @@ from ecgedge.errors import EcgEdgeError
 from ecgedge.files import escape
 
 if TYPE_CHECKING:
-    from ecgedge.artifacts import Artifact
+    from ecgedge.api.artifact import Artifact
     from ecgedge.explain.explanation import Explanation, Line
     from ecgedge.explain.findings import Finding
     from ecgedge.plugins import Parts
@@ -112,8 +112,8 @@ def chosen_batch(artifact: Artifact, wanted: int | None) -> int:
 
 def compare(explanation: Explanation, other: Artifact, runtime: str, setting: Setting) -> dict[str, Any]:
     """How long the file takes, relative to another one on its runtime."""
+    from ecgedge.api.records import USER
     from ecgedge.process import ChildError
-    from ecgedge.records import USER
     from ecgedge.turns import time_in_turns
 
     mine, runtimes = explanation.artifact, (runtime, explanation.runtime)

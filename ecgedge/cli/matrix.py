@@ -36,7 +36,7 @@ from ecgedge.report import FORMATS, Report
 if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so that --help is quick
     import numpy as np
 
-    from ecgedge.artifacts import Artifact
+    from ecgedge.api.artifact import Artifact
     from ecgedge.dataset import Dataset
     from ecgedge.plan import Cell, Skip
     from ecgedge.plugins import Parts
@@ -183,7 +183,7 @@ def plan_cells(
 
 def find_sources(models: tuple[str, ...], parts: Parts, data: Dataset, workers: Workers) -> dict[str, Artifact]:
     """The trained models by the name of their rows; without a choice, all that have weights and fit the data."""
-    from ecgedge.artifacts import file_name
+    from ecgedge.api.artifact import file_name
 
     sources: dict[str, Artifact] = {}
     for name in models:
@@ -212,7 +212,7 @@ def find_files(
     files: tuple[str, ...], taken: list[str], parts: Parts, data: Dataset, workers: Workers
 ) -> dict[str, Artifact]:
     """Files made elsewhere, by the name of their rows: that of the file. One that hangs or dies fails in its cells."""
-    from ecgedge.artifacts import file_name
+    from ecgedge.api.artifact import file_name
 
     sources: dict[str, Artifact] = {}
     for file in files:

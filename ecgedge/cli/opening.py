@@ -18,9 +18,9 @@ from ecgedge.errors import ConversionError, EcgEdgeError, unknown
 if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so that --help is quick
     import numpy as np
 
-    from ecgedge.artifacts import Artifact
+    from ecgedge.api.artifact import Artifact
+    from ecgedge.api.parts import Runtime
     from ecgedge.dataset import Dataset, Split
-    from ecgedge.kinds import Runtime
     from ecgedge.plugins import Parts
     from ecgedge.process import Limits
     from ecgedge.standins import RuntimeElsewhere, Workers
@@ -47,10 +47,10 @@ def find_model(name: str, parts: Parts, workers: Workers) -> Artifact:
     Raises:
         EcgEdgeError: neither, or a model without trained weights.
     """
+    from ecgedge.api.records import SIDECAR, read_sidecar
     from ecgedge.checkpoint import read_checkpoint
     from ecgedge.plan import takes
     from ecgedge.plugins import missing
-    from ecgedge.records import SIDECAR, read_sidecar
 
     if name in parts.models:
         folder = parts.models[name].pretrained()
@@ -102,8 +102,8 @@ def find_artifact(name: str, parts: Parts, workers: Workers, alone: bool = True,
 
 def reader_of(path: Path, readers: Iterable[Runtime]) -> Runtime | None:
     """The first runtime that reads such a file, or such a folder."""
-    from ecgedge.artifacts import CHECKPOINT_FILE
-    from ecgedge.records import SIDECAR
+    from ecgedge.api.artifact import CHECKPOINT_FILE
+    from ecgedge.api.records import SIDECAR
 
     if path.is_dir():
         if any((path / file).is_file() for file in (SIDECAR, CHECKPOINT_FILE)):
@@ -121,7 +121,7 @@ def check_trust(path: Path, code: str | None) -> None:
 
 def vouched(artifact: Artifact, code: str | None) -> Artifact:
     """The artifact of a file, marked as trusted where it runs code and the user says that it may, and only there."""
-    from ecgedge.artifacts import TRUSTED
+    from ecgedge.api.artifact import TRUSTED
 
     check_trust(artifact.path, code)
     notes = {key: value for key, value in artifact.notes.items() if key != TRUSTED}
@@ -134,7 +134,7 @@ def open_file(path: Path, runtime: Runtime, alone: bool) -> Artifact:
     Args:
         alone: the output that ``--output`` names has to be one of this file.
     """
-    from ecgedge.artifacts import copy_to
+    from ecgedge.api.artifact import copy_to
     from ecgedge.store import key_of
 
     output = named_output()
@@ -170,8 +170,8 @@ def make_whole(path: Path, runtime: Runtime, output: str | None, out: Path, alon
 
 def understood(artifact: Artifact, runtime: RuntimeElsewhere, must_run: bool) -> Artifact:
     """A file with what only its answers and its graph tell, where nothing else does: see ``told_by_running``."""
-    from ecgedge.artifacts import Classification
-    from ecgedge.records import USER
+    from ecgedge.api.artifact import Classification
+    from ecgedge.api.records import USER
 
     is_told = not isinstance(artifact.task, Classification) or artifact.task.scores
     if artifact.maker.get("part") != USER and is_told:
@@ -188,9 +188,9 @@ def told_by_running(artifact: Artifact, runtime: RuntimeElsewhere, must_run: boo
         EcgEdgeError, ConversionError: it does not end, or kills its process, and ``must_run``.
     """
     from ecgedge import truth
-    from ecgedge.artifacts import Classification
+    from ecgedge.api.artifact import Classification
+    from ecgedge.api.records import USER, with_scores
     from ecgedge.process import ChildError
-    from ecgedge.records import USER, with_scores
 
     try:
         scores, graph = runtime.try_out(artifact)
@@ -224,7 +224,7 @@ def fit_to_data(artifact: Artifact, data: Dataset) -> Artifact:
     Raises:
         EcgEdgeError: it takes beats of another length, or knows other classes; or it cannot be told what it does.
     """
-    from ecgedge.records import USER, check_told, told_task
+    from ecgedge.api.records import USER, check_told, told_task
 
     length = artifact.input.length
     if length is not None and length != data.length:
@@ -279,8 +279,8 @@ def with_threshold(artifact: Artifact, data: Dataset, outputs_of: Callable[[Arti
     """
     import math
 
-    from ecgedge import tasks
-    from ecgedge.artifacts import Anomaly
+    from ecgedge.api import tasks
+    from ecgedge.api.artifact import Anomaly
 
     task = artifact.task
     if not (isinstance(task, Anomaly) and math.isnan(task.threshold)):

@@ -30,7 +30,7 @@ from ecgedge.files import escape
 if TYPE_CHECKING:
     import numpy as np
 
-    from ecgedge.artifacts import Artifact
+    from ecgedge.api.artifact import Artifact
     from ecgedge.readers import Columns
     from ecgedge.standins import SessionElsewhere
 
@@ -102,9 +102,9 @@ def with_meaning(artifact: Artifact, threshold: float | None) -> Artifact:
     Raises:
         EcgEdgeError: it is an autoencoder, or looks like one, and the options do not say so.
     """
-    from ecgedge.artifacts import Anomaly
-    from ecgedge.records import USER, check_told, check_values
-    from ecgedge.records.rules import values_of
+    from ecgedge.api.artifact import Anomaly
+    from ecgedge.api.records import USER, check_told, check_values
+    from ecgedge.api.records.rules import values_of
 
     if artifact.maker.get("part") != USER:
         return artifact
@@ -177,8 +177,8 @@ def columns(artifact: Artifact) -> tuple[str, str]:
 
 def decide(session: SessionElsewhere, x: np.ndarray, artifact: Artifact) -> Iterator[tuple[str, str]]:
     """The answers for a chunk of beats, as they are written."""
-    from ecgedge import tasks
-    from ecgedge.artifacts import Anomaly
+    from ecgedge.api import tasks
+    from ecgedge.api.artifact import Anomaly
 
     outputs = session.infer(x)
     if reason := tasks.wrong(outputs, x, artifact.task):

@@ -13,7 +13,7 @@ from ecgedge.errors import EcgEdgeError
 from ecgedge.report import FORMATS, Report
 
 if TYPE_CHECKING:
-    from ecgedge.artifacts import Artifact
+    from ecgedge.api.artifact import Artifact
     from ecgedge.plan import Cell
     from ecgedge.plugins import Parts
 

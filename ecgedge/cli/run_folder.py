@@ -23,7 +23,7 @@ from ecgedge.errors import EcgEdgeError, MachineError, machine_error, remedy, to
 from ecgedge.files.locks import PART, whole_file
 
 if TYPE_CHECKING:
-    from ecgedge.artifacts import Artifact
+    from ecgedge.api.artifact import Artifact
     from ecgedge.dataset import Dataset
     from ecgedge.lab import Lab
     from ecgedge.machine import EnergyCounter
@@ -180,7 +180,7 @@ def write_run(folder: Path, run: dict[str, Any], lab: Lab) -> None:
     """``beats.npz``, what was scored and what the quantizers saw, and ``run.json``, which makes it a run."""
     import numpy as np
 
-    from ecgedge.artifacts import digest_of
+    from ecgedge.api.artifact import digest_of
 
     train = lab.data.train
     with whole_file(folder / BEATS) as file:

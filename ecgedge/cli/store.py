@@ -15,7 +15,7 @@ from ecgedge.errors import EcgEdgeError
 from ecgedge.files import escape
 
 if TYPE_CHECKING:
-    from ecgedge.artifacts import Artifact
+    from ecgedge.api.artifact import Artifact
     from ecgedge.upkeep import Entry
 
 SHORT = 12  # digits of a key that tell it from others

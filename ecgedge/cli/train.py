@@ -88,7 +88,7 @@ def train(model: str, dataset: str | None, out: Path | None, force: bool, cv: in
 
 def keep_earlier(folder: Path, force: bool, data: Dataset) -> None:
     """Raise EcgEdgeError where the folder holds something, unless the user said that it may go."""
-    from ecgedge.artifacts import CHECKPOINT_FILE
+    from ecgedge.api.artifact import CHECKPOINT_FILE
 
     if force or not (folder.is_dir() and any(folder.iterdir())):
         return

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ecgedge import tasks
-from ecgedge.artifacts import Anomaly, Classification
+from ecgedge.api import tasks
+from ecgedge.api.artifact import Anomaly, Classification
 from ecgedge.comparison.runs import Row, Run
 from ecgedge.intervals import Change, apart, bootstrap_auroc, paired_share, wilson
 from ecgedge.verdicts import ALPHA, collapse_gates, p_value, paired_p, recall_gates

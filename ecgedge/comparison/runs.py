@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ecgedge import results
-from ecgedge.artifacts import Task
+from ecgedge.api.artifact import Task
 from ecgedge.errors import EcgEdgeError
 from ecgedge.run import RunFolder
 from ecgedge.steadiness.states import WIDTH_LEAST

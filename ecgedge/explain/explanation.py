@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from ecgedge.artifacts import Artifact
-from ecgedge.graph import Graph, Node
+from ecgedge.api.artifact import Artifact
+from ecgedge.api.graph import Graph, Node
+from ecgedge.api.profile import Profile, Step
+from ecgedge.api.records import USER
 from ecgedge.macs import bytes_of, macs_of
-from ecgedge.profile import Profile, Step
-from ecgedge.records import USER
 from ecgedge.truth import IDLE, computes_in
 
 Number = TypeVar("Number", int, float)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import prod
 
+from ecgedge.api.graph import Node
 from ecgedge.explain.explanation import Explanation, Line
 from ecgedge.explain.peak import known
-from ecgedge.graph import Node
 from ecgedge.macs import macs_of, plain
 from ecgedge.truth import IDLE, computes_in, listed, quantizes_while_it_runs
 

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from ecgedge import machine
-from ecgedge.artifacts import Artifact
+from ecgedge.api.artifact import Artifact
+from ecgedge.api.graph import Graph
+from ecgedge.api.profile import Profile, Step
+from ecgedge.api.records import pack
 from ecgedge.errors import EcgEdgeError
 from ecgedge.explain.explanation import Explanation, cost_of_profiler, lines_of, total, typical
 from ecgedge.explain.peak import joined
-from ecgedge.graph import Graph
 from ecgedge.process import Child, ChildError
-from ecgedge.profile import Profile, Step
-from ecgedge.records import pack
 from ecgedge.turns import Setting
 
 LENGTH = 140  # samples a beat, where the file takes any

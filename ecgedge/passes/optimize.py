@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge.artifacts import Artifact, copy_to, joined
+from ecgedge.api.artifact import Artifact, copy_to, joined
+from ecgedge.api.parts import Context
+from ecgedge.api.tensors import TensorSpec
 from ecgedge.errors import ConversionError, told_by_system
-from ecgedge.kinds import Context
 from ecgedge.passes import apply_pass
-from ecgedge.tensors import TensorSpec
 
 RELATIVE = 1e-5  # of an output's range, by which a pass may move it
 ROUNDINGS = 8  # of its largest value, by which it may move in any case

@@ -10,10 +10,10 @@ from typing import Any
 
 import pluggy
 
-from ecgedge import hookspecs
+from ecgedge.api import hookspecs
+from ecgedge.api.parts import Exporter, Model, Part, Quantizer, Runtime
 from ecgedge.environments import Environment
 from ecgedge.errors import EcgEdgeError, unknown
-from ecgedge.kinds import Exporter, Model, Part, Quantizer, Runtime
 from ecgedge.plugins.checks import check_part, elsewhere, environment_of, missing, new_environments, one_line
 from ecgedge.plugins.sources import BUILTIN, Owner, import_plugin, installed, sources
 from ecgedge.plugins.trace import Step, tracing

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ecgedge import environments
+from ecgedge.api.parts import Part
 from ecgedge.environments import Environment
 from ecgedge.errors import EcgEdgeError
-from ecgedge.kinds import Part
 from ecgedge.passes import check_names
 
 

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge.artifacts import Anomaly, Classification, Task, digest_of
+from ecgedge.api.artifact import Anomaly, Classification, Task, digest_of
+from ecgedge.api.records import from_record, task_from_record
 from ecgedge.errors import EcgEdgeError
 from ecgedge.files import strict_json
 from ecgedge.files.arrays import read_array, read_arrays
 from ecgedge.files.opening import kind_of, open_file, open_inside, read_bytes, size_of
 from ecgedge.files.schema import SchemaError
-from ecgedge.records import from_record, task_from_record
 from ecgedge.run.layout import GRAPH, SCHEMA, check_about, check_record, finished_row
 
 __all__ = ["RUN", "SCHEMA", "Beats", "RunFolder", "check_entries", "read_about", "read_graph", "read_records"]

@@ -16,9 +16,9 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from ecgedge import plugins
-from ecgedge.artifacts import Artifact, digest_of
+from ecgedge.api.artifact import Artifact, digest_of
+from ecgedge.api.parts import Context, Runtime
 from ecgedge.checkpoint import read_checkpoint
-from ecgedge.kinds import Context, Runtime
 from ecgedge.measure import infer
 from ecgedge.passes.optimize import optimize
 from ecgedge.plan import passes_of, routes, takes

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge.artifacts import Artifact, copy_to, digest_of, files_of
-from ecgedge.kinds import ANY, Context, Runtime
-from ecgedge.records import from_record
+from ecgedge.api.artifact import Artifact, copy_to, digest_of, files_of
+from ecgedge.api.parts import ANY, Context, Runtime
+from ecgedge.api.records import from_record
 from ecgedge.testing.contract import Contract, answers, draw, length_of, nearly, stored
 
 CALIBRATION = 100  # beats

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge.artifacts import Artifact, Classification
+from ecgedge.api.artifact import Artifact, Classification
+from ecgedge.api.parts import Context, Exporter, Model, Quantizer, Runtime, Session
 from ecgedge.checkpoint import write_checkpoint
 from ecgedge.dataset import Dataset
-from ecgedge.kinds import Context, Exporter, Model, Quantizer, Runtime, Session
 from ecgedge.parity import check_parity
 
 

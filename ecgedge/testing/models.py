@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge.artifacts import Artifact
+from ecgedge.api.artifact import Artifact
+from ecgedge.api.parts import Model
 from ecgedge.checkpoint import load_network, read_checkpoint
 from ecgedge.errors import EcgEdgeError
-from ecgedge.kinds import Model
 from ecgedge.testing.contract import Contract, draw, nearly
 
 SHAPES = ((5, 140), (2, 96), (3, 101))

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from ecgedge import plugins
-from ecgedge.artifacts import Artifact
+from ecgedge.api.artifact import Artifact
+from ecgedge.api.parts import ANY, Part
 from ecgedge.checkpoint import read_checkpoint
-from ecgedge.kinds import ANY, Part
 from ecgedge.plugins import Parts, missing
 from ecgedge.plugins.hosts import hosts
 from ecgedge.standins import at_hand

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge.artifacts import Anomaly, Artifact
+from ecgedge.api.artifact import Anomaly, Artifact
+from ecgedge.api.graph import Graph
+from ecgedge.api.parts import Runtime, Session
+from ecgedge.api.profile import Profile
 from ecgedge.errors import EcgEdgeError
-from ecgedge.graph import Graph
-from ecgedge.kinds import Runtime, Session
 from ecgedge.measure import infer
-from ecgedge.profile import Profile
 from ecgedge.testing.contract import Contract, draw, length_of, nearly
 
 

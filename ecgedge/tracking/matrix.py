@@ -11,10 +11,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from ecgedge.artifacts import Artifact, copy_to
+from ecgedge.api.artifact import Artifact, copy_to
+from ecgedge.api.records import from_record
+from ecgedge.api.tensors import TensorSpec
 from ecgedge.files import escape
-from ecgedge.records import from_record
-from ecgedge.tensors import TensorSpec
 
 if TYPE_CHECKING:
     from mlflow.models import Model, ModelSignature

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge import tasks
-from ecgedge.artifacts import Anomaly, Classification, Task
+from ecgedge.api import tasks
+from ecgedge.api.artifact import Anomaly, Classification, Task
+from ecgedge.api.parts import Model
 from ecgedge.dataset import Dataset, Split
 from ecgedge.errors import EcgEdgeError
-from ecgedge.kinds import Model
 from ecgedge.training.loop import fit, predict
 from ecgedge.training.recipe import Recipe
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ecgedge.api.parts import Model
 from ecgedge.dataset import Dataset, Split
 from ecgedge.errors import EcgEdgeError
 from ecgedge.files import escape
-from ecgedge.kinds import Model
 from ecgedge.processor import has_bfloat16, without_tf32
 from ecgedge.training.batches import batches
 from ecgedge.training.recipe import Recipe

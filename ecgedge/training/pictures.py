@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge import tasks
-from ecgedge.artifacts import Anomaly, Task
+from ecgedge.api import tasks
+from ecgedge.api.artifact import Anomaly, Task
 from ecgedge.dataset import Split
 
 NUMBERED = 20  # classes whose counts fit into the confusion matrix; of more, as many have their name beside it

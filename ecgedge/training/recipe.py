@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ecgedge.kinds import Model
+from ecgedge.api.parts import Model
 
 
 @dataclass(frozen=True)

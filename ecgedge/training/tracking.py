@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ecgedge.api.parts import Model
 from ecgedge.files import escape
-from ecgedge.kinds import Model
 from ecgedge.training.train import Trained
 
 EXPERIMENT = "ecgedge train"

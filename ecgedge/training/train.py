@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge import tasks
-from ecgedge.artifacts import CHECKPOINT_FILE, Task
+from ecgedge.api import tasks
+from ecgedge.api.artifact import CHECKPOINT_FILE, Task
+from ecgedge.api.parts import Model
 from ecgedge.checkpoint import WEIGHTS_FILE, load_network, read_checkpoint, save_weights, write_checkpoint
 from ecgedge.dataset import Dataset
 from ecgedge.errors import EcgEdgeError
-from ecgedge.kinds import Model
 from ecgedge.training.crossval import Estimate, cross_validate, evaluate, task_of
 from ecgedge.training.loop import build_options, fit, predict
 from ecgedge.training.pictures import write_pictures

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ecgedge import verdicts
-from ecgedge.artifacts import Anomaly, Classification, Task, task_record
+from ecgedge.api.artifact import Anomaly, Classification, Task, task_record
 from ecgedge.dataset import Dataset
 from ecgedge.journal import Journal, read
 from ecgedge.report import Report

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ecgedge import tasks, truth, verdicts
-from ecgedge.artifacts import Anomaly, Classification, task_record
+from ecgedge import truth, verdicts
+from ecgedge.api import tasks
+from ecgedge.api.artifact import Anomaly, Classification, task_record
+from ecgedge.api.graph import Graph, Node, Weight
 from ecgedge.check import check_run, graphs, stats
 from ecgedge.check.answers import Answers, examine
 from ecgedge.errors import EcgEdgeError
-from ecgedge.graph import Graph, Node, Weight
 from ecgedge.intervals import bootstrap_auroc, holm, mcnemar, median_interval, paired_share, wilson
 from ecgedge.journal import read
 from ecgedge.report import Report

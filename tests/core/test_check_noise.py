@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from ecgedge import measure, truth, verdicts
-from ecgedge.artifacts import Classification
+from ecgedge.api.artifact import Classification
+from ecgedge.api.graph import Graph, Weight
 from ecgedge.check import check_run, graphs
-from ecgedge.graph import Graph, Weight
 from ecgedge.journal import read
 from ecgedge.report import Report
 from ecgedge.report.files import write_files

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from ecgedge.artifacts import Anomaly
+from ecgedge.api.artifact import Anomaly
 from ecgedge.cli import main
 from ecgedge.comparison import METRICS, compare_runs, read_run, read_tolerances
 from ecgedge.comparison.figures import Verdict

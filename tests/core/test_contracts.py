@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from ecgedge import Artifact, Context, EcgEdgeError, Graph, Node, Session, Weight
+from ecgedge.api.profile import Profile, Step
 from ecgedge.checkpoint import read_checkpoint
 from ecgedge.dataset import synthetic
-from ecgedge.profile import Profile, Step
 from ecgedge.testing import (
     Contract,
     ExporterContract,

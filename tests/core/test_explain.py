@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from ecgedge.artifacts import Artifact, Classification
+from ecgedge.api.artifact import Artifact, Classification
+from ecgedge.api.graph import Graph, Node
+from ecgedge.api.profile import Profile, Step
+from ecgedge.api.tensors import TensorSpec
 from ecgedge.explain import gpu_peak, peak
 from ecgedge.explain.explanation import Explanation, cost_of_profiler, lines_of, typical
 from ecgedge.explain.findings import FINDINGS, find
 from ecgedge.explain.peak import joined
 from ecgedge.explain.study import profile_from
-from ecgedge.graph import Graph, Node
 from ecgedge.macs import bytes_of, macs_of
-from ecgedge.profile import Profile, Step
-from ecgedge.tensors import TensorSpec
 
 FLOAT, INT8 = "float32", "int8"
 PEAKS = {"fp32": {"gmacs": 50.0, "low": 50.0}, "int8": {"gmacs": 200.0, "low": 200.0}, "size": 512, "missing": {}}

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from ecgedge.artifacts import digest_of
+from ecgedge.api.artifact import digest_of
 from tests.conftest import rows_of
 from tests.failing_disk import ERRORS, FailingDisk, Fault, error_lines, library
 

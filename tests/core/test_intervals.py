@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecgedge import tasks
+from ecgedge.api import tasks
 from ecgedge.intervals import (
     bootstrap_auroc,
     bootstrap_confusion,

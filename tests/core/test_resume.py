@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ecgedge.artifacts import digest_of
+from ecgedge.api.artifact import digest_of
 from ecgedge.journal import read, samples
 from ecgedge.results import block_medians, blocks_of, compare
 from tests.conftest import Command, error_of, rows_of

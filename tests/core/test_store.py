@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ecgedge import Artifact, Classification, EcgEdgeError, TensorSpec
-from ecgedge.artifacts import digest_of
-from ecgedge.records import from_record
+from ecgedge.api.artifact import digest_of
+from ecgedge.api.records import from_record
 from ecgedge.store import Store, key_of, maker_of
 from ecgedge.testing import FakeExporter, FakeInt8
 

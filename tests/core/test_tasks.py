@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ecgedge import Anomaly, Classification, tasks
-from ecgedge.artifacts import task_record
-from ecgedge.records import task_from_record
+from ecgedge import Anomaly, Classification
+from ecgedge.api import tasks
+from ecgedge.api.artifact import task_record
+from ecgedge.api.records import task_from_record
 
 CLASSES = Classification(("a", "b", "c"))
 

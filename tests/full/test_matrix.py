@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecgedge import tasks
+from ecgedge.api import tasks
 from tests.conftest import Command, error_of, rows_of, script, write_beats
 from tests.full.conftest import MODELS, read_card
 

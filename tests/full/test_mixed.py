@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from ecgedge import Artifact, Context, infer, plugins, processor, truth
-from ecgedge.artifacts import digest_of
+from ecgedge.api.artifact import digest_of
+from ecgedge.api.graph import Graph
 from ecgedge.cli.common import open_lab
 from ecgedge.dataset import Dataset
-from ecgedge.graph import Graph
 from ecgedge.plan import Cell
 from ecgedge.testing import make_artifact
 from tests.conftest import Command

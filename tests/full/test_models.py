@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecgedge import EcgEdgeError, load_network, tasks
+from ecgedge import EcgEdgeError, load_network
+from ecgedge.api import tasks
 from ecgedge.dataset import Dataset, load
 from ecgedge.plugins import Parts
 from tests.full.conftest import MODELS, read_card

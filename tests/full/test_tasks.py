@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from ecgedge import Classification, tasks
+from ecgedge import Classification
+from ecgedge.api import tasks
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecgedge.artifacts import digest_of
+from ecgedge.api.artifact import digest_of
 from tests.conftest import Command, error_of, rows_of
 
 pytest.importorskip("torch")

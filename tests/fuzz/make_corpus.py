@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ecgedge import Anomaly, Artifact, Classification, TensorSpec
-from ecgedge.artifacts import task_record
+from ecgedge.api.artifact import task_record
 from tests.fuzz.run import CORPUS
 from tests.fuzz.targets import APART, BEAT, FILES_OF_A_RUN, LABELS, LENGTH, SCORES, a_run
 

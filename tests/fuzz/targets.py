@@ -157,7 +157,7 @@ def refused(read: Callable[[], object]) -> None:
 
 def sane(artifact: Artifact) -> None:
     """What a door lets in can be used: it goes to a worker, and beats go in."""
-    from ecgedge.records import from_record
+    from ecgedge.api.records import from_record
 
     again = from_record(artifact.path, json.loads(json.dumps(artifact.record(), allow_nan=False)))
     assert again == artifact, "it does not survive the journey"

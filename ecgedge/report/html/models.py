@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ecgedge import tasks
-from ecgedge.artifacts import Anomaly, Classification
+from ecgedge.api import tasks
+from ecgedge.api.artifact import Anomaly, Classification
 from ecgedge.report.html import beats as curves
 from ecgedge.report.html import classes, detection
 from ecgedge.report.html.figures import Figure, Key, Looks, Row, form

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ecgedge import journal
-from ecgedge.artifacts import Task
+from ecgedge.api.artifact import Task
 from ecgedge.run import Beats, RunFolder
 
 

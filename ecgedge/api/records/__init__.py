@@ -9,11 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ecgedge.artifacts import Anomaly, Artifact, Classification, Task, digest_of, task_record
-from ecgedge.errors import ConversionError, EcgEdgeError
-from ecgedge.files import strict_json
-from ecgedge.files.schema import SchemaError, shown
-from ecgedge.records.rules import (
+from ecgedge.api.artifact import Anomaly, Artifact, Classification, Task, digest_of, task_record
+from ecgedge.api.records.rules import (
     ARTIFACT,
     MOST_BYTES,
     MOST_LABELS,
@@ -24,10 +21,13 @@ from ecgedge.records.rules import (
     task_rule,
     values_of,
 )
-from ecgedge.tensors import TensorSpec
+from ecgedge.api.tensors import TensorSpec
+from ecgedge.errors import ConversionError, EcgEdgeError
+from ecgedge.files import strict_json
+from ecgedge.files.schema import SchemaError, shown
 
 if TYPE_CHECKING:
-    from ecgedge.kinds import Model
+    from ecgedge.api.parts import Model
 
 SIDECAR = "ecgedge.json"
 REMEDIES = {  # for what an option says, by the field that it becomes

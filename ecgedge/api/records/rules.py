@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge.artifacts import FILES
+from ecgedge.api.artifact import FILES
 from ecgedge.files.schema import (
     SchemaError,
     flag,

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import pluggy
 
-from ecgedge.kinds import Exporter, Model, Quantizer, Runtime
+from ecgedge.api.parts import Exporter, Model, Quantizer, Runtime
 
 hookspec = pluggy.HookspecMarker("ecgedge")
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ecgedge.api.tensors import TensorSpec
 from ecgedge.files import strict_json
 from ecgedge.files.schema import like, list_of
-from ecgedge.tensors import TensorSpec
 
 if TYPE_CHECKING:
-    from ecgedge.kinds import Model
+    from ecgedge.api.parts import Model
 
 
 CHECKPOINT_FILE = "model.json"

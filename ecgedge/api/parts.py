@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ecgedge.artifacts import Artifact
+from ecgedge.api.artifact import Artifact
+from ecgedge.api.graph import Graph
+from ecgedge.api.profile import Profile
 from ecgedge.errors import EcgEdgeError
-from ecgedge.graph import Graph
-from ecgedge.profile import Profile
 
 ANY = "*"  # in ``accepts``: every format
 

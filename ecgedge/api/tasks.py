@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge.artifacts import Anomaly, Classification, Task
+from ecgedge.api.artifact import Anomaly, Classification, Task
 from ecgedge.errors import EcgEdgeError
 
 SUM_OFF = 0.01  # of what adds up to 1, in float16
