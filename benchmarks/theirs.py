@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 import tf2onnx
 
-from ecgedge import dataset
+from ecgedge.data import dataset
 
 EPOCHS = 20
 

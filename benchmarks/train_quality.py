@@ -27,7 +27,8 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
-from ecgedge import dataset, machine, plugins
+from ecgedge import machine, plugins
+from ecgedge.data import dataset
 from ecgedge.training import recipe_for
 from ecgedge.training.recipe import Recipe
 from ecgedge.training.train import THRESHOLD_FOLDS

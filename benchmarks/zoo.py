@@ -46,7 +46,7 @@ TESTED = 600  # beats
 
 def draw(out: Path) -> None:
     """Beats of ECG5000, or of the synthetic ones where it is not there, as a data set of our own name."""
-    from ecgedge import dataset
+    from ecgedge.data import dataset
 
     if (out / "beats").is_dir():
         return
@@ -60,7 +60,7 @@ def draw(out: Path) -> None:
 
 
 def beats(out: Path) -> Any:
-    from ecgedge import dataset
+    from ecgedge.data import dataset
 
     return dataset.read_folder(out / "beats")
 

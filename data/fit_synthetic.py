@@ -1,7 +1,7 @@
 """Fit the embedded synthetic beats: ``python data/fit_synthetic.py ECG5000_FOLDER [OUT]``.
 
 Reads the 500 training beats only (and the known class shares of the test split) and writes
-``ecgedge/synthetic.npz``: for each class a mean beat, a low-rank covariance and a noise level.
+``ecgedge/data/synthetic.npz``: for each class a mean beat, a low-rank covariance and a noise level.
 No single beat can be read back: what classes of fewer than 30 beats keep is a smoothed mean, drawn
 towards that of their neighbours, and a covariance pooled over all classes.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgedge.dataset import read_folder
+from ecgedge.data.dataset import read_folder
 
 RANK = 10  # directions of variation kept
 FEW = 30  # classes smaller than this share a covariance
@@ -50,7 +50,7 @@ def fit(beats: np.ndarray, classes: np.ndarray) -> dict[str, np.ndarray]:
 
 def main() -> None:
     data = read_folder(Path(sys.argv[1]))
-    out = Path(sys.argv[2] if len(sys.argv) > 2 else Path(__file__).parents[1] / "ecgedge" / "synthetic.npz")
+    out = Path(sys.argv[2] if len(sys.argv) > 2 else Path(__file__).parents[1] / "ecgedge" / "data" / "synthetic.npz")
     model = fit(data.train.x[:, 0].astype(np.float64), data.train.y)
     np.savez_compressed(out, **{key: values.astype(np.float16) for key, values in model.items()})
     print(f"{out}: {out.stat().st_size:,} bytes")

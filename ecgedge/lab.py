@@ -15,7 +15,7 @@ from ecgedge.api.artifact import Artifact
 from ecgedge.api.graph import Graph
 from ecgedge.api.parts import Exporter, Part, Quantizer, Runtime
 from ecgedge.api.records import answered, pack
-from ecgedge.dataset import Dataset, Split, digest_of_beats
+from ecgedge.data.dataset import Dataset, Split, digest_of_beats
 from ecgedge.devices.host import Host
 from ecgedge.errors import EcgEdgeError, MachineError, machine_error
 from ecgedge.files.locks import turn

@@ -28,6 +28,7 @@ from ecgedge.api import tasks
 from ecgedge.api.artifact import Artifact
 from ecgedge.api.parts import Context, Session
 from ecgedge.api.records import pack, unpack
+from ecgedge.data.synthetic import synthetic_beats
 from ecgedge.errors import ConversionError, EcgEdgeError, MachineError, remedy, told_by_system
 from ecgedge.explain.gpu_peak import measure_gpu_peaks
 from ecgedge.explain.peak import measure_peaks
@@ -36,7 +37,6 @@ from ecgedge.passes.optimize import optimize
 from ecgedge.plugins import Parts, one_line
 from ecgedge.process import NO_MEMORY, stream_over
 from ecgedge.steadiness import reference
-from ecgedge.synthetic import synthetic_beats
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 Packed = dict[str, Any]  # an artifact, by records.pack

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecgedge.dataset import Dataset, synthetic
+from ecgedge.data.dataset import Dataset, synthetic
 from ecgedge.testing import write_fake_checkpoint
 
 FAKES = """

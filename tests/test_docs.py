@@ -21,13 +21,12 @@ import pytest
 
 import ecgedge
 from ecgedge import choice, intervals, measure, parity, passes, plugins, results, steadiness, testing, truth, verdicts
-from ecgedge.api import graph
-from ecgedge.api import parts as kinds
+from ecgedge.api import graph, parts
 from ecgedge.api.profile import Profile, Step
 from ecgedge.cli import main as group
 from ecgedge.cli.explain import COLUMNS
-from ecgedge.dataset import ECG5000_DIGEST, read_folder
-from ecgedge.dataset import load as load_data
+from ecgedge.data.dataset import ECG5000_DIGEST, read_folder
+from ecgedge.data.dataset import load as load_data
 from ecgedge.explain import findings, gpu_peak, peak, study
 from ecgedge.files import arrays, opening, strict_json
 from ecgedge.passes import optimize
@@ -157,13 +156,13 @@ def test_the_ratios_of_int8_are_those_of_the_readme() -> None:
         assert measured[tuple(form)][6] == ratio, form
 
 
-@pytest.mark.parametrize("kind", [kinds.Part, kinds.Model, kinds.Exporter, kinds.Quantizer, kinds.Runtime])
+@pytest.mark.parametrize("kind", [parts.Part, parts.Model, parts.Exporter, parts.Quantizer, parts.Runtime])
 def test_each_attribute_of_a_part_is_in_a_table(kind: type) -> None:
     assert offered(kind) <= documented()
 
 
 def test_each_attribute_of_a_session_is_in_a_table() -> None:
-    assert offered(kinds.Session) <= documented()
+    assert offered(parts.Session) <= documented()
 
 
 @pytest.mark.parametrize("kind", [graph.Node, graph.Weight, graph.Graph, Profile, Step])
@@ -271,7 +270,7 @@ def test_the_numbers_of_a_gpu_are_those_of_the_code() -> None:
 
 def test_each_field_of_the_context_is_named() -> None:
     text = read(PLUGINS)
-    assert [name for name in kinds.Context.__dataclass_fields__ if f"`{name}`" not in text] == []
+    assert [name for name in parts.Context.__dataclass_fields__ if f"`{name}`" not in text] == []
 
 
 @pytest.mark.parametrize("page", [PLUGINS, CARD], ids=page_id)

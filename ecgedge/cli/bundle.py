@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ecgedge.api.artifact import Artifact
     from ecgedge.api.parts import Runtime
     from ecgedge.bundle import Facts
-    from ecgedge.dataset import Dataset
+    from ecgedge.data.dataset import Dataset
     from ecgedge.plugins import Parts
     from ecgedge.standins import RuntimeElsewhere, SessionElsewhere
 
@@ -177,7 +177,7 @@ def vector_beats(artifact: Artifact, path: Path | None, data: Dataset | None) ->
     import numpy as np
 
     from ecgedge.cli.predict import chunks, open_beats
-    from ecgedge.synthetic import synthetic_beats
+    from ecgedge.data.synthetic import synthetic_beats
 
     if path is None:
         length = artifact.input.length or (data.length if data else 140)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so tha
     import numpy as np
 
     from ecgedge.api.artifact import Artifact
-    from ecgedge.dataset import Dataset
+    from ecgedge.data.dataset import Dataset
     from ecgedge.lab import Lab
     from ecgedge.plugins import Parts
     from ecgedge.store import Store
@@ -45,7 +45,7 @@ def load_parts() -> Parts:
 def load_data(location: str | None) -> Dataset:
     """The data that ``--dataset`` names, read as ``--label-column`` and ``--ignore-column`` say, normalised where
     ``--normalize`` is given; prints how a table was read, and its warning."""
-    from ecgedge import dataset
+    from ecgedge.data import dataset
 
     context = click.get_current_context(silent=True)
     data, warning = dataset.load(location, bool(context and context.meta.get(NORMALIZE)), told_columns())
@@ -90,7 +90,7 @@ def open_lab(
         options: of the parts.
         batch_sizes: see ``Lab``.
     """
-    from ecgedge.dataset import calibration_beats, judging_beats
+    from ecgedge.data.dataset import calibration_beats, judging_beats
     from ecgedge.lab import Lab
     from ecgedge.plugins.hosts import hosts
 

@@ -30,7 +30,7 @@ from ecgedge.errors import ConversionError, EcgEdgeError
 
 if TYPE_CHECKING:
     from ecgedge.api.artifact import Artifact
-    from ecgedge.dataset import Dataset
+    from ecgedge.data.dataset import Dataset
     from ecgedge.lab import Lab
     from ecgedge.plan import Cell
     from ecgedge.plugins import Parts

@@ -11,7 +11,7 @@ from ecgedge.cli.options import column_options, dataset_option, normalize_option
 from ecgedge.files import escape
 
 if TYPE_CHECKING:
-    from ecgedge.dataset import Dataset
+    from ecgedge.data.dataset import Dataset
 
 WIDE = 10  # classes that fit beside each other; more are told below each other
 FEW = 0.01  # of the beats: as many may be not z-normalised without a warning
@@ -60,7 +60,7 @@ def fetch(url: str | None) -> None:
     \b
     ecgedge data fetch
     """
-    from ecgedge.dataset import fetch_ecg5000
+    from ecgedge.data.dataset import fetch_ecg5000
 
     found, fresh = fetch_ecg5000(url)
     common.say(f"{'downloaded' if fresh else 'already there, and whole'}: {found.describe()}")
@@ -86,7 +86,7 @@ def describe(found: Dataset) -> str:
 
 def raw_beats(found: Dataset) -> str:
     """The warning that beats are not z-normalised; empty where (nearly) all are."""
-    from ecgedge.dataset import not_normalized
+    from ecgedge.data.dataset import not_normalized
 
     total = len(found.train) + len(found.test)
     wrong = int(not_normalized(found.train.x).sum() + not_normalized(found.test.x).sum())

@@ -78,7 +78,7 @@ def children_state() -> dict[str, str]:
 
 def data_state(dataset: str | None) -> dict[str, str]:
     """Which data a command would use. The archive is not asked: that is ``ecgedge data``'s work."""
-    from ecgedge import dataset as library
+    from ecgedge.data import dataset as library
 
     try:
         if dataset or os.environ.get("ECGEDGE_DATA"):

@@ -37,7 +37,7 @@ if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so tha
     import numpy as np
 
     from ecgedge.api.artifact import Artifact
-    from ecgedge.dataset import Dataset
+    from ecgedge.data.dataset import Dataset
     from ecgedge.plan import Cell, Skip
     from ecgedge.plugins import Parts
     from ecgedge.standins import Workers
@@ -237,7 +237,7 @@ def scored_beats(data: Dataset, profile: str, seed: int) -> np.ndarray:
     """Indices of the test beats to score, in order."""
     import numpy as np
 
-    from ecgedge.dataset import stratified
+    from ecgedge.data.dataset import stratified
     from ecgedge.measure import PROFILES
 
     count = PROFILES[profile].beats or len(data.test)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so tha
 
     from ecgedge.api.artifact import Artifact
     from ecgedge.api.parts import Runtime
-    from ecgedge.dataset import Dataset, Split
+    from ecgedge.data.dataset import Dataset, Split
     from ecgedge.plugins import Parts
     from ecgedge.process import Limits
     from ecgedge.standins import RuntimeElsewhere, Workers

@@ -11,8 +11,8 @@ import click
 from ecgedge.errors import EcgEdgeError
 
 if TYPE_CHECKING:
+    from ecgedge.data.readers import Columns
     from ecgedge.process import Limits
-    from ecgedge.readers import Columns
 
 
 class FiniteRange(click.FloatRange):
@@ -63,7 +63,7 @@ def column_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def told_columns() -> Columns:
     """What the user said of the columns of a table, with ``--label-column`` and ``--ignore-column``."""
-    from ecgedge.readers import Columns
+    from ecgedge.data.readers import Columns
 
     context = click.get_current_context(silent=True)
     said = context.meta.get(COLUMNS, {}) if context else {}

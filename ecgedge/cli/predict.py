@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ecgedge.api.artifact import Artifact
-    from ecgedge.readers import Columns
+    from ecgedge.data.readers import Columns
     from ecgedge.standins import SessionElsewhere
 
 CHUNK = 256  # beats held at a time
@@ -127,7 +127,7 @@ def with_meaning(artifact: Artifact, threshold: float | None) -> Artifact:
 
 
 def open_beats(path: Path) -> IO[str]:
-    from ecgedge.readers import check_file
+    from ecgedge.data.readers import check_file
 
     if str(path) == "-":
         return sys.stdin
@@ -158,7 +158,7 @@ def chunks(
     """Beats ``(n, 1, L)`` float32, at most ``CHUNK`` at a time; prints what was guessed of the lines."""
     import numpy as np
 
-    from ecgedge.readers import read_stream
+    from ecgedge.data.readers import read_stream
 
     stream = read_stream(source, name, asked, artifact.input.length)
     if stream.told:

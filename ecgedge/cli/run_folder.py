@@ -24,7 +24,7 @@ from ecgedge.files.locks import PART, whole_file
 
 if TYPE_CHECKING:
     from ecgedge.api.artifact import Artifact
-    from ecgedge.dataset import Dataset
+    from ecgedge.data.dataset import Dataset
     from ecgedge.lab import Lab
     from ecgedge.machine import EnergyCounter
     from ecgedge.plan import Cell, Skip

@@ -13,7 +13,7 @@ from ecgedge.errors import EcgEdgeError
 from ecgedge.files import strict_json
 
 if TYPE_CHECKING:
-    from ecgedge.dataset import Dataset
+    from ecgedge.data.dataset import Dataset
 
 SHARE = FiniteRange(0, 1, max_open=True)
 SPOKEN = {"macro_f1": "macro-F1", "auroc": "AUROC", "auprc": "AUPRC", "f1": "F1", "nll": "NLL", "ece": "ECE"}

@@ -15,7 +15,7 @@ import numpy as np
 from ecgedge.api.artifact import Artifact, Classification
 from ecgedge.api.parts import Context, Exporter, Model, Quantizer, Runtime, Session
 from ecgedge.checkpoint import write_checkpoint
-from ecgedge.dataset import Dataset
+from ecgedge.data.dataset import Dataset
 from ecgedge.parity import check_parity
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ecgedge.dataset import Split
+from ecgedge.data.dataset import Split
 from ecgedge.processor import without_tf32
 from ecgedge.training.augment import augment
 from ecgedge.training.recipe import Recipe

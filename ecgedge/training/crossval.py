@@ -10,7 +10,7 @@ import numpy as np
 from ecgedge.api import tasks
 from ecgedge.api.artifact import Anomaly, Classification, Task
 from ecgedge.api.parts import Model
-from ecgedge.dataset import Dataset, Split
+from ecgedge.data.dataset import Dataset, Split
 from ecgedge.errors import EcgEdgeError
 from ecgedge.training.loop import fit, predict
 from ecgedge.training.recipe import Recipe

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ecgedge.api.parts import Model
-from ecgedge.dataset import Dataset, Split
+from ecgedge.data.dataset import Dataset, Split
 from ecgedge.errors import EcgEdgeError
 from ecgedge.files import escape
 from ecgedge.processor import has_bfloat16, without_tf32

@@ -9,7 +9,7 @@ import numpy as np
 
 from ecgedge.api import tasks
 from ecgedge.api.artifact import Anomaly, Task
-from ecgedge.dataset import Split
+from ecgedge.data.dataset import Split
 
 NUMBERED = 20  # classes whose counts fit into the confusion matrix; of more, as many have their name beside it
 CURVE = 2000  # points of a curve at most

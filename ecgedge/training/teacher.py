@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ecgedge.dataset import Split
+from ecgedge.data.dataset import Split
 from ecgedge.training.augment import augment
 from ecgedge.training.rocket import Rocket
 

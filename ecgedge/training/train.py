@@ -15,7 +15,7 @@ from ecgedge.api import tasks
 from ecgedge.api.artifact import CHECKPOINT_FILE, Task
 from ecgedge.api.parts import Model
 from ecgedge.checkpoint import WEIGHTS_FILE, load_network, read_checkpoint, save_weights, write_checkpoint
-from ecgedge.dataset import Dataset
+from ecgedge.data.dataset import Dataset
 from ecgedge.errors import EcgEdgeError
 from ecgedge.training.crossval import Estimate, cross_validate, evaluate, task_of
 from ecgedge.training.loop import build_options, fit, predict

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ecgedge.dataset import Dataset
+from ecgedge.data.dataset import Dataset
 from tests.conftest import Command, error_of
 
 pytest.importorskip("ai_edge_litert")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecgedge.dataset import Dataset
+from ecgedge.data.dataset import Dataset
 from tests.conftest import Command, error_of, script, write_beats
 
 pytest.importorskip("ai_edge_litert")

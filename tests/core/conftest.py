@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecgedge.dataset import Dataset
+from ecgedge.data.dataset import Dataset
 from ecgedge.report import Report
 from ecgedge.testing import write_fake_checkpoint
 from tests.conftest import FAKES

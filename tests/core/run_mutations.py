@@ -22,7 +22,7 @@ from unittest import mock
 import numpy as np
 from click.testing import CliRunner
 
-from ecgedge.dataset import synthetic
+from ecgedge.data.dataset import synthetic
 
 COMMANDS = ("report", "compare", "check", "choose", "resume")
 SECONDS = 60  # after which a command hangs; all takes a fraction of a second on an idle machine
@@ -377,8 +377,9 @@ def outcome(command: str, run: Path, whole: Path, form: str = "html") -> tuple[s
 @contextlib.contextmanager
 def resuming_measures_nothing() -> Iterator[None]:
     """All of a resume but the children: what can run here is all, and nothing is run."""
-    from ecgedge import dataset, matrix
+    from ecgedge import matrix
     from ecgedge.cli import availability
+    from ecgedge.data import dataset
 
     with (
         mock.patch.object(matrix, "run_matrix", lambda *_: None),

@@ -11,7 +11,7 @@ import numpy as np
 
 from ecgedge import verdicts
 from ecgedge.api.artifact import Anomaly, Classification, Task, task_record
-from ecgedge.dataset import Dataset
+from ecgedge.data.dataset import Dataset
 from ecgedge.journal import Journal, read
 from ecgedge.report import Report
 from ecgedge.report.files import write_files

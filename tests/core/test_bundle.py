@@ -17,7 +17,7 @@ import pytest
 import ecgedge
 from ecgedge import Anomaly, Artifact, Classification, EcgEdgeError, TensorSpec, bundle
 from ecgedge.bundle import Facts, Vectors
-from ecgedge.synthetic import synthetic_beats
+from ecgedge.data.synthetic import synthetic_beats
 
 ROOT = Path(ecgedge.__file__).parent
 TEMPLATES = ROOT / "bundle" / "templates"

@@ -21,7 +21,7 @@ from ecgedge.choice import (
     find_metric,
     parse_requirement,
 )
-from ecgedge.dataset import Dataset, Split
+from ecgedge.data.dataset import Dataset, Split
 from ecgedge.errors import EcgEdgeError
 from tests.core.synthetic_run import about
 

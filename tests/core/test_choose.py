@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from ecgedge.cli import main
-from ecgedge.dataset import Dataset
+from ecgedge.data.dataset import Dataset
 from ecgedge.testing import write_fake_checkpoint
 from tests.conftest import FAKES, Result, error_of, on_a_terminal, rows_of
 

@@ -21,7 +21,7 @@ from ecgedge.cli import main
 from ecgedge.comparison import METRICS, compare_runs, read_run, read_tolerances
 from ecgedge.comparison.figures import Verdict
 from ecgedge.comparison.pairs import Comparison
-from ecgedge.dataset import Dataset
+from ecgedge.data.dataset import Dataset
 from ecgedge.errors import EcgEdgeError
 from ecgedge.intervals import apart, wilson
 from ecgedge.testing import write_fake_checkpoint

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecgedge import EcgEdgeError, dataset
-from ecgedge.dataset import Dataset, Split, read_folder, stratified, synthetic
+from ecgedge import EcgEdgeError
+from ecgedge.data import dataset
+from ecgedge.data.dataset import Dataset, Split, read_folder, stratified, synthetic
 
 GOOD = "1 0.5 -1.5 2\n2 1 2 3\n"
 

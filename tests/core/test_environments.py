@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 from ecgedge import environments, plugins
-from ecgedge.dataset import synthetic
+from ecgedge.data.dataset import synthetic
 from ecgedge.devices.host import Host
 from ecgedge.plugins.hosts import guests
 from ecgedge.process import Child, ChildError

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from ecgedge import EcgEdgeError, dataset, fetch
+from ecgedge import EcgEdgeError
 from ecgedge.cli import main
-from ecgedge.dataset import fetch_ecg5000, read_path
-from ecgedge.fetch import DownloadError
+from ecgedge.data import dataset, fetch
+from ecgedge.data.dataset import fetch_ecg5000, read_path
+from ecgedge.data.fetch import DownloadError
 
 TRAIN, TEST = "1 0.5 -1.5 2\n2 1 2 3\n", "2 1 1 2\n1 0 1 0\n2 5 5 5\n"
 GOOD = {"ECG5000_TRAIN.txt": TRAIN, "ECG5000_TEST.txt": TEST, "ECG5000.md": "no beats"}

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from ecgedge import EcgEdgeError
-from ecgedge.dataset import read_path
-from ecgedge.readers import SUFFIXES
+from ecgedge.data.dataset import read_path
+from ecgedge.data.readers import SUFFIXES
 
 SAMPLES = {path.suffix: path.read_bytes() for path in (Path(__file__).parents[2] / "data" / "samples").iterdir()}
 ALL = (*SUFFIXES, ".zip")

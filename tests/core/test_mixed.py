@@ -15,7 +15,7 @@ from ecgedge.api.artifact import Anomaly, Artifact, Classification
 from ecgedge.api.tensors import TensorSpec
 from ecgedge.builtin.mixed import Step, Trial, in_float, search_mixed
 from ecgedge.check import mixed as checked
-from ecgedge.dataset import Dataset, Split, calibration_beats, judging_beats
+from ecgedge.data.dataset import Dataset, Split, calibration_beats, judging_beats
 
 LAYERS = ("a", "b", "c", "d")
 X = np.random.default_rng(0).normal(size=(200, 1, 5)).astype(np.float32)

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecgedge import dataset
 from ecgedge.cli.opening import listed
-from ecgedge.dataset import Dataset, not_normalized, read_path
+from ecgedge.data import dataset
+from ecgedge.data.dataset import Dataset, not_normalized, read_path
 from tests.conftest import Command, error_of
 
 RAW = "".join(f"{'ab'[i % 2]},{i},{i + 1},{i * i},7\n" for i in range(40))

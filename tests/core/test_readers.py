@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecgedge import EcgEdgeError, dataset
-from ecgedge.dataset import read_path
-from ecgedge.readers import SUFFIXES, archive, fields, order_labels, read_split
+from ecgedge import EcgEdgeError
+from ecgedge.data import dataset
+from ecgedge.data.dataset import read_path
+from ecgedge.data.readers import SUFFIXES, archive, fields, order_labels, read_split
 
 DATA = Path(__file__).parents[2] / "data"
 SAMPLES = sorted((DATA / "samples").iterdir())

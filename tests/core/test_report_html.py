@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from ecgedge.choice import decide, find_metric, parse_requirement
-from ecgedge.dataset import Dataset, Split
+from ecgedge.data.dataset import Dataset, Split
 from ecgedge.journal import read, samples
 from ecgedge.report import Report, render
 from ecgedge.report.html import page as page_module

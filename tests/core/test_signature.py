@@ -22,8 +22,8 @@ from ecgedge import Artifact, Classification, TensorSpec, bundle
 from ecgedge.bundle import Facts, Vectors
 from ecgedge.check.signature import SIGNATURE, SUMS, sign_folder
 from ecgedge.cli import main
-from ecgedge.dataset import Dataset
-from ecgedge.synthetic import synthetic_beats
+from ecgedge.data.dataset import Dataset
+from ecgedge.data.synthetic import synthetic_beats
 from ecgedge.testing import write_fake_checkpoint
 from tests.conftest import FAKES, Result, error_of
 

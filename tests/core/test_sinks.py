@@ -31,10 +31,10 @@ from markdown_it.token import Token
 from ecgedge import Artifact, Classification, TensorSpec, bundle
 from ecgedge.bundle import Facts, Vectors
 from ecgedge.cli import main
-from ecgedge.dataset import Dataset
+from ecgedge.data.dataset import Dataset
+from ecgedge.data.synthetic import synthetic_beats
 from ecgedge.files import escape
 from ecgedge.report import Report, render
-from ecgedge.synthetic import synthetic_beats
 from ecgedge.testing import write_fake_checkpoint
 from tests.conftest import Command, Result, on_a_terminal
 from tests.nasty import NASTY, meant, unseen

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 from ecgedge.check.states import quick_blocks
 from ecgedge.cli import main
-from ecgedge.dataset import Dataset
+from ecgedge.data.dataset import Dataset
 from ecgedge.journal import Journal, read, samples
 from ecgedge.matrix import ModelRun
 from ecgedge.measure import PROFILES

@@ -19,8 +19,8 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from ecgedge import EcgEdgeError
-from ecgedge.dataset import Dataset, read_path
-from ecgedge.readers import Columns
+from ecgedge.data.dataset import Dataset, read_path
+from ecgedge.data.readers import Columns
 from tests.conftest import Command, error_of
 
 EXAMPLES = 250

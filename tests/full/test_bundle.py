@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecgedge.dataset import Dataset, load
+from ecgedge.data.dataset import Dataset, load
 from tests.conftest import Command, error_of, script, write_beats
 
 torch = pytest.importorskip("torch")

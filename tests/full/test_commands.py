@@ -49,7 +49,7 @@ def test_the_synthetic_model_is_the_one_that_the_training_beats_give(ecg5000: Pa
     root = Path(ecgedge.__file__).parents[1]
     script = root / "data" / "fit_synthetic.py"
     subprocess.run([sys.executable, script, ecg5000, tmp_path / "fitted.npz"], check=True)
-    with np.load(tmp_path / "fitted.npz") as fresh, np.load(root / "ecgedge" / "synthetic.npz") as shipped:
+    with np.load(tmp_path / "fitted.npz") as fresh, np.load(root / "ecgedge" / "data" / "synthetic.npz") as shipped:
         assert set(fresh) == set(shipped)
         for key in fresh:
             if key != "factors":  # those are free in sign

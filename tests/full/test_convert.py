@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ecgedge import Artifact, ConversionError, check_parity, load_network
-from ecgedge.dataset import Dataset
+from ecgedge.data.dataset import Dataset
 from tests.conftest import Command, error_of
 
 for framework in ("torch", "onnxruntime", "tensorflow", "onnx2tf", "ai_edge_litert"):
@@ -238,7 +238,7 @@ def test_conversion_needs_no_network(tmp_path: Path) -> None:
         "socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse\n"
         "from ecgedge import Context, plugins\n"
         "from ecgedge.checkpoint import read_checkpoint\n"
-        "from ecgedge.dataset import synthetic\n"
+        "from ecgedge.data.dataset import synthetic\n"
         "from pathlib import Path\n"
         "parts = plugins.load()\n"
         "artifact = read_checkpoint(parts.models['cnn-ae'].pretrained(), parts.models)\n"

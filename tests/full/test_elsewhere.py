@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecgedge.dataset import Dataset
+from ecgedge.data.dataset import Dataset
 from tests.conftest import Command, error_of, rows_of
 
 torch = pytest.importorskip("torch")

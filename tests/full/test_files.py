@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from ecgedge import Artifact, plugins, standins
 from ecgedge.cli import main
-from ecgedge.dataset import Dataset
+from ecgedge.data.dataset import Dataset
 from ecgedge.testing import RuntimeContract, draw
 from tests.conftest import Command, Result, error_of, rows_of, script, write_beats
 from tests.full import zoo_judge

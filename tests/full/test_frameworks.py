@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from ecgedge import Artifact, Context, EcgEdgeError, infer
-from ecgedge.dataset import Dataset
+from ecgedge.data.dataset import Dataset
 from ecgedge.plugins import Parts
 from tests.conftest import Command, error_of
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ecgedge import Artifact, Classification, Context, ConversionError, TensorSpec
-from ecgedge.dataset import Dataset
+from ecgedge.data.dataset import Dataset
 from ecgedge.passes.optimize import optimize
 from ecgedge.plugins import Parts
 from tests.conftest import Command

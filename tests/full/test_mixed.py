@@ -15,7 +15,7 @@ from ecgedge import Artifact, Context, infer, plugins, processor, truth
 from ecgedge.api.artifact import digest_of
 from ecgedge.api.graph import Graph
 from ecgedge.cli.common import open_lab
-from ecgedge.dataset import Dataset
+from ecgedge.data.dataset import Dataset
 from ecgedge.plan import Cell
 from ecgedge.testing import make_artifact
 from tests.conftest import Command

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ecgedge import Artifact, Classification, Context, EcgEdgeError, TensorSpec, passes
 from ecgedge.checkpoint import load_network
-from ecgedge.dataset import Dataset
+from ecgedge.data.dataset import Dataset
 from ecgedge.passes import NAMES, apply_pass
 from ecgedge.passes.optimize import check_unmoved, optimize
 from ecgedge.plan import passes_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ecgedge.dataset import Dataset, Split
+from ecgedge.data.dataset import Dataset, Split
 from ecgedge.training.recipe import Recipe
 
 torch = pytest.importorskip("torch")

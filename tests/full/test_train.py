@@ -165,7 +165,7 @@ def test_the_figures_are_those_of_the_stored_weights(ecgedge: Command, tmp_path:
 
     from ecgedge.builtin.models import BaseCnn, Tcn
     from ecgedge.checkpoint import fold_parametrizations
-    from ecgedge.dataset import load
+    from ecgedge.data.dataset import load
 
     result = train(ecgedge, *arguments, "--out", "one")
     assert result.code == 0, result.err

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecgedge.dataset import Dataset, Split
+from ecgedge.data.dataset import Dataset, Split
 from tests.full import zoo, zoo_judge
 from tests.full.zoo_judge import Told
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ecgedge import Artifact, infer
-from ecgedge.dataset import Dataset
+from ecgedge.data.dataset import Dataset
 from ecgedge.plugins import Parts
 from ecgedge.testing import draw
 from tests.conftest import Command, rows_of

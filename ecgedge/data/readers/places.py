@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ecgedge.data.readers.fields import WAYS_TO_NAME_DATA, short
+from ecgedge.data.readers.split import SUFFIXES
 from ecgedge.errors import EcgEdgeError
-from ecgedge.readers.fields import WAYS_TO_NAME_DATA, short
-from ecgedge.readers.split import SUFFIXES
 
 TRAIN, TEST = "_TRAIN", "_TEST"
 

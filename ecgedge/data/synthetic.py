@@ -19,7 +19,7 @@ def draw_beats(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
     Class shares are those of the test split of ECG5000, with two beats of each class at least.
     """
-    with resources.files("ecgedge").joinpath("synthetic.npz").open("rb") as file:
+    with resources.files("ecgedge.data").joinpath("synthetic.npz").open("rb") as file:
         model = {key: values.astype(np.float64) for key, values in np.load(file).items()}
     rng = np.random.default_rng(seed)
     shares = model["share"] / model["share"].sum()

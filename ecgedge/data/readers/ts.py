@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ecgedge.data.readers.columns import Columns, Layout, Part, refuse_columns
+from ecgedge.data.readers.fields import ONE_LENGTH, lines_of, parse_label, parse_numbers, short, stack, unreadable
 from ecgedge.errors import EcgEdgeError
-from ecgedge.readers.columns import Columns, Layout, Part, refuse_columns
-from ecgedge.readers.fields import ONE_LENGTH, lines_of, parse_label, parse_numbers, short, stack, unreadable
 
 ONE_CHANNEL = "only labelled beats of one channel, one length and no time stamps are read"
 REFUSED = {  # what a header may not say, by its name in small letters

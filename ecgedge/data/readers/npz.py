@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ecgedge.data.readers.columns import Columns, Layout, Part, refuse_columns
+from ecgedge.data.readers.fields import BIGGEST, WAYS_TO_NAME_DATA, parse_label, short, unreadable
 from ecgedge.errors import EcgEdgeError
-from ecgedge.readers.columns import Columns, Layout, Part, refuse_columns
-from ecgedge.readers.fields import BIGGEST, WAYS_TO_NAME_DATA, parse_label, short, unreadable
 
 NAMES = "it needs the arrays x and y, or x_train, y_train, x_test and y_test"
 PAIR = ("x_train", "y_train", "x_test", "y_test")

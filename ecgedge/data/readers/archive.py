@@ -8,8 +8,8 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
+from ecgedge.data.readers.fields import BIGGEST, WAYS_TO_NAME_DATA, check_file, short, unreadable
 from ecgedge.errors import EcgEdgeError
-from ecgedge.readers.fields import BIGGEST, WAYS_TO_NAME_DATA, check_file, short, unreadable
 
 LONGEST_NAME = 150
 REFUSED = "get it from a place that you trust"

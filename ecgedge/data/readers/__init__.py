@@ -5,13 +5,13 @@ Whatever is wrong in a file is told with its line and column, or its array and i
 
 from __future__ import annotations
 
-from ecgedge.readers.archive import unpack
-from ecgedge.readers.classes import check_classes
-from ecgedge.readers.columns import Columns, Part
-from ecgedge.readers.fields import WAYS_TO_NAME_DATA, check_file, order_labels
-from ecgedge.readers.places import Files, find_beside, find_in_folder
-from ecgedge.readers.split import ANY_COLUMNS, SUFFIXES, read_pair, read_part, read_split
-from ecgedge.readers.stream import read_stream
+from ecgedge.data.readers.archive import unpack
+from ecgedge.data.readers.classes import check_classes
+from ecgedge.data.readers.columns import Columns, Part
+from ecgedge.data.readers.fields import WAYS_TO_NAME_DATA, check_file, order_labels
+from ecgedge.data.readers.places import Files, find_beside, find_in_folder
+from ecgedge.data.readers.split import ANY_COLUMNS, SUFFIXES, read_pair, read_part, read_split
+from ecgedge.data.readers.stream import read_stream
 
 __all__ = [
     "ANY_COLUMNS",

@@ -11,10 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgedge.errors import EcgEdgeError
-from ecgedge.fetch import DownloadError, download
-from ecgedge.files.cache import cache_folder
-from ecgedge.readers import (
+from ecgedge.data.fetch import DownloadError, download
+from ecgedge.data.readers import (
     ANY_COLUMNS,
     SUFFIXES,
     WAYS_TO_NAME_DATA,
@@ -29,7 +27,9 @@ from ecgedge.readers import (
     read_part,
     unpack,
 )
-from ecgedge.synthetic import LABELS, draw_beats
+from ecgedge.data.synthetic import LABELS, draw_beats
+from ecgedge.errors import EcgEdgeError
+from ecgedge.files.cache import cache_folder
 
 ECG5000_DIGEST = "7428d4a5cfe072fb5644ffde24ff35da42ea82a45ea9b6012a350f5128d3a1e9"
 ECG5000_URL = "https://www.timeseriesclassification.com/aeon-toolkit/ECG5000.zip"
@@ -168,7 +168,7 @@ def fetch_ecg5000(url: str | None = None) -> tuple[Dataset, bool]:
         The data, and whether it was downloaded now.
 
     Raises:
-        EcgEdgeError: as ``download`` in ``ecgedge.fetch`` has it.
+        EcgEdgeError: as ``download`` in ``ecgedge.data.fetch`` has it.
     """
     folder = cache_folder() / "ECG5000"
     if url is None:

@@ -10,9 +10,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from ecgedge.data.readers.dialect import MISSING, Dialect, Line, guess, separator_told, split_line, split_lines
+from ecgedge.data.readers.fields import LABEL_NAMES, plain, short
 from ecgedge.errors import EcgEdgeError
-from ecgedge.readers.dialect import MISSING, Dialect, Line, guess, separator_told, split_line, split_lines
-from ecgedge.readers.fields import LABEL_NAMES, plain, short
 
 COUNTED = 8  # columns whose names are 0, 1, 2, ...: as many are no beat
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from ecgedge.data.readers.arff import read_arff
+from ecgedge.data.readers.columns import Columns, Layout, Part
+from ecgedge.data.readers.fields import check_file
+from ecgedge.data.readers.npz import read_npz, read_npz_pair
+from ecgedge.data.readers.text import read_text
+from ecgedge.data.readers.ts import read_ts
 from ecgedge.errors import EcgEdgeError
-from ecgedge.readers.arff import read_arff
-from ecgedge.readers.columns import Columns, Layout, Part
-from ecgedge.readers.fields import check_file
-from ecgedge.readers.npz import read_npz, read_npz_pair
-from ecgedge.readers.text import read_text
-from ecgedge.readers.ts import read_ts
 
 READERS: dict[str, Callable[[Path, Columns, Layout | None], Part]] = {  # the first is taken where a folder has several
     ".txt": read_text,

@@ -6,11 +6,11 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+from ecgedge.data.readers.columns import Columns, Layout, Part, lay_out
+from ecgedge.data.readers.dialect import check_one_separator, check_thousands, read_lines
+from ecgedge.data.readers.fields import ONE_LENGTH, WAYS_TO_NAME_DATA, parse_label, parse_numbers, stack
+from ecgedge.data.readers.table import Table, read_table
 from ecgedge.errors import EcgEdgeError
-from ecgedge.readers.columns import Columns, Layout, Part, lay_out
-from ecgedge.readers.dialect import check_one_separator, check_thousands, read_lines
-from ecgedge.readers.fields import ONE_LENGTH, WAYS_TO_NAME_DATA, parse_label, parse_numbers, stack
-from ecgedge.readers.table import Table, read_table
 
 
 def read_text(path: Path, asked: Columns, like: Layout | None = None) -> Part:

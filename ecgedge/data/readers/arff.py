@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ecgedge.data.readers.columns import SAY, Columns, Layout, Part, find_column
+from ecgedge.data.readers.fields import LABEL_NAMES, WAYS_TO_NAME_DATA, parse_label, plain, short, unreadable
 from ecgedge.errors import EcgEdgeError
-from ecgedge.readers.columns import SAY, Columns, Layout, Part, find_column
-from ecgedge.readers.fields import LABEL_NAMES, WAYS_TO_NAME_DATA, parse_label, plain, short, unreadable
 
 
 def read_arff(path: Path, asked: Columns, like: Layout | None = None) -> Part:

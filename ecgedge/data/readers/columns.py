@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ecgedge.data.readers.fields import LABEL_NAMES, plain, short
+from ecgedge.data.readers.table import Table
 from ecgedge.errors import EcgEdgeError
-from ecgedge.readers.fields import LABEL_NAMES, plain, short
-from ecgedge.readers.table import Table
 
 SAY = "say --label-column NAME|N|last, and --ignore-column NAME|N for each that holds no samples"
 ROW_NUMBERS = ("", "unnamed0", "index", "idx", "row", "rownames", "rowid", "id", "no", "nr", "beat", "beatid")

@@ -9,10 +9,10 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from ecgedge.data.readers import unpack
 from ecgedge.errors import EcgEdgeError
 from ecgedge.files import escape
 from ecgedge.files.locks import swap_in
-from ecgedge.readers import unpack
 
 CONNECT_SECONDS = 5
 READ_SECONDS = 30

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ecgedge.data.readers.fields import as_float, lines_of, short, unreadable
 from ecgedge.errors import EcgEdgeError
-from ecgedge.readers.fields import as_float, lines_of, short, unreadable
 
 BLANKS = " "  # any number of blanks and tabs
 SEPARATORS = ("\t", ";", "|", ",", BLANKS)  # of two that fit alike the first is taken

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from ecgedge.data.readers.columns import SAY, Part
+from ecgedge.data.readers.fields import as_float, short
 from ecgedge.errors import EcgEdgeError
-from ecgedge.readers.columns import SAY, Part
-from ecgedge.readers.fields import as_float, short
 
 MOST = 200  # classes: the archive has 60 at most
 FEW = 2  # classes of training beats, which any number of beats can carry

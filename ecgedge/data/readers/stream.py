@@ -9,11 +9,11 @@ from itertools import chain, islice
 
 import numpy as np
 
+from ecgedge.data.readers.columns import Columns, counts_rows, find_column, is_row_number
+from ecgedge.data.readers.dialect import Line, check_thousands, split_lines
+from ecgedge.data.readers.fields import LABEL_NAMES, lines_of, plain, short
+from ecgedge.data.readers.table import Table, read_table
 from ecgedge.errors import EcgEdgeError
-from ecgedge.readers.columns import Columns, counts_rows, find_column, is_row_number
-from ecgedge.readers.dialect import Line, check_thousands, split_lines
-from ecgedge.readers.fields import LABEL_NAMES, lines_of, plain, short
-from ecgedge.readers.table import Table, read_table
 
 HEAD = 256  # lines that guesses are made from
 LEAVE_OUT = "--labelled leaves out the first column, --label-column last the last, --ignore-column NAME|N another"
