@@ -23,7 +23,7 @@ from time import perf_counter
 
 import numpy as np
 
-from ecgedge.intervals import paired_ratio
+from ecgedge.evaluate.intervals import paired_ratio
 
 HERE = Path(__file__).resolve().parents[1]
 FEW = 3  # beats

@@ -16,7 +16,7 @@ import numpy as np
 from ecgedge.api.artifact import Artifact, Classification
 from ecgedge.api.parts import Runtime, Session
 from ecgedge.api.tensors import TensorSpec
-from ecgedge.intervals import paired_ratio
+from ecgedge.evaluate.intervals import paired_ratio
 from ecgedge.measure import Bench
 
 CALLS = 1000

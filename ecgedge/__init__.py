@@ -15,9 +15,9 @@ from ecgedge.api.tensors import TensorSpec, layout_of
 from ecgedge.checkpoint import load_network
 from ecgedge.environments.versions import VERSION
 from ecgedge.errors import ConversionError, EcgEdgeError
+from ecgedge.evaluate.parity import check_parity
 from ecgedge.files.strict_json import loads as loads_json
 from ecgedge.measure import infer
-from ecgedge.parity import check_parity
 from ecgedge.processor import int8_products, without_tf32
 
 __version__ = VERSION

@@ -23,12 +23,13 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge import machine, memory, truth, verdicts
+from ecgedge import machine, memory
 from ecgedge.api.artifact import Anomaly, Artifact, copy_to, digest_of, file_name
 from ecgedge.api.graph import Graph
 from ecgedge.api.parts import Runtime
 from ecgedge.api.records import USER, pack
 from ecgedge.errors import ConversionError, EcgEdgeError, MachineError, machine_error
+from ecgedge.evaluate import precision_check, verdicts
 from ecgedge.files.locks import PART, check_room, whole_file
 from ecgedge.journal import Journal
 from ecgedge.lab import Lab
@@ -41,7 +42,7 @@ from ecgedge.run import TWIN, read_array, read_graph
 from ecgedge.steadiness import about_block, most_rounds
 
 KEPT = ("outputs.npy", "train.npy", "graph.json", "throughput.npz")  # of a cell, what its row is made from
-UNCLAIMED = "unclaimed"  # a precision that the truth check holds to nothing
+UNCLAIMED = "unclaimed"  # a precision that the precision check holds to nothing
 FOLDERS = ("cells", "artifacts", "logs")  # of a run, beside that of the samples
 
 Tell = Callable[[float, str], None]  # how many steps are done, and what comes next
@@ -423,8 +424,8 @@ def judge_claims(
     """
     told = source.maker.get("part") == USER and source.precision == artifact.precision
     if told:  # it is that form itself
-        return truth.judge(graph, UNCLAIMED, runtime.device, None, artifact.notes)
-    return truth.judge(graph, artifact.precision, runtime.device, parent, artifact.notes)
+        return precision_check.judge(graph, UNCLAIMED, runtime.device, None, artifact.notes)
+    return precision_check.judge(graph, artifact.precision, runtime.device, parent, artifact.notes)
 
 
 def is_parent(other: Cell, cell: Cell) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge import intervals
+from ecgedge.evaluate import intervals
 from ecgedge.journal import samples
 from ecgedge.steadiness import enough_blocks, enough_pairs, quick_readings, reading_of
 

@@ -20,13 +20,14 @@ import numpy as np
 import pytest
 
 import ecgedge
-from ecgedge import choice, intervals, measure, parity, passes, plugins, results, steadiness, testing, truth, verdicts
+from ecgedge import choice, measure, passes, plugins, results, steadiness, testing
 from ecgedge.api import graph, parts
 from ecgedge.api.profile import Profile, Step
 from ecgedge.cli import main as group
 from ecgedge.cli.explain import COLUMNS
 from ecgedge.data.dataset import ECG5000_DIGEST, read_folder
 from ecgedge.data.dataset import load as load_data
+from ecgedge.evaluate import intervals, parity, precision_check, verdicts
 from ecgedge.explain import findings, gpu_peak, peak, study
 from ecgedge.files import arrays, opening, strict_json
 from ecgedge.passes import optimize
@@ -175,9 +176,9 @@ def test_each_field_of_a_graph_is_in_its_table(kind: type) -> None:
 def test_the_field_names_of_the_truth_check_are_those_of_the_code() -> None:
     section = read(FIGURES).split("## What the file is")[1].split("\n## Calibration")[0]
     node = graph.Node("conv", "Conv", "engine", "cpu", ("float32",), ("float32",))
-    fields = set(truth.judge(graph.Graph((node,), ()), "fp32", "cpu"))
+    fields = set(precision_check.judge(graph.Graph((node,), ()), "fp32", "cpu"))
     assert [name for name in fields - {"status", "reason"} if f"`{name}`" not in section] == []
-    assert [name for name in truth.CLAIMS if f"| `{name}` |" not in section] == []
+    assert [name for name in precision_check.CLAIMS if f"| `{name}` |" not in section] == []
 
 
 def offered(kind: type) -> set[str]:
@@ -353,7 +354,10 @@ def test_the_numbers_of_the_verdicts_are_those_of_the_code() -> None:
         f"{verdicts.DRIFT_F1:g}",
     ):
         assert told in text, told
-    assert f"at least {truth.SHARE:.0%} of the weight bytes" in text and f"fewer than {truth.SMALL:,} elements" in text
+    assert (
+        f"at least {precision_check.SHARE:.0%} of the weight bytes" in text
+        and f"fewer than {precision_check.SMALL:,} elements" in text
+    )
 
 
 def test_the_recipes_are_those_of_the_code() -> None:

@@ -11,10 +11,10 @@ from ecgedge.api import tasks
 from ecgedge.api.artifact import Anomaly, Task
 from ecgedge.choice.differences import Difference, by_figures, noise
 from ecgedge.choice.metrics import Metric, Row
-from ecgedge.intervals import Change, bootstrap_confusion, delong, paired_share
+from ecgedge.evaluate.intervals import Change, bootstrap_confusion, delong, paired_share
+from ecgedge.evaluate.verdicts import ALPHA, p_value, paired_p
 from ecgedge.results import UNSTEADY, Timing
 from ecgedge.run import RunFolder
-from ecgedge.verdicts import ALPHA, p_value, paired_p
 
 BETTER = {"faster": "better", "slower": "worse", "tie": "tie", UNSTEADY: UNSTEADY}
 

@@ -220,7 +220,7 @@ class Proof:
 
     Attributes:
         answers: of ``verdicts.judge``.
-        claims: of ``truth.judge``.
+        claims: of ``precision_check.judge``.
         amounts: whether a file that is rejected for its claims is of use all the same.
     """
 
@@ -231,7 +231,7 @@ class Proof:
 
 def verify(artifact: Artifact, source: Artifact, lab: Lab) -> Proof | None:
     """Judge a result as the matrix judges its rows; None where no runtime takes its format."""
-    from ecgedge import truth, verdicts
+    from ecgedge.evaluate import precision_check, verdicts
     from ecgedge.matrix import judge_claims
 
     if lab.runtime_for(artifact.format) is None:
@@ -245,7 +245,9 @@ def verify(artifact: Artifact, source: Artifact, lab: Lab) -> Proof | None:
     )
     parent = was.graph if was and (source.format, source.precision) == (artifact.format, "fp32") else None
     claims = judge_claims(here.graph, artifact, source, here.runtime, parent)
-    return Proof(answers, claims, here.graph is not None and truth.amounts_to_it(here.graph, artifact.precision))
+    return Proof(
+        answers, claims, here.graph is not None and precision_check.amounts_to_it(here.graph, artifact.precision)
+    )
 
 
 def check_proof(proof: Proof | None, precision: str) -> None:

@@ -187,9 +187,9 @@ def told_by_running(artifact: Artifact, runtime: RuntimeElsewhere, must_run: boo
     Raises:
         EcgEdgeError, ConversionError: it does not end, or kills its process, and ``must_run``.
     """
-    from ecgedge import truth
     from ecgedge.api.artifact import Classification
     from ecgedge.api.records import USER, with_scores
+    from ecgedge.evaluate import precision_check
     from ecgedge.process import ChildError
 
     try:
@@ -203,7 +203,7 @@ def told_by_running(artifact: Artifact, runtime: RuntimeElsewhere, must_run: boo
     if isinstance(task, Classification) and not task.scores:
         task = with_scores(task, scores)
     is_foreign = artifact.maker.get("part") == USER
-    precision = truth.told_precision(graph) if is_foreign and graph else artifact.precision
+    precision = precision_check.told_precision(graph) if is_foreign and graph else artifact.precision
     if precision == "fp32":  # with an input or output of another type it is not what quantizers take
         precision = artifact.precision
     return replace(artifact, task=task, precision=precision)

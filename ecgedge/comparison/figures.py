@@ -13,9 +13,9 @@ from ecgedge.comparison import quality
 from ecgedge.comparison.metrics import METRICS, Metric
 from ecgedge.comparison.quality import Beats
 from ecgedge.comparison.runs import Row, Run
-from ecgedge.intervals import Change, apart, median_interval
+from ecgedge.evaluate.intervals import Change, apart, median_interval
+from ecgedge.evaluate.verdicts import ALPHA, amount
 from ecgedge.results import TIE
-from ecgedge.verdicts import ALPHA, amount
 
 BETTER, SAME, WORSE, CANNOT_TELL = "better", "same", "worse", "cannot tell"
 STATUS = "status"  # compared in every cell, without a tolerance

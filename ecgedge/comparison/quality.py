@@ -9,8 +9,8 @@ import numpy as np
 from ecgedge.api import tasks
 from ecgedge.api.artifact import Anomaly, Classification
 from ecgedge.comparison.runs import Row, Run
-from ecgedge.intervals import Change, apart, bootstrap_auroc, paired_share, wilson
-from ecgedge.verdicts import ALPHA, collapse_gates, p_value, paired_p, recall_gates
+from ecgedge.evaluate.intervals import Change, apart, bootstrap_auroc, paired_share, wilson
+from ecgedge.evaluate.verdicts import ALPHA, collapse_gates, p_value, paired_p, recall_gates
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from itertools import pairwise
 from math import prod
 
 from ecgedge.api.graph import Node
+from ecgedge.evaluate.macs import macs_of, plain
+from ecgedge.evaluate.precision_check import IDLE, computes_in, listed, quantizes_while_it_runs
 from ecgedge.explain.explanation import Explanation, Line
 from ecgedge.explain.peak import known
-from ecgedge.macs import macs_of, plain
-from ecgedge.truth import IDLE, computes_in, listed, quantizes_while_it_runs
 
 WORTH = 0.02  # of the time, below which a cost is not worth a line
 MUCH = 0.2  # of the time, from which moving data is worth one

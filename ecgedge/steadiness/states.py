@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge.intervals import median_interval
+from ecgedge.evaluate.intervals import median_interval
 
 USUAL = 1 / 6  # of all blocks at least are in a state that counts as usual
 WIDTH_LEAST = 0.06  # a state is so wide to either side of its middle, on a log scale; wider where the kernel is noisy

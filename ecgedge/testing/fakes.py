@@ -16,7 +16,7 @@ from ecgedge.api.artifact import Artifact, Classification
 from ecgedge.api.parts import Context, Exporter, Model, Quantizer, Runtime, Session
 from ecgedge.checkpoint import write_checkpoint
 from ecgedge.data.dataset import Dataset
-from ecgedge.parity import check_parity
+from ecgedge.evaluate.parity import check_parity
 
 
 class FakeModel(Model):

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge import verdicts
 from ecgedge.api.artifact import Anomaly, Classification, Task, task_record
 from ecgedge.data.dataset import Dataset
+from ecgedge.evaluate import verdicts
 from ecgedge.journal import Journal, read
 from ecgedge.report import Report
 from ecgedge.report.files import write_files

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ecgedge import truth, verdicts
 from ecgedge.api import tasks
 from ecgedge.api.artifact import Anomaly, Classification, task_record
 from ecgedge.api.graph import Graph, Node, Weight
 from ecgedge.check import check_run, graphs, stats
 from ecgedge.check.answers import Answers, examine
 from ecgedge.errors import EcgEdgeError
-from ecgedge.intervals import bootstrap_auroc, holm, mcnemar, median_interval, paired_share, wilson
+from ecgedge.evaluate import precision_check, verdicts
+from ecgedge.evaluate.intervals import bootstrap_auroc, holm, mcnemar, median_interval, paired_share, wilson
 from ecgedge.journal import read
 from ecgedge.report import Report
 from ecgedge.report.files import write_files
@@ -622,7 +622,7 @@ GRAPHS = [
 def test_graphs_are_judged_alike(number: int, precision: str) -> None:
     told = GRAPHS[number]
     for device, parent in (("cpu", None), ("cuda", None), ("cpu", GRAPHS[0]), ("cpu", told)):
-        judged = truth.judge(told, precision, device, parent)
+        judged = precision_check.judge(told, precision, device, parent)
         record = json.loads(json.dumps(told.record()))
         found = graphs.examine(record, precision)
         fault = graphs.fault_of(record, precision, device, parent and json.loads(json.dumps(parent.record())))
@@ -657,7 +657,7 @@ MIXTURES = [
 def test_work_on_two_devices_is_judged_alike(number: int, products: int) -> None:
     other = node_of_shapes("MatMul", "cpu", ((1, products), (products, 1)), (1, 1))
     told = Graph((MIXTURES[number], other), None)
-    judged = truth.judge(told, "int3", "cuda")
+    judged = precision_check.judge(told, "int3", "cuda")
     fault = graphs.fault_of(json.loads(json.dumps(told.record())), "int3", "cuda", None)
     assert bool(fault) == (judged["status"] == "rejected"), (fault, judged["reason"])
     expected = [1600, 200, 1600, 1600, 400, 1000, 10000, 5000, products][number]
@@ -665,4 +665,8 @@ def test_work_on_two_devices_is_judged_alike(number: int, products: int) -> None
 
 
 def test_operations_are_sorted_alike() -> None:
-    assert (graphs.MOVES, graphs.QUANTIZES, graphs.MULTIPLIES) == (truth.MOVES, truth.QUANTIZES, truth.MACS)
+    assert (graphs.MOVES, graphs.QUANTIZES, graphs.MULTIPLIES) == (
+        precision_check.MOVES,
+        precision_check.QUANTIZES,
+        precision_check.MACS,
+    )

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ecgedge import measure, truth, verdicts
+from ecgedge import measure
 from ecgedge.api.artifact import Classification
 from ecgedge.api.graph import Graph, Weight
 from ecgedge.check import check_run, graphs
+from ecgedge.evaluate import precision_check, verdicts
 from ecgedge.journal import read
 from ecgedge.report import Report
 from ecgedge.report.files import write_files
@@ -141,7 +142,7 @@ def test_the_share_of_int8_weights_is_judged_before_it_is_rounded() -> None:
     """0.89996 is less than 0.9, and was 0.9 in the row."""
     weights = (Weight("a", "int8", 89_996, "1"), Weight("b", "float32", 10_004, "2"))
     graph = Graph((), weights, input="float32", output="float32")
-    told = truth.judge(graph, "dynamic", "cpu")
+    told = precision_check.judge(graph, "dynamic", "cpu")
     assert told["weight_shares"] == {"int8": 0.9, "float32": 0.1}
     assert told["status"] == "rejected"
     assert graphs.fault_of(json.loads(json.dumps(graph.record())), "dynamic", "cpu", None)

@@ -23,7 +23,7 @@ from ecgedge.comparison.figures import Verdict
 from ecgedge.comparison.pairs import Comparison
 from ecgedge.data.dataset import Dataset
 from ecgedge.errors import EcgEdgeError
-from ecgedge.intervals import apart, wilson
+from ecgedge.evaluate.intervals import apart, wilson
 from ecgedge.testing import write_fake_checkpoint
 from tests.conftest import FAKES, Result, error_of
 from tests.core.test_resume import SPINNING

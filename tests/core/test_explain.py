@@ -15,12 +15,12 @@ from ecgedge.api.artifact import Artifact, Classification
 from ecgedge.api.graph import Graph, Node
 from ecgedge.api.profile import Profile, Step
 from ecgedge.api.tensors import TensorSpec
+from ecgedge.evaluate.macs import bytes_of, macs_of
 from ecgedge.explain import gpu_peak, peak
 from ecgedge.explain.explanation import Explanation, cost_of_profiler, lines_of, typical
 from ecgedge.explain.findings import FINDINGS, find
 from ecgedge.explain.peak import joined
 from ecgedge.explain.study import profile_from
-from ecgedge.macs import bytes_of, macs_of
 
 FLOAT, INT8 = "float32", "int8"
 PEAKS = {"fp32": {"gmacs": 50.0, "low": 50.0}, "int8": {"gmacs": 200.0, "low": 200.0}, "size": 512, "missing": {}}

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecgedge.api import tasks
-from ecgedge.intervals import (
+from ecgedge.evaluate.intervals import (
     bootstrap_auroc,
     bootstrap_confusion,
     delong,

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ecgedge import ENDS, Context, ConversionError, Graph, Node, Weight, plugins, processor, truth
+from ecgedge import ENDS, Context, ConversionError, Graph, Node, Weight, plugins, processor
 from ecgedge.api.artifact import Anomaly, Artifact, Classification
 from ecgedge.api.tensors import TensorSpec
 from ecgedge.builtin.mixed import Step, Trial, in_float, search_mixed
 from ecgedge.check import mixed as checked
 from ecgedge.data.dataset import Dataset, Split, calibration_beats, judging_beats
+from ecgedge.evaluate import precision_check
 
 LAYERS = ("a", "b", "c", "d")
 X = np.random.default_rng(0).normal(size=(200, 1, 5)).astype(np.float32)
@@ -155,7 +156,7 @@ RESTORED = replace(node("dq", "DequantizeLinear", "int8 float32", "float32"), co
     ],
 )  # fmt: skip
 def test_exactly_what_was_left_is_in_float(graph: Graph, notes: dict[str, Any], reason: str) -> None:
-    verdict = truth.judge(graph, "mixed", "cpu", notes=notes)
+    verdict = precision_check.judge(graph, "mixed", "cpu", notes=notes)
     assert (verdict["status"] == "ok") == (not reason) and reason in verdict["reason"]
     assert verdict["truth"] == "checked"
     assert bool(checked.fault_of(json.loads(json.dumps(graph.record())), notes)) == bool(reason), "the other code"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ecgedge import Graph, Node, Weight
-from ecgedge.truth import judge
+from ecgedge.evaluate.precision_check import judge
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 

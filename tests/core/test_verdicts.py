@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from ecgedge import Anomaly, Classification
-from ecgedge.intervals import mcnemar, wilson
-from ecgedge.verdicts import judge
+from ecgedge.evaluate.intervals import mcnemar, wilson
+from ecgedge.evaluate.verdicts import judge
 
 LABELS = ("1", "2", "3", "4", "5")
 CLASSES = Classification(LABELS)

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from sklearn import metrics
 
-from ecgedge.intervals import bootstrap_auroc, mcnemar, median_interval, wilson
+from ecgedge.evaluate.intervals import bootstrap_auroc, mcnemar, median_interval, wilson
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ecgedge import Artifact, Context, infer, plugins, processor, truth
+from ecgedge import Artifact, Context, infer, plugins, processor
 from ecgedge.api.artifact import digest_of
 from ecgedge.api.graph import Graph
 from ecgedge.cli.common import open_lab
 from ecgedge.data.dataset import Dataset
+from ecgedge.evaluate import precision_check
 from ecgedge.plan import Cell
 from ecgedge.testing import make_artifact
 from tests.conftest import Command
@@ -101,9 +102,9 @@ def test_onnx_leaves_the_layer_that_int8_ruins(tmp_path: Path, beats: Dataset) -
     assert stored["notes"] == made.notes
 
     ran = graph_of(made)
-    floats = [node for node in ran.nodes if "float" in truth.computes_in(node) and "Conv" in node.op]
-    assert len(floats) == 1 and truth.names_of(floats[0]) & {"b", "rb"}
-    assert truth.judge(ran, "mixed", "cpu", notes=made.notes)["status"] == "ok"
+    floats = [node for node in ran.nodes if "float" in precision_check.computes_in(node) and "Conv" in node.op]
+    assert len(floats) == 1 and precision_check.names_of(floats[0]) & {"b", "rb"}
+    assert precision_check.judge(ran, "mixed", "cpu", notes=made.notes)["status"] == "ok"
     assert "b was left in float and does not" in judged(graph_of(full(source, tmp_path, context)), made.notes)
     assert "without having been left" in judged(ran, made.notes | {"left": ["a"], "float": [["a", "a"]]})
     assert "computes in float" in judged(ran, made.notes | {"left": [], "float": []})
@@ -111,7 +112,7 @@ def test_onnx_leaves_the_layer_that_int8_ruins(tmp_path: Path, beats: Dataset) -
 
 
 def judged(ran: Graph, notes: Any) -> str:
-    verdict = truth.judge(ran, "mixed", "cpu", notes=notes)
+    verdict = precision_check.judge(ran, "mixed", "cpu", notes=notes)
     assert verdict["status"] == "rejected"
     return verdict["reason"]
 
@@ -126,7 +127,7 @@ def test_what_hurts_between_two_layers_leaves_both(tmp_path: Path, beats: Datase
     made = PARTS.quantizers["onnx-mixed"].quantize(source, tmp_path / "mixed.onnx", context)
     assert set(made.notes["left"]) == {"a", "b"} and made.notes["loss"]["mixed"] >= 0.999
     assert made.notes["loss"]["full_int8"] < 0.99
-    assert truth.judge(graph_of(made), "mixed", "cpu", notes=made.notes)["status"] == "ok"
+    assert precision_check.judge(graph_of(made), "mixed", "cpu", notes=made.notes)["status"] == "ok"
 
 
 def test_where_nothing_is_lost_it_is_full_int8(tmp_path: Path, beats: Dataset) -> None:
@@ -140,7 +141,7 @@ def test_where_nothing_is_lost_it_is_full_int8(tmp_path: Path, beats: Dataset) -
         for node in model.graph.node:  # its nodes have names
             node.name = ""
     assert one == other
-    assert truth.judge(graph_of(made), "mixed", "cpu", notes=made.notes)["status"] == "ok"
+    assert precision_check.judge(graph_of(made), "mixed", "cpu", notes=made.notes)["status"] == "ok"
 
 
 def test_tflite_leaves_the_layer_that_int8_ruins(tmp_path: Path, beats: Dataset) -> None:
@@ -157,10 +158,10 @@ def test_tflite_leaves_the_layer_that_int8_ruins(tmp_path: Path, beats: Dataset)
     assert (answers(made, x).argmax(axis=1) == y).mean() == loss["mixed"]
 
     ran = graph_of(made)
-    [left] = [node for node in ran.nodes if node.op == "CONV_2D" and "float" in truth.computes_in(node)]
+    [left] = [node for node in ran.nodes if node.op == "CONV_2D" and "float" in precision_check.computes_in(node)]
     assert left.makes == made.notes["left"][0]
     assert left is [node for node in ran.nodes if node.op == "CONV_2D"][1]  # b
-    assert truth.judge(ran, "mixed", "cpu", notes=made.notes)["status"] == "ok"
+    assert precision_check.judge(ran, "mixed", "cpu", notes=made.notes)["status"] == "ok"
     assert ran.partitions == 1
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from ecgedge import intervals
 from ecgedge.api import tasks
+from ecgedge.evaluate import intervals
 from ecgedge.report.html import svg
 from ecgedge.report.html.figures import Figure, Key, Row, form, stroke, swatch
 from ecgedge.report.html.svg import Scale

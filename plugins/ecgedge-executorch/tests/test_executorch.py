@@ -21,8 +21,8 @@ from ecgedge_executorch.quantizer import ExecuTorchInt8
 from torch import nn
 
 from ecgedge import Artifact, Context, EcgEdgeError, Graph
+from ecgedge.evaluate.precision_check import judge
 from ecgedge.testing import draw, make_artifact
-from ecgedge.truth import judge
 
 LENGTH = 45  # odd after the first pooling, and after the second
 

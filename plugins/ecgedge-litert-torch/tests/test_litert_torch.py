@@ -17,8 +17,8 @@ from ecgedge_litert_torch.quantizer import LitertFullInt8
 
 from ecgedge import Artifact, Context, ConversionError, EcgEdgeError
 from ecgedge.builtin.tflite_runtime import TfliteRuntime
+from ecgedge.evaluate.precision_check import judge
 from ecgedge.testing import draw, make_artifact
-from ecgedge.truth import judge
 
 
 @pytest.fixture(scope="module")

@@ -23,9 +23,9 @@ from ecgedge_ncnn.runtime import HALVES, NcnnRuntime
 from torch import nn
 
 from ecgedge import Artifact, Context, ConversionError, EcgEdgeError, Graph, copy_to, load_network
-from ecgedge.macs import macs_of
+from ecgedge.evaluate.macs import macs_of
+from ecgedge.evaluate.precision_check import judge
 from ecgedge.testing import draw, make_artifact
-from ecgedge.truth import judge
 
 MODELS = ("base-cnn", "vgg", "inception", "tcn", "cnn-ae")
 

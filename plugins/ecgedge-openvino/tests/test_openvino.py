@@ -14,8 +14,8 @@ from ecgedge_openvino.quantizer import OpenVinoInt8
 from ecgedge_openvino.runtime import OpenVinoRuntime
 
 from ecgedge import Artifact, ConversionError, EcgEdgeError, Graph
+from ecgedge.evaluate.precision_check import judge
 from ecgedge.testing import draw, make_artifact
-from ecgedge.truth import judge
 
 
 @pytest.fixture(scope="module")

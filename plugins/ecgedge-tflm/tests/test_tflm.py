@@ -20,8 +20,8 @@ from tflite_micro.python.tflite_micro import runtime
 from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 
 from ecgedge import EcgEdgeError
+from ecgedge.evaluate.precision_check import judge
 from ecgedge.testing import draw
-from ecgedge.truth import judge
 
 INT8, FP32 = SPECIMENS / "cnn-ae-full-int8.tflite", SPECIMENS / "cnn-ae-fp32.tflite"
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from ecgedge.api import tasks
 from ecgedge.api.artifact import Anomaly, Classification, Task
-from ecgedge.intervals import Change, bootstrap_auroc, holm, mcnemar, paired_share, wilson
-from ecgedge.parity import ATOL
+from ecgedge.evaluate.intervals import Change, bootstrap_auroc, holm, mcnemar, paired_share, wilson
+from ecgedge.evaluate.parity import ATOL
 
 # The least cosine to the trained model's outputs. On the training beats of ECG5000 the fp16 forms of the
 # built-in models have 0.99999 at least, the int8 forms 0.9992; a reconstruction that is late by one sample

@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Any
 
 from ecgedge.api.graph import ENDS, Graph, Node, Weight
-from ecgedge.macs import MACS, macs_of, plain
+from ecgedge.evaluate.macs import MACS, macs_of, plain
 
 SHARE = 0.9  # of the weight bytes that must have the claimed type
 SMALL = 1024  # elements: converters leave smaller float tensors as they are, since they cost nothing
