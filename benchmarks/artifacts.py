@@ -23,7 +23,8 @@ from typing import Any
 
 from tabulate import tabulate
 
-from ecgedge import journal, machine, plugins, results
+from ecgedge import journal, plugins, results
+from ecgedge.measure import machine
 
 HERE = Path(__file__).parent
 OURS, PLAIN = ("cpu", "tflite"), ("plain-cpu", "plain-tflite")

@@ -17,7 +17,7 @@ from ecgedge.api.artifact import Artifact, Classification
 from ecgedge.api.parts import Runtime, Session
 from ecgedge.api.tensors import TensorSpec
 from ecgedge.evaluate.intervals import paired_ratio
-from ecgedge.measure import Bench
+from ecgedge.measure.bench import Bench
 
 CALLS = 1000
 

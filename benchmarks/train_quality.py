@@ -27,8 +27,9 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
-from ecgedge import machine, plugins
+from ecgedge import plugins
 from ecgedge.data import dataset
+from ecgedge.measure import machine
 from ecgedge.training import recipe_for
 from ecgedge.training.recipe import Recipe
 from ecgedge.training.train import THRESHOLD_FOLDS

@@ -17,8 +17,8 @@ from ecgedge.environments.versions import VERSION
 from ecgedge.errors import ConversionError, EcgEdgeError
 from ecgedge.evaluate.parity import check_parity
 from ecgedge.files.strict_json import loads as loads_json
-from ecgedge.measure import infer
-from ecgedge.processor import int8_products, without_tf32
+from ecgedge.measure.bench import infer
+from ecgedge.measure.processor import int8_products, without_tf32
 
 __version__ = VERSION
 hookimpl = pluggy.HookimplMarker("ecgedge")

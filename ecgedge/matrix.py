@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge import machine, memory
 from ecgedge.api.artifact import Anomaly, Artifact, copy_to, digest_of, file_name
 from ecgedge.api.graph import Graph
 from ecgedge.api.parts import Runtime
@@ -33,13 +32,14 @@ from ecgedge.evaluate import precision_check, verdicts
 from ecgedge.files.locks import PART, check_room, whole_file
 from ecgedge.journal import Journal
 from ecgedge.lab import Lab
-from ecgedge.machine import EnergyCounter
-from ecgedge.measure import BATCHES, PROFILES, Profile
+from ecgedge.measure import machine, memory
+from ecgedge.measure.bench import BATCHES, PROFILES, Profile
+from ecgedge.measure.machine import EnergyCounter
+from ecgedge.measure.steadiness import about_block, most_rounds
 from ecgedge.plan import Cell, Skip
 from ecgedge.process import Child, ChildError
 from ecgedge.results import Timing
 from ecgedge.run import TWIN, read_array, read_graph
-from ecgedge.steadiness import about_block, most_rounds
 
 KEPT = ("outputs.npy", "train.npy", "graph.json", "throughput.npz")  # of a cell, what its row is made from
 UNCLAIMED = "unclaimed"  # a precision that the precision check holds to nothing

@@ -10,7 +10,7 @@ import numpy as np
 
 from ecgedge.evaluate import intervals
 from ecgedge.journal import samples
-from ecgedge.steadiness import enough_blocks, enough_pairs, quick_readings, reading_of
+from ecgedge.measure.steadiness import enough_blocks, enough_pairs, quick_readings, reading_of
 
 Row = dict[str, Any]
 Record = dict[str, Any]

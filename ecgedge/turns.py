@@ -16,10 +16,10 @@ from ecgedge.api.artifact import Artifact
 from ecgedge.api.records import pack
 from ecgedge.devices.host import Host
 from ecgedge.files.locks import turn
-from ecgedge.measure import PROFILES
+from ecgedge.measure.bench import PROFILES
+from ecgedge.measure.steadiness import Reading, about_block, enough_blocks, lost_in, most_rounds, quick_readings
 from ecgedge.process import Child
 from ecgedge.results import UNSTEADY, compare
-from ecgedge.steadiness import Reading, about_block, enough_blocks, lost_in, most_rounds, quick_readings
 
 
 @dataclass(frozen=True)

@@ -23,20 +23,21 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge import launch, measure, plugins
+from ecgedge import launch, plugins
 from ecgedge.api import tasks
 from ecgedge.api.artifact import Artifact
 from ecgedge.api.parts import Context, Session
 from ecgedge.api.records import pack, unpack
 from ecgedge.data.synthetic import synthetic_beats
 from ecgedge.errors import ConversionError, EcgEdgeError, MachineError, remedy, told_by_system
-from ecgedge.explain.gpu_peak import measure_gpu_peaks
-from ecgedge.explain.peak import measure_peaks
 from ecgedge.files.locks import whole_file
+from ecgedge.measure import bench
+from ecgedge.measure.gpu_peaks import measure_gpu_peaks
+from ecgedge.measure.peaks import measure_peaks
+from ecgedge.measure.steadiness import reference
 from ecgedge.passes.optimize import optimize
 from ecgedge.plugins import Parts, one_line
 from ecgedge.process import NO_MEMORY, stream_over
-from ecgedge.steadiness import reference
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 Packed = dict[str, Any]  # an artifact, by records.pack
@@ -164,7 +165,7 @@ class Worker:
         """Outputs of an artifact for all beats, saved to ``out``; answers the graph that ran, where asked for."""
         session = self.find("runtime", runtime).load(unpack(artifact, self.parts.models), threads)
         loaded = np.load(beats)
-        save(measure.infer(session, loaded), loaded, out)
+        save(bench.infer(session, loaded), loaded, out)
         told = session.graph() if graph else None
         session.close()
         return told.record() if told else None
@@ -181,7 +182,7 @@ class Worker:
     def inspect(self, runtime: str, path: str) -> Packed:
         """What a runtime reads in a file that the user brought."""
         artifact = self.find("runtime", runtime).inspect(Path(path))
-        measure.check_size(artifact, artifact.input.batch or 1)
+        bench.check_size(artifact, artifact.input.batch or 1)
         return pack(artifact)
 
     def try_out(self, runtime: str, artifact: Packed) -> dict[str, Any]:
@@ -191,7 +192,7 @@ class Worker:
         """
         given = unpack(artifact, self.parts.models)
         session = self.find("runtime", runtime).load(given, 1)
-        outputs = measure.infer(session, synthetic_beats(BEATS, given.input.length or 140))
+        outputs = bench.infer(session, synthetic_beats(BEATS, given.input.length or 140))
         scores = tasks.told_scores(outputs.reshape(len(outputs), -1), given.output.scale or 0.0)
         graph = session.graph()
         session.close()
@@ -205,7 +206,7 @@ class Worker:
         number, given = next(self.numbers), unpack(artifact, self.parts.models)
         self.sessions[number] = self.find("runtime", runtime).load(given, threads)
         batch = self.sessions[number].batch
-        return {"session": number, "batch": batch, "bulk": batch or measure.BULK}
+        return {"session": number, "batch": batch, "bulk": batch or bench.BULK}
 
     def invoke(self, session: int, beats: str, out: str) -> None:
         """One call of a session that is open, for all beats at once; the answers are saved to ``out``."""
@@ -218,7 +219,7 @@ class Worker:
     def infer(self, session: int, beats: str, out: str) -> None:
         """The answers of a session that is open for any number of beats, saved to ``out``."""
         loaded = np.load(beats)
-        save(measure.infer(self.sessions[session], loaded), loaded, out)
+        save(bench.infer(self.sessions[session], loaded), loaded, out)
 
     def graph(self, session: int) -> dict[str, Any] | None:
         """What a session that is open tells of its operations."""
@@ -253,11 +254,11 @@ class Worker:
         options: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Load the artifact that the next requests are about, on processors of its own; answers ``Bench.figures``."""
-        cores = measure.pin(threads)
+        cores = bench.pin(threads)
         self.beats = np.load(beats)
         part = self.find("runtime", runtime)
         loaded = unpack(artifact, self.parts.models)
-        self.bench = measure.Bench(part, loaded, threads, self.beats, seed, options)
+        self.bench = bench.Bench(part, loaded, threads, self.beats, seed, options)
         return self.bench.figures | {"processors": cores}
 
     def score(self, out: str, more: dict[str, str]) -> dict[str, Any]:
@@ -266,7 +267,7 @@ class Worker:
         Answers ``graph``, that which ran, and ``figures``, what the session tells besides.
         """
         for beats, outputs in ((self.beats, out), *((np.load(file), outputs) for file, outputs in more.items())):
-            save(measure.infer(self.bench.session, beats), beats, outputs)
+            save(bench.infer(self.bench.session, beats), beats, outputs)
         graph = self.bench.session.graph()
         return {"graph": graph.record() if graph else None, "figures": dict(self.bench.session.figures())}
 
@@ -275,7 +276,7 @@ class Worker:
     ) -> dict[str, float]:
         """Beats a second for each batch; saves the nanoseconds of the calls."""
         files = {int(size): unpack(packed, self.parts.models) for size, packed in sized.items()}
-        taken = self.bench.throughput(files, self.beats, measure.PROFILES[profile], sizes)
+        taken = self.bench.throughput(files, self.beats, bench.PROFILES[profile], sizes)
         with whole_file(Path(out)) as file:
             np.savez(file, **taken)  # type: ignore[arg-type]  # numpy's stub wants the flags first
         return {size: round(int(size) * 1e9 / float(np.median(times)), 1) for size, times in taken.items()}
@@ -284,7 +285,7 @@ class Worker:
         """The graph of an artifact on a batch of beats, None where it is not told, and nanoseconds of whole calls."""
         session = self.bound(runtime, artifact, beats, threads)
         cpu, wall = process_time(), perf_counter()
-        taken = measure.repeated(session.invoke, measure.BLOCK_CALLS, seconds)
+        taken = bench.repeated(session.invoke, bench.BLOCK_CALLS, seconds)
         share = (process_time() - cpu) / (perf_counter() - wall)
         graph = session.graph()
         told = {"taken": taken.tolist(), "cpu_share": round(share, 4), "device": self.find("runtime", runtime).device}
@@ -298,7 +299,7 @@ class Worker:
 
     def bound(self, runtime: str, artifact: Packed, beats: str, threads: int) -> Session:
         """A session on processors of its own, called once on a batch of beats."""
-        measure.pin(threads)
+        bench.pin(threads)
         session: Session = self.parts.find("runtime", runtime).load(unpack(artifact, self.parts.models), threads)
         session.bind(np.load(beats))
         session.invoke()
@@ -306,7 +307,7 @@ class Worker:
 
     def peaks(self, threads: int, runtime: str) -> dict[str, Any]:
         """The limit in matrix products of the device that a runtime computes on."""
-        measure.pin(threads)
+        bench.pin(threads)
         part = self.find("runtime", runtime)
         if part.device == "cpu":
             return measure_peaks(threads)

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 import ecgedge
-from ecgedge import choice, measure, passes, plugins, results, steadiness, testing
+from ecgedge import choice, passes, plugins, results, testing
 from ecgedge.api import graph, parts
 from ecgedge.api.profile import Profile, Step
 from ecgedge.cli import main as group
@@ -28,13 +28,14 @@ from ecgedge.cli.explain import COLUMNS
 from ecgedge.data.dataset import ECG5000_DIGEST, read_folder
 from ecgedge.data.dataset import load as load_data
 from ecgedge.evaluate import intervals, parity, precision_check, verdicts
-from ecgedge.explain import findings, gpu_peak, peak, study
+from ecgedge.explain import findings, study
 from ecgedge.files import arrays, opening, strict_json
+from ecgedge.measure import bench, gpu_peaks, peaks, steadiness
+from ecgedge.measure.steadiness import kernel, states
 from ecgedge.passes import optimize
 from ecgedge.report import table
 from ecgedge.run import folder as run_folder
 from ecgedge.run import layout
-from ecgedge.steadiness import kernel, states
 from ecgedge.training import Recipe, batches, teacher
 from ecgedge.training.train import THRESHOLD_FOLDS
 from tests.pages import DOCS, FENCE, ROOT, blocks, page_id, read
@@ -251,10 +252,10 @@ def test_the_findings_and_columns_of_explain_are_on_its_page() -> None:
 
 def test_the_numbers_of_the_page_of_explain_are_those_of_the_code() -> None:
     text = " ".join(read(EXPLAIN).split())
-    assert f"product of two matrices of {peak.SIZE} x {peak.SIZE}" in text
-    agreeing = f"until the four fastest blocks are within {peak.STABLE:.0%}, for {peak.SECONDS_MOST:.0f} s at most"
-    assert f"blocks of {peak.BLOCK_SECONDS} s, {agreeing}" in text and peak.AGREEING == 4
-    assert f"half a second and at least {measure.BLOCK_CALLS} calls" in text and study.SECONDS == 0.5
+    assert f"product of two matrices of {peaks.SIZE} x {peaks.SIZE}" in text
+    agreeing = f"until the four fastest blocks are within {peaks.STABLE:.0%}, for {peaks.SECONDS_MOST:.0f} s at most"
+    assert f"blocks of {peaks.BLOCK_SECONDS} s, {agreeing}" in text and peaks.AGREEING == 4
+    assert f"half a second and at least {bench.BLOCK_CALLS} calls" in text and study.SECONDS == 0.5
     assert f"less than {study.BUSY:.0%} of a processor" in text
     assert f"takes {findings.WORTH:.0%} of the time or more" in text and f"takes {findings.MUCH:.0%} of the" in text
     assert "less than half of the int8 peak" in text and findings.SLOW == 0.5
@@ -262,11 +263,11 @@ def test_the_numbers_of_the_page_of_explain_are_those_of_the_code() -> None:
 
 def test_the_numbers_of_a_gpu_are_those_of_the_code() -> None:
     text = " ".join(read(FIGURES).split("### On a GPU")[1].split("\n## ")[0].split())
-    assert f"grow from {measure.BATCHES[-1]} by four while throughput grows by 10%" in text
-    assert (measure.GROWTH, measure.WORTH) == (4, 1.1) and f"up to {measure.LARGEST:,}" in text
-    assert "last four times as long" in text and measure.LONGER == 4
-    assert f"three looks within {measure.STEADY:.0%}, {measure.CLOCK_SECONDS_MOST:.0f} seconds at most" in text
-    assert f"two matrices of {gpu_peak.SIZE} x {gpu_peak.SIZE} in" in " ".join(read(EXPLAIN).split())
+    assert f"grow from {bench.BATCHES[-1]} by four while throughput grows by 10%" in text
+    assert (bench.GROWTH, bench.WORTH) == (4, 1.1) and f"up to {bench.LARGEST:,}" in text
+    assert "last four times as long" in text and bench.LONGER == 4
+    assert f"three looks within {bench.STEADY:.0%}, {bench.CLOCK_SECONDS_MOST:.0f} seconds at most" in text
+    assert f"two matrices of {gpu_peaks.SIZE} x {gpu_peaks.SIZE} in" in " ".join(read(EXPLAIN).split())
 
 
 def test_each_field_of_the_context_is_named() -> None:
@@ -308,19 +309,19 @@ def test_the_columns_of_the_matrix_are_explained() -> None:
 
 def test_the_numbers_of_the_figures_page_are_those_of_the_code() -> None:
     text = read(FIGURES)
-    for profile in measure.PROFILES.values():
+    for profile in bench.PROFILES.values():
         assert f"at least {profile.calls:,}, and at least {profile.seconds:g} s" in text
         assert f"at least {profile.bulk_calls}, and at least {profile.bulk_seconds:g} s" in text
-    assert f"| rounds | {measure.PROFILES['quick'].rounds} | {measure.PROFILES['full'].rounds} |" in text
-    assert f"| {measure.PROFILES['quick'].beats}, stratified | all |" in text
-    assert f"at least {measure.WARM_UP_SECONDS:g} seconds, until the medians of three times" in text
-    assert f"three times {measure.WARM_UP_CALLS} calls" in text and f"within {measure.STABLE:.0%} of each other" in text
-    assert f"at most {measure.WARM_UP_SECONDS_MOST:g} seconds" in text
-    assert f"a block of at least {measure.BLOCK_CALLS} calls" in text
-    assert f"after {measure.BLOCK_SECONDS_MOST:g} seconds at most" in text
-    assert f"run {measure.MEMORY_CALLS} times more" in text
-    assert f"less than {measure.RELOAD_MS} ms is loaded anew" in text
-    assert "1, 16 and 64 beats a call" in text and measure.BATCHES == (1, 16, 64)
+    assert f"| rounds | {bench.PROFILES['quick'].rounds} | {bench.PROFILES['full'].rounds} |" in text
+    assert f"| {bench.PROFILES['quick'].beats}, stratified | all |" in text
+    assert f"at least {bench.WARM_UP_SECONDS:g} seconds, until the medians of three times" in text
+    assert f"three times {bench.WARM_UP_CALLS} calls" in text and f"within {bench.STABLE:.0%} of each other" in text
+    assert f"at most {bench.WARM_UP_SECONDS_MOST:g} seconds" in text
+    assert f"a block of at least {bench.BLOCK_CALLS} calls" in text
+    assert f"after {bench.BLOCK_SECONDS_MOST:g} seconds at most" in text
+    assert f"run {bench.MEMORY_CALLS} times more" in text
+    assert f"less than {bench.RELOAD_MS} ms is loaded anew" in text
+    assert "1, 16 and 64 beats a call" in text and bench.BATCHES == (1, 16, 64)
     assert f"from {results.P99_CALLS:,} timed calls up" in text and f"or than {results.TIE:.0%} where" in text
     assert f"Where it is above {table.NOISY:.0%}" in text
     assert f"up to {verdicts.LISTED} of them" in text
@@ -328,7 +329,7 @@ def test_the_numbers_of_the_figures_page_are_those_of_the_code() -> None:
 
 def test_the_numbers_of_the_states_are_those_of_the_code() -> None:
     text = read(FIGURES)
-    quick, full = (steadiness.most_rounds(measure.PROFILES[name].rounds) for name in ("quick", "full"))
+    quick, full = (steadiness.most_rounds(bench.PROFILES[name].rounds) for name in ("quick", "full"))
     assert f"| rounds at most, on a machine that changes its speed | {quick} | {full} |" in text
     assert f"in {kernel.PIECES} pieces of about 130 us whose median is taken, after {kernel.SETTLING} that" in text
     assert (states.NOISES, states.USUAL, states.ENOUGH, states.LEAST, states.MOST) == (8, 1 / 6, 0.75, 6, 3)
@@ -500,9 +501,9 @@ def test_the_example_runtime_runs(folder: Path, monkeypatch: pytest.MonkeyPatch)
     beats, means = read_folder(folder / "beats").test.x, np.load(folder / "means.npz")["means"]
     nearest = ((beats - means[None]) ** 2).sum(axis=2).argmin(axis=1)
     session = runtime.load(runtime.inspect(folder / "means.npz"), threads=1)
-    np.testing.assert_array_equal(measure.infer(session, beats).argmax(axis=1), nearest)
+    np.testing.assert_array_equal(bench.infer(session, beats).argmax(axis=1), nearest)
     for i in range(5):  # one beat a call gives what many do
-        assert measure.infer(session, beats[i : i + 1]).argmax() == nearest[i]
+        assert bench.infer(session, beats[i : i + 1]).argmax() == nearest[i]
 
 
 def test_the_example_works_on_the_command_line(folder: Path) -> None:

@@ -30,7 +30,7 @@ from ecgedge.cli.train import train
 
 def show_versions(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted:
-        from ecgedge.machine import versions  # reads the metadata of every library
+        from ecgedge.measure.machine import versions  # reads the metadata of every library
 
         for name, version in versions().items():
             click.echo(f"{name} {version}")

@@ -198,9 +198,9 @@ def with_length(artifact: Artifact, length: int) -> Artifact:
 
 def facts_of(artifact: Artifact, name: str, runtime: Runtime, parts: Parts, told: tuple[str, ...]) -> Facts:
     """What the record does not say: the card of the weights, what the user told, who bundled."""
-    from ecgedge import machine
     from ecgedge.bundle import Facts
     from ecgedge.environments.versions import VERSION
+    from ecgedge.measure import machine
 
     versions = machine.versions()
     library = next((f"{key} {versions[key]}" for key in runtime.libraries if key in versions), runtime.name)

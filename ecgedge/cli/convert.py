@@ -66,7 +66,7 @@ def convert(source: str, format: str, quantizer: str, out: Path | None, force: b
     """
     import numpy as np
 
-    from ecgedge.measure import check_size
+    from ecgedge.measure.bench import check_size
     from ecgedge.process import ChildError
     from ecgedge.standins import failure
 

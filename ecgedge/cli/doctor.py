@@ -42,7 +42,7 @@ def doctor(dataset: str | None, as_json: bool) -> None:
 
 def examine(parts: Parts, dataset: str | None) -> dict[str, Any]:
     """Everything that the command says, as data."""
-    from ecgedge import machine
+    from ecgedge.measure import machine
 
     described = machine.describe()
     return {

@@ -98,7 +98,7 @@ def named(explanation: Explanation, target: str, parts: Parts) -> Explanation:
 
 def chosen_batch(artifact: Artifact, wanted: int | None) -> int:
     """Beats a call. Raises EcgEdgeError where the file fixes another number, or so many need too much memory."""
-    from ecgedge.measure import check_size
+    from ecgedge.measure.bench import check_size
 
     fixed = artifact.input.batch
     if wanted and fixed and wanted != fixed:
@@ -139,7 +139,7 @@ def compare(explanation: Explanation, other: Artifact, runtime: str, setting: Se
 
 def record(e: Explanation, found: list[Finding], batch: int, threads: int) -> dict[str, Any]:
     """Everything that the command says, as data."""
-    from ecgedge import machine
+    from ecgedge.measure import machine
 
     return {
         "file": str(e.artifact.path),
@@ -265,7 +265,7 @@ def of_times(e: Explanation) -> list[str]:
 
 def of_peaks(e: Explanation) -> list[str]:
     """How the machine's peak was measured, and where it moved between two measurements."""
-    from ecgedge.explain.peak import known
+    from ecgedge.measure.peaks import known
 
     told = []
     for precision in PRECISIONS:

@@ -87,9 +87,9 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
     ecgedge matrix --mlflow http://localhost:5000
     ecgedge matrix --resume runs/int8
     """
-    from ecgedge import machine
     from ecgedge.journal import Journal
     from ecgedge.matrix import run_matrix
+    from ecgedge.measure import machine
     from ecgedge.tracking import connect
     from ecgedge.tracking.matrix import EXPERIMENT
 
@@ -238,7 +238,7 @@ def scored_beats(data: Dataset, profile: str, seed: int) -> np.ndarray:
     import numpy as np
 
     from ecgedge.data.dataset import stratified
-    from ecgedge.measure import PROFILES
+    from ecgedge.measure.bench import PROFILES
 
     count = PROFILES[profile].beats or len(data.test)
     return np.sort(stratified(data.test.y, count, seed))

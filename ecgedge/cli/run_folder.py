@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ecgedge.api.artifact import Artifact
     from ecgedge.data.dataset import Dataset
     from ecgedge.lab import Lab
-    from ecgedge.machine import EnergyCounter
+    from ecgedge.measure.machine import EnergyCounter
     from ecgedge.plan import Cell, Skip
     from ecgedge.plugins import Parts
     from ecgedge.run import RunFolder
@@ -125,10 +125,10 @@ def describe_run(
     Raises:
         EcgEdgeError: it could not be read again, such as for a name that is no text.
     """
-    from ecgedge import machine
-    from ecgedge.measure import PROFILES
+    from ecgedge.measure import machine
+    from ecgedge.measure.bench import PROFILES
+    from ecgedge.measure.steadiness import most_rounds
     from ecgedge.run import SCHEMA
-    from ecgedge.steadiness import most_rounds
 
     profile = PROFILES[asked["profile"]]
     about = {

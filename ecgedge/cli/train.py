@@ -58,7 +58,7 @@ def train(model: str, dataset: str | None, out: Path | None, force: bool, cv: in
     ecgedge train tcn --cv 5 --out checkpoints/tcn
     ecgedge train base-cnn --dataset PATH --seed 1 --mlflow
     """
-    from ecgedge.machine import versions
+    from ecgedge.measure.machine import versions
     from ecgedge.tracking import connect
     from ecgedge.training import recipe_for, tracking
     from ecgedge.training import train as run

@@ -13,8 +13,8 @@ import numpy as np
 from ecgedge import results
 from ecgedge.api.artifact import Task
 from ecgedge.errors import EcgEdgeError
+from ecgedge.measure.steadiness.states import WIDTH_LEAST
 from ecgedge.run import RunFolder
-from ecgedge.steadiness.states import WIDTH_LEAST
 
 Row = dict[str, Any]
 SKIPPED = "skipped"

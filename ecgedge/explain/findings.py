@@ -12,7 +12,7 @@ from ecgedge.api.graph import Node
 from ecgedge.evaluate.macs import macs_of, plain
 from ecgedge.evaluate.precision_check import IDLE, computes_in, listed, quantizes_while_it_runs
 from ecgedge.explain.explanation import Explanation, Line
-from ecgedge.explain.peak import known
+from ecgedge.measure.peaks import known
 
 WORTH = 0.02  # of the time, below which a cost is not worth a line
 MUCH = 0.2  # of the time, from which moving data is worth one

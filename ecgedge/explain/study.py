@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge import machine
 from ecgedge.api.artifact import Artifact
 from ecgedge.api.graph import Graph
 from ecgedge.api.profile import Profile, Step
 from ecgedge.api.records import pack
 from ecgedge.errors import EcgEdgeError
 from ecgedge.explain.explanation import Explanation, cost_of_profiler, lines_of, total, typical
-from ecgedge.explain.peak import joined
+from ecgedge.measure import machine
+from ecgedge.measure.peaks import joined
 from ecgedge.process import Child, ChildError
 from ecgedge.turns import Setting
 

@@ -20,7 +20,7 @@ from ecgedge.api.artifact import Artifact, digest_of
 from ecgedge.api.parts import Context, Runtime
 from ecgedge.checkpoint import read_checkpoint
 from ecgedge.data.synthetic import draw_beats
-from ecgedge.measure import infer
+from ecgedge.measure.bench import infer
 from ecgedge.passes.optimize import optimize
 from ecgedge.plan import passes_of, routes, takes
 from ecgedge.plugins.hosts import hosts

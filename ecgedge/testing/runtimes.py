@@ -17,7 +17,7 @@ from ecgedge.api.graph import Graph
 from ecgedge.api.parts import Runtime, Session
 from ecgedge.api.profile import Profile
 from ecgedge.errors import EcgEdgeError
-from ecgedge.measure import infer
+from ecgedge.measure.bench import infer
 from ecgedge.testing.contract import Contract, draw, length_of, nearly
 
 

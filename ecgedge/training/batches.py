@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ecgedge.data.dataset import Split
-from ecgedge.processor import without_tf32
+from ecgedge.measure.processor import without_tf32
 from ecgedge.training.augment import augment
 from ecgedge.training.recipe import Recipe
 from ecgedge.training.teacher import Teacher

@@ -13,7 +13,7 @@ from ecgedge.api.parts import Model
 from ecgedge.data.dataset import Dataset, Split
 from ecgedge.errors import EcgEdgeError
 from ecgedge.files import escape
-from ecgedge.processor import has_bfloat16, without_tf32
+from ecgedge.measure.processor import has_bfloat16, without_tf32
 from ecgedge.training.batches import batches
 from ecgedge.training.recipe import Recipe
 

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ecgedge import measure
 from ecgedge.api.artifact import Classification
 from ecgedge.api.graph import Graph, Weight
 from ecgedge.check import check_run, graphs
 from ecgedge.evaluate import precision_check, verdicts
 from ecgedge.journal import read
+from ecgedge.measure import bench
 from ecgedge.report import Report
 from ecgedge.report.files import write_files
 from ecgedge.results import noise_of, rows_of
@@ -76,7 +76,7 @@ def blocks(names: list[str], rng: np.random.Generator) -> Iterator[tuple[int, st
                 np.maximum(np.round(33_000 * slower * rng.lognormal(0, kernel_noise, 2)), 1).astype(int).tolist()
             )
             facts: Record = {"cpu_share": round(float(rng.uniform(0.1, 1)), 4)}
-            if calls < measure.BLOCK_CALLS:  # others had their turn between its calls
+            if calls < bench.BLOCK_CALLS:  # others had their turn between its calls
                 facts["seconds"] = round(10 + float(rng.uniform(0, 3)), 4)
             if not is_old:
                 facts |= {"reference_ns": reference, "kernel": "a kernel", "steal": 0.0}

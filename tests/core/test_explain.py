@@ -16,11 +16,11 @@ from ecgedge.api.graph import Graph, Node
 from ecgedge.api.profile import Profile, Step
 from ecgedge.api.tensors import TensorSpec
 from ecgedge.evaluate.macs import bytes_of, macs_of
-from ecgedge.explain import gpu_peak, peak
 from ecgedge.explain.explanation import Explanation, cost_of_profiler, lines_of, typical
 from ecgedge.explain.findings import FINDINGS, find
-from ecgedge.explain.peak import joined
 from ecgedge.explain.study import profile_from
+from ecgedge.measure import gpu_peaks, peaks
+from ecgedge.measure.peaks import joined
 
 FLOAT, INT8 = "float32", "int8"
 PEAKS = {"fp32": {"gmacs": 50.0, "low": 50.0}, "int8": {"gmacs": 200.0, "low": 200.0}, "size": 512, "missing": {}}
@@ -256,8 +256,8 @@ def test_a_peak_is_measured_until_its_fastest_blocks_agree(
         now += 0.0025 / speed
 
     monkeypatch.setattr(peak, "perf_counter", lambda: now)
-    found = peak.rate(product)
-    assert peak.known(found["low"], found["gmacs"]) is agree
+    found = peaks.rate(product)
+    assert peaks.known(found["low"], found["gmacs"]) is agree
     assert now < 5
     if agree:
         assert found["gmacs"] == pytest.approx(512**3 / 0.0025 / 1e9, rel=0.01)
@@ -393,21 +393,21 @@ def test_no_advice_for_a_processor_on_a_gpu() -> None:
 
 def test_the_peak_of_a_gpu_is_measured_until_its_fastest_blocks_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     """A product of 8,192 x 8,192 matrices in a millisecond: 8,192 to the power of 3 in 0.001 s."""
-    monkeypatch.setattr(gpu_peak, "timed", lambda product: [0.002, 0.001])
-    assert gpu_peak.rate(lambda: None) == {
+    monkeypatch.setattr(gpu_peaks, "timed", lambda product: [0.002, 0.001])
+    assert gpu_peaks.rate(lambda: None) == {
         "gmacs": 549_755.8, "low": 549_755.8, "median": round(8192**3 / 0.0015 / 1e9, 1), "calls": 12,
     }  # fmt: skip
-    times = [0.001 * 1.1**i for i in range(gpu_peak.BLOCKS_MOST)]  # each block slower than the one before
+    times = [0.001 * 1.1**i for i in range(gpu_peaks.BLOCKS_MOST)]  # each block slower than the one before
     coming = iter(times)
-    monkeypatch.setattr(gpu_peak, "timed", lambda product: [next(coming)])
-    found = gpu_peak.rate(lambda: None)
+    monkeypatch.setattr(gpu_peaks, "timed", lambda product: [next(coming)])
+    found = gpu_peaks.rate(lambda: None)
     assert (found["gmacs"], found["calls"]) == (549_755.8, len(times))
     assert found["low"] == pytest.approx(8192**3 / statistics.median(times) / 1e9, abs=0.1)
 
 
 def test_without_a_gpu_none_of_its_peaks_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu_peak, "find_spec", lambda name: None)
-    told = gpu_peak.measure_gpu_peaks("tf32")
+    monkeypatch.setattr(gpu_peaks, "find_spec", lambda name: None)
+    told = gpu_peaks.measure_gpu_peaks("tf32")
     assert told["holds_for"] == {"float32": "tf32", "float16": "fp16"} and not {"fp32", "tf32", "fp16"} & set(told)
     assert set(told["missing"]) == {"fp32", "tf32", "fp16"}
     why = "none was measured on this GPU: torch is not installed, onnxruntime is not installed"

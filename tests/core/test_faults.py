@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from ecgedge import memory
 from ecgedge.cli import main
 from ecgedge.files.locks import swap_in
+from ecgedge.measure import memory
 from ecgedge.training.train import move_into
 from tests.conftest import Command, rows_of
 

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ecgedge import Artifact, Classification, Runtime, Session, TensorSpec, measure
-from ecgedge.machine import EnergyCounter
-from ecgedge.measure import BATCHES, BLOCK_CALLS, PROFILES, RELOAD_MS, Bench
+from ecgedge import Artifact, Classification, Runtime, Session, TensorSpec
+from ecgedge.measure import bench
+from ecgedge.measure.bench import BATCHES, BLOCK_CALLS, PROFILES, RELOAD_MS, Bench
+from ecgedge.measure.machine import EnergyCounter
 from tests.conftest import Command, Disk, error_of
 
 BEATS = np.random.default_rng(0).standard_normal((50, 1, 8)).astype(np.float32)

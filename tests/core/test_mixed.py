@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ecgedge import ENDS, Context, ConversionError, Graph, Node, Weight, plugins, processor
+from ecgedge import ENDS, Context, ConversionError, Graph, Node, Weight, plugins
 from ecgedge.api.artifact import Anomaly, Artifact, Classification
 from ecgedge.api.tensors import TensorSpec
 from ecgedge.builtin.mixed import Step, Trial, in_float, search_mixed
 from ecgedge.check import mixed as checked
 from ecgedge.data.dataset import Dataset, Split, calibration_beats, judging_beats
 from ecgedge.evaluate import precision_check
+from ecgedge.measure import processor
 
 LAYERS = ("a", "b", "c", "d")
 X = np.random.default_rng(0).normal(size=(200, 1, 5)).astype(np.float32)

@@ -21,10 +21,10 @@ from ecgedge.cli import main
 from ecgedge.data.dataset import Dataset
 from ecgedge.journal import Journal, read, samples
 from ecgedge.matrix import ModelRun
-from ecgedge.measure import PROFILES
+from ecgedge.measure.bench import PROFILES
+from ecgedge.measure.steadiness import Reading, about_block, enough_blocks, most_rounds, quick_readings, reference
+from ecgedge.measure.steadiness import kernel as kernel_module
 from ecgedge.results import blocks_of, noise_of, rows_of
-from ecgedge.steadiness import Reading, about_block, enough_blocks, most_rounds, quick_readings, reference
-from ecgedge.steadiness import kernel as kernel_module
 from ecgedge.turns import pair_of, quick_rounds
 from tests.conftest import Command, Result
 from tests.core.synthetic_run import ROUNDS, State, write_run
@@ -395,7 +395,7 @@ def test_a_pair_of_files_is_timed_by_the_same_rules() -> None:
 
 PLANTED = """
 import os
-from ecgedge.steadiness import kernel
+from ecgedge.measure.steadiness import kernel
 
 count = 0
 

@@ -170,7 +170,7 @@ def test_the_peaks_of_a_gpu_are_measured_there_or_not_at_all() -> None:
     import onnx
     import torch
 
-    from ecgedge.explain.gpu_peak import measure_gpu_peaks, product_model
+    from ecgedge.measure.gpu_peaks import measure_gpu_peaks, product_model
 
     onnx.checker.check_model(onnx.load_from_string(product_model(np.float16)))
     if torch.cuda.is_available():

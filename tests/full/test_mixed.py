@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ecgedge import Artifact, Context, infer, plugins, processor
+from ecgedge import Artifact, Context, infer, plugins
 from ecgedge.api.artifact import digest_of
 from ecgedge.api.graph import Graph
 from ecgedge.cli.common import open_lab
 from ecgedge.data.dataset import Dataset
 from ecgedge.evaluate import precision_check
+from ecgedge.measure import processor
 from ecgedge.plan import Cell
 from ecgedge.testing import make_artifact
 from tests.conftest import Command

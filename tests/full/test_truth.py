@@ -12,7 +12,7 @@ import pytest
 
 from ecgedge import Artifact, Context, Graph, Runtime
 from ecgedge.evaluate.precision_check import judge
-from ecgedge.measure import infer
+from ecgedge.measure.bench import infer
 from ecgedge.plugins import Parts
 from ecgedge.testing import draw, make_artifact
 

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge import memory, nvidia
 from ecgedge.api.artifact import Artifact
 from ecgedge.api.parts import Runtime, Session
 from ecgedge.errors import EcgEdgeError
+from ecgedge.measure import memory, nvidia
 
 BULK = 64  # beats a call, for scoring where the file allows it
 MOST_BYTES = 1 << 31  # that the beats of one call, or their answers, may take

@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ecgedge import nvidia
 from ecgedge.environments.versions import VERSION, version_of
-from ecgedge.processor import cpu_info, instruction_flags
+from ecgedge.measure import nvidia
+from ecgedge.measure.processor import cpu_info, instruction_flags
 
 LIBRARIES = (
     "torch", "onnx", "onnxruntime-gpu", "onnxruntime", "onnx2tf", "tensorflow", "ai-edge-litert", "numpy",

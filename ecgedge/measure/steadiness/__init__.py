@@ -1,7 +1,7 @@
 """Was the machine as quick as it usually is while something was timed? A reference kernel, and what its times say."""
 
-from ecgedge.steadiness.kernel import about_block, reference
-from ecgedge.steadiness.states import (
+from ecgedge.measure.steadiness.kernel import about_block, reference
+from ecgedge.measure.steadiness.states import (
     Reading,
     enough_blocks,
     enough_pairs,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge.explain.peak import AGREEING, BLOCKS, IR, OPSET, agree, timed
+from ecgedge.measure.peaks import AGREEING, BLOCKS, IR, OPSET, agree, timed
 
 SIZE = 8192  # rows and columns: a product takes a GPU about a millisecond, the call that starts it some microseconds
 BLOCKS_MOST = 40  # after which the peak is an interval
