@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # the mutations are those of
 
 from ecgedge import Anomaly, Artifact, Classification, EcgEdgeError, TensorSpec, artifact_from, infer
 from ecgedge.api.records import read_sidecar
-from ecgedge.checkpoint import read_checkpoint, write_checkpoint
+from ecgedge.convert.checkpoint import read_checkpoint, write_checkpoint
 from ecgedge.testing import FakeModel
 from tests.mutation import (
     GOOD,

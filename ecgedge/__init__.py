@@ -12,7 +12,7 @@ from ecgedge.api.parts import ANY, Context, Exporter, Model, Quantizer, Runtime,
 from ecgedge.api.profile import Profile, Step
 from ecgedge.api.records import artifact_from, check_tensors, tell_artifact, write_sidecar
 from ecgedge.api.tensors import TensorSpec, layout_of
-from ecgedge.checkpoint import load_network
+from ecgedge.convert.checkpoint import load_network
 from ecgedge.environments.versions import VERSION
 from ecgedge.errors import ConversionError, EcgEdgeError
 from ecgedge.evaluate.parity import check_parity

@@ -27,19 +27,19 @@ from ecgedge.api.artifact import Anomaly, Artifact, copy_to, digest_of, file_nam
 from ecgedge.api.graph import Graph
 from ecgedge.api.parts import Runtime
 from ecgedge.api.records import USER, pack
+from ecgedge.convert.lab import Lab
 from ecgedge.errors import ConversionError, EcgEdgeError, MachineError, machine_error
 from ecgedge.evaluate import precision_check, verdicts
 from ecgedge.files.locks import PART, check_room, whole_file
 from ecgedge.journal import Journal
-from ecgedge.lab import Lab
 from ecgedge.measure import machine, memory
 from ecgedge.measure.bench import BATCHES, PROFILES, Profile
 from ecgedge.measure.machine import EnergyCounter
 from ecgedge.measure.steadiness import about_block, most_rounds
 from ecgedge.plan import Cell, Skip
-from ecgedge.process import Child, ChildError
 from ecgedge.results import Timing
 from ecgedge.run import TWIN, read_array, read_graph
+from ecgedge.workers.client import Child, ChildError
 
 KEPT = ("outputs.npy", "train.npy", "graph.json", "throughput.npz")  # of a cell, what its row is made from
 UNCLAIMED = "unclaimed"  # a precision that the precision check holds to nothing

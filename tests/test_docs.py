@@ -123,7 +123,9 @@ def test_commands_below_a_command_are_sections_of_its_page() -> None:
 
 def test_each_hook_has_a_heading_with_its_signature() -> None:
     functions = [
-        node for node in ast.parse(read(ROOT / "ecgedge" / "hookspecs.py")).body if isinstance(node, ast.FunctionDef)
+        node
+        for node in ast.parse(read(ROOT / "ecgedge" / "api" / "hookspecs.py")).body
+        if isinstance(node, ast.FunctionDef)
     ]
     assert {node.name for node in functions} == set(plugins.HOOKS)
     signatures = [f"{node.name}({ast.unparse(node.args)}) -> {ast.unparse(node.returns)}" for node in functions]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ecgedge.environments import Environment
     from ecgedge.plan import Cell
     from ecgedge.plugins import Parts
-    from ecgedge.process import Child
+    from ecgedge.workers.client import Child
 
 SECONDS = 120  # for one answer
 Reasons = dict[tuple[str, str], str]
@@ -61,7 +61,7 @@ def unavailable(parts: Parts, must_work: bool = True) -> Reasons:
     """
     from ecgedge.plugins import elsewhere, missing
     from ecgedge.plugins.hosts import hosts
-    from ecgedge.process import Child, ChildError
+    from ecgedge.workers.client import Child, ChildError
 
     everything = [part for kind in ("model", "exporter", "quantizer", "runtime") for part in parts.of(kind).values()]
     reasons: Reasons = {(part.kind, part.name): reason for part in everything if (reason := missing(part))}
@@ -98,7 +98,7 @@ def troubles_in(name: str, asked: list[Part], parts: Parts) -> dict[tuple[str, s
     """Why some parts of one environment cannot work there: its worker is asked, and may turn out to be broken."""
     from ecgedge.devices.host import Host
     from ecgedge.plugins.hosts import guests
-    from ecgedge.process import Child
+    from ecgedge.workers.client import Child
 
     if not asked:
         return {}
@@ -112,7 +112,7 @@ def troubles_in(name: str, asked: list[Part], parts: Parts) -> dict[tuple[str, s
 
 def trouble_there(part: Part, child: Child, environment: Environment) -> Trouble | None:
     """Why a part cannot work in its environment, with the command that mends it where it is the environment's fault."""
-    from ecgedge.process import ChildError
+    from ecgedge.workers.client import ChildError
 
     def broken(told: str) -> Trouble:
         return Trouble(environment.reason(f"is broken: {told}"), broken=True)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ecgedge.bundle import Facts
     from ecgedge.data.dataset import Dataset
     from ecgedge.plugins import Parts
-    from ecgedge.standins import RuntimeElsewhere, SessionElsewhere
+    from ecgedge.workers.standins import RuntimeElsewhere, SessionElsewhere
 
 BEATS = 20  # synthetic ones, as test vectors: each class is there
 
@@ -143,7 +143,7 @@ def load_alone(artifact: Artifact, runtime: RuntimeElsewhere, scratch: Path) -> 
     Raises:
         EcgEdgeError: it needs another file, or more time or memory than it may take.
     """
-    from ecgedge.process import ChildError
+    from ecgedge.workers.client import ChildError
 
     model = artifact.path.read_bytes()
     alone = scratch / f"model.{artifact.format}"

@@ -22,10 +22,10 @@ if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so tha
     import numpy as np
 
     from ecgedge.api.artifact import Artifact
+    from ecgedge.convert.lab import Lab
+    from ecgedge.convert.store import Store
     from ecgedge.data.dataset import Dataset
-    from ecgedge.lab import Lab
     from ecgedge.plugins import Parts
-    from ecgedge.store import Store
 
 STEPS = ("exporter", "quantizer", "runtime")  # the kinds that carry out a cell
 
@@ -90,8 +90,8 @@ def open_lab(
         options: of the parts.
         batch_sizes: see ``Lab``.
     """
+    from ecgedge.convert.lab import Lab
     from ecgedge.data.dataset import calibration_beats, judging_beats
-    from ecgedge.lab import Lab
     from ecgedge.plugins.hosts import hosts
 
     return Lab(
@@ -129,8 +129,8 @@ def gate() -> Path | None:
 
 def open_store() -> Store:
     """The artifact store in the cache. Raises EcgEdgeError where there is none and none can be made."""
+    from ecgedge.convert.store import Store
     from ecgedge.files.cache import cache_folder
-    from ecgedge.store import Store
 
     return Store(cache_folder() / "store")
 

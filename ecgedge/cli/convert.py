@@ -30,8 +30,8 @@ from ecgedge.errors import ConversionError, EcgEdgeError
 
 if TYPE_CHECKING:
     from ecgedge.api.artifact import Artifact
+    from ecgedge.convert.lab import Lab
     from ecgedge.data.dataset import Dataset
-    from ecgedge.lab import Lab
     from ecgedge.plan import Cell
     from ecgedge.plugins import Parts
     from ecgedge.turns import Pair, Setting
@@ -67,8 +67,8 @@ def convert(source: str, format: str, quantizer: str, out: Path | None, force: b
     import numpy as np
 
     from ecgedge.measure.bench import check_size
-    from ecgedge.process import ChildError
-    from ecgedge.standins import failure
+    from ecgedge.workers.client import ChildError
+    from ecgedge.workers.standins import failure
 
     parts = common.load_parts()
     data = common.load_data(dataset)
@@ -269,8 +269,8 @@ def losses(proof: Proof) -> str:
 
 def measure_gain(artifact: Artifact, cell: Cell, batch: int, lab: Lab) -> str:
     """What graph passes are worth for a user's ONNX file: it is made without them too, and both are timed in turns."""
-    from ecgedge.process import ChildError
     from ecgedge.turns import time_in_turns
+    from ecgedge.workers.client import ChildError
 
     source, runtime = lab.sources[cell.model], lab.runtime_for(artifact.format)
     if source.format != "onnx" or artifact.passes == source.passes or runtime is None:
@@ -284,8 +284,8 @@ def measure_gain(artifact: Artifact, cell: Cell, batch: int, lab: Lab) -> str:
 
 def measure_cost(artifact: Artifact, cell: Cell, batch: int, lab: Lab) -> str:
     """What the layers that were left in float cost: full-int8 is made too, and both are timed in turns."""
-    from ecgedge.process import ChildError
     from ecgedge.turns import time_in_turns
+    from ecgedge.workers.client import ChildError
 
     part, runtime = lab.parts["quantizer", cell.quantizer], lab.runtime_for(artifact.format)
     whole = [

@@ -65,7 +65,7 @@ def usable_cores() -> int | None:
 
 def children_state() -> dict[str, str]:
     """Whether the processes that open files have the network, as one of them says."""
-    from ecgedge.process import Child, ChildError
+    from ecgedge.workers.client import Child, ChildError
 
     means = {"namespace": "a namespace of their own", "filter": "a seccomp filter"}
     with tempfile.TemporaryDirectory() as scratch, Child(Path(scratch) / "log") as child:

@@ -14,7 +14,7 @@ from ecgedge.files import escape
 if TYPE_CHECKING:
     from ecgedge.api.artifact import Artifact
     from ecgedge.plugins import Parts
-    from ecgedge.standins import RuntimeElsewhere, Workers
+    from ecgedge.workers.standins import RuntimeElsewhere, Workers
 
 
 @click.command()

@@ -113,8 +113,8 @@ def chosen_batch(artifact: Artifact, wanted: int | None) -> int:
 def compare(explanation: Explanation, other: Artifact, runtime: str, setting: Setting) -> dict[str, Any]:
     """How long the file takes, relative to another one on its runtime."""
     from ecgedge.api.records import USER
-    from ecgedge.process import ChildError
     from ecgedge.turns import time_in_turns
+    from ecgedge.workers.client import ChildError
 
     mine, runtimes = explanation.artifact, (runtime, explanation.runtime)
     try:

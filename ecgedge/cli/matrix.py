@@ -40,7 +40,7 @@ if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so tha
     from ecgedge.data.dataset import Dataset
     from ecgedge.plan import Cell, Skip
     from ecgedge.plugins import Parts
-    from ecgedge.standins import Workers
+    from ecgedge.workers.standins import Workers
 
 log = logging.getLogger(__name__)
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so tha
     from ecgedge.api.parts import Runtime
     from ecgedge.data.dataset import Dataset, Split
     from ecgedge.plugins import Parts
-    from ecgedge.process import Limits
-    from ecgedge.standins import RuntimeElsewhere, Workers
+    from ecgedge.workers.client import Limits
+    from ecgedge.workers.standins import RuntimeElsewhere, Workers
 
 OTHER_DATA = "train it on this data (ecgedge train MODEL --dataset PATH), or name other data with --dataset"
 
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 def open_workers(parts: Parts, limits: Limits, threads: int = 1) -> Workers:
     """The processes in which a command opens and runs files."""
     from ecgedge.plugins.hosts import hosts
-    from ecgedge.standins import Workers
+    from ecgedge.workers.standins import Workers
 
     return Workers(hosts(parts), limits, threads)
 
@@ -48,7 +48,7 @@ def find_model(name: str, parts: Parts, workers: Workers) -> Artifact:
         EcgEdgeError: neither, or a model without trained weights.
     """
     from ecgedge.api.records import SIDECAR, read_sidecar
-    from ecgedge.checkpoint import read_checkpoint
+    from ecgedge.convert.checkpoint import read_checkpoint
     from ecgedge.plan import takes
     from ecgedge.plugins import missing
 
@@ -135,7 +135,7 @@ def open_file(path: Path, runtime: Runtime, alone: bool) -> Artifact:
         alone: the output that ``--output`` names has to be one of this file.
     """
     from ecgedge.api.artifact import copy_to
-    from ecgedge.store import key_of
+    from ecgedge.convert.store import key_of
 
     output = named_output()
     with tempfile.TemporaryDirectory() as scratch:
@@ -190,7 +190,7 @@ def told_by_running(artifact: Artifact, runtime: RuntimeElsewhere, must_run: boo
     from ecgedge.api.artifact import Classification
     from ecgedge.api.records import USER, with_scores
     from ecgedge.evaluate import precision_check
-    from ecgedge.process import ChildError
+    from ecgedge.workers.client import ChildError
 
     try:
         scores, graph = runtime.try_out(artifact)

@@ -12,7 +12,7 @@ from ecgedge.errors import EcgEdgeError
 
 if TYPE_CHECKING:
     from ecgedge.data.readers import Columns
-    from ecgedge.process import Limits
+    from ecgedge.workers.client import Limits
 
 
 class FiniteRange(click.FloatRange):
@@ -105,7 +105,7 @@ def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def limits_of(timeout: float, memory: int | None) -> Limits:
     """What a child process may take."""
-    from ecgedge.process import Limits
+    from ecgedge.workers.client import Limits
 
     return Limits(timeout, memory and memory * 1_000_000)
 

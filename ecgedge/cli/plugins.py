@@ -116,7 +116,7 @@ def check(ctx: click.Context, name: str) -> None:
 def run_contracts(name: str) -> Iterator[dict[str, str]]:
     """The results of the tests, which run in a process of their own; one that dies fails the test at hand."""
     command = [sys.executable, "-P", "-m", "ecgedge.testing.running", name]
-    from ecgedge.process import how_it_ended
+    from ecgedge.workers.client import how_it_ended
 
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, encoding="utf-8") as process:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from ecgedge.api.artifact import Artifact
     from ecgedge.data.readers import Columns
-    from ecgedge.standins import SessionElsewhere
+    from ecgedge.workers.standins import SessionElsewhere
 
 CHUNK = 256  # beats held at a time
 

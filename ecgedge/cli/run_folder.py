@@ -24,8 +24,8 @@ from ecgedge.files.locks import PART, whole_file
 
 if TYPE_CHECKING:
     from ecgedge.api.artifact import Artifact
+    from ecgedge.convert.lab import Lab
     from ecgedge.data.dataset import Dataset
-    from ecgedge.lab import Lab
     from ecgedge.measure.machine import EnergyCounter
     from ecgedge.plan import Cell, Skip
     from ecgedge.plugins import Parts

@@ -16,7 +16,7 @@ from ecgedge.files import escape
 
 if TYPE_CHECKING:
     from ecgedge.api.artifact import Artifact
-    from ecgedge.upkeep import Entry
+    from ecgedge.convert.upkeep import Entry
 
 SHORT = 12  # digits of a key that tell it from others
 UNUSED_DAYS = 30
@@ -41,7 +41,7 @@ def list_entries(as_json: bool) -> None:
     \b
     ecgedge store ls
     """
-    from ecgedge.upkeep import entries
+    from ecgedge.convert.upkeep import entries
 
     kept = common.open_store()
     found = entries(kept, whole=False)
@@ -63,7 +63,7 @@ def verify(ctx: click.Context) -> None:
     \b
     ecgedge store verify
     """
-    from ecgedge.upkeep import entries
+    from ecgedge.convert.upkeep import entries
 
     found = entries(common.open_store(), whole=True)
     damaged = [entry for entry in found if entry.damage]
@@ -88,7 +88,7 @@ def prune(days: float, everything: bool, dry_run: bool) -> None:
     \b
     ecgedge store prune --older-than 7
     """
-    from ecgedge.upkeep import prune as removals
+    from ecgedge.convert.upkeep import prune as removals
 
     kept, sizes = common.open_store(), []
     try:

@@ -12,7 +12,7 @@ from ecgedge.cli import common, run_folder
 from ecgedge.errors import ConversionError, EcgEdgeError
 
 if TYPE_CHECKING:
-    from ecgedge.lab import Lab
+    from ecgedge.convert.lab import Lab
     from ecgedge.plan import Cell
 
 SENT = "mlflow.json"  # in the run's folder, once it is in MLflow
@@ -23,7 +23,7 @@ SAVED_MODEL = "saved_model"
 
 def saved_models(cells: list[Cell], records: list[dict[str, Any]], lab: Lab) -> dict[str, Path]:
     """The SavedModel on the way to each cell that has one and works; from the store, where it was kept."""
-    from ecgedge.process import ChildError
+    from ecgedge.workers.client import ChildError
 
     worked = {r["cell"] for r in records if r["event"] == "scored" and r["row"]["status"] == "ok"}
     found = {}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ecgedge import launch
+from ecgedge.devices import launch
 
 
 def launching(python: Path | str, module: str) -> list[str]:

@@ -15,8 +15,8 @@ from ecgedge.errors import EcgEdgeError
 from ecgedge.explain.explanation import Explanation, cost_of_profiler, lines_of, total, typical
 from ecgedge.measure import machine
 from ecgedge.measure.peaks import joined
-from ecgedge.process import Child, ChildError
 from ecgedge.turns import Setting
+from ecgedge.workers.client import Child, ChildError
 
 LENGTH = 140  # samples a beat, where the file takes any
 BEATS = 64  # for files that are timed in turns

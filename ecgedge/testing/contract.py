@@ -18,14 +18,14 @@ import numpy as np
 from ecgedge import plugins
 from ecgedge.api.artifact import Artifact, digest_of
 from ecgedge.api.parts import Context, Runtime
-from ecgedge.checkpoint import read_checkpoint
+from ecgedge.convert.checkpoint import read_checkpoint
 from ecgedge.data.synthetic import draw_beats
 from ecgedge.measure.bench import infer
 from ecgedge.passes.optimize import optimize
 from ecgedge.plan import passes_of, routes, takes
 from ecgedge.plugins.hosts import hosts
-from ecgedge.standins import at_hand
 from ecgedge.testing import child
+from ecgedge.workers.standins import at_hand
 
 CHILD_SECONDS = 300
 T = TypeVar("T")

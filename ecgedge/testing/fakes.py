@@ -14,7 +14,7 @@ import numpy as np
 
 from ecgedge.api.artifact import Artifact, Classification
 from ecgedge.api.parts import Context, Exporter, Model, Quantizer, Runtime, Session
-from ecgedge.checkpoint import write_checkpoint
+from ecgedge.convert.checkpoint import write_checkpoint
 from ecgedge.data.dataset import Dataset
 from ecgedge.evaluate.parity import check_parity
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ecgedge.api.artifact import Artifact
 from ecgedge.api.parts import Model
-from ecgedge.checkpoint import load_network, read_checkpoint
+from ecgedge.convert.checkpoint import load_network, read_checkpoint
 from ecgedge.errors import EcgEdgeError
 from ecgedge.testing.contract import Contract, draw, nearly
 

@@ -20,14 +20,14 @@ from typing import Any
 from ecgedge import plugins
 from ecgedge.api.artifact import Artifact
 from ecgedge.api.parts import ANY, Part
-from ecgedge.checkpoint import read_checkpoint
+from ecgedge.convert.checkpoint import read_checkpoint
 from ecgedge.plugins import Parts, missing
 from ecgedge.plugins.hosts import hosts
-from ecgedge.standins import at_hand
 from ecgedge.testing.contract import Contract, make_artifact
 from ecgedge.testing.conversions import ExporterContract, QuantizerContract
 from ecgedge.testing.models import ModelContract
 from ecgedge.testing.runtimes import RuntimeContract
+from ecgedge.workers.standins import at_hand
 
 SMALL = ("cnn-ae", "base-cnn")  # models that are tried first: conversions are quick
 KINDS: dict[str, type[Contract]] = {

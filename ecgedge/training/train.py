@@ -14,7 +14,7 @@ import numpy as np
 from ecgedge.api import tasks
 from ecgedge.api.artifact import CHECKPOINT_FILE, Task
 from ecgedge.api.parts import Model
-from ecgedge.checkpoint import WEIGHTS_FILE, load_network, read_checkpoint, save_weights, write_checkpoint
+from ecgedge.convert.checkpoint import WEIGHTS_FILE, load_network, read_checkpoint, save_weights, write_checkpoint
 from ecgedge.data.dataset import Dataset
 from ecgedge.errors import EcgEdgeError
 from ecgedge.training.crossval import Estimate, cross_validate, evaluate, task_of

@@ -16,7 +16,7 @@ import pytest
 
 from ecgedge import Artifact, Context, EcgEdgeError, Graph, Node, Session, Weight
 from ecgedge.api.profile import Profile, Step
-from ecgedge.checkpoint import read_checkpoint
+from ecgedge.convert.checkpoint import read_checkpoint
 from ecgedge.data.dataset import synthetic
 from ecgedge.testing import (
     Contract,

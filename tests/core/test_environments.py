@@ -24,8 +24,8 @@ from ecgedge import environments, plugins
 from ecgedge.data.dataset import synthetic
 from ecgedge.devices.host import Host
 from ecgedge.plugins.hosts import guests
-from ecgedge.process import Child, ChildError
 from ecgedge.testing import write_fake_checkpoint
+from ecgedge.workers.client import Child, ChildError
 from tests.conftest import FAKES, Command, Result, error_of, rows_of
 
 THEIRS = """

@@ -53,20 +53,20 @@ class Counter(Runtime):
         return Counting(self)
 
 
-def bench(runtime: Counter) -> Bench:
+def bench_of(runtime: Counter) -> Bench:
     return Bench(runtime, ARTIFACT, 1, BEATS, seed=1)
 
 
 def test_memory_is_what_loading_took() -> None:
-    if bench(Counter()).figures["memory_kb"] is None:
+    if bench_of(Counter()).figures["memory_kb"] is None:
         pytest.skip("this system does not tell")
-    small, large = (bench(Counter(megabytes=size)).figures["memory_kb"] for size in (0, 64))
+    small, large = (bench_of(Counter(megabytes=size)).figures["memory_kb"] for size in (0, 64))
     assert 60_000 < large - small < 70_000
 
 
 def test_a_file_is_loaded_anew_unless_that_takes_long() -> None:
     runtime = Counter()
-    made = bench(runtime)
+    made = bench_of(runtime)
     before = runtime.loads
     made.load_anew()
     assert runtime.loads == before + 1, "how a file lies in memory is drawn anew"
@@ -77,7 +77,7 @@ def test_a_file_is_loaded_anew_unless_that_takes_long() -> None:
 
 def test_a_block_has_calls_enough_and_loads_nothing() -> None:
     runtime = Counter()
-    made = bench(runtime)
+    made = bench_of(runtime)
     before = runtime.loads
     samples, told = made.block(0.0)
     assert samples.shape == (2, BLOCK_CALLS)
@@ -91,7 +91,7 @@ def test_a_block_has_calls_enough_and_loads_nothing() -> None:
 
 def test_inputs_are_drawn_from_all_beats() -> None:
     runtime = Counter()
-    made = bench(runtime)
+    made = bench_of(runtime)
     runtime.seen.clear()
     made.timed(400, 0.0)
     drawn = {x.tobytes() for x in runtime.seen}
@@ -100,17 +100,17 @@ def test_inputs_are_drawn_from_all_beats() -> None:
 
 
 def test_warming_up_ends_when_it_is_stable() -> None:
-    told = bench(Counter(seconds=500e-6)).warm_up()
+    told = bench_of(Counter(seconds=500e-6)).warm_up()
     assert told["stable"] and told["warm_up_calls"] >= 60
 
 
 def test_throughput_is_measured_at_each_batch() -> None:
-    made = bench(Counter())
+    made = bench_of(Counter())
     taken = made.throughput({}, BEATS, PROFILES["quick"])
     assert list(taken) == [str(size) for size in BATCHES]
     assert all(len(times) >= PROFILES["quick"].bulk_calls for times in taken.values())
     fixed = Counter(batch=3)
-    assert list(bench(fixed).throughput({}, BEATS, PROFILES["quick"])) == ["3"]
+    assert list(bench_of(fixed).throughput({}, BEATS, PROFILES["quick"])) == ["3"]
 
 
 @pytest.fixture
@@ -204,29 +204,29 @@ class OnGpu(Counter):
 
 def test_the_memory_of_a_gpu(gpu: Path) -> None:
     """What loading took: of this process where the driver tells, else by how much more is held than before."""
-    figures = bench(OnGpu()).figures
+    figures = bench_of(OnGpu()).figures
     assert (figures["device_memory_kb"], figures["copies"]) == (514 * 1024, "outside")
     (gpu / "apps").write_text(f"1, 9000\n{os.getpid()}, 612\n")
-    assert bench(OnGpu()).figures["device_memory_kb"] == 612 * 1024
+    assert bench_of(OnGpu()).figures["device_memory_kb"] == 612 * 1024
     (gpu / "apps").write_text(f"{os.getpid()}, [N/A]\n")
     (gpu / "used").write_text("[N/A]\n")
-    assert bench(OnGpu()).figures["device_memory_kb"] is None
-    assert not {"device_memory_kb", "copies"} & set(bench(Counter()).figures), "a processor has no other memory"
+    assert bench_of(OnGpu()).figures["device_memory_kb"] is None
+    assert not {"device_memory_kb", "copies"} & set(bench_of(Counter()).figures), "a processor has no other memory"
 
 
 def test_a_gpu_is_warmed_up_until_its_clock_is_up(gpu: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure, "CLOCK_SECONDS", 0.01)
-    told = bench(OnGpu()).warm_up()
+    told = bench_of(OnGpu()).warm_up()
     assert told["sm_clock_mhz"] == 1980 and told["warm_up_calls"] >= 60
     assert (gpu / "clocks").read_text() == "1980\n", "three looks agree"
     (gpu / "clocks").write_text("[N/A]\n")
-    assert "sm_clock_mhz" not in bench(OnGpu()).warm_up()
-    assert "sm_clock_mhz" not in bench(Counter()).warm_up()
+    assert "sm_clock_mhz" not in bench_of(OnGpu()).warm_up()
+    assert "sm_clock_mhz" not in bench_of(Counter()).warm_up()
 
 
 def test_the_gpu_that_cuda_sees_first_is_asked(gpu: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,0")
-    bench(OnGpu())
+    bench_of(OnGpu())
     assert {line.split()[1] for line in (gpu / "asked").read_text().splitlines()} == {"2"}
 
 
@@ -234,7 +234,7 @@ def test_a_block_on_a_device_lasts_longer(monkeypatch: pytest.MonkeyPatch) -> No
     """Its calls vary more from one to the next."""
     asked = {}
     for runtime in (Counter(), OnGpu()):
-        made, device = bench(runtime), runtime.device
+        made, device = bench_of(runtime), runtime.device
 
         def timed(calls: int, seconds: float, at: str = device) -> np.ndarray:
             asked[at] = seconds
@@ -282,7 +282,7 @@ def test_batches_grow_on_a_device_until_they_no_longer_pay(
     runtime: Roomy, sizes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(measure, "repeated", runtime.nanoseconds)
-    made = bench(runtime)
+    made = bench_of(runtime)
     assert list(made.throughput({}, BEATS, PROFILES["quick"])) == [*map(str, sizes)]
     assert list(made.throughput({}, BEATS, PROFILES["quick"], [2, 128])) == ["2", "128"], "what was asked for"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ecgedge import EcgEdgeError
-from ecgedge.process import Child, ChildError
+from ecgedge.workers.client import Child, ChildError
 
 PLUGIN = """
 import ctypes, os, signal, subprocess, sys, time
@@ -174,7 +174,7 @@ def test_a_grandchild_that_outlives_it_ends_and_keeps_nobody_waiting(
 PARENT = """
 import sys
 from pathlib import Path
-from ecgedge.process import Child
+from ecgedge.workers.client import Child
 
 child = Child(Path(sys.argv[1]))
 child.ask("available", 60, runtime=sys.argv[2])
@@ -202,7 +202,11 @@ def test_a_child_ends_with_its_parent(child: Child, tmp_path: Path, runtime: str
 def test_a_child_whose_parent_has_gone_already_does_nothing(child: Child, tmp_path: Path) -> None:
     request = json.dumps({"do": "available", "runtime": "idle"}) + "\n"
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "ecgedge.worker"], input=request, capture_output=True, text=True, timeout=60
+        [sys.executable, "-P", "-m", "ecgedge.workers.server"],
+        input=request,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "the parent is gone\n")
     assert not (tmp_path / "plugins" / "idle").exists()

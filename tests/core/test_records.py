@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from ecgedge import Anomaly, Artifact, Classification, ConversionError, EcgEdgeError, TensorSpec, artifact_from
 from ecgedge.api.records import SIDECAR, answered, check_told, from_record, read_sidecar, tell_artifact, write_sidecar
-from ecgedge.checkpoint import read_checkpoint, write_checkpoint
+from ecgedge.convert.checkpoint import read_checkpoint, write_checkpoint
 from ecgedge.testing import FakeModel
 from tests.conftest import Command, error_of, rows_of
 from tests.mutation import (

@@ -152,7 +152,7 @@ def left_over(plugins: Path) -> list[str]:
             command = (folder / "cmdline").read_bytes()
         except OSError:
             continue
-        if b"ecgedge.worker" in command and str(plugins).encode() in environment:
+        if b"ecgedge.workers.server" in command and str(plugins).encode() in environment:
             found.append(folder.name)
     return found
 

@@ -10,7 +10,7 @@ import pytest
 from ecgedge import Artifact, Classification, EcgEdgeError, TensorSpec
 from ecgedge.api.artifact import digest_of
 from ecgedge.api.records import from_record
-from ecgedge.store import Store, key_of, maker_of
+from ecgedge.convert.store import Store, key_of, maker_of
 from ecgedge.testing import FakeExporter, FakeInt8
 
 SPEC = TensorSpec("x", (None, 1, 3), "float32", "NCL")

@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from ecgedge import Artifact, Classification, EcgEdgeError, TensorSpec
-from ecgedge.store import Store
-from ecgedge.upkeep import entries, prune
+from ecgedge.convert.store import Store
+from ecgedge.convert.upkeep import entries, prune
 from tests.conftest import Command, Disk, error_of, rows_of
 
 SPEC = TensorSpec("x", (None, 1, 3), "float32", "NCL")
@@ -254,7 +254,7 @@ def test_a_record_that_is_something_else_is_damage(tmp_path: Path, text: str) ->
 WORK = """
 import hashlib, random, sys, time
 from pathlib import Path
-from ecgedge.store import Store
+from ecgedge.convert.store import Store
 from tests.core.test_store_faults import SOURCE
 
 root, seed, rounds = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from ecgedge import Artifact, plugins
-from ecgedge.checkpoint import read_checkpoint
 from ecgedge.cli.opening import find_artifact, open_workers
+from ecgedge.convert.checkpoint import read_checkpoint
 from ecgedge.plugins import Parts
-from ecgedge.process import Limits
+from ecgedge.workers.client import Limits
 
 MODELS = ("base-cnn", "vgg", "inception", "tcn", "cnn-ae")
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ecgedge import Artifact, Context, plugins
-from ecgedge.checkpoint import load_network, read_checkpoint
+from ecgedge.convert.checkpoint import load_network, read_checkpoint
 from ecgedge.testing import (
     ExporterContract,
     ModelContract,

@@ -237,7 +237,7 @@ def test_conversion_needs_no_network(tmp_path: Path) -> None:
         "def refuse(*_):\n    raise OSError('the network was touched')\n"
         "socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse\n"
         "from ecgedge import Context, plugins\n"
-        "from ecgedge.checkpoint import read_checkpoint\n"
+        "from ecgedge.convert.checkpoint import read_checkpoint\n"
         "from ecgedge.data.dataset import synthetic\n"
         "from pathlib import Path\n"
         "parts = plugins.load()\n"

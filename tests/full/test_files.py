@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from ecgedge import Artifact, plugins, standins
+from ecgedge import Artifact, plugins
 from ecgedge.cli import main
 from ecgedge.data.dataset import Dataset
 from ecgedge.testing import RuntimeContract, draw
+from ecgedge.workers import standins
 from tests.conftest import Command, Result, error_of, rows_of, script, write_beats
 from tests.full import zoo_judge
 

@@ -13,13 +13,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ecgedge import Artifact, Classification, Context, EcgEdgeError, TensorSpec, passes
-from ecgedge.checkpoint import load_network
+from ecgedge.convert.checkpoint import load_network
+from ecgedge.convert.store import key_of, passes_maker
 from ecgedge.data.dataset import Dataset
 from ecgedge.passes import NAMES, apply_pass
 from ecgedge.passes.optimize import check_unmoved, optimize
 from ecgedge.plan import passes_of
 from ecgedge.plugins import Parts
-from ecgedge.store import key_of, passes_maker
 from ecgedge.testing import draw
 from ecgedge.testing.contract import answers
 from tests.conftest import Command, error_of, rows_of

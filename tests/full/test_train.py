@@ -164,7 +164,7 @@ def test_the_figures_are_those_of_the_stored_weights(ecgedge: Command, tmp_path:
     from safetensors.torch import load_file
 
     from ecgedge.builtin.models import BaseCnn, Tcn
-    from ecgedge.checkpoint import fold_parametrizations
+    from ecgedge.convert.checkpoint import fold_parametrizations
     from ecgedge.data.dataset import load
 
     result = train(ecgedge, *arguments, "--out", "one")

@@ -75,10 +75,10 @@ WORKERS: dict[Any, Kept] = {}
 
 def worker(log: Path, threads: int | None = None, memory: int | None = None, host: Any = None, **more: Any) -> Kept:
     """A ``Child``, the same one for all that ask for one in that interpreter."""
-    from ecgedge import process
+    from ecgedge.workers import client
 
     if host not in WORKERS:
-        WORKERS[host] = Kept(process.Child(Path(os.devnull), threads, memory, host, **more))
+        WORKERS[host] = Kept(client.Child(Path(os.devnull), threads, memory, host, **more))
     return WORKERS[host]
 
 
@@ -89,8 +89,9 @@ def convert(file: Path, made: Path, precision: str, dataset: str, gives: str = "
     """
     from click.testing import CliRunner
 
-    from ecgedge import lab, standins
     from ecgedge.cli import main
+    from ecgedge.convert import lab
+    from ecgedge.workers import standins
 
     command = ["convert", str(file), "--to", made.suffix[1:], "--dataset", dataset, "-o", str(made), "--force"]
     command += [] if precision == "fp32" else ["--quantize", precision]

@@ -63,7 +63,7 @@ def held(data: bytes) -> object:
 
 def checkpoint(data: bytes) -> None:
     """A checkpoint of torch: ``model.json`` and the weights."""
-    from ecgedge.checkpoint import load_network, read_checkpoint
+    from ecgedge.convert.checkpoint import load_network, read_checkpoint
 
     folder = scratch() / "checkpoint"
     folder.mkdir(exist_ok=True)

@@ -50,7 +50,7 @@ def test_float32_is_float32(parts: Parts, onnx_files: dict[str, Artifact], model
 def test_torch_computes_float32_while_its_session_is_open(parts: Parts, onnx_files: dict[str, Artifact]) -> None:
     import torch
 
-    from ecgedge.checkpoint import read_checkpoint
+    from ecgedge.convert.checkpoint import read_checkpoint
 
     folder = parts.models["tcn"].pretrained()
     assert folder is not None

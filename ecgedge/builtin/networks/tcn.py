@@ -30,7 +30,7 @@ class TCN(nn.Module):
     """Four temporal blocks, global average pooling, two dense layers.
 
     Input ``(N, 1, L)`` float32, output logits ``(N, classes)``. The weight norm has to be folded
-    before export: see ``ecgedge.checkpoint.load_network``.
+    before export: see ``ecgedge.convert.checkpoint.load_network``.
     """
 
     def __init__(self, classes: int, dropout: float):

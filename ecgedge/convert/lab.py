@@ -15,13 +15,13 @@ from ecgedge.api.artifact import Artifact
 from ecgedge.api.graph import Graph
 from ecgedge.api.parts import Exporter, Part, Quantizer, Runtime
 from ecgedge.api.records import answered, pack
+from ecgedge.convert.store import Store, key_of, maker_of, passes_maker
 from ecgedge.data.dataset import Dataset, Split, digest_of_beats
 from ecgedge.devices.host import Host
 from ecgedge.errors import EcgEdgeError, MachineError, machine_error
 from ecgedge.files.locks import turn
 from ecgedge.plan import Cell, takes
-from ecgedge.process import Child, ChildError
-from ecgedge.store import Store, key_of, maker_of, passes_maker
+from ecgedge.workers.client import Child, ChildError
 
 
 @dataclass

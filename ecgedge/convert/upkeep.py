@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ecgedge.api.artifact import Artifact
-from ecgedge.store import BAD, NEW, RECORD, Damaged, Store, read_entry, sound
+from ecgedge.convert.store import BAD, NEW, RECORD, Damaged, Store, read_entry, sound
 
 KEY = re.compile("[0-9a-f]{64}")  # whatever else lies in the folder is not ours
 DAY = 86_400

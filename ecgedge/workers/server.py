@@ -23,12 +23,13 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge import launch, plugins
+from ecgedge import plugins
 from ecgedge.api import tasks
 from ecgedge.api.artifact import Artifact
 from ecgedge.api.parts import Context, Session
 from ecgedge.api.records import pack, unpack
 from ecgedge.data.synthetic import synthetic_beats
+from ecgedge.devices import launch
 from ecgedge.errors import ConversionError, EcgEdgeError, MachineError, remedy, told_by_system
 from ecgedge.files.locks import whole_file
 from ecgedge.measure import bench
@@ -37,7 +38,7 @@ from ecgedge.measure.peaks import measure_peaks
 from ecgedge.measure.steadiness import reference
 from ecgedge.passes.optimize import optimize
 from ecgedge.plugins import Parts, one_line
-from ecgedge.process import NO_MEMORY, stream_over
+from ecgedge.workers.client import NO_MEMORY, stream_over
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 Packed = dict[str, Any]  # an artifact, by records.pack

@@ -20,7 +20,7 @@ from ecgedge.api.parts import Context, Exporter, Quantizer, Runtime, Session
 from ecgedge.api.records import answered, pack
 from ecgedge.devices.host import Host
 from ecgedge.errors import ConversionError, EcgEdgeError
-from ecgedge.process import Child, ChildError, Limits
+from ecgedge.workers.client import Child, ChildError, Limits
 
 PIECE = 4096  # beats that are asked for at once; the limit of time is for each
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TextIO
 
-from ecgedge import launch
+from ecgedge.devices import launch
 from ecgedge.devices.host import Host, launching
 from ecgedge.errors import EcgEdgeError, MachineError, machine_error, told_by_system
 from ecgedge.files import strict_json
@@ -219,7 +219,7 @@ class Child:
         self.logfile = open_to_append(self.log)
         try:
             self.process = subprocess.Popen(
-                launching(self.host.python if self.host else sys.executable, "ecgedge.worker"),
+                launching(self.host.python if self.host else sys.executable, "ecgedge.workers.server"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self.logfile,
