@@ -23,8 +23,10 @@ from typing import Any
 
 from tabulate import tabulate
 
-from ecgedge import journal, plugins, results
+from ecgedge import plugins
 from ecgedge.measure import machine
+from ecgedge.run import journal
+from ecgedge.run.rows import Timing, rows_of
 
 HERE = Path(__file__).parent
 OURS, PLAIN = ("cpu", "tflite"), ("plain-cpu", "plain-tflite")
@@ -56,8 +58,8 @@ class Run:
             sys.exit(done.stderr)
         self.model, self.folder, records = model, folder, journal.read(folder)
         rounds = json.loads((folder / "run.json").read_text(encoding="utf-8"))["rounds"]
-        self.rows = results.rows_of(records, rounds, folder)
-        self.timing = results.Timing(records, rounds, folder)
+        self.rows = rows_of(records, rounds, folder)
+        self.timing = Timing(records, rounds, folder)
 
     def row(self, precision: str, runtime: str) -> dict[str, Any] | None:
         """Of a cell that ran, and is what it claims to be."""

@@ -33,7 +33,7 @@ def make(folder: Path, rows: int) -> None:
     """Write a run of so many rows."""
     from ecgedge.api.artifact import Classification
     from ecgedge.data.dataset import synthetic
-    from ecgedge.journal import Journal
+    from ecgedge.run.journal import Journal
     from tests.core import synthetic_run
 
     data = synthetic()
@@ -74,10 +74,10 @@ def step(folder: Path, what: str) -> None:
     base = peak_mib()
     start, made = time.perf_counter(), 0
     if what == "rows":
-        from ecgedge.journal import read
         from ecgedge.report import Report
         from ecgedge.report.files import write_files
-        from ecgedge.results import noise_of, rows_of
+        from ecgedge.run.journal import read
+        from ecgedge.run.rows import noise_of, rows_of
 
         records = read(folder)
         run = json.loads((folder / "run.json").read_text(encoding="utf-8"))

@@ -35,8 +35,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgedge import journal
-from ecgedge.results import Timing, noise_of
+from ecgedge.run import journal
+from ecgedge.run.rows import Timing, noise_of
 
 HERE = Path(__file__).parent
 IDLE = "none"

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 import ecgedge
-from ecgedge import choice, passes, plugins, results, testing
+from ecgedge import choice, passes, plugins, testing
 from ecgedge.api import graph, parts
 from ecgedge.api.profile import Profile, Step
 from ecgedge.cli import main as group
@@ -36,6 +36,7 @@ from ecgedge.passes import optimize
 from ecgedge.report import table
 from ecgedge.run import folder as run_folder
 from ecgedge.run import layout
+from ecgedge.run.rows import P99_CALLS, TIE
 from ecgedge.training import Recipe, batches, teacher
 from ecgedge.training.train import THRESHOLD_FOLDS
 from tests.pages import DOCS, FENCE, ROOT, blocks, page_id, read
@@ -324,7 +325,7 @@ def test_the_numbers_of_the_figures_page_are_those_of_the_code() -> None:
     assert f"run {bench.MEMORY_CALLS} times more" in text
     assert f"less than {bench.RELOAD_MS} ms is loaded anew" in text
     assert "1, 16 and 64 beats a call" in text and bench.BATCHES == (1, 16, 64)
-    assert f"from {results.P99_CALLS:,} timed calls up" in text and f"or than {results.TIE:.0%} where" in text
+    assert f"from {P99_CALLS:,} timed calls up" in text and f"or than {TIE:.0%} where" in text
     assert f"Where it is above {table.NOISY:.0%}" in text
     assert f"up to {verdicts.LISTED} of them" in text
 

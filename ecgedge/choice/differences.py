@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ecgedge.choice.metrics import Metric, Row
-from ecgedge.results import TIE, UNSTEADY
+from ecgedge.run.rows import TIE, UNSTEADY
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from ecgedge.choice.differences import Difference, by_figures, noise
 from ecgedge.choice.metrics import Metric, Row
 from ecgedge.evaluate.intervals import Change, bootstrap_confusion, delong, paired_share
 from ecgedge.evaluate.verdicts import ALPHA, p_value, paired_p
-from ecgedge.results import UNSTEADY, Timing
 from ecgedge.run import RunFolder
+from ecgedge.run.rows import UNSTEADY, Timing
 
 BETTER = {"faster": "better", "slower": "worse", "tie": "tie", UNSTEADY: UNSTEADY}
 

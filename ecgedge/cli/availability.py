@@ -13,7 +13,7 @@ from ecgedge.errors import EcgEdgeError, MachineError
 if TYPE_CHECKING:
     from ecgedge.api.parts import Part
     from ecgedge.environments import Environment
-    from ecgedge.plan import Cell
+    from ecgedge.plan.plan import Cell
     from ecgedge.plugins import Parts
     from ecgedge.workers.client import Child
 

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from ecgedge.api.artifact import Artifact
     from ecgedge.convert.lab import Lab
     from ecgedge.data.dataset import Dataset
-    from ecgedge.plan import Cell
+    from ecgedge.plan.plan import Cell
     from ecgedge.plugins import Parts
-    from ecgedge.turns import Pair, Setting
+    from ecgedge.run.turns import Pair, Setting
 
 
 @click.command()
@@ -148,7 +148,7 @@ def choose(origin: Artifact, format: str, quantizer: str, parts: Parts, passes: 
     Raises:
         EcgEdgeError: there is none; says what there is.
     """
-    from ecgedge.plan import Cell, passes_of, quantizer_words, routes, takes
+    from ecgedge.plan.plan import Cell, passes_of, quantizer_words, routes, takes
 
     cells = [
         Cell(origin.name, route, q.name, q.produces or exported, q.precision, runtime="")
@@ -232,7 +232,7 @@ class Proof:
 def verify(artifact: Artifact, source: Artifact, lab: Lab) -> Proof | None:
     """Judge a result as the matrix judges its rows; None where no runtime takes its format."""
     from ecgedge.evaluate import precision_check, verdicts
-    from ecgedge.matrix import judge_claims
+    from ecgedge.run.matrix import judge_claims
 
     if lab.runtime_for(artifact.format) is None:
         return None
@@ -269,7 +269,7 @@ def losses(proof: Proof) -> str:
 
 def measure_gain(artifact: Artifact, cell: Cell, batch: int, lab: Lab) -> str:
     """What graph passes are worth for a user's ONNX file: it is made without them too, and both are timed in turns."""
-    from ecgedge.turns import time_in_turns
+    from ecgedge.run.turns import time_in_turns
     from ecgedge.workers.client import ChildError
 
     source, runtime = lab.sources[cell.model], lab.runtime_for(artifact.format)
@@ -284,7 +284,7 @@ def measure_gain(artifact: Artifact, cell: Cell, batch: int, lab: Lab) -> str:
 
 def measure_cost(artifact: Artifact, cell: Cell, batch: int, lab: Lab) -> str:
     """What the layers that were left in float cost: full-int8 is made too, and both are timed in turns."""
-    from ecgedge.turns import time_in_turns
+    from ecgedge.run.turns import time_in_turns
     from ecgedge.workers.client import ChildError
 
     part, runtime = lab.parts["quantizer", cell.quantizer], lab.runtime_for(artifact.format)
@@ -308,7 +308,7 @@ def measure_cost(artifact: Artifact, cell: Cell, batch: int, lab: Lab) -> str:
 
 def setting_of(lab: Lab) -> Setting:
     """What timing in turns needs of a lab."""
-    from ecgedge.turns import Setting
+    from ecgedge.run.turns import Setting
 
     runtimes = [part for (kind, _), part in lab.parts.items() if kind == "runtime"]
     hosts = {part.name: lab.hosts[part.environment] for part in runtimes if part.environment in lab.hosts}

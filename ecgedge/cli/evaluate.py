@@ -57,7 +57,7 @@ def evaluate(
 
 def pick_runtime(artifact: Artifact, name: str | None, parts: Parts, workers: Workers) -> RuntimeElsewhere:
     """The named runtime, or the first that takes the format and works here."""
-    from ecgedge.plan import takes
+    from ecgedge.plan.plan import takes
     from ecgedge.plugins import missing, one_line
 
     fitting = [part for part in parts.runtimes.values() if takes(part.accepts, artifact.format)]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ecgedge.explain.explanation import Explanation, Line
     from ecgedge.explain.findings import Finding
     from ecgedge.plugins import Parts
-    from ecgedge.turns import Setting
+    from ecgedge.run.turns import Setting
 
 COLUMNS = ("operation", "name", "runs on", "in", "us", "share", "MACs", "bytes", "GMAC/s", "of peak")
 PRECISIONS = ("fp32", "tf32", "fp16", "int8")  # of which there may be a peak
@@ -58,7 +58,7 @@ def explain(target: str, runtime_name: str | None, batch: int | None, against: s
     from ecgedge.explain import study
     from ecgedge.explain.findings import find
     from ecgedge.plugins.hosts import networked, runtime_hosts
-    from ecgedge.turns import Setting
+    from ecgedge.run.turns import Setting
 
     parts, limits = common.load_parts(), limits_of(timeout, memory)
     with opening.open_workers(parts, limits) as workers:
@@ -113,7 +113,7 @@ def chosen_batch(artifact: Artifact, wanted: int | None) -> int:
 def compare(explanation: Explanation, other: Artifact, runtime: str, setting: Setting) -> dict[str, Any]:
     """How long the file takes, relative to another one on its runtime."""
     from ecgedge.api.records import USER
-    from ecgedge.turns import time_in_turns
+    from ecgedge.run.turns import time_in_turns
     from ecgedge.workers.client import ChildError
 
     mine, runtimes = explanation.artifact, (runtime, explanation.runtime)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so tha
 
     from ecgedge.api.artifact import Artifact
     from ecgedge.data.dataset import Dataset
-    from ecgedge.plan import Cell, Skip
+    from ecgedge.plan.plan import Cell, Skip
     from ecgedge.plugins import Parts
     from ecgedge.workers.standins import Workers
 
@@ -87,9 +87,9 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
     ecgedge matrix --mlflow http://localhost:5000
     ecgedge matrix --resume runs/int8
     """
-    from ecgedge.journal import Journal
-    from ecgedge.matrix import run_matrix
     from ecgedge.measure import machine
+    from ecgedge.run.journal import Journal
+    from ecgedge.run.matrix import run_matrix
     from ecgedge.tracking import connect
     from ecgedge.tracking.matrix import EXPERIMENT
 
@@ -167,7 +167,7 @@ def plan_cells(
     sources: dict[str, Artifact], parts: Parts, asked: dict[str, Any], unavailable: Mapping[tuple[str, str], str]
 ) -> tuple[list[Cell], list[Skip]]:
     """The cells and skips that were asked for."""
-    from ecgedge.plan import Filters, Source, plan
+    from ecgedge.plan.plan import Filters, Source, plan
 
     named = {
         name: Source(source.format, source.model.name if source.model else "", source.precision != "fp32")
@@ -266,7 +266,7 @@ def publish(
         EcgEdgeError: the choice cannot be made; everything else is written and printed.
     """
     from ecgedge.report import files, render
-    from ecgedge.results import noise_of, rows_of
+    from ecgedge.run.rows import noise_of, rows_of
 
     rows = in_order(rows_of(records, run["rounds"], folder), models)
     told = rendering.make_report(folder, run, rows, noise_of(records, run["rounds"], folder))

@@ -49,7 +49,7 @@ def find_model(name: str, parts: Parts, workers: Workers) -> Artifact:
     """
     from ecgedge.api.records import SIDECAR, read_sidecar
     from ecgedge.convert.checkpoint import read_checkpoint
-    from ecgedge.plan import takes
+    from ecgedge.plan.plan import takes
     from ecgedge.plugins import missing
 
     if name in parts.models:

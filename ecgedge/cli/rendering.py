@@ -14,7 +14,7 @@ from ecgedge.report import FORMATS, Report
 
 if TYPE_CHECKING:
     from ecgedge.api.artifact import Artifact
-    from ecgedge.plan import Cell
+    from ecgedge.plan.plan import Cell
     from ecgedge.plugins import Parts
 
 Row = dict[str, Any]
@@ -95,8 +95,8 @@ def read_report(folder: Path) -> Report:
     """
     from ecgedge.cli import common
     from ecgedge.cli.run_folder import resume_command
-    from ecgedge.results import noise_of
     from ecgedge.run import RunFolder
+    from ecgedge.run.rows import noise_of
 
     run = RunFolder.read(folder)
     hint = f"finish it: {resume_command(folder)}"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ecgedge.convert.lab import Lab
     from ecgedge.data.dataset import Dataset
     from ecgedge.measure.machine import EnergyCounter
-    from ecgedge.plan import Cell, Skip
+    from ecgedge.plan.plan import Cell, Skip
     from ecgedge.plugins import Parts
     from ecgedge.run import RunFolder
 
@@ -94,7 +94,7 @@ def to_go_on(folder: Path, uri: str | None, error: Exception, message: str) -> M
 
 def clear(folder: Path) -> None:
     """Take away what a run that has not begun left of itself, so that the folder can be named again."""
-    from ecgedge.journal import JOURNAL
+    from ecgedge.run.journal import JOURNAL
 
     with contextlib.suppress(OSError):
         journal = folder / JOURNAL

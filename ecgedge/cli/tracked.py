@@ -13,7 +13,7 @@ from ecgedge.errors import ConversionError, EcgEdgeError
 
 if TYPE_CHECKING:
     from ecgedge.convert.lab import Lab
-    from ecgedge.plan import Cell
+    from ecgedge.plan.plan import Cell
 
 SENT = "mlflow.json"  # in the run's folder, once it is in MLflow
 MOST_SENT = 2**16  # bytes of it
@@ -56,7 +56,7 @@ def send(uri: str, run: dict[str, Any], rows: Sequence[dict[str, Any]], records:
     from mlflow.exceptions import MlflowException
 
     from ecgedge.files.locks import whole_file
-    from ecgedge.results import noise_of
+    from ecgedge.run.rows import noise_of
     from ecgedge.tracking import reason_of
     from ecgedge.tracking.matrix import log_matrix
 

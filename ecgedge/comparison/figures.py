@@ -15,7 +15,7 @@ from ecgedge.comparison.quality import Beats
 from ecgedge.comparison.runs import Row, Run
 from ecgedge.evaluate.intervals import Change, apart, median_interval
 from ecgedge.evaluate.verdicts import ALPHA, amount
-from ecgedge.results import TIE
+from ecgedge.run.rows import TIE
 
 BETTER, SAME, WORSE, CANNOT_TELL = "better", "same", "worse", "cannot tell"
 STATUS = "status"  # compared in every cell, without a tolerance

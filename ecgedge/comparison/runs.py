@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge import results
 from ecgedge.api.artifact import Task
 from ecgedge.errors import EcgEdgeError
 from ecgedge.measure.steadiness.states import WIDTH_LEAST
 from ecgedge.run import RunFolder
+from ecgedge.run.rows import Timing, floors_of
 
 Row = dict[str, Any]
 SKIPPED = "skipped"
@@ -38,7 +38,7 @@ class Run:
     files: RunFolder
     rows: list[Row]
     skips: list[Row]
-    timing: results.Timing
+    timing: Timing
     floors: dict[str, float]
     x: np.ndarray
     y: np.ndarray
@@ -91,13 +91,13 @@ def read_run(folder: Path) -> Run:
         raise EcgEdgeError(f"{folder} has no rows yet", f"finish it: ecgedge matrix --resume {folder}") from None
     if files.beats is None:
         raise damaged(folder, "beats.npz is gone")
-    timing = results.Timing(files.records, files.about["rounds"], folder)
+    timing = Timing(files.records, files.about["rounds"], folder)
     return Run(
         files=files,
         rows=[row for row in rows if row["status"] != SKIPPED],
         skips=[row for row in rows if row["status"] == SKIPPED],
         timing=timing,
-        floors=results.floors_of(timing, files.records),
+        floors=floors_of(timing, files.records),
         x=files.beats.x,
         y=files.beats.y,
         index=files.beats.index,

@@ -20,7 +20,7 @@ from ecgedge.data.dataset import Dataset, Split, digest_of_beats
 from ecgedge.devices.host import Host
 from ecgedge.errors import EcgEdgeError, MachineError, machine_error
 from ecgedge.files.locks import turn
-from ecgedge.plan import Cell, takes
+from ecgedge.plan.plan import Cell, takes
 from ecgedge.workers.client import Child, ChildError
 
 

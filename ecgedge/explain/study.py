@@ -15,7 +15,7 @@ from ecgedge.errors import EcgEdgeError
 from ecgedge.explain.explanation import Explanation, cost_of_profiler, lines_of, total, typical
 from ecgedge.measure import machine
 from ecgedge.measure.peaks import joined
-from ecgedge.turns import Setting
+from ecgedge.run.turns import Setting
 from ecgedge.workers.client import Child, ChildError
 
 LENGTH = 140  # samples a beat, where the file takes any

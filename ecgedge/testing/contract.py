@@ -22,7 +22,7 @@ from ecgedge.convert.checkpoint import read_checkpoint
 from ecgedge.data.synthetic import draw_beats
 from ecgedge.measure.bench import infer
 from ecgedge.passes.optimize import optimize
-from ecgedge.plan import passes_of, routes, takes
+from ecgedge.plan.plan import passes_of, routes, takes
 from ecgedge.plugins.hosts import hosts
 from ecgedge.testing import child
 from ecgedge.workers.standins import at_hand

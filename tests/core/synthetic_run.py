@@ -12,10 +12,10 @@ import numpy as np
 from ecgedge.api.artifact import Anomaly, Classification, Task, task_record
 from ecgedge.data.dataset import Dataset
 from ecgedge.evaluate import verdicts
-from ecgedge.journal import Journal, read
 from ecgedge.report import Report
 from ecgedge.report.files import write_files
-from ecgedge.results import noise_of, rows_of
+from ecgedge.run.journal import Journal, read
+from ecgedge.run.rows import noise_of, rows_of
 
 ROUNDS, CALLS = 6, 40
 FORMS = (  # format, precision, runtime, microseconds a call, bytes, spread of the noise on the outputs

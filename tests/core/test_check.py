@@ -21,10 +21,10 @@ from ecgedge.check.answers import Answers, examine
 from ecgedge.errors import EcgEdgeError
 from ecgedge.evaluate import precision_check, verdicts
 from ecgedge.evaluate.intervals import bootstrap_auroc, holm, mcnemar, median_interval, paired_share, wilson
-from ecgedge.journal import read
 from ecgedge.report import Report
 from ecgedge.report.files import write_files
-from ecgedge.results import noise_of, rows_of
+from ecgedge.run.journal import read
+from ecgedge.run.rows import noise_of, rows_of
 from tests.conftest import Command, error_of
 from tests.core.test_matrix import BAD_PARTS, NARROW
 

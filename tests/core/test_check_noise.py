@@ -17,11 +17,11 @@ from ecgedge.api.artifact import Classification
 from ecgedge.api.graph import Graph, Weight
 from ecgedge.check import check_run, graphs
 from ecgedge.evaluate import precision_check, verdicts
-from ecgedge.journal import read
 from ecgedge.measure import bench
 from ecgedge.report import Report
 from ecgedge.report.files import write_files
-from ecgedge.results import noise_of, rows_of
+from ecgedge.run.journal import read
+from ecgedge.run.rows import noise_of, rows_of
 
 JOURNALS = 100
 Record = dict[str, Any]

@@ -215,7 +215,7 @@ def test_the_memory_of_a_gpu(gpu: Path) -> None:
 
 
 def test_a_gpu_is_warmed_up_until_its_clock_is_up(gpu: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measure, "CLOCK_SECONDS", 0.01)
+    monkeypatch.setattr(bench, "CLOCK_SECONDS", 0.01)
     told = bench_of(OnGpu()).warm_up()
     assert told["sm_clock_mhz"] == 1980 and told["warm_up_calls"] >= 60
     assert (gpu / "clocks").read_text() == "1980\n", "three looks agree"
@@ -281,7 +281,7 @@ class Roomy(OnGpu):
 def test_batches_grow_on_a_device_until_they_no_longer_pay(
     runtime: Roomy, sizes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(measure, "repeated", runtime.nanoseconds)
+    monkeypatch.setattr(bench, "repeated", runtime.nanoseconds)
     made = bench_of(runtime)
     assert list(made.throughput({}, BEATS, PROFILES["quick"])) == [*map(str, sizes)]
     assert list(made.throughput({}, BEATS, PROFILES["quick"], [2, 128])) == ["2", "128"], "what was asked for"

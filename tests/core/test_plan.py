@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ecgedge import EcgEdgeError
-from ecgedge.plan import Filters, Source, plan, routes
+from ecgedge.plan.plan import Filters, Source, plan, routes
 from ecgedge.testing import FakeExporter, FakeInt8, FakeRuntime
 
 

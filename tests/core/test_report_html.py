@@ -15,10 +15,10 @@ import pytest
 
 from ecgedge.choice import decide, find_metric, parse_requirement
 from ecgedge.data.dataset import Dataset, Split
-from ecgedge.journal import read, samples
 from ecgedge.report import Report, render
 from ecgedge.report.html import page as page_module
 from ecgedge.report.html import pareto as pareto_module
+from ecgedge.run.journal import read, samples
 from tests.conftest import Command, error_of
 from tests.core.synthetic_run import CALLS, FORMS, HOSTILE, ROUNDS, write_run
 

@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 
 from ecgedge.api.artifact import digest_of
-from ecgedge.journal import read, samples
-from ecgedge.results import block_medians, blocks_of, compare
+from ecgedge.run.journal import read, samples
+from ecgedge.run.rows import block_medians, blocks_of, compare
 from tests.conftest import Command, error_of, rows_of
 
 SPINNING = """

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 
 from ecgedge.cli import main
 from ecgedge.errors import EcgEdgeError
-from ecgedge.journal import Journal, read
 from ecgedge.run import RunFolder, read_array, read_arrays
+from ecgedge.run.journal import Journal, read
 from tests.conftest import Result, error_of
 from tests.core.run_mutations import COMMANDS, CONTENT, VICTIM, header, outcome, resuming_measures_nothing, try_all
 

@@ -19,13 +19,13 @@ from click.testing import CliRunner
 from ecgedge.check.states import quick_blocks
 from ecgedge.cli import main
 from ecgedge.data.dataset import Dataset
-from ecgedge.journal import Journal, read, samples
-from ecgedge.matrix import ModelRun
 from ecgedge.measure.bench import PROFILES
 from ecgedge.measure.steadiness import Reading, about_block, enough_blocks, most_rounds, quick_readings, reference
 from ecgedge.measure.steadiness import kernel as kernel_module
-from ecgedge.results import blocks_of, noise_of, rows_of
-from ecgedge.turns import pair_of, quick_rounds
+from ecgedge.run.journal import Journal, read, samples
+from ecgedge.run.matrix import ModelRun
+from ecgedge.run.rows import blocks_of, noise_of, rows_of
+from ecgedge.run.turns import pair_of, quick_rounds
 from tests.conftest import Command, Result
 from tests.core.synthetic_run import ROUNDS, State, write_run
 

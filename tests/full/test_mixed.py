@@ -18,7 +18,7 @@ from ecgedge.cli.common import open_lab
 from ecgedge.data.dataset import Dataset
 from ecgedge.evaluate import precision_check
 from ecgedge.measure import processor
-from ecgedge.plan import Cell
+from ecgedge.plan.plan import Cell
 from ecgedge.testing import make_artifact
 from tests.conftest import Command
 from tests.full.graphs import graph, weight

@@ -18,7 +18,7 @@ from ecgedge.convert.store import key_of, passes_maker
 from ecgedge.data.dataset import Dataset
 from ecgedge.passes import NAMES, apply_pass
 from ecgedge.passes.optimize import check_unmoved, optimize
-from ecgedge.plan import passes_of
+from ecgedge.plan.plan import passes_of
 from ecgedge.plugins import Parts
 from ecgedge.testing import draw
 from ecgedge.testing.contract import answers

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgedge import journal
 from ecgedge.api.artifact import Task
-from ecgedge.run import Beats, RunFolder
+from ecgedge.run import Beats, RunFolder, journal
 
 
 @dataclass(frozen=True)

@@ -31,14 +31,14 @@ from ecgedge.convert.lab import Lab
 from ecgedge.errors import ConversionError, EcgEdgeError, MachineError, machine_error
 from ecgedge.evaluate import precision_check, verdicts
 from ecgedge.files.locks import PART, check_room, whole_file
-from ecgedge.journal import Journal
 from ecgedge.measure import machine, memory
 from ecgedge.measure.bench import BATCHES, PROFILES, Profile
 from ecgedge.measure.machine import EnergyCounter
 from ecgedge.measure.steadiness import about_block, most_rounds
-from ecgedge.plan import Cell, Skip
-from ecgedge.results import Timing
+from ecgedge.plan.plan import Cell, Skip
 from ecgedge.run import TWIN, read_array, read_graph
+from ecgedge.run.journal import Journal
+from ecgedge.run.rows import Timing
 from ecgedge.workers.client import Child, ChildError
 
 KEPT = ("outputs.npy", "train.npy", "graph.json", "throughput.npz")  # of a cell, what its row is made from

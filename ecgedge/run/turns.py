@@ -18,7 +18,7 @@ from ecgedge.devices.host import Host
 from ecgedge.files.locks import turn
 from ecgedge.measure.bench import PROFILES
 from ecgedge.measure.steadiness import Reading, about_block, enough_blocks, lost_in, most_rounds, quick_readings
-from ecgedge.results import UNSTEADY, compare
+from ecgedge.run.rows import UNSTEADY, compare
 from ecgedge.workers.client import Child
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ecgedge.evaluate import intervals
-from ecgedge.journal import samples
 from ecgedge.measure.steadiness import enough_blocks, enough_pairs, quick_readings, reading_of
+from ecgedge.run.journal import samples
 
 Row = dict[str, Any]
 Record = dict[str, Any]
