@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 import ecgedge
-from ecgedge import choice, passes, plugins, testing
+from ecgedge import choose, passes, plugins, testing
 from ecgedge.api import graph, parts
 from ecgedge.api.profile import Profile, Step
 from ecgedge.cli import main as group
@@ -288,7 +288,7 @@ def test_environment_variables_exist(page: Path) -> None:
 def test_what_can_be_required_is_listed() -> None:
     told = set(re.findall("`([^`]+)`", read(CHOOSING).split("## Requirements")[1].split("\n## ")[0]))
     units = {unit for kind in choice.metrics.UNITS.values() for unit in kind} - {"", "µs", "µJ", "/s", "beats/s"}
-    assert {*choice.METRICS, *choice.requirements.FIELDS, *choice.requirements.OPERATORS} | units <= told
+    assert {*choose.METRICS, *choice.requirements.FIELDS, *choice.requirements.OPERATORS} | units <= told
 
 
 def test_the_columns_of_the_matrix_are_explained() -> None:

@@ -62,8 +62,8 @@ def bundle(file: str, out: Path | None, force: bool, private: Path | None, vecto
     ecgedge bundle theirs.onnx --labels normal,PVC,other -o theirs.zip
     ecgedge bundle tcn.tflite --sign key.pem
     """
+    from ecgedge.audit.signature import SIGNATURE, SUMS
     from ecgedge.bundle import TARGETS, Vectors, check_target, contents, place
-    from ecgedge.check.signature import SIGNATURE, SUMS
     from ecgedge.cli.check import signing_key
     from ecgedge.cli.evaluate import pick_runtime
 

@@ -14,8 +14,8 @@ from ecgedge.files import escape
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    from ecgedge.check import Findings
-    from ecgedge.check.signature import Verified
+    from ecgedge.audit import Findings
+    from ecgedge.audit.signature import Verified
 
 
 @click.command()
@@ -36,7 +36,7 @@ def check(ctx: click.Context, run: Path, as_json: bool, public: Path | None, pri
     ecgedge check runs/int8 --sign key.pem
     ecgedge check tcn.zip --verify public.pem
     """
-    from ecgedge.check import Findings, check_run
+    from ecgedge.audit import Findings, check_run
 
     if is_bundle(run) and (private or not public):
         hint = (
@@ -64,20 +64,20 @@ def is_bundle(place: Path) -> bool:
 
 def signing_key(path: Path) -> Ed25519PrivateKey:
     """The key in a file; its password is asked for on the terminal where it has one."""
-    from ecgedge.check import signature
+    from ecgedge.audit import signature
 
     return signature.read_private(path, lambda: click.prompt("password of the key", hide_input=True, err=True).encode())
 
 
 def verified(place: Path, public: Path) -> Verified:
-    from ecgedge.check import signature
+    from ecgedge.audit import signature
 
     return signature.verify(place, signature.read_public(public))
 
 
 def sign(run: Path, key: Ed25519PrivateKey) -> str:
     """Sign a run's folder, and say so. Raises EcgEdgeError where that cannot be done."""
-    from ecgedge.check import signature
+    from ecgedge.audit import signature
 
     try:
         return f"{signature.sign_folder(run, key)} files are signed: {run / signature.SIGNATURE}"

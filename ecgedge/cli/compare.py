@@ -30,16 +30,14 @@ def compare(ctx: click.Context, run_a: Path, run_b: Path, tolerances: tuple[str,
     ecgedge compare runs/before runs/after
     ecgedge compare runs/before runs/after --tolerance latency=10% --tolerance accuracy=0.2 --junit compare.xml
     """
-    from ecgedge import comparison
+    from ecgedge.compare import compare_runs, read_run, read_tolerances, write_junit
     from ecgedge.report import comparison as told
 
-    allowed = comparison.read_tolerances(tolerances)
-    found = comparison.compare_runs(
-        comparison.read_run(run_a), comparison.read_run(run_b), allowed, allow_missing=allow_missing
-    )
+    allowed = read_tolerances(tolerances)
+    found = compare_runs(read_run(run_a), read_run(run_b), allowed, allow_missing=allow_missing)
     if junit:
         with common.written(junit) as file:
-            comparison.write_junit(found, file)
+            write_junit(found, file)
     if form == "json":
         click.echo(json.dumps(told.as_data(found), indent=1, allow_nan=False))
     else:

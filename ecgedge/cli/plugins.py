@@ -67,14 +67,13 @@ def new(name: str, kind: str, out: Path | None) -> None:
     \b
     ecgedge plugins new acme --kind runtime
     """
-    from ecgedge import skeleton
-    from ecgedge.plugins import load
+    from ecgedge.plugins import load, scaffold
 
     for owner in {str(one) for one in load(allow_clashes=True).owners.values() if one.plugin == name}:
         raise EcgEdgeError(f"there is a plugin {owner}", "choose another name")
     folder = out or Path(f"ecgedge-{name}")
-    skeleton.write(name, kind, folder)
-    common.say(f"{folder}: a {kind}, in {folder / skeleton.module_of(name) / 'part.py'}")
+    scaffold.write(name, kind, folder)
+    common.say(f"{folder}: a {kind}, in {folder / scaffold.module_of(name) / 'part.py'}")
     click.echo()
     common.say(f"pip install -e {folder}")
     common.say(f"ecgedge plugins check {name}")

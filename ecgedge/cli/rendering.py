@@ -34,7 +34,7 @@ def printed_format(formats: Sequence[str]) -> str:
 
 def check_requirements(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
     """The expressions as they are, once they have been understood."""
-    from ecgedge.choice import parse_requirement
+    from ecgedge.choose import parse_requirement
 
     for text in texts:
         parse_requirement(text)
@@ -42,7 +42,7 @@ def check_requirements(_: click.Context, __: click.Parameter, texts: tuple[str, 
 
 
 def check_metric(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
-    from ecgedge.choice import find_metric
+    from ecgedge.choose import find_metric
 
     return name and find_metric(name).name
 
@@ -62,7 +62,7 @@ def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def check_choice(cells: list[Cell], sources: dict[str, Artifact], parts: Parts, asked: dict[str, Any]) -> None:
     """Raise EcgEdgeError where no row of these cells could be chosen: before they are measured, not after."""
-    from ecgedge import choice
+    from ecgedge import choose
 
     if not cells or not choice_asked(asked):
         return
@@ -77,9 +77,9 @@ def check_choice(cells: list[Cell], sources: dict[str, Artifact], parts: Parts, 
         }
         for cell in cells
     ]
-    required = [choice.parse_requirement(text) for text in asked["requirements"]]
-    known = [each for each in required if not (isinstance(each, choice.Wanted) and each.field == "verdict")]
-    choice.settle(planned, known, choice.find_metric(asked["optimize"]) if asked["optimize"] else None)
+    required = [choose.parse_requirement(text) for text in asked["requirements"]]
+    known = [each for each in required if not (isinstance(each, choose.Wanted) and each.field == "verdict")]
+    choose.settle(planned, known, choose.find_metric(asked["optimize"]) if asked["optimize"] else None)
 
 
 def choice_asked(asked: Mapping[str, Any]) -> bool:
@@ -112,7 +112,7 @@ def read_report(folder: Path) -> Report:
 
 def make_report(folder: Path, run: Mapping[str, Any], rows: Sequence[Row], noise: Mapping[str, Row]) -> Report:
     """A report whose best values are marked."""
-    from ecgedge.choice import METRICS, Evidence, best_values
+    from ecgedge.choose import METRICS, Evidence, best_values
 
     best = best_values(rows, METRICS.values(), Evidence(folder))
     return Report(folder, {**run, "noise": noise}, rows, frozenset(best))
@@ -124,7 +124,7 @@ def with_choice(report: Report, requirements: Sequence[str], optimize: str | Non
     Raises:
         EcgEdgeError: what is asked for does not fit this run.
     """
-    from ecgedge.choice import Evidence, decide, find_metric, parse_requirement
+    from ecgedge.choose import Evidence, decide, find_metric, parse_requirement
 
     asked = [parse_requirement(text) for text in requirements]
     choices = decide(report.rows, asked, find_metric(optimize) if optimize else None, Evidence(report.folder))

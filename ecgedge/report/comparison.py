@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from statistics import median
 from typing import Any
 
-from ecgedge.comparison.figures import BETTER, CANNOT_TELL, SAME, STATUS, WORSE, Verdict
-from ecgedge.comparison.metrics import METRICS
-from ecgedge.comparison.pairs import Comparison, Pair
-from ecgedge.comparison.runs import Run
+from ecgedge.compare.figures import BETTER, CANNOT_TELL, SAME, STATUS, WORSE, Verdict
+from ecgedge.compare.metrics import METRICS
+from ecgedge.compare.pairs import Comparison, Pair
+from ecgedge.compare.runs import Run
 from ecgedge.files import escape
 from ecgedge.report.grid import cut, rivals, table
 from ecgedge.report.table import IDENTITY, NOISY, ROUTE, TOO_NOISY

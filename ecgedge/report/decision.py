@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from ecgedge.choice import METRICS, Choice, Limit, quick_blocks
+from ecgedge.choose import METRICS, Choice, Limit, quick_blocks
 from ecgedge.files import escape
 from ecgedge.report.document import Report, Row
 from ecgedge.report.grid import as_csv, rivals, table

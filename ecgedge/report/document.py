@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ecgedge.choice import Choice
+    from ecgedge.choose import Choice
 
 Row = dict[str, Any]
 

@@ -16,8 +16,8 @@ import pytest
 from ecgedge.api import tasks
 from ecgedge.api.artifact import Anomaly, Classification, task_record
 from ecgedge.api.graph import Graph, Node, Weight
-from ecgedge.check import check_run, graphs, stats
-from ecgedge.check.answers import Answers, examine
+from ecgedge.audit import check_run, graphs, stats
+from ecgedge.audit.answers import Answers, examine
 from ecgedge.errors import EcgEdgeError
 from ecgedge.evaluate import precision_check, verdicts
 from ecgedge.evaluate.intervals import bootstrap_auroc, holm, mcnemar, median_interval, paired_share, wilson

@@ -15,7 +15,7 @@ import pytest
 
 from ecgedge.api.artifact import Classification
 from ecgedge.api.graph import Graph, Weight
-from ecgedge.check import check_run, graphs
+from ecgedge.audit import check_run, graphs
 from ecgedge.evaluate import precision_check, verdicts
 from ecgedge.measure import bench
 from ecgedge.report import Report

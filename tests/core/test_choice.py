@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ecgedge.choice import (
+from ecgedge.choose import (
     METRICS,
     Choice,
     Difference,

@@ -18,9 +18,9 @@ from click.testing import CliRunner
 
 from ecgedge.api.artifact import Anomaly
 from ecgedge.cli import main
-from ecgedge.comparison import METRICS, compare_runs, read_run, read_tolerances
-from ecgedge.comparison.figures import Verdict
-from ecgedge.comparison.pairs import Comparison
+from ecgedge.compare import METRICS, compare_runs, read_run, read_tolerances
+from ecgedge.compare.figures import Verdict
+from ecgedge.compare.pairs import Comparison
 from ecgedge.data.dataset import Dataset
 from ecgedge.errors import EcgEdgeError
 from ecgedge.evaluate.intervals import apart, wilson

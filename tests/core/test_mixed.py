@@ -13,8 +13,8 @@ import pytest
 from ecgedge import ENDS, Context, ConversionError, Graph, Node, Weight, plugins
 from ecgedge.api.artifact import Anomaly, Artifact, Classification
 from ecgedge.api.tensors import TensorSpec
+from ecgedge.audit import mixed as checked
 from ecgedge.builtin.mixed import Step, Trial, in_float, search_mixed
-from ecgedge.check import mixed as checked
 from ecgedge.data.dataset import Dataset, Split, calibration_beats, judging_beats
 from ecgedge.evaluate import precision_check
 from ecgedge.measure import processor

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecgedge.choice import decide, find_metric, parse_requirement
+from ecgedge.choose import decide, find_metric, parse_requirement
 from ecgedge.data.dataset import Dataset, Split
 from ecgedge.report import Report, render
 from ecgedge.report.html import page as page_module

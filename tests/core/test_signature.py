@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from ecgedge import Artifact, Classification, TensorSpec, bundle
+from ecgedge.audit.signature import SIGNATURE, SUMS, sign_folder
 from ecgedge.bundle import Facts, Vectors
-from ecgedge.check.signature import SIGNATURE, SUMS, sign_folder
 from ecgedge.cli import main
 from ecgedge.data.dataset import Dataset
 from ecgedge.data.synthetic import synthetic_beats

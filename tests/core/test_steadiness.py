@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from ecgedge.check.states import quick_blocks
+from ecgedge.audit.states import quick_blocks
 from ecgedge.cli import main
 from ecgedge.data.dataset import Dataset
 from ecgedge.measure.bench import PROFILES

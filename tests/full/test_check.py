@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ecgedge.check import check_run
+from ecgedge.audit import check_run
 
 for framework in ("torch", "onnxruntime", "tensorflow", "onnx2tf", "ai_edge_litert"):
     pytest.importorskip(framework)

@@ -113,7 +113,7 @@ def tflite(data: bytes) -> None:
 
 def folder(data: bytes) -> None:
     """A run's folder in which one file is the fuzzer's: its name, and what it holds."""
-    from ecgedge.comparison.runs import read_run
+    from ecgedge.compare.runs import read_run
 
     name, _, content = data.partition(APART)
     run = a_run()

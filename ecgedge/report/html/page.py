@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ecgedge.choice import METRICS, Choice, Evidence, Metric, decide
+from ecgedge.choose import METRICS, Choice, Evidence, Metric, decide
 from ecgedge.files import escape
 from ecgedge.report.document import Report
 from ecgedge.report.files import changed_decisions, machine_words, on_device

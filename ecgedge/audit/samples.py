@@ -6,9 +6,9 @@ import hashlib
 
 import numpy as np
 
-from ecgedge.check.findings import Findings
-from ecgedge.check.reading import read_bytes
-from ecgedge.check.run import Record, Run
+from ecgedge.audit.findings import Findings
+from ecgedge.audit.reading import read_bytes
+from ecgedge.audit.run import Record, Run
 
 PAIR = 16  # bytes of a call's two samples
 CALLS, SECONDS = 100, 10.0  # a block has so many calls, or lasted that long

@@ -3,13 +3,13 @@
 Pure: it reads rows, and what a run's folder holds to compare two of them by, and measures nothing.
 """
 
-from ecgedge.choice.decide import decide, settle
-from ecgedge.choice.differences import Compare, Difference, by_figures, quick_blocks
-from ecgedge.choice.evidence import Evidence
-from ecgedge.choice.front import best_values
-from ecgedge.choice.metrics import METRICS, QUALITY, Metric, find_metric
-from ecgedge.choice.requirements import Limit, Requirement, Wanted, parse_requirement
-from ecgedge.choice.result import Choice, Miss, Tie
+from ecgedge.choose.decide import decide, settle
+from ecgedge.choose.differences import Compare, Difference, by_figures, quick_blocks
+from ecgedge.choose.evidence import Evidence
+from ecgedge.choose.front import best_values
+from ecgedge.choose.metrics import METRICS, QUALITY, Metric, find_metric
+from ecgedge.choose.requirements import Limit, Requirement, Wanted, parse_requirement
+from ecgedge.choose.result import Choice, Miss, Tie
 
 __all__ = [
     "METRICS",

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge.check.findings import Findings
-from ecgedge.check.reading import JSON_BYTES, LINES_BYTES, as_json, is_file, read_bytes
-from ecgedge.check.states import quick_blocks
+from ecgedge.audit.findings import Findings
+from ecgedge.audit.reading import JSON_BYTES, LINES_BYTES, as_json, is_file, read_bytes
+from ecgedge.audit.states import quick_blocks
 from ecgedge.errors import EcgEdgeError
 
 Row = dict[str, Any]

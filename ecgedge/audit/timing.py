@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge.check import stats
-from ecgedge.check.findings import Findings
-from ecgedge.check.reading import read_arrays
-from ecgedge.check.run import Row, Run
+from ecgedge.audit import stats
+from ecgedge.audit.findings import Findings
+from ecgedge.audit.reading import read_arrays
+from ecgedge.audit.run import Row, Run
 
 TIE = 0.02  # relative; two processes of one file may differ by so much
 P99_CALLS = 3000

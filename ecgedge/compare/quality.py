@@ -8,7 +8,7 @@ import numpy as np
 
 from ecgedge.api import tasks
 from ecgedge.api.artifact import Anomaly, Classification
-from ecgedge.comparison.runs import Row, Run
+from ecgedge.compare.runs import Row, Run
 from ecgedge.evaluate.intervals import Change, apart, bootstrap_auroc, paired_share, wilson
 from ecgedge.evaluate.verdicts import ALPHA, collapse_gates, p_value, paired_p, recall_gates
 

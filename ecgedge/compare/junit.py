@@ -6,8 +6,8 @@ import platform
 from typing import IO
 from xml.etree import ElementTree as ET  # nosec B405  # it writes, and parses nothing
 
-from ecgedge.comparison.figures import CANNOT_TELL, Verdict
-from ecgedge.comparison.pairs import Comparison
+from ecgedge.compare.figures import CANNOT_TELL, Verdict
+from ecgedge.compare.pairs import Comparison
 from ecgedge.files.escape import xml
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ecgedge.choice.differences import Compare, by_figures
-from ecgedge.choice.metrics import METRICS, QUALITY, Metric, Row
+from ecgedge.choose.differences import Compare, by_figures
+from ecgedge.choose.metrics import METRICS, QUALITY, Metric, Row
 
 
 def has(metric: Metric | None, row: Row) -> bool:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from ecgedge.check import answers, graphs, mixed, timing
-from ecgedge.check.findings import Findings, has_numbers, is_number
-from ecgedge.check.reading import JSON_BYTES, as_json, is_file, read_bytes
-from ecgedge.check.run import Record, Row, Run
+from ecgedge.audit import answers, graphs, mixed, timing
+from ecgedge.audit.findings import Findings, has_numbers, is_number
+from ecgedge.audit.reading import JSON_BYTES, as_json, is_file, read_bytes
+from ecgedge.audit.run import Record, Row, Run
 
 STATUSES = {"ok", "rejected", "failed", "timeout", "skipped"}
 SINGLE = (  # taken once

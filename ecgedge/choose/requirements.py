@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ecgedge.choice.metrics import METRICS, UNITS, Metric, Row, find_metric, known_metric
+from ecgedge.choose.metrics import METRICS, UNITS, Metric, Row, find_metric, known_metric
 from ecgedge.errors import EcgEdgeError, unknown
 
 EXPRESSION = re.compile(r"\s*([\w-]+)\s*(>=|<=|==|!=|=|>|<)\s*(\S.*?)\s*")

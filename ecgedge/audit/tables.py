@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import io
 
-from ecgedge.check.findings import MISSING, Findings, shown
-from ecgedge.check.reading import LINES_BYTES, read_bytes
-from ecgedge.check.run import Row, Run
+from ecgedge.audit.findings import MISSING, Findings, shown
+from ecgedge.audit.reading import LINES_BYTES, read_bytes
+from ecgedge.audit.run import Row, Run
 
 RESUME = "resume it"
 

@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ecgedge.check.findings import Findings
-from ecgedge.check.reading import JSON_BYTES, as_json, open_file, read_bytes
-from ecgedge.check.run import Run
+from ecgedge.audit.findings import Findings
+from ecgedge.audit.reading import JSON_BYTES, as_json, open_file, read_bytes
+from ecgedge.audit.run import Run
 
 
 def check_artifacts(run: Run, findings: Findings) -> None:

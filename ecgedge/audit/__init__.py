@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ecgedge.check.beats import check_beats
-from ecgedge.check.files import check_artifacts, check_kept
-from ecgedge.check.findings import Findings
-from ecgedge.check.rows import check_rows
-from ecgedge.check.run import about_fault, read_run
-from ecgedge.check.samples import check_samples
-from ecgedge.check.tables import check_tables
+from ecgedge.audit.beats import check_beats
+from ecgedge.audit.files import check_artifacts, check_kept
+from ecgedge.audit.findings import Findings
+from ecgedge.audit.rows import check_rows
+from ecgedge.audit.run import about_fault, read_run
+from ecgedge.audit.samples import check_samples
+from ecgedge.audit.tables import check_tables
 
 __all__ = ["Findings", "check_run"]
 

@@ -1,9 +1,9 @@
 """Two runs, cell by cell: what has become better or worse, and what cannot be told from chance or noise."""
 
-from ecgedge.comparison.junit import write_junit
-from ecgedge.comparison.metrics import METRICS, read_tolerances
-from ecgedge.comparison.pairs import Comparison, compare_runs
-from ecgedge.comparison.runs import read_run
+from ecgedge.compare.junit import write_junit
+from ecgedge.compare.metrics import METRICS, read_tolerances
+from ecgedge.compare.pairs import Comparison, compare_runs
+from ecgedge.compare.runs import read_run
 
 __all__ = [
     "METRICS",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ecgedge.check.findings import Findings
-from ecgedge.check.graphs import MULTIPLIES, plain, way, weights, wrong_nodes, wrong_weights
-from ecgedge.check.run import Row, Run
+from ecgedge.audit.findings import Findings
+from ecgedge.audit.graphs import MULTIPLIES, plain, way, weights, wrong_nodes, wrong_weights
+from ecgedge.audit.run import Row, Run
 
 Record = dict[str, Any]
 

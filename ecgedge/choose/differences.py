@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ecgedge.choice.metrics import Metric, Row
+from ecgedge.choose.metrics import Metric, Row
 from ecgedge.run.rows import TIE, UNSTEADY
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ecgedge.choice.differences import Difference
-from ecgedge.choice.front import criteria
-from ecgedge.choice.metrics import METRICS, QUALITY, Metric, Row
-from ecgedge.choice.requirements import Limit, Requirement
+from ecgedge.choose.differences import Difference
+from ecgedge.choose.front import criteria
+from ecgedge.choose.metrics import METRICS, QUALITY, Metric, Row
+from ecgedge.choose.requirements import Limit, Requirement
 
 
 @dataclass(frozen=True)

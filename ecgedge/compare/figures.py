@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge.comparison import quality
-from ecgedge.comparison.metrics import METRICS, Metric
-from ecgedge.comparison.quality import Beats
-from ecgedge.comparison.runs import Row, Run
+from ecgedge.compare import quality
+from ecgedge.compare.metrics import METRICS, Metric
+from ecgedge.compare.quality import Beats
+from ecgedge.compare.runs import Row, Run
 from ecgedge.evaluate.intervals import Change, apart, median_interval
 from ecgedge.evaluate.verdicts import ALPHA, amount
 from ecgedge.run.rows import TIE

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from ecgedge.choice.differences import Compare, by_figures
-from ecgedge.choice.front import criteria, front, has
-from ecgedge.choice.metrics import METRICS, TASKS, Metric, Row
-from ecgedge.choice.requirements import FIELDS, Limit, Requirement, Wanted
-from ecgedge.choice.result import Choice, Miss, Tie
+from ecgedge.choose.differences import Compare, by_figures
+from ecgedge.choose.front import criteria, front, has
+from ecgedge.choose.metrics import METRICS, TASKS, Metric, Row
+from ecgedge.choose.requirements import FIELDS, Limit, Requirement, Wanted
+from ecgedge.choose.result import Choice, Miss, Tie
 from ecgedge.errors import EcgEdgeError, unknown
 
 

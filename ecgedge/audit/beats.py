@@ -6,9 +6,9 @@ import hashlib
 
 import numpy as np
 
-from ecgedge.check.findings import Findings
-from ecgedge.check.reading import read_arrays
-from ecgedge.check.run import Run
+from ecgedge.audit.findings import Findings
+from ecgedge.audit.reading import read_arrays
+from ecgedge.audit.run import Run
 
 WHERE = "beats.npz"
 HELD = ("x", "y", "index", "train_x", "train_y", "calibration")

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ecgedge.comparison import quality
-from ecgedge.comparison.figures import (
+from ecgedge.compare import quality
+from ecgedge.compare.figures import (
     BETTER,
     CANNOT_TELL,
     SAME,
@@ -19,8 +19,8 @@ from ecgedge.comparison.figures import (
     of_size,
     status,
 )
-from ecgedge.comparison.quality import Beats
-from ecgedge.comparison.runs import Row, Run, differences
+from ecgedge.compare.quality import Beats
+from ecgedge.compare.runs import Row, Run, differences
 from ecgedge.errors import EcgEdgeError
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from ecgedge.api import tasks
 from ecgedge.api.artifact import Anomaly, Task
-from ecgedge.choice.differences import Difference, by_figures, noise
-from ecgedge.choice.metrics import Metric, Row
+from ecgedge.choose.differences import Difference, by_figures, noise
+from ecgedge.choose.metrics import Metric, Row
 from ecgedge.evaluate.intervals import Change, bootstrap_confusion, delong, paired_share
 from ecgedge.evaluate.verdicts import ALPHA, p_value, paired_p
 from ecgedge.run import RunFolder

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge.check import stats
-from ecgedge.check.gates import gates_of, threshold_gate
-from ecgedge.check.reading import read_array
-from ecgedge.check.run import Row, Run
+from ecgedge.audit import stats
+from ecgedge.audit.gates import gates_of, threshold_gate
+from ecgedge.audit.reading import read_array
+from ecgedge.audit.run import Row, Run
 
 ATOL = 1e-4  # fp32 may differ by so much, relative to the largest output where that is above 1
 COSINES = {"fp16": 0.999, "tf32": 0.999, "dynamic": 0.8, "full-int8": 0.8}  # the least to the trained model

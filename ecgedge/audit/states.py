@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge.check import stats
+from ecgedge.audit import stats
 
 Record = dict[str, Any]
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ecgedge.choice.metrics import METRICS as FIGURES
-from ecgedge.choice.metrics import Metric as Figure
+from ecgedge.choose.metrics import METRICS as FIGURES
+from ecgedge.choose.metrics import Metric as Figure
 from ecgedge.errors import EcgEdgeError
 
 
