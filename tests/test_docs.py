@@ -287,8 +287,8 @@ def test_environment_variables_exist(page: Path) -> None:
 
 def test_what_can_be_required_is_listed() -> None:
     told = set(re.findall("`([^`]+)`", read(CHOOSING).split("## Requirements")[1].split("\n## ")[0]))
-    units = {unit for kind in choice.metrics.UNITS.values() for unit in kind} - {"", "µs", "µJ", "/s", "beats/s"}
-    assert {*choose.METRICS, *choice.requirements.FIELDS, *choice.requirements.OPERATORS} | units <= told
+    units = {unit for kind in choose.metrics.UNITS.values() for unit in kind} - {"", "µs", "µJ", "/s", "beats/s"}
+    assert {*choose.METRICS, *choose.requirements.FIELDS, *choose.requirements.OPERATORS} | units <= told
 
 
 def test_the_columns_of_the_matrix_are_explained() -> None:
