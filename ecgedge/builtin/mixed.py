@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge import Anomaly, Artifact, Context, ConversionError
-from ecgedge.api import tasks
+from ecgedge import Anomaly, Artifact, Context, ConversionError, tasks
 
 MAX_DROP = 0.1  # hundredths of accuracy, or of AUROC
 ROUNDING = 1e-9  # by which a loss may be above what is allowed

@@ -1,9 +1,10 @@
-"""Imports run one way, and nothing heavy is imported before it is needed."""
+"""Imports run one way, as docs/architecture.md shows it, and nothing heavy is imported before it is needed."""
 
 from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,88 +12,25 @@ from pathlib import Path
 import pytest
 
 import ecgedge
+from tests.pages import DOCS, blocks
 
 ROOT = Path(ecgedge.__file__).parent
+PAGE = DOCS / "architecture.md"
 HEAVY = (
     "torch", "tensorflow", "onnx", "onnx_ir", "onnxruntime", "ai_edge_litert", "onnx2tf", "matplotlib", "sklearn",
     "scipy",
 )  # fmt: skip
+SCAFFOLD = ROOT / "plugins" / "scaffold"  # files of third parties, in the making
+FILES = sorted(file for file in ROOT.rglob("*.py") if file == SCAFFOLD / "__init__.py" or SCAFFOLD not in file.parents)
 
-# What each module may import of ecgedge; a folder stands for all modules in it.
-BASE = {
-    "errors", "strict_json", "schema", "tensors", "artifacts", "graph", "profile", "records", "kinds", "parity",
-    "passes",
-}  # fmt: skip
-MAY_IMPORT = {
-    "errors": set(),
-    "escape": set(),
-    "strict_json": {"errors"},
-    "schema": set(),
-    "tensors": set(),
-    "artifacts": {"tensors", "schema", "strict_json"},
-    "graph": set(),
-    "profile": set(),
-    "macs": {"graph"},
-    "truth": {"graph", "macs"},
-    "records": {"errors", "tensors", "artifacts", "schema", "strict_json"},
-    "readers": {"errors"},
-    "fetch": {"errors", "escape", "locks", "readers"},
-    "parity": {"errors"},
-    "kinds": {"errors", "artifacts", "graph", "profile"},
-    "passes": {"errors", "artifacts", "kinds", "tensors"},
-    "checkpoint": BASE,
-    "bundle": {"errors", "escape", "tensors", "artifacts", "records", "synthetic", "tasks", "bundle", "locks"},
-    "hookspecs": {"kinds"},
-    "plan": BASE,
-    "measure": BASE | {"memory", "nvidia"},
-    "store": BASE | {"environments", "locks"},
-    "upkeep": BASE | {"store"},
-    "dataset": BASE | {"readers", "fetch", "synthetic", "cache"},
-    "cache": set(),
-    "environments": {"errors", "cache", "locks"},
-    "launch": set(),  # it runs before ecgedge is there
-    "standins": BASE | {"process"},
-    "synthetic": set(),
-    "tasks": BASE,
-    "intervals": set(),
-    "verdicts": {"artifacts", "parity", "tasks", "intervals"},
-    "report": {"artifacts", "choice", "escape", "intervals", "journal", "locks", "run", "tasks"},
-    "check": {"errors", "strict_json"},  # it shares nothing with what made the figures that it checks
-    "comparison": BASE
-    | {"choice", "escape", "results", "run", "steadiness", "intervals", "tasks", "verdicts", "report"},
-    "process": BASE | {"launch", "locks"},
-    "processor": set(),
-    "nvidia": set(),
-    "machine": {"nvidia", "store", "processor"},
-    "locks": set(),
-    "memory": set(),
-    "run": {"errors", "strict_json", "schema", "artifacts", "records"},
-    "journal": {"errors", "locks", "run"},
-    "steadiness": {"intervals"},
-    "results": {"intervals", "journal", "steadiness"},
-    "choice": {"errors", "artifacts", "intervals", "results", "run", "tasks", "verdicts"},
-    "lab": BASE | {"plan", "store", "dataset", "process", "locks"},
-    "matrix": BASE
-    | {"plan", "lab", "locks", "measure", "journal", "machine", "run", "verdicts", "truth", "process", "results"}
-    | {"memory", "steadiness"},
-    "turns": BASE | {"locks", "measure", "process", "results", "steadiness"},
-    "explain": BASE | {"machine", "macs", "process", "truth", "turns"},
-    "training": BASE | {"escape", "dataset", "tasks", "checkpoint", "processor"},
-    "tracking": {"errors", "escape", "artifacts", "records", "tensors"},
-    "plugins": BASE | {"hookspecs", "environments", "process"},
-    "worker": BASE | {"bundle", "explain", "launch", "locks", "measure", "plugins", "process", "steadiness", "tasks"},
-    # nobody imports it: it may look at whatever a part under test meets
-    "testing": BASE | {"checkpoint", "dataset", "measure", "plan", "plugins", "synthetic", "standins"},
-    "skeleton": {"errors", "testing"},  # files of a third party
-    "builtin": {"builtin", "tasks"},  # and the names that ecgedge itself offers, as a third party has them
-    "__init__": BASE | {"checkpoint", "measure", "processor", "tasks"},
-    "__main__": {"cli"},
-}
-ONLY_CLI_AND_WORKER_IMPORT_PLUGINS = {"cli", "worker"}
+
+def folder_of(file: Path) -> str:
+    """The first folder on the way to a file, or for want of one the file itself."""
+    return file.relative_to(ROOT).parts[0].removesuffix(".py")
 
 
 def imported(file: Path) -> set[str]:
-    """The modules of ecgedge that a file imports when it runs, anywhere in it, by their first name."""
+    """All that a file imports, anywhere in it, dotted; what only the type checker reads is left out."""
     found = set()
     tree = ast.parse(file.read_text(encoding="utf-8"))
     for_types = {
@@ -101,38 +39,84 @@ def imported(file: Path) -> set[str]:
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
         for inner in ast.walk(node)
     }
-    for node in ast.walk(tree):
-        if node in for_types:
-            continue
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "ecgedge":
-            _, _, rest = node.module.partition(".")
-            names = [rest] if rest else [alias.name for alias in node.names]
-            found |= {name.split(".")[0] for name in names}
+    for node in (node for node in ast.walk(tree) if node not in for_types):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("ecgedge.")}
-    return found & MODULES
+            found |= {alias.name for alias in node.names}
+    return found
 
 
-def module_of(file: Path) -> str:
-    return file.relative_to(ROOT).parts[0].removesuffix(".py")
+def folders(file: Path) -> set[str]:
+    """The folders of ecgedge that a file imports from."""
+    named = (name.split(".") for name in imported(file))
+    return {words[1] for words in named if words[0] == "ecgedge" and len(words) > 1} & {*TREE} - {folder_of(file)}
 
 
-MODULES = {module_of(file) for file in ROOT.rglob("*.py")} - {"__init__"}
-FILES = sorted(ROOT.rglob("*.py"))
+def of_folder(name: str) -> set[str]:
+    """The folders that any file of one imports from."""
+    return {found for file in FILES if folder_of(file) == name for found in folders(file)}
+
+
+TREE = [
+    name
+    for block in blocks(PAGE)
+    if block.text.startswith("ecgedge/")
+    for name in re.findall(r"^  (\w+)[./]", block.text, re.MULTILINE)
+]
+
+
+def test_the_tree_shows_all_there_is() -> None:
+    there = {folder_of(file) for file in FILES} | {path.name for path in ROOT.iterdir() if path.is_dir()}
+    assert sorted(TREE) == sorted(there - {"__init__", "__main__", "__pycache__", "weights"})
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
-def test_imports_run_one_way(file: Path) -> None:
-    module = module_of(file)
-    wrong = set() if module == "cli" else imported(file) - MAY_IMPORT[module] - {module}
-    assert not wrong, f"{file.relative_to(ROOT)} must not import {wrong}"
-    if module != "builtin":
-        assert "builtin" not in imported(file), "the built-ins are loaded by name only"
+def test_a_folder_imports_from_those_above_it(file: Path) -> None:
+    folder = folder_of(file)
+    above = TREE[: TREE.index(folder)] if folder in TREE else TREE  # ecgedge itself offers names of any
+    assert folders(file) <= {*above}
 
 
-def test_the_rules_name_only_what_exists() -> None:
-    assert set(MAY_IMPORT) - {"__init__"} <= MODULES
-    assert MODULES - {"cli"} <= set(MAY_IMPORT)
+def test_what_is_pure_imports_no_work() -> None:
+    assert of_folder("api") <= {"errors", "files"}
+    assert of_folder("evaluate") <= {"errors", "files", "api"}
+    assert of_folder("plan") <= {"errors", "api"}
+
+
+def test_the_audit_shares_nothing_with_what_it_checks() -> None:
+    assert of_folder("audit") <= {"errors", "files"}
+
+
+def test_builtins_are_plugins_like_any() -> None:
+    offered = {f"ecgedge.{name}" for name in ecgedge.__all__} | {"ecgedge.hookimpl"}
+    for file in (file for file in FILES if folder_of(file) == "builtin"):
+        ours = {name for name in imported(file) if name.startswith("ecgedge.")}
+        assert {name for name in ours if not name.startswith("ecgedge.builtin.")} <= offered, file.name
+
+
+@pytest.mark.parametrize("name", ["builtin", "cli", "testing"])
+def test_nobody_imports_it(name: str) -> None:
+    users = {folder_of(file) for file in FILES if name in folders(file)}
+    assert users <= ({"__main__"} if name == "cli" else set())
+
+
+def test_parts_are_handed_down() -> None:
+    assert {folder_of(file) for file in FILES if "plugins" in folders(file)} == {"workers", "testing", "cli"}
+
+
+@pytest.mark.parametrize("name", ["bundle", "tracking"])
+def test_what_is_handed_over_knows_no_run(name: str) -> None:
+    assert of_folder(name) <= {"errors", "files", "api"}
+
+
+def test_only_the_command_line_knows_click() -> None:
+    users = {folder_of(file) for file in FILES if any(name.split(".")[0] == "click" for name in imported(file))}
+    assert users == {"cli"}
+
+
+def test_what_comes_before_ecgedge_imports_none_of_it() -> None:
+    assert not folders(ROOT / "devices" / "launch.py")
 
 
 @pytest.mark.parametrize(
