@@ -6,6 +6,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ import click
 
 from ecgedge.cli import availability, boundary, common, opening, rendering, run_folder, tracked
 from ecgedge.cli.options import (
+    NORMALIZE,
+    TOLD,
     batch_sizes_option,
     calibration_option,
     chosen_passes,
@@ -29,6 +32,7 @@ from ecgedge.cli.options import (
     quantizer_options,
     seed_option,
     threads_option,
+    told_columns,
 )
 from ecgedge.errors import EcgEdgeError, MachineError
 from ecgedge.report import FORMATS, Report
@@ -40,9 +44,15 @@ if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so tha
     from ecgedge.data.dataset import Dataset
     from ecgedge.plan.plan import Cell, Skip
     from ecgedge.plugins import Parts
+    from ecgedge.run import MatrixRequest
     from ecgedge.workers.standins import Workers
 
 log = logging.getLogger(__name__)
+
+ALIKE = (  # options that are named as what they ask for
+    "models", "files", "exporters", "quantizers", "runtimes", "seed", "threads", "calibration", "batch_sizes",
+    "timeout", "memory", "requirements", "optimize",
+)  # fmt: skip
 
 
 @click.command()
@@ -94,27 +104,27 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
     from ecgedge.tracking.matrix import EXPERIMENT
 
     resume = resume and resume.resolve()
-    known = run_folder.take_up(ctx, resume) if resume else None
-    uri = run_folder.mlflow_uri(known, asked["mlflow"]) if known else asked["mlflow"]
+    known = run_folder.take_up(ctx, resume, asked["formats"]) if resume else None
+    uri = run_folder.mlflow_uri(known.request, asked["mlflow"]) if known else asked["mlflow"]
     if uri and not dry_run:
         connect(uri, EXPERIMENT)
     parts = common.load_parts()
-    asked = run_folder.asked_then(known, parts, uri) if known else asked
+    request = run_folder.asked_then(known.request, parts) if known else request_of(ctx, asked)
     printed = rendering.printed_format(asked["formats"])
-    data = common.load_data(asked["dataset"])
-    limits = limits_of(asked["timeout"], asked["memory"])
+    data = common.load_data(request.data)
+    limits = limits_of(request.timeout, request.memory)
     with opening.open_workers(parts, limits) as workers:
-        is_of_models = asked["models"] or not asked["files"]
-        sources = find_sources(asked["models"], parts, data, workers) if is_of_models else {}
-        sources |= find_files(asked["files"], list(sources), parts, data, workers)
+        is_of_models = request.models or not request.files
+        sources = find_sources(request.models, parts, data, workers) if is_of_models else {}
+        sources |= find_files(request.files, list(sources), parts, data, workers)
     reasons = availability.unavailable(parts)
-    cells, skips = plan_cells(sources, parts, asked, reasons)
-    rendering.check_choice(cells, sources, parts, asked)
+    cells, skips = plan_cells(sources, parts, request, reasons)
+    rendering.check_choice(cells, sources, parts, request)
     if dry_run:
         list_plan(cells, skips, data)
         return
     energy = machine.EnergyCounter.find()
-    run = run_folder.describe_run(ctx, data, sources, cells, skips, asked, energy, availability.used(cells, parts))
+    run = run_folder.describe_run(request, data, sources, cells, skips, energy, availability.used(cells, parts))
     folder = resume or run_folder.new_folder(out)
     if known:
         run_folder.check_same(known.about, run, folder)
@@ -122,10 +132,10 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
     with run_folder.writing(folder, uri):
         journal = Journal(folder)
         with run_folder.beginning(folder):
-            lab = common.open_lab(parts, data, sources, folder, scored_beats(data, asked["profile"], asked["seed"]),
-                                  calibration=asked["calibration"], seed=asked["seed"], options=options_of(asked),
+            lab = common.open_lab(parts, data, sources, folder, scored_beats(data, request.preset, request.seed),
+                                  calibration=request.calibration, seed=request.seed, options=request.options,
                                   unavailable=reasons, seconds=limits.seconds, memory=limits.memory,
-                                  batch_sizes=asked.get("batch_sizes"))  # fmt: skip
+                                  batch_sizes=request.batch_sizes)  # fmt: skip
             if not known:
                 run_folder.write_run(folder, run, lab)
         interrupted, stopped, saved_models = False, None, {}
@@ -136,7 +146,7 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
                     for name, source in sources.items()
                 }
                 journal.append("start", time=time.strftime("%Y-%m-%dT%H:%M:%S%z"), load=machine.load())
-                run_matrix(cells, skips, lab, journal, asked["profile"], energy, common.progress_line(2 * len(cells)))
+                run_matrix(cells, skips, lab, journal, request.preset, energy, common.progress_line(2 * len(cells)))
             saved_models = tracked.saved_models(cells, journal.records, lab) if uri else {}
         except KeyboardInterrupt:
             interrupted = True
@@ -147,12 +157,12 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
             journal.close()
     if interrupted or stopped:
         with contextlib.suppress(Exception):  # what is done is told as far as it can be
-            publish(journal.records, run, folder, list(sources), {}, printed, quiet=True)
+            publish(journal.records, run, folder, list(sources), None, printed, quiet=True)
         if stopped:
             raise stopped
         common.say(f"interrupted; go on with: {run_folder.resume_command(folder, uri)}", err=True)
         ctx.exit(boundary.INTERRUPTED)
-    told = publish(journal.records, run, folder, list(sources), asked, printed)
+    told = publish(journal.records, run, folder, list(sources), request, printed)
     if uri:
         tracked.send(uri, run, told.rows, journal.records, folder, saved_models)
     if not cells:
@@ -163,8 +173,29 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
         ctx.exit(1)
 
 
+def request_of(ctx: click.Context, asked: Mapping[str, Any]) -> MatrixRequest:
+    """What the options ask for."""
+    from ecgedge.run import MatrixRequest, Told
+
+    columns = told_columns()
+    said = ctx.meta.get(TOLD, {})
+    return MatrixRequest(
+        data=asked["dataset"],
+        normalize=bool(ctx.meta.get(NORMALIZE)),
+        label_column=columns.label,
+        ignore_columns=columns.ignore,
+        told=Told(**{each.name: said[each.name] for each in fields(Told)}),
+        formats=tuple(name for name in asked["formats"] if name not in FORMATS),
+        preset=asked["profile"],
+        passes=chosen_passes(asked["passes"], asked["no_optimize"]),
+        options=options_of(asked),
+        sent=asked["mlflow"] is not None,
+        **{name: asked[name] for name in ALIKE},
+    )
+
+
 def plan_cells(
-    sources: dict[str, Artifact], parts: Parts, asked: dict[str, Any], unavailable: Mapping[tuple[str, str], str]
+    sources: dict[str, Artifact], parts: Parts, request: MatrixRequest, unavailable: Mapping[tuple[str, str], str]
 ) -> tuple[list[Cell], list[Skip]]:
     """The cells and skips that were asked for."""
     from ecgedge.plan.plan import Filters, Source, plan
@@ -173,12 +204,9 @@ def plan_cells(
         name: Source(source.format, source.model.name if source.model else "", source.precision != "fp32")
         for name, source in sources.items()
     }
-    formats = tuple(name for name in asked["formats"] if name not in FORMATS)
-    filters = Filters(formats, asked["quantizers"], asked["runtimes"], asked["exporters"])
-    passes = chosen_passes(asked.get("passes"), asked.get("no_optimize", False))  # older runs know neither
-    return plan(
-        named, parts.exporters, parts.quantizers, parts.runtimes, filters, unavailable, asked["threads"], passes
-    )
+    filters = Filters(request.formats, request.quantizers, request.runtimes, request.exporters)
+    return plan(named, parts.exporters, parts.quantizers, parts.runtimes, filters, unavailable, request.threads,
+                request.passes)  # fmt: skip
 
 
 def find_sources(models: tuple[str, ...], parts: Parts, data: Dataset, workers: Workers) -> dict[str, Artifact]:
@@ -254,11 +282,11 @@ def publish(
     run: dict[str, Any],
     folder: Path,
     models: list[str],
-    asked: Mapping[str, Any],
+    request: MatrixRequest | None,
     printed: str,
     quiet: bool = False,
 ) -> Report:
-    """Write rows and reports, make the choice where one is asked for, and print all of it.
+    """Write rows and reports, make the choice where the request asks for one, and print all of it.
 
     What cannot be written costs a warning, unless ``quiet``, and nothing else.
 
@@ -273,8 +301,8 @@ def publish(
     results = [attempt(folder / name, partial(make, told)) for name, make in files.TEXTS.items()]
     failure = None
     try:
-        if rendering.choice_asked(asked):
-            told = rendering.with_choice(told, asked["requirements"], asked["optimize"])
+        if request and rendering.choice_asked(request):
+            told = rendering.with_choice(told, request.requirements, request.optimize)
     except EcgEdgeError as error:
         failure = error
     results.append(attempt(folder / "report.html", partial(render, told, "html")))

@@ -29,7 +29,6 @@ MOST_BEATS = 1 << 20  # a call
 NORMALIZE = "ecgedge.normalize"  # in the context's meta, which all commands of one call share
 COLUMNS = "ecgedge.columns"  # there too: what the user says of the columns of a table, by option
 TOLD = "ecgedge.told"  # there too: what the user says of a file without a record
-KEPT = (NORMALIZE, COLUMNS, TOLD)  # what belongs to what a run was asked for
 
 
 def keep_normalize(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:

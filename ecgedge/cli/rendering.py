@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ecgedge.api.artifact import Artifact
     from ecgedge.plan.plan import Cell
     from ecgedge.plugins import Parts
+    from ecgedge.run import MatrixRequest
 
 Row = dict[str, Any]
 
@@ -60,11 +61,11 @@ def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return required(optimized(command))
 
 
-def check_choice(cells: list[Cell], sources: dict[str, Artifact], parts: Parts, asked: dict[str, Any]) -> None:
+def check_choice(cells: list[Cell], sources: dict[str, Artifact], parts: Parts, request: MatrixRequest) -> None:
     """Raise EcgEdgeError where no row of these cells could be chosen: before they are measured, not after."""
     from ecgedge import choose
 
-    if not cells or not choice_asked(asked):
+    if not cells or not choice_asked(request):
         return
     planned = [
         {
@@ -77,14 +78,14 @@ def check_choice(cells: list[Cell], sources: dict[str, Artifact], parts: Parts, 
         }
         for cell in cells
     ]
-    required = [choose.parse_requirement(text) for text in asked["requirements"]]
+    required = [choose.parse_requirement(text) for text in request.requirements]
     known = [each for each in required if not (isinstance(each, choose.Wanted) and each.field == "verdict")]
-    choose.settle(planned, known, choose.find_metric(asked["optimize"]) if asked["optimize"] else None)
+    choose.settle(planned, known, choose.find_metric(request.optimize) if request.optimize else None)
 
 
-def choice_asked(asked: Mapping[str, Any]) -> bool:
-    """Whether a choice is wanted; older runs know none."""
-    return bool(asked.get("requirements") or asked.get("optimize"))
+def choice_asked(request: MatrixRequest) -> bool:
+    """Whether a choice is wanted."""
+    return bool(request.requirements or request.optimize)
 
 
 def read_report(folder: Path) -> Report:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import shlex
@@ -18,9 +19,10 @@ import click
 from click.core import ParameterSource
 
 from ecgedge.cli import common
-from ecgedge.cli.options import KEPT, TOLD
+from ecgedge.cli.options import COLUMNS, NORMALIZE, TOLD
 from ecgedge.errors import EcgEdgeError, MachineError, machine_error, remedy, told_by_system
 from ecgedge.files.locks import PART, whole_file
+from ecgedge.report import FORMATS
 
 if TYPE_CHECKING:
     from ecgedge.api.artifact import Artifact
@@ -29,16 +31,11 @@ if TYPE_CHECKING:
     from ecgedge.measure.machine import EnergyCounter
     from ecgedge.plan.plan import Cell, Skip
     from ecgedge.plugins import Parts
-    from ecgedge.run import RunFolder
+    from ecgedge.run import MatrixRequest, RunFolder
 
 RUN, BEATS, LOG = "run.json", "beats.npz", "conversions.log"
-SAID_ANEW = ("resume", "mlflow", "trust")  # what whoever resumes says for himself, and no run for him
-ASKED = (  # what a run has to tell so that it can be resumed, beside what it is read for otherwise
-    "dataset", "exporters", "formats", "quantizers", "runtimes", "profile", "timeout", "memory", "threads",
-    "calibration", "seed",
-)  # fmt: skip
+SAID_ANEW = ("resume", "mlflow", "trust", "formats")  # what whoever resumes says for himself, and no run for him
 NEAR = "data/ECG5000"  # where data is found that nobody named
-LISTS = ("models", "files", "exporters", "formats", "quantizers", "runtimes")
 
 
 def new_folder(out: Path | None) -> Path:
@@ -108,12 +105,11 @@ def clear(folder: Path) -> None:
 
 
 def describe_run(
-    ctx: click.Context,
+    request: MatrixRequest,
     data: Dataset,
     sources: dict[str, Artifact],
     cells: list[Cell],
     skips: list[Skip],
-    asked: dict[str, Any],
     energy: EnergyCounter,
     installed: dict[str, dict[str, str]],
 ) -> dict[str, Any]:
@@ -130,15 +126,11 @@ def describe_run(
     from ecgedge.measure.steadiness import most_rounds
     from ecgedge.run import SCHEMA
 
-    profile = PROFILES[asked["profile"]]
+    profile = PROFILES[request.preset]
     about = {
         "schema": SCHEMA,
         "command": shlex.join(["ecgedge", *sys.argv[1:]]),
-        "asked": {
-            "options": asked,
-            "meta": {key: ctx.meta[key] for key in KEPT if key in ctx.meta},
-            "folder": str(Path.cwd()),
-        },
+        "request": request.record(),
         "data": data.describe(),
         "data_source": data.source,
         "data_digest": data.digest,
@@ -147,9 +139,9 @@ def describe_run(
         "profile": profile.name,
         "rounds": profile.rounds,
         "rounds_most": most_rounds(profile.rounds),
-        "batch_sizes": asked.get("batch_sizes"),  # None: the default ones, and more on another device than the CPU
-        "seed": asked["seed"],
-        "threads": asked["threads"],
+        "batch_sizes": request.batch_sizes,  # None: the default ones, and more on another device than the CPU
+        "seed": request.seed,
+        "threads": request.threads,
         "sources": {name: source.digest for name, source in sources.items()},
         "cells": [cell.id for cell in cells],
         "skips": [skip.id for skip in skips],
@@ -191,11 +183,14 @@ def write_run(folder: Path, run: dict[str, Any], lab: Lab) -> None:
         file.write(json.dumps(run, indent=1) + "\n")
 
 
-def take_up(ctx: click.Context, folder: Path) -> RunFolder:
-    """An interrupted run, with what it was asked for; what that leaves in the context's meta is put there.
+def take_up(ctx: click.Context, folder: Path, formats: tuple[str, ...]) -> RunFolder:
+    """An interrupted run, with what it was asked for; what commands read of that in the context's meta is put there.
 
     The folder may be a stranger's. No address and no trust is taken from it, and it is not worked in: who resumes
     says these anew.
+
+    Args:
+        formats: what ``--format`` names: here only how to print.
 
     Raises:
         EcgEdgeError: there is no run in that folder, it is damaged or holds what no run holds; or another option is
@@ -209,41 +204,35 @@ def take_up(ctx: click.Context, folder: Path) -> RunFolder:
         if parameter.name not in SAID_ANEW
         and ctx.get_parameter_source(parameter.name or "") is not ParameterSource.DEFAULT
     ]
+    given += [f"--format {name}" for name in formats if name not in FORMATS]
     if given:
         raise EcgEdgeError(f"--resume goes on with what was asked for then, so {given[0]} has no place", "leave it out")
     run = RunFolder.read(folder)
-    if lacking := [name for name in ASKED if name not in run.about["asked"]["options"]]:
-        hint = "name the folder of an interrupted run"
-        raise EcgEdgeError(f"{folder} holds no run that can be resumed: it does not tell its {lacking[0]}", hint)
     trusted = bool(ctx.meta.get(TOLD, {}).get("trust"))
     run.check_for_resume(trusted)
-    kept = run.about["asked"]["meta"]
-    ctx.meta.update({key: kept[key] for key in KEPT if key in kept})
-    ctx.meta[TOLD] = {**ctx.meta.get(TOLD, {}), "trust": trusted}
+    asked = run.request
+    ctx.meta[NORMALIZE] = asked.normalize
+    ctx.meta[COLUMNS] = {"label_column": asked.label_column, "ignore_column": list(asked.ignore_columns)}
+    ctx.meta[TOLD] = {**dataclasses.asdict(asked.told), "trust": trusted}
     return run
 
 
-def asked_then(run: RunFolder, parts: Parts, uri: str | None) -> dict[str, Any]:
-    """The options of a run that is resumed; files are named as they were then, from where that was.
-
-    Args:
-        uri: of MLflow, as who resumes says it.
+def asked_then(request: MatrixRequest, parts: Parts) -> MatrixRequest:
+    """What a run was asked for; files are named as they were then, from where that was.
 
     Raises:
         EcgEdgeError: a name leads to a pipe or a device.
     """
-    asked = run.about["asked"]
-    options = {**asked["options"], "mlflow": uri}
-    for name in LISTS:
-        options[name] = tuple(options[name])
-    place = Path(asked["folder"])
-    for name in ("models", "files"):
-        options[name] = tuple(each if each in parts.models else named_from(place, each) for each in options[name])
-    if (named := options["dataset"]) and named.lower() not in ("synthetic", "ecg5000"):
-        options["dataset"] = named_from(place, named)
-    elif not named and not os.environ.get("ECGEDGE_DATA") and (place / NEAR).is_dir():
-        options["dataset"] = named_from(place, NEAR)
-    return options
+    place, data = Path(request.place), request.data
+    if data and data.lower() not in ("synthetic", "ecg5000"):
+        data = named_from(place, data)
+    elif not data and not os.environ.get("ECGEDGE_DATA") and (place / NEAR).is_dir():
+        data = named_from(place, NEAR)
+    models, files = (
+        tuple(each if each in parts.models else named_from(place, each) for each in names)
+        for names in (request.models, request.files)
+    )
+    return dataclasses.replace(request, data=data, models=models, files=files)
 
 
 def named_from(place: Path, name: str) -> str:
@@ -258,12 +247,11 @@ def named_from(place: Path, name: str) -> str:
     return str(path)
 
 
-def mlflow_uri(run: RunFolder, said: str | None) -> str | None:
+def mlflow_uri(request: MatrixRequest, said: str | None) -> str | None:
     """Where a run that is resumed is sent: as its user says, by the option or in the environment, never the run."""
-    wanted = run.about["asked"]["options"].get("mlflow")
-    if uri := said or (os.environ.get("MLFLOW_TRACKING_URI") if wanted else None):
+    if uri := said or (os.environ.get("MLFLOW_TRACKING_URI") if request.sent else None):
         return uri
-    if wanted:
+    if request.sent:
         common.note("the run was to be sent to MLflow; --mlflow URI says where, else it is not sent")
     return None
 

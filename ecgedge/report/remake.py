@@ -4,39 +4,44 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import Any
 
 from ecgedge.report.document import Report, Row
+from ecgedge.run import MatrixRequest, Told
 
-DEFAULTS = {"calibration": 400, "seed": 0, "normal": "1", "window": 1, "input_zero_point": 0}  # of ``ecgedge convert``
+DEFAULTS = {"calibration": 400, "seed": 0} | {  # of ``ecgedge convert``
+    "normal": Told.normal, "window": Told.window, "input_zero_point": Told.input_zero_point, "max_drop": 0.1,
+}  # fmt: skip
 
 
 def remake(row: Row, report: Report) -> str:
     """The path of the file that was measured; where it is gone, ``ecgedge convert`` as the run was asked."""
     file = report.folder / row["artifact"]
-    return str(file) if file.exists() else convert_command(row, report)
+    return str(file) if file.exists() else convert_command(row, MatrixRequest.from_record(report.run["request"]))
 
 
-def convert_command(row: Row, report: Report) -> str:
+def convert_command(row: Row, request: MatrixRequest) -> str:
     """The command line that makes a row's file again."""
-    asked = report.run["asked"]
-    options, told = asked["options"], asked["meta"].get("ecgedge.told", {})
-    source = next(
-        (each for each in [*options["models"], *options["files"]] if Path(each).name == row["model"]), row["model"]
-    )
+    named = (each for each in [*request.models, *request.files] if Path(each).name == row["model"])
+    source = next(named, row["model"])
     line = ["ecgedge", "convert", source, "--to", row["format"], "--quantize", row["quantizer"]]
-    given = {name: options.get(name) for name in ("dataset", "calibration", "opset", "seed")} | told
-    for name, value in given.items():
-        option = f"--{name.replace('_', '-')}"
-        if isinstance(value, bool):
-            line += [option] * value
-        elif value is not None and value != DEFAULTS.get(name):
-            line += [option, str(value)]
-    columns = asked["meta"].get("ecgedge.columns", {})  # older runs know none
-    if columns.get("label_column"):
-        line += ["--label-column", columns["label_column"]]
-    line += [word for name in columns.get("ignore_column") or () for word in ("--ignore-column", name)]
-    if options.get("passes") is not None:
-        line += ["--passes", ",".join(options["passes"])]
-    line += ["--no-optimize"] * bool(options.get("no_optimize"))
-    line += ["--normalize"] * bool(asked["meta"].get("ecgedge.normalize"))
+    line += words("dataset", request.data)
+    line += words("calibration", request.calibration)
+    line += words("seed", request.seed)
+    for name in ("opset", "max_drop"):
+        line += words(name, request.options.get(name))
+    if (narrow := request.options.get("reduce_range")) is not None:
+        line += ["--reduce-range" if narrow else "--no-reduce-range"]
+    for name in ("task", "normal", "window", "input_scale", "input_zero_point", "output"):
+        line += words(name, getattr(request.told, name))
+    line += words("label_column", request.label_column)
+    line += [word for name in request.ignore_columns for word in ("--ignore-column", name)]
+    if request.passes is not None:
+        line += ["--passes", ",".join(request.passes)] if request.passes else ["--no-optimize"]
+    line += ["--normalize"] * request.normalize
     return shlex.join(line)
+
+
+def words(name: str, value: Any) -> list[str]:
+    """An option with its value; nothing where that is the usual one."""
+    return [] if value in (None, DEFAULTS.get(name)) else [f"--{name.replace('_', '-')}", str(value)]

@@ -4,13 +4,16 @@ from ecgedge.files.arrays import read_array, read_arrays
 from ecgedge.files.opening import is_name, open_inside, read_bytes, size_of
 from ecgedge.run.folder import RUN, TWIN, Beats, RunFolder, read_graph, read_records, read_samples
 from ecgedge.run.layout import SCHEMA, check_about
+from ecgedge.run.request import MatrixRequest, Told
 
 __all__ = [
     "RUN",
     "SCHEMA",
     "TWIN",
     "Beats",
+    "MatrixRequest",
     "RunFolder",
+    "Told",
     "check_about",
     "is_name",
     "open_inside",

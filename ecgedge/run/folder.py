@@ -21,6 +21,7 @@ from ecgedge.files.arrays import read_array, read_arrays
 from ecgedge.files.opening import kind_of, open_file, open_inside, read_bytes, size_of
 from ecgedge.files.schema import SchemaError
 from ecgedge.run.layout import GRAPH, SCHEMA, check_about, check_record, finished_row
+from ecgedge.run.request import MatrixRequest
 
 __all__ = ["RUN", "SCHEMA", "Beats", "RunFolder", "check_entries", "read_about", "read_graph", "read_records"]
 
@@ -67,6 +68,11 @@ class RunFolder:
     def read(cls, path: Path) -> RunFolder:
         """Raises EcgEdgeError where the folder holds no run, or one that is not as this version writes it."""
         return cls(path, read_about(path), read_records(path)[0])
+
+    @cached_property
+    def request(self) -> MatrixRequest:
+        """What was asked for."""
+        return MatrixRequest.from_record(self.about["request"])
 
     def rows(self) -> list[Row]:
         """Of ``rows.jsonl``. Raises EcgEdgeError where they are damaged; FileNotFoundError where there are none."""

@@ -25,8 +25,9 @@ from ecgedge.files.schema import (
     whole,
     words,
 )
+from ecgedge.run.request import REQUEST
 
-SCHEMA = 1  # of the folder
+SCHEMA = 2  # of the folder
 MANY = 1_000_000  # cells, rounds, entries of a list
 COUNT = 2**53
 THROUGHPUT = re.compile(r"throughput_([1-9]\d{0,8})_per_s")
@@ -73,53 +74,6 @@ AMOUNT = number(least=0, below=1e15)
 WORDS = list_of(TEXT, MANY)
 ANY = free(most=50_000_000)
 
-OPTIONS = record(
-    {"models": list_of(LINE, MANY), "files": list_of(LINE, MANY)},
-    {
-        "dataset": maybe(LINE),
-        **{key: list_of(LINE, MANY) for key in ("exporters", "formats", "quantizers", "runtimes", "requirements")},
-        "profile": one_of(*PROFILES),
-        "optimize": maybe(WORD),
-        "timeout": number(above=0, below=1e9),
-        "memory": maybe(whole(1, 10**9)),
-        "threads": whole(1, 100_000),
-        "calibration": whole(1, 10**9),
-        "seed": whole(0, 2**63 - 1),
-        "batch_sizes": maybe(list_of(whole(1, 2**20), 1000, least=1)),
-        "opset": maybe(whole(1, 1000)),
-        "max_drop": number(least=0, below=1e6),
-        "reduce_range": maybe(flag),
-        "passes": maybe(list_of(WORD, 1000)),
-        "no_optimize": flag,
-        "cuda_graph": maybe(flag),
-        "mlflow": maybe(LINE),
-    },
-    others=ANY,
-)
-TOLD = record(
-    {},
-    {
-        "task": maybe(one_of("classification", "anomaly")),
-        "normal": LINE,
-        "window": whole(1, 2**20),
-        "input_scale": maybe(POSITIVE),
-        "input_zero_point": whole(-(2**31), 2**31),
-        "output": maybe(LINE),
-        "trust": flag,
-    },
-    others=ANY,
-)
-META = record(
-    {},
-    {
-        "ecgedge.normalize": flag,
-        "ecgedge.columns": record(
-            {}, {"label_column": maybe(LINE), "ignore_column": maybe(list_of(LINE, 10_000))}, others=ANY
-        ),
-        "ecgedge.told": TOLD,
-    },
-    others=ANY,
-)
 MACHINE = record(
     {
         "cpu": LINE,
@@ -139,7 +93,7 @@ CELLS = list_of(name, MANY, unique=True)
 ABOUT = record(
     {
         "command": TEXT,
-        "asked": record({"options": OPTIONS, "meta": META, "folder": LINE}, others=ANY),
+        "request": REQUEST,
         "data": LINE,
         "data_source": LINE,
         "data_digest": WORD,

@@ -138,9 +138,13 @@ def figures(row: Row) -> dict[str, float]:
     }
 
 
+NOTHING: tuple[Any, ...] = (None, [], (), False)  # options that were not given
+
+
 def asked_for(run: Mapping[str, Any]) -> dict[str, str]:
     """The options that were given or have a value."""
-    options = {key: value for key, value in run["asked"]["options"].items() if value not in (None, [], (), False)}
+    asked = {key: value for key, value in run["request"].items() if key not in ("options", "told", "place")}
+    options = {key: value for key, value in (asked | run["request"]["options"]).items() if value not in NOTHING}
     told = {key: " ".join(value) if isinstance(value, list | tuple) else value for key, value in options.items()}
     return escape.mlflow_values(told)
 

@@ -14,6 +14,7 @@ from ecgedge.data.dataset import Dataset
 from ecgedge.evaluate import verdicts
 from ecgedge.report import Report
 from ecgedge.report.files import write_files
+from ecgedge.run import MatrixRequest
 from ecgedge.run.journal import Journal, read
 from ecgedge.run.rows import noise_of, rows_of
 
@@ -153,10 +154,10 @@ def about(beats: Dataset, ids: list[str]) -> dict[str, Any]:
         "energy": "not measured: no counter", "system": "Linux x86_64",
     }  # fmt: skip
     return {
-        "schema": 1, "command": "ecgedge matrix --dataset synthetic", "data": beats.describe(),
+        "schema": 2, "command": "ecgedge matrix --dataset synthetic", "data": beats.describe(),
         "data_source": beats.source, "data_digest": beats.digest,
         "labels": list(beats.labels), "beats": len(beats.test), "profile": "full", "rounds": ROUNDS, "seed": 0,
         "threads": 1, "cells": ids, "skips": [], "machine": machine, "versions": {"python": "3.11", "ecgedge": "0.1.0"},
         "started": "2026-01-02T03:04:05+0000", "sources": {},
-        "asked": {"options": {"models": [], "files": []}, "meta": {}, "folder": "."},
+        "request": MatrixRequest(place=".").record(),
     }  # fmt: skip

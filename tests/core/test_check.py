@@ -465,7 +465,7 @@ CHANGES = {
     spoil_the_beats: "beats.npz: it cannot be checked: ",
     tear_the_journal: "journal.jsonl: line ",
     forget_a_cell: f"{INT8}: not finished, it was not scored: resume it",
-    another_schema: "run.json: its schema is 99, only 1 can be checked",
+    another_schema: "run.json: its schema is 99, only 2 can be checked",
 }
 
 

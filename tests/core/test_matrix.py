@@ -352,7 +352,7 @@ def test_batch_sizes_and_what_is_told_of_a_device(ecgedge: Command, fakes: Path,
     assert result.code == 0, result.err
     assert "beats/s: 32 beats a call" in result.out
     run = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert run["batch_sizes"] == run["asked"]["options"]["batch_sizes"] == [1, 2, 32]
+    assert run["batch_sizes"] == run["request"]["batch_sizes"] == [1, 2, 32]
     rows = {row["runtime"]: row for row in rows_of(tmp_path / "run")}
     for row in rows.values():
         assert [key for key in row if key.startswith("throughput_")] == [f"throughput_{n}_per_s" for n in (1, 2, 32)]

@@ -127,7 +127,7 @@ def test_the_address_in_a_run_is_never_connected_to(
     uri, callers = listener
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "secret")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    edit(run, lambda told: told["asked"]["options"].update(mlflow=uri))
+    edit(run, lambda told: told["request"].update(sent=True, mlflow=uri))
     result = resume(run)
     assert result.code == 0, result.err
     assert "--mlflow URI says where, else it is not sent" in result.err
@@ -137,7 +137,7 @@ def test_the_address_in_a_run_is_never_connected_to(
 def test_the_folder_that_a_run_names_is_not_worked_in(run: Path, tmp_path: Path) -> None:
     there = tmp_path / "there"
     there.mkdir()
-    edit(run, lambda told: told["asked"].update(folder=str(there)))
+    edit(run, lambda told: told["request"].update(place=str(there)))
     before = Path.cwd()
     with resuming_measures_nothing():
         CliRunner().invoke(main, ["matrix", "--resume", str(run)])
@@ -149,7 +149,7 @@ def test_no_run_says_that_code_is_trusted(run: Path) -> None:
     def trust(records: list[dict[str, Any]]) -> None:
         next(r for r in records if r.get("artifact"))["artifact"]["record"]["notes"] = {"trusted": True}
 
-    edit(run, lambda told: told["asked"]["meta"]["ecgedge.told"].update(trust=True))
+    edit(run, lambda told: told["request"]["told"].update(trust=True))
     assert resume(run).code == 0, "it vouches for nothing, and nothing needs it"
     edit_lines(run, trust)
     assert "runs code of its own" in error_of(resume(run))
@@ -160,7 +160,7 @@ def test_data_and_models_that_a_run_names_are_files(name: str, run: Path, tmp_pa
     if name == "pipe":
         os.mkfifo(tmp_path / "pipe")
         name = str(tmp_path / "pipe")
-    edit(run, lambda told: told["asked"]["options"].update(dataset=name))
+    edit(run, lambda told: told["request"].update(data=name))
     assert "is neither a file nor a folder" in error_of(resume(run))
 
 
@@ -288,7 +288,7 @@ def test_a_stray_file_is_ignored_and_kept(run: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda told: told.update(schema=2), "schema) is 2, this ecgedge reads 1"),
+        (lambda told: told.update(schema=1), "schema) is 1, this ecgedge reads 2"),
         (lambda told: told.update(schema=True), "schema) is not told"),
         (lambda told: told.pop("labels"), "labels is missing"),
         (lambda told: told.update(rounds=10**9), "rounds is 1000000000, not a whole number from 1"),

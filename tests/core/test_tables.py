@@ -403,7 +403,7 @@ def test_a_run_keeps_its_columns(ecgedge: Command, fakes: Path, beats: Dataset, 
     assert ran.code == 0, ran.err
     run = json.loads((tmp_path / "run" / "run.json").read_text())
     assert run["data_source"].startswith("t.csv (label in column last, without column 1)")
-    assert run["asked"]["meta"]["ecgedge.columns"] == {"label_column": "last", "ignore_column": ["1"]}
+    assert (run["request"]["label_column"], run["request"]["ignore_columns"]) == ("last", ["1"])
     again = ecgedge("--plugins-dir", fakes, "matrix", "--resume", "run")
     assert again.code == 0, again.err
     assert "label in column 142; 140 samples" in again.err

@@ -1,0 +1,141 @@
+"""What a matrix is asked for: made by the command line and by scripts alike, and kept in the run's folder."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ecgedge.files.schema import flag, free, list_of, maybe, number, one_of, record, whole, words
+
+PRESETS = ("quick", "full")
+MANY = 1_000_000
+LINE, WORD = words(10_000), words(300)
+LINES = list_of(LINE, MANY)
+COUNT = whole(1, 10**9)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the user says of files that carry no record.
+
+    Attributes:
+        task: ``"classification"``, ``"anomaly"``, or None: it is told from the outputs.
+        normal: the class that an autoencoder learned.
+        window: samples that its residual is averaged over.
+        input_scale, input_zero_point: of an integer input.
+        output: the one that is the answer, where there are several.
+    """
+
+    task: str | None = None
+    normal: str = "1"
+    window: int = 1
+    input_scale: float | None = None
+    input_zero_point: int = 0
+    output: str | None = None
+
+
+@dataclass(frozen=True)
+class MatrixRequest:
+    """What a matrix is asked for.
+
+    Attributes:
+        data: where it lies, ``"ecg5000"``, ``"synthetic"``, or None: the first that is found.
+        normalize: bring each beat to mean 0 and standard deviation 1.
+        label_column, ignore_columns: of a table, by name or number.
+        models: names of models, or folders of checkpoints; with no ``files`` either, all models.
+        files: made elsewhere.
+        told: what the user says of these.
+        exporters, formats, quantizers, runtimes: cells have one of each; empty: any.
+        preset: ``"quick"``: fewer beats and calls, or ``"full"``.
+        seed: of all that is drawn at random.
+        threads: of each model.
+        calibration: training beats that int8 is calibrated on.
+        batch_sizes: whose throughput is measured; None: the usual ones.
+        passes: graph passes on ONNX; None: those that the consumers want.
+        options: of the parts, by name.
+        timeout: seconds that a step in a child process may take.
+        memory: millions of bytes that a child process may take; None: no limit.
+        requirements, optimize: by which a row is chosen; see ``ecgedge.choose``.
+        sent: the run is to go to MLflow. Where that is, is not kept.
+        place: the folder that relative names are of.
+    """
+
+    data: str | None = None
+    normalize: bool = False
+    label_column: str | None = None
+    ignore_columns: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    told: Told = field(default_factory=Told)
+    exporters: tuple[str, ...] = ()
+    formats: tuple[str, ...] = ()
+    quantizers: tuple[str, ...] = ()
+    runtimes: tuple[str, ...] = ()
+    preset: str = "full"
+    seed: int = 0
+    threads: int = 1
+    calibration: int = 400
+    batch_sizes: tuple[int, ...] | None = None
+    passes: tuple[str, ...] | None = None
+    options: Mapping[str, bool | int | float] = field(default_factory=dict)
+    timeout: float = 300
+    memory: int | None = None
+    requirements: tuple[str, ...] = ()
+    optimize: str | None = None
+    sent: bool = False
+    place: str = field(default_factory=lambda: str(Path.cwd()))
+
+    def record(self) -> dict[str, Any]:
+        """The request as JSON has it."""
+        return dataclasses.asdict(self) | {"options": dict(self.options)}
+
+    @classmethod
+    def from_record(cls, told: Any) -> MatrixRequest:
+        """Read back what ``record`` gave. Raises SchemaError, a ValueError, on any other."""
+        found = {key: value for key, value in REQUEST(told, "request").items() if key in FIELDS}
+        named = {key: value for key, value in found["told"].items() if key in TOLD_FIELDS}
+        return cls(**{**found, "told": Told(**named)})
+
+
+FIELDS = {each.name for each in dataclasses.fields(MatrixRequest)}
+TOLD_FIELDS = {each.name for each in dataclasses.fields(Told)}
+ANY = free(most=50_000_000)  # a later version may say more
+REQUEST = record(
+    {
+        "data": maybe(LINE),
+        "normalize": flag,
+        "label_column": maybe(LINE),
+        "ignore_columns": list_of(LINE, 10_000),
+        **dict.fromkeys(("models", "files", "exporters", "formats", "quantizers", "runtimes", "requirements"), LINES),
+        "told": record(
+            {
+                "task": maybe(one_of("classification", "anomaly")),
+                "normal": LINE,
+                "window": whole(1, 2**20),
+                "input_scale": maybe(number(above=0, below=1e15)),
+                "input_zero_point": whole(-(2**31), 2**31),
+                "output": maybe(LINE),
+            },
+            others=ANY,
+        ),
+        "preset": one_of(*PRESETS),
+        "seed": whole(0, 2**63 - 1),
+        "threads": whole(1, 100_000),
+        "calibration": COUNT,
+        "batch_sizes": maybe(list_of(whole(1, 2**20), 1000, least=1)),
+        "passes": maybe(list_of(WORD, 1000)),
+        "options": record(
+            {},
+            {"opset": whole(1, 1000), "max_drop": number(least=0, below=1e6), "reduce_range": flag, "cuda_graph": flag},
+        ),
+        "timeout": number(above=0, below=1e9),
+        "memory": maybe(COUNT),
+        "optimize": maybe(WORD),
+        "sent": flag,
+        "place": LINE,
+    },
+    others=ANY,
+)
