@@ -70,8 +70,8 @@ def bundle(file: str, out: Path | None, force: bool, private: Path | None, vecto
     key = private and signing_key(private)
     parts = common.load_parts()
     limits = limits_of(timeout, memory)
-    with tempfile.TemporaryDirectory() as scratch, opening.open_workers(parts, limits) as workers:
-        artifact = opening.find_artifact(file, parts, workers)
+    with tempfile.TemporaryDirectory() as scratch, opening.opener(parts, limits) as opener:
+        artifact = opener.find_artifact(file)
         if artifact.format not in TARGETS:
             raise EcgEdgeError(
                 f"{file} is {artifact.format}, a bundle takes {' or '.join(TARGETS)}",
@@ -82,8 +82,8 @@ def bundle(file: str, out: Path | None, force: bool, private: Path | None, vecto
         common.usable_folder(target.absolute().parent)
         check_target(target, force)
         data = common.load_data(dataset) if dataset else None
-        artifact = with_meaning(artifact, data, labels, threshold)
-        runtime = pick_runtime(artifact, TARGETS[artifact.format].runtime, parts, workers)
+        artifact = with_meaning(artifact, data, labels, threshold, opener)
+        runtime = pick_runtime(artifact, TARGETS[artifact.format].runtime, parts, opener.workers)
         session, model = load_alone(artifact, runtime, Path(scratch))
         if data:
             artifact = opening.with_threshold(artifact, data, lambda _, split: infer(artifact, session, split.x))
@@ -108,7 +108,9 @@ def bundle_name(artifact: Artifact) -> str:
     return escape.file_name(name)
 
 
-def with_meaning(artifact: Artifact, data: Dataset | None, labels: str | None, threshold: float | None) -> Artifact:
+def with_meaning(
+    artifact: Artifact, data: Dataset | None, labels: str | None, threshold: float | None, opener: opening.Opener
+) -> Artifact:
     """The file with what its outputs mean: by its record, by data, or as the options say.
 
     Raises:
@@ -123,8 +125,8 @@ def with_meaning(artifact: Artifact, data: Dataset | None, labels: str | None, t
             source = f"of {data.name}" if data else "in its record"
             raise EcgEdgeError(f"{artifact.path}: {option} beside what is told {source}", f"leave {option} out")
     if data:
-        return opening.fit_to_data(artifact, data)
-    artifact = as_told(artifact, threshold)
+        return opener.fit_to_data(artifact, data)
+    artifact = as_told(artifact, threshold, opener)
     if labels is None:
         return artifact
     names = tuple(name.strip() for name in labels.split(","))

@@ -73,8 +73,8 @@ def convert(source: str, format: str, quantizer: str, out: Path | None, force: b
     parts = common.load_parts()
     data = common.load_data(dataset)
     limits = limits_of(timeout, memory)
-    with opening.open_workers(parts, limits) as workers:
-        origin = opening.fit_to_data(opening.find_artifact(source, parts, workers), data)
+    with opening.opener(parts, limits) as opener:
+        origin = opener.fit_to_data(opener.find_artifact(source), data)
     check_size(origin, batch)
     cell = choose(origin, format, quantizer, parts, chosen_passes(passes, no_optimize))
     for kind, name in [*(("exporter", name) for name in cell.route), ("quantizer", cell.quantizer)]:

@@ -38,9 +38,9 @@ def evaluate(
 
     parts = common.load_parts()
     data = common.load_data(dataset)
-    with opening.open_workers(parts, limits_of(timeout, memory), threads) as workers:
-        artifact = opening.fit_to_data(opening.find_artifact(target, parts, workers), data)
-        runtime = pick_runtime(artifact, runtime_name, parts, workers)
+    with opening.opener(parts, limits_of(timeout, memory), threads) as opener:
+        artifact = opener.fit_to_data(opener.find_artifact(target), data)
+        runtime = pick_runtime(artifact, runtime_name, parts, opener.workers)
         session = runtime.load(artifact, threads)
         artifact = opening.with_threshold(artifact, data, lambda _, split: session.infer(split.x))
         outputs = session.infer(data.test.x)

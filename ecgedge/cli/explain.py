@@ -13,11 +13,11 @@ import click
 from ecgedge.cli import common, opening
 from ecgedge.cli.options import (
     MOST_BEATS,
-    TOLD,
     limit_options,
     limits_of,
     output_option,
     threads_option,
+    told_files,
     trust_option,
 )
 from ecgedge.errors import EcgEdgeError
@@ -61,14 +61,14 @@ def explain(target: str, runtime_name: str | None, batch: int | None, against: s
     from ecgedge.run.turns import Setting
 
     parts, limits = common.load_parts(), limits_of(timeout, memory)
-    with opening.open_workers(parts, limits) as workers:
-        artifact = opening.find_artifact(target, parts, workers)
-        runtime = pick_runtime(artifact, runtime_name, parts, workers).name
+    with opening.opener(parts, limits) as opener:
+        artifact = opener.find_artifact(target)
+        runtime = pick_runtime(artifact, runtime_name, parts, opener.workers).name
         size = chosen_batch(artifact, batch)
-        other = opening.find_artifact(against, parts, workers, alone=False) if against else None
+        other = opener.find_artifact(against, alone=False) if against else None
         if other:
             name = runtime if other.format == artifact.format else None
-            pair = other, pick_runtime(other, name, parts, workers).name
+            pair = other, pick_runtime(other, name, parts, opener.workers).name
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         beats = study.write_beats(artifact, size, folder / "call.npy")
@@ -91,7 +91,7 @@ def named(explanation: Explanation, target: str, parts: Parts) -> Explanation:
     if artifact.name in parts.models:
         return dataclasses.replace(explanation, source=artifact.name)
     if artifact.format == "onnx" and explanation.precision in ("fp32", "float32"):
-        output = click.get_current_context().meta.get(TOLD, {}).get("output")
+        output = told_files().output
         return dataclasses.replace(explanation, source=target + (f" --output {output}" if output else ""))
     return explanation
 

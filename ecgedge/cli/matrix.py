@@ -6,7 +6,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,6 @@ import click
 from ecgedge.cli import availability, boundary, common, opening, rendering, run_folder, tracked
 from ecgedge.cli.options import (
     NORMALIZE,
-    TOLD,
     batch_sizes_option,
     calibration_option,
     chosen_passes,
@@ -33,6 +31,7 @@ from ecgedge.cli.options import (
     seed_option,
     threads_option,
     told_columns,
+    told_files,
 )
 from ecgedge.errors import EcgEdgeError, MachineError
 from ecgedge.report import FORMATS, Report
@@ -45,7 +44,6 @@ if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so tha
     from ecgedge.plan.plan import Cell, Skip
     from ecgedge.plugins import Parts
     from ecgedge.run import MatrixRequest
-    from ecgedge.workers.standins import Workers
 
 log = logging.getLogger(__name__)
 
@@ -113,10 +111,10 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
     printed = rendering.printed_format(asked["formats"])
     data = common.load_data(request.data)
     limits = limits_of(request.timeout, request.memory)
-    with opening.open_workers(parts, limits) as workers:
+    with opening.opener(parts, limits, told=request.told) as opener:
         is_of_models = request.models or not request.files
-        sources = find_sources(request.models, parts, data, workers) if is_of_models else {}
-        sources |= find_files(request.files, list(sources), parts, data, workers)
+        sources = find_sources(request.models, data, opener) if is_of_models else {}
+        sources |= find_files(request.files, list(sources), data, opener)
     reasons = availability.unavailable(parts)
     cells, skips = plan_cells(sources, parts, request, reasons)
     rendering.check_choice(cells, sources, parts, request)
@@ -175,16 +173,15 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
 
 def request_of(ctx: click.Context, asked: Mapping[str, Any]) -> MatrixRequest:
     """What the options ask for."""
-    from ecgedge.run import MatrixRequest, Told
+    from ecgedge.run import MatrixRequest
 
     columns = told_columns()
-    said = ctx.meta.get(TOLD, {})
     return MatrixRequest(
         data=asked["dataset"],
         normalize=bool(ctx.meta.get(NORMALIZE)),
         label_column=columns.label,
         ignore_columns=columns.ignore,
-        told=Told(**{each.name: said[each.name] for each in fields(Told)}),
+        told=told_files(),
         formats=tuple(name for name in asked["formats"] if name not in FORMATS),
         preset=asked["profile"],
         passes=chosen_passes(asked["passes"], asked["no_optimize"]),
@@ -209,24 +206,24 @@ def plan_cells(
                 request.passes)  # fmt: skip
 
 
-def find_sources(models: tuple[str, ...], parts: Parts, data: Dataset, workers: Workers) -> dict[str, Artifact]:
+def find_sources(models: tuple[str, ...], data: Dataset, opener: opening.Opener) -> dict[str, Artifact]:
     """The trained models by the name of their rows; without a choice, all that have weights and fit the data."""
     from ecgedge.api.artifact import file_name
 
     sources: dict[str, Artifact] = {}
     for name in models:
-        label = name if name in parts.models else file_name(Path(name).resolve().name)
+        label = name if name in opener.parts.models else file_name(Path(name).resolve().name)
         if label in sources:
             raise EcgEdgeError(f"two models would both be called {label!r}", "rename a checkpoint's folder")
-        sources[label] = opening.fit_to_data(opening.find_model(name, parts, workers), data)
+        sources[label] = opener.fit_to_data(opener.find_model(name), data)
     if models:
         return sources
     misfits: list[EcgEdgeError] = []
-    for name, part in parts.models.items():
+    for name, part in opener.parts.models.items():
         if part.pretrained():
-            found = opening.find_model(name, parts, workers)
+            found = opener.find_model(name)
             try:
-                sources[name] = opening.fit_to_data(found, data)
+                sources[name] = opener.fit_to_data(found, data)
             except EcgEdgeError as error:
                 misfits.append(error)
     if not sources:
@@ -236,9 +233,7 @@ def find_sources(models: tuple[str, ...], parts: Parts, data: Dataset, workers: 
     return sources
 
 
-def find_files(
-    files: tuple[str, ...], taken: list[str], parts: Parts, data: Dataset, workers: Workers
-) -> dict[str, Artifact]:
+def find_files(files: tuple[str, ...], taken: list[str], data: Dataset, opener: opening.Opener) -> dict[str, Artifact]:
     """Files made elsewhere, by the name of their rows: that of the file. One that hangs or dies fails in its cells."""
     from ecgedge.api.artifact import file_name
 
@@ -247,8 +242,8 @@ def find_files(
         label = file_name(Path(file).name)
         if label in (*taken, *sources):
             raise EcgEdgeError(f"two rows would both be called {label!r}", "rename a file")
-        artifact = opening.find_artifact(file, parts, workers, alone=len(files) == 1, must_run=False)
-        sources[label] = opening.fit_to_data(artifact, data)
+        artifact = opener.find_artifact(file, alone=len(files) == 1, must_run=False)
+        sources[label] = opener.fit_to_data(artifact, data)
     return sources
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import tempfile
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from ecgedge.cli import common
-from ecgedge.cli.options import TOLD
+from ecgedge.cli.options import told_files, trusted
 from ecgedge.errors import ConversionError, EcgEdgeError, unknown
 
 if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so that --help is quick
@@ -22,6 +21,7 @@ if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so tha
     from ecgedge.api.parts import Runtime
     from ecgedge.data.dataset import Dataset, Split
     from ecgedge.plugins import Parts
+    from ecgedge.run import Told
     from ecgedge.workers.client import Limits
     from ecgedge.workers.standins import RuntimeElsewhere, Workers
 
@@ -30,74 +30,175 @@ OTHER_DATA = "train it on this data (ecgedge train MODEL --dataset PATH), or nam
 log = logging.getLogger(__name__)
 
 
-def open_workers(parts: Parts, limits: Limits, threads: int = 1) -> Workers:
-    """The processes in which a command opens and runs files."""
+@contextlib.contextmanager
+def opener(
+    parts: Parts, limits: Limits, threads: int = 1, told: Told | None = None, trust: bool | None = None
+) -> Iterator[Opener]:
+    """What opens files, in processes that last as long as the block.
+
+    Args:
+        told, trust: as ``Opener``'s; None: as the command's options say.
+    """
     from ecgedge.plugins.hosts import hosts
     from ecgedge.workers.standins import Workers
 
-    return Workers(hosts(parts), limits, threads)
+    with Workers(hosts(parts), limits, threads) as workers:
+        yield Opener(parts, workers, told or told_files(), trusted() if trust is None else trust)
 
 
-def find_model(name: str, parts: Parts, workers: Workers) -> Artifact:
-    """The trained weights of a model by its name, or of a checkpoint folder.
+@dataclass(frozen=True)
+class Opener:
+    """Opens what the user names.
 
-    Args:
-        workers: where a file is looked at.
-
-    Raises:
-        EcgEdgeError: neither, or a model without trained weights.
+    Attributes:
+        workers: the processes in which files are looked at.
+        told: what the user says of files that carry no record.
+        trust: the user vouches for code that files bring.
     """
-    from ecgedge.api.records import SIDECAR, read_sidecar
-    from ecgedge.convert.checkpoint import read_checkpoint
-    from ecgedge.plan.plan import takes
-    from ecgedge.plugins import missing
 
-    if name in parts.models:
-        folder = parts.models[name].pretrained()
-        if folder is None:
-            raise EcgEdgeError(f"{name} has no trained weights", f"ecgedge train {name}")
-        return read_checkpoint(folder, parts.models)
-    if (Path(name) / SIDECAR).is_file():
-        artifact = read_sidecar(Path(name))
-        takers = [part for part in parts.runtimes.values() if takes(part.accepts, artifact.format)]
-        reader = next((part for part in takers if not missing(part)), None)
-        return vouched(artifact, workers.runtime(reader).code_in(Path(name)) if reader else None)
-    if Path(name).is_dir():
-        return read_checkpoint(Path(name), parts.models)
-    raise unknown("model", name, [*sorted(parts.models), "or the folder of a checkpoint"])
+    parts: Parts
+    workers: Workers
+    told: Told
+    trust: bool
 
+    def find_model(self, name: str) -> Artifact:
+        """The trained weights of a model by its name, or of a checkpoint folder.
 
-def find_artifact(name: str, parts: Parts, workers: Workers, alone: bool = True, must_run: bool = True) -> Artifact:
-    """As ``find_model``, or a file or folder that a runtime can read.
+        Raises:
+            EcgEdgeError: neither, or a model without trained weights.
+        """
+        from ecgedge.api.records import SIDECAR, read_sidecar
+        from ecgedge.convert.checkpoint import read_checkpoint
+        from ecgedge.plan.plan import takes
+        from ecgedge.plugins import missing
 
-    Args:
-        alone: no other file is opened by the command, so that ``--output`` is about this one.
-        must_run: it is an error where it does not end, or kills the process that tries it out.
+        if name in self.parts.models:
+            folder = self.parts.models[name].pretrained()
+            if folder is None:
+                raise EcgEdgeError(f"{name} has no trained weights", f"ecgedge train {name}")
+            return read_checkpoint(folder, self.parts.models)
+        if (Path(name) / SIDECAR).is_file():
+            artifact = read_sidecar(Path(name))
+            takers = [part for part in self.parts.runtimes.values() if takes(part.accepts, artifact.format)]
+            reader = next((part for part in takers if not missing(part)), None)
+            return self.vouched(artifact, self.workers.runtime(reader).code_in(Path(name)) if reader else None)
+        if Path(name).is_dir():
+            return read_checkpoint(Path(name), self.parts.models)
+        raise unknown("model", name, [*sorted(self.parts.models), "or the folder of a checkpoint"])
 
-    Raises:
-        EcgEdgeError: it is none of these; or it brings code of its own, and the user does not trust it.
-    """
-    from ecgedge.plugins import missing
+    def find_artifact(self, name: str, alone: bool = True, must_run: bool = True) -> Artifact:
+        """As ``find_model``, or a file or folder that a runtime can read.
 
-    path = Path(name)
-    readers = sorted(parts.runtimes.values(), key=lambda part: missing(part) is not None)  # the usable first
-    reader = None if name in parts.models else reader_of(path, readers)
-    if reader is None:
-        if name in parts.models or path.is_dir():
-            if alone and named_output():
-                raise EcgEdgeError(f"{name} has one output", "--output is for files made elsewhere: leave it out")
-            return find_model(name, parts, workers)
-        suffixes = list(dict.fromkeys(suffix for part in readers for suffix in part.suffixes))
-        if path.exists():
-            raise EcgEdgeError(
-                f"{path}: no runtime reads {path.suffix or 'such'} files", f"known: {', '.join(suffixes)}"
+        Args:
+            alone: no other file is opened by the command, so that ``--output`` is about this one.
+            must_run: it is an error where it does not end, or kills the process that tries it out.
+
+        Raises:
+            EcgEdgeError: it is none of these; or it brings code of its own, and the user does not trust it.
+        """
+        from ecgedge.plugins import missing
+
+        path = Path(name)
+        readers = sorted(self.parts.runtimes.values(), key=lambda part: missing(part) is not None)  # the usable first
+        reader = None if name in self.parts.models else reader_of(path, readers)
+        if reader is None:
+            if name in self.parts.models or path.is_dir():
+                if alone and self.told.output:
+                    raise EcgEdgeError(f"{name} has one output", "--output is for files made elsewhere: leave it out")
+                return self.find_model(name)
+            suffixes = list(dict.fromkeys(suffix for part in readers for suffix in part.suffixes))
+            if path.exists():
+                raise EcgEdgeError(
+                    f"{path}: no runtime reads {path.suffix or 'such'} files", f"known: {', '.join(suffixes)}"
+                )
+            raise unknown(
+                "model or file", name, [*sorted(self.parts.models), f"or a {'/'.join(suffixes)} file or checkpoint"]
             )
-        raise unknown("model or file", name, [*sorted(parts.models), f"or a {'/'.join(suffixes)} file or checkpoint"])
-    require(reader)
-    runtime = workers.runtime(reader)
-    code = runtime.code_in(path)
-    check_trust(path, code)
-    return understood(vouched(open_file(path, runtime, alone), code), runtime, must_run)
+        require(reader)
+        runtime = self.workers.runtime(reader)
+        code = runtime.code_in(path)
+        self.check_trust(path, code)
+        return understood(self.vouched(self.open_file(path, runtime, alone), code), runtime, must_run)
+
+    def fit_to_data(self, artifact: Artifact, data: Dataset) -> Artifact:
+        """The artifact as it is used on that data: what a user's file does is settled here (``file_options``).
+
+        Raises:
+            EcgEdgeError: it takes beats of another length, or knows other classes; or it cannot be told what it does.
+        """
+        from ecgedge.api.records import USER, check_told, told_task
+
+        length = artifact.input.length
+        if length is not None and length != data.length:
+            raise EcgEdgeError(
+                f"{artifact.name} takes beats of {length} samples, those of {data.name} have {data.length}", OTHER_DATA
+            )
+        told = self.told
+        if artifact.maker.get("part") == USER:
+            artifact = self.with_scale(artifact)
+            meaning = told_task(artifact, told.task, data.labels, data.length, told.normal, told.window)
+            layout = "NC" if meaning.kind == "classification" else "NCL"
+            return check_told(replace(artifact, task=meaning, output=replace(artifact.output, layout=layout)))
+        if told.task and told.task != artifact.task.kind:
+            raise EcgEdgeError(f"{artifact.name} is for {artifact.task.kind}, its record says", "leave --task out")
+        if artifact.task.labels != data.labels:
+            raise EcgEdgeError(
+                f"{artifact.name} knows the classes {listed(artifact.task.labels)}; "
+                f"{data.name} has {listed(data.labels)}",
+                OTHER_DATA,
+            )
+        return artifact
+
+    def with_scale(self, artifact: Artifact) -> Artifact:
+        """A file with an integer input, and the scale that it carries or that the user says.
+
+        Raises:
+            EcgEdgeError: neither.
+        """
+        given = artifact.input
+        if given.scale is not None or given.dtype.startswith("float"):
+            return artifact
+        if not self.told.input_scale:
+            raise EcgEdgeError(
+                f"{artifact.path}: its input is {given.dtype} without a scale",
+                "--input-scale and --input-zero-point tell it",
+            )
+        scaled = replace(given, scale=self.told.input_scale, zero_point=self.told.input_zero_point)
+        return replace(artifact, input=scaled)
+
+    def open_file(self, path: Path, runtime: Runtime, alone: bool) -> Artifact:
+        """A file that the user brought, in one piece and with one output; a copy in the store where it was not.
+
+        Args:
+            alone: the output that ``--output`` names has to be one of this file.
+        """
+        from ecgedge.api.artifact import copy_to
+        from ecgedge.convert.store import key_of
+
+        with tempfile.TemporaryDirectory() as scratch:
+            made = make_whole(path, runtime, self.told.output, Path(scratch) / path.name, alone)
+            artifact = runtime.inspect(made)
+            if made == path:
+                return artifact
+
+            def build(out: Path) -> Artifact:
+                copy_to(made, out)
+                return replace(artifact, path=out)
+
+            return common.open_store().make(key_of(artifact, artifact.maker), path.name, artifact.maker, build)
+
+    def vouched(self, artifact: Artifact, code: str | None) -> Artifact:
+        """The artifact of a file, marked as trusted where it runs code and the user says that it may, only there."""
+        from ecgedge.api.artifact import TRUSTED
+
+        self.check_trust(artifact.path, code)
+        notes = {key: value for key, value in artifact.notes.items() if key != TRUSTED}
+        return replace(artifact, notes=notes | ({TRUSTED: True} if code else {}))
+
+    def check_trust(self, path: Path, code: str | None) -> None:
+        """Raise EcgEdgeError where a file runs code of its own and the user does not say that this may be."""
+        if code and not self.trust:
+            raise EcgEdgeError(f"{path} holds {code}", "--trust runs it: give that for a file whose maker you trust")
 
 
 def reader_of(path: Path, readers: Iterable[Runtime]) -> Runtime | None:
@@ -110,52 +211,6 @@ def reader_of(path: Path, readers: Iterable[Runtime]) -> Runtime | None:
             return None  # ours
         return next((part for part in readers if any((path / file).is_file() for file in part.folders)), None)
     return next((part for part in readers if path.suffix.lower() in part.suffixes), None)
-
-
-def check_trust(path: Path, code: str | None) -> None:
-    """Raise EcgEdgeError where a file runs code of its own and the user does not say that this may be."""
-    context = click.get_current_context(silent=True)
-    if code and not (context and context.meta.get(TOLD, {}).get("trust")):
-        raise EcgEdgeError(f"{path} holds {code}", "--trust runs it: give that for a file whose maker you trust")
-
-
-def vouched(artifact: Artifact, code: str | None) -> Artifact:
-    """The artifact of a file, marked as trusted where it runs code and the user says that it may, and only there."""
-    from ecgedge.api.artifact import TRUSTED
-
-    check_trust(artifact.path, code)
-    notes = {key: value for key, value in artifact.notes.items() if key != TRUSTED}
-    return replace(artifact, notes=notes | ({TRUSTED: True} if code else {}))
-
-
-def open_file(path: Path, runtime: Runtime, alone: bool) -> Artifact:
-    """A file that the user brought, in one piece and with one output; a copy in the store where it was not.
-
-    Args:
-        alone: the output that ``--output`` names has to be one of this file.
-    """
-    from ecgedge.api.artifact import copy_to
-    from ecgedge.convert.store import key_of
-
-    output = named_output()
-    with tempfile.TemporaryDirectory() as scratch:
-        made = make_whole(path, runtime, output, Path(scratch) / path.name, alone)
-        artifact = runtime.inspect(made)
-        if made == path:
-            return artifact
-
-        def build(out: Path) -> Artifact:
-            copy_to(made, out)
-            return replace(artifact, path=out)
-
-        return common.open_store().make(key_of(artifact, artifact.maker), path.name, artifact.maker, build)
-
-
-def named_output() -> str | None:
-    """What ``--output`` says."""
-    context = click.get_current_context(silent=True)
-    output: str | None = context.meta.get(TOLD, {}).get("output") if context else None
-    return output
 
 
 def make_whole(path: Path, runtime: Runtime, output: str | None, out: Path, alone: bool) -> Path:
@@ -218,58 +273,10 @@ def require(part: Any) -> None:
         raise EcgEdgeError(f"{part.kind} {part.name} cannot be used: {reason}", hint)
 
 
-def fit_to_data(artifact: Artifact, data: Dataset) -> Artifact:
-    """The artifact as it is used on that data: what a user's file does is settled here (``file_options``).
-
-    Raises:
-        EcgEdgeError: it takes beats of another length, or knows other classes; or it cannot be told what it does.
-    """
-    from ecgedge.api.records import USER, check_told, told_task
-
-    length = artifact.input.length
-    if length is not None and length != data.length:
-        raise EcgEdgeError(
-            f"{artifact.name} takes beats of {length} samples, those of {data.name} have {data.length}", OTHER_DATA
-        )
-    said = click.get_current_context().meta.get(TOLD, {})
-    task = said.get("task")
-    if artifact.maker.get("part") == USER:
-        artifact = with_scale(artifact)
-        meaning = told_task(artifact, task, data.labels, data.length, said.get("normal", "1"), said.get("window", 1))
-        layout = "NC" if meaning.kind == "classification" else "NCL"
-        return check_told(replace(artifact, task=meaning, output=replace(artifact.output, layout=layout)))
-    if task and task != artifact.task.kind:
-        raise EcgEdgeError(f"{artifact.name} is for {artifact.task.kind}, its record says", "leave --task out")
-    if artifact.task.labels != data.labels:
-        raise EcgEdgeError(
-            f"{artifact.name} knows the classes {listed(artifact.task.labels)}; {data.name} has {listed(data.labels)}",
-            OTHER_DATA,
-        )
-    return artifact
-
-
 def listed(labels: tuple[str, ...], most: int = 8) -> str:
     """Labels as an error may show them: the first few, and how many more there are."""
     more = f" and {len(labels) - most:,} more" if len(labels) > most else ""
     return ", ".join(labels[:most]) + more
-
-
-def with_scale(artifact: Artifact) -> Artifact:
-    """A file with an integer input, and the scale that it carries or that the user says.
-
-    Raises:
-        EcgEdgeError: neither.
-    """
-    said, given = click.get_current_context().meta.get(TOLD, {}), artifact.input
-    if given.scale is not None or given.dtype.startswith("float"):
-        return artifact
-    if not said.get("input_scale"):
-        raise EcgEdgeError(
-            f"{artifact.path}: its input is {given.dtype} without a scale",
-            "--input-scale and --input-zero-point tell it",
-        )
-    scaled = replace(given, scale=said["input_scale"], zero_point=said["input_zero_point"])
-    return replace(artifact, input=scaled)
 
 
 def with_threshold(artifact: Artifact, data: Dataset, outputs_of: Callable[[Artifact, Split], np.ndarray]) -> Artifact:

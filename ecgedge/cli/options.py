@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +13,7 @@ from ecgedge.errors import EcgEdgeError
 
 if TYPE_CHECKING:
     from ecgedge.data.readers import Columns
+    from ecgedge.run import Told
     from ecgedge.workers.client import Limits
 
 
@@ -195,6 +197,21 @@ trust_option = click.option(
     "--trust", is_flag=True, expose_value=False, callback=keep_told,
     help="Load a foreign file that brings code of its own, and run that code.",
 )  # fmt: skip
+
+
+def told_files() -> Told:
+    """What the user said of files that carry no record."""
+    from ecgedge.run import Told
+
+    context = click.get_current_context(silent=True)
+    said = context.meta.get(TOLD, {}) if context else {}
+    return Told(**{each.name: said[each.name] for each in fields(Told) if each.name in said})
+
+
+def trusted() -> bool:
+    """Whether the user vouched for code in files."""
+    context = click.get_current_context(silent=True)
+    return bool(context and context.meta.get(TOLD, {}).get("trust"))
 
 
 def file_options(command: Callable[..., Any]) -> Callable[..., Any]:

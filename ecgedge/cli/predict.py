@@ -15,7 +15,6 @@ import click
 
 from ecgedge.cli import common, opening
 from ecgedge.cli.options import (
-    TOLD,
     FiniteRange,
     column_options,
     file_options,
@@ -65,9 +64,9 @@ def predict(target: str, beats: Path, out: Path | None, labelled: bool, normaliz
 
     asked = label_left_out(told_columns(), labelled)
     parts = common.load_parts()
-    with opening.open_workers(parts, limits_of(timeout, memory), threads) as workers:
-        artifact = with_meaning(opening.find_artifact(target, parts, workers), threshold)
-        session = pick_runtime(artifact, runtime_name, parts, workers).load(artifact, threads)
+    with opening.opener(parts, limits_of(timeout, memory), threads) as opener:
+        artifact = with_meaning(opener.find_artifact(target), threshold, opener)
+        session = pick_runtime(artifact, runtime_name, parts, opener.workers).load(artifact, threads)
         with open_beats(beats) as source, open_answers(out) as answers:
             count = write_answers(answers, chunks(source, str(beats), artifact, asked, normalize), session, artifact)
     if not count:
@@ -96,7 +95,7 @@ def label_left_out(asked: Columns, labelled: bool) -> Columns:
     return replace(asked, label=":1")
 
 
-def with_meaning(artifact: Artifact, threshold: float | None) -> Artifact:
+def with_meaning(artifact: Artifact, threshold: float | None, opener: opening.Opener) -> Artifact:
     """A file with what its outputs mean; one without a record has to be told, since no data is at hand.
 
     Raises:
@@ -108,10 +107,9 @@ def with_meaning(artifact: Artifact, threshold: float | None) -> Artifact:
 
     if artifact.maker.get("part") != USER:
         return artifact
-    said = click.get_current_context().meta[TOLD]
-    task, window = said["task"], said["window"]
+    task, window = opener.told.task, opener.told.window
     check_values(artifact, task)
-    artifact = opening.with_scale(artifact)
+    artifact = opener.with_scale(artifact)
     length = artifact.input.length
     if task is None and values_of(artifact.output) == length:
         raise EcgEdgeError(

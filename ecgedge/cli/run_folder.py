@@ -19,7 +19,7 @@ import click
 from click.core import ParameterSource
 
 from ecgedge.cli import common
-from ecgedge.cli.options import COLUMNS, NORMALIZE, TOLD
+from ecgedge.cli.options import COLUMNS, NORMALIZE, TOLD, trusted
 from ecgedge.errors import EcgEdgeError, MachineError, machine_error, remedy, told_by_system
 from ecgedge.files.locks import PART, whole_file
 from ecgedge.report import FORMATS
@@ -208,12 +208,11 @@ def take_up(ctx: click.Context, folder: Path, formats: tuple[str, ...]) -> RunFo
     if given:
         raise EcgEdgeError(f"--resume goes on with what was asked for then, so {given[0]} has no place", "leave it out")
     run = RunFolder.read(folder)
-    trusted = bool(ctx.meta.get(TOLD, {}).get("trust"))
-    run.check_for_resume(trusted)
+    run.check_for_resume(trusted())
     asked = run.request
     ctx.meta[NORMALIZE] = asked.normalize
     ctx.meta[COLUMNS] = {"label_column": asked.label_column, "ignore_column": list(asked.ignore_columns)}
-    ctx.meta[TOLD] = {**dataclasses.asdict(asked.told), "trust": trusted}
+    ctx.meta[TOLD] = {**dataclasses.asdict(asked.told), "trust": trusted()}
     return run
 
 
@@ -294,7 +293,6 @@ def difference(old: Any, new: Any) -> str:
 def resume_command(folder: Path, uri: str | None = None) -> str:
     """The command line that goes on with a run, and sends it to MLflow there."""
     extra = ["--plugins-dir", os.environ["ECGEDGE_PLUGINS_DIR"]] if "ECGEDGE_PLUGINS_DIR" in os.environ else []
-    context = click.get_current_context(silent=True)
-    trust = ["--trust"] if context and context.meta.get(TOLD, {}).get("trust") else []
+    trust = ["--trust"] if trusted() else []
     sent = ["--mlflow", uri] if uri else []
     return shlex.join(["ecgedge", *extra, "matrix", "--resume", str(folder), *sent, *trust])

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ecgedge import Artifact, plugins
-from ecgedge.cli.opening import find_artifact, open_workers
+from ecgedge.cli.opening import opener
 from ecgedge.convert.checkpoint import read_checkpoint
 from ecgedge.plugins import Parts
 from ecgedge.workers.client import Limits
@@ -59,8 +59,8 @@ def shipped(parts: Parts) -> Callable[[str], Artifact]:
 @pytest.fixture(scope="session")
 def inspect(parts: Parts) -> Iterator[Callable[[Path], Artifact]]:
     """A file as a runtime reads it."""
-    with open_workers(parts, Limits()) as workers:
-        yield lambda path: find_artifact(str(path), parts, workers)
+    with opener(parts, Limits()) as opened:
+        yield lambda path: opened.find_artifact(str(path))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
