@@ -99,7 +99,7 @@ def half_width(row: Row) -> str:
     if not row.get("latency_p50_us"):
         return "-"
     half = 50 * (row["latency_p50_high_us"] - row["latency_p50_low_us"]) / row["latency_p50_us"]
-    return (f"{half:.1f}" if half < 10 else f"{half:.0f}") + "?" * bool(row.get("unsteady"))
+    return (f"{half:.1f}" if half < 9.95 else f"{half:.0f}") + "?" * bool(row.get("unsteady"))
 
 
 def reasons(rows: Sequence[Row], markdown: bool = False) -> list[str]:
@@ -207,8 +207,8 @@ DETECTION: list[Column] = [
     ("AUROC", figure("auroc", ".4f"), "auroc"),
     ("AUPRC", figure("auprc", ".4f"), ""),
     ("F1", figure("f1", ".3f"), "f1"),
-    ("prec", figure("anomaly_precision", ".3f"), "precision"),
-    ("rec", figure("anomaly_recall", ".3f"), "recall"),
+    ("prec", figure("anomaly_precision", ".2f"), "precision"),
+    ("rec", figure("anomaly_recall", ".2f"), "recall"),
 ]
 TIMES: list[Column] = [
     ("verdict", lambda row: row["verdict"]["result"] if row.get("verdict") else "-", ""),
@@ -228,6 +228,8 @@ def noise_lines(noise: Mapping[str, Row], markdown: bool = False) -> str:
         model = escape.markdown(model) if markdown else escape.line(model)
         text = f"{model}: {what} timed twice: {abs(pair['ratio'] - 1):.1%} apart, noise floor {pair['floor']:.1%}"
         if pair["result"] == UNSTEADY:
-            text += f"; {UNSTEADY}: too few rounds in the machine's usual quick state"
-        lines.append(text + (TOO_NOISY if pair["floor"] > NOISY else ""))
+            text += f"; {UNSTEADY}: too few quick rounds"
+        elif pair["floor"] > NOISY:
+            text += TOO_NOISY
+        lines.append(text)
     return "\n".join(f"- {text}" if markdown else f"noise: {text}" for text in lines)

@@ -138,14 +138,19 @@ def figures(row: Row) -> dict[str, float]:
     }
 
 
+NOT_OPTIONS = ("options", "told", "place", "sent")
+NAMES = {"data": "dataset", "preset": "profile"}  # of options, where a request names it otherwise
 NOTHING: tuple[Any, ...] = (None, [], (), False)  # options that were not given
 
 
 def asked_for(run: Mapping[str, Any]) -> dict[str, str]:
     """The options that were given or have a value."""
-    asked = {key: value for key, value in run["request"].items() if key not in ("options", "told", "place")}
+    asked = {key: value for key, value in run["request"].items() if key not in NOT_OPTIONS}
     options = {key: value for key, value in (asked | run["request"]["options"]).items() if value not in NOTHING}
-    told = {key: " ".join(value) if isinstance(value, list | tuple) else value for key, value in options.items()}
+    told = {
+        NAMES.get(key, key): " ".join(map(str, value)) if isinstance(value, list | tuple) else value
+        for key, value in options.items()
+    }
     return escape.mlflow_values(told)
 
 
