@@ -132,7 +132,7 @@ def test_each_hook_has_a_heading_with_its_signature() -> None:
     signatures = [f"{node.name}({ast.unparse(node.args)}) -> {ast.unparse(node.returns)}" for node in functions]
     assert re.findall(r"^### `(ecgedge_.*)`$", read(HOOKS), re.MULTILINE) == signatures
     hooks = [node.name for node in functions]
-    assert re.findall(r"^::: ecgedge\.hookspecs\.(\w+)$", read(HOOKS), re.MULTILINE) == hooks
+    assert re.findall(r"^::: ecgedge\.api\.hookspecs\.(\w+)$", read(HOOKS), re.MULTILINE) == hooks
     assert re.findall(r"^\| `(ecgedge_\w+)\(\)` \|", read(PLUGINS), re.MULTILINE) == hooks
 
 
