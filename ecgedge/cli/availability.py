@@ -61,6 +61,7 @@ def unavailable(parts: Parts, must_work: bool = True) -> Reasons:
     """
     from ecgedge.plugins import elsewhere, missing
     from ecgedge.plugins.hosts import hosts
+    from ecgedge.workers import protocol
     from ecgedge.workers.client import Child, ChildError
 
     everything = [part for kind in ("model", "exporter", "quantizer", "runtime") for part in parts.of(kind).values()]
@@ -74,7 +75,7 @@ def unavailable(parts: Parts, must_work: bool = True) -> Reasons:
     with tempfile.TemporaryDirectory() as scratch, Child(Path(scratch) / "log", network=network) as child:
         for part in ours:
             try:
-                reason = child.ask("available", SECONDS, runtime=part.name)
+                reason = child.ask(protocol.Available(part.name), SECONDS)
             except MachineError:
                 raise
             except EcgEdgeError as error:
@@ -112,6 +113,7 @@ def troubles_in(name: str, asked: list[Part], parts: Parts) -> dict[tuple[str, s
 
 def trouble_there(part: Part, child: Child, environment: Environment) -> Trouble | None:
     """Why a part cannot work in its environment, with the command that mends it where it is the environment's fault."""
+    from ecgedge.workers import protocol
     from ecgedge.workers.client import ChildError
 
     def broken(told: str) -> Trouble:
@@ -119,13 +121,13 @@ def trouble_there(part: Part, child: Child, environment: Environment) -> Trouble
 
     try:
         try:
-            if told := child.ask("missing", SECONDS, kind=part.kind, part=part.name):
+            if told := child.ask(protocol.Missing(part.kind, part.name), SECONDS):
                 return broken(told)
         except MachineError:
             raise
         except EcgEdgeError as error:  # its plugin cannot be loaded there
             return broken(error.message)
-        reason = child.ask("available", SECONDS, runtime=part.name) if part.kind == "runtime" else None
+        reason = child.ask(protocol.Available(part.name), SECONDS) if part.kind == "runtime" else None
         return Trouble(reason, broken=False) if reason else None
     except EcgEdgeError as error:
         return Trouble(error.message, broken=False)

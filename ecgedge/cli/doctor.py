@@ -65,12 +65,13 @@ def usable_cores() -> int | None:
 
 def children_state() -> dict[str, str]:
     """Whether the processes that open files have the network, as one of them says."""
+    from ecgedge.workers import protocol
     from ecgedge.workers.client import Child, ChildError
 
     means = {"namespace": "a namespace of their own", "filter": "a seccomp filter"}
     with tempfile.TemporaryDirectory() as scratch, Child(Path(scratch) / "log") as child:
         try:
-            found = child.ask("network", availability.SECONDS)
+            found = child.ask(protocol.Network(), availability.SECONDS)
         except ChildError as error:
             return {"network": "not known", "by": str(error)}
     return {"network": "none", "by": means[found]} if found in means else {"network": "as ours", "by": found}

@@ -14,14 +14,15 @@ import numpy as np
 from ecgedge.api.artifact import Artifact
 from ecgedge.api.graph import Graph
 from ecgedge.api.parts import Exporter, Part, Quantizer, Runtime
-from ecgedge.api.records import answered, pack
 from ecgedge.convert.store import Store, key_of, maker_of, passes_maker
 from ecgedge.data.dataset import Dataset, Split, digest_of_beats
 from ecgedge.devices.host import Host
 from ecgedge.errors import EcgEdgeError, MachineError, machine_error
 from ecgedge.files.locks import turn
 from ecgedge.plan.plan import Cell, takes
+from ecgedge.workers import protocol
 from ecgedge.workers.client import Child, ChildError
+from ecgedge.workers.protocol import answered, pack
 
 
 @dataclass
@@ -105,7 +106,8 @@ class Lab:
     def walk(self, cell: Cell, passes: Passes, batch: int) -> list[Artifact]:
         """Each artifact on the way of a cell, with these passes."""
         artifact, made = self.sources[cell.model], []
-        for kind, name in [*(("exporter", name) for name in cell.route), ("quantizer", cell.quantizer)]:
+        steps: list[tuple[protocol.ConverterKind, str]] = [("exporter", name) for name in cell.route]
+        for kind, name in [*steps, ("quantizer", cell.quantizer)]:
             artifact = self.convert(self.optimize(artifact, passes, batch), kind, name, batch)
             made.append(artifact)
         return made
@@ -130,34 +132,37 @@ class Lab:
             return source
         maker = passes_maker(passes.names)
         fixes = "fix_batch" in passes.names
-        used = {"batch": batch if fixes else 1, "seed": self.seed}
+        terms = protocol.Terms(self.files["calibration"], self.seed, batch if fixes else 1)
         more: dict[str, Any] = {"length": int(self.calibration.shape[-1])} if fixes else {}
         more |= {"left_out": dict(passes.left_out)} if passes.left_out else {}
 
         def build(out: Path) -> Artifact:
-            asked = {"passes": passes.names, "left_out": dict(passes.left_out)}
-            return self.ask("optimize", None, out, source, used, **asked)
+            left_out = dict(passes.left_out)
+            return self.ask(
+                protocol.Optimize(tuple(passes.names), pack(source), out, terms, left_out), None, "optimize"
+            )
 
-        return self.store.make(key_of(source, maker, batch=used["batch"], **more), f"{source.name}.onnx", maker, build)
+        return self.store.make(key_of(source, maker, batch=terms.batch, **more), f"{source.name}.onnx", maker, build)
 
-    def convert(self, source: Artifact, kind: str, name: str, batch: int) -> Artifact:
+    def convert(self, source: Artifact, kind: protocol.ConverterKind, name: str, batch: int) -> Artifact:
         """One step, from the store where the same step was done before."""
         part: Exporter | Quantizer = self.parts[kind, name]
         options = self.options_of(part)
         if isinstance(part, Quantizer):
             options = part.settle(options)
         maker = maker_of(part, *self.owners[kind, name], options, self.installed.get(part.environment or ""))
-        used: dict[str, Any] = {"batch": batch if part.fixed_batch else 1, "seed": self.seed, "options": options}
+        used, labelled = batch if part.fixed_batch else 1, None
         drawn: dict[str, Any] | None = None  # only what is calibrated depends on beats and seed
         if isinstance(part, Quantizer) and part.calibrates:
             drawn = {"beats": digest_of_beats(self.calibration), "seed": self.seed}
             if part.judges:
-                used["labelled"] = str(self.files["judging"])
+                labelled = self.files["judging"]
                 drawn |= {"judging": digest_of_beats(self.judging.x), "classes": self.judging.y.tolist()}
-        key = key_of(source, maker, batch=used["batch"], calibration=drawn)
+        key = key_of(source, maker, batch=used, calibration=drawn)
+        terms = protocol.Terms(self.files["calibration"], self.seed, used, options, labelled)
 
         def build(out: Path) -> Artifact:
-            return self.ask("convert", part, out, source, used, kind=kind, part=name)
+            return self.ask(protocol.Convert(kind, name, pack(source), out, terms), part, f"{kind} {name}")
 
         made = self.store.make(key, f"{source.name}.{part.produces or source.format}", maker, build)
         return replace(made, model=source.model if made.format == source.format else None)
@@ -178,15 +183,15 @@ class Lab:
             self.converters[key] = Child(self.log, memory=self.memory, host=host, network=key[1])
         return self.converters[key]
 
-    def ask(
-        self, what: str, by: Part | None, out: Path, source: Artifact, used: Mapping[str, Any], **request: Any
-    ) -> Artifact:
-        """What a part, or ecgedge itself, makes of a source."""
-        context = {"beats": str(self.files["calibration"]), **used}
-        request |= {"source": pack(source), "out": str(out), "context": context}
+    def ask(self, question: protocol.Question[protocol.Packed], by: Part | None, who: str) -> Artifact:
+        """What a part, or ecgedge itself, makes of a source.
+
+        Args:
+            by: the part; None: ecgedge itself.
+            who: that is, as an error names it.
+        """
         with self.turn():
-            answer = self.converter(by).ask(what, self.seconds, **request)
-        return answered(answer, f"{by.kind} {by.name}" if by else what)
+            return answered(self.converter(by).ask(question, self.seconds), who)
 
     def outputs_of(self, artifact: Artifact, beats: str) -> np.ndarray:
         """Outputs of an artifact, see ``run``."""
@@ -210,15 +215,14 @@ class Lab:
                 f"no runtime takes the format {artifact.format!r} of {artifact.name}", "install one that does"
             )
         file = Path(self.scratch.name) / "returned.npy"
-        request = {"artifact": pack(artifact), "beats": str(self.files[beats]), "out": str(file), "threads": 1}
+        packed = pack(artifact)
         errors: list[ChildError | EcgEdgeError] = []
         for runtime in runtimes:
             try:
+                question = protocol.Run(runtime.name, packed, self.files[beats], file, 1, graph)
                 with self.turn():
-                    told = self.converter(runtime).ask(
-                        "outputs", self.seconds, **request, runtime=runtime.name, graph=graph
-                    )
-                return Ran(np.load(file), runtime, Graph.from_record(told) if told else None)
+                    told = self.converter(runtime).ask(question, self.seconds)
+                return Ran(np.load(file), runtime, told.graph)
             except MachineError:
                 raise
             except (ChildError, EcgEdgeError) as error:  # a broken runtime must not take the reference from the others

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 
 from ecgedge.api.artifact import Artifact
-from ecgedge.api.graph import Graph
-from ecgedge.api.profile import Profile, Step
-from ecgedge.api.records import pack
+from ecgedge.api.profile import Profile
 from ecgedge.errors import EcgEdgeError
 from ecgedge.explain.explanation import Explanation, cost_of_profiler, lines_of, total, typical
 from ecgedge.measure import machine
 from ecgedge.measure.peaks import joined
 from ecgedge.run.turns import Setting
+from ecgedge.workers import protocol
 from ecgedge.workers.client import Child, ChildError
+from ecgedge.workers.protocol import pack
 
 LENGTH = 140  # samples a beat, where the file takes any
 BEATS = 64  # for files that are timed in turns
@@ -39,29 +39,29 @@ def study(artifact: Artifact, runtime: str, setting: Setting) -> Explanation:
     Raises:
         EcgEdgeError: the runtime cannot run it, or tells nothing of its operations.
     """
-    request = {"runtime": runtime, "artifact": pack(artifact), "beats": str(setting.beats), "threads": setting.threads}
+    asked = runtime, pack(artifact), setting.beats, setting.threads
     notes: list[str] = []
     with setting.child(runtime, setting.folder / "explained.log") as child, setting.turn():
         before = ask_peaks(child, runtime, setting, notes)
         try:
-            weighed = child.ask("weigh", setting.seconds, **request, seconds=SECONDS)
+            weighed = child.ask(protocol.Weigh(*asked, SECONDS), setting.seconds)
         except ChildError as error:
             told = f"{artifact.path} does not run on {runtime}: {error}"
             raise EcgEdgeError(told, error.hint or "try another --runtime") from None
-        if weighed["graph"] is None:
+        if weighed.graph is None:
             raise EcgEdgeError(f"runtime {runtime} tells nothing of its operations", "another --runtime may")
-        whole_us = float(np.median(weighed["taken"])) / 1e3
+        whole_us = float(np.median(weighed.taken)) / 1e3
         calls = int(np.clip(SECONDS * 1e6 / whole_us, FEWEST, CALLS))
-        device = weighed["device"]
+        device = weighed.device
         if device != "cuda":
-            profile = ask_profile(child, setting, {**request, "calls": calls}, notes)
+            profile = ask_profile(child, setting, protocol.TakeProfile(*asked, calls), notes)
         peaks = joined(before, ask_peaks(child, runtime, setting, [])) if before else {}
     if device == "cuda":  # kernels that are waited for, or the time of each would be that of its launch
         with setting.child(runtime, setting.folder / "profiled.log", CUDA_LAUNCH_BLOCKING="1") as child, setting.turn():
-            profile = ask_profile(child, setting, {**request, "calls": calls}, notes)
-    if weighed["cpu_share"] < BUSY and device == "cpu":
-        notes.append(f"others kept the processor busy: this process had it {weighed['cpu_share']:.0%} of the time")
-    graph = Graph.from_record(weighed["graph"])
+            profile = ask_profile(child, setting, protocol.TakeProfile(*asked, calls), notes)
+    if weighed.cpu_share < BUSY and device == "cpu":
+        notes.append(f"others kept the processor busy: this process had it {weighed.cpu_share:.0%} of the time")
+    graph = weighed.graph
     times = [typical(step.microseconds, profile.tick) for step in profile.steps] if profile else []
     return Explanation(
         artifact=artifact,
@@ -74,7 +74,7 @@ def study(artifact: Artifact, runtime: str, setting: Setting) -> Explanation:
         calls=calls if profile else 0,
         told_us=total(times) if profile else None,
         cost_us=cost_of_profiler(times, whole_us),
-        cpu_share=weighed["cpu_share"],
+        cpu_share=weighed.cpu_share,
         peaks=peaks,
         device=device,
         isa=tuple(machine.describe()["isa"]) if device == "cpu" else (),
@@ -82,23 +82,22 @@ def study(artifact: Artifact, runtime: str, setting: Setting) -> Explanation:
     )
 
 
-def ask_profile(child: Child, setting: Setting, request: dict[str, Any], notes: list[str]) -> Profile | None:
+def ask_profile(child: Child, setting: Setting, question: protocol.TakeProfile, notes: list[str]) -> Profile | None:
     """None, and a note, where the runtime does not tell or its profiler does not work: the rest still stands."""
     try:
-        told = child.ask("profile", setting.seconds, **request)
+        profile = child.ask(question, setting.seconds)
     except (ChildError, EcgEdgeError) as error:
         notes.append(f"no time of single operations: {error}")
         return None
-    if told is None:
-        notes.append(f"no time of single operations: runtime {request['runtime']} does not tell")
-        return None
-    return profile_from(told)
+    if profile is None:
+        notes.append(f"no time of single operations: runtime {question.runtime} does not tell")
+    return profile
 
 
 def ask_peaks(child: Child, runtime: str, setting: Setting, notes: list[str]) -> dict[str, Any]:
     """Of the device that a runtime computes on; empty, and a note, where they cannot be measured."""
     try:
-        peaks: dict[str, Any] = child.ask("peaks", setting.seconds, threads=setting.threads, runtime=runtime)
+        peaks = child.ask(protocol.MeasurePeaks(setting.threads, runtime), setting.seconds).figures()
     except ChildError as error:
         notes.append(f"no peak of this machine: {error}")
         return {}
@@ -108,10 +107,3 @@ def ask_peaks(child: Child, runtime: str, setting: Setting, notes: list[str]) ->
         missing.setdefault(why, []).append(precision)
     notes += [f"no {', '.join(names)} peak of this {where}: {why}" for why, names in missing.items()]
     return peaks
-
-
-def profile_from(told: dict[str, Any]) -> Profile:
-    """Read back what the child sent."""
-    steps = tuple(Step(**step | {key: tuple(step[key]) for key in ("nodes", "microseconds")}) for step in told["steps"])
-    pieces = tuple((name, tuple(nodes)) for name, nodes in told["partitions"])
-    return Profile(steps, tuple(told["calls"]), told["tick"], pieces)

@@ -26,10 +26,11 @@ import numpy as np
 from ecgedge.api.artifact import Anomaly, Artifact, copy_to, digest_of, file_name
 from ecgedge.api.graph import Graph
 from ecgedge.api.parts import Runtime
-from ecgedge.api.records import USER, pack
+from ecgedge.api.records import USER
 from ecgedge.convert.lab import Lab
 from ecgedge.errors import ConversionError, EcgEdgeError, MachineError, machine_error
 from ecgedge.evaluate import precision_check, verdicts
+from ecgedge.files import typed_json
 from ecgedge.files.locks import PART, check_room, whole_file
 from ecgedge.measure import machine, memory
 from ecgedge.measure.bench import BATCHES, PROFILES, Profile
@@ -39,7 +40,9 @@ from ecgedge.plan.plan import Cell, Skip
 from ecgedge.run import TWIN, read_array, read_graph
 from ecgedge.run.journal import Journal
 from ecgedge.run.rows import Timing
+from ecgedge.workers import protocol
 from ecgedge.workers.client import Child, ChildError
+from ecgedge.workers.protocol import Packed, pack
 
 KEPT = ("outputs.npy", "train.npy", "graph.json", "throughput.npz")  # of a cell, what its row is made from
 UNCLAIMED = "unclaimed"  # a precision that the precision check holds to nothing
@@ -113,7 +116,7 @@ class ModelRun:
         stage = "convert"
         try:
             artifact = self.keep(self.lab.make(cell))
-            packed = pack(artifact) | {"path": str(artifact.path.relative_to(self.folder))}
+            packed = typed_json.plain(replace(pack(artifact), path=artifact.path.relative_to(self.folder)))
             row |= {"size_bytes": artifact.size_bytes, "artifact": packed["path"], "digest": artifact.digest}
             row |= {"passes": list(artifact.passes), "notes": dict(artifact.notes)}
             sized = self.sized(cell) if artifact.input.batch else {}
@@ -152,7 +155,7 @@ class ModelRun:
                 (Path(scratch) / "whole").replace(path)
         return replace(artifact, path=path)
 
-    def sized(self, cell: Cell) -> dict[int, dict[str, Any]]:
+    def sized(self, cell: Cell) -> dict[int, Packed]:
         """The files of a cell for each batch size of the throughput but 1, packed, where its format fixes the batch."""
         sizes = self.lab.batch_sizes or BATCHES
         return {size: pack(self.lab.make(cell, size)) for size in sizes if size != 1}
@@ -168,13 +171,14 @@ class ModelRun:
 
     def load(self, child: Child, cell: Cell, artifact: Artifact) -> dict[str, Any]:
         """Load an artifact in a cell's process."""
-        return child.ask("load", self.lab.seconds, **self.loading(cell, pack(artifact)))
+        return child.ask(self.loading(cell, pack(artifact)), self.lab.seconds).figures()
 
-    def loading(self, cell: Cell, packed: dict[str, Any]) -> dict[str, Any]:
+    def loading(self, cell: Cell, packed: Packed) -> protocol.Load:
         """What a cell's process is asked for when it is to load its artifact."""
         options = self.lab.options_of(self.lab.parts["runtime", cell.runtime])
-        request = {"runtime": cell.runtime, "artifact": packed, "beats": str(self.lab.files["scored"])}
-        return request | {"threads": cell.threads, "seed": self.lab.seed, "options": options}
+        return protocol.Load(
+            cell.runtime, packed, self.lab.files["scored"], cell.threads, self.lab.seed, options=options
+        )
 
     def outputs(self, child: Child, cell: Cell, artifact: Artifact) -> tuple[Graph | None, dict[str, Any]]:
         """Have the outputs saved, an anomaly detector's for the training beats too.
@@ -183,13 +187,12 @@ class ModelRun:
         """
         more = {}
         if isinstance(artifact.task, Anomaly):
-            more = {str(self.lab.files["train"]): str(self.file(cell, "train.npy"))}
-        told = child.ask("score", self.lab.seconds, out=str(self.file(cell, "outputs.npy")), more=more)
-        if told["graph"] is None:
-            return None, told["figures"]
-        with whole_file(self.file(cell, "graph.json"), "w", encoding="utf-8") as file:
-            json.dump(told["graph"], file)
-        return Graph.from_record(told["graph"]), told["figures"]
+            more = {str(self.lab.files["train"]): self.file(cell, "train.npy")}
+        told = child.ask(protocol.Score(self.file(cell, "outputs.npy"), more), self.lab.seconds)
+        if told.graph:
+            with whole_file(self.file(cell, "graph.json"), "w", encoding="utf-8") as file:
+                json.dump(told.graph.record(), file)
+        return told.graph, dict(told.figures)
 
     def judge(self, cell: Cell, artifact: Artifact, expected: np.ndarray, graph: Graph | None) -> dict[str, Any]:
         """Whether the file is what it claims to be, and whether its answers are right."""
@@ -222,10 +225,10 @@ class ModelRun:
             return None
         return Graph.from_record(read_graph(self.folder, f"cells/{parent.id}.graph.json"))
 
-    def throughput(self, child: Child, cell: Cell, sized: dict[int, Any]) -> dict[str, Any]:
+    def throughput(self, child: Child, cell: Cell, sized: dict[int, Packed]) -> dict[str, Any]:
         file = self.file(cell, "throughput.npz")
-        request = {"sized": sized, "profile": self.profile.name, "out": str(file), "sizes": self.lab.batch_sizes}
-        found = child.ask("throughput", self.lab.seconds, **request)
+        sizes = tuple(self.lab.batch_sizes) if self.lab.batch_sizes else None
+        found = child.ask(protocol.Throughput(sized, self.profile.name, file, sizes), self.lab.seconds)
         return {f"throughput_{size}_per_s": per_second for size, per_second in found.items()}
 
     # -- timing
@@ -307,10 +310,10 @@ class ModelRun:
         packed = self.journal.of("scored", cell.id)[0]["artifact"]
         with self.surviving(name, "warm up"), self.lab.turn():
             if child.process is None:
-                here = packed | {"path": str(self.folder / packed["path"])}
-                child.ask("load", self.lab.seconds, **self.loading(cell, here))
-            found = child.ask("warm_up", self.lab.seconds)
-            self.journal.append("warm", cell=name, load=machine.load(), **found)
+                here = Packed(self.folder / packed["path"], packed["record"], packed["model"])
+                child.ask(self.loading(cell, here), self.lab.seconds)
+            found = child.ask(protocol.WarmUp(), self.lab.seconds)
+            self.journal.append("warm", cell=name, load=machine.load(), **found.figures())
 
     def time_round(self, number: int) -> None:
         """A block of timed calls for each cell that lacks this round, in random order.
@@ -327,14 +330,15 @@ class ModelRun:
         for name in names:
             with self.surviving(name, "measure"), self.lab.turn():
                 child = self.children[name]
-                child.ask("load_anew", self.lab.seconds)
-                first = child.ask("reference", self.lab.seconds)
+                child.ask(protocol.LoadAnew(), self.lab.seconds)
+                first = child.ask(protocol.Reference(), self.lab.seconds)
                 before = self.energy.read()
-                answer = child.ask("block", self.lab.seconds, seconds=self.profile.block_seconds)
+                answer = child.ask(protocol.Block(self.profile.block_seconds), self.lab.seconds)
                 spent = self.energy.since(before)
-                machine_state = about_block(first, child.ask("reference", self.lab.seconds))
-                samples = base64.b64decode(answer.pop("samples"))
-                self.journal.block(name, number, samples, **answer, **spent, **machine_state)
+                last = child.ask(protocol.Reference(), self.lab.seconds)
+                state = about_block(first.facts(), last.facts())
+                samples = base64.b64decode(answer.samples)
+                self.journal.block(name, number, samples, **answer.figures(), **spent, **state)
 
     # -- small helpers
 

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from ecgedge.api.artifact import Artifact
-from ecgedge.api.records import pack
 from ecgedge.devices.host import Host
 from ecgedge.files.locks import turn
 from ecgedge.measure.bench import PROFILES
 from ecgedge.measure.steadiness import Reading, about_block, enough_blocks, lost_in, most_rounds, quick_readings
 from ecgedge.run.rows import UNSTEADY, compare
+from ecgedge.workers import protocol
 from ecgedge.workers.client import Child
+from ecgedge.workers.protocol import pack
 
 
 @dataclass(frozen=True)
@@ -105,10 +106,10 @@ def time_in_turns(
             for i, runtime in enumerate(runtimes)
         ]
         for child, artifact, runtime in zip(children, artifacts, runtimes, strict=True):
-            request = {"runtime": runtime, "artifact": pack(artifact), "beats": str(setting.beats)}
+            load = protocol.Load(runtime, pack(artifact), setting.beats, setting.threads, setting.seed)
             with setting.turn():
-                child.ask("load", setting.seconds, **request, threads=setting.threads, seed=setting.seed)
-                child.ask("warm_up", setting.seconds)
+                child.ask(load, setting.seconds)
+                child.ask(protocol.WarmUp(), setting.seconds)
         while len(medians) < asked.rounds or (
             len(medians) < most_rounds(asked.rounds) and len(quick_rounds(readings)) < enough_blocks(asked.rounds)
         ):
@@ -125,11 +126,12 @@ def time_in_turns(
 def block(child: Child, setting: Setting, seconds: float) -> tuple[float, dict[str, Any]]:
     """The median microseconds of a block, and what the reference kernel beside it says."""
     with setting.turn():
-        child.ask("load_anew", setting.seconds)
-        before = child.ask("reference", setting.seconds)
-        answer = child.ask("block", setting.seconds, seconds=seconds)
-        state = about_block(before, child.ask("reference", setting.seconds))
-    samples = np.frombuffer(base64.b64decode(answer["samples"]), dtype="<i8").reshape(-1, 2)
+        child.ask(protocol.LoadAnew(), setting.seconds)
+        before = child.ask(protocol.Reference(), setting.seconds)
+        answer = child.ask(protocol.Block(seconds), setting.seconds)
+        after = child.ask(protocol.Reference(), setting.seconds)
+    state = about_block(before.facts(), after.facts())
+    samples = np.frombuffer(base64.b64decode(answer.samples), dtype="<i8").reshape(-1, 2)
     return float(np.median(samples[:, 0])) / 1e3, state
 
 

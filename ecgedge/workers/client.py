@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
-import json
 import os
 import re
 import signal
@@ -22,6 +21,9 @@ from ecgedge.devices.host import Host, launching
 from ecgedge.errors import EcgEdgeError, MachineError, machine_error, told_by_system
 from ecgedge.files import strict_json
 from ecgedge.files.locks import open_to_append
+from ecgedge.files.schema import SchemaError
+from ecgedge.workers import protocol
+from ecgedge.workers.protocol import A, Failure, Question
 
 NO_MEMORY = re.compile(
     r"(out of|not enough) memory|\bOOM\b|(std::)?bad.?alloc|(\w+ to )?allocate (memory|\d)|(can't|cannot) allocate"
@@ -135,6 +137,70 @@ def stream_over(number: int, stream: TextIO | None, forgives: bool) -> tuple[io.
     return io.TextIOWrapper(io.BufferedWriter(raw), encoding, "backslashreplace", line_buffering=forgives), raw
 
 
+class Conversation:
+    """Questions to a worker and its answers, over the two directions of any pipe.
+
+    Args:
+        questions, answers: streams of UTF-8 text, to write to and to read from.
+
+    Attributes:
+        greeted: both sides have said the version of the protocol that they speak, and it is the same.
+    """
+
+    def __init__(self, questions: IO[str], answers: IO[str]):
+        self.questions, self.answers = questions, answers
+        self.greeted = False
+
+    def ask(self, question: Question[A]) -> A:
+        """Send one question and wait for its answer, however long that takes.
+
+        Raises:
+            EcgEdgeError: the worker speaks another protocol, or says that the user's input is at fault.
+            MachineError: it says that the machine is at fault.
+            ChildError: it failed, or the pipe is closed.
+        """
+        line = self.exchange(question)
+        if not line.endswith("\n"):
+            raise ChildError("the worker has closed the pipe")
+        return understood(line, question)
+
+    def exchange(self, question: Question[Any]) -> str:
+        """Send one question; returns the line that comes back, without its end where the worker is gone.
+
+        Raises:
+            EcgEdgeError: the worker speaks another protocol.
+        """
+        first = "" if self.greeted else protocol.line_of(protocol.Greeting(protocol.PROTOCOL))
+        with contextlib.suppress(BrokenPipeError):  # it died; the missing answer tells
+            self.questions.write(first + protocol.line_of_question(question))
+            self.questions.flush()
+        if not self.greeted:
+            line = self.answers.readline()
+            if not line.endswith("\n"):
+                return ""
+            if (theirs := protocol.protocol_in(line)) != protocol.PROTOCOL:
+                raise protocol.other_protocol("the worker", theirs)
+            self.greeted = True
+        return self.answers.readline()
+
+
+def understood(line: str, question: Question[A]) -> A:
+    """Read the line that answers a question. Raises what it says, as ``Conversation.ask`` does."""
+    try:
+        answer = protocol.answer_in(line, question)
+    except strict_json.JsonError as error:  # what it ran may have written anything there
+        raise ChildError(error.message, "wrong") from None
+    except SchemaError as error:
+        raise ChildError(f"its answer cannot be read: {error}", "wrong") from None
+    if not isinstance(answer, Failure):
+        return answer
+    if answer.kind == "machine":  # the reason is in its log, with its traceback
+        raise MachineError(answer.error, answer.hint)
+    if answer.kind == "user":
+        raise EcgEdgeError(answer.error, answer.hint)
+    raise ChildError(answer.error, answer.kind, answer.trace)
+
+
 class Child:
     """A worker process that is started when first asked, and again after it died.
 
@@ -161,18 +227,20 @@ class Child:
         self.log, self.threads, self.memory, self.host, self.network = log, threads, memory, host, network
         self.variables = dict(variables or {})
         self.process: subprocess.Popen[str] | None = None
+        self.conversation: Conversation | None = None
         self.logfile: IO[bytes] | None = None
 
-    def ask(self, do: str, timeout: float, **request: Any) -> Any:
-        """Send one request and wait for its answer, asleep.
+    def ask(self, question: Question[A], timeout: float) -> A:
+        """Send one question and wait for its answer, asleep.
 
         Raises:
             MachineError: the child, or its end, says that the machine is at fault.
             EcgEdgeError: the child says that the user's input is at fault.
             ChildError: it failed, died or took longer than ``timeout`` seconds.
         """
-        process, before = self.process or self.start(), self.log.stat().st_size
-        assert process.stdin is not None and process.stdout is not None
+        process = self.process or self.start()
+        conversation, before = self.conversation, self.log.stat().st_size
+        assert conversation is not None
         late = threading.Event()
 
         def kill() -> None:
@@ -183,30 +251,18 @@ class Child:
         timer.daemon = True  # interrupted while it starts, it must not keep us from ending
         try:
             timer.start()
-            with contextlib.suppress(BrokenPipeError):  # it died; the missing answer tells
-                process.stdin.write(json.dumps({"do": do, **request}) + "\n")
-                process.stdin.flush()
-            line = process.stdout.readline()
+            line = conversation.exchange(question)
+        except EcgEdgeError:  # it speaks another protocol
+            self.close()
+            raise
         finally:
             timer.cancel()
         if late.is_set():
             self.close()
             raise ChildError(f"no answer within {timeout:g} s", "late")
-        try:
-            answer = strict_json.loads(line, "its answer")
-        except strict_json.JsonError as error:
-            if line.endswith("\n"):  # what it ran may have written anything there
-                raise ChildError(error.message, "wrong") from None
-            raise self.obituary(before) from None  # nothing, or it died in the middle of a line
-        if not isinstance(answer, dict) or not answer.keys() & {"ok", "error"}:
-            raise ChildError("its answer cannot be read: it is none", "wrong")
-        if "machine" in answer:  # the reason is in its log, with its traceback
-            raise MachineError(answer["error"], answer["machine"])
-        if "hint" in answer:
-            raise EcgEdgeError(answer["error"], answer["hint"])
-        if "error" in answer:
-            raise ChildError(answer["error"], answer.get("why", "bug"), answer.get("trace", ""))
-        return answer["ok"]
+        if not line.endswith("\n"):  # nothing, or it died in the middle of a line
+            raise self.obituary(before)
+        return understood(line, question)
 
     def start(self) -> subprocess.Popen[str]:
         environment = self.host.surroundings(os.environ) if self.host else dict(os.environ)
@@ -233,6 +289,8 @@ class Child:
             if told_by_system(error):
                 raise machine_error("a process cannot be started", error) from error
             raise ChildError(f"the process cannot be started: {error.strerror}: {error.filename}") from error
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.conversation = Conversation(self.process.stdin, self.process.stdout)
         return self.process
 
     def obituary(self, before: int) -> ChildError | MachineError:
@@ -267,7 +325,7 @@ class Child:
             with contextlib.suppress(BrokenPipeError):
                 if stream:
                     stream.close()
-        self.process = self.logfile = None
+        self.process = self.logfile = self.conversation = None
 
     def __enter__(self) -> Child:
         return self

@@ -10,17 +10,19 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, get_origin, get_type_hints
 
 import numpy as np
 
 from ecgedge.api.artifact import Artifact
 from ecgedge.api.graph import Graph
-from ecgedge.api.parts import Context, Exporter, Quantizer, Runtime, Session
-from ecgedge.api.records import answered, pack
+from ecgedge.api.parts import Context, Exporter, Part, Quantizer, Runtime, Session
+from ecgedge.api.profile import Profile
 from ecgedge.devices.host import Host
 from ecgedge.errors import ConversionError, EcgEdgeError
+from ecgedge.workers import protocol
 from ecgedge.workers.client import Child, ChildError, Limits
+from ecgedge.workers.protocol import A, Question, answered, pack
 
 PIECE = 4096  # beats that are asked for at once; the limit of time is for each
 
@@ -68,7 +70,7 @@ class Errand:
         self.folder = Path(self.scratch.name)
         self.child = Child(self.folder / "log", threads, self.limits.memory, host, network=network)
 
-    def ask(self, do: str, about: str | Path, **request: Any) -> Any:
+    def ask(self, question: Question[A], about: str | Path) -> A:
         """As ``Child.ask``.
 
         Args:
@@ -80,7 +82,7 @@ class Errand:
             Bug: anything else.
         """
         try:
-            return self.child.ask(do, self.limits.seconds, **request)
+            return self.child.ask(question, self.limits.seconds)
         except ChildError as error:
             told = failure(error, str(about), self.limits, self.child.host)
             raise told from (None if error.why == "bug" else error)
@@ -141,6 +143,17 @@ def at_hand(part: Any, hosts: Mapping[str, Host]) -> Any:
     return (ExporterElsewhere if part.kind == "exporter" else QuantizerElsewhere)(part, host)
 
 
+def declared(kind: type[Part]) -> tuple[str, ...]:
+    """The fields that the contract of a kind of parts declares, which a stand-in has as its part has them."""
+    return tuple(name for name, hint in get_type_hints(kind).items() if get_origin(hint) is not ClassVar)
+
+
+def take_fields(stand_in: Part, part: Part, kind: type[Part]) -> None:
+    """Give a stand-in all fields of the part."""
+    for name in declared(kind):
+        setattr(stand_in, name, getattr(part, name))
+
+
 class RuntimeElsewhere(Runtime):
     """A runtime whose work is done by a worker.
 
@@ -151,43 +164,38 @@ class RuntimeElsewhere(Runtime):
 
     def __init__(self, part: Runtime, host: Host | None, errand: Callable[[int | None], Errand]):
         self.part, self.host, self.errand = part, host, errand
-        self.name, self.needs, self.libraries = part.name, part.needs, part.libraries
-        self.environment, self.device, self.computes = part.environment, part.device, part.computes
-        self.accepts, self.suffixes, self.wants = part.accepts, part.suffixes, part.wants
-        self.refuses, self.needs_network = part.refuses, part.needs_network
-        self.folders, self.on_request = part.folders, part.on_request
+        take_fields(self, part, Runtime)
 
     def available(self) -> str | None:
         with self.errand(None) as errand:
-            return errand.ask("available", f"runtime {self.name}", runtime=self.name)
+            return errand.ask(protocol.Available(self.name), f"runtime {self.name}")
 
     def make_whole(self, path: Path, output: str | None, out: Path) -> Path:
         with self.errand(None) as errand:
-            request = {"path": str(path), "output": output, "out": str(out)}
-            return Path(errand.ask("make_whole", path, runtime=self.name, **request))
+            return errand.ask(protocol.MakeWhole(self.name, path, output, out), path)
 
     def code_in(self, path: Path) -> str | None:
         with self.errand(None) as errand:
-            return errand.ask("code_in", path, runtime=self.name, path=str(path))
+            return errand.ask(protocol.CodeIn(self.name, path), path)
 
     def inspect(self, path: Path) -> Artifact:
         with self.errand(None) as errand:
-            told = errand.ask("inspect", path, runtime=self.name, path=str(path))
+            told = errand.ask(protocol.Inspect(self.name, path), path)
         return answered(told, f"runtime {self.name}")
 
     def try_out(self, artifact: Artifact) -> tuple[str, Graph | None]:
-        """What class scores a file gives, by those of a few beats, and the graph that ran: see ``Worker.try_out``."""
+        """What class scores a file gives, by those of a few beats, and the graph that ran: see ``protocol.TryOut``."""
         with self.errand(None) as errand:
-            told = errand.ask("try_out", artifact.path, runtime=self.name, artifact=pack(artifact))
-        return told["scores"], Graph.from_record(told["graph"]) if told["graph"] else None
+            told = errand.ask(protocol.TryOut(self.name, pack(artifact)), artifact.path)
+        return told.scores, told.graph
 
     def prove(self, bundle: Path) -> str:
         """Why a bundle does not pass the check that it brings; empty where it does."""
         with self.errand(None) as errand:
-            return errand.ask("prove", "the bundle's own check", folder=str(bundle))
+            return errand.ask(protocol.Prove(bundle), "the bundle's own check")
 
-    def load(self, artifact: Artifact, threads: int) -> SessionElsewhere:
-        return SessionElsewhere(self.errand(threads), self.name, artifact, threads)
+    def load(self, artifact: Artifact, threads: int, **options: Any) -> SessionElsewhere:
+        return SessionElsewhere(self.errand(threads), self.name, artifact, threads, options)
 
 
 class SessionElsewhere(Session):
@@ -197,20 +205,23 @@ class SessionElsewhere(Session):
         about: the file, as errors name it.
     """
 
-    def __init__(self, errand: Errand, runtime: str, artifact: Artifact, threads: int):
+    def __init__(
+        self, errand: Errand, runtime: str, artifact: Artifact, threads: int, options: Mapping[str, Any] | None = None
+    ):
         self.errand, self.about = errand, artifact.path
-        opened = errand.ask("open", self.about, runtime=runtime, artifact=pack(artifact), threads=threads)
-        self.number, self.batch, self.bulk = opened["session"], opened["batch"], opened["bulk"]
+        opened = self.ask(protocol.Open(runtime, pack(artifact), threads, options or {}))
+        self.number, self.bulk = opened.session, opened.bulk
+        self.batch, self.copies = opened.batch, opened.copies
         self.beats, self.answers = (errand.folder / f"{what}-{self.number}.npy" for what in ("beats", "answers"))
 
-    def ask(self, do: str, **request: Any) -> Any:
-        return self.errand.ask(do, self.about, session=self.number, **request)
+    def ask(self, question: Question[A]) -> A:
+        return self.errand.ask(question, self.about)
 
     def bind(self, x: np.ndarray) -> None:
         np.save(self.beats, x)
 
     def invoke(self) -> None:
-        self.ask("invoke", beats=str(self.beats), out=str(self.answers))
+        self.ask(protocol.Invoke(self.number, self.beats, self.answers))
 
     def fetch(self) -> np.ndarray:
         return np.load(self.answers)
@@ -222,19 +233,21 @@ class SessionElsewhere(Session):
     def pieces(self, x: np.ndarray, size: int) -> Iterator[np.ndarray]:
         for start in range(0, len(x), size):
             np.save(self.beats, x[start : start + size])
-            self.ask("infer", beats=str(self.beats), out=str(self.answers))
+            self.ask(protocol.Infer(self.number, self.beats, self.answers))
             yield np.load(self.answers)
 
     def graph(self) -> Graph | None:
-        told = self.ask("graph")
-        return None if told is None else Graph.from_record(told)
+        return self.ask(protocol.GraphOf(self.number))
 
     def figures(self) -> Mapping[str, int | float | str]:
-        return self.ask("figures")
+        return self.ask(protocol.FiguresOf(self.number))
+
+    def profile(self, calls: int) -> Profile | None:
+        return self.ask(protocol.ProfileOf(self.number, calls))
 
     def close(self) -> None:
         if self.errand.child.process:
-            self.ask("close")
+            self.ask(protocol.Close(self.number))
         self.errand.close()
 
 
@@ -243,13 +256,10 @@ class ExporterElsewhere(Exporter):
 
     def __init__(self, part: Exporter, host: Host):
         self.part, self.host = part, host
-        self.name, self.needs, self.libraries = part.name, part.needs, part.libraries
-        self.environment, self.accepts, self.produces = part.environment, part.accepts, part.produces
-        self.needs_network = part.needs_network
-        self.fixed_batch, self.wants, self.options = part.fixed_batch, part.wants, part.options
+        take_fields(self, part, Exporter)
 
     def convert(self, source: Artifact, out: Path, context: Context) -> Artifact:
-        return convert(self, self.host, source, out, context)
+        return convert(self, self.host, source, out, context, "exporter")
 
 
 class QuantizerElsewhere(Quantizer):
@@ -257,21 +267,25 @@ class QuantizerElsewhere(Quantizer):
 
     def __init__(self, part: Quantizer, host: Host):
         self.part, self.host = part, host
-        self.name, self.needs, self.libraries = part.name, part.needs, part.libraries
-        self.environment, self.accepts, self.produces = part.environment, part.accepts, part.produces
-        self.needs_network = part.needs_network
-        self.fixed_batch, self.wants, self.options = part.fixed_batch, part.wants, part.options
-        self.precision, self.calibrates = part.precision, part.calibrates
+        take_fields(self, part, Quantizer)
+
+    def settle(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        return self.part.settle(options)  # as a matrix does: here, where the store's key is made
 
     def quantize(self, source: Artifact, out: Path, context: Context) -> Artifact:
-        return convert(self, self.host, source, out, context)
+        return convert(self, self.host, source, out, context, "quantizer")
 
 
-def convert(part: Exporter | Quantizer, host: Host, source: Artifact, out: Path, context: Context) -> Artifact:
+def convert(
+    part: Part, host: Host, source: Artifact, out: Path, context: Context, kind: protocol.ConverterKind
+) -> Artifact:
     """One conversion in an environment."""
     with Errand(host, network=part.needs_network) as errand:
-        np.save(errand.folder / "beats.npy", context.beats)
-        used = {"seed": context.seed, "batch": context.batch, "options": dict(context.options)}
-        used |= {"beats": str(errand.folder / "beats.npy")}
-        request = {"kind": part.kind, "part": part.name, "source": pack(source), "out": str(out), "context": used}
-        return answered(errand.ask("convert", source.path, **request), f"{part.kind} {part.name}")
+        beats, labelled = errand.folder / "beats.npy", None
+        np.save(beats, context.beats)
+        if context.labelled:
+            labelled = errand.folder / "labelled.npz"
+            np.savez(labelled, x=context.labelled[0], y=context.labelled[1])
+        terms = protocol.Terms(beats, context.seed, context.batch, dict(context.options), labelled)
+        question = protocol.Convert(kind, part.name, pack(source), out, terms)
+        return answered(errand.ask(question, source.path), f"{kind} {part.name}")

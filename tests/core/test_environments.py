@@ -25,6 +25,7 @@ from ecgedge.data.dataset import synthetic
 from ecgedge.devices.host import Host
 from ecgedge.plugins.hosts import guests
 from ecgedge.testing import write_fake_checkpoint
+from ecgedge.workers import protocol
 from ecgedge.workers.client import Child, ChildError
 from tests.conftest import FAKES, Command, Result, error_of, rows_of
 
@@ -247,13 +248,13 @@ def test_one_matrix_mixes_parts_of_several_environments(place: Path, ecgedge: Co
 def test_limits_hold_there(place: Path, tmp_path: Path) -> None:
     parts = plugins.load()
     host = Host("other", parts.environments["other"].python, guests(parts))
-    asked = {"kind": "runtime", "part": "other"}
+    asked = protocol.Missing("runtime", "other")
     with Child(tmp_path / "log", memory=1_000_000, host=host) as child, pytest.raises(Exception, match=r"Memory|died"):
-        child.ask("missing", 60, **asked)
+        child.ask(asked, 60)
     with Child(tmp_path / "log", memory=4_000_000_000, host=host) as child:
-        assert child.ask("missing", 60, **asked) is None
+        assert child.ask(asked, 60) is None
         with pytest.raises(ChildError, match="no answer within 1 s") as caught:
-            child.ask("inspect", 1, runtime="other", path="a file")
+            child.ask(protocol.Inspect("other", Path("a file")), 1)
         assert caught.value.status == "timeout"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ import pytest
 
 from ecgedge import EcgEdgeError
 from ecgedge.workers.client import Child, ChildError
+from ecgedge.workers.protocol import Available
 
 PLUGIN = """
 import ctypes, os, signal, subprocess, sys, time
@@ -65,7 +65,7 @@ def ecgedge_runtimes():
         Odd("exits", "sys.exit('enough')"),
         Odd("eats", "np.ones(2**31)"),
         Odd("nibbles", "[bytes(2**20) for _ in range(2**15)] and None"),
-        Odd("limit", "__import__('resource').getrlimit(2)[0]"),
+        Odd("limit", "str(__import__('resource').getrlimit(2)[0])"),
         Odd("torrent", "torrent()"),
         Odd("forks", "outlived(True)"),
         Odd("starts", "outlived(False)"),
@@ -89,20 +89,20 @@ def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Child:
 
 def test_every_end_is_told_and_survived(child: Child) -> None:
     with child:
-        assert child.ask("available", 60, runtime="fine") is None
+        assert child.ask(Available("fine"), 60) is None
         with pytest.raises(ChildError, match="ZeroDivisionError"):
-            child.ask("available", 60, runtime="bug")
+            child.ask(Available("bug"), 60)
         with pytest.raises(EcgEdgeError, match="your fault") as caught:
-            child.ask("available", 60, runtime="mistake")
+            child.ask(Available("mistake"), 60)
         assert caught.value.hint == "mend it"
         with pytest.raises(ChildError, match="SIGSEGV"):
-            child.ask("available", 60, runtime="killed")
+            child.ask(Available("killed"), 60)
         with pytest.raises(ChildError, match="exit code 3"):
-            child.ask("available", 60, runtime="leaves")
+            child.ask(Available("leaves"), 60)
         with pytest.raises(ChildError, match="no answer within 2 s") as late:
-            child.ask("available", 2, runtime="hangs")
+            child.ask(Available("hangs"), 2)
         assert late.value.status == "timeout"
-        assert child.ask("available", 60, runtime="fine") is None
+        assert child.ask(Available("fine"), 60) is None
     log = child.log.read_text()
     assert "noise on stdout" in log
     assert "ZeroDivisionError" in log
@@ -122,14 +122,14 @@ def test_every_end_is_told_and_survived(child: Child) -> None:
 def test_every_end_has_its_reason(child: Child, runtime: str, reason: str) -> None:
     with child:
         with pytest.raises(ChildError, match=reason) as caught:
-            child.ask("available", 60, runtime=runtime)
+            child.ask(Available(runtime), 60)
         assert caught.value.status == "failed"
-        assert child.ask("available", 60, runtime="fine") is None
+        assert child.ask(Available("fine"), 60) is None
 
 
 def test_a_child_that_was_killed_for_its_time_did_not_run_out_of_memory(child: Child) -> None:
     with child, pytest.raises(ChildError, match=r"^no answer within 3 s$"):
-        child.ask("available", 3, runtime="hangs")
+        child.ask(Available("hangs"), 3)
 
 
 @linux
@@ -138,9 +138,9 @@ def test_a_part_that_eats_memory_hits_its_limit(child: Child, runtime: str) -> N
     child.memory = 2**30
     with child:
         with pytest.raises(ChildError, match=r"MemoryError|the process died"):
-            child.ask("available", 60, runtime=runtime)
-        assert child.ask("available", 60, runtime="fine") is None
-        assert child.ask("available", 60, runtime="limit") == 2**30  # RLIMIT_DATA is 2
+            child.ask(Available(runtime), 60)
+        assert child.ask(Available("fine"), 60) is None
+        assert child.ask(Available("limit"), 60) == str(2**30)  # RLIMIT_DATA is 2
 
 
 @linux
@@ -148,14 +148,14 @@ def test_without_a_limit_there_is_none_and_the_child_is_the_first_to_go(child: C
     import resource
 
     with child:
-        assert child.ask("available", 60, runtime="limit") == resource.getrlimit(resource.RLIMIT_DATA)[0]
-        assert child.ask("available", 60, runtime="oom") == "1000"
+        assert child.ask(Available("limit"), 60) == str(resource.getrlimit(resource.RLIMIT_DATA)[0])
+        assert child.ask(Available("oom"), 60) == "1000"
 
 
 def test_a_torrent_on_stdout_is_no_answer(child: Child) -> None:
     with child:
-        assert child.ask("available", 60, runtime="torrent") is None
-        assert child.ask("available", 60, runtime="fine") is None
+        assert child.ask(Available("torrent"), 60) is None
+        assert child.ask(Available("fine"), 60) is None
     assert child.log.stat().st_size > 20_000_000
 
 
@@ -166,7 +166,7 @@ def test_a_grandchild_that_outlives_it_ends_and_keeps_nobody_waiting(
 ) -> None:
     start = time.monotonic()
     with child, pytest.raises(ChildError, match="the process died: exit code 3"):
-        child.ask("available", 60, runtime=runtime)
+        child.ask(Available(runtime), 60)
     assert time.monotonic() - start < 30
     assert gone_within(5, int((tmp_path / "plugins" / "grandchild").read_text()))
 
@@ -175,9 +175,10 @@ PARENT = """
 import sys
 from pathlib import Path
 from ecgedge.workers.client import Child
+from ecgedge.workers.protocol import Available
 
 child = Child(Path(sys.argv[1]))
-child.ask("available", 60, runtime=sys.argv[2])
+child.ask(Available(sys.argv[2]), 60)
 print("answered", flush=True)
 sys.stdin.read()
 """
@@ -200,7 +201,7 @@ def test_a_child_ends_with_its_parent(child: Child, tmp_path: Path, runtime: str
 
 @linux
 def test_a_child_whose_parent_has_gone_already_does_nothing(child: Child, tmp_path: Path) -> None:
-    request = json.dumps({"do": "available", "runtime": "idle"}) + "\n"
+    request = '{"protocol": 1}\n{"question": "Available", "with": {"runtime": "idle"}}\n'
     done = subprocess.run(
         [sys.executable, "-P", "-m", "ecgedge.workers.server"],
         input=request,

@@ -13,9 +13,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from ecgedge import Anomaly, Artifact, Classification, ConversionError, EcgEdgeError, TensorSpec, artifact_from
-from ecgedge.api.records import SIDECAR, answered, check_told, from_record, read_sidecar, tell_artifact, write_sidecar
+from ecgedge.api.records import SIDECAR, check_told, from_record, read_sidecar, tell_artifact, write_sidecar
 from ecgedge.convert.checkpoint import read_checkpoint, write_checkpoint
+from ecgedge.files.schema import SchemaError
 from ecgedge.testing import FakeModel
+from ecgedge.workers.protocol import Inspect, Packed, answer_in, answered
 from tests.conftest import Command, error_of, rows_of
 from tests.mutation import (
     GOOD,
@@ -157,7 +159,7 @@ def test_what_a_worker_answers() -> None:
     """Of a part that returns anything: its cell fails, in one line."""
 
     def read(text: bytes) -> Artifact:
-        return answered({"path": "m", "record": json.loads(text)}, "exporter net")
+        return answered(Packed(Path("m"), json.loads(text)), "exporter net")
 
     for record in (
         [],
@@ -168,9 +170,10 @@ def test_what_a_worker_answers() -> None:
     ):
         outcome = attempt(read, Mutant(json.dumps(record).encode(), record), False, (ConversionError,))
         assert outcome.kind == "refused" and outcome.told.startswith("exporter net gave an artifact that is none: ")
+    question = Inspect("runtime", Path("m"))
     for packed in ({}, [], None, {"path": 5, "record": base_of("detector")}):
-        with pytest.raises(ConversionError):
-            answered(packed, "exporter net")
+        with pytest.raises(SchemaError):
+            answer_in(json.dumps({"answer": packed}), question)
 
 
 @pytest.mark.parametrize(

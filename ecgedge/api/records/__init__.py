@@ -1,4 +1,4 @@
-"""From records back to artifacts: between processes, out of files, and of files that carry none."""
+"""From records back to artifacts: out of files, and of files that carry none."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ecgedge.api.records.rules import (
     values_of,
 )
 from ecgedge.api.tensors import TensorSpec
-from ecgedge.errors import ConversionError, EcgEdgeError
+from ecgedge.errors import EcgEdgeError
 from ecgedge.files import strict_json
 from ecgedge.files.schema import SchemaError, shown
 
@@ -72,26 +72,6 @@ def task_of(told: Mapping[str, Any]) -> Task:
         return Classification(told["labels"], told.get("scores"))  # older records know none
     threshold, quantile = (NAN if told[key] is None else told[key] for key in ("threshold", "quantile"))
     return Anomaly(threshold, quantile, told["normal"], told["labels"], told.get("window", 1))
-
-
-def pack(artifact: Artifact) -> dict[str, Any]:
-    """An artifact as JSON, for another process on this machine."""
-    model = artifact.model.name if artifact.model else None
-    return {"path": str(artifact.path), "record": artifact.record(), "model": model}
-
-
-def unpack(packed: Mapping[str, Any], models: Mapping[str, Model]) -> Artifact:
-    """Read back what ``pack`` wrote."""
-    model = models[packed["model"]] if packed["model"] else None
-    return from_record(Path(packed["path"]), packed["record"], model)
-
-
-def answered(packed: Any, who: str) -> Artifact:
-    """The artifact that a worker packed. Raises ConversionError where it is none: ``who`` made it."""
-    try:
-        return from_record(Path(packed["path"]), packed["record"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ConversionError(f"{who} gave an artifact that is none: {error}"[:300]) from error
 
 
 def artifact_from(
