@@ -102,13 +102,12 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
     from ecgedge.tracking.matrix import EXPERIMENT
 
     resume = resume and resume.resolve()
-    known = run_folder.take_up(ctx, resume, asked["formats"]) if resume else None
+    known = run_folder.take_up(ctx, resume) if resume else None
     uri = run_folder.mlflow_uri(known.request, asked["mlflow"]) if known else asked["mlflow"]
     if uri and not dry_run:
         connect(uri, EXPERIMENT)
     parts = common.load_parts()
     request = run_folder.asked_then(known.request, parts) if known else request_of(ctx, asked)
-    printed = rendering.printed_format(asked["formats"])
     data = common.load_data(request.data)
     limits = limits_of(request.timeout, request.memory)
     with opening.opener(parts, limits, told=request.told) as opener:
@@ -155,12 +154,12 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
             journal.close()
     if interrupted or stopped:
         with contextlib.suppress(Exception):  # what is done is told as far as it can be
-            publish(journal.records, run, folder, list(sources), None, printed, quiet=True)
+            publish(journal.records, run, folder, list(sources), None, request.printed, quiet=True)
         if stopped:
             raise stopped
         common.say(f"interrupted; go on with: {run_folder.resume_command(folder, uri)}", err=True)
         ctx.exit(boundary.INTERRUPTED)
-    told = publish(journal.records, run, folder, list(sources), request, printed)
+    told = publish(journal.records, run, folder, list(sources), request, request.printed)
     if uri:
         tracked.send(uri, run, told.rows, journal.records, folder, saved_models)
     if not cells:
@@ -186,6 +185,7 @@ def request_of(ctx: click.Context, asked: Mapping[str, Any]) -> MatrixRequest:
         preset=asked["profile"],
         passes=chosen_passes(asked["passes"], asked["no_optimize"]),
         options=options_of(asked),
+        printed=rendering.printed_format(asked["formats"]),
         sent=asked["mlflow"] is not None,
         **{name: asked[name] for name in ALIKE},
     )

@@ -22,7 +22,6 @@ from ecgedge.cli import common
 from ecgedge.cli.options import COLUMNS, NORMALIZE, TOLD, trusted
 from ecgedge.errors import EcgEdgeError, MachineError, machine_error, remedy, told_by_system
 from ecgedge.files.locks import PART, whole_file
-from ecgedge.report import FORMATS
 
 if TYPE_CHECKING:
     from ecgedge.api.artifact import Artifact
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from ecgedge.run import MatrixRequest, RunFolder
 
 RUN, BEATS, LOG = "run.json", "beats.npz", "conversions.log"
-SAID_ANEW = ("resume", "mlflow", "trust", "formats")  # what whoever resumes says for himself, and no run for him
+SAID_ANEW = ("resume", "mlflow", "trust")  # what whoever resumes says for himself, and no run for him
 NEAR = "data/ECG5000"  # where data is found that nobody named
 
 
@@ -183,14 +182,11 @@ def write_run(folder: Path, run: dict[str, Any], lab: Lab) -> None:
         file.write(json.dumps(run, indent=1) + "\n")
 
 
-def take_up(ctx: click.Context, folder: Path, formats: tuple[str, ...]) -> RunFolder:
+def take_up(ctx: click.Context, folder: Path) -> RunFolder:
     """An interrupted run, with what it was asked for; what commands read of that in the context's meta is put there.
 
     The folder may be a stranger's. No address and no trust is taken from it, and it is not worked in: who resumes
     says these anew.
-
-    Args:
-        formats: what ``--format`` names: here only how to print.
 
     Raises:
         EcgEdgeError: there is no run in that folder, it is damaged or holds what no run holds; or another option is
@@ -204,7 +200,6 @@ def take_up(ctx: click.Context, folder: Path, formats: tuple[str, ...]) -> RunFo
         if parameter.name not in SAID_ANEW
         and ctx.get_parameter_source(parameter.name or "") is not ParameterSource.DEFAULT
     ]
-    given += [f"--format {name}" for name in formats if name not in FORMATS]
     if given:
         raise EcgEdgeError(f"--resume goes on with what was asked for then, so {given[0]} has no place", "leave it out")
     run = RunFolder.read(folder)

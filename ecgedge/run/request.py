@@ -11,6 +11,7 @@ from typing import Any
 from ecgedge.files.schema import flag, free, list_of, maybe, number, one_of, record, whole, words
 
 PRESETS = ("quick", "full")
+PRINTED = ("table", "md", "csv", "json", "html")  # as ``ecgedge.report`` has them
 MANY = 1_000_000
 LINE, WORD = words(10_000), words(300)
 LINES = list_of(LINE, MANY)
@@ -59,6 +60,7 @@ class MatrixRequest:
         timeout: seconds that a step in a child process may take.
         memory: millions of bytes that a child process may take; None: no limit.
         requirements, optimize: by which a row is chosen; see ``ecgedge.choose``.
+        printed: the form of what a command prints of the run, such as ``"table"`` or ``"json"``.
         sent: the run is to go to MLflow. Where that is, is not kept.
         place: the folder that relative names are of.
     """
@@ -85,6 +87,7 @@ class MatrixRequest:
     memory: int | None = None
     requirements: tuple[str, ...] = ()
     optimize: str | None = None
+    printed: str = "table"
     sent: bool = False
     place: str = field(default_factory=lambda: str(Path.cwd()))
 
@@ -134,6 +137,7 @@ REQUEST = record(
         "timeout": number(above=0, below=1e9),
         "memory": maybe(COUNT),
         "optimize": maybe(WORD),
+        "printed": one_of(*PRINTED),
         "sent": flag,
         "place": LINE,
     },

@@ -138,7 +138,7 @@ def figures(row: Row) -> dict[str, float]:
     }
 
 
-NOT_OPTIONS = ("options", "told", "place", "sent")
+NOT_OPTIONS = ("options", "told", "place", "sent", "printed")
 NAMES = {"data": "dataset", "preset": "profile"}  # of options, where a request names it otherwise
 NOTHING: tuple[Any, ...] = (None, [], (), False)  # options that were not given
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from ecgedge import EcgEdgeError
 from ecgedge.plan.plan import Filters, Source, plan, routes
+from ecgedge.report import FORMATS
+from ecgedge.run import request
 from ecgedge.testing import FakeExporter, FakeInt8, FakeRuntime
 
 
@@ -177,3 +180,19 @@ def test_several_reasons_of_one_runtime_are_one_skip() -> None:
     _, skips = plan(**parts(FakeExporter(), Rival()), filters=Filters(runtimes=("gpu",)), unavailable=lacking)
     assert len({skip.id for skip in skips}) == len(skips) == 1
     assert skips[0].reason == "exporter fake-exporter: no onnx; quantizer fake-int8: no numpy"
+
+
+def test_a_request_names_the_forms_that_reports_have() -> None:
+    assert set(request.PRINTED) == set(FORMATS)
+
+
+def test_a_request_is_read_back_as_it_was_made() -> None:
+    asked = request.MatrixRequest(
+        data="beats.csv", label_column="last", ignore_columns=("1", "patient"), models=("tcn",), files=("a.onnx",),
+        told=request.Told(task="anomaly", window=5, input_scale=0.1), quantizers=("full-int8",), preset="quick",
+        batch_sizes=(1, 16), passes=(), options={"max_drop": 0.2, "reduce_range": False}, memory=500, sent=True,
+    )  # fmt: skip
+    kept = json.loads(json.dumps(asked.record()))
+    assert request.MatrixRequest.from_record(kept) == asked
+    with pytest.raises(ValueError, match=r"request\.threads"):
+        request.MatrixRequest.from_record({**kept, "threads": "2"})

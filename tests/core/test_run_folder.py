@@ -290,6 +290,7 @@ def test_a_stray_file_is_ignored_and_kept(run: Path) -> None:
     [
         (lambda told: told.update(schema=1), "schema) is 1, this ecgedge reads 2"),
         (lambda told: told.update(schema=True), "schema) is not told"),
+        (lambda told: told["request"].update(printed="pdf"), "request.printed"),
         (lambda told: told.pop("labels"), "labels is missing"),
         (lambda told: told.update(rounds=10**9), "rounds is 1000000000, not a whole number from 1"),
         (lambda told: told.update(seed=float(10)), "seed is 10.0, not a whole number"),
