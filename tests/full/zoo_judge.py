@@ -111,7 +111,7 @@ def close_workers() -> None:
 
 def judge_refusal(told: Told) -> Verdict:
     """Whether a command that made no file said in one line which operation it was."""
-    lines = [line for line in told.err.splitlines() if line and not line.startswith(("Warning:", "  "))]
+    lines = [line for line in told.err.splitlines() if line and not line.startswith(("Warning:", "Note:", "  "))]
     if told.code not in (1, 2) or "Traceback" in told.err or len(lines) != 1 or len(lines[0]) > LONG or noisy(lines[0]):
         return Verdict("crashed", told.err[-1500:])
     if REJECTED in lines[0]:
