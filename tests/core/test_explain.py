@@ -18,7 +18,7 @@ from ecgedge.api.tensors import TensorSpec
 from ecgedge.evaluate.macs import bytes_of, macs_of
 from ecgedge.explain.explanation import Explanation, cost_of_profiler, lines_of, typical
 from ecgedge.explain.findings import FINDINGS, find
-from ecgedge.explain.study import profile_from
+from ecgedge.files import typed_json
 from ecgedge.measure import gpu_peaks, peaks
 from ecgedge.measure.peaks import joined
 
@@ -175,7 +175,7 @@ def test_a_profile_comes_back_from_the_child_as_it_went() -> None:
         "steps": [{"op": "Conv", "name": "a", "nodes": ["a"], "microseconds": [1.0, 2.0], "partition": "p"}],
         "calls": [3.0], "tick": 1.0, "partitions": [["p", ["a"]]],
     }  # fmt: skip
-    assert profile_from(record) == profile
+    assert typed_json.read(Profile, record) == profile
 
 
 def test_a_relu_behind_a_concatenation_outside_the_delegate() -> None:
