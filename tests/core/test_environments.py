@@ -20,18 +20,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecgedge import environments, plugins
+from ecgedge import Profile, Step, TensorSpec, environments, plugins, tell_artifact
+from ecgedge.api.parts import Context, Part, Quantizer, Runtime
 from ecgedge.data.dataset import synthetic
 from ecgedge.devices.host import Host
-from ecgedge.plugins.hosts import guests
-from ecgedge.testing import write_fake_checkpoint
+from ecgedge.plugins.hosts import guests, hosts
+from ecgedge.testing import draw, write_fake, write_fake_checkpoint
 from ecgedge.workers import protocol
 from ecgedge.workers.client import Child, ChildError
+from ecgedge.workers.standins import at_hand
 from tests.conftest import FAKES, Command, Result, error_of, rows_of
 
 THEIRS = """
 import ctypes
-from ecgedge import hookimpl
+from dataclasses import replace
+from ecgedge import Profile, Step, hookimpl
 from ecgedge.testing import FakeInt8, FakeRuntime
 
 class TheirRuntime(FakeRuntime):
@@ -55,13 +58,45 @@ class TheirInt8(FakeInt8):
         import theirlib
         return super().quantize(source, out, context)
 
+class Judge(TheirInt8):  # each field is another than the default
+    name = "judge"
+    precision = "judged"
+    needs_network = fixed_batch = judges = on_request = True
+    produces = "fake"
+    wants = ("fold_constants",)
+    options = {"max_drop": 0.1}
+
+    def settle(self, options):
+        return {"max_drop": 0.2, **options}
+
+    def quantize(self, source, out, context):
+        made = super().quantize(source, out, context)
+        fixed = {each: getattr(made, each) for each in ("input", "output")}
+        fixed = {each: replace(spec, shape=(context.batch, *spec.shape[1:])) for each, spec in fixed.items()}
+        made = replace(made, **fixed)
+        if context.labelled is None:
+            return made
+        x, y = context.labelled
+        return replace(made, notes={"labelled": [list(x.shape), str(x.dtype), y.tolist()], **context.options})
+
+class Teller(TheirRuntime):  # likewise
+    device, computes, refuses, options = "npu", "float16", {"fp16": "it cannot"}, {"gain": 1.0}
+    folders, wants, on_request = ("told.json",), ("fold_constants",), True
+
+    def load(self, artifact, threads, gain=1.0):
+        session = super().load(artifact, threads)
+        session.copies = "inside"
+        if gain != 1.0:  # it tells no graph, so that its contract wants no profile either
+            session.profile = lambda calls: Profile((Step("MatMul", "m", ("m",), (gain,) * calls),), tick=0.5)
+        return session
+
 @hookimpl
 def ecgedge_runtimes():
-    return [TheirRuntime("theirs"), TheirRuntime("crashes")]
+    return [TheirRuntime("theirs"), TheirRuntime("crashes"), Teller("teller")]
 
 @hookimpl
 def ecgedge_quantizers():
-    return [TheirInt8()]
+    return [TheirInt8(), Judge()]
 """
 OTHER = """
 import time
@@ -256,6 +291,42 @@ def test_limits_hold_there(place: Path, tmp_path: Path) -> None:
         with pytest.raises(ChildError, match="no answer within 1 s") as caught:
             child.ask(protocol.Inspect("other", Path("a file")), 1)
         assert caught.value.status == "timeout"
+
+
+@pytest.mark.parametrize(("kind", "name"), [(Quantizer, "judge"), (Runtime, "teller"), (Runtime, "theirs")])
+def test_a_stand_in_has_all_that_the_contract_declares(
+    place: Path, kind: type[Part], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(place / "site")
+    parts = plugins.load()
+    part = parts.find(kind.kind, name)
+    stand_in = at_hand(part, hosts(parts))
+    assert type(stand_in) is not type(part)
+    fields = {*Part.__annotations__, *kind.__annotations__}
+    assert {field: getattr(stand_in, field) for field in fields} == {field: getattr(part, field) for field in fields}
+
+
+def test_what_goes_there_and_comes_back_is_whole(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(place / "site")
+    parts = plugins.load()
+    judge = at_hand(parts.find("quantizer", "judge"), hosts(parts))
+    teller = at_hand(parts.find("runtime", "teller"), hosts(parts))
+    write_fake(tmp_path / "five.fake", draw(5)[:, 0])
+    given = TensorSpec("beats", (None, 140), "float32", "NL")
+    returned = TensorSpec("scores", (None, 5), "float32", "NC")
+    source = tell_artifact(tmp_path / "five.fake", "fake", given, returned)
+    options = judge.settle({})
+    assert options == {"max_drop": 0.2}
+    beats = np.zeros((3, 1, 140), np.float32)
+    context = Context(beats, options=options, labelled=(beats, np.arange(3)))
+    made = judge.quantize(source, tmp_path / "made.fake", context)
+    assert made.notes == {"labelled": [[3, 1, 140], "float32", [0, 1, 2]], "max_drop": 0.2}
+    session = teller.load(made, 1, gain=2.5)
+    session.bind(beats)
+    session.invoke()
+    assert session.copies == "inside"
+    assert session.profile(2) == Profile((Step("MatMul", "m", ("m",), (2.5, 2.5)),), tick=0.5)
+    session.close()
 
 
 def test_answers_come_from_there_for_other_commands_too(place: Path, ecgedge: Command) -> None:
