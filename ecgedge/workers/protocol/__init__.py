@@ -1,0 +1,103 @@
+"""What a worker can be asked, and what it answers: a dataclass each, the only code that knows the words on the wire.
+
+Both sides first say which version they speak, ``PROTOCOL``. Then each line is a question, and each line back its
+reply. Files are handed over by their paths.
+"""
+
+from ecgedge.workers.protocol.conversions import Convert, ConverterKind, Optimize, Ran, Run, Terms
+from ecgedge.workers.protocol.explaining import MeasurePeaks, Peak, Peaks, TakeProfile, Weigh, Weighed
+from ecgedge.workers.protocol.files import CodeIn, Inspect, MakeWhole, Prove, TriedOut, TryOut
+from ecgedge.workers.protocol.packed import Packed, answered, pack, unpack
+from ecgedge.workers.protocol.parts import Available, Missing, Network
+from ecgedge.workers.protocol.question import A, Question
+from ecgedge.workers.protocol.sessions import Close, FiguresOf, GraphOf, Infer, Invoke, Open, Opened, ProfileOf
+from ecgedge.workers.protocol.timing import (
+    Block,
+    Load,
+    LoadAnew,
+    Loaded,
+    Reference,
+    Score,
+    Scored,
+    State,
+    Throughput,
+    Timed,
+    WarmedUp,
+    WarmUp,
+)
+from ecgedge.workers.protocol.wire import (
+    PROTOCOL,
+    QUESTIONS,
+    Failure,
+    Greeting,
+    answer_in,
+    answer_of,
+    line_of,
+    line_of_answer,
+    line_of_question,
+    other_protocol,
+    protocol_in,
+    question_in,
+)
+
+__all__ = [
+    "PROTOCOL",
+    "QUESTIONS",
+    "A",
+    "Available",
+    "Block",
+    "Close",
+    "CodeIn",
+    "Convert",
+    "ConverterKind",
+    "Failure",
+    "FiguresOf",
+    "GraphOf",
+    "Greeting",
+    "Infer",
+    "Inspect",
+    "Invoke",
+    "Load",
+    "LoadAnew",
+    "Loaded",
+    "MakeWhole",
+    "MeasurePeaks",
+    "Missing",
+    "Network",
+    "Open",
+    "Opened",
+    "Optimize",
+    "Packed",
+    "Peak",
+    "Peaks",
+    "ProfileOf",
+    "Prove",
+    "Question",
+    "Ran",
+    "Reference",
+    "Run",
+    "Score",
+    "Scored",
+    "State",
+    "TakeProfile",
+    "Terms",
+    "Throughput",
+    "Timed",
+    "TriedOut",
+    "TryOut",
+    "WarmUp",
+    "WarmedUp",
+    "Weigh",
+    "Weighed",
+    "answer_in",
+    "answer_of",
+    "answered",
+    "line_of",
+    "line_of_answer",
+    "line_of_question",
+    "other_protocol",
+    "pack",
+    "protocol_in",
+    "question_in",
+    "unpack",
+]

@@ -1,0 +1,156 @@
+"""Questions about the one artifact that is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ecgedge.api.graph import Graph
+from ecgedge.files import typed_json
+from ecgedge.files.typed_json import known
+from ecgedge.workers.protocol.packed import Packed
+from ecgedge.workers.protocol.question import Question
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What loading took: see ``Bench.figures``.
+
+    Attributes:
+        processors: on which alone the worker now runs; None: on any.
+        device: of the runtime.
+    """
+
+    load_ms: float
+    first_call_us: float
+    memory_kb: int | None
+    memory_base_kb: int | None
+    processors: tuple[int, ...] | None
+    device: str
+    copies: str | None = None
+    device_memory_kb: int | None = None
+
+    def figures(self) -> dict[str, Any]:
+        """What a row keeps of it: of copies and of a device's memory only where there is one beside the CPU's."""
+        left_out = {"device"} | ({"copies"} if self.device == "cpu" else set())
+        left_out |= set() if self.device == "cuda" else {"device_memory_kb"}
+        return {key: value for key, value in typed_json.plain(self).items() if key not in left_out}
+
+
+@dataclass(frozen=True)
+class Load(Question[Loaded]):
+    """Load the artifact that the next questions are about, on processors of its own.
+
+    Attributes:
+        seed: of the beats that are drawn for timed calls.
+    """
+
+    runtime: str
+    artifact: Packed
+    beats: Path
+    threads: int
+    seed: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The graph that ran, None where it is not told, and what the session tells besides."""
+
+    graph: Graph | None
+    figures: Mapping[str, int | float | str]
+
+
+@dataclass(frozen=True)
+class Score(Question[Scored]):
+    """Save the outputs for the beats to ``out``, and for those of each other file in ``more`` to the file there."""
+
+    out: Path
+    more: Mapping[str, Path] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Throughput(Question[Mapping[int, float]]):
+    """How many beats a second are there at each batch size? Save the nanoseconds of the calls to ``out``.
+
+    Attributes:
+        sized: the files for each batch size, where the format fixes it.
+        profile: the name of one of ``bench.PROFILES``.
+        sizes: batch sizes; None: see ``Bench.throughput``.
+    """
+
+    sized: Mapping[int, Packed]
+    profile: str
+    out: Path
+    sizes: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class WarmedUp:
+    """After how many calls it was as fast as it gets, whether it stayed so, and a GPU's clock, where that is told."""
+
+    warm_up_calls: int
+    stable: bool
+    sm_clock_mhz: int | None = None
+
+    def figures(self) -> dict[str, Any]:
+        """What the journal keeps of it."""
+        return known(self)
+
+
+@dataclass(frozen=True)
+class WarmUp(Question[WarmedUp]):
+    """Call the artifact until it is as fast as it gets."""
+
+
+@dataclass(frozen=True)
+class LoadAnew(Question[None]):
+    """Load the artifact once more before a block, apart from it: what loading takes is not the block's."""
+
+
+@dataclass(frozen=True)
+class State:
+    """How quick the machine is at the moment: see ``steadiness.reference``."""
+
+    ns: int
+    kernel: str
+    at: int
+    stolen: float | None = None
+    waited: int | None = None
+    clock_mhz: float | None = None
+    celsius: float | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """As ``steadiness.about_block`` takes it."""
+        return known(self)
+
+
+@dataclass(frozen=True)
+class Reference(Question[State]):
+    """How quick is the machine at the moment?"""
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A block of timed calls: see ``Bench.block``.
+
+    Attributes:
+        samples: little-endian int64 pairs in base64.
+    """
+
+    samples: str
+    cpu_share: float
+    seconds: float | None = None
+
+    def figures(self) -> dict[str, Any]:
+        """What the journal keeps of it beside the samples."""
+        return {key: value for key, value in known(self).items() if key != "samples"}
+
+
+@dataclass(frozen=True)
+class Block(Question[Timed]):
+    """Time calls for so many seconds."""
+
+    seconds: float
