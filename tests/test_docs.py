@@ -34,8 +34,7 @@ from ecgedge.measure import bench, gpu_peaks, peaks, steadiness
 from ecgedge.measure.steadiness import kernel, states
 from ecgedge.passes import optimize
 from ecgedge.report import table
-from ecgedge.run import folder as run_folder
-from ecgedge.run import layout
+from ecgedge.run import layout, reading
 from ecgedge.run.rows import P99_CALLS, TIE
 from ecgedge.training import Recipe, batches, teacher
 from ecgedge.training.train import THRESHOLD_FOLDS
@@ -542,18 +541,16 @@ def test_the_format_of_a_runs_folder_is_the_one_that_is_read() -> None:
     assert re.findall(r"^\| `(\w+)` \|", events, re.MULTILINE) == ["event", *layout.EVENTS]
     files = page.split("| file | what it is |")[1].split("\n\n")[0]
     for name in (
-        run_folder.RUN,
-        run_folder.JOURNAL,
-        run_folder.ROWS,
-        run_folder.BEATS,
-        *(f"{name}/" for name in run_folder.FOLDERS),
+        reading.RUN,
+        reading.JOURNAL,
+        reading.ROWS,
+        reading.BEATS,
+        *(f"{name}/" for name in reading.FOLDERS),
     ):
         assert f"`{name}" in files, name
     text = " ".join(page.split())
     assert f"at most {strict_json.MOST_DEPTH} levels deep" in text
-    assert (
-        f"`run.json` has up to {run_folder.MOST_RUN >> 20} MiB, a line up to {run_folder.MOST_LINE >> 30} GiB" in text
-    )
-    assert f"the journal and the rows up to {run_folder.MOST_LINES >> 30} GiB" in text
+    assert f"`run.json` has up to {reading.MOST_RUN >> 20} MiB, a line up to {reading.MOST_LINE >> 30} GiB" in text
+    assert f"the journal and the rows up to {reading.MOST_LINES >> 30} GiB" in text
     assert f"never objects, up to {arrays.MOST_BYTES / 1e9:g} GB" in text
     assert f"at most {opening.LONGEST_NAME} bytes" in text

@@ -2,8 +2,9 @@
 
 from ecgedge.files.arrays import read_array, read_arrays
 from ecgedge.files.opening import is_name, open_inside, read_bytes, size_of
-from ecgedge.run.folder import RUN, TWIN, Beats, RunFolder, read_graph, read_records, read_samples
+from ecgedge.run.folder import Beats, RunFolder
 from ecgedge.run.layout import SCHEMA, check_about
+from ecgedge.run.reading import RUN, TWIN, read_graph, read_records, read_samples
 from ecgedge.run.request import MatrixRequest, Told
 
 __all__ = [

@@ -315,13 +315,17 @@ GRAPH = record(
 )
 
 
+class OtherFormat(SchemaError):
+    """The folder is of another number than ``SCHEMA``."""
+
+
 def check_about(about: Any) -> None:
     """Raise SchemaError where ``run.json`` is none; one of another format is told by its number."""
     if not isinstance(about, dict):
         raise SchemaError("it is no table")
     if type(found := about.get("schema")) is not int or found != SCHEMA:
         said = f"is {found}" if type(found) is int else "is not told"
-        raise SchemaError(f"the number of its format (schema) {said}, this ecgedge reads {SCHEMA}")
+        raise OtherFormat(f"the number of its format (schema) {said}, this ecgedge reads {SCHEMA}")
     ABOUT(about, "")
 
 

@@ -288,7 +288,10 @@ def test_a_stray_file_is_ignored_and_kept(run: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda told: told.update(schema=1), "schema) is 1, this ecgedge reads 2"),
+        (
+            lambda told: told.update(schema=1),
+            "schema) is 1, this ecgedge reads 2\n  measure it again, or read it with the ecgedge that wrote it",
+        ),
         (lambda told: told.update(schema=True), "schema) is not told"),
         (lambda told: told["request"].update(printed="pdf"), "request.printed"),
         (lambda told: told.pop("labels"), "labels is missing"),
