@@ -40,7 +40,7 @@ class Lab:
         installed: versions of the distributions there, by environment and canonical name.
         seconds: the limit of each step.
         memory: bytes that a child's data may take; None: no limit.
-        batch_sizes: beats a call whose throughput is measured; None: ``measure.BATCHES``, and more where that pays.
+        batch_sizes: beats a call whose throughput is measured; None: ``bench.BATCHES``, and more where that pays.
         gate: the file by which runs on this machine take turns; None: they do not.
     """
 

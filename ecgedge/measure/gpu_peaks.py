@@ -25,7 +25,7 @@ def measure_gpu_peaks(computes: str | None) -> dict[str, Any]:
         computes: what the runtime computes float32 in, as ``Runtime.computes`` says; the peak of that holds for it.
 
     Returns:
-        As ``peak.measure_peaks``, with ``device`` and ``holds_for``: which peak holds for what is computed in.
+        As ``peaks.measure_peaks``, with ``device`` and ``holds_for``: which peak holds for what is computed in.
     """
     holds_for = {"float32": "tf32" if computes == "tf32" else "fp32", "float16": "fp16"}
     told = {"device": "cuda", "holds_for": holds_for, "size": SIZE}
@@ -44,7 +44,7 @@ def measure_gpu_peaks(computes: str | None) -> dict[str, Any]:
 
 
 def rate(product: Product) -> dict[str, Any]:
-    """How fast a product is, as ``peak.rate`` finds it."""
+    """How fast a product is, as ``peaks.rate`` finds it."""
     product()
     taken: list[float] = []
     best: list[float] = []  # seconds of the fastest call of each block

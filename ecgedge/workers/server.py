@@ -93,7 +93,7 @@ def reply(worker: Worker, line: str) -> str:
 def die_with_parent() -> None:
     """Be killed when the thread that started this process ends; exit at once where it has ended already.
 
-    Elsewhere than on Linux the end of stdin tells, once the request at hand is done.
+    Elsewhere than on Linux the end of stdin tells, once the question at hand is answered.
     """
     if sys.platform != "linux":
         return
@@ -237,10 +237,8 @@ class Worker:
 
     @answers(protocol.Open)
     def open(self, asked: protocol.Open) -> protocol.Opened:
-        number, session = (
-            next(self.numbers),
-            self.open_session(asked.runtime, asked.artifact, asked.threads, **asked.options),
-        )
+        number = next(self.numbers)
+        session = self.open_session(asked.runtime, asked.artifact, asked.threads, **asked.options)
         self.sessions[number] = session
         return protocol.Opened(number, session.batch, session.batch or bench.BULK, session.copies)
 

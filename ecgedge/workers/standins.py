@@ -227,7 +227,7 @@ class SessionElsewhere(Session):
         return np.load(self.answers)
 
     def infer(self, x: np.ndarray) -> np.ndarray:
-        """As ``measure.infer``, in the worker; in pieces of whole batches, so that the batches are the same."""
+        """As ``bench.infer``, in the worker; in pieces of whole batches, so that the batches are the same."""
         return np.concatenate(list(self.pieces(x, max(1, PIECE // self.bulk) * self.bulk)))
 
     def pieces(self, x: np.ndarray, size: int) -> Iterator[np.ndarray]:
