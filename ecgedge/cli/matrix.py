@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -201,12 +201,13 @@ def plan_cells(
         name: Source(source.format, source.model.name if source.model else "", source.precision != "fp32")
         for name, source in sources.items()
     }
-    filters = Filters(request.formats, request.quantizers, request.runtimes, request.exporters)
+    asked = (request.formats, request.quantizers, request.runtimes, request.exporters)
+    filters = Filters(*map(tuple, asked))
     return plan(named, parts.exporters, parts.quantizers, parts.runtimes, filters, unavailable, request.threads,
-                request.passes)  # fmt: skip
+                None if request.passes is None else tuple(request.passes))  # fmt: skip
 
 
-def find_sources(models: tuple[str, ...], data: Dataset, opener: opening.Opener) -> dict[str, Artifact]:
+def find_sources(models: Sequence[str], data: Dataset, opener: opening.Opener) -> dict[str, Artifact]:
     """The trained models by the name of their rows; without a choice, all that have weights and fit the data."""
     from ecgedge.api.artifact import file_name
 
@@ -233,7 +234,7 @@ def find_sources(models: tuple[str, ...], data: Dataset, opener: opening.Opener)
     return sources
 
 
-def find_files(files: tuple[str, ...], taken: list[str], data: Dataset, opener: opening.Opener) -> dict[str, Artifact]:
+def find_files(files: Sequence[str], taken: list[str], data: Dataset, opener: opening.Opener) -> dict[str, Artifact]:
     """Files made elsewhere, by the name of their rows: that of the file. One that hangs or dies fails in its cells."""
     from ecgedge.api.artifact import file_name
 
