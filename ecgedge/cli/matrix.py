@@ -202,12 +202,9 @@ def plan_cells(
     sources: dict[str, Artifact], parts: Parts, request: MatrixRequest, unavailable: Mapping[tuple[str, str], str]
 ) -> tuple[list[Cell], list[Skip]]:
     """The cells and skips that were asked for."""
-    from ecgedge.plan.plan import Filters, Source, plan
+    from ecgedge.plan.plan import Filters, plan, source_of
 
-    named = {
-        name: Source(source.format, source.model.name if source.model else "", source.precision != "fp32")
-        for name, source in sources.items()
-    }
+    named = {name: source_of(source) for name, source in sources.items()}
     asked = (request.formats, request.quantizers, request.runtimes, request.exporters)
     filters = Filters(*map(tuple, asked))
     return plan(named, parts.exporters, parts.quantizers, parts.runtimes, filters, unavailable, request.threads,

@@ -72,7 +72,7 @@ def check_choice(cells: list[Cell], sources: dict[str, Artifact], parts: Parts, 
             "task": sources[cell.model].task.kind,
             "model": cell.model,
             "format": cell.format,
-            "precision": cell.precision if sources[cell.model].precision == "fp32" else sources[cell.model].precision,
+            "precision": cell.precision,
             "runtime": cell.runtime,
             "device": parts.runtimes[cell.runtime].device,
         }
