@@ -47,7 +47,9 @@ class OnnxExporter(Exporter):
 
         with torch.inference_mode():
             expected = network(beats).numpy()
-        session = onnxruntime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
+        waiting = onnxruntime.SessionOptions()
+        waiting.add_session_config_entry("session.intra_op.allow_spinning", "0")  # or it takes all that the cores have
+        session = onnxruntime.InferenceSession(str(out), waiting, providers=["CPUExecutionProvider"])
         check_parity(expected, session.run(None, {source.input.name: context.beats})[0], "torch -> onnx")
         return artifact
 
