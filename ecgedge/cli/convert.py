@@ -27,6 +27,7 @@ from ecgedge.cli.options import (
     seed_option,
 )
 from ecgedge.errors import ConversionError, EcgEdgeError
+from ecgedge.files.locks import usable_folder
 
 if TYPE_CHECKING:
     from ecgedge.api.artifact import Artifact
@@ -190,7 +191,7 @@ def check_target(target: Path, format: str, force: bool) -> None:
     ours = (target / SIDECAR).is_file() or (target / CHECKPOINT_FILE).is_file()
     if target.is_dir() and not ours:
         raise EcgEdgeError(f"{target} is a folder that ecgedge did not make", "name another with -o")
-    common.usable_folder(target.parent)
+    usable_folder(target.parent)
 
 
 def place(artifact: Artifact, target: Path) -> None:
