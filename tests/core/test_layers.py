@@ -106,7 +106,8 @@ def test_only_the_command_line_calls_commands() -> None:
 
 
 def test_parts_are_handed_down() -> None:
-    assert {folder_of(file) for file in FILES if "plugins" in folders(file)} == {"workers", "testing", "commands", "cli"}
+    users = {folder_of(file) for file in FILES if "plugins" in folders(file)}
+    assert users == {"workers", "testing", "commands", "cli"}
 
 
 @pytest.mark.parametrize("name", ["bundle", "tracking"])
