@@ -44,6 +44,7 @@ if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so tha
     from ecgedge.plan.plan import Cell, Skip
     from ecgedge.plugins import Parts
     from ecgedge.run import MatrixRequest
+    from ecgedge.run.row import Row
 
 log = logging.getLogger(__name__)
 
@@ -164,7 +165,7 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
         tracked.send(uri, run, told.rows, journal.records, folder, saved_models)
     if not cells:
         common.warn("no cell could run here")
-    if bad := [row for row in told.rows if row["status"] not in ("ok", "skipped")]:
+    if bad := [row for row in told.rows if row.status not in ("ok", "skipped")]:
         common.say(f"{len(bad)} of {len(cells)} cells did not work; logs in {folder / 'logs'}", err=True)
     if bad or rendering.nothing_qualifies(told):
         ctx.exit(1)
@@ -267,9 +268,9 @@ def scored_beats(data: Dataset, profile: str, seed: int) -> np.ndarray:
     return np.sort(stratified(data.test.y, count, seed))
 
 
-def in_order(rows: list[dict[str, Any]], models: list[str]) -> list[dict[str, Any]]:
+def in_order(rows: list[Row], models: list[str]) -> list[Row]:
     """Model by model, what was skipped last."""
-    return sorted(rows, key=lambda row: (models.index(row["model"]), row["status"] == "skipped"))
+    return sorted(rows, key=lambda row: (models.index(row.model), row.status == "skipped"))
 
 
 def publish(

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from ecgedge.plan.plan import Cell
     from ecgedge.plugins import Parts
     from ecgedge.run import MatrixRequest
-
-Row = dict[str, Any]
+    from ecgedge.run.row import Row
+    from ecgedge.run.rows import Noise
 
 format_option = click.option(
     "--format", type=click.Choice(list(FORMATS)), default="table", show_default=True, help="Of what is printed."
@@ -67,20 +67,23 @@ def check_choice(cells: list[Cell], sources: dict[str, Artifact], parts: Parts, 
 
     if not cells or not choice_asked(request):
         return
-    planned = [
-        {
-            "task": sources[cell.model].task.kind,
-            "model": cell.model,
-            "format": cell.format,
-            "precision": cell.precision if sources[cell.model].precision == "fp32" else sources[cell.model].precision,
-            "runtime": cell.runtime,
-            "device": parts.runtimes[cell.runtime].device,
-        }
-        for cell in cells
-    ]
+    planned = [planned_row(cell, sources[cell.model], parts.runtimes[cell.runtime].device) for cell in cells]
     required = [choose.parse_requirement(text) for text in request.requirements]
     known = [each for each in required if not (isinstance(each, choose.Wanted) and each.field == "verdict")]
     choose.settle(planned, known, choose.find_metric(request.optimize) if request.optimize else None)
+
+
+def planned_row(cell: Cell, source: Artifact, device: str) -> Row:
+    """What is known of the row of a cell before it is measured."""
+    from ecgedge.run.row import Identity, Outcome, Row, Setup
+
+    precision = cell.precision if source.precision == "fp32" else source.precision
+    return Row(
+        identity=Identity(id=cell.id, model=cell.model, task=source.task.kind, format=cell.format, precision=precision,
+                 runtime=cell.runtime),
+        outcome=Outcome(status="ok"),
+        setup=Setup(device=device, route=[*cell.route], quantizer=cell.quantizer, threads=cell.threads, batch=1),
+    )  # fmt: skip
 
 
 def choice_asked(request: MatrixRequest) -> bool:
@@ -105,18 +108,18 @@ def read_report(folder: Path) -> Report:
         rows = run.rows()
     except FileNotFoundError:
         raise EcgEdgeError(f"{folder} has no rows yet", hint) from None
-    done, planned = sum(row["status"] != "skipped" for row in rows), len(run.about["cells"])
+    done, planned = sum(row.status != "skipped" for row in rows), len(run.about["cells"])
     if done < planned:
         common.warn(f"{folder} is not finished: {done} of {planned} cells have a row ({hint})")
     return make_report(folder, run.about, rows, noise_of(run.with_samples(), run.about["rounds"], folder))
 
 
-def make_report(folder: Path, run: Mapping[str, Any], rows: Sequence[Row], noise: Mapping[str, Row]) -> Report:
+def make_report(folder: Path, run: Mapping[str, Any], rows: Sequence[Row], noise: Mapping[str, Noise]) -> Report:
     """A report whose best values are marked."""
     from ecgedge.choose import METRICS, Evidence, best_values
 
     best = best_values(rows, METRICS.values(), Evidence(folder))
-    return Report(folder, {**run, "noise": noise}, rows, frozenset(best))
+    return Report(folder, run, rows, noise, frozenset(best))
 
 
 def with_choice(report: Report, requirements: Sequence[str], optimize: str | None) -> Report:

@@ -14,6 +14,7 @@ from ecgedge.errors import ConversionError, EcgEdgeError
 if TYPE_CHECKING:
     from ecgedge.convert.lab import Lab
     from ecgedge.plan.plan import Cell
+    from ecgedge.run.row import Row
 
 SENT = "mlflow.json"  # in the run's folder, once it is in MLflow
 MOST_SENT = 2**16  # bytes of it
@@ -50,7 +51,7 @@ def sent_before(folder: Path) -> str:
     return found
 
 
-def send(uri: str, run: dict[str, Any], rows: Sequence[dict[str, Any]], records: list[dict[str, Any]], folder: Path,
+def send(uri: str, run: dict[str, Any], rows: Sequence[Row], records: list[dict[str, Any]], folder: Path,
          models: dict[str, Path]) -> None:  # fmt: skip
     """Send a run that is whole, once. A server that fails now costs nothing but a warning."""
     from mlflow.exceptions import MlflowException

@@ -73,12 +73,12 @@ def judge(
         ``input_dtype``, ``output_dtype``.
     """
     if graph is None:
-        return {"status": "ok", "reason": "", "truth": "not checked: the runtime tells nothing of its graph"}
+        return {"status": "ok", "reason": "", "precision_check": "not checked: the runtime tells nothing of its graph"}
     faults = [*misplaced(graph, device), *copied(graph, precision, parent), *untrue(graph, precision, notes or {})]
     return ({"faults": [asdict(fault) | {"names": [*fault.names]} for fault in faults]} if faults else {}) | {
         "status": "rejected" if faults else "ok",
         "reason": one_line(faults),
-        "truth": checked(graph, precision, parent),
+        "precision_check": checked(graph, precision, parent),
         "weight_shares": {dtype: round(share, 4) for dtype, share in shares(counted(graph)).items()},
         "exempt": [{"name": w.name, "bytes": w.size_bytes} for w in counted(graph) if exempt(w, precision)],
         "computes": dict(Counter(map(computes_in, graph.nodes)).most_common()),

@@ -159,7 +159,7 @@ RESTORED = replace(node("dq", "DequantizeLinear", "int8 float32", "float32"), co
 def test_exactly_what_was_left_is_in_float(graph: Graph, notes: dict[str, Any], reason: str) -> None:
     verdict = precision_check.judge(graph, "mixed", "cpu", notes=notes)
     assert (verdict["status"] == "ok") == (not reason) and reason in verdict["reason"]
-    assert verdict["truth"] == "checked"
+    assert verdict["precision_check"] == "checked"
     assert bool(checked.fault_of(json.loads(json.dumps(graph.record())), notes)) == bool(reason), "the other code"
 
 

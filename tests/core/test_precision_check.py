@@ -64,7 +64,7 @@ LITE_INT8 = Graph(
 )
 def test_an_honest_file_is_ok(precision: str, graph: Graph) -> None:
     verdict = judge(graph, precision, "cpu", FP32)
-    assert (verdict["status"], verdict["reason"], verdict["truth"]) == ("ok", "", "checked")
+    assert (verdict["status"], verdict["reason"], verdict["precision_check"]) == ("ok", "", "checked")
     json.dumps(verdict, allow_nan=False)
 
 
@@ -94,7 +94,7 @@ def test_nine_tenths_of_the_weight_bytes_must_be_what_is_claimed() -> None:
         assert judge(enough, precision, "cpu")["status"] == "ok"
         short = replace(graph, weights=weights(**{dtype: 89_900, "float32_large": 10_100}))
         verdict = judge(short, precision, "cpu")
-        assert (verdict["status"], verdict["truth"]) == ("rejected", "checked")
+        assert (verdict["status"], verdict["precision_check"]) == ("rejected", "checked")
         assert verdict["reason"] == f"{precision}: its weights are 90% {dtype}, 10% float32: float32_large"
         assert verdict["weight_shares"] == {dtype: 0.899, "float32": 0.101}
 
@@ -207,9 +207,9 @@ def test_the_weights_of_the_parent_under_another_name() -> None:
     for changed in ({"digest": "another"}, {"size_bytes": 24576}, {"dtype": "float16"}):
         other = replace(FP32, weights=(replace(renamed[0], **changed), *renamed[1:]))
         verdict = judge(other, "int4", "cpu", FP32)
-        assert (verdict["status"], verdict["truth"]) == ("ok", "compared with its fp32 parent only")
+        assert (verdict["status"], verdict["precision_check"]) == ("ok", "compared with its fp32 parent only")
     alone = judge(same, "int4", "cpu")
-    assert (alone["status"], alone["truth"]) == ("ok", "not checked: nothing is known of 'int4'")
+    assert (alone["status"], alone["precision_check"]) == ("ok", "not checked: nothing is known of 'int4'")
 
 
 def test_a_device_that_computes_nothing() -> None:
@@ -262,13 +262,13 @@ def test_what_a_runtime_does_not_tell_is_not_judged_but_said() -> None:
     assert judge(None, "full-int8", "cuda") == {
         "status": "ok",
         "reason": "",
-        "truth": "not checked: the runtime tells nothing of its graph",
+        "precision_check": "not checked: the runtime tells nothing of its graph",
     }
     verdict = judge(replace(ONNX_INT8, weights=None), "full-int8", "cpu")
-    assert (verdict["status"], verdict["truth"]) == ("ok", "checked, but its weights are not told")
+    assert (verdict["status"], verdict["precision_check"]) == ("ok", "checked, but its weights are not told")
     assert judge(replace(FP32, weights=None), "full-int8", "cpu")["status"] == "rejected"
     verdict = judge(replace(ONNX_INT8, nodes=(*ONNX_INT8.nodes, node("WHILE", "i8", "i8"))), "full-int8", "cpu")
-    assert verdict["truth"] == "checked, but what runs inside while-1 may not be seen"
+    assert verdict["precision_check"] == "checked, but what runs inside while-1 may not be seen"
 
 
 def test_the_row_says_what_was_seen() -> None:
