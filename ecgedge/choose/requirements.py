@@ -92,7 +92,8 @@ def parse_requirement(text: str) -> Requirement:
         raise EcgEdgeError(f"{text!r} is no requirement", EXAMPLE)
     name, sign, value = found.groups()
     sign = "==" if sign == "=" else sign
-    if (field := name.lower()) in FIELDS:
+    is_number = NUMBER.fullmatch(value) and known_metric(name)  # precision is a word and, of alarms, a metric
+    if (field := name.lower()) in FIELDS and not is_number:
         if sign not in ("==", "!="):
             raise EcgEdgeError(f"{text!r}: {field} is a word, not a number", f"{field}==WORD or {field}!=WORD")
         return Wanted(text.strip(), field, sign, value)
