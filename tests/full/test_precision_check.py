@@ -94,7 +94,7 @@ def test_one_float_operation_in_an_int8_file_is_seen(files: Files, tell: Tell, t
     verdict = judge(tell(replace(source, path=tmp_path / "tanh.onnx")), "full-int8", "cpu")
     assert verdict["status"] == "rejected"
     assert "squash" in verdict["float_ops"]
-    assert "squash compute" in verdict["reason"]
+    assert "squash (Tanh) computes" in verdict["reason"]
 
 
 @pytest.mark.parametrize("format", ["onnx", "tflite"])
