@@ -3,6 +3,8 @@
 These names are for plugin authors; all else may change.
 """
 
+import logging
+
 import pluggy
 
 from ecgedge.api import tasks
@@ -21,6 +23,7 @@ from ecgedge.measure.bench import infer
 from ecgedge.measure.processor import int8_products, without_tf32
 
 __version__ = VERSION
+logging.getLogger("ecgedge").addHandler(logging.NullHandler())  # a library prints nothing: see ecgedge.files.notices
 hookimpl = pluggy.HookimplMarker("ecgedge")
 
 __all__ = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from ecgedge.cli.env import env
 from ecgedge.cli.evaluate import evaluate
 from ecgedge.cli.explain import explain
 from ecgedge.cli.matrix import matrix
+from ecgedge.cli.notices import print_notices
 from ecgedge.cli.plugins import plugins
 from ecgedge.cli.predict import predict
 from ecgedge.cli.report import report
@@ -59,9 +59,7 @@ def main(verbose: bool, plugins_dir: Path | None) -> None:
     ecgedge choose RUN                 which file of that to ship, and why
     ecgedge convert tcn --to tflite    one artifact, verified
     """
-    if verbose:
-        logging.basicConfig(format="%(name)s: %(message)s")
-        logging.getLogger("ecgedge").setLevel(logging.INFO)
+    print_notices(verbose)
     if plugins_dir:
         os.environ["ECGEDGE_PLUGINS_DIR"] = str(plugins_dir.resolve())
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ecgedge.cli import common, opening
+from ecgedge.cli import common
 from ecgedge.cli.options import (
     NORMALIZE,
     FiniteRange,
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ecgedge.api.artifact import Artifact
     from ecgedge.api.parts import Runtime
     from ecgedge.bundle import Facts
+    from ecgedge.convert.opening import Opener
     from ecgedge.data.dataset import Dataset
     from ecgedge.plugins import Parts
     from ecgedge.workers.standins import RuntimeElsewhere, SessionElsewhere
@@ -66,11 +67,12 @@ def bundle(file: str, out: Path | None, force: bool, private: Path | None, vecto
     from ecgedge.bundle import TARGETS, Vectors, check_target, contents, place
     from ecgedge.cli.check import signing_key
     from ecgedge.cli.evaluate import pick_runtime
+    from ecgedge.convert.opening import with_threshold
 
     key = private and signing_key(private)
     parts = common.load_parts()
     limits = limits_of(timeout, memory)
-    with tempfile.TemporaryDirectory() as scratch, opening.opener(parts, limits) as opener:
+    with tempfile.TemporaryDirectory() as scratch, common.opener(parts, limits) as opener:
         artifact = opener.find_artifact(file)
         if artifact.format not in TARGETS:
             raise EcgEdgeError(
@@ -86,7 +88,7 @@ def bundle(file: str, out: Path | None, force: bool, private: Path | None, vecto
         runtime = pick_runtime(artifact, TARGETS[artifact.format].runtime, parts, opener.workers)
         session, model = load_alone(artifact, runtime, Path(scratch))
         if data:
-            artifact = opening.with_threshold(artifact, data, lambda _, split: infer(artifact, session, split.x))
+            artifact = with_threshold(artifact, data, lambda _, split: infer(artifact, session, split.x), common.aside)
         beats, origin = vector_beats(artifact, vectors, data)
         outputs = infer(artifact, session, beats)
         artifact = with_length(artifact, beats.shape[2])
@@ -109,7 +111,7 @@ def bundle_name(artifact: Artifact) -> str:
 
 
 def with_meaning(
-    artifact: Artifact, data: Dataset | None, labels: str | None, threshold: float | None, opener: opening.Opener
+    artifact: Artifact, data: Dataset | None, labels: str | None, threshold: float | None, opener: Opener
 ) -> Artifact:
     """The file with what its outputs mean: by its record, by data, or as the options say.
 

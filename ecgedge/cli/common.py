@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from ecgedge.cli import availability
-from ecgedge.cli.options import NORMALIZE, told_columns
+from ecgedge.cli.options import NORMALIZE, told_columns, told_files, trusted
 from ecgedge.errors import EcgEdgeError, cut
 from ecgedge.files import escape
 
 if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so that --help is quick
-    import numpy as np
-
-    from ecgedge.api.artifact import Artifact
-    from ecgedge.convert.lab import Lab
-    from ecgedge.convert.store import Store
+    from ecgedge.convert.opening import Opener
     from ecgedge.data.dataset import Dataset
     from ecgedge.plugins import Parts
-
-STEPS = ("exporter", "quantizer", "runtime")  # the kinds that carry out a cell
+    from ecgedge.workers.client import Limits
 
 
 def load_parts() -> Parts:
@@ -56,6 +49,15 @@ def load_data(location: str | None) -> Dataset:
     return data
 
 
+@contextlib.contextmanager
+def opener(parts: Parts, limits: Limits, threads: int = 1) -> Iterator[Opener]:
+    """What opens files, told of them what the command's options say."""
+    from ecgedge.convert import opening
+
+    with opening.opener(parts, limits, told_files(), trusted(), threads) as opened:
+        yield opened
+
+
 def warn(text: str) -> None:
     say(f"Warning: {text}", err=True)
 
@@ -65,74 +67,14 @@ def note(text: str) -> None:
     say(f"Note: {text}", err=True)
 
 
+def aside(text: str) -> None:
+    """Say what is no part of the result."""
+    say(text, err=True)
+
+
 def say(text: str, err: bool = False) -> None:
     """Print one line, whatever the names in it hold."""
     click.echo(escape.line(text), err=err)
-
-
-def open_lab(
-    parts: Parts,
-    data: Dataset,
-    sources: dict[str, Artifact],
-    folder: Path,
-    index: np.ndarray,
-    calibration: int,
-    seed: int,
-    options: Mapping[str, Any],
-    unavailable: Mapping[tuple[str, str], str],
-    seconds: float = 300,
-    memory: int | None = None,
-    batch_sizes: Sequence[int] | None = None,
-) -> Lab:
-    """What cells share: the test beats of ``index``, calibration beats, the store, the converter.
-
-    Args:
-        options: of the parts.
-        batch_sizes: see ``Lab``.
-    """
-    from ecgedge.convert.lab import Lab
-    from ecgedge.data.dataset import calibration_beats, judging_beats
-    from ecgedge.plugins.hosts import hosts
-
-    return Lab(
-        data=data,
-        sources=sources,
-        parts={
-            (kind, name): part
-            for kind in STEPS
-            for name, part in parts.of(kind).items()
-            if (kind, name) not in unavailable
-        },
-        owners={key: (owner.distribution, owner.version) for key, owner in parts.owners.items()},
-        index=index,
-        calibration=calibration_beats(data, calibration, seed),
-        judging=judging_beats(data, calibration, seed),
-        store=open_store(),
-        folder=folder,
-        gate=gate(),
-        seed=seed,
-        seconds=seconds,
-        memory=memory,
-        options=options,
-        batch_sizes=tuple(batch_sizes) if batch_sizes else None,
-        hosts=hosts(parts),
-        installed=availability.installed(parts),
-    )
-
-
-def gate() -> Path | None:
-    """The file by which whatever measures on this machine takes turns; None where that is not wanted."""
-    from ecgedge.files.cache import cache_folder
-
-    return cache_folder() / "turn.lock" if os.environ.get("ECGEDGE_TURNS") != "0" else None
-
-
-def open_store() -> Store:
-    """The artifact store in the cache. Raises EcgEdgeError where there is none and none can be made."""
-    from ecgedge.convert.store import Store
-    from ecgedge.files.cache import cache_folder
-
-    return Store(cache_folder() / "store")
 
 
 @contextlib.contextmanager

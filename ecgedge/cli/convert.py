@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecgedge.cli import availability, common, opening
+from ecgedge.cli import common
 from ecgedge.cli.options import (
     MOST_BEATS,
     calibration_option,
@@ -66,26 +66,29 @@ def convert(source: str, format: str, quantizer: str, out: Path | None, force: b
     """
     import numpy as np
 
+    from ecgedge.convert.lab import open_lab
+    from ecgedge.convert.opening import with_threshold
     from ecgedge.measure.bench import check_size
+    from ecgedge.workers.availability import require, unavailable
     from ecgedge.workers.client import ChildError
     from ecgedge.workers.standins import failure
 
     parts = common.load_parts()
     data = common.load_data(dataset)
     limits = limits_of(timeout, memory)
-    with opening.opener(parts, limits) as opener:
+    with common.opener(parts, limits) as opener:
         origin = opener.fit_to_data(opener.find_artifact(source), data)
     check_size(origin, batch)
     cell = choose(origin, format, quantizer, parts, chosen_passes(passes, no_optimize))
     for kind, name in [*(("exporter", name) for name in cell.route), ("quantizer", cell.quantizer)]:
-        opening.require(parts.find(kind, name))
+        require(parts.find(kind, name))
     precision = cell.precision if origin.precision == "fp32" else origin.precision
     target = (out or Path(f"{origin.name}-{precision}.{format}")).absolute()
     check_target(target, format, force)
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        lab = common.open_lab(
+        lab = open_lab(
             parts,
             data,
             {origin.name: origin},
@@ -94,12 +97,12 @@ def convert(source: str, format: str, quantizer: str, out: Path | None, force: b
             calibration=calibration,
             seed=seed,
             options=options_of({"opset": opset, **options}),
-            unavailable=availability.unavailable(parts),
+            unavailable=unavailable(parts),
             seconds=limits.seconds,
             memory=limits.memory,
         )
         try:
-            origin = opening.with_threshold(origin, data, lambda given, _: lab.outputs_of(given, "train"))
+            origin = with_threshold(origin, data, lambda given, _: lab.outputs_of(given, "train"), common.aside)
             lab.sources = {origin.name: origin}
             artifact = lab.make(cell, batch)
             proof = verify(artifact, lab.sources[cell.model], lab)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecgedge.cli import availability
 from ecgedge.cli.options import dataset_option, told_columns
 from ecgedge.errors import EcgEdgeError
 from ecgedge.files import escape
@@ -65,7 +64,7 @@ def usable_cores() -> int | None:
 
 def children_state() -> dict[str, str]:
     """Whether the processes that open files have the network, as one of them says."""
-    from ecgedge.workers import protocol
+    from ecgedge.workers import availability, protocol
     from ecgedge.workers.client import Child, ChildError
 
     means = {"namespace": "a namespace of their own", "filter": "a seccomp filter"}
@@ -97,6 +96,8 @@ def data_state(dataset: str | None) -> dict[str, str]:
 
 def part_states(parts: Parts) -> list[dict[str, str]]:
     """Every part with ``ready`` or why not, and the command that mends it."""
+    from ecgedge.workers import availability
+
     reasons = availability.unavailable(parts, must_work=False)
     rows = []
     for kind in ("model", "exporter", "quantizer", "runtime"):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ecgedge.cli import availability, common
+from ecgedge.cli import common
 from ecgedge.errors import EcgEdgeError, unknown
 from ecgedge.files import escape
 
@@ -156,6 +156,8 @@ class Findings:
 
 def examine(environment: Environment, parts: Parts) -> Findings:
     """Look at an environment: as its files tell, else as its worker does."""
+    from ecgedge.workers import availability
+
     if trouble := environment.trouble():
         return Findings(broken=(environment.reason(trouble),))
     asked = parts.in_environment(environment.name)

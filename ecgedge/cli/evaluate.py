@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecgedge.cli import common, opening
+from ecgedge.cli import common
 from ecgedge.cli.options import dataset_option, file_options, limit_options, limits_of, threads_option
 from ecgedge.errors import ConversionError, EcgEdgeError
 from ecgedge.files import escape
@@ -35,14 +35,15 @@ def evaluate(
     """
     from ecgedge.api import tasks
     from ecgedge.api.artifact import Anomaly
+    from ecgedge.convert.opening import with_threshold
 
     parts = common.load_parts()
     data = common.load_data(dataset)
-    with opening.opener(parts, limits_of(timeout, memory), threads) as opener:
+    with common.opener(parts, limits_of(timeout, memory), threads) as opener:
         artifact = opener.fit_to_data(opener.find_artifact(target), data)
         runtime = pick_runtime(artifact, runtime_name, parts, opener.workers)
         session = runtime.load(artifact, threads)
-        artifact = opening.with_threshold(artifact, data, lambda _, split: session.infer(split.x))
+        artifact = with_threshold(artifact, data, lambda _, split: session.infer(split.x), common.aside)
         outputs = session.infer(data.test.x)
     if reason := tasks.wrong(outputs, data.test.x, artifact.task):
         raise ConversionError(f"{target} gives no answers: {reason}")

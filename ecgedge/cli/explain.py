@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecgedge.cli import common, opening
+from ecgedge.cli import common
 from ecgedge.cli.options import (
     MOST_BEATS,
     limit_options,
@@ -57,11 +57,12 @@ def explain(target: str, runtime_name: str | None, batch: int | None, against: s
     from ecgedge.cli.evaluate import pick_runtime
     from ecgedge.explain import study
     from ecgedge.explain.findings import find
-    from ecgedge.plugins.hosts import networked, runtime_hosts
+    from ecgedge.files.locks import gate
     from ecgedge.run.turns import Setting
+    from ecgedge.workers.hosts import networked, runtime_hosts
 
     parts, limits = common.load_parts(), limits_of(timeout, memory)
-    with opening.opener(parts, limits) as opener:
+    with common.opener(parts, limits) as opener:
         artifact = opener.find_artifact(target)
         runtime = pick_runtime(artifact, runtime_name, parts, opener.workers).name
         size = chosen_batch(artifact, batch)
@@ -72,7 +73,7 @@ def explain(target: str, runtime_name: str | None, batch: int | None, against: s
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         beats = study.write_beats(artifact, size, folder / "call.npy")
-        setting = Setting(folder, beats, common.gate(), threads, seconds=limits.seconds, memory=limits.memory,
+        setting = Setting(folder, beats, gate(), threads, seconds=limits.seconds, memory=limits.memory,
                           hosts=runtime_hosts(parts), networked=networked(parts))  # fmt: skip
         explanation = named(study.study(artifact, runtime, setting), target, parts)
         if other:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecgedge.cli import availability, boundary, common, opening, rendering, run_folder, tracked
+from ecgedge.cli import boundary, common, rendering, run_folder, tracked
 from ecgedge.cli.options import (
     NORMALIZE,
     batch_sizes_option,
@@ -32,6 +32,7 @@ from ecgedge.cli.options import (
     threads_option,
     told_columns,
     told_files,
+    trusted,
 )
 from ecgedge.errors import EcgEdgeError, MachineError
 from ecgedge.report import FORMATS, Report
@@ -40,6 +41,7 @@ if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so tha
     import numpy as np
 
     from ecgedge.api.artifact import Artifact
+    from ecgedge.convert.opening import Opener
     from ecgedge.data.dataset import Dataset
     from ecgedge.plan.plan import Cell, Skip
     from ecgedge.plugins import Parts
@@ -96,11 +98,14 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
     ecgedge matrix --mlflow http://localhost:5000
     ecgedge matrix --resume runs/int8
     """
+    from ecgedge.convert import opening
+    from ecgedge.convert.lab import open_lab
     from ecgedge.measure import machine
     from ecgedge.run.journal import Journal
     from ecgedge.run.matrix import run_matrix
     from ecgedge.tracking import connect
     from ecgedge.tracking.matrix import EXPERIMENT
+    from ecgedge.workers import availability
 
     resume = resume and resume.resolve()
     known = run_folder.take_up(ctx, resume) if resume else None
@@ -111,7 +116,7 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
     request = run_folder.asked_then(known.request, parts) if known else request_of(ctx, asked)
     data = common.load_data(request.data)
     limits = limits_of(request.timeout, request.memory)
-    with opening.opener(parts, limits, told=request.told) as opener:
+    with opening.opener(parts, limits, request.told, trusted()) as opener:
         is_of_models = request.models or not request.files
         sources = find_sources(request.models, data, opener) if is_of_models else {}
         sources |= find_files(request.files, list(sources), data, opener)
@@ -130,7 +135,7 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
     with run_folder.writing(folder, uri):
         journal = Journal(folder)
         with run_folder.beginning(folder):
-            lab = common.open_lab(parts, data, sources, folder, scored_beats(data, request.preset, request.seed),
+            lab = open_lab(parts, data, sources, folder, scored_beats(data, request.preset, request.seed),
                                   calibration=request.calibration, seed=request.seed, options=request.options,
                                   unavailable=reasons, seconds=limits.seconds, memory=limits.memory,
                                   batch_sizes=request.batch_sizes)  # fmt: skip
@@ -140,7 +145,9 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
         try:
             with run_folder.writing(folder, uri):
                 lab.sources = {
-                    name: opening.with_threshold(source, data, lambda given, _: lab.outputs_of(given, "train"))
+                    name: opening.with_threshold(
+                        source, data, lambda given, _: lab.outputs_of(given, "train"), common.aside
+                    )
                     for name, source in sources.items()
                 }
                 journal.append("start", time=time.strftime("%Y-%m-%dT%H:%M:%S%z"), load=machine.load())
@@ -202,12 +209,13 @@ def plan_cells(
         name: Source(source.format, source.model.name if source.model else "", source.precision != "fp32")
         for name, source in sources.items()
     }
-    filters = Filters(request.formats, request.quantizers, request.runtimes, request.exporters)
+    asked = (request.formats, request.quantizers, request.runtimes, request.exporters)
+    filters = Filters(*map(tuple, asked))
     return plan(named, parts.exporters, parts.quantizers, parts.runtimes, filters, unavailable, request.threads,
-                request.passes)  # fmt: skip
+                None if request.passes is None else tuple(request.passes))  # fmt: skip
 
 
-def find_sources(models: tuple[str, ...], data: Dataset, opener: opening.Opener) -> dict[str, Artifact]:
+def find_sources(models: Sequence[str], data: Dataset, opener: Opener) -> dict[str, Artifact]:
     """The trained models by the name of their rows; without a choice, all that have weights and fit the data."""
     from ecgedge.api.artifact import file_name
 
@@ -234,7 +242,7 @@ def find_sources(models: tuple[str, ...], data: Dataset, opener: opening.Opener)
     return sources
 
 
-def find_files(files: tuple[str, ...], taken: list[str], data: Dataset, opener: opening.Opener) -> dict[str, Artifact]:
+def find_files(files: Sequence[str], taken: list[str], data: Dataset, opener: Opener) -> dict[str, Artifact]:
     """Files made elsewhere, by the name of their rows: that of the file. One that hangs or dies fails in its cells."""
     from ecgedge.api.artifact import file_name
 

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from ecgedge.cli import common, opening
+from ecgedge.cli import common
 from ecgedge.cli.options import (
     FiniteRange,
     column_options,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ecgedge.api.artifact import Artifact
+    from ecgedge.convert.opening import Opener
     from ecgedge.data.readers import Columns
     from ecgedge.workers.standins import SessionElsewhere
 
@@ -64,7 +65,7 @@ def predict(target: str, beats: Path, out: Path | None, labelled: bool, normaliz
 
     asked = label_left_out(told_columns(), labelled)
     parts = common.load_parts()
-    with opening.opener(parts, limits_of(timeout, memory), threads) as opener:
+    with common.opener(parts, limits_of(timeout, memory), threads) as opener:
         artifact = with_meaning(opener.find_artifact(target), threshold, opener)
         session = pick_runtime(artifact, runtime_name, parts, opener.workers).load(artifact, threads)
         with open_beats(beats) as source, open_answers(out) as answers:
@@ -95,7 +96,7 @@ def label_left_out(asked: Columns, labelled: bool) -> Columns:
     return replace(asked, label=":1")
 
 
-def with_meaning(artifact: Artifact, threshold: float | None, opener: opening.Opener) -> Artifact:
+def with_meaning(artifact: Artifact, threshold: float | None, opener: Opener) -> Artifact:
     """A file with what its outputs mean; one without a record has to be told, since no data is at hand.
 
     Raises:

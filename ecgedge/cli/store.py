@@ -41,9 +41,10 @@ def list_entries(as_json: bool) -> None:
     \b
     ecgedge store ls
     """
+    from ecgedge.convert.store import open_store
     from ecgedge.convert.upkeep import entries
 
-    kept = common.open_store()
+    kept = open_store()
     found = entries(kept, whole=False)
     total = sum(entry.size_bytes for entry in found)
     if as_json:
@@ -63,9 +64,10 @@ def verify(ctx: click.Context) -> None:
     \b
     ecgedge store verify
     """
+    from ecgedge.convert.store import open_store
     from ecgedge.convert.upkeep import entries
 
-    found = entries(common.open_store(), whole=True)
+    found = entries(open_store(), whole=True)
     damaged = [entry for entry in found if entry.damage]
     for entry in damaged:
         common.say(f"{entry.key[:SHORT]}  {entry.damage}")
@@ -88,9 +90,10 @@ def prune(days: float, everything: bool, dry_run: bool) -> None:
     \b
     ecgedge store prune --older-than 7
     """
+    from ecgedge.convert.store import open_store
     from ecgedge.convert.upkeep import prune as removals
 
-    kept, sizes = common.open_store(), []
+    kept, sizes = open_store(), []
     try:
         for gone in removals(kept, None if everything else days, dry_run):
             what = f"{words(gone.artifact)}, " if gone.artifact else ""

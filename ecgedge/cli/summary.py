@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ecgedge.cli import common, opening
+from ecgedge.cli import common
 from ecgedge.errors import EcgEdgeError
 
 
@@ -18,9 +18,11 @@ def summary(model: str, classes: int, length: int) -> None:
     \b
     ecgedge summary vgg --classes 2 --length 96
     """
+    from ecgedge.workers.availability import require
+
     parts = common.load_parts()
     part = parts.find("model", model)
-    opening.require(part)
+    require(part)
     if part.produces != "torch":
         raise EcgEdgeError(f"{model} is no torch model ({part.produces})", "only torch models have a summary")
     network = part.build(classes, length)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecgedge.cli import common, opening
+from ecgedge.cli import common
 from ecgedge.cli.options import FiniteRange, dataset_option, mlflow_option, seed_option
 from ecgedge.errors import EcgEdgeError
 from ecgedge.files import strict_json
@@ -62,10 +62,11 @@ def train(model: str, dataset: str | None, out: Path | None, force: bool, cv: in
     from ecgedge.tracking import connect
     from ecgedge.training import recipe_for, tracking
     from ecgedge.training import train as run
+    from ecgedge.workers.availability import require
 
     parts = common.load_parts()
     part = parts.find("model", model)
-    opening.require(part)
+    require(part)
     if part.produces != "torch":
         raise EcgEdgeError(f"{model} is no torch model ({part.produces})", "train it with its own tools")
     data = common.load_data(dataset)

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ecgedge.api.artifact import Artifact
 from ecgedge.api.graph import Graph
 from ecgedge.api.parts import Exporter, Part, Quantizer, Runtime
-from ecgedge.convert.store import Store, key_of, maker_of, passes_maker
-from ecgedge.data.dataset import Dataset, Split, digest_of_beats
+from ecgedge.convert.store import Store, key_of, maker_of, open_store, passes_maker
+from ecgedge.data.dataset import Dataset, Split, calibration_beats, digest_of_beats, judging_beats
 from ecgedge.devices.host import Host
 from ecgedge.errors import EcgEdgeError, MachineError, machine_error
-from ecgedge.files.locks import turn
+from ecgedge.files.locks import gate, turn
 from ecgedge.plan.plan import Cell, takes
-from ecgedge.workers import protocol
+from ecgedge.workers import availability, protocol
 from ecgedge.workers.client import Child, ChildError
+from ecgedge.workers.hosts import hosts
 from ecgedge.workers.protocol import answered, pack
+
+if TYPE_CHECKING:
+    from ecgedge.plugins import Parts
+
+STEPS = ("exporter", "quantizer", "runtime")  # the kinds that carry out a cell
 
 
 @dataclass
@@ -249,6 +255,52 @@ class Lab:
         for converter in self.converters.values():
             converter.close()
         self.scratch.cleanup()
+
+
+def open_lab(
+    parts: Parts,
+    data: Dataset,
+    sources: dict[str, Artifact],
+    folder: Path,
+    index: np.ndarray,
+    calibration: int,
+    seed: int,
+    options: Mapping[str, Any],
+    unavailable: Mapping[tuple[str, str], str],
+    seconds: float = 300,
+    memory: int | None = None,
+    batch_sizes: Sequence[int] | None = None,
+) -> Lab:
+    """What cells share: the test beats of ``index``, calibration beats, the store, the converter.
+
+    Args:
+        options: of the parts.
+        batch_sizes: see ``Lab``.
+    """
+    return Lab(
+        data=data,
+        sources=sources,
+        parts={
+            (kind, name): part
+            for kind in STEPS
+            for name, part in parts.of(kind).items()
+            if (kind, name) not in unavailable
+        },
+        owners={key: (owner.distribution, owner.version) for key, owner in parts.owners.items()},
+        index=index,
+        calibration=calibration_beats(data, calibration, seed),
+        judging=judging_beats(data, calibration, seed),
+        store=open_store(),
+        folder=folder,
+        gate=gate(),
+        seed=seed,
+        seconds=seconds,
+        memory=memory,
+        options=options,
+        batch_sizes=tuple(batch_sizes) if batch_sizes else None,
+        hosts=hosts(parts),
+        installed=availability.installed(parts),
+    )
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from ecgedge.api.records import from_record
 from ecgedge.environments.versions import VERSION, canonical, version_of
 from ecgedge.errors import ConversionError, EcgEdgeError, MachineError, remedy, told_by_system
 from ecgedge.files import strict_json
+from ecgedge.files.cache import cache_folder
 from ecgedge.files.locks import check_room
 from ecgedge.passes import apply_pass
 
@@ -150,6 +151,11 @@ class Store:
         if said not in ("", *NO_SPACE):
             return MachineError(f"{part} cannot be made in {self.root}: {error}", f"{remedy(said)}, then do it again")
         return MachineError(f"no space left to make {part} in {self.root}: {error}", MEND)
+
+
+def open_store() -> Store:
+    """The artifact store in the cache. Raises EcgEdgeError where there is none and none can be made."""
+    return Store(cache_folder() / "store")
 
 
 def fill(content: Path, key: str, file: str, maker: Mapping[str, Any], build: Callable[[Path], Artifact]) -> Artifact:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from ecgedge.files.cache import cache_folder
+
 try:
     import fcntl
 except ImportError:  # Windows: without them two runs at once disturb each other's timings
@@ -41,6 +43,11 @@ def open_lock(path: Path) -> IO[bytes]:
 def open_to_append(path: Path) -> IO[bytes]:
     """A file to append to, unbuffered. Raises OSError where it is a link."""
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | NO_FOLLOW, 0o666), "ab", buffering=0)
+
+
+def gate() -> Path | None:
+    """The file by which whatever measures on this machine takes turns; None where that is not wanted."""
+    return cache_folder() / "turn.lock" if os.environ.get("ECGEDGE_TURNS") != "0" else None
 
 
 @contextlib.contextmanager

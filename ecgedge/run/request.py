@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ecgedge.files.schema import flag, free, list_of, maybe, number, one_of, record, whole, words
+from ecgedge.errors import EcgEdgeError
+from ecgedge.files.schema import SchemaError, flag, free, list_of, maybe, number, one_of, record, whole, words
 
 PRESETS = ("quick", "full")
 PRINTED = ("table", "md", "csv", "json", "html")  # as ``ecgedge.report`` has them
@@ -40,7 +42,9 @@ class Told:
 
 @dataclass(frozen=True)
 class MatrixRequest:
-    """What a matrix is asked for.
+    """What a matrix is asked for. Every field has a default, which is that of ``ecgedge matrix``.
+
+    Names may come as any sequence, or as one text; files and folders as paths. They are kept as tuples of texts.
 
     Attributes:
         data: where it lies, ``"ecg5000"``, ``"synthetic"``, or None: the first that is found.
@@ -63,33 +67,54 @@ class MatrixRequest:
         printed: the form of what a command prints of the run, such as ``"table"`` or ``"json"``.
         sent: the run is to go to MLflow. Where that is, is not kept.
         place: the folder that relative names are of.
+
+    Raises:
+        EcgEdgeError: a value is none that a run can have. Whether parts of these names exist is told by the plan.
     """
 
     data: str | None = None
     normalize: bool = False
     label_column: str | None = None
-    ignore_columns: tuple[str, ...] = ()
-    models: tuple[str, ...] = ()
-    files: tuple[str, ...] = ()
+    ignore_columns: Sequence[str] = ()
+    models: Sequence[str] = ()
+    files: Sequence[str] = ()
     told: Told = field(default_factory=Told)
-    exporters: tuple[str, ...] = ()
-    formats: tuple[str, ...] = ()
-    quantizers: tuple[str, ...] = ()
-    runtimes: tuple[str, ...] = ()
+    exporters: Sequence[str] = ()
+    formats: Sequence[str] = ()
+    quantizers: Sequence[str] = ()
+    runtimes: Sequence[str] = ()
     preset: str = "full"
     seed: int = 0
     threads: int = 1
     calibration: int = 400
-    batch_sizes: tuple[int, ...] | None = None
-    passes: tuple[str, ...] | None = None
+    batch_sizes: Sequence[int] | None = None
+    passes: Sequence[str] | None = None
     options: Mapping[str, bool | int | float] = field(default_factory=dict)
     timeout: float = 300
     memory: int | None = None
-    requirements: tuple[str, ...] = ()
+    requirements: Sequence[str] = ()
     optimize: str | None = None
     printed: str = "table"
     sent: bool = False
     place: str = field(default_factory=lambda: str(Path.cwd()))
+
+    def __post_init__(self) -> None:
+        given = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        for name in SEVERAL:
+            given[name] = several(given[name])
+        for name in ("data", "label_column", "place"):
+            given[name] = text_of(given[name])
+        if type(sizes := given["batch_sizes"]) is int:
+            given["batch_sizes"] = (sizes,)
+        told = self.told
+        given["told"] = dataclasses.asdict(told) if isinstance(told, Told) else told
+        try:
+            found = REQUEST(given, "")
+        except SchemaError as error:
+            raise EcgEdgeError(f"no such matrix can be measured: {error}", "see ecgedge.MatrixRequest") from error
+        found["batch_sizes"] = found["batch_sizes"] and tuple(sorted({*found["batch_sizes"]}))
+        for name, value in found.items():
+            object.__setattr__(self, name, Told(**value) if name == "told" else value)
 
     def record(self) -> dict[str, Any]:
         """The request as JSON has it."""
@@ -103,6 +128,21 @@ class MatrixRequest:
         return cls(**{**found, "told": Told(**named)})
 
 
+def several(names: Any) -> Any:
+    """Names as a tuple of texts, of one name as well; what is none stays as it is, to be refused."""
+    if isinstance(names, str | os.PathLike):
+        return (text_of(names),)
+    return tuple(map(text_of, names)) if isinstance(names, Iterable) and not isinstance(names, Mapping) else names
+
+
+def text_of(name: Any) -> Any:
+    """A path, or a number as columns have it, as text; what is neither stays as it is."""
+    return str(name) if isinstance(name, os.PathLike) or type(name) is int else name
+
+
+SEVERAL = (
+    "ignore_columns", "models", "files", "exporters", "formats", "quantizers", "runtimes", "requirements", "passes",
+)  # fmt: skip
 FIELDS = {each.name for each in dataclasses.fields(MatrixRequest)}
 TOLD_FIELDS = {each.name for each in dataclasses.fields(Told)}
 ANY = free(most=50_000_000)  # a later version may say more

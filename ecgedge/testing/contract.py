@@ -23,8 +23,8 @@ from ecgedge.data.synthetic import draw_beats
 from ecgedge.measure.bench import infer
 from ecgedge.passes.optimize import optimize
 from ecgedge.plan.plan import passes_of, routes, takes
-from ecgedge.plugins.hosts import hosts
 from ecgedge.testing import child
+from ecgedge.workers.hosts import hosts
 from ecgedge.workers.standins import at_hand
 
 CHILD_SECONDS = 300

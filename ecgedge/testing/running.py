@@ -22,11 +22,11 @@ from ecgedge.api.artifact import Artifact
 from ecgedge.api.parts import ANY, Part
 from ecgedge.convert.checkpoint import read_checkpoint
 from ecgedge.plugins import Parts, missing
-from ecgedge.plugins.hosts import hosts
 from ecgedge.testing.contract import Contract, make_artifact
 from ecgedge.testing.conversions import ExporterContract, QuantizerContract
 from ecgedge.testing.models import ModelContract
 from ecgedge.testing.runtimes import RuntimeContract
+from ecgedge.workers.hosts import hosts
 from ecgedge.workers.standins import at_hand
 
 SMALL = ("cnn-ae", "base-cnn")  # models that are tried first: conversions are quick

@@ -377,9 +377,9 @@ def outcome(command: str, run: Path, whole: Path, form: str = "html") -> tuple[s
 @contextlib.contextmanager
 def resuming_measures_nothing() -> Iterator[None]:
     """All of a resume but the children: what can run here is all, and nothing is run."""
-    from ecgedge.cli import availability
     from ecgedge.data import dataset
     from ecgedge.run import matrix
+    from ecgedge.workers import availability
 
     with (
         mock.patch.object(matrix, "run_matrix", lambda *_: None),

@@ -24,10 +24,10 @@ from ecgedge import Profile, Step, TensorSpec, environments, plugins, tell_artif
 from ecgedge.api.parts import Context, Part, Quantizer, Runtime
 from ecgedge.data.dataset import synthetic
 from ecgedge.devices.host import Host
-from ecgedge.plugins.hosts import guests, hosts
 from ecgedge.testing import draw, write_fake, write_fake_checkpoint
 from ecgedge.workers import protocol
 from ecgedge.workers.client import Child, ChildError
+from ecgedge.workers.hosts import guests, hosts
 from ecgedge.workers.standins import at_hand
 from tests.conftest import FAKES, Command, Result, error_of, rows_of
 

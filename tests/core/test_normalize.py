@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecgedge.cli.opening import listed
+from ecgedge.convert.opening import listed
 from ecgedge.data import dataset
 from ecgedge.data.dataset import Dataset, not_normalized, read_path
 from tests.conftest import Command, error_of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -196,3 +197,32 @@ def test_a_request_is_read_back_as_it_was_made() -> None:
     assert request.MatrixRequest.from_record(kept) == asked
     with pytest.raises(ValueError, match=r"request\.threads"):
         request.MatrixRequest.from_record({**kept, "threads": "2"})
+
+
+def test_a_request_takes_what_scripts_have() -> None:
+    asked = request.MatrixRequest(
+        data=Path("beats.csv"), label_column=1, ignore_columns=[2, "patient"], models="tcn", files=[Path("a.onnx")],
+        quantizers=["full-int8"], passes=[], batch_sizes=[64, 1, 64],
+    )  # fmt: skip
+    assert asked == request.MatrixRequest(
+        data="beats.csv", label_column="1", ignore_columns=("2", "patient"), models=("tcn",), files=("a.onnx",),
+        quantizers=("full-int8",), passes=(), batch_sizes=(1, 64),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"preset": "fast"}, "preset is 'fast', not one of quick, full"),
+        ({"threads": "2"}, "threads is '2', not a whole number from 1"),
+        ({"models": [None]}, "models[0] is None, not text"),
+        ({"batch_sizes": [0]}, "batch_sizes[0] is 0, not a whole number from 1"),
+        ({"options": {"opset": "17"}}, "options.opset is '17', not a whole number"),
+        ({"options": {"opsets": 17}}, "options has the key 'opsets', known are opset"),
+        ({"told": request.Told(window=0)}, "told.window is 0, not a whole number"),
+    ],
+)
+def test_a_request_for_what_no_run_can_have_is_one_line(asked: dict[str, Any], told: str) -> None:
+    with pytest.raises(EcgEdgeError) as raised:
+        request.MatrixRequest(**asked)
+    assert f"no such matrix can be measured: {told}" in raised.value.message and "\n" not in raised.value.message

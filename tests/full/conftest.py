@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from ecgedge import Artifact, plugins
-from ecgedge.cli.opening import opener
 from ecgedge.convert.checkpoint import read_checkpoint
+from ecgedge.convert.opening import opener
 from ecgedge.plugins import Parts
+from ecgedge.run import Told
 from ecgedge.workers.client import Limits
 
 MODELS = ("base-cnn", "vgg", "inception", "tcn", "cnn-ae")
@@ -59,7 +60,7 @@ def shipped(parts: Parts) -> Callable[[str], Artifact]:
 @pytest.fixture(scope="session")
 def inspect(parts: Parts) -> Iterator[Callable[[Path], Artifact]]:
     """A file as a runtime reads it."""
-    with opener(parts, Limits()) as opened:
+    with opener(parts, Limits(), Told()) as opened:
         yield lambda path: opened.find_artifact(str(path))
 
 

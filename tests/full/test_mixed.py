@@ -14,7 +14,7 @@ import pytest
 from ecgedge import Artifact, Context, infer, plugins
 from ecgedge.api.artifact import digest_of
 from ecgedge.api.graph import Graph
-from ecgedge.cli.common import open_lab
+from ecgedge.convert.lab import open_lab
 from ecgedge.data.dataset import Dataset
 from ecgedge.evaluate import precision_check
 from ecgedge.measure import processor

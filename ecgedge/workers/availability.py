@@ -8,14 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ecgedge import environments
+from ecgedge.devices.host import Host
+from ecgedge.environments import Environment
 from ecgedge.errors import EcgEdgeError, MachineError
+from ecgedge.plugins import Parts, elsewhere, missing
+from ecgedge.workers import protocol
+from ecgedge.workers.client import Child, ChildError
+from ecgedge.workers.hosts import guests, hosts
 
 if TYPE_CHECKING:
     from ecgedge.api.parts import Part
-    from ecgedge.environments import Environment
     from ecgedge.plan.plan import Cell
-    from ecgedge.plugins import Parts
-    from ecgedge.workers.client import Child
 
 SECONDS = 120  # for one answer
 Reasons = dict[tuple[str, str], str]
@@ -35,12 +39,22 @@ class Trouble:
     broken: bool
 
 
+def is_installed(part: Part) -> bool:
+    """Whether all that a part needs is there, as far as can be told without importing or starting anything."""
+    return missing(part) is None
+
+
+def require(part: Part) -> None:
+    """Raise EcgEdgeError where a part's libraries are not installed, or its environment is not as it should be."""
+    if reason := missing(part):
+        hint = "" if elsewhere(part) else "install it; for all built-in parts: ecgedge[all]"
+        raise EcgEdgeError(f"{part.kind} {part.name} cannot be used: {reason}", hint)
+
+
 def installed(parts: Parts) -> dict[str, dict[str, str]]:
     """Versions of the distributions in each environment that is not this one, by canonical name."""
-    from ecgedge import environments
-
-    elsewhere = {name: one for name, one in parts.environments.items() if name not in environments.here()}
-    return {name: environments.distributions(one.folder) for name, one in elsewhere.items()}
+    others = {name: one for name, one in parts.environments.items() if name not in environments.here()}
+    return {name: environments.distributions(one.folder) for name, one in others.items()}
 
 
 def used(cells: Iterable[Cell], parts: Parts) -> dict[str, dict[str, str]]:
@@ -59,11 +73,6 @@ def unavailable(parts: Parts, must_work: bool = True) -> Reasons:
     Raises:
         EcgEdgeError: no runtime works and a child of this interpreter died, unless not ``must_work``.
     """
-    from ecgedge.plugins import elsewhere, missing
-    from ecgedge.plugins.hosts import hosts
-    from ecgedge.workers import protocol
-    from ecgedge.workers.client import Child, ChildError
-
     everything = [part for kind in ("model", "exporter", "quantizer", "runtime") for part in parts.of(kind).values()]
     reasons: Reasons = {(part.kind, part.name): reason for part in everything if (reason := missing(part))}
     for name in hosts(parts):
@@ -97,10 +106,6 @@ def unavailable_in(name: str, asked: list[Part], parts: Parts) -> Reasons:
 
 def troubles_in(name: str, asked: list[Part], parts: Parts) -> dict[tuple[str, str], Trouble]:
     """Why some parts of one environment cannot work there: its worker is asked, and may turn out to be broken."""
-    from ecgedge.devices.host import Host
-    from ecgedge.plugins.hosts import guests
-    from ecgedge.workers.client import Child
-
     if not asked:
         return {}
     environment = parts.environments[name]
@@ -113,8 +118,6 @@ def troubles_in(name: str, asked: list[Part], parts: Parts) -> dict[tuple[str, s
 
 def trouble_there(part: Part, child: Child, environment: Environment) -> Trouble | None:
     """Why a part cannot work in its environment, with the command that mends it where it is the environment's fault."""
-    from ecgedge.workers import protocol
-    from ecgedge.workers.client import ChildError
 
     def broken(told: str) -> Trouble:
         return Trouble(environment.reason(f"is broken: {told}"), broken=True)

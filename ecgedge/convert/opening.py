@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ecgedge.cli import common
-from ecgedge.cli.options import told_files, trusted
+import numpy as np
+
+from ecgedge.api import tasks
+from ecgedge.api.artifact import CHECKPOINT_FILE, TRUSTED, Anomaly, Artifact, Classification, copy_to
+from ecgedge.api.parts import Runtime
+from ecgedge.api.records import SIDECAR, USER, check_told, read_sidecar, told_task, with_scores
+from ecgedge.convert.checkpoint import read_checkpoint
+from ecgedge.convert.store import key_of, open_store
+from ecgedge.data.dataset import Dataset, Split
 from ecgedge.errors import ConversionError, EcgEdgeError, unknown
+from ecgedge.evaluate import precision_check
+from ecgedge.plan.plan import takes
+from ecgedge.workers.availability import is_installed, require
+from ecgedge.workers.client import ChildError, Limits
+from ecgedge.workers.hosts import hosts
+from ecgedge.workers.standins import RuntimeElsewhere, Workers
 
-if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so that --help is quick
-    import numpy as np
-
-    from ecgedge.api.artifact import Artifact
-    from ecgedge.api.parts import Runtime
-    from ecgedge.data.dataset import Dataset, Split
+if TYPE_CHECKING:
     from ecgedge.plugins import Parts
     from ecgedge.run import Told
-    from ecgedge.workers.client import Limits
-    from ecgedge.workers.standins import RuntimeElsewhere, Workers
 
 OTHER_DATA = "train it on this data (ecgedge train MODEL --dataset PATH), or name other data with --dataset"
 
@@ -31,19 +38,10 @@ log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def opener(
-    parts: Parts, limits: Limits, threads: int = 1, told: Told | None = None, trust: bool | None = None
-) -> Iterator[Opener]:
-    """What opens files, in processes that last as long as the block.
-
-    Args:
-        told, trust: as ``Opener``'s; None: as the command's options say.
-    """
-    from ecgedge.plugins.hosts import hosts
-    from ecgedge.workers.standins import Workers
-
+def opener(parts: Parts, limits: Limits, told: Told, trust: bool = False, threads: int = 1) -> Iterator[Opener]:
+    """What opens files, in processes that last as long as the block."""
     with Workers(hosts(parts), limits, threads) as workers:
-        yield Opener(parts, workers, told or told_files(), trusted() if trust is None else trust)
+        yield Opener(parts, workers, told, trust)
 
 
 @dataclass(frozen=True)
@@ -67,11 +65,6 @@ class Opener:
         Raises:
             EcgEdgeError: neither, or a model without trained weights.
         """
-        from ecgedge.api.records import SIDECAR, read_sidecar
-        from ecgedge.convert.checkpoint import read_checkpoint
-        from ecgedge.plan.plan import takes
-        from ecgedge.plugins import missing
-
         if name in self.parts.models:
             folder = self.parts.models[name].pretrained()
             if folder is None:
@@ -80,7 +73,7 @@ class Opener:
         if (Path(name) / SIDECAR).is_file():
             artifact = read_sidecar(Path(name))
             takers = [part for part in self.parts.runtimes.values() if takes(part.accepts, artifact.format)]
-            reader = next((part for part in takers if not missing(part)), None)
+            reader = next((part for part in takers if is_installed(part)), None)
             return self.vouched(artifact, self.workers.runtime(reader).code_in(Path(name)) if reader else None)
         if Path(name).is_dir():
             return read_checkpoint(Path(name), self.parts.models)
@@ -96,10 +89,8 @@ class Opener:
         Raises:
             EcgEdgeError: it is none of these; or it brings code of its own, and the user does not trust it.
         """
-        from ecgedge.plugins import missing
-
         path = Path(name)
-        readers = sorted(self.parts.runtimes.values(), key=lambda part: missing(part) is not None)  # the usable first
+        readers = sorted(self.parts.runtimes.values(), key=lambda part: not is_installed(part))  # the usable first
         reader = None if name in self.parts.models else reader_of(path, readers)
         if reader is None:
             if name in self.parts.models or path.is_dir():
@@ -126,8 +117,6 @@ class Opener:
         Raises:
             EcgEdgeError: it takes beats of another length, or knows other classes; or it cannot be told what it does.
         """
-        from ecgedge.api.records import USER, check_told, told_task
-
         length = artifact.input.length
         if length is not None and length != data.length:
             raise EcgEdgeError(
@@ -172,9 +161,6 @@ class Opener:
         Args:
             alone: the output that ``--output`` names has to be one of this file.
         """
-        from ecgedge.api.artifact import copy_to
-        from ecgedge.convert.store import key_of
-
         with tempfile.TemporaryDirectory() as scratch:
             made = make_whole(path, runtime, self.told.output, Path(scratch) / path.name, alone)
             artifact = runtime.inspect(made)
@@ -185,12 +171,10 @@ class Opener:
                 copy_to(made, out)
                 return replace(artifact, path=out)
 
-            return common.open_store().make(key_of(artifact, artifact.maker), path.name, artifact.maker, build)
+            return open_store().make(key_of(artifact, artifact.maker), path.name, artifact.maker, build)
 
     def vouched(self, artifact: Artifact, code: str | None) -> Artifact:
         """The artifact of a file, marked as trusted where it runs code and the user says that it may, only there."""
-        from ecgedge.api.artifact import TRUSTED
-
         self.check_trust(artifact.path, code)
         notes = {key: value for key, value in artifact.notes.items() if key != TRUSTED}
         return replace(artifact, notes=notes | ({TRUSTED: True} if code else {}))
@@ -203,9 +187,6 @@ class Opener:
 
 def reader_of(path: Path, readers: Iterable[Runtime]) -> Runtime | None:
     """The first runtime that reads such a file, or such a folder."""
-    from ecgedge.api.artifact import CHECKPOINT_FILE
-    from ecgedge.api.records import SIDECAR
-
     if path.is_dir():
         if any((path / file).is_file() for file in (SIDECAR, CHECKPOINT_FILE)):
             return None  # ours
@@ -225,9 +206,6 @@ def make_whole(path: Path, runtime: Runtime, output: str | None, out: Path, alon
 
 def understood(artifact: Artifact, runtime: RuntimeElsewhere, must_run: bool) -> Artifact:
     """A file with what only its answers and its graph tell, where nothing else does: see ``told_by_running``."""
-    from ecgedge.api.artifact import Classification
-    from ecgedge.api.records import USER
-
     is_told = not isinstance(artifact.task, Classification) or artifact.task.scores
     if artifact.maker.get("part") != USER and is_told:
         return artifact
@@ -242,11 +220,6 @@ def told_by_running(artifact: Artifact, runtime: RuntimeElsewhere, must_run: boo
     Raises:
         EcgEdgeError, ConversionError: it does not end, or kills its process, and ``must_run``.
     """
-    from ecgedge.api.artifact import Classification
-    from ecgedge.api.records import USER, with_scores
-    from ecgedge.evaluate import precision_check
-    from ecgedge.workers.client import ChildError
-
     try:
         scores, graph = runtime.try_out(artifact)
     except Exception as error:  # of the runtime's library
@@ -264,31 +237,23 @@ def told_by_running(artifact: Artifact, runtime: RuntimeElsewhere, must_run: boo
     return replace(artifact, task=task, precision=precision)
 
 
-def require(part: Any) -> None:
-    """Raise EcgEdgeError where a part's libraries are not installed, or its environment is not as it should be."""
-    from ecgedge.plugins import elsewhere, missing
-
-    if reason := missing(part):
-        hint = "" if elsewhere(part) else "install it; for all built-in parts: ecgedge[all]"
-        raise EcgEdgeError(f"{part.kind} {part.name} cannot be used: {reason}", hint)
-
-
 def listed(labels: tuple[str, ...], most: int = 8) -> str:
     """Labels as an error may show them: the first few, and how many more there are."""
     more = f" and {len(labels) - most:,} more" if len(labels) > most else ""
     return ", ".join(labels[:most]) + more
 
 
-def with_threshold(artifact: Artifact, data: Dataset, outputs_of: Callable[[Artifact, Split], np.ndarray]) -> Artifact:
+def with_threshold(
+    artifact: Artifact,
+    data: Dataset,
+    outputs_of: Callable[[Artifact, Split], np.ndarray],
+    tell: Callable[[str], object],
+) -> Artifact:
     """A user's autoencoder with a threshold fitted on the training beats, through the file itself.
 
-    ``outputs_of(artifact, split)`` runs it. Anything else is returned as it is.
+    ``outputs_of(artifact, split)`` runs it; ``tell`` takes what was fitted, in one line. Anything else is returned as
+    it is.
     """
-    import math
-
-    from ecgedge.api import tasks
-    from ecgedge.api.artifact import Anomaly
-
     task = artifact.task
     if not (isinstance(task, Anomaly) and math.isnan(task.threshold)):
         return artifact
@@ -297,5 +262,5 @@ def with_threshold(artifact: Artifact, data: Dataset, outputs_of: Callable[[Arti
         raise ConversionError(f"{artifact.path} gives no answers on the training beats: {reason}")
     scores = tasks.anomaly_scores(outputs, data.train.x, task.window)
     threshold, quantile = tasks.choose_threshold(scores, data.train.y != data.labels.index(task.normal))
-    common.say(f"{artifact.path}: threshold {threshold:.6g}, quantile {quantile} of normal training scores", err=True)
+    tell(f"{artifact.path}: threshold {threshold:.6g}, quantile {quantile} of normal training scores")
     return replace(artifact, task=replace(task, threshold=threshold, quantile=quantile))
