@@ -39,7 +39,8 @@ from ecgedge.run.begin import beginning, describe_run, write_run, writing
 from ecgedge.run.journal import Journal
 from ecgedge.run.matrix import measure_cells
 from ecgedge.run.resume import asked_then, check_same
-from ecgedge.run.rows import Row, noise_of, rows_of
+from ecgedge.run.row import Identity, Outcome, Row, Setup
+from ecgedge.run.rows import noise_of, rows_of
 from ecgedge.tracking import connect
 from ecgedge.tracking.matrix import EXPERIMENT
 from ecgedge.workers import availability
@@ -221,19 +222,20 @@ def check_choice(matrix: Plan) -> None:
     metric = choose.find_metric(request.optimize) if request.optimize else None
     if not matrix.cells or not choice_asked(request):
         return
-    planned = [
-        {
-            "task": sources[cell.model].task.kind,
-            "model": cell.model,
-            "format": cell.format,
-            "precision": cell.precision if sources[cell.model].precision == "fp32" else sources[cell.model].precision,
-            "runtime": cell.runtime,
-            "device": parts.runtimes[cell.runtime].device,
-        }
-        for cell in matrix.cells
-    ]
+    planned = [planned_row(cell, sources[cell.model], parts.runtimes[cell.runtime].device) for cell in matrix.cells]
     known = [each for each in required if not (isinstance(each, choose.Wanted) and each.field == "verdict")]
     choose.settle(planned, known, metric)
+
+
+def planned_row(cell: Cell, source: Artifact, device: str) -> Row:
+    """What is known of the row of a cell before it is measured."""
+    precision = cell.precision if source.precision == "fp32" else source.precision
+    return Row(
+        identity=Identity(id=cell.id, model=cell.model, task=source.task.kind, format=cell.format, precision=precision,
+                          runtime=cell.runtime),
+        outcome=Outcome(status="ok"),
+        setup=Setup(device=device, route=[*cell.route], quantizer=cell.quantizer, threads=cell.threads, batch=1),
+    )  # fmt: skip
 
 
 # -- a run that is gone on with
@@ -438,7 +440,7 @@ def publish_if_begun(folder: Path) -> Published | None:
 
 def in_order(rows: Sequence[Row], models: Sequence[str]) -> list[Row]:
     """Model by model, what was skipped last."""
-    return sorted(rows, key=lambda row: (models.index(row["model"]), row["status"] == "skipped"))
+    return sorted(rows, key=lambda row: (models.index(row.model), row.status == "skipped"))
 
 
 def attempt(path: Path, make: Callable[[], str]) -> tuple[Path, str]:

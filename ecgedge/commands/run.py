@@ -16,7 +16,8 @@ from ecgedge.files import escape
 from ecgedge.files.notices import warn
 from ecgedge.report import FORMATS, Report, notebook, render
 from ecgedge.run import MatrixRequest, RunFolder
-from ecgedge.run.rows import Row, noise_of
+from ecgedge.run.row import Row
+from ecgedge.run.rows import Noise, noise_of
 
 ALIASES = {"markdown": "md", "text": "table"}
 
@@ -48,7 +49,7 @@ class Run:
     @property
     def broken(self) -> list[Row]:
         """The rows of cells that were tried and do not work."""
-        return [row for row in self.rows if row["status"] not in ("ok", "skipped")]
+        return [row for row in self.rows if row.status not in ("ok", "skipped")]
 
     @property
     def about(self) -> Mapping[str, Any]:
@@ -105,7 +106,7 @@ class Run:
 
 def worked(run: Run) -> int:
     """How many of its rows are ok."""
-    return sum(row["status"] == "ok" for row in run.rows)
+    return sum(row.status == "ok" for row in run.rows)
 
 
 def texts(require: str | Iterable[str]) -> list[str]:
@@ -135,11 +136,11 @@ def open_run(folder: str | os.PathLike[str]) -> Run:
     return found
 
 
-def make_run(run: RunFolder, rows: Sequence[Row], noise: Mapping[str, Row]) -> Run:
+def make_run(run: RunFolder, rows: Sequence[Row], noise: Mapping[str, Noise]) -> Run:
     """A run whose best values are marked."""
     best = choose.best_values(rows, choose.METRICS.values(), choose.Evidence(run.path))
-    told = Report(run.path, {**run.about, "noise": noise}, rows, frozenset(best))
-    done = sum(row["status"] != "skipped" for row in rows)
+    told = Report(run.path, run.about, rows, noise, frozenset(best))
+    done = sum(row.status != "skipped" for row in rows)
     return Run(run.request, told, max(len(run.about["cells"]) - done, 0))
 
 

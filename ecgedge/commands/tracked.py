@@ -64,7 +64,7 @@ def send(uri: str, run: Run, records: Sequence[Mapping[str, Any]], models: Mappi
         note(f"mlflow: was sent before: {before}")
         return
     try:
-        found = log_matrix(run.about, run.rows, records, run.about["noise"], folder, models)
+        found = log_matrix(run.about, run.rows, records, run.told.noise, folder, models)
     except (MlflowException, OSError) as error:
         warn(f"not in MLflow: {reason_of(error)[:200]}; the run is whole in {folder}, to send it again: {again}")
         return
