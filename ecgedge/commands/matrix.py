@@ -31,7 +31,7 @@ from ecgedge.measure import machine
 from ecgedge.measure.bench import PROFILES
 from ecgedge.measure.machine import EnergyCounter
 from ecgedge.passes import check_names
-from ecgedge.plan.plan import Cell, Filters, Skip, Source, plan
+from ecgedge.plan.plan import Cell, Filters, Skip, plan, source_of
 from ecgedge.plugins import Parts, one_line
 from ecgedge.report import files, render
 from ecgedge.run import RUN, MatrixRequest, RunFolder
@@ -163,10 +163,7 @@ def plan_cells(
     sources: Mapping[str, Artifact], parts: Parts, request: MatrixRequest, unavailable: availability.Reasons
 ) -> tuple[list[Cell], list[Skip]]:
     """The cells and skips that were asked for."""
-    named = {
-        name: Source(source.format, source.model.name if source.model else "", source.precision != "fp32")
-        for name, source in sources.items()
-    }
+    named = {name: source_of(source) for name, source in sources.items()}
     asked = (request.formats, request.quantizers, request.runtimes, request.exporters)
     passes = None if request.passes is None else tuple(request.passes)
     return plan(named, parts.exporters, parts.quantizers, parts.runtimes, Filters(*map(tuple, asked)), unavailable,
@@ -217,21 +214,23 @@ def choice_asked(request: MatrixRequest) -> bool:
 
 def check_choice(matrix: Plan) -> None:
     """Raise EcgEdgeError where no row of these cells could be chosen: before they are measured, not after."""
-    request, sources, parts = matrix.request, matrix.sources, matrix.parts
+    request = matrix.request
     required = [choose.parse_requirement(text) for text in request.requirements]
     metric = choose.find_metric(request.optimize) if request.optimize else None
     if not matrix.cells or not choice_asked(request):
         return
-    planned = [planned_row(cell, sources[cell.model], parts.runtimes[cell.runtime].device) for cell in matrix.cells]
+    planned = [
+        planned_row(cell, matrix.sources[cell.model].task.kind, matrix.parts.runtimes[cell.runtime].device)
+        for cell in matrix.cells
+    ]
     known = [each for each in required if not (isinstance(each, choose.Wanted) and each.field == "verdict")]
     choose.settle(planned, known, metric)
 
 
-def planned_row(cell: Cell, source: Artifact, device: str) -> Row:
+def planned_row(cell: Cell, task: str, device: str) -> Row:
     """What is known of the row of a cell before it is measured."""
-    precision = cell.precision if source.precision == "fp32" else source.precision
     return Row(
-        identity=Identity(id=cell.id, model=cell.model, task=source.task.kind, format=cell.format, precision=precision,
+        identity=Identity(id=cell.id, model=cell.model, task=task, format=cell.format, precision=cell.precision,
                           runtime=cell.runtime),
         outcome=Outcome(status="ok"),
         setup=Setup(device=device, route=[*cell.route], quantizer=cell.quantizer, threads=cell.threads, batch=1),

@@ -449,7 +449,7 @@ def empty_row(cell: Cell, lab: Lab) -> dict[str, Any]:
         "model": cell.model,
         "task": source.task.kind,
         "format": cell.format,
-        "precision": cell.precision if source.precision == "fp32" else source.precision,
+        "precision": cell.precision,
         "runtime": cell.runtime,
         "device": runtime.device,
         "environment": runtime.environment,
