@@ -19,13 +19,13 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 from tabulate import tabulate
 
 from ecgedge import plugins
 from ecgedge.measure import machine
 from ecgedge.run import journal
+from ecgedge.run.row import Row, TimeRatio
 from ecgedge.run.rows import Timing, rows_of
 
 HERE = Path(__file__).parent
@@ -61,30 +61,30 @@ class Run:
         self.rows = rows_of(records, rounds, folder)
         self.timing = Timing(records, rounds, folder)
 
-    def row(self, precision: str, runtime: str) -> dict[str, Any] | None:
+    def row(self, precision: str, runtime: str) -> Row | None:
         """Of a cell that ran, and is what it claims to be."""
-        found = (row for row in self.rows if (row["precision"], row["runtime"]) == (precision, runtime))
-        return next((row for row in found if row["status"] == "ok"), None)
+        found = (row for row in self.rows if (row.precision, row.runtime) == (precision, runtime))
+        return next((row for row in found if row.status == "ok"), None)
 
-    def ratio(self, row: dict[str, Any] | None, to: dict[str, Any] | None) -> dict[str, Any] | None:
+    def ratio(self, row: Row | None, to: Row | None) -> TimeRatio | None:
         if row is None or to is None:
             return None
-        return self.timing.compare(row["id"], to["id"], row["noise_floor"])
+        return self.timing.compare(row.id, to.id, row.times.noise_floor)
 
-    def limit(self, row: dict[str, Any] | None, to: dict[str, Any] | None) -> str:
+    def limit(self, row: Row | None, to: Row | None) -> str:
         """What a file's multiplications take at this machine's peak, relative to another's median."""
         if row is None or to is None:
             return "-"
-        command = [sys.executable, "-m", "ecgedge", "explain", self.folder / row["artifact"], "--json"]
+        command = [sys.executable, "-m", "ecgedge", "explain", self.folder / row.file.path, "--json"]
         told = json.loads(subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True).stdout)
         limit = told["total"]["limit_us"]
         if not limit:
             return "-"
-        return f"{limit / to['latency_p50_us']:.3f} (ours takes {row['latency_p50_us'] / limit:.2f} times that)"
+        return f"{limit / to.times.p50_us:.3f} (ours takes {row.times.p50_us / limit:.2f} times that)"
 
-    def fastest(self, runtimes: Iterable[str]) -> dict[str, Any] | None:
-        rows = [row for row in self.rows if row["status"] == "ok" and row["runtime"] in runtimes]
-        return min(rows, key=lambda row: row["latency_p50_us"], default=None)
+    def fastest(self, runtimes: Iterable[str]) -> Row | None:
+        rows = [row for row in self.rows if row.status == "ok" and row.runtime in runtimes]
+        return min(rows, key=lambda row: row.times.p50_us, default=None)
 
 
 def main() -> None:
@@ -134,7 +134,7 @@ def report(runs: list[Run], rivals: list[str], profile: str) -> Iterator[str]:
     ]
     yield tabulate(rows, ["model", *(name for name, *_ in COLUMNS)], tablefmt="github")
     yield ""
-    beats = next(row["beats"] for run in runs for row in run.rows if row["status"] == "ok")
+    beats = next(row.setup.beats for run in runs for row in run.rows if row.status == "ok")
     yield "p50 in us; the host's time for a beat into int8 and out; what int8 costs in quality,"
     yield f"on {beats:,} test beats; where it runs."
     yield ""
@@ -165,12 +165,12 @@ def cell(run: Run, place: int) -> str:
     target, found = TARGETS[run.model][place], run.ratio(run.row(precision, runtime), run.row("fp32", plain))
     if found is None:
         return f"not measured ({target:g})"
-    verdict = "met" if found["low"] <= target else "missed"
+    verdict = "met" if found.low <= target else "missed"
     return f"{told(found)} ({target:g} {verdict})"
 
 
-def told(found: dict[str, Any]) -> str:
-    return f"{found['ratio']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+def told(found: TimeRatio) -> str:
+    return f"{found.ratio:.3f} [{found.low:.3f}, {found.high:.3f}]"
 
 
 def absolute(run: Run) -> list[str]:
@@ -179,10 +179,10 @@ def absolute(run: Run) -> list[str]:
     int8 = run.row("full-int8", "tflite")
     return [
         run.model,
-        *(f"{row['latency_p50_us']:.1f}" if row else "-" for row in rows),
+        *(f"{row.times.p50_us:.1f}" if row else "-" for row in rows),
         f"{int8['host_p50_us']:.1f}" if int8 else "-",
         ", ".join(filter(None, (loss(run, runtime) for runtime in OURS))),
-        int8["placement"] if int8 else "-",
+        int8.precision_check.placement if int8 else "-",
     ]
 
 
@@ -201,8 +201,8 @@ def against(run: Run, rivals: list[str]) -> list[str]:
     found = run.ratio(ours, theirs)
     if ours is None or theirs is None or found is None:
         return [run.model, "not measured", "", "", "", ""]
-    names = (f"{row['runtime']} {row['precision']}" for row in (ours, theirs))
-    times = (f"{row['latency_p50_us']:.1f}" for row in (ours, theirs))
+    names = (f"{row.runtime} {row.precision}" for row in (ours, theirs))
+    times = (f"{row.times.p50_us:.1f}" for row in (ours, theirs))
     (first, second), (one, other) = names, times
     return [run.model, first, one, second, other, told(found)]
 

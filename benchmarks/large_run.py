@@ -82,10 +82,8 @@ def step(folder: Path, what: str) -> None:
         records = read(folder)
         run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         rows = rows_of(records, ROUNDS, folder)
-        assert all(row["status"] == "ok" for row in rows), "no row lacks its figures"
-        run |= {"noise": noise_of(records, ROUNDS, folder)}
-        (folder / "run.json").write_text(json.dumps(run), encoding="utf-8")
-        write_files(Report(folder, run, rows))
+        assert all(row.status == "ok" for row in rows), "no row lacks its figures"
+        write_files(Report(folder, run, rows, noise_of(records, ROUNDS, folder)))
         made = len(rows)
     else:
         from click.testing import CliRunner

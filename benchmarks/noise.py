@@ -36,6 +36,7 @@ from pathlib import Path
 import numpy as np
 
 from ecgedge.run import journal
+from ecgedge.run.row import TimeRatio
 from ecgedge.run.rows import Timing, noise_of
 
 HERE = Path(__file__).parent
@@ -184,24 +185,24 @@ def measure(folder: Path, model: str, profile: str, seed: int) -> Found:
     slower, plain = (
         next(name for name in timing.blocks if name.endswith(f".{runtime}")) for runtime in ("tflite-slower", "tflite")
     )
-    planted = timing.compare(slower, plain, null["floor"])
+    planted = timing.compare(slower, plain, null.floor)
     return Found(
         p50=float(np.median(timing.used_medians(plain))) / 1e3,
         mixed=float(np.median([timing.median(plain, block["round"]) for block in timing.blocks[plain]])) / 1e3,
         quick=len(timing.quick_blocks(plain)),
         blocks=len(timing.blocks[plain]),
         unsteady=timing.unsteady(plain),
-        null=told(null),
-        tie=null["result"] == "tie",
+        null=told(null.ratio),
+        tie=null.result == "tie",
         planted=told(planted),
-        called=planted["result"] == "slower",
-        ratio=planted["ratio"],
-        floor=null["floor"],
+        called=planted.result == "slower",
+        ratio=planted.ratio,
+        floor=null.floor,
     )
 
 
-def told(found: dict[str, float | str]) -> str:
-    return f"{found['ratio']:.4f} [{found['low']:.4f}, {found['high']:.4f}]  {found['result']:>6}"
+def told(found: TimeRatio) -> str:
+    return f"{found.ratio:.4f} [{found.low:.4f}, {found.high:.4f}]  {found.result:>6}"
 
 
 if __name__ == "__main__":

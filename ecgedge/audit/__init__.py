@@ -18,7 +18,7 @@ from ecgedge.audit.tables import check_tables
 
 __all__ = ["Findings", "check_run"]
 
-SCHEMA = 2  # of the folder
+SCHEMA = 3  # of the folder
 
 
 def check_run(folder: Path) -> Findings:

@@ -11,7 +11,7 @@ from ecgedge.audit.run import Record, Row, Run
 
 STATUSES = {"ok", "rejected", "failed", "timeout", "skipped"}
 SINGLE = (  # taken once
-    "load_ms", "first_call_us", "memory_kb", "memory_base_kb", "device_memory_kb", "load", "warm_up_calls",
+    "load_ms", "first_call_us", "memory_kib", "memory_base_kib", "device_memory_kib", "load", "warm_up_calls",
     "sm_clock_mhz",
 )  # fmt: skip
 
@@ -94,7 +94,7 @@ def check_truth(run: Run, row: Row, findings: Findings) -> str:
         notes = mixed.check_notes(run, row, findings)
     graph = read_graph(run, row["id"], findings)
     if graph is None:
-        if "computes" in row or not row.get("truth", "not checked").startswith("not checked"):
+        if "computes" in row or not row.get("precision_check", "not checked").startswith("not checked"):
             findings.wrong(row["id"], "computes: there is no graph that tells it")
         return ""
     with findings.reading(row["id"], "its graph"):

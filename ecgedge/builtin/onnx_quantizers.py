@@ -224,7 +224,25 @@ def prepare(source: Artifact, out: Path) -> Path:
         shape_inference.logger.removeHandler(handler)
     if unwritten := [line.strip() for line in said if UNWRITTEN.search(line)]:
         raise ConversionError(unwritten[-1])
+    drop_shapes_of_constants(prepared)
     return prepared
+
+
+def drop_shapes_of_constants(file: Path) -> None:
+    """Take out of a file's ``value_info`` what it says of constants, which tell their shapes themselves.
+
+    torch's newer exporter lists them there. onnxruntime's dynamic quantizer turns a Gemm into a MatMul, transposes
+    its weight, and leaves that list as it was: its next shape inference then finds two shapes of one tensor.
+    """
+    import onnx  # heavy
+
+    model = onnx.load(file)
+    constants = {tensor.name for tensor in model.graph.initializer}
+    kept = [value for value in model.graph.value_info if value.name not in constants]
+    if len(kept) < len(model.graph.value_info):
+        del model.graph.value_info[:]
+        model.graph.value_info.extend(kept)
+        onnx.save(model, file)
 
 
 @hookimpl

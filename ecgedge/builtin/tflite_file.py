@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,18 @@ SHARES = {"LOGISTIC", "SOFTMAX"}
 LOGITS = {"BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "LOG_SOFTMAX"}
 # the scale and zero point that LiteRT's softmax and logistic have to give, by type
 OF_SHARES = {"int8": (1 / 256, -128), "uint8": (1 / 256, 0), "int16": (1 / 32768, 0)}
+
+
+PLACE = re.compile(r"(?:\S+/)?\w+\.(?:cc|h):\d+:? ")  # in LiteRT's own code
+FAILED = re.compile(r"\.?\s*Node number \d+ \((\w+)\) (failed to \w+)\.?")
+
+
+def reason_in(said: str) -> str:
+    """What LiteRT says of a failure as one line, the operation first where it names one, without places in its code."""
+    line = PLACE.sub("", (said.strip().splitlines() or [""])[0])
+    if failed := FAILED.search(line):
+        return f"{failed[1]} {failed[2]}: {FAILED.sub('', line)}".removesuffix(": ")
+    return line
 
 
 def usable_outputs(interpreter: Any) -> dict[str, str]:

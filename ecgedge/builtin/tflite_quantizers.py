@@ -16,6 +16,7 @@ import numpy as np
 
 from ecgedge import Artifact, Context, ConversionError, Quantizer, TensorSpec, hookimpl
 from ecgedge.builtin.saved_model_runtime import signature_of
+from ecgedge.builtin.tflite_file import reason_in
 from ecgedge.builtin.tflite_runtime import tensor_spec
 
 # What TensorFlow's converter calls operations that it cannot translate, and where they are.
@@ -156,7 +157,7 @@ def refusal(text: str) -> str:
     kinds = list(dict.fromkeys([*listed, *(kind for kind in NAMED.findall(text) if kind not in COMMON)]))
     places = dict(reversed(PLACES.findall(text)))
     if not kinds:
-        return f"fails: {' '.join(text.split())[:200]}"
+        return f"fails: {reason_in(' '.join(text.split()))[:200]}"
     told = [f"{kind} ({places[kind]})" if kind in places else kind for kind in kinds[:3]]
     return f"has no TFLite operation for {', '.join(told)}"
 
@@ -200,7 +201,7 @@ def refused(model: Any) -> str:
     try:
         Interpreter(model_content=bytes(builder.Output())).allocate_tensors()
     except (RuntimeError, ValueError) as error:
-        return str(error).splitlines()[0]
+        return reason_in(str(error))
     return ""
 
 

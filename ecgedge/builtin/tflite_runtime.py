@@ -28,7 +28,7 @@ from ecgedge import (
     tell_artifact,
 )
 from ecgedge.builtin.onnx_file import ONE_INPUT, choose_output
-from ecgedge.builtin.tflite_file import make_single, refused_by_delegate, scores_of, shape_of, usable_outputs
+from ecgedge.builtin.tflite_file import make_single, reason_in, refused_by_delegate, scores_of, shape_of, usable_outputs
 from ecgedge.builtin.tflite_graph import DELEGATE, keeps_resources, read_graph, read_partitions
 from ecgedge.builtin.tflite_profile import profile_of
 
@@ -60,8 +60,8 @@ class TfliteSession(Session):
         try:
             self.interpreter.invoke()
         except (RuntimeError, ValueError) as error:
-            told = f"LiteRT cannot run {self.artifact.path}: {str(error).splitlines()[0]}"
-            raise EcgEdgeError(told, "convert it again") from error
+            told = f"LiteRT cannot run {self.artifact.path}: {reason_in(str(error))}"
+            raise EcgEdgeError(told, "make it anew without that operation, or in another precision") from error
 
     def refresh(self) -> None:
         """Forget earlier calls, and take what is bound."""
@@ -163,7 +163,7 @@ def refusal(path: Path, said: str) -> EcgEdgeError:
     if refused:
         told = f"{path}: LiteRT's delegate {DELEGATE} refuses {refused}, without it LiteRT runs the file"
         return EcgEdgeError(told, "make it anew without that operation, or in another precision")
-    return EcgEdgeError(f"{path} is not a readable TFLite model: {said.splitlines()[0]}", "convert it again")
+    return EcgEdgeError(f"{path} is not a readable TFLite model: {reason_in(said)}", "convert it again")
 
 
 @contextlib.contextmanager

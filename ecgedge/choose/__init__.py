@@ -7,9 +7,10 @@ from ecgedge.choose.decide import decide, settle
 from ecgedge.choose.differences import Compare, Difference, by_figures, quick_blocks
 from ecgedge.choose.evidence import Evidence
 from ecgedge.choose.front import best_values
-from ecgedge.choose.metrics import METRICS, QUALITY, Metric, find_metric
 from ecgedge.choose.requirements import Limit, Requirement, Wanted, parse_requirement
 from ecgedge.choose.result import Choice, Miss, Tie
+from ecgedge.run.metric import Metric
+from ecgedge.run.metrics import METRICS, QUALITY, find_metric
 
 __all__ = [
     "METRICS",

@@ -7,10 +7,13 @@ from collections.abc import Iterable, Sequence
 
 from ecgedge.choose.differences import Compare, by_figures
 from ecgedge.choose.front import criteria, front, has
-from ecgedge.choose.metrics import METRICS, TASKS, Metric, Row
 from ecgedge.choose.requirements import FIELDS, Limit, Requirement, Wanted
 from ecgedge.choose.result import Choice, Miss, Tie
 from ecgedge.errors import EcgEdgeError, unknown
+from ecgedge.run.metric import Metric
+from ecgedge.run.metrics import METRICS
+from ecgedge.run.row import Row
+from ecgedge.run.rules import TASKS
 
 
 def decide(
@@ -30,18 +33,18 @@ def decide(
         EcgEdgeError: what is asked for concerns two tasks, or nothing that this run has; says what it has.
     """
     asked = tuple(requirements)
-    working = [row for row in rows if row["status"] == "ok"]
+    working = [row for row in rows if row.status == "ok"]
     if not working:
-        count = Counter(row["status"] for row in rows)
+        count = Counter(row.status for row in rows)
         raise EcgEdgeError(
             "no row of this run works", ", ".join(f"{number} {status}" for status, number in count.items())
         )
     working, named = settle(working, asked, optimize)
     choices = []
     for task in named:
-        considered = [row for row in working if row["task"] == task]
+        considered = [row for row in working if row.task == task]
         check_figures(considered, asked, optimize)
-        left_out = Counter(row["status"] for row in rows if row["status"] != "ok" and row["task"] == task)
+        left_out = Counter(row.status for row in rows if row.status != "ok" and row.task == task)
         qualified = [row for row in considered if all(each.met(row) for each in asked) and has(optimize, row)]
         choice = Choice(task, asked, optimize, considered, dict(left_out), qualified)
         if not qualified:
@@ -81,7 +84,7 @@ def tasks_of(rows: Sequence[Row], requirements: Iterable[Requirement], optimize:
     """
     metrics = [each.metric for each in requirements if isinstance(each, Limit)] + ([optimize] if optimize else [])
     settled = {metric.task: metric.name for metric in metrics if metric.task}
-    present = [task for task in TASKS if any(row["task"] == task for row in rows)]
+    present = [task for task in TASKS if any(row.task == task for row in rows)]
     if len(settled) > 1:
         both = " and ".join(f"{name} ({task})" for task, name in settled.items())
         raise EcgEdgeError(f"no model has {both}", "name metrics of one task")

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ecgedge.choose.metrics import Metric, Row
+from ecgedge.run.metric import Metric
+from ecgedge.run.row import Row
 from ecgedge.run.rows import TIE, UNSTEADY
 
 
@@ -57,7 +58,7 @@ def by_figures(metric: Metric, first: Row, second: Row) -> Difference:
     result = "better" if metric.better(here, there) else "worse"
     if metric.exact or here == there:
         return Difference("same", "equal figures") if here == there else Difference(result, "an exact figure")
-    if metric.kind != "share":
+    if metric.kind not in ("share", "number"):
         floor = noise(first, second)
         ratio = max(here, there) / min(here, there) if min(here, there) > 0 else math.inf
         if ratio <= 1 + floor:
@@ -72,9 +73,9 @@ def by_figures(metric: Metric, first: Row, second: Row) -> Difference:
 
 def quick_blocks(row: Row) -> str:
     """How many of a row's blocks were timed in the machine's usual quick state."""
-    return f"{row['id']} has {row['blocks_quick']} of {row['blocks']} blocks"
+    return f"{row.id} has {row.times.blocks_quick} of {row.times.blocks} blocks"
 
 
 def noise(first: Row, second: Row) -> float:
     """How far apart, relatively, two times may be and still tie: the larger noise floor, ``TIE`` at least."""
-    return max(TIE, *(row.get("noise_floor") or 0.0 for row in (first, second)))
+    return max(TIE, *((row.latency and row.latency.noise_floor) or 0.0 for row in (first, second)))

@@ -10,10 +10,11 @@ import numpy as np
 from ecgedge.api import tasks
 from ecgedge.api.artifact import Anomaly, Task
 from ecgedge.choose.differences import Difference, by_figures, noise
-from ecgedge.choose.metrics import Metric, Row
 from ecgedge.evaluate.intervals import Change, bootstrap_confusion, delong, paired_share
 from ecgedge.evaluate.verdicts import ALPHA, p_value, paired_p
 from ecgedge.run import RunFolder
+from ecgedge.run.metric import Metric
+from ecgedge.run.row import Row
 from ecgedge.run.rows import UNSTEADY, Timing
 
 BETTER = {"faster": "better", "slower": "worse", "tie": "tie", UNSTEADY: UNSTEADY}
@@ -57,23 +58,23 @@ class Evidence:
         timed = metric.name == "latency_p50" and self.same_rounds(first, second)
         if not timed and not (metric.name in PAIRED and self.same_beats(first, second)):
             return by_figures(metric, first, second)
-        key = metric.name, first["id"], second["id"]
+        key = metric.name, first.id, second.id
         if key not in self.known:
             self.known[key] = self.timed(first, second) if timed else self.scored(metric, first, second)
         return self.known[key]
 
     def same_rounds(self, first: Row, second: Row) -> bool:
         """Whether both were timed in turns, as the cells of one model are."""
-        if first["model"] != second["model"]:
+        if first.model != second.model:
             return False
-        rounds = [[block["round"] for block in self.timing.blocks.get(row["id"], ())] for row in (first, second)]
-        return rounds[0] == rounds[1] != [] and all(self.run.has_samples(row["id"]) for row in (first, second))
+        rounds = [[block["round"] for block in self.timing.blocks.get(row.id, ())] for row in (first, second)]
+        return rounds[0] == rounds[1] != [] and all(self.run.has_samples(row.id) for row in (first, second))
 
     def timed(self, first: Row, second: Row) -> Difference:
         floor = noise(first, second)
-        found = self.timing.compare(first["id"], second["id"], floor)
-        ends = f"{found['ratio']:.3f} times [{found['low']:.3f}, {found['high']:.3f}]"
-        return Difference(BETTER[found["result"]], f"{ends}, timed in the same rounds; noise {floor:.1%}")
+        found = self.timing.compare(first.id, second.id, floor)
+        ends = f"{found.ratio:.3f} times [{found.low:.3f}, {found.high:.3f}]"
+        return Difference(BETTER[found.result], f"{ends}, timed in the same rounds; noise {floor:.1%}")
 
     def same_beats(self, first: Row, second: Row) -> bool:
         """Whether the outputs of both, and the beats, are there."""
@@ -81,15 +82,15 @@ class Evidence:
 
     def has_outputs(self, row: Row) -> bool:
         """Whether the answers of a row, and the beats, are there."""
-        if row["id"] not in self.at_hand:
-            self.at_hand[row["id"]] = row["id"] in self.run.tasks and self.run.has_outputs(row["id"])
-        return self.at_hand[row["id"]]
+        if row.id not in self.at_hand:
+            self.at_hand[row.id] = row.id in self.run.tasks and self.run.has_outputs(row.id)
+        return self.at_hand[row.id]
 
     def scored(self, metric: Metric, first: Row, second: Row) -> Difference:
         (here, scores), (there, others) = self.answer(first), self.answer(second)
         if np.array_equal(*((scores, others) if metric.name == "auroc" else (here, there))):
             return Difference("same", "on every beat")
-        task = self.run.tasks[first["id"]]
+        task = self.run.tasks[first.id]
         y = self.truth(task)
         if metric.name == "auroc":
             change = delong(scores, others, y == 1)
@@ -104,15 +105,15 @@ class Evidence:
 
     def answer(self, row: Row) -> tuple[np.ndarray, np.ndarray]:
         """Decision and anomaly score of each beat, ``(N,)`` each; a classifier has no scores."""
-        if row["id"] not in self.answers:
-            outputs, beats, task = self.run.outputs(row["id"]), self.run.beats, self.run.tasks[row["id"]]
+        if row.id not in self.answers:
+            outputs, beats, task = self.run.outputs(row.id), self.run.beats, self.run.tasks[row.id]
             assert outputs is not None and beats is not None, "same_beats comes first"
             scores = np.empty(0)
             if isinstance(task, Anomaly):
                 scores = tasks.anomaly_scores(outputs, beats.x, task.window)
             decided = tasks.decide(outputs, beats.x, task)
-            self.answers[row["id"]] = decided.astype(np.int32), scores  # half the memory: there may be 10,000 rows
-        return self.answers[row["id"]]
+            self.answers[row.id] = decided.astype(np.int32), scores  # half the memory: there may be 10,000 rows
+        return self.answers[row.id]
 
     def truth(self, task: Task) -> np.ndarray:
         """Class of each beat, or 1 for an anomaly, ``(N,)``."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ecgedge.choose.differences import Compare, by_figures
-from ecgedge.choose.metrics import METRICS, QUALITY, Metric, Row
+from ecgedge.run.metric import Metric
+from ecgedge.run.metrics import METRICS, QUALITY
+from ecgedge.run.row import Row
 
 
 def has(metric: Metric | None, row: Row) -> bool:
@@ -15,7 +17,7 @@ def has(metric: Metric | None, row: Row) -> bool:
 
 def criteria(rows: Sequence[Row]) -> list[Metric]:
     """What makes one file better than another: quality, where it is known of all rows, latency and size."""
-    quality = QUALITY[rows[0]["task"]]
+    quality = QUALITY[rows[0].task]
     known = all(has(quality, row) for row in rows)
     return [quality] * known + [METRICS["latency_p50"], METRICS["size"]]
 
@@ -33,7 +35,7 @@ def front(rows: Sequence[Row], compare: Compare) -> tuple[list[Row], dict[str, R
     for row in reversed(list(left)):
         if by := dominator(row, left, metrics, compare):
             left.remove(row)
-            dominated[row["id"]] = by
+            dominated[row.id] = by
     return sorted(left, key=latency.order), dominated
 
 
@@ -67,8 +69,8 @@ def best_values(rows: Sequence[Row], metrics: Iterable[Metric], compare: Compare
     best = set()
     models: dict[str, list[Row]] = {}
     for row in rows:
-        if row["status"] == "ok":
-            models.setdefault(row["model"], []).append(row)
+        if row.status == "ok":
+            models.setdefault(row.model, []).append(row)
     for metric in metrics:
         for working in models.values():
             group = [row for row in working if has(metric, row) and not metric.unsteady(row)]
@@ -77,5 +79,5 @@ def best_values(rows: Sequence[Row], metrics: Iterable[Metric], compare: Compare
             top = min(group, key=metric.order)
             level = [row for row in group if row is top or compare(metric, top, row).tie]
             if len(level) < len(group):
-                best |= {(row["id"], metric.name) for row in level}
+                best |= {(row.id, metric.name) for row in level}
     return best

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ecgedge.choose.metrics import METRICS, UNITS, Metric, Row, find_metric, known_metric
 from ecgedge.errors import EcgEdgeError, unknown
+from ecgedge.run.metric import UNITS, Metric
+from ecgedge.run.metrics import METRICS, find_metric, known_metric
+from ecgedge.run.row import Row
 
 EXPRESSION = re.compile(r"\s*([\w-]+)\s*(>=|<=|==|!=|=|>|<)\s*(\S.*?)\s*")
 NUMBER = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*)")
@@ -22,13 +24,13 @@ OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "==": math.isclose,
 }
 FIELDS: dict[str, Callable[[Row], Any]] = {
-    "task": lambda row: row["task"],
-    "model": lambda row: row["model"],
-    "format": lambda row: row["format"],
-    "precision": lambda row: row["precision"],
-    "runtime": lambda row: row["runtime"],
-    "device": lambda row: row.get("device"),
-    "verdict": lambda row: (row.get("verdict") or {}).get("result"),
+    "task": lambda row: row.task,
+    "model": lambda row: row.model,
+    "format": lambda row: row.format,
+    "precision": lambda row: row.precision,
+    "runtime": lambda row: row.runtime,
+    "device": lambda row: row.device,
+    "verdict": lambda row: row.verdict.result if row.verdict else None,
 }
 EXAMPLE = 'such as "accuracy>=0.94", "size<=200KB" or "format==tflite"'
 
@@ -90,7 +92,8 @@ def parse_requirement(text: str) -> Requirement:
         raise EcgEdgeError(f"{text!r} is no requirement", EXAMPLE)
     name, sign, value = found.groups()
     sign = "==" if sign == "=" else sign
-    if (field := name.lower()) in FIELDS:
+    is_number = NUMBER.fullmatch(value) and known_metric(name)  # precision is a word and, of alarms, a metric
+    if (field := name.lower()) in FIELDS and not is_number:
         if sign not in ("==", "!="):
             raise EcgEdgeError(f"{text!r}: {field} is a word, not a number", f"{field}==WORD or {field}!=WORD")
         return Wanted(text.strip(), field, sign, value)

@@ -7,8 +7,10 @@ from typing import Any
 
 from ecgedge.choose.differences import Difference
 from ecgedge.choose.front import criteria
-from ecgedge.choose.metrics import METRICS, QUALITY, Metric, Row
 from ecgedge.choose.requirements import Limit, Requirement
+from ecgedge.run.metric import Metric
+from ecgedge.run.metrics import METRICS, QUALITY
+from ecgedge.run.row import Row
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ class Choice:
             "optimize": self.optimize and self.optimize.name,
             "considered": len(self.considered),
             "not_considered": self.left_out,
-            "qualified": [row["id"] for row in self.qualified],
+            "qualified": [row.id for row in self.qualified],
             "winner": self.winner and brief(self.winner),
             "runner_up": self.runner_up and brief(self.runner_up),
             "winner_against_runner_up": self.against and self.against.as_data(),
@@ -110,16 +112,16 @@ class Choice:
                 | {"ahead": [each.name for each in tie.ahead], "behind": [each.name for each in tie.behind]}
                 for tie in self.ties
             ],
-            "unsteady": [row["id"] for row in self.unsteady],
+            "unsteady": [row.id for row in self.unsteady],
             "crossed": {
-                row["id"]: crossed for row in self.qualified if (crossed := [limit.text for limit in self.crossed(row)])
+                row.id: crossed for row in self.qualified if (crossed := [limit.text for limit in self.crossed(row)])
             },
             "nearest_misses": [
                 {"require": miss.requirement.text, "others_met": miss.others_met} | brief(miss.row)
                 for miss in self.misses
             ],
             "front": [brief(row) for row in self.front],
-            "dominated": {name: row["id"] for name, row in self.dominated.items()},
+            "dominated": {name: row.id for name, row in self.dominated.items()},
         }
 
     def limits_on(self) -> list[Metric]:
@@ -137,5 +139,5 @@ class Choice:
 def brief(row: Row) -> dict[str, Any]:
     """A row as a choice names it: what it is, the file in the run's folder, its figures as the rows have them."""
     names = ("id", "model", "format", "precision", "runtime", "artifact", "digest")
-    keys = [f"{metric.key}{end}{metric.unit}" for metric in METRICS.values() for end in ("", "_low", "_high")]
-    return {name: row[name] for name in (*names, *keys) if name in row}
+    keys = [key for metric in METRICS.values() for key in (metric.key, *(metric.ends or ()))]
+    return {name: row.flat[name] for name in (*names, *keys) if name in row.flat}

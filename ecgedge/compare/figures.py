@@ -12,9 +12,10 @@ import numpy as np
 from ecgedge.compare import quality
 from ecgedge.compare.metrics import METRICS, Metric
 from ecgedge.compare.quality import Beats
-from ecgedge.compare.runs import Row, Run
+from ecgedge.compare.runs import Run
 from ecgedge.evaluate.intervals import Change, apart, median_interval
 from ecgedge.evaluate.verdicts import ALPHA, amount
+from ecgedge.run.row import Row
 from ecgedge.run.rows import TIE
 
 BETTER, SAME, WORSE, CANNOT_TELL = "better", "same", "worse", "cannot tell"
@@ -42,11 +43,11 @@ class Verdict:
 
 
 def status(a: Row, b: Row) -> Verdict:
-    was, now = a["status"], b["status"]
+    was, now = a.status, b.status
     if (was == "ok") == (now == "ok"):
         return Verdict(STATUS, SAME, f"{now} in both" if was == now else f"{was} in A, {now} in B")
     broken = now != "ok"
-    reason = (b if broken else a).get("reason", "")
+    reason = (b if broken else a).reason
     text = f"{was} in A, {now} in B: {reason}".splitlines()[0]
     return Verdict(STATUS, WORSE if broken else BETTER, text, regression=broken)
 
@@ -58,7 +59,7 @@ def of_quality(
     one, two = quality.answers(a, row, beats.a), quality.answers(b, other, beats.b)
     changed = int((one.decided != two.decided).sum()) if beats.paired else None
     verdicts = [judged(METRICS["accuracy"], quality.accuracy(one, two, beats.paired), beats.paired, tolerances)]
-    if row["task"] == "anomaly":
+    if row.task == "anomaly":
         change = quality.auroc(one, two, beats.paired, a.about["seed"])
         verdicts.append(
             judged(METRICS["auroc"], change, beats.paired, tolerances)
@@ -106,13 +107,13 @@ def of_latency(a: Run, row: Row, b: Run, other: Row, tolerance: float) -> Verdic
     logs = [np.log(run.block_medians(each)) for run, each in ((b, other), (a, row))]
     medians = [(float(np.median(each)), median_interval(each)) for each in logs]
     log_ratio, low, high = apart(*medians[0], *medians[1])
-    floors = [run.floors.get(row["model"]) for run in (a, b)]
+    floors = [run.floors.get(row.model) for run in (a, b)]
     known = [floor for floor in floors if floor is not None]
     floor = max(*known, TIE) if len(known) == 2 else None
     change, least, most = (100 * math.expm1(value) for value in (log_ratio, low, high))
     text = f"{abs(change):.1f}% {'slower' if change > 0 else 'faster'} [{least:+.1f}%, {most:+.1f}%]"
     if odd := [f"{name} ({run.quick_blocks(each)})" for name, run, each in (("A", a, row), ("B", b, other))
-               if run.timing.unsteady(each["id"])]:  # fmt: skip
+               if run.timing.unsteady(each.id)]:  # fmt: skip
         return Verdict("latency", CANNOT_TELL, f"{text}, unsteady in {' and '.join(odd)}", change, least, most)
     if floor is None:
         unknown = " and ".join(name for name, known_floor in zip("AB", floors) if known_floor is None)
@@ -126,7 +127,8 @@ def of_latency(a: Run, row: Row, b: Run, other: Row, tolerance: float) -> Verdic
 
 def of_size(a: Row, b: Row, tolerance: float) -> Verdict:
     """The verdict on the bytes, which are exact."""
-    was, now = a["size_bytes"], b["size_bytes"]
+    was, now = a.size_bytes, b.size_bytes
+    assert was and now, "both rows are ok"
     change = 100 * (now - was) / was
     result = SAME if was == now else BETTER if METRICS["size"].better(change) else WORSE
     text = f"{now:,} bytes" if was == now else f"{was:,} -> {now:,} bytes ({change:+.2g}%)"

@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ecgedge.choose.metrics import METRICS as FIGURES
-from ecgedge.choose.metrics import Metric as Figure
 from ecgedge.errors import EcgEdgeError
+from ecgedge.run.metric import Metric as Figure
+from ecgedge.run.metrics import METRICS as FIGURES
 
 
 @dataclass(frozen=True)
@@ -31,16 +31,9 @@ class Metric:
         return change > 0 if self.figure is None else self.figure.better(change, 0)
 
 
-METRICS = {
-    metric.name: metric
-    for metric in (
-        Metric("accuracy", "points", 0.0, FIGURES["accuracy"]),
-        Metric("class_recall", "points", 0.0),
-        Metric("auroc", "", 0.0, FIGURES["auroc"]),
-        Metric("latency", "%", 5.0, FIGURES["latency_p50"]),
-        Metric("size", "%", 1.0, FIGURES["size"]),
-    )
-}
+CLASS_RECALL = Metric("class_recall", "points", 0.0)  # of all classes: no figure of a row
+OF_FIGURES = [Metric(f.change.name, f.change.unit, f.change.tolerance, f) for f in FIGURES.values() if f.change]
+METRICS = {metric.name: metric for metric in (*OF_FIGURES, CLASS_RECALL)}
 NAMES = {metric.figure.name: name for name, metric in METRICS.items() if metric.figure}
 
 

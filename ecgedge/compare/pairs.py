@@ -20,8 +20,9 @@ from ecgedge.compare.figures import (
     status,
 )
 from ecgedge.compare.quality import Beats
-from ecgedge.compare.runs import Row, Run, differences
+from ecgedge.compare.runs import Run, differences
 from ecgedge.errors import EcgEdgeError
+from ecgedge.run.row import Row
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Pair:
 
     @property
     def id(self) -> str:
-        return self.a["id"]
+        return self.a.id
 
     @property
     def result(self) -> str:
@@ -105,14 +106,16 @@ def compare_runs(a: Run, b: Run, tolerances: Mapping[str, float], allow_missing:
 def identity(row: Row) -> tuple[Any, ...]:
     """What makes a cell the same one in another run. Its passes are not in it: they are told where they differ,
     since a new pass would else leave no cell to compare."""
-    return row["model"], tuple(row["route"]), row["quantizer"], row["runtime"], row["batch"], row["threads"]
+    setup = row.setup
+    assert setup is not None, "skipped rows are not compared"
+    return row.model, tuple(row.route), row.quantizer, row.runtime, setup.batch, setup.threads
 
 
 def passes_that_differ(a: Row, b: Row) -> list[str]:
-    one, other = a.get("passes"), b.get("passes")
+    one, other = (row.file.passes if row.file else None for row in (a, b))
     if one is None or other is None or one == other:
         return []
-    return [f"passes of {a['id']}: {', '.join(one) or 'none'} in A, {', '.join(other) or 'none'} in B"]
+    return [f"passes of {a.id}: {', '.join(one) or 'none'} in A, {', '.join(other) or 'none'} in B"]
 
 
 def missing(row: Row, b: Run, allowed: bool) -> Verdict:
@@ -124,10 +127,10 @@ def missing(row: Row, b: Run, allowed: bool) -> Verdict:
 def compare_cells(a: Run, row: Row, b: Run, other: Row, beats: Beats, tolerances: Mapping[str, float]) -> Pair:
     """The verdicts on a cell that both runs have."""
     verdicts = [status(row, other)]
-    if (row["status"], other["status"]) != ("ok", "ok"):
+    if (row.status, other.status) != ("ok", "ok"):
         return Pair(row, other, tuple(verdicts))
     changed = None
-    if row["task"] == other["task"]:
+    if row.task == other.task:
         found, changed = of_quality(a, row, b, other, beats, tolerances)
         verdicts += found
     verdicts.append(of_latency(a, row, b, other, tolerances["latency"]))

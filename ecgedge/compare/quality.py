@@ -8,9 +8,10 @@ import numpy as np
 
 from ecgedge.api import tasks
 from ecgedge.api.artifact import Anomaly, Classification
-from ecgedge.compare.runs import Row, Run
+from ecgedge.compare.runs import Run
 from ecgedge.evaluate.intervals import Change, apart, bootstrap_auroc, paired_share, wilson
 from ecgedge.evaluate.verdicts import ALPHA, collapse_gates, p_value, paired_p, recall_gates
+from ecgedge.run.row import Row
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Answers:
 def answers(run: Run, row: Row, places: np.ndarray | None) -> Answers:
     """Of a cell, on those of the scored beats or on all."""
     chosen = slice(None) if places is None else places
-    task, x, y = run.tasks[row["id"]], run.x[chosen], run.y[chosen]
+    task, x, y = run.tasks[row.id], run.x[chosen], run.y[chosen]
     outputs = run.outputs(row)[chosen]
     decided = tasks.decide(outputs, x, task)
     if isinstance(task, Classification):
@@ -100,7 +101,7 @@ def unpaired(first: tuple[float, tuple[float, float]], second: tuple[float, tupl
 
 def lost_classes(run: Run, row: Row, a: Answers, b: Answers) -> list[dict]:
     """The classes of a classifier whose recall fell from A to B by more than chance, or that B never decides."""
-    task = run.tasks[row["id"]]
+    task = run.tasks[row.id]
     if isinstance(task, Anomaly):
         return []
     return recall_gates(b.decided, a.decided, b.y, task) + collapse_gates(b.decided, a.decided, b.y, task)

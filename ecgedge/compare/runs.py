@@ -14,9 +14,9 @@ from ecgedge.api.artifact import Task
 from ecgedge.errors import EcgEdgeError
 from ecgedge.measure.steadiness.states import WIDTH_LEAST
 from ecgedge.run import RunFolder
+from ecgedge.run.row import Row
 from ecgedge.run.rows import Timing, floors_of
 
-Row = dict[str, Any]
 SKIPPED = "skipped"
 TOLD_OF_MACHINE = ("cpu", "cores", "isa", "governor", "system")
 TOLD_OF_RUN = ("profile", "threads", "seed", "command")
@@ -60,26 +60,26 @@ class Run:
 
     def outputs(self, row: Row) -> np.ndarray:
         """For each scored beat, ``(N, values)``. Raises EcgEdgeError where they are gone or damaged."""
-        found = self.files.outputs(row["id"])
+        found = self.files.outputs(row.id)
         if found is None:
-            raise damaged(self.folder, f"the outputs of {row['id']} are gone")
+            raise damaged(self.folder, f"the outputs of {row.id} are gone")
         return found
 
     def block_medians(self, row: Row) -> np.ndarray:
         """Nanoseconds of one beat in each timed block that the row's figures are from."""
-        return self.timing.used_medians(row["id"])
+        return self.timing.used_medians(row.id)
 
     def quick_blocks(self, row: Row) -> str:
         """How many of a row's blocks were timed in the machine's usual quick state, in words."""
-        quick, blocks = self.timing.quick_blocks(row["id"]), self.timing.blocks[row["id"]]
+        quick, blocks = self.timing.quick_blocks(row.id), self.timing.blocks[row.id]
         return f"{len(quick)} of {len(blocks)} blocks in the machine's usual quick state"
 
     def why_missing(self, row: Row) -> str:
         """Why a cell of another run is not in this one, as far as this one tells."""
-        same = [skip for skip in self.skips if (skip["model"], skip["runtime"]) == (row["model"], row["runtime"])]
+        same = [skip for skip in self.skips if (skip.model, skip.runtime) == (row.model, row.runtime)]
         if same:
-            return f"skipped: {same[0]['reason']}"
-        return "the run is not finished" if row["id"] in self.about["cells"] else "not part of that run"
+            return f"skipped: {same[0].reason}"
+        return "the run is not finished" if row.id in self.about["cells"] else "not part of that run"
 
 
 def read_run(folder: Path) -> Run:
@@ -94,8 +94,8 @@ def read_run(folder: Path) -> Run:
     timing = Timing(files.records, files.about["rounds"], folder)
     return Run(
         files=files,
-        rows=[row for row in rows if row["status"] != SKIPPED],
-        skips=[row for row in rows if row["status"] == SKIPPED],
+        rows=[row for row in rows if row.status != SKIPPED],
+        skips=[row for row in rows if row.status == SKIPPED],
         timing=timing,
         floors=floors_of(timing, files.records),
         x=files.beats.x,

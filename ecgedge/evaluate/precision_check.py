@@ -43,14 +43,24 @@ class Fault:
     Attributes:
         text: in words; ``{}`` stands for the names.
         names: of all operations or weights that it is about.
-        of: what these are.
+        ops: the types of these operations, one for each name; empty for weights.
+        of: what they are.
         about: the device or the precision that was claimed.
     """
 
     text: str
     names: tuple[str, ...] = ()
+    ops: tuple[str, ...] = ()
     of: str = "operations"
     about: str = ""
+
+    @classmethod
+    def of_nodes(cls, text: str, nodes: Sequence[Node], about: str = "") -> Fault:
+        return cls(text, tuple(node.name for node in nodes), tuple(node.op for node in nodes), about=about)
+
+    def record(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        return asdict(self) | {"names": [*self.names], "ops": [*self.ops]}
 
 
 def judge(
@@ -73,12 +83,12 @@ def judge(
         ``input_dtype``, ``output_dtype``.
     """
     if graph is None:
-        return {"status": "ok", "reason": "", "truth": "not checked: the runtime tells nothing of its graph"}
+        return {"status": "ok", "reason": "", "precision_check": "not checked: the runtime tells nothing of its graph"}
     faults = [*misplaced(graph, device), *copied(graph, precision, parent), *untrue(graph, precision, notes or {})]
-    return ({"faults": [asdict(fault) | {"names": [*fault.names]} for fault in faults]} if faults else {}) | {
+    return ({"faults": [fault.record() for fault in faults]} if faults else {}) | {
         "status": "rejected" if faults else "ok",
         "reason": one_line(faults),
-        "truth": checked(graph, precision, parent),
+        "precision_check": checked(graph, precision, parent),
         "weight_shares": {dtype: round(share, 4) for dtype, share in shares(counted(graph)).items()},
         "exempt": [{"name": w.name, "bytes": w.size_bytes} for w in counted(graph) if exempt(w, precision)],
         "computes": dict(Counter(map(computes_in, graph.nodes)).most_common()),
@@ -106,7 +116,7 @@ def one_line(faults: Sequence[Fault]) -> str:
     for about, group in groupby(faults, lambda fault: fault.about):
         texts = []
         for fault in group:
-            texts.append(fault.text.format(listed(fault.names, left) if left else counted_as(fault)))
+            texts.append(fault.text.format(named(fault, left) if left else counted_as(fault)))
             left -= min(left, len(fault.names))
         told.append(f"{about}: {'; '.join(texts)}")
     return "; ".join(told)
@@ -124,8 +134,8 @@ def misplaced(graph: Graph, device: str) -> Iterator[Fault]:
         return
     share, unit = share_on(computing, device)
     if share < MOST:
-        products = tuple(node.name for node in away if plain(node.op) in MACS)
-        yield Fault(f"{1 - share:.0%} of its {unit} ran on {where}: {{}}", products, about=device)
+        products = [node for node in away if plain(node.op) in MACS]
+        yield Fault.of_nodes(f"{1 - share:.0%} of its {unit} ran on {where}: {{}}", products, device)
 
 
 def share_on(nodes: Iterable[Node], device: str) -> tuple[float, str]:
@@ -173,18 +183,18 @@ def dynamic(graph: Graph) -> Iterator[Fault]:
     """The weights are int8, and multiplied as integers."""
     yield from wrong_weights(graph, "dynamic", ("int8", "int32"))
     if nodes := [node for node in graph.nodes if plain(node.op) in MACS and takes_float_weights(node)]:
-        yield Fault("float weights are multiplied by {}", names(nodes))
+        yield Fault.of_nodes("float weights are multiplied by {}", nodes)
     if nodes := [node for node in graph.nodes if restores_weights(node)]:
-        yield Fault("int8 weights are turned back into float by {}", names(nodes))
+        yield Fault.of_nodes("int8 weights are turned back into float by {}", nodes)
 
 
 def full_int8(graph: Graph) -> Iterator[Fault]:
     """As dynamic, and nothing computes in float: all but quantizing and moving gives integers."""
     yield from dynamic(graph)
     if nodes := [node for node in graph.nodes if quantizes_while_it_runs(node)]:
-        yield Fault("activations are quantized while it runs (this is dynamic) by {}", names(nodes))
+        yield Fault.of_nodes("activations are quantized while it runs (this is dynamic) by {}", nodes)
     if nodes := [node for node in graph.nodes if "float" in computes_in(node)]:
-        yield Fault(f"{{}} compute{'s' if len(nodes) == 1 else ''} in float", names(nodes))
+        yield Fault.of_nodes(f"{{}} compute{'s' if len(nodes) == 1 else ''} in float", nodes)
 
 
 def mixed(graph: Graph, notes: Mapping[str, Any]) -> Iterator[Fault]:
@@ -206,18 +216,18 @@ def mixed(graph: Graph, notes: Mapping[str, Any]) -> Iterator[Fault]:
         yield Fault("it has no int8 weights")
     if nodes := [node for node in floats if not any(claim & names_of(node) for claim in claims)]:
         verb = f"compute{'s' if len(nodes) == 1 else ''}"
-        yield Fault(f"{{}} {verb} in float without having been left in it", names(nodes))
+        yield Fault.of_nodes(f"{{}} {verb} in float without having been left in it", nodes)
     for layer in layers:
         if not any(layer in claim and claim & names_of(node) for claim in claims for node in products):
-            yield Fault("{} was left in float and does not compute in it", (layer,), "layer")
+            yield Fault("{} was left in float and does not compute in it", (layer,), of="layer")
     if len(products) > len(layers):
         yield Fault(f"{len(products)} operations multiply in float, {len(layers)} were left in it")
     if len(layers) < len(notes["left"]) and not ("float" in graph.input and "float" in graph.output):
         yield Fault(f"{ENDS} were left in float and are {graph.input} and {graph.output}")
     if nodes := [node for node in graph.nodes if restores_weights(node)]:
-        yield Fault("int8 weights are turned back into float by {}", names(nodes))
+        yield Fault.of_nodes("int8 weights are turned back into float by {}", nodes)
     if nodes := [node for node in graph.nodes if quantizes_while_it_runs(node)]:
-        yield Fault("activations are quantized while it runs (this is dynamic) by {}", names(nodes))
+        yield Fault.of_nodes("activations are quantized while it runs (this is dynamic) by {}", nodes)
 
 
 def amounts_to_it(graph: Graph, precision: str) -> bool:
@@ -260,7 +270,7 @@ def wrong_weights(graph: Graph, precision: str, claimed: tuple[str, ...]) -> Ite
         yield Fault(f"it has no {claimed[0]} weights")
     elif sum(of.get(dtype, 0) for dtype in claimed) < SHARE:
         others = tuple(weight.name for weight in judged if class_of(weight.dtype) not in claimed)
-        yield Fault(f"its weights are {told(of)}: {{}}", others, "weights")
+        yield Fault(f"its weights are {told(of)}: {{}}", others, of="weights")
 
 
 def counted(graph: Graph) -> list[Weight]:
@@ -328,17 +338,25 @@ def quantizes_while_it_runs(node: Node) -> bool:
     return op.startswith("dynamicquantize") or (hybrid and class_of(node.takes[0]) != "int8")
 
 
+def named(fault: Fault, most: int) -> str:
+    """The first names of a fault, and in brackets the types that these do not tell: ``node_1, node_2 (GRU, LSTM)``."""
+    words = {plain(word) for name in fault.names[:most] for word in re.findall(r"\w+", name)}
+    return listed(fault.names, most) + kinds([op for op in fault.ops if plain(op) not in words])
+
+
 def counted_as(fault: Fault) -> str:
-    """How many names a fault has: ``1 operation``, ``4 weights``."""
-    return f"{len(fault.names)} {fault.of.removesuffix('s') if len(fault.names) == 1 else fault.of}"
+    """How many names a fault has, and of which types: ``1 operation (GRU)``, ``4 weights``."""
+    return f"{len(fault.names)} {fault.of.removesuffix('s') if len(fault.names) == 1 else fault.of}{kinds(fault.ops)}"
+
+
+def kinds(ops: Sequence[str]) -> str:
+    """The most frequent types of operations, in brackets; empty for none."""
+    found = [op for op, _ in Counter(ops).most_common()]
+    return f" ({listed(found, NAMED)})" if found else ""
 
 
 def told(of: dict[str, float]) -> str:
     return ", ".join(f"{share:.0%} {dtype}" for dtype, share in of.items())
-
-
-def names(nodes: Iterable[Node]) -> tuple[str, ...]:
-    return tuple(node.name for node in nodes)
 
 
 def listed(words: Sequence[str], most: int = 5) -> str:

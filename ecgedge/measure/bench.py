@@ -85,10 +85,10 @@ class Bench:
         options: of the runtime.
 
     Attributes:
-        figures: ``load_ms``; ``first_call_us``; ``memory_kb``, the most that loading and the first calls
-            took above the process with the same libraries imported, and ``memory_base_kb``, that process
+        figures: ``load_ms``; ``first_call_us``; ``memory_kib``, the most that loading and the first calls
+            took above the process with the same libraries imported, and ``memory_base_kib``, that process
             (both None where the system does not tell); on another device than the CPU also ``copies`` (see
-            ``Session``), and on a GPU ``device_memory_kb``, what they took of its memory (None likewise).
+            ``Session``), and on a GPU ``device_memory_kib``, what they took of its memory (None likewise).
     """
 
     def __init__(
@@ -119,13 +119,13 @@ class Bench:
         self.figures: dict[str, Any] = {
             "load_ms": round((loaded - start) * 1e3, 3),
             "first_call_us": round((first - loaded) * 1e6, 1),
-            "memory_kb": max(peak - base, 0) if base is not None and peak is not None else None,
-            "memory_base_kb": base,
+            "memory_kib": max(peak - base, 0) if base is not None and peak is not None else None,
+            "memory_base_kib": base,
         }
         if runtime.device != "cpu":
             self.figures["copies"] = self.session.copies
         if self.on_gpu:
-            self.figures["device_memory_kb"] = device_memory(taken)
+            self.figures["device_memory_kib"] = device_memory(taken)
         self.rng = np.random.default_rng(seed)
         order = self.rng.integers(0, len(beats), 512)
         self.inputs = [np.repeat(beats[i : i + 1], self.session.batch or 1, axis=0) for i in order]

@@ -20,6 +20,7 @@ NAMES = (
     "gelu_in_order",
     "spell_norms",
     "stable_softplus",
+    "reciprocal_to_div",
     "sink_transposes",
     "mean_to_pool",
     "relu_into_concat",

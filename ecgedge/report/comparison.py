@@ -13,14 +13,14 @@ from ecgedge.compare.metrics import METRICS
 from ecgedge.compare.pairs import Comparison, Pair
 from ecgedge.compare.runs import Run
 from ecgedge.files import escape
-from ecgedge.report.grid import cut, rivals, table
-from ecgedge.report.table import IDENTITY, NOISY, ROUTE, TOO_NOISY
+from ecgedge.report.columns import IDENTITY, ROUTE, rivals
+from ecgedge.report.grid import cut, table
+from ecgedge.report.table import NOISY, TITLES, TOO_NOISY
 
 FORMS = {"accuracy": "+.2f", "class_recall": "+.1f", "auroc": "+.4f", "latency": "+.1f", "size": "+.2g"}
 HEADS = {"class_recall": "recall", "auroc": "AUROC"}
 MARKS = {SAME: "", BETTER: " better", WORSE: " worse", CANNOT_TELL: " ?"}
 FIGURES = {"classification": ("accuracy", "class_recall"), "anomaly": ("accuracy", "auroc")}
-TITLES = {"classification": "Classification", "anomaly": "Anomaly detection"}
 LEGEND = (
     "B against A: accuracy and recall of a class in points, AUROC as it is, latency (p50) and size in %; a figure\n"
     "without a word is the same; changed: beats that B decides otherwise; [interval]: 95% of latency; floor: what\n"
@@ -33,7 +33,7 @@ def render(comparison: Comparison, markdown: bool = False) -> str:
     shown = escape.markdown if markdown else escape.line
     blocks = ["\n".join(map(shown, heading(comparison)))]
     for task, names in FIGURES.items():
-        if pairs := [pair for pair in comparison.pairs if pair.a["task"] == task]:
+        if pairs := [pair for pair in comparison.pairs if pair.a.task == task]:
             blocks += [f"## {TITLES[task]}" if markdown else TITLES[task], pairs_table(pairs, names, markdown)]
     blocks.append(LEGEND)
     if notes := [*remarks(comparison)]:
@@ -62,7 +62,7 @@ def about(run: Run) -> str:
 def pairs_table(pairs: list[Pair], figures: tuple[str, ...], markdown: bool) -> str:
     identity = [*IDENTITY, ROUTE] if rivals([pair.a for pair in pairs]) else IDENTITY
     columns: list[tuple[str, Callable[[Pair], str]]] = [
-        *((name, lambda pair, show=show: show(pair.a)) for name, show, _ in identity),
+        *((column.head, lambda pair, column=column: column.text(pair.a)) for column in identity),
         *((HEADS.get(name, name), changed(name)) for name in figures),
         ("changed", lambda pair: "-" if pair.changed_decisions is None else str(pair.changed_decisions)),
         ("latency", changed("latency")),
@@ -108,7 +108,7 @@ def amount_of(pair: Pair, field: str) -> str:
 
 def remarks(comparison: Comparison) -> Iterator[str]:
     """A line for whatever is new, noisy, cannot be told, works again, or is worse; the regressions last."""
-    yield from (f"only in B: {row['id']} ({row['status']})" for row in comparison.only_b)
+    yield from (f"only in B: {row.id} ({row.status})" for row in comparison.only_b)
     for name, run in (("A", comparison.a), ("B", comparison.b)):
         yield from (
             f"noise: {model} in {name}: floor {floor:.1%}{TOO_NOISY}"
@@ -156,10 +156,10 @@ def as_data(comparison: Comparison) -> dict[str, Any]:
         "cells": [
             {
                 "id": pair.id,
-                "model": pair.a["model"],
-                "format": pair.a["format"],
-                "precision": pair.a["precision"],
-                "runtime": pair.a["runtime"],
+                "model": pair.a.model,
+                "format": pair.a.format,
+                "precision": pair.a.precision,
+                "runtime": pair.a.runtime,
                 "in_b": pair.b is not None,
                 "result": pair.result,
                 "changed_decisions": pair.changed_decisions,
@@ -167,5 +167,5 @@ def as_data(comparison: Comparison) -> dict[str, Any]:
             }
             for pair in comparison.pairs
         ],
-        "only_in_b": [row["id"] for row in comparison.only_b],
+        "only_in_b": [row.id for row in comparison.only_b],
     }

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 
 from ecgedge.choose import METRICS, Choice, Limit, quick_blocks
 from ecgedge.files import escape
-from ecgedge.report.document import Report, Row
-from ecgedge.report.grid import as_csv, rivals, table
+from ecgedge.report.columns import IDENTITY, rivals
+from ecgedge.report.document import Report
+from ecgedge.report.grid import as_csv, table
 from ecgedge.report.remake import remake
+from ecgedge.run.row import Row
 
 MOST_TIES = 5  # that are shown; JSON has all
 DOMINATED = "dominated: another is better in one of these by more than noise, and worse in none"
@@ -27,8 +29,8 @@ def markdown(report: Report) -> str:
 
 def flat(report: Report) -> str:
     """The rows that are shown as CSV, with their place."""
-    rows = [{"place": place, **row} for choice in report.choices for place, row in placed(choice)]
-    return as_csv(rows)
+    rows = [(place, row) for choice in report.choices for place, row in placed(choice)]
+    return as_csv([row for _, row in rows], [{"place": place} for place, _ in rows])
 
 
 def data(report: Report) -> str:
@@ -85,9 +87,8 @@ def rows_table(choice: Choice, rows: list[tuple[str, Row]], markdown: bool) -> s
     asked = [choice.optimize] if choice.optimize else []
     asked += [each.metric for each in choice.requirements if isinstance(each, Limit)]
     metrics = list(dict.fromkeys([*asked, choice.quality, *choice.criteria, METRICS["memory"]]))
-    identity = ["model", "format", "precision", "runtime"]
     cells = [
-        [place, *(str(row[name]) for name in identity), *(metric.told(row) for metric in metrics), row["id"]]
+        [place, *(column.text(row) for column in IDENTITY), *(metric.told(row) for metric in metrics), row.id]
         for place, row in rows
     ]
     if not rivals(choice.considered):  # else the id tells them apart
@@ -97,11 +98,11 @@ def rows_table(choice: Choice, rows: list[tuple[str, Row]], markdown: bool) -> s
         cells[0] = [escape.style(text, "green", bold=True) for text in cells[0]]
     names = [
         "nearest to" if choice.misses else "",
-        *identity,
+        *(column.head for column in IDENTITY),
         *(metric.name for metric in metrics),
         *(["row"] if rivals(choice.considered) else []),
     ]
-    return table(names, cells, 1 + len(identity), markdown)
+    return table(names, cells, 1 + len(IDENTITY), markdown)
 
 
 def notes(choice: Choice, report: Report) -> Iterator[str]:
@@ -164,8 +165,4 @@ def miss_notes(choice: Choice) -> Iterator[str]:
 
 def name(row: Row, choice: Choice) -> str:
     """A row in words; by its id where two routes lead to one form."""
-    return (
-        row["id"]
-        if rivals(choice.considered)
-        else " ".join([row["model"], row["format"], row["precision"], "on", row["runtime"]])
-    )
+    return row.id if rivals(choice.considered) else f"{row.model} {row.format} {row.precision} on {row.runtime}"

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ecgedge.run.row import Row
+from ecgedge.run.rows import Noise
+
 if TYPE_CHECKING:
     from ecgedge.choose import Choice
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,9 @@ class Report:
 
     Attributes:
         folder: of the run.
-        run: what ``run.json`` holds, and under ``noise`` the files that were timed twice.
+        run: what ``run.json`` holds.
         rows: model by model.
+        noise: the files that were timed twice, by model.
         best: ``(id, metric name)`` of the values to mark.
         choices: one a task; empty where none is asked for.
     """
@@ -28,5 +30,6 @@ class Report:
     folder: Path
     run: Mapping[str, Any]
     rows: Sequence[Row]
+    noise: Mapping[str, Noise] = field(default_factory=dict)
     best: frozenset[tuple[str, str]] = frozenset()
     choices: Sequence[Choice] = ()

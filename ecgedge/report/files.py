@@ -10,14 +10,15 @@ from typing import Any
 from ecgedge.files import escape
 from ecgedge.files.locks import whole_file
 from ecgedge.report import decision
-from ecgedge.report.document import Report, Row
+from ecgedge.report.document import Report
 from ecgedge.report.grid import as_csv
 from ecgedge.report.table import noise_lines, tables
+from ecgedge.run.row import Row
 
 
 def lines(report: Report) -> str:
     """Rows as JSON lines."""
-    return "".join(json.dumps(row, allow_nan=False) + "\n" for row in report.rows)
+    return "".join(json.dumps(row.flat, allow_nan=False) + "\n" for row in report.rows)
 
 
 def flat(report: Report) -> str:
@@ -28,7 +29,9 @@ def flat(report: Report) -> str:
 def whole(report: Report) -> str:
     """Run, rows and choices as one JSON document."""
     choices = {"choices": [choice.as_data() for choice in report.choices]} if report.choices else {}
-    return json.dumps({"run": report.run, "rows": report.rows} | choices, indent=1, allow_nan=False) + "\n"
+    run = {**report.run, "noise": {model: pair.record() for model, pair in report.noise.items()}}
+    rows = [row.flat for row in report.rows]
+    return json.dumps({"run": run, "rows": rows} | choices, indent=1, allow_nan=False) + "\n"
 
 
 def write(path: Path, text: str) -> Path:
@@ -58,7 +61,7 @@ def markdown(report: Report) -> str:
         "",
         "## Noise",
         "",
-        noise_lines(run["noise"], markdown=True) or "not measured",
+        noise_lines(report.noise, markdown=True) or "not measured",
     ]
     for title, told in (
         ("What each file is, and who ran it", certificate),
@@ -67,7 +70,7 @@ def markdown(report: Report) -> str:
         ("On other devices than the CPU", on_device),
         ("What runtimes tell besides", figures),
     ):
-        if found := [item(f"{row['id']}: {text}") for row in rows if (text := told(row))]:
+        if found := [item(f"{row.id}: {text}") for row in rows if (text := told(row))]:
             lines += ["", f"## {title}", "", *found]
     if changed := changed_decisions(rows):
         lines += ["", "## fp32 decisions that differ from the trained model", "", *map(item, changed)]
@@ -84,11 +87,10 @@ def item(text: str) -> str:
 def changed_decisions(rows: Sequence[Row]) -> list[str]:
     """Each beat on which an fp32 row decides otherwise than the trained model, with its margin."""
     return [
-        f"{row['id']}, test beat {one['beat']}: class index {one['reference']} -> {one['here']}, "
-        f"margin {one['margin']:.2g}"
+        f"{row.id}, test beat {one.beat}: class index {one.reference} -> {one.here}, margin {one.margin:.2g}"
         for row in rows
-        if row["precision"] == "fp32"
-        for one in row.get("changed", [])
+        if row.precision == "fp32"
+        for one in row.changed
     ]
 
 
@@ -109,46 +111,49 @@ def machine_words(machine: Mapping[str, Any]) -> list[str]:
 
 def certificate(row: Row) -> str:
     """What a file holds, what it computes in, and who ran it; empty where that is not known."""
-    if not row.get("computes"):
-        return row.get("truth", "")
-    shares = ", ".join(f"{share:.1%} {kind}" for kind, share in row["weight_shares"].items())
-    nodes = ", ".join(f"{count} {kind}" for kind, count in row["computes"].items())
-    return f"weights {shares or 'unknown'}; nodes {nodes}; {row['placement']}"
+    check = row.precision_check
+    if check is None or not check.computes:
+        return (check.text or "") if check else ""
+    shares = ", ".join(f"{share:.1%} {kind}" for kind, share in (check.weight_shares or {}).items())
+    nodes = ", ".join(f"{count} {kind}" for kind, count in check.computes.items())
+    return f"weights {shares or 'unknown'}; nodes {nodes}; {check.placement}"
 
 
 def figures(row: Row) -> str:
     """What a runtime tells of a file besides, by name; empty where there is nothing."""
-    told = row.get("figures", {})
-    return "; ".join(f"{name} {value if isinstance(value, str) else f'{value:,}'}" for name, value in told.items())
+    return "; ".join(
+        f"{name} {value if isinstance(value, str) else f'{value:,}'}" for name, value in row.figures.items()
+    )
 
 
 def on_device(row: Row) -> str:
     """How a form was measured on another device than the CPU; empty for one that was not, or not at all."""
-    if row.get("device", "cpu") == "cpu" or "copies" not in row:
+    there = row.elsewhere
+    if row.device in (None, "cpu") or there is None or row.setup is None:
         return ""
-    where = "not told" if row["copies"] is None else f"{row['copies']} of the time of a call"
-    told = [f"{row['device']}: copies to and from the device {where}"]
-    if row.get("device_memory_kb") is not None:
-        told.append(f"{row['device_memory_kb'] * 1.024e-3:,.1f} MB of its memory")
-    if row.get("sm_clock_mhz"):
-        told.append(f"at {row['sm_clock_mhz']:,} MHz")
-    if row.get("runtime_options"):
-        told.append(" ".join(f"{name}={value}" for name, value in row["runtime_options"].items()))
+    where = "not told" if there.copies is None else f"{there.copies} of the time of a call"
+    told = [f"{row.device}: copies to and from the device {where}"]
+    if there.memory_kib is not None:
+        told.append(f"{there.memory_kib * 1.024e-3:,.1f} MB of its memory")
+    if row.latency and row.latency.sm_clock_mhz:
+        told.append(f"at {row.latency.sm_clock_mhz:,} MHz")
+    if row.setup.runtime_options:
+        told.append(" ".join(f"{name}={value}" for name, value in row.setup.runtime_options.items()))
     return ", ".join(told)
 
 
 def passes(row: Row) -> str:
     """The graph passes that changed the file; empty where there are none."""
-    return ", ".join(row.get("passes", []))
+    return ", ".join((row.file.passes if row.file else None) or ())
 
 
 def verdict(row: Row) -> str:
     """The verdict, with its interval and what the gates say; empty where there is none."""
-    found = row.get("verdict")
+    found = row.verdict
     if not found:
         return ""
-    within = f", change {found['difference']:+.4f} [{found['low']:+.4f}, {found['high']:+.4f}]"
-    return "; ".join([found["text"] + within, *(gate["text"] for gate in row.get("gates", []))])
+    within = f", change {found.difference:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"
+    return "; ".join([found.text + within, *(gate.text for gate in row.gates)])
 
 
 TEXTS = {"rows.jsonl": lines, "report.csv": flat, "report.md": markdown}  # of each run, by the name of its file

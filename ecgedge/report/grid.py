@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tabulate import DataRow, TableFormat, tabulate
 
 from ecgedge.files import escape
-from ecgedge.report.document import Row
+from ecgedge.run.row import Row
 
 WIDEST = 18  # characters of a cell in the terminal
 NARROW = TableFormat(None, None, None, None, DataRow("", " ", ""), DataRow("", " ", ""), 0, None)
@@ -36,15 +36,14 @@ def cut(text: str) -> str:
     return text if len(text) <= WIDEST else text[: WIDEST - 2] + ".."
 
 
-def rivals(rows: Sequence[Row]) -> bool:
-    """Whether two routes lead to the same form of a model, so that the table has to name them."""
-    forms = [(row["model"], row["format"], row["precision"], row["runtime"]) for row in rows]
-    return len(set(forms)) < len(forms)
+def as_csv(rows: Sequence[Row], more: Sequence[Mapping[str, str]] = ()) -> str:
+    """Rows as CSV, without what is nested.
 
-
-def as_csv(rows: Sequence[Row]) -> str:
-    """Rows as CSV, without what is nested."""
-    short = [{key: value for key, value in row.items() if not isinstance(value, NESTED)} for row in rows]
+    Args:
+        more: columns before the others, of each row.
+    """
+    found = [{**first, **row.flat} for first, row in zip(more or [{}] * len(rows), rows)]
+    short = [{key: value for key, value in row.items() if not isinstance(value, NESTED)} for row in found]
     safe = [{escape.csv_cell(key): escape.csv_cell(value) for key, value in row.items()} for row in short]
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, list(dict.fromkeys(key for row in safe for key in row)))

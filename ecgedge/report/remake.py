@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ecgedge.api.artifact import file_name
-from ecgedge.report.document import Report, Row
+from ecgedge.report.document import Report
 from ecgedge.run import MatrixRequest, Told
+from ecgedge.run.row import Row
 
 DEFAULTS = {"calibration": 400, "seed": 0} | {  # of ``ecgedge convert``
     "normal": Told.normal, "window": Told.window, "input_zero_point": Told.input_zero_point, "max_drop": 0.1,
@@ -17,7 +18,8 @@ DEFAULTS = {"calibration": 400, "seed": 0} | {  # of ``ecgedge convert``
 
 def remake(row: Row, report: Report) -> str:
     """The path of the file that was measured; where it is gone, ``ecgedge convert`` as the run was asked."""
-    file = report.folder / row["artifact"]
+    assert row.file is not None and row.file.path is not None, "it was measured"
+    file = report.folder / row.file.path
     return str(file) if file.exists() else convert_command(row, MatrixRequest.from_record(report.run["request"]))
 
 
@@ -26,11 +28,11 @@ def convert_command(row: Row, request: MatrixRequest) -> str:
 
     Which graph passes are used without ``--passes`` is decided by these, as it was in the run.
     """
-    named = (each for each in [*request.models, *request.files] if file_name(Path(each).name) == row["model"])
-    source = next(named, row["model"])
-    line = ["ecgedge", "convert", source, "--to", row["format"], "--quantize", row["quantizer"]]
-    line += ["--exporter", ",".join(row["route"])] if row["route"] else []
-    line += ["--runtime", row["runtime"]]
+    named = (each for each in [*request.models, *request.files] if file_name(Path(each).name) == row.model)
+    source = next(named, row.model)
+    line = ["ecgedge", "convert", source, "--to", row.format, "--quantize", row.quantizer or ""]
+    line += ["--exporter", ",".join(row.route)] if row.route else []
+    line += ["--runtime", row.runtime]
     line += words("dataset", request.data)
     line += words("calibration", request.calibration)
     line += words("seed", request.seed)

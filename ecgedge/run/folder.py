@@ -22,7 +22,6 @@ from ecgedge.run.reading import (
     ROWS,
     RUN,
     Record,
-    Row,
     check_entries,
     checked,
     damaged,
@@ -31,6 +30,7 @@ from ecgedge.run.reading import (
     sha256_of,
 )
 from ecgedge.run.request import MatrixRequest
+from ecgedge.run.row import Row
 
 
 @dataclass(frozen=True)
@@ -71,22 +71,24 @@ class RunFolder:
         rows: list[Row] = []
         seen: set[str] = set()
         for number, line in enumerate(read_bytes(self.path, ROWS, MOST_LINES).splitlines(), 1):
-            row = checked(lambda told: finished_row(told, "it"), line, f"{self.path / ROWS}, line {number}")
-            if fault := f"it is a second row of {row['id']}" if row["id"] in seen else self.fault_of(row):
-                raise damaged(f"{self.path / ROWS}, line {number}", fault)
-            seen.add(row["id"])
+            where = f"{self.path / ROWS}, line {number}"
+            row = Row.from_record(checked(lambda told: finished_row(told, "it"), line, where))
+            if fault := f"it is a second row of {row.id}" if row.id in seen else self.fault_of(row):
+                raise damaged(where, fault)
+            seen.add(row.id)
             rows.append(row)
         return rows
 
     def fault_of(self, row: Row) -> str:
         """Why a row cannot be one of this run; empty where it can."""
-        task = self.tasks.get(row["id"])
-        if task and task.kind != row["task"]:
-            return f"it is for {row['task']}, its artifact for {task.kind}"
-        if row["status"] == "ok" and row["id"] not in self.blocks:
+        task, labels = self.tasks.get(row.id), self.about["labels"]
+        if task and task.kind != row.task:
+            return f"it is for {row.task}, its artifact for {task.kind}"
+        if row.status == "ok" and row.id not in self.blocks:
             return "it is ok, and the journal tells of no call that was timed"
-        if len(row.get("confusion", self.about["labels"])) != len(self.about["labels"]):
-            return f"its confusion is of {len(row['confusion'])} classes, the data has {len(self.about['labels'])}"
+        confusion = row.quality.confusion if row.quality else None
+        if confusion is not None and len(confusion) != len(labels):
+            return f"its confusion is of {len(confusion)} classes, the data has {len(labels)}"
         return ""
 
     @cached_property

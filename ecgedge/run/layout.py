@@ -5,11 +5,9 @@ The format has a number, ``SCHEMA``. A field that these tables do not name may b
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ecgedge.files.opening import is_name, is_path
 from ecgedge.files.schema import (
     Rule,
     SchemaError,
@@ -23,56 +21,27 @@ from ecgedge.files.schema import (
     table_of,
     unlike,
     whole,
-    words,
 )
 from ecgedge.run.request import REQUEST
+from ecgedge.run.row import GROUPS, Identity, Outcome, facts, key_of, keys_of, needed_of
+from ecgedge.run.rules import (
+    AMOUNT,
+    ANY,
+    COUNT,
+    COUNTED,
+    LABEL,
+    LINE,
+    MANY,
+    POSITIVE,
+    TEXT,
+    THROUGHPUT,
+    WORD,
+    either,
+    name,
+    path,
+)
 
-SCHEMA = 2  # of the folder
-MANY = 1_000_000  # cells, rounds, entries of a list
-COUNT = 2**53
-THROUGHPUT = re.compile(r"throughput_([1-9]\d{0,8})_per_s")
-
-WORD, LINE, TEXT = words(300), words(10_000), words(1_000_000)
-LABEL = words(1000)
-STATUSES = ("ok", "rejected", "failed", "timeout", "skipped")
-PROFILES = ("quick", "full")
-
-
-def name(value: Any, where: str) -> str:
-    """What files of a cell are named by."""
-    if not is_name(value):
-        raise unlike(where, value, "the name of a file")
-    return str(value)
-
-
-def path(value: Any, where: str) -> str:
-    """A path within the folder."""
-    if not is_path(value):
-        raise unlike(where, value, "a path within the folder of the run")
-    return str(value)
-
-
-def either(*rules: Rule) -> Rule:
-    """What the first of some rules takes that takes it; what the last one says where none does."""
-
-    def check(value: Any, where: str) -> Any:
-        for rule in rules[:-1]:
-            try:
-                return rule(value, where)
-            except SchemaError:
-                pass
-        return rules[-1](value, where)
-
-    return check
-
-
-COUNTED, TRIED_COUNT = whole(0, COUNT), whole(1, COUNT)
-SHARE = number(least=0, below=1 + 1e-9)
-CHANGE = number(least=-1 - 1e-9, below=1 + 1e-9)
-POSITIVE = number(above=0, below=1e15)
-AMOUNT = number(least=0, below=1e15)
-WORDS = list_of(TEXT, MANY)
-ANY = free(most=50_000_000)
+SCHEMA = 3  # of the folder
 
 MACHINE = record(
     {
@@ -119,95 +88,11 @@ ABOUT = record(
     others=ANY,
 )
 
-VERDICT = record(
-    {
-        "result": one_of("better", "same", "worse"),
-        **dict.fromkeys(("difference", "low", "high"), CHANGE),
-        "p": SHARE,
-        "text": TEXT,
-    },
-    {"against": LINE},
-    others=ANY,
-)
-RATIO = record(
-    {**dict.fromkeys(("ratio", "low", "high"), POSITIVE), "result": one_of("faster", "slower", "tie", "unsteady")},
-    {"to": name, "rounds": COUNTED},
-    others=ANY,
-)
+FACTS = {key_of(fact): fact.metadata["rule"] for fact in facts()}
+ALWAYS = [*needed_of(Identity), *needed_of(Outcome)]  # of a row, whatever became of its cell
 ROW = record(
-    {
-        "id": name,
-        "model": LINE,
-        "task": one_of("classification", "anomaly"),
-        "format": LINE,
-        "precision": maybe(LINE),
-        "runtime": LINE,
-        "status": one_of(*STATUSES),
-    },
-    {
-        **dict.fromkeys(("quantizer", "device", "dataset", "profile", "placement", "digest", "dataset_digest"), LINE),
-        **dict.fromkeys(("reason", "truth"), TEXT),
-        **{key: maybe(LINE) for key in ("environment", "stage", "copies", "runtime_computes")},
-        **dict.fromkeys(("input_dtype", "output_dtype"), LINE),
-        "artifact": path,
-        "route": list_of(LINE, 1000),
-        "passes": list_of(LINE, 10_000),
-        "runtime_options": table_of(ANY, 1000),
-        "threads": whole(1, 100_000),
-        "batch": whole(1, 2**20),
-        "beats": whole(1, 10**9),
-        "size_bytes": TRIED_COUNT,
-        # of the answers
-        **dict.fromkeys(("accuracy", "macro_f1", "f1", "f1_refitted", "accuracy_low", "accuracy_high"), SHARE),
-        **dict.fromkeys(("anomaly_precision", "anomaly_recall", "equal_decisions"), SHARE),
-        **{key: maybe(SHARE) for key in ("auroc", "auprc", "auroc_low", "auroc_high")},
-        **{key: number(least=0) for key in ("max_abs_diff", "mean_abs_diff", "threshold", "threshold_refitted")},
-        "threshold_drift": maybe(number()),
-        "cosine": number(),
-        "tolerance": table_of(number(), 100),
-        "changed_decisions": COUNTED,
-        "changed": list_of(
-            record({"beat": COUNTED, "reference": COUNTED, "here": COUNTED, "margin": number(least=0)}, others=ANY),
-            MANY,
-        ),
-        "confusion": list_of(list_of(COUNTED, 100_000), 100_000, least=1),
-        "per_class": table_of(
-            record({**dict.fromkeys(("precision", "recall", "f1"), SHARE), "support": COUNTED}, others=ANY), 100_000
-        ),
-        "recall_change": table_of(maybe(CHANGE), 100_000),
-        "support": table_of(COUNTED, 100),
-        "verdict": maybe(VERDICT),
-        "gates": list_of(
-            record({"gate": LINE, "text": TEXT}, {"label": LABEL, "change": number(), "p": SHARE}, others=ANY), MANY
-        ),
-        # of the graph
-        "weight_shares": table_of(SHARE, 1000),
-        "exempt": list_of(ANY, MANY),
-        "computes": table_of(COUNTED, 10_000),
-        "placed": table_of(COUNTED, 10_000),
-        "float_ops": WORDS,
-        "faults": list_of(ANY, MANY),
-        "notes": record({}, {"text": TEXT}, others=ANY),
-        "figures": table_of(either(number(), TEXT), 10_000),
-        # measured once
-        **dict.fromkeys(("load_ms", "first_call_us"), AMOUNT),
-        **{key: maybe(AMOUNT) for key in ("memory_kb", "memory_base_kb", "device_memory_kb", "load", "sm_clock_mhz")},
-        "processors": maybe(list_of(whole(0, MANY), MANY)),
-        "warm_up_calls": COUNTED,
-        "stable": flag,
-        # of the timed calls
-        **{f"latency_{key}_us": POSITIVE for key in ("p50", "p50_low", "p50_high", "p90", "p95")},
-        "latency_p99_us": maybe(POSITIVE),
-        "host_p50_us": AMOUNT,
-        "timed_calls": TRIED_COUNT,
-        "blocks": whole(1, 100_000),
-        "blocks_quick": whole(0, 100_000),
-        "unsteady": flag,
-        "cpu_share": AMOUNT,
-        "energy_uj_per_beat": either(number(), LINE),
-        "noise_floor": maybe(AMOUNT),
-        "time_ratio": RATIO,
-    },
+    {key: FACTS[key] for key in ALWAYS},
+    {key: FACTS[key] for key in FACTS if key not in ALWAYS} | {"figures": table_of(either(number(), TEXT), 10_000)},
     others=ANY,
 )
 TRIED = ("precision", "route", "quantizer", "batch", "threads")  # of a row that is not skipped
@@ -225,6 +110,9 @@ ANSWERED = {
 def scored_row(row: Any, where: str) -> dict[str, Any]:
     """A row as the journal has it: all but what is timed in turns."""
     ROW(row, where)
+    for group in GROUPS.values():
+        if any(key in row for key in keys_of(group)):
+            need(row, needed_of(group), where)
     needed = ["reason"] if row["status"] != "ok" else [*WORKS, *ANSWERED[row["task"]]]
     needed += TRIED if row["status"] != "skipped" else ()
     needed += ("weight_shares", "placement") if row.get("computes") else ()
@@ -254,7 +142,7 @@ def finished_row(row: Any, where: str) -> dict[str, Any]:
     return dict(row)
 
 
-def need(row: Mapping[str, Any], names: Any, where: str) -> None:
+def need(row: Mapping[str, Any], names: Iterable[str], where: str) -> None:
     for each in names:
         if each not in row:
             raise SchemaError(f"{where} has no {each}")

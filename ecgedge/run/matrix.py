@@ -48,10 +48,10 @@ KEPT = ("outputs.npy", "train.npy", "graph.json", "throughput.npz")  # of a cell
 UNCLAIMED = "unclaimed"  # a precision that the precision check holds to nothing
 FOLDERS = ("cells", "artifacts", "logs")  # of a run, beside that of the samples
 
-Tell = Callable[[float, str], None]  # how many steps are done, and what comes next
+Tell = Callable[[float, str], object]  # how many steps are done, and what comes next
 
 
-def run_matrix(
+def measure_cells(
     cells: list[Cell],
     skips: list[Skip],
     lab: Lab,

@@ -30,7 +30,6 @@ CHECK = "ecgedge check says what else is wrong with the folder"
 OTHER = "measure it again, or read it with the ecgedge that wrote it"
 TRUST = "only a folder that ecgedge matrix wrote can be used"
 
-Row = dict[str, Any]
 Record = dict[str, Any]
 
 

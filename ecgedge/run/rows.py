@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,36 @@ import numpy as np
 from ecgedge.evaluate import intervals
 from ecgedge.measure.steadiness import enough_blocks, enough_pairs, quick_readings, reading_of
 from ecgedge.run.journal import samples
+from ecgedge.run.row import Row, TimeRatio, plain
 
-Row = dict[str, Any]
 Record = dict[str, Any]
 
 TIE = 0.02  # relative; by that much two processes of one file may differ, see docs/how-figures-are-made.md
 P99_CALLS = 3000  # with fewer, the slowest hundredth is a handful of calls
 UNSTEADY = "unsteady"  # of a comparison: the machine's state was another for too many of the rounds
+
+
+@dataclass(frozen=True)
+class Noise:
+    """A file that was timed twice, in two processes.
+
+    Attributes:
+        cell: its id.
+        ratio: of the times of the two.
+        floor: how far from 1 that may be, with 95% confidence.
+    """
+
+    cell: str
+    ratio: TimeRatio
+    floor: float
+
+    @property
+    def result(self) -> str:
+        return self.ratio.result
+
+    def record(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {"cell": self.cell, **plain(self.ratio), "floor": self.floor}
 
 
 class Timing:
@@ -73,13 +97,13 @@ class Timing:
             *(np.array([self.median(name, each) for each in rounds]) for name in (first, second))
         )
 
-    def compare(self, first: str, second: str, floor: float | None) -> Row:
+    def compare(self, first: str, second: str, floor: float | None) -> TimeRatio:
         """As ``compare``, of the rounds that count; ``rounds`` says how many, where there are references."""
         found = judged(self.ratio(first, second), floor)
-        if self.known:
-            rounds, steady = self.common(first, second)
-            found |= {"rounds": len(rounds)} | ({} if steady else {"result": UNSTEADY})
-        return found
+        if not self.known:
+            return found
+        rounds, steady = self.common(first, second)
+        return replace(found, rounds=len(rounds), result=found.result if steady else UNSTEADY)
 
     def median(self, name: str, number: int) -> float:
         """Median nanoseconds of the model in the block of one round."""
@@ -93,7 +117,7 @@ class Timing:
         """Median nanoseconds of the model in each block that figures are made from."""
         return np.array([self.median(name, block["round"]) for block in self.used(name)])
 
-    def state(self, name: str) -> Row:
+    def state(self, name: str) -> Record:
         """What a row says of the machine; empty where there are no references."""
         if not self.known:
             return {}
@@ -104,7 +128,7 @@ def rows_of(records: Sequence[Record], rounds: int, folder: Path) -> list[Row]:
     """The rows of the cells that are done, in the order in which they were scored."""
     timing = Timing(records, rounds, folder)
     failed, warm = first_of(records, "failed"), first_of(records, "warm")
-    rows = []
+    told: list[Record] = []
     for record in records:
         if record["event"] != "scored":
             continue
@@ -116,16 +140,21 @@ def rows_of(records: Sequence[Record], rounds: int, folder: Path) -> list[Row]:
                 continue
             row |= latency(timing.used(name), folder) | {"blocks": len(timing.blocks[name])} | timing.state(name)
             row |= warm_up(warm[name])
-        rows.append(row)
-    floors = floors_of(timing, records)
-    whole_forms = whole_rows(rows)
-    for row in rows:
-        if row["status"] == "ok":
-            floor = floors.get(row["model"])
-            row["noise_floor"] = None if floor is None else round(floor, 4)
-            if row["precision"] != "fp32" and (whole := whole_forms.get(form_of(row))):
-                row["time_ratio"] = timing.compare(row["id"], whole["id"], floor) | {"to": whole["id"]}
-    return rows
+        told.append(row)
+    rows = [Row.from_record(row) for row in told]
+    floors, whole_forms = floors_of(timing, records), whole_rows(rows)
+    return [compared(row, whole_forms.get(row.form), floors.get(row.model), timing) for row in rows]
+
+
+def compared(row: Row, whole: Row | None, floor: float | None, timing: Timing) -> Row:
+    """A row with its noise floor and, of a quantized one, its times relative to those of its fp32 form."""
+    if row.latency is None or row.status != "ok":
+        return row
+    ratio = None
+    if row.precision != "fp32" and whole:
+        ratio = replace(timing.compare(row.id, whole.id, floor), to=whole.id)
+    known = replace(row.latency, noise_floor=None if floor is None else round(floor, 4), time_ratio=ratio)
+    return replace(row, latency=known)
 
 
 def blocks_of(records: Sequence[Record]) -> dict[str, list[Record]]:
@@ -141,7 +170,7 @@ def block_medians(blocks: Sequence[Record], folder: Path) -> np.ndarray:
     return np.array([np.median(samples(folder, block)[:, 0]) for block in blocks])
 
 
-def latency(blocks: Sequence[Record], folder: Path) -> Row:
+def latency(blocks: Sequence[Record], folder: Path) -> Record:
     """Latency of one beat in microseconds, from the samples of the blocks that count.
 
     The median is the median of the blocks' medians, and its 95% interval the one that needs no
@@ -151,7 +180,7 @@ def latency(blocks: Sequence[Record], folder: Path) -> Row:
     model, host = np.concatenate(each).T / 1e3
     medians = np.array([np.median(one[:, 0]) for one in each]) / 1e3
     low, high = intervals.median_interval(medians)
-    row: Row = {
+    row: Record = {
         "latency_p50_us": round(float(np.median(medians)), 3),
         "latency_p50_low_us": round(low, 3),
         "latency_p50_high_us": round(high, 3),
@@ -174,28 +203,23 @@ def first_of(records: Sequence[Record], event: str) -> dict[str, Record]:
     return {record["cell"]: record for record in reversed(records) if record["event"] == event}
 
 
-def warm_up(found: Record) -> Row:
+def warm_up(found: Record) -> Record:
     """How long a cell took to become stable, and how busy the machine was."""
     told = ("warm_up_calls", "stable", "load", *(("sm_clock_mhz",) if "sm_clock_mhz" in found else ()))
     return {key: found[key] for key in told}
 
 
-def form_of(row: Row) -> tuple[Any, ...]:
-    """What an fp32 row has in common with those that are quantized from it."""
-    return row["model"], tuple(row["route"]), row["format"], row["runtime"]
-
-
 def whole_rows(rows: Sequence[Row]) -> dict[tuple[Any, ...], Row]:
     """The fp32 row of each model, route, format and runtime."""
-    return {form_of(row): row for row in reversed(rows) if row["status"] == "ok" and row["precision"] == "fp32"}
+    return {row.form: row for row in reversed(rows) if row.status == "ok" and row.precision == "fp32"}
 
 
-def compare(first: np.ndarray, second: np.ndarray, floor: float | None) -> Row:
+def compare(first: np.ndarray, second: np.ndarray, floor: float | None) -> TimeRatio:
     """The ratio of the times of two cells in the same rounds, and what it means, see ``judged``."""
     return judged(intervals.paired_ratio(first, second), floor)
 
 
-def judged(found: intervals.Ratio, floor: float | None) -> Row:
+def judged(found: intervals.Ratio, floor: float | None) -> TimeRatio:
     """What a ratio of times means.
 
     ``"faster"`` or ``"slower"``: the 95% interval leaves 1 out, and the ratio is further from 1 than
@@ -205,14 +229,14 @@ def judged(found: intervals.Ratio, floor: float | None) -> Row:
     further = round(max(ratio, 1 / ratio) - 1, 9)  # where the two meet, no last bit may decide: times are whole numbers
     beyond = further > round(max(floor or 0.0, TIE), 9) and not low <= 1 <= high
     result = ("faster" if ratio < 1 else "slower") if beyond else "tie"
-    return {"ratio": round(ratio, 4), "low": round(low, 4), "high": round(high, 4), "result": result}
+    return TimeRatio(ratio=round(ratio, 4), low=round(low, 4), high=round(high, 4), result=result)
 
 
-def noise_of(records: Sequence[Record], rounds: int, folder: Path) -> dict[str, Row]:
+def noise_of(records: Sequence[Record], rounds: int, folder: Path) -> dict[str, Noise]:
     """The A/A pairs by model: which cell was timed twice, how the two compare, and the noise floor."""
     timing = Timing(records, rounds, folder)
     return {
-        model: {"cell": pair[0], **timing.compare(*pair, floor=None), "floor": round(floor_of(timing, pair), 4)}
+        model: Noise(pair[0], timing.compare(*pair, floor=None), round(floor_of(timing, pair), 4))
         for model, pair in pairs_of(timing, records).items()
     }
 

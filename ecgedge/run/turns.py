@@ -145,5 +145,8 @@ def pair_of(medians: np.ndarray, quick: Sequence[int], enough: int) -> Pair:
     """What the medians of all rounds say, ``(rounds, 2)``, by those that were quick."""
     steady = len(quick) >= enough
     one, other = (medians[list(quick)] if steady else medians).T
-    found = compare(other, one, floor=None) | ({} if steady else {"result": UNSTEADY})
-    return Pair(float(np.median(one)), float(np.median(other)), **found, rounds=len(one), timed=len(medians))
+    found = compare(other, one, floor=None)
+    return Pair(
+        float(np.median(one)), float(np.median(other)), found.ratio, found.low, found.high,
+        result=found.result if steady else UNSTEADY, rounds=len(one), timed=len(medians),
+    )  # fmt: skip

@@ -15,6 +15,8 @@ from ecgedge.api.artifact import Artifact, copy_to
 from ecgedge.api.records import from_record
 from ecgedge.api.tensors import TensorSpec
 from ecgedge.files import escape
+from ecgedge.run.row import Row
+from ecgedge.run.rows import Noise
 
 if TYPE_CHECKING:
     from mlflow.models import Model, ModelSignature
@@ -25,14 +27,12 @@ DIGEST_MOST = 36  # letters that MLflow keeps of a data set's digest; the whole 
 FLAVOR = "ecgedge"
 FILES = ("run.json", "rows.jsonl", "report.csv", "report.html", "report.md")  # of the folder; no other one is sent
 
-Row = dict[str, Any]
-
 
 def log_matrix(
     run: Mapping[str, Any],
     rows: Sequence[Row],
     records: Sequence[Mapping[str, Any]],
-    noise: Mapping[str, Row],
+    noise: Mapping[str, Noise],
     folder: Path,
     saved_models: Mapping[str, Path],
 ) -> str:
@@ -48,18 +48,18 @@ def log_matrix(
     import mlflow
 
     packed = {record["cell"]: record["artifact"] for record in records if record.get("artifact")}
-    cells = [row for row in rows if row["status"] != "skipped"]
+    cells = [row for row in rows if row.status != "skipped"]
     with mlflow.start_run(run_name=escape.mlflow_value(folder.resolve().name)) as parent:
         mlflow.log_params(asked_for(run))
         mlflow.set_tags(about(run))
         mlflow.MlflowClient().log_inputs(parent.info.run_id, [data_of(run)])
-        worked = sum(row["status"] == "ok" for row in cells)
+        worked = sum(row.status == "ok" for row in cells)
         mlflow.log_metrics({"cells": len(cells), "cells_ok": worked, "cells_skipped": len(rows) - len(cells)})
-        mlflow.log_metrics({escape.mlflow_name(f"noise_floor.{model}"): pair["floor"] for model, pair in noise.items()})
+        mlflow.log_metrics({escape.mlflow_name(f"noise_floor.{model}"): pair.floor for model, pair in noise.items()})
         for file in [folder / name for name in FILES if (folder / name).is_file()]:
             mlflow.log_artifact(str(file))
         for row in cells:
-            log_cell(row, packed.get(row["id"]), run, folder, saved_models.get(row["id"]))
+            log_cell(row, packed.get(row.id), run, folder, saved_models.get(row.id))
     return parent.info.run_id
 
 
@@ -69,23 +69,25 @@ def log_cell(
     """A child run: FAILED where the row is not ``ok``."""
     import mlflow
 
-    with mlflow.start_run(run_name=escape.mlflow_value(row["id"]), nested=True) as child:
-        parameters = {key: row[key] for key in PARAMETERS if key in row}
-        route, passes = " > ".join(row["route"]) or "none", ", ".join(row.get("passes", ())) or "none"
+    with mlflow.start_run(run_name=escape.mlflow_value(row.id), nested=True) as child:
+        parameters = {key: row.flat[key] for key in PARAMETERS if key in row.flat}
+        route, passes = " > ".join(row.route) or "none", ", ".join(row.flat.get("passes", ())) or "none"
         mlflow.log_params(escape.mlflow_values(parameters | {"route": route, "passes": passes}))
         mlflow.log_metrics(figures(row))
         tags = {
-            key: row[key] for key in ("status", "stage", "reason", "placement", "digest", "unsteady") if row.get(key)
+            key: row.flat[key]
+            for key in ("status", "stage", "reason", "placement", "digest", "unsteady")
+            if row.flat.get(key)
         }
         mlflow.set_tags(escape.mlflow_values(tags))
         mlflow.MlflowClient().log_inputs(child.info.run_id, [data_of(run)])
-        mlflow.log_dict(row, "row.json")
+        mlflow.log_dict(row.flat, "row.json")
         if packed:
             artifact = from_record(folder / packed["path"], packed["record"])
             log_file(artifact)
         if saved_model:
             mlflow.log_artifacts(str(saved_model), "saved_model")
-    if row["status"] != "ok":
+    if row.status != "ok":
         mlflow.MlflowClient().set_terminated(child.info.run_id, "FAILED")
 
 
@@ -128,9 +130,9 @@ def tensor(spec: TensorSpec) -> Any:
 
 def figures(row: Row) -> dict[str, float]:
     """The numbers of a row that are no parameters, and those of its ratio and verdict."""
-    flat = {key: value for key, value in row.items() if key not in (*PARAMETERS, "noise_floor")}
-    flat |= {"noise_floor": row.get("noise_floor"), "time_ratio": (row.get("time_ratio") or {}).get("ratio")}
-    flat |= {f"verdict.{key}": value for key, value in (row.get("verdict") or {}).items()}
+    flat = {key: value for key, value in row.flat.items() if key not in PARAMETERS}
+    flat |= {"time_ratio": row.time_ratio.ratio if row.time_ratio else None}
+    flat |= {f"verdict.{key}": value for key, value in (row.flat.get("verdict") or {}).items()}
     return {
         escape.mlflow_name(key): float(value)
         for key, value in flat.items()

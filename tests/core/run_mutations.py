@@ -377,12 +377,12 @@ def outcome(command: str, run: Path, whole: Path, form: str = "html") -> tuple[s
 @contextlib.contextmanager
 def resuming_measures_nothing() -> Iterator[None]:
     """All of a resume but the children: what can run here is all, and nothing is run."""
+    from ecgedge.commands import matrix
     from ecgedge.data import dataset
-    from ecgedge.run import matrix
     from ecgedge.workers import availability
 
     with (
-        mock.patch.object(matrix, "run_matrix", lambda *_: None),
+        mock.patch.object(matrix, "measure_cells", lambda *_: None),
         mock.patch.object(availability, "unavailable", lambda parts, *_: dict(Absent)),
         mock.patch.object(dataset, "synthetic", lambda: BEATS),
     ):

@@ -69,7 +69,7 @@ def write_run(
     run = about(beats, ids)
     (folder / "run.json").write_text(json.dumps(run))
     records = read(folder)
-    report = Report(folder, run | {"noise": noise_of(records, ROUNDS, folder)}, rows_of(records, ROUNDS, folder))
+    report = Report(folder, run, rows_of(records, ROUNDS, folder), noise_of(records, ROUNDS, folder))
     write_files(report)
     return report
 
@@ -120,7 +120,7 @@ def scored(
     row |= {
         "size_bytes": size,
         "artifact": f"artifacts/{name}",
-        "memory_kb": 9000,
+        "memory_kib": 9000,
         "throughput_64_per_s": 1e6 / form[3],
     }
     if form[0] == "tflite":
@@ -154,7 +154,7 @@ def about(beats: Dataset, ids: list[str]) -> dict[str, Any]:
         "energy": "not measured: no counter", "system": "Linux x86_64",
     }  # fmt: skip
     return {
-        "schema": 2, "command": "ecgedge matrix --dataset synthetic", "data": beats.describe(),
+        "schema": 3, "command": "ecgedge matrix --dataset synthetic", "data": beats.describe(),
         "data_source": beats.source, "data_digest": beats.digest,
         "labels": list(beats.labels), "beats": len(beats.test), "profile": "full", "rounds": ROUNDS, "seed": 0,
         "threads": 1, "cells": ids, "skips": [], "machine": machine, "versions": {"python": "3.11", "ecgedge": "0.1.0"},

@@ -190,7 +190,7 @@ def test_what_rows_say_of_the_machine_is_held_to_the_reference_kernel(run: Path)
     def remake() -> list[dict[str, Any]]:
         records = read(run)
         again = rows_of(records, about["rounds"], run)
-        write_files(Report(run, about | {"noise": noise_of(records, about["rounds"], run)}, again))
+        write_files(Report(run, about, again, noise_of(records, about["rounds"], run)))
         return [row for row in again if row["status"] == "ok"]
 
     plant(None)
@@ -338,7 +338,7 @@ def change_the_noise(run: Path) -> None:
 
 
 def negative_memory(run: Path) -> None:
-    edit_row(run, INT8, lambda row: row.update(memory_kb=-1))
+    edit_row(run, INT8, lambda row: row.update(memory_kib=-1))
 
 
 def lose_a_figure(run: Path) -> None:
@@ -449,7 +449,7 @@ CHANGES = {
     change_the_ratio: f"{INT8}: time_ratio.ratio: 0.25 is claimed, ",
     change_throughput: f"{INT8}: throughput_64_per_s: ",
     change_the_noise: f"{INT8}: noise_floor: ",
-    negative_memory: f"{INT8}: memory_kb: -1 cannot be",
+    negative_memory: f"{INT8}: memory_kib: -1 cannot be",
     lose_a_figure: f"{INT8}: macro_f1: nothing is claimed, 0.",
     remove_a_row: f"{INT8}: it is in the journal and not in rows.jsonl",
     add_a_row: "fake.other.fake-runtime: it is in rows.jsonl and not in the journal",
@@ -465,7 +465,7 @@ CHANGES = {
     spoil_the_beats: "beats.npz: it cannot be checked: ",
     tear_the_journal: "journal.jsonl: line ",
     forget_a_cell: f"{INT8}: not finished, it was not scored: resume it",
-    another_schema: "run.json: its schema is 99, only 2 can be checked",
+    another_schema: "run.json: its schema is 99, only 3 can be checked",
 }
 
 

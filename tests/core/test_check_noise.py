@@ -49,7 +49,7 @@ def noisy_run(whole: Path, folder: Path, seed: int) -> Path:
         ends[name] += samples.nbytes
     (run / "journal.jsonl").write_text("".join(json.dumps(record) + "\n" for record in kept))
     records, rounds = read(run), about["rounds"]
-    write_files(Report(run, about | {"noise": noise_of(records, rounds, run)}, rows_of(records, rounds, run)))
+    write_files(Report(run, about, rows_of(records, rounds, run), noise_of(records, rounds, run)))
     return run
 
 
@@ -163,7 +163,7 @@ def test_times_exactly_two_percent_apart_are_a_tie_to_both(made: Path, tmp_path:
             record |= quiet | {"sha256": hashlib.sha256(samples).hexdigest()}
     (run / "journal.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     rows = rows_of(records, about["rounds"], run)
-    write_files(Report(run, about | {"noise": noise_of(records, about["rounds"], run)}, rows))
-    [ratio] = [row["time_ratio"] for row in rows if "int8" in row["id"]]
-    assert (ratio["ratio"], ratio["result"]) == (1.02, "tie")
+    write_files(Report(run, about, rows, noise_of(records, about["rounds"], run)))
+    [ratio] = [row.time_ratio for row in rows if "int8" in row.id]
+    assert ratio and (ratio.ratio, ratio.result) == (1.02, "tie")
     assert check_run(run).reasons == []

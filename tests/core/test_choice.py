@@ -23,13 +23,16 @@ from ecgedge.choose import (
 )
 from ecgedge.data.dataset import Dataset, Split
 from ecgedge.errors import EcgEdgeError
+from ecgedge.run.row import Row
 from tests.core.synthetic_run import about
-
-Row = dict[str, Any]
 
 
 def row(name: str, accuracy: float = 0.95, p50: float = 100.0, size: int = 100_000, **more: Any) -> Row:
-    """A row of a classifier with narrow intervals."""
+    return Row.from_record(record(name, accuracy, p50, size, **more))
+
+
+def record(name: str, accuracy: float = 0.95, p50: float = 100.0, size: int = 100_000, **more: Any) -> dict[str, Any]:
+    """A row of a classifier with narrow intervals, as JSON has it."""
     return {
         "id": name,
         "model": "tcn",
@@ -38,6 +41,10 @@ def row(name: str, accuracy: float = 0.95, p50: float = 100.0, size: int = 100_0
         "precision": "fp32",
         "runtime": "cpu",
         "device": "cpu",
+        "route": ["onnx"],
+        "quantizer": "none",
+        "threads": 1,
+        "batch": 1,
         "status": "ok",
         "artifact": f"artifacts/{name}.onnx",
         "accuracy": accuracy,
@@ -46,17 +53,21 @@ def row(name: str, accuracy: float = 0.95, p50: float = 100.0, size: int = 100_0
         "latency_p50_us": p50,
         "latency_p50_low_us": 0.99 * p50,
         "latency_p50_high_us": 1.01 * p50,
+        "latency_p95_us": 1.2 * p50,
         "size_bytes": size,
         **more,
     }
 
 
+WORSE = {"result": "worse", "difference": -0.1, "low": -0.2, "high": -0.01, "p": 0.001, "text": "worse by 10 points"}
+
+
 def detector(name: str, auroc: float = 0.98, **more: Any) -> Row:
     figures = {"auroc": auroc, "auroc_low": auroc - 0.001, "auroc_high": auroc + 0.001}
-    plain = row(name, **more)
+    plain = record(name, **more)
     for key in ("accuracy", "accuracy_low", "accuracy_high"):
         del plain[key]
-    return plain | {"task": "anomaly", "model": "cnn-ae"} | figures
+    return Row.from_record(plain | {"task": "anomaly", "model": "cnn-ae"} | figures)
 
 
 def chosen(rows: list[Row], *required: str, optimize: str | None = None, **more: Any) -> Choice:
@@ -66,7 +77,7 @@ def chosen(rows: list[Row], *required: str, optimize: str | None = None, **more:
 
 
 def ids(rows: list[Row]) -> list[str]:
-    return [each["id"] for each in rows]
+    return [each.id for each in rows]
 
 
 # -- requirements
@@ -80,7 +91,7 @@ def ids(rows: list[Row]) -> list[str]:
         ("size<=200KiB", "size_bytes", 204_800),
         ("size<=1.5MB", "size_bytes", 1_500_000),
         ("size<=1MiB", "size_bytes", 2**20),
-        ("memory<=1MiB", "memory_kb", 1024),
+        ("memory<=1MiB", "memory_kib", 1024),
         ("latency_p50<=250us", "latency_p50_us", 250),
         ("latency_p50<=250µs", "latency_p50_us", 250),
         ("latency-p50<=0.25ms", "latency_p50_us", 250),
@@ -96,7 +107,7 @@ def ids(rows: list[Row]) -> list[str]:
 )
 def test_units(text: str, key: str, value: float) -> None:
     limit = parse_requirement(text)
-    assert limit.met({key: value * 0.999}) and not limit.met({key: value * 1.001})
+    assert limit.met(row("a", **{key: value * 0.999})) and not limit.met(row("a", **{key: value * 1.001}))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +115,7 @@ def test_units(text: str, key: str, value: float) -> None:
 )
 def test_operators(sign: str, met: str) -> None:
     limit = parse_requirement(f"size{sign}2KB")
-    assert "".join(str(int(limit.met({"size_bytes": size}))) for size in (1000, 2000, 3000)) == met
+    assert "".join(str(int(limit.met(row("a", size=size)))) for size in (1000, 2000, 3000)) == met
 
 
 @pytest.mark.parametrize(
@@ -128,8 +139,8 @@ def test_what_is_not_understood_says_what_is(text: str, message: str, hint: str)
 
 
 def test_a_figure_that_a_row_lacks_meets_nothing() -> None:
-    assert not parse_requirement("energy<=1J").met({"energy_uj_per_beat": "not measured"})
-    assert not parse_requirement("latency_p99<=1s").met({"latency_p99_us": None})
+    assert not parse_requirement("energy<=1J").met(row("a", energy_uj_per_beat="not measured"))
+    assert not parse_requirement("latency_p99<=1s").met(row("a", latency_p99_us=None))
 
 
 # -- the winner
@@ -157,7 +168,7 @@ def test_higher_is_better_for_some() -> None:
 @pytest.mark.parametrize("status", ["rejected", "failed", "timeout", "skipped"])
 def test_what_does_not_work_never_wins(status: str) -> None:
     choice = chosen([row("bad", p50=1, status=status), row("good")], optimize="latency_p50")
-    assert choice.winner and choice.winner["id"] == "good"
+    assert choice.winner and choice.winner.id == "good"
     assert choice.left_out == {status: 1}
 
 
@@ -178,7 +189,7 @@ def test_within_noise_is_a_tie_and_says_what_may_break_it() -> None:
 
 def test_a_tie_that_another_dominates_breaks_nothing() -> None:
     rows = [row("first", p50=100), row("small", p50=101, size=50_000), row("smaller", p50=101, size=40_000)]
-    assert [(tie.row["id"], tie.breaks) for tie in chosen(rows, optimize="latency_p50").ties] == [
+    assert [(tie.row.id, tie.breaks) for tie in chosen(rows, optimize="latency_p50").ties] == [
         ("smaller", True),
         ("small", False),
     ]
@@ -187,7 +198,7 @@ def test_a_tie_that_another_dominates_breaks_nothing() -> None:
 def test_the_noise_floor_of_a_model_makes_a_tie() -> None:
     rows = [row("a", p50=100), row("b", p50=110)]
     assert chosen(rows, optimize="latency_p50").ties == []
-    noisy = [each | {"noise_floor": 0.12} for each in rows]
+    noisy = [row("a", p50=100, noise_floor=0.12), row("b", p50=110, noise_floor=0.12)]
     assert len(chosen(noisy, optimize="latency_p50").ties) == 1
 
 
@@ -202,7 +213,7 @@ def test_a_limit_within_the_interval_is_told() -> None:
     choice = chosen(
         [row("near", accuracy=0.941), row("clear", accuracy=0.96, p50=200)], "accuracy>=0.94", optimize="latency_p50"
     )
-    assert choice.winner and choice.winner["id"] == "near"  # by the figure it is met
+    assert choice.winner and choice.winner.id == "near"  # by the figure it is met
     assert [limit.text for limit in choice.crossed(choice.winner)] == ["accuracy>=0.94"]
     assert choice.runner_up and choice.crossed(choice.runner_up) == []
 
@@ -219,7 +230,7 @@ def test_rows_without_the_figure_are_not_ranked() -> None:
 
 
 def test_words_narrow_the_rows() -> None:
-    rows = [row("a"), row("b", format="tflite", verdict={"result": "worse"}), row("c", format="tflite", p50=200)]
+    rows = [row("a"), row("b", format="tflite", verdict=WORSE), row("c", format="tflite", p50=200)]
     assert ids(chosen(rows, "format==tflite", optimize="latency_p50").qualified) == ["b", "c"]
     assert ids(chosen(rows, "runtime!=cuda", optimize="latency_p50").qualified) == ["a", "b", "c"]
     assert ids(chosen(rows, "format=tflite", "verdict!=worse", optimize="latency_p50").qualified) == ["c"]
@@ -259,7 +270,7 @@ def test_the_nearest_miss_of_each_requirement() -> None:
     ]
     choice = chosen(rows, "accuracy>=0.95", "size<=200KB", optimize="latency_p50")
     assert choice.winner is None and choice.qualified == []
-    assert [(miss.requirement.text, miss.row["id"], miss.others_met) for miss in choice.misses] == [
+    assert [(miss.requirement.text, miss.row.id, miss.others_met) for miss in choice.misses] == [
         ("accuracy>=0.95", "small", True),
         ("size<=200KB", "good", True),
     ]
@@ -268,7 +279,7 @@ def test_the_nearest_miss_of_each_requirement() -> None:
 def test_where_no_row_meets_the_rest_the_nearest_of_all() -> None:
     rows = [row("a", accuracy=0.90, size=300_000), row("b", accuracy=0.92, size=400_000)]
     choice = chosen(rows, "accuracy>=0.95", "size<=200KB")
-    assert [(miss.row["id"], miss.others_met) for miss in choice.misses] == [("b", False), ("a", False)]
+    assert [(miss.row.id, miss.others_met) for miss in choice.misses] == [("b", False), ("a", False)]
 
 
 def test_a_requirement_that_all_meet_is_missed_by_none() -> None:
@@ -288,7 +299,7 @@ def test_the_front() -> None:
     ]
     choice = chosen(rows)
     assert ids(choice.front) == ["fast", "small", "accurate"]
-    assert {name: by["id"] for name, by in choice.dominated.items()} == {"slower and larger": "fast"}
+    assert {name: by.id for name, by in choice.dominated.items()} == {"slower and larger": "fast"}
 
 
 def test_noise_neither_dominates_nor_saves_from_it() -> None:
@@ -307,7 +318,7 @@ def test_a_circle_of_ties_does_not_empty_the_front() -> None:
     beats = {("a", "b"), ("b", "c"), ("c", "a")}
 
     def circle(metric: Metric, first: Row, second: Row) -> Difference:
-        pair = first["id"], second["id"]
+        pair = first.id, second.id
         wins = {("a", "b"): "latency_p50", ("b", "c"): "accuracy", ("c", "a"): "size"}
         return Difference("better" if pair in beats and wins[pair] == metric.name else "tie", "")
 
@@ -331,18 +342,20 @@ def test_the_best_values_of_each_model_with_their_ties() -> None:
     [
         ("size", {"size_bytes": 10}, {"size_bytes": 11}, "better"),
         ("size", {"size_bytes": 10}, {"size_bytes": 10}, "same"),
-        ("memory", {"memory_kb": 1000}, {"memory_kb": 1010}, "tie"),
-        ("memory", {"memory_kb": 1000}, {"memory_kb": 1100}, "better"),
+        ("memory", {"memory_kib": 1000}, {"memory_kib": 1010}, "tie"),
+        ("memory", {"memory_kib": 1000}, {"memory_kib": 1100}, "better"),
         ("throughput_64", {"throughput_64_per_s": 1000}, {"throughput_64_per_s": 1100}, "worse"),
         ("macro_f1", {"macro_f1": 0.61}, {"macro_f1": 0.60}, "better"),
         ("accuracy", {"accuracy": 0.951}, {"accuracy": 0.953}, "tie"),
         ("accuracy", {"accuracy": 0.95}, {"accuracy": 0.97}, "worse"),
     ],
 )
-def test_two_rows_by_their_figures(metric: str, here: Row, there: Row, result: str) -> None:
+def test_two_rows_by_their_figures(metric: str, here: dict[str, Any], there: dict[str, Any], result: str) -> None:
     if metric == "accuracy":
-        here, there = row("a", here["accuracy"]), row("b", there["accuracy"])
-    assert by_figures(METRICS[metric], here, there).result == result
+        first, second = row("a", here["accuracy"]), row("b", there["accuracy"])
+    else:
+        first, second = row("a", **here), row("b", **there)
+    assert by_figures(METRICS[metric], first, second).result == result
 
 
 def run_folder(folder: Path, answers: dict[str, np.ndarray], y: np.ndarray, times: dict[str, np.ndarray]) -> Evidence:
@@ -391,15 +404,16 @@ def test_a_run_compares_its_rows_in_pairs(tmp_path: Path) -> None:
     times = {"a": swings, "b": 1.1 * swings, "of another model": 1.1 * swings}
     compare = run_folder(tmp_path, {"a": first, "b": second, "of another model": second}, y, times)
     wide = {"accuracy_low": 0.9, "accuracy_high": 0.99, "latency_p50_low_us": 80, "latency_p50_high_us": 160}
-    a, b = row("a", 0.95, 120, macro_f1=0.9) | wide, row("b", 0.938, 132, macro_f1=0.89) | wide
+    a, less = row("a", 0.95, 120, macro_f1=0.9, **wide), record("b", 0.938, 132, macro_f1=0.89, **wide)
+    b = Row.from_record(less)
     for metric in ("accuracy", "latency_p50"):
         assert by_figures(METRICS[metric], a, b).tie  # the intervals overlap
         assert compare(METRICS[metric], a, b).result == "better"
         assert compare(METRICS[metric], b, a).result == "worse"
     assert "0.909 times" in compare(METRICS["latency_p50"], a, b).why
     assert compare(METRICS["macro_f1"], a, b).result == "better"
-    assert compare(METRICS["accuracy"], a, b | {"id": "a"}).result == "same"
-    other = b | {"id": "of another model", "model": "vgg"}
+    assert compare(METRICS["accuracy"], a, Row.from_record(less | {"id": "a"})).result == "same"
+    other = Row.from_record(less | {"id": "of another model", "model": "vgg"})
     assert compare(METRICS["latency_p50"], a, other).tie  # these were not timed in turns
     assert compare(METRICS["accuracy"], a, other).result == "better"  # but on the same beats
 

@@ -204,7 +204,7 @@ def test_a_class_that_is_never_decided_any_more(one: Path, run: Path) -> None:
 
 
 def test_size_is_exact(one: Path, run: Path) -> None:
-    size = read_run(run).rows[0]["size_bytes"]
+    size = read_run(run).rows[0].size_bytes
     edit_row(run, TORCH, size_bytes=size + 1)
     found = on(compared(one, run), TORCH, "size")
     assert (found.result, found.regression) == ("worse", False)

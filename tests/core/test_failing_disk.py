@@ -100,7 +100,9 @@ def contents(disk: Path) -> dict[str, str]:
 def lasting(disk: Path) -> list[dict[str, Any]]:
     """The rows of a run, without what was timed."""
     rows = [{key: row[key] for key in row if not TIMES.search(key)} for row in rows_of(disk / "run")]
-    assert all({"status", "digest", "accuracy", "confusion", "verdict", "truth"} <= row.keys() for row in rows)
+    assert all(
+        {"status", "digest", "accuracy", "confusion", "verdict", "precision_check"} <= row.keys() for row in rows
+    )
     return rows
 
 

@@ -58,9 +58,9 @@ def bench_of(runtime: Counter) -> Bench:
 
 
 def test_memory_is_what_loading_took() -> None:
-    if bench_of(Counter()).figures["memory_kb"] is None:
+    if bench_of(Counter()).figures["memory_kib"] is None:
         pytest.skip("this system does not tell")
-    small, large = (bench_of(Counter(megabytes=size)).figures["memory_kb"] for size in (0, 64))
+    small, large = (bench_of(Counter(megabytes=size)).figures["memory_kib"] for size in (0, 64))
     assert 60_000 < large - small < 70_000
 
 
@@ -205,13 +205,13 @@ class OnGpu(Counter):
 def test_the_memory_of_a_gpu(gpu: Path) -> None:
     """What loading took: of this process where the driver tells, else by how much more is held than before."""
     figures = bench_of(OnGpu()).figures
-    assert (figures["device_memory_kb"], figures["copies"]) == (514 * 1024, "outside")
+    assert (figures["device_memory_kib"], figures["copies"]) == (514 * 1024, "outside")
     (gpu / "apps").write_text(f"1, 9000\n{os.getpid()}, 612\n")
-    assert bench_of(OnGpu()).figures["device_memory_kb"] == 612 * 1024
+    assert bench_of(OnGpu()).figures["device_memory_kib"] == 612 * 1024
     (gpu / "apps").write_text(f"{os.getpid()}, [N/A]\n")
     (gpu / "used").write_text("[N/A]\n")
-    assert bench_of(OnGpu()).figures["device_memory_kb"] is None
-    assert not {"device_memory_kb", "copies"} & set(bench_of(Counter()).figures), "a processor has no other memory"
+    assert bench_of(OnGpu()).figures["device_memory_kib"] is None
+    assert not {"device_memory_kib", "copies"} & set(bench_of(Counter()).figures), "a processor has no other memory"
 
 
 def test_a_gpu_is_warmed_up_until_its_clock_is_up(gpu: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -148,7 +148,7 @@ RESTORED = replace(node("dq", "DequantizeLinear", "int8 float32", "float32"), co
         (MIXED, NOTES | {"float": [["b", "c"]]}, "relu computes in float without having been left"),
         (MIXED, {"left": ["e"], "float": [["e"], ["b"], ["relu"]]}, "e was left in float and does not"),
         (replace(MIXED, nodes=(*MIXED.nodes, replace(FLOAT, name="c_token_3"))), NOTES, "2 operations multiply"),
-        (replace(MIXED, nodes=(*MIXED.nodes, replace(FLOAT, name="e"))), NOTES, "e computes in float without"),
+        (replace(MIXED, nodes=(*MIXED.nodes, replace(FLOAT, name="e"))), NOTES, "e (Conv) computes in float without"),
         (replace(MIXED, nodes=(*MIXED.nodes, RESTORED)), NOTES, "turned back into float by dq"),
         (replace(MIXED, weights=WEIGHTS[1:]), NOTES, "no int8 weights"),
         (replace(MIXED, input="int8"), NOTES | {"left": ["b", ENDS]}, "and output were left in float and are int8"),
@@ -159,7 +159,7 @@ RESTORED = replace(node("dq", "DequantizeLinear", "int8 float32", "float32"), co
 def test_exactly_what_was_left_is_in_float(graph: Graph, notes: dict[str, Any], reason: str) -> None:
     verdict = precision_check.judge(graph, "mixed", "cpu", notes=notes)
     assert (verdict["status"] == "ok") == (not reason) and reason in verdict["reason"]
-    assert verdict["truth"] == "checked"
+    assert verdict["precision_check"] == "checked"
     assert bool(checked.fault_of(json.loads(json.dumps(graph.record())), notes)) == bool(reason), "the other code"
 
 

@@ -116,7 +116,7 @@ def test_a_question_that_is_none(question: Any, told: str) -> None:
 
 
 LOADED = {
-    "load_ms": 1, "first_call_us": 2.5, "memory_kb": None, "memory_base_kb": 7, "processors": [1], "device": "cpu",
+    "load_ms": 1, "first_call_us": 2.5, "memory_kib": None, "memory_base_kib": 7, "processors": [1], "device": "cpu",
 }  # fmt: skip
 
 
@@ -126,7 +126,7 @@ LOADED = {
         (LOADED | {"device": None}, "device is None, not text"),
         ({key: LOADED[key] for key in LOADED if key != "load_ms"}, "load_ms is missing"),
         (LOADED | {"watts": 1}, "it has the key 'watts'"),
-        (LOADED | {"memory_kb": True}, "memory_kb is True, not a whole number"),
+        (LOADED | {"memory_kib": True}, "memory_kib is True, not a whole number"),
         (LOADED | {"processors": [0.5]}, r"processors\[0\] is 0.5, not a whole number"),
         (None, "it is None, not an object"),
     ],

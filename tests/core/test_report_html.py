@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,6 +91,11 @@ def text(told: Report) -> str:
     return render(told, "html")
 
 
+def flat(told: Report) -> list[dict[str, Any]]:
+    """The rows as JSON has them."""
+    return [row.flat for row in told.rows]
+
+
 @pytest.fixture(scope="module")
 def page(text: str) -> Element:
     return Page(text).root
@@ -164,7 +170,7 @@ def test_the_table_has_every_row_with_intervals_and_keys(page: Element, told: Re
     names = [[head.text for head in table.all("th", scope="col")] for table in tables]
     assert "p50 µs" in names[0] and "size kB" in names[0] and "accuracy" in names[0] and "AUROC" in names[1]
     for table, head, task in zip(tables, names, ("classification", "anomaly")):
-        of_task = [row for row in told.rows if row["task"] == task]
+        of_task = [row for row in flat(told) if row["task"] == task]
         for shown, row in zip(table.one("tbody").all("tr"), of_task, strict=True):
             cells = dict(zip(head, shown.children))
             for key in ("model", "format", "precision", "runtime"):
@@ -185,7 +191,7 @@ def test_the_table_has_every_row_with_intervals_and_keys(page: Element, told: Re
 def test_confusion_fp32_against_int8(page: Element, told: Report) -> None:
     whole, eight = page.all("table", class_="confusion")
     assert (whole.one("caption").text, eight.one("caption").text) == ("tflite fp32", "tflite full-int8")
-    rows = {(row["format"], row["precision"]): row for row in told.rows if row["task"] == "classification"}
+    rows = {(row["format"], row["precision"]): row for row in flat(told) if row["task"] == "classification"}
     before, after = (np.array(rows["tflite", precision]["confusion"]) for precision in ("fp32", "full-int8"))
     for table, counts in ((whole, before), (eight, after)):
         cells = [[cell.text.split()[0] for cell in row.all("td")] for row in table.one("tbody").all("tr")]
@@ -199,7 +205,7 @@ def test_recall_of_each_class(page: Element, told: Report) -> None:
     table = page.one("details").one("table")
     [row] = [
         row
-        for row in told.rows
+        for row in flat(told)
         if row["task"] == "classification" and row["format"] == "onnx" and row["precision"] == "full-int8"
     ]
     column = [head.text for head in table.all("th", scope="col")].index("onnx full-int8 on cpu")
@@ -215,7 +221,7 @@ def test_figures_of_a_detector(page: Element, told: Report) -> None:
     assert 3 <= sum(title.startswith("Beat ") for title in titles) <= 5
     thresholds = section.all("path", class_="threshold") + section.all("line", class_="threshold")
     assert len(thresholds) == 2 + 1  # fp32, int8, and the legend
-    rows = {(row["format"], row["precision"]): row for row in told.rows if row["task"] == "anomaly"}
+    rows = {(row["format"], row["precision"]): row for row in flat(told) if row["task"] == "anomaly"}
     for precision in ("fp32", "full-int8"):
         assert f"AUROC {rows['tflite', precision]['auroc']:.4f}" in section.text
 
@@ -224,7 +230,7 @@ def test_latency_is_drawn_from_all_raw_samples(page: Element, told: Report) -> N
     section = page.one("section", id="model-0")
     [figure] = [each for each in section.all("figure") if "timed calls" in each.text]
     assert figure.text.count(f"{len(FORMS) * ROUNDS * CALLS:,} timed calls") == 1
-    medians = [row["latency_p50_us"] for row in told.rows if row["task"] == "classification" and row["status"] == "ok"]
+    medians = [row["latency_p50_us"] for row in flat(told) if row["task"] == "classification" and row["status"] == "ok"]
     assert all(
         f"median {median:,.1f} µs" in figure.one("svg", role="img").attributes["aria-label"] for median in medians
     )
@@ -236,7 +242,7 @@ def test_the_pareto_plot(page: Element, told: Report) -> None:
     plots = page.all("svg", class_="pareto")
     assert len(plots) == 2
     for plot, task in zip(plots, ("classification", "anomaly")):
-        shown = [row for row in told.rows if row["task"] == task and row["status"] == "ok"]
+        shown = [row for row in flat(told) if row["task"] == task and row["status"] == "ok"]
         marks = plot.all("path", class_="mark") + plot.all("circle", class_="mark")
         assert len(marks) == len(shown)
         assert {mark.one("title").text.split(":")[-1].split()[0] for mark in marks} == {
@@ -249,7 +255,7 @@ def test_the_pareto_plot(page: Element, told: Report) -> None:
 
 def test_what_runtimes_tell_besides_is_shown(page: Element, told: Report) -> None:
     table = page.one("table", class_="besides")
-    telling = [row for row in told.rows if row.get("figures")]
+    telling = [row for row in flat(told) if row.get("figures")]
     assert 0 < len(telling) < len(told.rows)
     names = [head.text for head in table.one("thead").all("th")]
     assert names == ["model", "form", "route", "arena bytes", "fits"]
@@ -332,7 +338,7 @@ def test_hundreds_of_classes_are_bounded_with_a_reason(tmp_path: Path) -> None:
     assert "Of 250 classes, the 30 that lose most" in section.text
     assert "the first 200 of 250 classes" in section.text
     whole, eight = section.all("table", class_="confusion")
-    rows = {(row["format"], row["precision"]): row for row in told.rows if row["task"] == "classification"}
+    rows = {(row["format"], row["precision"]): row for row in flat(told) if row["task"] == "classification"}
     for table, precision in ((whole, "fp32"), (eight, "full-int8")):
         heads = [head.text for head in table.one("tbody").all("th")]
         index = [data.labels.index(label) for label in heads]

@@ -290,7 +290,7 @@ def test_a_stray_file_is_ignored_and_kept(run: Path) -> None:
     [
         (
             lambda told: told.update(schema=1),
-            "schema) is 1, this ecgedge reads 2\n  measure it again, or read it with the ecgedge that wrote it",
+            "schema) is 1, this ecgedge reads 3\n  measure it again, or read it with the ecgedge that wrote it",
         ),
         (lambda told: told.update(schema=True), "schema) is not told"),
         (lambda told: told["request"].update(printed="pdf"), "request.printed"),
@@ -391,7 +391,9 @@ def test_the_loader_has_what_the_folder_holds(run: Path) -> None:
     found = RunFolder.read(run)
     assert found.about == json.loads((run / "run.json").read_text())
     assert found.records == [json.loads(line) for line in (run / "journal.jsonl").read_text().splitlines()]
-    assert found.rows() == [json.loads(line) for line in (run / "rows.jsonl").read_text().splitlines()]
+    assert [row.flat for row in found.rows()] == [
+        json.loads(line) for line in (run / "rows.jsonl").read_text().splitlines()
+    ]
     outputs = found.outputs(INT8)
     assert outputs is not None and found.beats is not None
     np.testing.assert_array_equal(outputs, np.load(run / "cells" / f"{INT8}.outputs.npy"))

@@ -247,7 +247,7 @@ def test_figures_are_from_the_blocks_that_were_quick(make: Make) -> None:
             assert row["time_ratio"]["ratio"] == pytest.approx(quiet[name]["time_ratio"]["ratio"], rel=0.03)
             assert row["time_ratio"]["result"] == quiet[name]["time_ratio"]["result"]
     null = noise_of(read(folder), ROUNDS, folder)
-    assert all(pair["rounds"] == 6 and pair["floor"] < 0.03 for pair in null.values())
+    assert all(pair.ratio.rounds == 6 and pair.floor < 0.03 for pair in null.values())
 
 
 def test_a_cell_with_two_speeds_on_a_steady_machine_keeps_both(make: Make) -> None:
@@ -258,7 +258,7 @@ def test_a_cell_with_two_speeds_on_a_steady_machine_keeps_both(make: Make) -> No
     calls = np.fromfile(file, dtype="<i8").reshape(12, -1, 2)
     calls[::2, :, 0] *= 2
     calls.tofile(file)
-    [row] = [row for row in rows_of(read(folder), ROUNDS, folder) if row["id"] == name]
+    [row] = [row.flat for row in rows_of(read(folder), ROUNDS, folder) if row.id == name]
     assert (row["blocks_quick"], row["unsteady"]) == (12, False)
     medians = np.median(calls[:, :, 0], axis=1) / 1e3
     assert row["latency_p50_us"] == pytest.approx(np.median(medians), abs=1e-3)
@@ -271,7 +271,7 @@ def test_too_few_quick_blocks_are_unsteady(make: Make) -> None:
         assert (row["blocks"], row["blocks_quick"], row["unsteady"]) == (18, 3, True)
         assert row["timed_calls"] == 18 * 40, "all blocks, since the quick ones are too few"
         assert row.get("time_ratio", {"result": "unsteady"})["result"] == "unsteady"
-    assert all(pair["result"] == "unsteady" for pair in noise_of(read(folder), ROUNDS, folder).values())
+    assert all(pair.result == "unsteady" for pair in noise_of(read(folder), ROUNDS, folder).values())
 
 
 def test_slow_all_the_time_is_one_state(make: Make) -> None:

@@ -595,6 +595,31 @@ def test_what_the_delegate_refuses_is_named(here: Command, coarse: Path, tmp_pat
     assert "XNNPACK refuses the operation FULLY_CONNECTED" in told
 
 
+def test_an_operation_that_breaks_off_is_named(here: Command, tmp_path: Path) -> None:
+    """An int8 division by what was rounded to zero: LiteRT opens the file, and stumbles on a beat."""
+    import tensorflow as tf
+    from ai_edge_litert.interpreter import Interpreter
+
+    @tf.function(input_signature=[tf.TensorSpec((1, 140), tf.float32)])
+    def network(x):
+        return tf.matmul(tf.math.divide(1.0, tf.nn.relu(x) + 1e-6), LINEAR["w"])
+
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([network.get_concrete_function()])
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([np.full((1, 140), value, np.float32)] for value in (0.5, 1.0, 2.0))
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    file = tmp_path / "theirs.tflite"
+    file.write_bytes(converter.convert())
+    interpreter = Interpreter(str(file))
+    interpreter.allocate_tensors()
+    with pytest.raises(RuntimeError, match="DIV"):
+        interpreter.invoke()  # on zeros
+    write_beats(tmp_path / "beats.csv", draw(3))
+    told = error_of(called(here, "predict", file))
+    assert told.startswith(f"Error: LiteRT cannot run {file}: DIV failed to invoke: ")
+    assert ".cc:" not in told
+
+
 # The precision of a file without a record.
 
 

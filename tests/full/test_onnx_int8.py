@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ecgedge import Artifact, Classification, Context, TensorSpec, check_parity
-from ecgedge.builtin.onnx_quantizers import OnnxFullInt8
+from ecgedge.builtin.onnx_quantizers import OnnxDynamic, OnnxFullInt8
 from ecgedge.passes.optimize import optimize
 from ecgedge.testing import make_artifact
 from ecgedge.testing.contract import answers
@@ -80,3 +80,16 @@ def test_a_graph_of_two_dimensions_computes_in_integers(opset: int, tmp_path: Pa
     made = part.quantize(repaired, tmp_path / "int8.onnx", Context(beats))
     assert_in_integers(made.path, tmp_path)
     check_parity(answers(source, beats), answers(made, beats), "int8", atol=0.05)
+
+
+def test_a_weight_whose_shape_is_listed_as_well_is_quantized(tmp_path: Path) -> None:
+    """As torch's newer exporter lists it; the quantizer turns the weight of a Gemm around."""
+    constants = {"flat": np.array([0, -1]), "w": weight(5, 140), "b": weight(5)}
+    model = graph("r = Reshape(x, flat) y = Gemm<transB=1>(r, w, b)", (1, 1, 140), **constants)
+    model.graph.value_info.append(onnx.helper.make_tensor_value_info("w", onnx.TensorProto.FLOAT, [5, 140]))
+    source = artifact_of(model, tmp_path / "theirs.onnx")
+    beats = np.random.default_rng(0).standard_normal((40, 1, 140)).astype(np.float32)
+    made = OnnxDynamic().quantize(source, tmp_path / "dynamic.onnx", Context(beats))
+    assert not {op for op, _ in kernels(made.path, tmp_path)} & FLOAT_CONVS
+    expected = beats[:, 0] @ constants["w"].T + constants["b"]
+    assert np.corrcoef(answers(made, beats).ravel(), expected.ravel())[0, 1] > 0.999

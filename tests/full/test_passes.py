@@ -81,9 +81,9 @@ WANTS = (
     ("fold_constants", "sink_transposes", "mean_to_pool", "relu_into_concat", "fold_norms", "norm_to_conv",
      "merge_convs", "drop_idle_relu", "crop_in_place", "crop_into_conv", "upsample_into_conv", "upsample_to_concat",
      "drop_dead_ends"),
-    ("fold_constants", "gelu_in_order", "spell_norms", "stable_softplus", "relu_into_concat", "fold_norms",
-     "merge_convs", "drop_idle_relu", "crop_into_conv", "upsample_into_conv", "conv_to_2d", "ceil_to_repeat",
-     "upsample_to_concat", "drop_dead_ends"),
+    ("fold_constants", "gelu_in_order", "spell_norms", "stable_softplus", "reciprocal_to_div", "relu_into_concat",
+     "fold_norms", "merge_convs", "drop_idle_relu", "crop_into_conv", "upsample_into_conv", "conv_to_2d",
+     "ceil_to_repeat", "upsample_to_concat", "drop_dead_ends"),
 )  # fmt: skip
 
 
@@ -643,6 +643,15 @@ def test_a_softplus_does_not_overflow(op: str) -> None:
     exponentials = [n for n, node in enumerate(made.graph.node) if node.op_type == "Exp"]
     values = outputs(made)
     assert max(values[1 + n].max() for n in exponentials) <= 1
+
+
+@pytest.mark.parametrize("opset", OPSETS)
+def test_the_reciprocal_of_a_root_is_a_quotient(opset: int) -> None:
+    model = graph("q = Mul(x, x) e = Add(q, little) s = Sqrt(e) r = Reciprocal(s) y = Mul(x, r)", opset=opset,
+                  little=np.array(1e-3, dtype=np.float32))  # fmt: skip
+    assert left(model, "reciprocal_to_div") == ["Mul", "Add", "Sqrt", "Div", "Mul"]
+    other = graph("e = Exp(x) y = Reciprocal(e)", opset=opset)
+    assert apply_pass(other, "reciprocal_to_div") is None
 
 
 def test_a_layer_norm_whose_mean_is_read_stays() -> None:

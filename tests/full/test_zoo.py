@@ -130,6 +130,7 @@ def test_only_one_line_that_names_an_operation_is_a_refusal() -> None:
     assert status("Failed: onnx2tf cannot convert LSTM (log: /tmp/x.log)\n") == "refused"
     assert status("Error: TFLite has no Erf\n  use another activation\n", 2) == "refused"
     assert status("Warning: split here\nFailed: no kernel for MIRROR_PAD\n") == "refused"
+    assert status("x.onnx: threshold 0.316, quantile 0.9 of normal training scores\nFailed: LSTM\n") == "refused"
     assert status("Failed: it does not work\n") == "unclear"
     assert status("Failed: ConverterError: LSTM\n") == "crashed", "a library's exception"
     assert status("Failed: loc(callsite(fused[\"Erf:\", 'Erf'\n") == "crashed", "a compiler's text"

@@ -21,6 +21,7 @@ DECIDED, RIGHT = 10, 5  # a class that was decided and right so often must not v
 QUANTIZED = 0.5  # of the elements of weights must be integers
 REJECTED = "the result is wrong and was not kept"
 TENSORFLOW = {"Erf", "TensorListReserve", "TensorListFromTensor", "TensorListStack"}  # of those that TFLite has not
+FITTED = re.compile(r"\S+: threshold [-+.\de]+, quantile [.\d]+ of normal training scores")  # of an autoencoder
 LONG = 400  # characters: what is longer is no line that anybody reads
 
 
@@ -111,7 +112,8 @@ def close_workers() -> None:
 
 def judge_refusal(told: Told) -> Verdict:
     """Whether a command that made no file said in one line which operation it was."""
-    lines = [line for line in told.err.splitlines() if line and not line.startswith(("Warning:", "Note:", "  "))]
+    said = [line for line in told.err.splitlines() if line and not FITTED.fullmatch(line)]
+    lines = [line for line in said if not line.startswith(("Warning:", "Note:", "  "))]
     if told.code not in (1, 2) or "Traceback" in told.err or len(lines) != 1 or len(lines[0]) > LONG or noisy(lines[0]):
         return Verdict("crashed", told.err[-1500:])
     if REJECTED in lines[0]:

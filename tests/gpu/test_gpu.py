@@ -94,7 +94,7 @@ def test_rows_of_a_gpu(run: Path) -> None:
     for row in mine.values():
         assert row["status"] == "ok", row["reason"]
         assert row["copies"] == "outside"
-        assert row["device_memory_kb"] is None or row["device_memory_kb"] > 50_000, "a CUDA context alone takes more"
+        assert row["device_memory_kib"] is None or row["device_memory_kib"] > 50_000, "a CUDA context alone takes more"
         sizes = [int(key.split("_")[1]) for key in row if key.startswith("throughput_")]
         assert sizes[:3] == [1, 16, 64] and max(sizes) > 64, "more pay on a GPU"
     for runtime in ("cuda", "torch-cuda"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -11,8 +12,9 @@ from markupsafe import Markup
 from ecgedge.api import tasks
 from ecgedge.evaluate import intervals
 from ecgedge.report.html import svg
-from ecgedge.report.html.figures import Figure, Key, Row, form, stroke, swatch
+from ecgedge.report.html.figures import Figure, Key, form, stroke, swatch
 from ecgedge.report.html.svg import Scale
+from ecgedge.run.row import Row
 
 SIDE = 380  # of a square plot, pixels
 MOST = 30  # classes that a table or plot shows; of more, those that tell most
@@ -36,9 +38,9 @@ class Confusion:
 
 def confusion(row: Row, labels: Sequence[str], against: Row | None = None) -> Confusion:
     """The confusion matrix of a form; of more than ``MOST`` classes, those that ``against`` (or it) confuses most."""
-    counts = np.array(row["confusion"])
+    counts = confusion_of(row)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    before = np.array(against["confusion"]) if against else counts
+    before = confusion_of(against) if against else counts
     wrong = before.sum(axis=0) + before.sum(axis=1) - 2 * np.diag(before)
     shown = np.sort(np.argsort(-wrong, kind="stable")[:MOST])
     part = np.ix_(shown, shown)
@@ -51,6 +53,12 @@ def confusion(row: Row, labels: Sequence[str], against: Row | None = None) -> Co
     )
     names = [labels[index] for index in shown]
     return Confusion(form(row), names, counts[part].tolist(), shares[part].tolist(), changes, left_out)
+
+
+def confusion_of(row: Row) -> np.ndarray:
+    """Counts, ``(C, C)``, of a classifier's row that is ``ok``."""
+    assert row.quality is not None and row.quality.confusion is not None
+    return np.array(row.quality.confusion)
 
 
 @dataclass(frozen=True)
@@ -90,7 +98,7 @@ def recalls(
             changes = []
             for row, decided in others:
                 difference, low, high = (100 * v for v in intervals.paired_share(decided[of_class] == c, was))
-                flagged = any(gate["gate"] == "recall" and gate["label"] == label for gate in row["gates"])
+                flagged = any(gate.gate == "recall" and gate.label == label for gate in row.gates)
                 changes.append(Change(difference, low, high, flagged))
             found.append(Recall(label, int(of_class.sum()), float(was.mean()), changes))
     return found
@@ -166,7 +174,7 @@ def reliability(series: Sequence[tuple[str, np.ndarray]], y: np.ndarray, scores:
     return Figure(svg.picture(SIDE, SIDE, "Reliability", "; ".join(words), *parts), caption, keys)
 
 
-def mark(one: Row, x: Scale, up: Scale, i: int, total: int, name: str) -> Markup:
+def mark(one: dict[str, Any], x: Scale, up: Scale, i: int, total: int, name: str) -> Markup:
     """A bin of the reliability plot."""
     low, high = intervals.wilson(round(one["accuracy"] * one["beats"]), one["beats"])
     at, radius = x(one["confidence"]), 2.5 + 5 * float(np.sqrt(one["beats"] / total))

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from markupsafe import Markup
 
 from ecgedge.report.html import svg
-
-Row = dict[str, Any]
+from ecgedge.run.row import Row
 
 
 @dataclass(frozen=True)
@@ -42,8 +40,8 @@ class Looks:
     def of(cls, rows: Iterable[Row]) -> Looks:
         found = list(rows)
         return cls(
-            list(dict.fromkeys(row["model"] for row in found)),
-            list(dict.fromkeys(row["format"] for row in found)),
+            list(dict.fromkeys(row.model for row in found)),
+            list(dict.fromkeys(row.format for row in found)),
         )
 
     def colour(self, model: str) -> str:
@@ -68,5 +66,5 @@ def stroke(class_: str) -> Markup:
 
 def form(row: Row) -> str:
     """What a row is, less its model: format, precision, and the runtime where the format does not say it."""
-    words = [row["format"], row["precision"] or "", "" if row["runtime"] == row["format"] else f"on {row['runtime']}"]
+    words = [row.format, row.precision or "", "" if row.runtime == row.format else f"on {row.runtime}"]
     return " ".join(filter(None, words))

@@ -8,8 +8,9 @@ import numpy as np
 from markupsafe import Markup
 
 from ecgedge.report.html import svg
-from ecgedge.report.html.figures import Figure, Row, form
+from ecgedge.report.html.figures import Figure, form
 from ecgedge.report.html.svg import Scale
+from ecgedge.run.row import Row
 
 WIDTH, LANE, TOP, RIGHT = 900, 34, 14, 880
 BINS = 300  # over the whole axis
@@ -24,7 +25,7 @@ def latencies(rows: Sequence[Row], calls: Calls, colour: str) -> Figure | None:
     Args:
         calls: the raw samples of a row by its id, microseconds ``(calls,)``.
     """
-    timed = [(row, found) for row in rows if row["status"] == "ok" and (found := calls(row["id"])) is not None]
+    timed = [(row, found) for row in rows if row.status == "ok" and (found := calls(row.id)) is not None]
     if not timed:
         return None
     ends = [(found.min(), np.quantile(found, TAIL)) for _, found in timed]
@@ -37,16 +38,14 @@ def latencies(rows: Sequence[Row], calls: Calls, colour: str) -> Figure | None:
     for number, (row, found) in enumerate(timed):
         base = TOP + LANE * (number + 1) - 6
         parts.append(lane(row, found, x, base, colour))
-        words.append(
-            f"{form(row)}: median {row['latency_p50_us']:,.1f} µs, 95th percentile {row['latency_p95_us']:,.1f}"
-        )
+        words.append(f"{form(row)}: median {row.times.p50_us:,.1f} µs, 95th percentile {row.times.p95_us:,.1f}")
     total, beyond = sum(len(found) for _, found in timed), sum(int((found > high).sum()) for _, found in timed)
     caption = (
         f"{total:,} timed calls, of which {beyond:,} were so slow that they lie beyond the axis. Heights go with the "
         "square root of the number of calls, so that the slow ones are seen. Long stroke: median; short stroke: "
         "95th percentile; bar below: 95% interval of the median, from the blocks."
     )
-    if any(row.get("blocks_quick", row.get("blocks")) != row.get("blocks") for row, _ in timed):
+    if any(row.times.blocks_quick not in (None, row.times.blocks) for row, _ in timed):
         caption += (
             " Calls of all blocks are drawn; strokes and bars are of the blocks in the machine's usual quick state, or "
             "of all where a form is unsteady."
@@ -76,8 +75,8 @@ def lane(row: Row, found: np.ndarray, x: Scale, base: float, colour: str) -> Mar
     for i in range(first, last + 1):
         outline += [(x(edges[i]), base - heights[i]), (x(edges[i + 1]), base - heights[i])]
     outline.append((x(edges[last + 1]), base))
-    p50, p95 = x(row["latency_p50_us"]), x(row["latency_p95_us"])
-    low, high = x(row["latency_p50_low_us"]), x(row["latency_p50_high_us"])
+    p50, p95 = x(row.times.p50_us), x(row.times.p95_us)
+    low, high = x(row.times.p50_low_us), x(row.times.p50_high_us)
     return svg.element(
         "g",
         svg.text(x.start - 12, base - 4, form(row), anchor="end", class_="label"),

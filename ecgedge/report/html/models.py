@@ -11,10 +11,11 @@ from ecgedge.api import tasks
 from ecgedge.api.artifact import Anomaly, Classification
 from ecgedge.report.html import beats as curves
 from ecgedge.report.html import classes, detection
-from ecgedge.report.html.figures import Figure, Key, Looks, Row, form
+from ecgedge.report.html.figures import Figure, Key, Looks, form
 from ecgedge.report.html.latency import latencies
 from ecgedge.report.html.run_files import RunFiles
 from ecgedge.run import Beats
+from ecgedge.run.row import Row
 
 CHANGED = 6  # beats that are shown at most
 RECALLS = 200  # classes in the table of recalls at most
@@ -53,14 +54,14 @@ class Section:
 
 def section(number: int, model: str, rows: Sequence[Row], files: RunFiles, looks: Looks) -> Section:
     """From the rows of one model, and what the run's folder still holds."""
-    ready = [row for row in rows if row["status"] == "ok"]
+    ready = [row for row in rows if row.status == "ok"]
     found = Section(model, f"model-{number}", pair(ready))
     found.latency = latencies(ready, files.calls, looks.colour(model))
     if not ready:
         found.missing = "No form of this model was measured; the reasons are below."
         return found
-    answers = {row["id"]: files.outputs(row["id"]) for row in ready}
-    task = files.task(ready[0]["id"])
+    answers = {row.id: files.outputs(row.id) for row in ready}
+    task = files.task(ready[0].id)
     if files.beats is None or task is None or any(each is None for each in answers.values()):
         found.missing = (
             "The beats or the answers are no longer in the folder of the run, so what is drawn from them is not."
@@ -76,19 +77,19 @@ def section(number: int, model: str, rows: Sequence[Row], files: RunFiles, looks
 
 def pair(rows: Sequence[Row]) -> list[Row]:
     """The quickest int8 form, or for want of one the quickest quantized one, after its fp32 form."""
-    quantized = [row for row in rows if row["precision"] != "fp32"]
-    eights = [row for row in quantized if "int8" in row["precision"]] or quantized
-    whole = [row for row in rows if row["precision"] == "fp32"]
+    quantized = [row for row in rows if row.precision != "fp32"]
+    eights = [row for row in quantized if row.precision and "int8" in row.precision] or quantized
+    whole = [row for row in rows if row.precision == "fp32"]
     if not eights or not whole:
         return [min(rows, key=quickness)] if rows else []
     chosen = min(eights, key=quickness)
-    parent = (chosen.get("time_ratio") or {}).get("to")
-    return [next((row for row in whole if row["id"] == parent), whole[0]), chosen]
+    parent = chosen.time_ratio.to if chosen.time_ratio else None
+    return [next((row for row in whole if row.id == parent), whole[0]), chosen]
 
 
 def quickness(row: Row) -> tuple[bool, float]:
     """A key to sort rows by: those whose times are unsteady last."""
-    return bool(row.get("unsteady")), float(row["latency_p50_us"])
+    return row.unsteady, row.times.p50_us
 
 
 def fill_classifier(
@@ -98,17 +99,15 @@ def fill_classifier(
     labels = task.labels
     found.confusions = [classes.confusion(whole, labels), *(classes.confusion(row, labels, whole) for row in other)]
     decided = {name: outputs.argmax(axis=1) for name, outputs in answers.items()}
-    series = [(form(row), answers[row["id"]]) for row in found.compared]
+    series = [(form(row), answers[row.id]) for row in found.compared]
     found.quality = [classes.reliability(series, beats.y, task.scores)]
-    others = [row for row in rows if row["precision"] != "fp32"]
-    if whole["precision"] == "fp32" and others:
+    others = [row for row in rows if row.precision != "fp32"]
+    if whole.precision == "fp32" and others:
         found.recall_forms = [form(row) for row in others]
-        found.recalls = classes.recalls(
-            decided[whole["id"]], [(row, decided[row["id"]]) for row in others], beats.y, labels
-        )
+        found.recalls = classes.recalls(decided[whole.id], [(row, decided[row.id]) for row in others], beats.y, labels)
         found.recall_plot = classes.recall_plot(found.recalls, others)
     if other:
-        show_changed(found, decided[whole["id"]], decided[other[0]["id"]], answers[whole["id"]], beats, task)
+        show_changed(found, decided[whole.id], decided[other[0].id], answers[whole.id], beats, task)
 
 
 def show_changed(
@@ -134,7 +133,7 @@ def show_changed(
 def fill_detector(found: Section, answers: dict[str, np.ndarray], beats: Beats, task: Anomaly) -> None:
     positive = beats.y != task.labels.index(task.normal)
     forms = [
-        detection.Scores(row, tasks.anomaly_scores(answers[row["id"]], beats.x, task.window), positive)
+        detection.Scores(row, tasks.anomaly_scores(answers[row.id], beats.x, task.window), positive)
         for row in found.compared
     ]
     found.quality = [detection.histograms(forms, tasks.score_name(task.window))]
@@ -144,7 +143,7 @@ def fill_detector(found: Section, answers: dict[str, np.ndarray], beats: Beats, 
     found.example_keys = curves.trace_keys(["beat", *found.names])
     for words, i in curves.examples(forms[0].scores, positive, task.threshold):
         traces = [curves.Trace("beat", beats.x[i, 0])]
-        traces += [curves.Trace(form(one.row), answers[one.row["id"]][i]) for one in forms]
+        traces += [curves.Trace(form(one.row), answers[one.row.id][i]) for one in forms]
         errors = ", ".join(f"{one.scores[i]:.3g}" for one in forms)
         title = f"Beat {beats.index[i]:,}"
         caption = f"{title}, {words}: class {task.labels[beats.y[i]]}, error {errors} (threshold {task.threshold:.3g})"

@@ -11,20 +11,20 @@ from typing import Any
 
 from ecgedge.choose import METRICS, Choice, Evidence, Metric, decide
 from ecgedge.files import escape
+from ecgedge.report.columns import Column, page_columns
 from ecgedge.report.document import Report
 from ecgedge.report.files import changed_decisions, machine_words, on_device
-from ecgedge.report.html.columns import Column, columns_of
-from ecgedge.report.html.figures import Figure, Looks, Row, form
+from ecgedge.report.html.figures import Figure, Looks, form
 from ecgedge.report.html.models import section
 from ecgedge.report.html.pareto import pareto
 from ecgedge.report.html.run_files import RunFiles
 from ecgedge.report.remake import remake
-from ecgedge.report.table import noise_lines
+from ecgedge.report.table import TITLES, noise_lines
+from ecgedge.run.row import Row
 
 MOST_ROWS = 1000  # in the tables and pictures of the page; of more, those of the models that matter most
 MOST_SECTIONS = 40  # models with pictures of their own
 MOST_TOLD = 40  # rows of a front, and ties with a winner, that are listed
-TASKS = {"classification": "Classification", "anomaly": "Anomaly detection"}
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def render(report: Report) -> str:
     rows, left_out = shown_rows(report.rows, fronts, choices)
     files, looks = RunFiles.read(report.folder), Looks.of(rows)
     with_section = {*ranked(looks.models, rows, fronts, choices)[:MOST_SECTIONS]}
-    told = [row for row in rows if row.get("figures")]
+    told = [row for row in rows if row.figures]
     own = [f"\n{environment.get_template(name).render()}\n" for name in ("style.css", "script.js")]
     style, script = map(Markup, own)  # files of ours, into which nothing is put
     return environment.get_template("page.html").render(
@@ -68,9 +68,9 @@ def render(report: Report) -> str:
         run=run,
         best=report.best,
         decisions=[Decision(choice, report) for choice in choices],
-        front={row["id"] for choice in fronts for row in choice.front},
+        front={row.id for choice in fronts for row in choice.front},
         blocks=blocks(rows, fronts, choices, looks),
-        values=lambda key: sorted({row[key] for row in rows if row[key]}),
+        values=lambda key: sorted({value for row in rows if (value := getattr(row, key))}),
         sections=[
             section(i, model, of(rows, "model", model), files, looks)
             for i, model in enumerate(looks.models)
@@ -78,15 +78,15 @@ def render(report: Report) -> str:
         ],
         left_out=left_out,
         most=MOST_TOLD,
-        counts=Counter(row["status"] for row in report.rows),
+        counts=Counter(row.status for row in report.rows),
         told=told,
-        told_names=list(dict.fromkeys(name for row in told for name in row["figures"])),
+        told_names=list(dict.fromkeys(name for row in told for name in row.figures)),
         troubles=troubles(rows),
         gates=[(row, text) for row in rows for text in doubts(row)],
         changed=changed_decisions(rows),
         machine=machine_words(run["machine"]),
-        on_devices=[f"{row['id']}: {text}" for row in rows if (text := on_device(row))],
-        noise=noise_lines(run["noise"]).splitlines(),
+        on_devices=[f"{row.id}: {text}" for row in rows if (text := on_device(row))],
+        noise=noise_lines(report.noise).splitlines(),
         form=form,
     )
 
@@ -115,8 +115,8 @@ def ranked(
     models: Sequence[str], rows: Sequence[Row], fronts: Sequence[Choice], choices: Sequence[Choice]
 ) -> list[str]:
     """Models with a winner first, then those of the fronts, then the rest, each in the order of the run."""
-    winners = {choice.winner["model"] for choice in choices if choice.winner}
-    best = {row["model"] for choice in fronts for row in choice.front}
+    winners = {choice.winner.model for choice in choices if choice.winner}
+    best = {row.model for choice in fronts for row in choice.front}
     return sorted(models, key=lambda model: (model not in winners, model not in best))
 
 
@@ -126,14 +126,14 @@ def shown_rows(rows: Sequence[Row], fronts: Sequence[Choice], choices: Sequence[
         return rows, ""
     models: dict[str, list[Row]] = {}
     for row in rows:
-        models.setdefault(row["model"], []).append(row)
+        models.setdefault(row.model, []).append(row)
     kept: set[str] = set()
     count = 0
     for model in ranked([*models], rows, fronts, choices):
         if count + len(models[model]) <= MOST_ROWS:
             kept.add(model)
             count += len(models[model])
-    shown = [row for row in rows if row["model"] in kept]
+    shown = [row for row in rows if row.model in kept]
     return shown, (
         f"{len(rows):,} rows make too large a page: it shows the {len(shown):,} of {len(kept):,} models, those with "
         f"the choice and on the fronts first; the rows of all {len(models):,} are in rows.jsonl and report.csv."
@@ -141,17 +141,17 @@ def shown_rows(rows: Sequence[Row], fronts: Sequence[Choice], choices: Sequence[
 
 
 def of(rows: Sequence[Row], key: str, value: str) -> list[Row]:
-    return [row for row in rows if row[key] == value]
+    return [row for row in rows if getattr(row, key) == value]
 
 
 def blocks(rows: Sequence[Row], fronts: Sequence[Choice], choices: Sequence[Choice], looks: Looks) -> list[Block]:
-    front = {choice.task: [row["id"] for row in choice.front] for choice in fronts}
-    winners = {choice.task: choice.winner["id"] for choice in choices if choice.winner}
+    front = {choice.task: [row.id for row in choice.front] for choice in fronts}
+    winners = {choice.task: choice.winner.id for choice in choices if choice.winner}
     found = []
-    for task, title in TASKS.items():
+    for task, title in TITLES.items():
         if of_task := of(rows, "task", task):
             plot = pareto(of_task, task, front.get(task, []), winners.get(task), looks)
-            found.append(Block(task, title, of_task, columns_of(of_task, task), plot))
+            found.append(Block(task, title, of_task, page_columns(of_task, task), plot))
     return found
 
 
@@ -164,7 +164,7 @@ class Decision:
 
     @property
     def title(self) -> str:
-        return TASKS[self.choice.task]
+        return TITLES[self.choice.task]
 
     @property
     def metrics(self) -> list[Metric]:
@@ -188,9 +188,9 @@ class Decision:
 
 def doubts(row: Row) -> list[str]:
     """Why to look twice at a row that works."""
-    told = [gate["text"] for gate in row.get("gates") or []]
-    if row.get("unsteady"):
-        counts = f"{row['blocks_quick']} of {row['blocks']} blocks were timed in the machine's usual quick state"
+    told = [gate.text for gate in row.gates]
+    if row.unsteady:
+        counts = f"{row.times.blocks_quick} of {row.times.blocks} blocks were timed in the machine's usual quick state"
         told.append(f"its times are unsteady: {counts}")
     return told
 
@@ -216,8 +216,8 @@ def troubles(rows: Sequence[Row]) -> list[Trouble]:
     """What failed first, then what was skipped."""
     found: dict[tuple[str, str, str, str], list[str]] = {}
     for row in rows:
-        if row["status"] != "ok":
-            names = found.setdefault((row["status"], form(row), row.get("stage") or "", row["reason"]), [])
-            names += [row["model"]] if row["model"] not in names else []
+        if row.status != "ok":
+            names = found.setdefault((row.status, form(row), row.outcome.stage or "", row.reason), [])
+            names += [row.model] if row.model not in names else []
     ordered = sorted(found.items(), key=lambda item: (item[0][0] == "skipped", item[0]))
     return [Trouble(status, what, stage, reason, models) for (status, what, stage, reason), models in ordered]

@@ -25,17 +25,17 @@ class Loaded:
 
     load_ms: float
     first_call_us: float
-    memory_kb: int | None
-    memory_base_kb: int | None
+    memory_kib: int | None
+    memory_base_kib: int | None
     processors: tuple[int, ...] | None
     device: str
     copies: str | None = None
-    device_memory_kb: int | None = None
+    device_memory_kib: int | None = None
 
     def figures(self) -> dict[str, Any]:
         """What a row keeps of it: of copies and of a device's memory only where there is one beside the CPU's."""
         left_out = {"device"} | ({"copies"} if self.device == "cpu" else set())
-        left_out |= set() if self.device == "cuda" else {"device_memory_kb"}
+        left_out |= set() if self.device == "cuda" else {"device_memory_kib"}
         return {key: value for key, value in typed_json.plain(self).items() if key not in left_out}
 
 

@@ -73,7 +73,7 @@ def test_int8_computes_in_int8(base: Artifact, tmp_path: Path) -> None:
     assert multiplied(graph) == [("int8", "int8")] * 5
     verdict = judge(graph, "full-int8", "cpu", graph_of(base))
     assert (verdict["status"], verdict["float_ops"]) == ("ok", []), verdict["reason"]
-    assert verdict["truth"] == "checked"
+    assert verdict["precision_check"] == "checked"
     assert made.size_bytes < 0.3 * base.size_bytes
     assert judge(graph_of(base), "full-int8", "cpu")["status"] == "rejected"
 

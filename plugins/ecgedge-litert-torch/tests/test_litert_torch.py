@@ -54,7 +54,7 @@ def test_both_files_are_what_they_claim_and_carry_their_record(whole: Artifact, 
     made = quantized(whole, tmp_path / "int8.tflite", Context(draw(100)))
     for artifact in (whole, made):
         verdict = verdict_on(artifact)
-        assert (verdict["status"], verdict["truth"]) == ("ok", "checked"), verdict["reason"]
+        assert (verdict["status"], verdict["precision_check"]) == ("ok", "checked"), verdict["reason"]
         told = TfliteRuntime().inspect(artifact.path)
         assert told.record() | {"digest": ""} == artifact.record() | {"digest": ""}
     assert (made.input.dtype, made.output.dtype) == ("int8", "int8")

@@ -63,7 +63,7 @@ def test_the_entry_point_leads_here() -> None:
 def test_the_graph_is_what_the_file_claims_and_ran_on_no_cpu_of_ours(file: Path, precision: str) -> None:
     graph = TFLM.load(TFLM.inspect(file), 1).graph()
     verdict = judge(graph, precision, TFLM.device)
-    assert (verdict["status"], verdict["truth"]) == ("ok", "checked"), verdict["reason"]
+    assert (verdict["status"], verdict["precision_check"]) == ("ok", "checked"), verdict["reason"]
     assert verdict["placed"] == {"tflm-host": len(graph.nodes)}
     assert [node.op for node in graph.nodes].count("CONV_2D") == 7
     other = {"full-int8": "fp32", "fp32": "full-int8"}[precision]

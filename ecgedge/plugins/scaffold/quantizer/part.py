@@ -14,7 +14,7 @@ class Acme(Quantizer):
     """The weights of ecgedge's tiny test model, rounded to 8 bits."""
 
     name = "acme-int8"
-    precision = "weights-int8"  # "full-int8" where activations are in 8 bits too: the truth check looks
+    precision = "weights-int8"  # "full-int8" where activations are in 8 bits too: the precision check looks
     needs = ()  # top-level import names of your tool
     libraries = ()  # distributions whose versions change what it makes
     # environment = "acme"  # for a tool in an environment of its own, which acme.lock beside this file describes

@@ -64,7 +64,7 @@ LITE_INT8 = Graph(
 )
 def test_an_honest_file_is_ok(precision: str, graph: Graph) -> None:
     verdict = judge(graph, precision, "cpu", FP32)
-    assert (verdict["status"], verdict["reason"], verdict["truth"]) == ("ok", "", "checked")
+    assert (verdict["status"], verdict["reason"], verdict["precision_check"]) == ("ok", "", "checked")
     json.dumps(verdict, allow_nan=False)
 
 
@@ -94,7 +94,7 @@ def test_nine_tenths_of_the_weight_bytes_must_be_what_is_claimed() -> None:
         assert judge(enough, precision, "cpu")["status"] == "ok"
         short = replace(graph, weights=weights(**{dtype: 89_900, "float32_large": 10_100}))
         verdict = judge(short, precision, "cpu")
-        assert (verdict["status"], verdict["truth"]) == ("rejected", "checked")
+        assert (verdict["status"], verdict["precision_check"]) == ("rejected", "checked")
         assert verdict["reason"] == f"{precision}: its weights are 90% {dtype}, 10% float32: float32_large"
         assert verdict["weight_shares"] == {dtype: 0.899, "float32": 0.101}
 
@@ -188,11 +188,27 @@ def test_a_reason_with_several_faults_is_one_line_with_three_names() -> None:
     verdict = judge(replace(ONNX_INT8, nodes=(*back, *floats)), "full-int8", "cpu")
     first = ", ".join(node.name for node in floats[:3])
     assert verdict["reason"] == (
-        f"full-int8: float weights are multiplied by {first} and 27 more; int8 weights are turned back into float by "
-        "2 operations; 30 operations compute in float"
+        f"full-int8: float weights are multiplied by {first} and 27 more (Conv); int8 weights are turned back into "
+        "float by 2 operations (DequantizeLinear); 30 operations (Conv) compute in float"
     )
     assert [len(fault["names"]) for fault in verdict["faults"]] == [30, 2, 30]
+    assert verdict["faults"][1]["ops"] == ["DequantizeLinear"] * 2
     assert "faults" not in judge(FP32, "fp32", "cpu")
+
+
+@pytest.mark.parametrize(
+    ("called", "told"),
+    [
+        ({"node_gru__1": "GRU"}, "node_gru__1 (GRU) computes in float"),
+        ({"/layer/GRU": "GRU"}, "/layer/GRU computes in float"),
+        ({"node_conv": "ConvTranspose", "a": "Relu"}, "node_conv, a (ConvTranspose, Relu) compute in float"),
+        ({"a": "Erf", "b/Erf": "Erf", "c": "Mul", "d": "Add"}, "a, b/Erf, c and 1 more (Mul, Add) compute in float"),
+        (dict(zip("abcde", ("Exp", "Add", "Mul", "Sub", "Div"))), "a, b, c and 2 more (Exp, Add, Mul and 2 more) "),
+    ],
+)
+def test_a_reason_tells_the_types_that_names_do_not(called: dict[str, str], told: str) -> None:
+    nodes = tuple(replace(RELU, name=name, op=op) for name, op in called.items())
+    assert judge(replace(ONNX_INT8, nodes=nodes), "full-int8", "cpu")["reason"].startswith(f"full-int8: {told}")
 
 
 def test_the_weights_of_the_parent_under_another_name() -> None:
@@ -207,9 +223,9 @@ def test_the_weights_of_the_parent_under_another_name() -> None:
     for changed in ({"digest": "another"}, {"size_bytes": 24576}, {"dtype": "float16"}):
         other = replace(FP32, weights=(replace(renamed[0], **changed), *renamed[1:]))
         verdict = judge(other, "int4", "cpu", FP32)
-        assert (verdict["status"], verdict["truth"]) == ("ok", "compared with its fp32 parent only")
+        assert (verdict["status"], verdict["precision_check"]) == ("ok", "compared with its fp32 parent only")
     alone = judge(same, "int4", "cpu")
-    assert (alone["status"], alone["truth"]) == ("ok", "not checked: nothing is known of 'int4'")
+    assert (alone["status"], alone["precision_check"]) == ("ok", "not checked: nothing is known of 'int4'")
 
 
 def test_a_device_that_computes_nothing() -> None:
@@ -237,15 +253,15 @@ def test_what_is_multiplied_decides_who_ran_it_not_the_number_of_nodes() -> None
     small = tuple(replace(RELU, name=f"relu-{i}", device="cuda", runner=CUDA) for i in range(20))
     for here, there, reason in (
         (50, 50, ""),
-        (49, 51, "cuda: 51% of its multiply-accumulates ran on the CPU: cpu-51"),
-        (3, 97, "cuda: 97% of its multiply-accumulates ran on the CPU: cpu-97"),
+        (49, 51, "cuda: 51% of its multiply-accumulates ran on the CPU: cpu-51 (ConvInteger)"),
+        (3, 97, "cuda: 97% of its multiply-accumulates ran on the CPU: cpu-97 (ConvInteger)"),
     ):
         nodes = (*small, sized("ConvInteger", here, "cuda"), sized("ConvInteger", there, "cpu"))
         verdict = judge(replace(ONNX_DYNAMIC, nodes=nodes), "int4", "cuda")
         assert (verdict["status"], verdict["reason"]) == ("rejected" if reason else "ok", reason)
     four = tuple(replace(sized("ConvInteger", 8, "cpu"), name=f"conv-{i}") for i in range(4))
     verdict = judge(replace(ONNX_DYNAMIC, nodes=(*small, *four)), "dynamic", "cuda")
-    told = "100% of its multiply-accumulates ran on the CPU: conv-0, conv-1, conv-2 and 1 more"
+    told = "100% of its multiply-accumulates ran on the CPU: conv-0, conv-1, conv-2 and 1 more (ConvInteger)"
     assert verdict["reason"] == f"cuda: {told}"
     assert verdict["faults"][0]["names"] == [f"conv-{i}" for i in range(4)]
 
@@ -262,13 +278,13 @@ def test_what_a_runtime_does_not_tell_is_not_judged_but_said() -> None:
     assert judge(None, "full-int8", "cuda") == {
         "status": "ok",
         "reason": "",
-        "truth": "not checked: the runtime tells nothing of its graph",
+        "precision_check": "not checked: the runtime tells nothing of its graph",
     }
     verdict = judge(replace(ONNX_INT8, weights=None), "full-int8", "cpu")
-    assert (verdict["status"], verdict["truth"]) == ("ok", "checked, but its weights are not told")
+    assert (verdict["status"], verdict["precision_check"]) == ("ok", "checked, but its weights are not told")
     assert judge(replace(FP32, weights=None), "full-int8", "cpu")["status"] == "rejected"
     verdict = judge(replace(ONNX_INT8, nodes=(*ONNX_INT8.nodes, node("WHILE", "i8", "i8"))), "full-int8", "cpu")
-    assert verdict["truth"] == "checked, but what runs inside while-1 may not be seen"
+    assert verdict["precision_check"] == "checked, but what runs inside while-1 may not be seen"
 
 
 def test_the_row_says_what_was_seen() -> None:

@@ -72,7 +72,7 @@ def tell(parts: Parts) -> Tell:
 def test_the_built_in_files_are_what_they_claim(files: Files, tell: Tell, format: str, precision: str) -> None:
     parent = tell(files(format, "fp32"))
     verdict = judge(tell(files(format, precision)), precision, "cpu", parent)
-    assert (verdict["status"], verdict["reason"], verdict["truth"]) == ("ok", "", "checked")
+    assert (verdict["status"], verdict["reason"], verdict["precision_check"]) == ("ok", "", "checked")
     dtype = {"fp32": "float32", "fp16": "float16"}.get(precision, "int8")
     assert verdict["weight_shares"][dtype] > 0.85
     end = "int8" if (format, precision) == ("tflite", "full-int8") else "float32"
@@ -94,7 +94,7 @@ def test_one_float_operation_in_an_int8_file_is_seen(files: Files, tell: Tell, t
     verdict = judge(tell(replace(source, path=tmp_path / "tanh.onnx")), "full-int8", "cpu")
     assert verdict["status"] == "rejected"
     assert "squash" in verdict["float_ops"]
-    assert "squash compute" in verdict["reason"]
+    assert "squash (Tanh) computes" in verdict["reason"]
 
 
 @pytest.mark.parametrize("format", ["onnx", "tflite"])
@@ -259,7 +259,7 @@ def test_weights_in_subgraphs_constants_and_beside_the_file_count(files: Files, 
         ("else_weight", "int8", 700),
     }
     assert "else_product" in {node.name for node in told.nodes}, "what ran inside is seen"
-    assert "may not be seen" in judge(told, "fp32", "cpu")["truth"]
+    assert "may not be seen" in judge(told, "fp32", "cpu")["precision_check"]
 
 
 def test_torch_tells_its_modules(shipped: Callable[[str], Artifact], tell: Tell) -> None:

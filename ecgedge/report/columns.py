@@ -1,0 +1,213 @@
+"""The columns of every table of rows: in a terminal, in Markdown and on the page.
+
+Those of figures come from ``METRICS``, by how each says that it is shown; only what takes more than one figure to show
+is written here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from ecgedge.run.metric import Metric
+from ecgedge.run.metrics import BULK, METRICS
+from ecgedge.run.row import Row
+from ecgedge.run.rows import UNSTEADY
+
+NOTHING = "–"  # on the page; elsewhere a hyphen
+USUAL = 64  # beats a call, in the largest batch; others are told
+MARKS = {"tie": "=", UNSTEADY: "?"}  # before a ratio of times
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Of the page. ``below``: a second line, for intervals; ``key``: number or word by which rows are sorted, None goes
+    last."""
+
+    text: str
+    below: str = ""
+    key: float | str | None = None
+    class_: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a column shows.
+
+    Attributes:
+        head: in a terminal and in Markdown; empty: it is not there.
+        text: there.
+        name: on the page; empty: it is not there.
+        show: there.
+        unit: below its name.
+        words: whether it is text, and aligned as such.
+        means: for who hovers or listens.
+        metric: whose best values are marked.
+    """
+
+    head: str
+    text: Callable[[Row], str]
+    name: str = ""
+    show: Callable[[Row], Cell] = lambda _: Cell(NOTHING)
+    unit: str = ""
+    words: bool = False
+    means: str = ""
+    metric: str = ""
+
+
+def text_columns(rows: Sequence[Row], task: str, ratios: Column | None = None) -> list[Column]:
+    """Of a table of one task in a terminal or in Markdown; those of ``IDENTITY``, and ``ROUTE``, come first.
+
+    Args:
+        ratios: another one, after size and memory.
+    """
+    return [column for column in all_columns(rows, task, ratios) if column.head]
+
+
+def page_columns(rows: Sequence[Row], task: str) -> list[Column]:
+    """Of the page's table of one task; a figure that no row has is left out."""
+    known = {name for name, metric in METRICS.items() if any(metric.value(row) is not None for row in rows)}
+    return [
+        column
+        for column in all_columns(rows, task)
+        if column.name and (column.metric in known or column.metric not in METRICS)
+    ]
+
+
+def all_columns(rows: Sequence[Row], task: str, ratios: Column | None = None) -> list[Column]:
+    shown = [metric for metric in METRICS.values() if metric.shown]
+    sizes = [of_metric(metric) for metric in shown if metric.kind == "bytes"]
+    quality = [of_metric(metric) for metric in shown if metric.task == task]
+    times = [column for metric in shown if metric.kind in ("time", "rate", "energy") for column in of_time(metric)]
+    route = [ROUTE] if rivals(rows) else []
+    extra = [ratios] if ratios else []
+    return [*IDENTITY, *route, *sizes, *extra, TIMES, *quality, CHANGES[task], *times, STATUS]
+
+
+def rivals(rows: Sequence[Row]) -> bool:
+    """Whether two routes lead to the same form of a model, so that the table has to name them."""
+    forms = [(row.model, row.format, row.precision, row.runtime) for row in rows]
+    return len(set(forms)) < len(forms)
+
+
+def of_metric(metric: Metric) -> Column:
+    """The column of a figure, as ``Metric.shown`` says."""
+    assert metric.shown is not None
+    shown = metric.shown
+
+    def text(row: Row) -> str:
+        value = metric.value(row)
+        return "-" if value is None else shown.text(value)
+
+    def show(row: Row) -> Cell:
+        value, ends = metric.value(row), metric.interval(row)
+        if value is None:
+            return Cell(NOTHING)
+        below = "–".join(shown.text(end, page=True) for end in ends) if ends else ""
+        mark = "unsteady, " if below and metric.unsteady(row) else ""
+        return Cell(shown.text(value, page=True), mark + below, value * shown.scale)
+
+    return Column(shown.head, text, shown.title, show, shown.unit, means=shown.means, metric=metric.name)
+
+
+def of_time(metric: Metric) -> list[Column]:
+    """The column of a figure of the timed calls; in a terminal with one of its interval, where it has one."""
+    column = of_metric(metric)
+    if metric is BULK:
+        return [replace(column, show=bulk)]
+    spread = metric.shown is not None and metric.shown.spread
+    return [column, Column("+-", partial(half_width, metric))] if spread else [column]
+
+
+def half_width(metric: Metric, row: Row) -> str:
+    """Of the 95% interval of a figure, in percent of it; with ``?`` where it is unsteady."""
+    value, ends = metric.value(row), metric.interval(row)
+    if not value or ends is None:
+        return "-"
+    half = 50 * (ends[1] - ends[0]) / value
+    return (f"{half:.1f}" if half < 9.95 else f"{half:.0f}") + "?" * metric.unsteady(row)
+
+
+def bulk(row: Row) -> Cell:
+    """Beats a second in the largest batch, which is told where it is not the usual one."""
+    if not row.throughput:
+        return Cell(NOTHING)
+    size = max(row.throughput)
+    found = row.throughput[size]
+    return Cell(f"{found:,.0f}", "" if size == USUAL else f"{size:,} a call", key=round(found))
+
+
+def times_text(row: Row) -> str:
+    """Latency relative to fp32; ``=`` where the two tie, ``?`` where too few rounds were quick to tell."""
+    if row.precision == "fp32" and row.status == "ok":
+        return "1.00"
+    found = row.time_ratio
+    return f"{MARKS.get(found.result, '')}{found.ratio:.2f}" if found else "-"
+
+
+def times(row: Row) -> Cell:
+    """Relative to the fp32 form of the same model, route, format and runtime."""
+    if row.precision == "fp32" and row.status == "ok":
+        return Cell("1.00", key=1.0)
+    found = row.time_ratio
+    if not found:
+        return Cell(NOTHING)
+    word = f"{found.result}, " if found.result in MARKS else ""
+    return Cell(f"{found.ratio:.2f}", f"{word}{found.low:.3f}–{found.high:.3f}", found.ratio, found.result)
+
+
+def verdict(row: Row) -> Cell:
+    """The change in points of accuracy, or in AUROC; sorted by it."""
+    found = row.verdict
+    if not found:
+        return Cell(NOTHING)
+    if "identical" in found.text:
+        return Cell("same", found.text.partition("(")[2].rstrip(")"), found.difference)
+    digits, scale = (2, 100) if row.task == "classification" else (5, 1)
+    change, low, high = (signed(scale * value, digits) for value in (found.difference, found.low, found.high))
+    return Cell(f"{found.result} {change}", f"{low} to {high}", found.difference, found.result)
+
+
+def signed(value: float, digits: int) -> str:
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
+def status(row: Row) -> Cell:
+    gates = len(row.gates)
+    told = ["1 gate" if gates == 1 else f"{gates} gates"] * bool(gates) + [UNSTEADY] * row.unsteady
+    return Cell(row.status, ", ".join(told), row.status, "" if row.status == "ok" else f"status-{row.status}")
+
+
+def word(name: str, value: Callable[[Row], str | None]) -> Column:
+    return Column(
+        name, lambda row: value(row) or "-", name, lambda row: Cell(value(row) or NOTHING, key=value(row)), words=True
+    )
+
+
+def change(unit: str) -> Column:
+    """Against the trained model; a terminal has the word alone."""
+    means = (
+        f"{'of accuracy ' if unit == 'points' else ''}against the trained model, beats paired, with its 95% interval"
+    )
+    return Column(
+        "verdict", lambda row: row.verdict.result if row.verdict else "-", "change", verdict, unit, means=means
+    )
+
+
+IDENTITY = [
+    word("model", lambda row: row.model),
+    word("format", lambda row: row.format),
+    word("precision", lambda row: row.precision),
+    word("runtime", lambda row: row.runtime),
+]
+ROUTE = Column(
+    "route", lambda row: " ".join([*row.route, row.quantizer or "-"]),
+    "route", lambda row: Cell(" → ".join([*row.route, row.quantizer or NOTHING])), words=True,
+)  # fmt: skip
+TIMES = Column(
+    "time x", times_text, "time ×", times, "of fp32",
+    means="p50 relative to fp32 of the same model, format and runtime, with its 95% interval",
+)  # fmt: skip
+CHANGES = {"classification": change("points"), "anomaly": change("AUROC")}
+STATUS = Column("status", lambda row: UNSTEADY if row.unsteady else row.status, "status", status, words=True)

@@ -1,0 +1,147 @@
+"""What a figure of a row is, for whoever shows it, requires it, ranks by it or sends it on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ecgedge.run.row import Row
+
+UNITS: dict[str, dict[str, float]] = {  # of each kind of figure: in shares, numbers, microseconds, beats/s, ...
+    "share": {"": 1, "%": 0.01},
+    "number": {"": 1},
+    "time": {"ns": 1e-3, "us": 1, "µs": 1, "ms": 1e3, "s": 1e6},
+    "rate": {"": 1, "/s": 1, "beats/s": 1},
+    "energy": {"nJ": 1e-3, "uJ": 1, "µJ": 1, "mJ": 1e3, "J": 1e6},
+    "bytes": {"B": 1, "KB": 1e3, "KiB": 2**10, "MB": 1e6, "MiB": 2**20, "GB": 1e9, "GiB": 2**30},
+}
+SHOWN: dict[str, list[tuple[float, str, int]]] = {  # from which value on, in which unit, with how many decimals
+    "share": [(1, "", 4)],
+    "number": [(1, "", 4)],
+    "bytes": [(1e6, " MB", 2), (1e3, " kB", 1)],
+    "time": [(1e6, " s", 2), (1e3, " ms", 2), (1, " us", 1)],
+    "rate": [(1, " beats/s", 0)],
+    "energy": [(1e6, " J", 2), (1e3, " mJ", 2), (1, " uJ", 1)],
+}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How tables show a figure.
+
+    Attributes:
+        head: of the column in a terminal and in Markdown; empty: only the page has it.
+        title: of the column on the page.
+        unit: below the title, of what is printed.
+        scale: from the kind's own unit to that one.
+        digits: decimals in a terminal; None: one below 1,000 and none from there on.
+        page_digits: likewise on the page, where there is more room; None: as in a terminal.
+        means: for who hovers or listens.
+        spread: whether a terminal has a column for its interval, too.
+    """
+
+    head: str
+    title: str
+    unit: str = ""
+    scale: float = 1
+    digits: int | None = None
+    page_digits: int | None = None
+    means: str = ""
+    spread: bool = False
+
+    def text(self, value: float, page: bool = False) -> str:
+        """A value in the kind's own unit, as a cell has it."""
+        amount = value * self.scale
+        digits = self.page_digits if page and self.page_digits is not None else self.digits
+        return format(amount, f"{',' if page else ''}.{(1 if amount < 1000 else 0) if digits is None else digits}f")
+
+
+@dataclass(frozen=True)
+class Change:
+    """How two runs are compared in a figure.
+
+    Attributes:
+        name: as the comparison calls it.
+        unit: of the change: ``"%"`` (relative), ``"points"`` (of a share, in percent), or the figure's own, empty.
+        tolerance: by how much it may become worse, in that unit, where the user says nothing.
+    """
+
+    name: str
+    unit: str
+    tolerance: float
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One figure of a row.
+
+    Attributes:
+        name: as users write it.
+        key: of the figure in a row's JSON.
+        kind: of ``UNITS``.
+        higher: whether more is better.
+        scale: from the row's figure to the kind's own unit.
+        task: the only one that has it; None: both.
+        exact: measuring it again gives the same.
+        timed: it is from the timed blocks, and is unsteady where these are.
+        ends: the keys of its 95% interval.
+        shown: how tables show it; None: they do not.
+        change: how two runs are compared in it; None: they are not.
+    """
+
+    name: str
+    key: str
+    kind: str
+    higher: bool = False
+    scale: float = 1
+    task: str | None = None
+    exact: bool = False
+    timed: bool = False
+    ends: tuple[str, str] | None = None
+    shown: Shown | None = None
+    change: Change | None = None
+
+    def unsteady(self, row: Row) -> bool:
+        """Whether the machine changed its speed so often that a row's figure is none to decide by."""
+        return self.timed and row.unsteady
+
+    def value(self, row: Row) -> float | None:
+        """The figure in the kind's own unit; None where the row has none."""
+        return self.read(row.flat, self.key)
+
+    def known(self, row: Row) -> float:
+        """The figure of a row that has it."""
+        value = self.value(row)
+        assert value is not None, f"{row.id} has no {self.name}"
+        return value
+
+    def interval(self, row: Row) -> tuple[float, float] | None:
+        """Its 95% interval; None where the row has none."""
+        low, high = (self.read(row.flat, key) for key in self.ends or ("", ""))
+        return None if low is None or high is None else (low, high)
+
+    def read(self, flat: Mapping[str, object], key: str) -> float | None:
+        found = flat.get(key)
+        return found * self.scale if isinstance(found, int | float) else None
+
+    def better(self, first: float, second: float) -> bool:
+        """Whether the first of two values is the better one."""
+        return first > second if self.higher else first < second
+
+    def order(self, row: Row) -> float:
+        """A key to sort rows by, the best first. The row has the figure."""
+        return -self.known(row) if self.higher else self.known(row)
+
+    def show(self, value: float, *ends: float) -> str:
+        """A value and perhaps the ends of its interval, in a unit that suits the value."""
+        least, unit, digits = next((step for step in SHOWN[self.kind] if value >= step[0]), SHOWN[self.kind][-1])
+        first, *others = (f"{each / least:.{digits}f}" for each in (value, *ends))
+        return first + (f" [{', '.join(others)}]" if others else "") + unit
+
+    def told(self, row: Row) -> str:
+        """The row's figure with its interval where there is one, and its unit; a question mark where it is unsteady."""
+        value = self.value(row)
+        mark = " ?" if self.unsteady(row) else ""
+        return "-" if value is None else self.show(value, *(self.interval(row) or ())) + mark

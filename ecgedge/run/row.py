@@ -1,0 +1,637 @@
+"""A row of a run: every figure and fact of one cell, each declared once, with its name in JSON and its rule.
+
+``report.csv`` and MLflow take their columns from these declarations; the tables, ``--require``, ``--optimize`` and
+``compare`` take theirs from the metrics among them, which ``metrics.METRICS`` collects. JSON has a row flat, under the
+declared keys; an object of Python has it in groups. What is not told is None and not in JSON; what was asked for and is
+not known is null there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeVar
+
+from ecgedge.files.schema import Rule, flag, list_of, maybe, number, one_of, record, table_of, whole
+from ecgedge.run.metric import Change, Metric, Shown
+from ecgedge.run.rules import (
+    AMOUNT,
+    ANY,
+    CHANGE,
+    COUNTED,
+    LABEL,
+    LINE,
+    MANY,
+    POSITIVE,
+    SHARE,
+    STATUSES,
+    TASKS,
+    TEXT,
+    THROUGHPUT,
+    TRIED_COUNT,
+    WORDS,
+    either,
+    name,
+    path,
+)
+
+Group = TypeVar("Group")
+
+
+def told(rule: Rule, key: str = "", null: bool = False, needed: bool = False, of: Any = None) -> Any:
+    """A fact of a row.
+
+    Args:
+        rule: for its value in JSON.
+        key: of it in JSON; empty: its name.
+        null: it is null in JSON where its group is told and it is not known.
+        needed: its group has it in any case.
+        of: a class that its value in JSON is read into.
+    """
+    metadata = {"rule": rule, "key": key, "null": null, "needed": needed, "of": of}
+    return field(metadata=metadata) if needed else field(default=None, metadata=metadata)
+
+
+def figure(rule: Rule, metric: Metric, null: bool = False, needed: bool = False) -> Any:
+    """A fact that is a metric, too, under the metric's key."""
+    metadata = {"rule": rule, "key": metric.key, "null": null, "needed": needed, "metric": metric, "of": None}
+    return field(metadata=metadata) if needed else field(default=None, metadata=metadata)
+
+
+def score(name: str, task: str, shown: Shown | None = None, key: str = "", change: Change | None = None) -> Metric:
+    """A share or an area of which more is better."""
+    key = key or name
+    return Metric(name, key, "share", True, task=task, ends=(f"{key}_low", f"{key}_high"), shown=shown, change=change)
+
+
+def time(name: str, shown: Shown | None = None, change: Change | None = None) -> Metric:
+    """A time of the timed calls, in microseconds."""
+    ends = (f"{name}_low_us", f"{name}_high_us")
+    return Metric(name, f"{name}_us", "time", timed=True, ends=ends, shown=shown, change=change)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """Which cell it is.
+
+    Attributes:
+        id: of the cell, by which its files in the run's folder are named.
+        precision: of the file; None where a cell was skipped.
+    """
+
+    id: str = told(name, needed=True)
+    model: str = told(LINE, needed=True)
+    task: str = told(one_of(*TASKS), needed=True)
+    format: str = told(LINE, needed=True)
+    precision: str | None = told(maybe(LINE), null=True, needed=True)
+    runtime: str = told(LINE, needed=True)
+    dataset: str | None = told(LINE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """How a cell was tried; a skipped one was not.
+
+    Attributes:
+        environment: the plugin's environment that the runtime is in; None: the host's.
+        route: the exporters.
+        dataset_digest: SHA-256 of the data, in hexadecimal digits.
+        beats: how many were scored.
+    """
+
+    device: str | None = told(LINE)
+    environment: str | None = told(maybe(LINE), null=True)
+    route: list[str] = told(list_of(LINE, 1000), needed=True)
+    quantizer: str = told(LINE, needed=True)
+    threads: int = told(whole(1, 100_000), needed=True)
+    batch: int = told(whole(1, 2**20), needed=True)
+    dataset_digest: str | None = told(LINE)
+    beats: int | None = told(whole(1, 10**9))
+    profile: str | None = told(LINE)
+    runtime_options: dict[str, Any] | None = told(table_of(ANY, 1000))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a cell.
+
+    Attributes:
+        status: ``ok``, ``rejected``, ``failed``, ``timeout`` or ``skipped``.
+        stage: at which it failed.
+        reason: why it is not ``ok``, in one line.
+    """
+
+    status: str = told(one_of(*STATUSES), needed=True)
+    stage: str | None = told(maybe(LINE))
+    reason: str | None = told(TEXT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class File:
+    """The artifact that was measured.
+
+    Attributes:
+        path: in the run's folder.
+        notes: of its quantizer; ``text`` is what people are told of them.
+    """
+
+    path: str | None = told(path, "artifact")
+    digest: str | None = told(LINE)
+    size_bytes: int | None = figure(
+        TRIED_COUNT,
+        Metric("size", "size_bytes", "bytes", exact=True, change=Change("size", "%", 1.0),
+               shown=Shown("size", "size", "kB", 1e-3, page_digits=1, means="size of the file")),
+    )  # fmt: skip
+    passes: list[str] | None = told(list_of(LINE, 10_000))
+    notes: dict[str, Any] | None = told(record({}, {"text": TEXT}, others=ANY))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loading:
+    """What loading took, once.
+
+    Attributes:
+        processors: on which alone the process ran; None: on any.
+    """
+
+    load_ms: float | None = figure(AMOUNT, Metric("load_time", "load_ms", "time", scale=1e3))
+    first_call_us: float | None = figure(AMOUNT, Metric("first_call", "first_call_us", "time"))
+    processors: list[int] | None = told(maybe(list_of(whole(0, MANY), MANY)), null=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """What loading and the first calls took at most, in KiB; None where the system does not tell.
+
+    Attributes:
+        kib: above the process with the same libraries imported.
+        base_kib: that process.
+    """
+
+    kib: int | None = figure(
+        maybe(AMOUNT),
+        Metric("memory", "memory_kib", "bytes", scale=1024,
+               shown=Shown("RAM", "RAM", "MB", 1e-6, digits=1, means="memory that it takes beyond the libraries")),
+        null=True,
+    )  # fmt: skip
+    base_kib: int | None = told(maybe(AMOUNT), "memory_base_kib", null=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Elsewhere:
+    """What is told of a device beside the CPU.
+
+    Attributes:
+        copies: how copies to and from it stand to the time of a call, as ``Session`` says; None: not told.
+        memory_kib: of the device, in KiB.
+    """
+
+    copies: str | None = told(maybe(LINE), null=True)
+    memory_kib: int | None = figure(
+        maybe(AMOUNT), Metric("device_memory", "device_memory_kib", "bytes", scale=1024), null=True
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrecisionCheck:
+    """Whether the file is what it claims to be and ran where it was to, by the graph that ran.
+
+    Attributes:
+        text: what was checked.
+        weight_shares: of the bytes of weights, by type.
+        exempt: weights that may have another type than is claimed, with their bytes.
+        computes: how many operations compute in each type.
+        float_ops: the names of those that compute in float.
+        placed: how many ran on each device; ``placement`` says it in words.
+        faults: why a file is not what it claims, each with all names that it is about.
+    """
+
+    text: str | None = told(TEXT, "precision_check")
+    weight_shares: dict[str, float] | None = told(table_of(SHARE, 1000))
+    exempt: list[Any] | None = told(list_of(ANY, MANY))
+    computes: dict[str, int] | None = told(table_of(COUNTED, 10_000))
+    float_ops: list[str] | None = told(WORDS)
+    placement: str | None = told(LINE)
+    placed: dict[str, int] | None = told(table_of(COUNTED, 10_000))
+    faults: list[Any] | None = told(list_of(ANY, MANY))
+    input_dtype: str | None = told(LINE)
+    output_dtype: str | None = told(LINE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """A loss that an average may hide: a class, a threshold.
+
+    Attributes:
+        gate: its name.
+        text: for people.
+        label: the class that it is about.
+        change: of its figure, with its ``p``.
+        decided, right: how often the trained model decided a class that is never decided here, and rightly so.
+        threshold, threshold_refitted, threshold_drift, f1, f1_refitted: as in ``Quality``.
+    """
+
+    gate: str = told(LINE, needed=True)
+    text: str = told(TEXT, needed=True)
+    label: str | None = told(LABEL)
+    change: float | None = told(number())
+    p: float | None = told(SHARE)
+    decided: int | None = told(COUNTED)
+    right: int | None = told(COUNTED)
+    threshold: float | None = told(number(least=0))
+    threshold_refitted: float | None = told(number(least=0))
+    threshold_drift: float | None = told(number())
+    f1: float | None = told(SHARE)
+    f1_refitted: float | None = told(SHARE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Whether the answers are better, the same or worse than the trained model's, beats paired.
+
+    Attributes:
+        difference: in accuracy or AUROC, with its 95% interval ``low``, ``high`` and its ``p``.
+        text: for people.
+    """
+
+    result: str = told(one_of("better", "same", "worse"), needed=True)
+    difference: float = told(CHANGE, needed=True)
+    low: float = told(CHANGE, needed=True)
+    high: float = told(CHANGE, needed=True)
+    p: float = told(SHARE, needed=True)
+    text: str = told(TEXT, needed=True)
+    against: str | None = told(LINE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangedDecision:
+    """A beat that is decided otherwise than by the trained model.
+
+    Attributes:
+        beat: its number among the test beats.
+        reference, here: class indices.
+        margin: of the trained model's decision.
+    """
+
+    beat: int = told(COUNTED, needed=True)
+    reference: int = told(COUNTED, needed=True)
+    here: int = told(COUNTED, needed=True)
+    margin: float = told(number(least=0), needed=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeRatio:
+    """The times of two cells in the same rounds: of this one relative to another.
+
+    Attributes:
+        low, high: the 95% interval.
+        result: ``faster``, ``slower``, ``tie`` or ``unsteady``.
+        rounds: how many count; None where the machine's state is not told.
+        to: the id of the other cell.
+    """
+
+    ratio: float = told(POSITIVE, needed=True)
+    low: float = told(POSITIVE, needed=True)
+    high: float = told(POSITIVE, needed=True)
+    result: str = told(one_of("faster", "slower", "tie", "unsteady"), needed=True)
+    rounds: int | None = told(COUNTED)
+    to: str | None = told(name)
+
+
+def key_of(fact: dataclasses.Field[Any]) -> str:
+    """In JSON."""
+    return fact.metadata["key"] or fact.name
+
+
+def keys_of(group: type) -> list[str]:
+    """In JSON, of all that a group may tell."""
+    return [key_of(fact) for fact in dataclasses.fields(group)]
+
+
+def needed_of(group: type) -> list[str]:
+    """In JSON, of what a group tells in any case."""
+    return [key_of(fact) for fact in dataclasses.fields(group) if fact.metadata["needed"]]
+
+
+def rule_of(group: type) -> Rule:
+    """For an object in JSON that is one of a group."""
+    rules, needed = {key_of(fact): fact.metadata["rule"] for fact in dataclasses.fields(group)}, needed_of(group)
+    others = {key: rules[key] for key in rules if key not in needed}
+    return record({key: rules[key] for key in needed}, others, others=ANY)
+
+
+OF_CLASS = record({**dict.fromkeys(("precision", "recall", "f1"), SHARE), "support": COUNTED}, others=ANY)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quality:
+    """How good the answers are: a classifier's, or an anomaly detector's.
+
+    Attributes:
+        per_class: precision, recall, F1 and support of each label.
+        confusion: ``[true][decided]`` counts.
+        auroc, auprc: None where a class is missing.
+        threshold: carried over from the trained model; ``threshold_refitted``: as this file would set it, with
+            ``threshold_drift``, relative, and ``f1_refitted``.
+        support: how many beats are normal, how many anomalies.
+        gates: the losses that were found.
+    """
+
+    accuracy: float | None = figure(
+        SHARE,
+        score(
+            "accuracy",
+            "classification",
+            Shown("accuracy", "accuracy", digits=4),
+            change=Change("accuracy", "points", 0.0),
+        ),
+    )
+    accuracy_low: float | None = told(SHARE)
+    accuracy_high: float | None = told(SHARE)
+    macro_f1: float | None = figure(SHARE, score("macro_f1", "classification", Shown("macro-F1", "macro-F1", digits=4)))
+    per_class: dict[str, Any] | None = told(table_of(OF_CLASS, 100_000))
+    confusion: list[list[int]] | None = told(list_of(list_of(COUNTED, 100_000), 100_000, least=1))
+    auroc: float | None = figure(
+        maybe(SHARE), score("auroc", "anomaly", Shown("AUROC", "AUROC", digits=4), change=Change("auroc", "", 0.0))
+    )
+    auroc_low: float | None = told(maybe(SHARE))
+    auroc_high: float | None = told(maybe(SHARE))
+    auprc: float | None = figure(maybe(SHARE), score("auprc", "anomaly", Shown("AUPRC", "AUPRC", digits=4)))
+    f1: float | None = figure(SHARE, score("f1", "anomaly", Shown("F1", "F1", digits=3)))
+    precision: float | None = figure(
+        SHARE,
+        score(
+            "precision",
+            "anomaly",
+            Shown("prec", "precision", "of alarms", digits=2, page_digits=3),
+            "anomaly_precision",
+        ),
+    )
+    recall: float | None = figure(
+        SHARE,
+        score("recall", "anomaly", Shown("rec", "recall", "of anomalies", digits=2, page_digits=3), "anomaly_recall"),
+    )
+    threshold: float | None = told(number(least=0))
+    threshold_refitted: float | None = told(number(least=0))
+    threshold_drift: float | None = told(maybe(number()))
+    f1_refitted: float | None = told(SHARE)
+    support: dict[str, int] | None = told(table_of(COUNTED, 100))
+    gates: list[Gate] | None = told(list_of(rule_of(Gate), MANY), of=Gate)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parity:
+    """How the answers differ from the trained model's own.
+
+    Attributes:
+        tolerance: the limit that one of the differences is held to, by its name.
+        runtime_computes: what the runtime computes in, where it says so: the tolerance hangs on it.
+        changed: the first of the beats that are decided otherwise.
+        recall_change: of each label; None without beats.
+        verdict: None where a class is missing.
+    """
+
+    verdict: Verdict | None = told(maybe(rule_of(Verdict)), null=True, of=Verdict)
+    max_abs_diff: float | None = figure(number(least=0), Metric("max_abs_diff", "max_abs_diff", "number"))
+    mean_abs_diff: float | None = told(number(least=0))
+    cosine: float | None = figure(number(), Metric("cosine", "cosine", "number", higher=True))
+    tolerance: dict[str, float] | None = told(table_of(number(), 100))
+    runtime_computes: str | None = told(maybe(LINE), null=True)
+    equal_decisions: float | None = figure(SHARE, Metric("equal_decisions", "equal_decisions", "share", higher=True))
+    changed_decisions: int | None = figure(COUNTED, Metric("changed_decisions", "changed_decisions", "number"))
+    changed: list[ChangedDecision] | None = told(list_of(rule_of(ChangedDecision), MANY), of=ChangedDecision)
+    recall_change: dict[str, float | None] | None = told(table_of(maybe(CHANGE), 100_000))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latency:
+    """Times of the timed calls, in microseconds, one beat a call.
+
+    Attributes:
+        p50_us: the median of the blocks' medians, with its 95% interval.
+        p99_us: None where too few calls were timed.
+        host_p50_us: of what the host does for a call beside the model.
+        blocks: that were timed; ``blocks_quick``: of them in the machine's usual quick state, where that is told.
+        unsteady: too few were.
+        cpu_share: of the time in which the process was on a processor.
+        energy_uj_per_beat: in microjoules, or that it was not measured.
+        warm_up_calls: until it was as fast as it gets; ``stable``: it stayed so.
+        load: of the machine before; ``sm_clock_mhz``: of a GPU.
+        noise_floor: how far from 1 the ratio of two processes that run one file may be; None: not known.
+        time_ratio: to the fp32 row of the same model, route, format and runtime.
+    """
+
+    p50_us: float = figure(
+        POSITIVE,
+        time("latency_p50", change=Change("latency", "%", 5.0),
+             shown=Shown("p50", "p50", "µs", spread=True,
+                         means="median latency of the model, one beat a call, with its 95% interval")),
+        needed=True,
+    )  # fmt: skip
+    p50_low_us: float = told(POSITIVE, "latency_p50_low_us", needed=True)
+    p50_high_us: float = told(POSITIVE, "latency_p50_high_us", needed=True)
+    p90_us: float | None = figure(POSITIVE, time("latency_p90"))
+    p95_us: float = figure(POSITIVE, time("latency_p95", Shown("p95", "p95", "µs")), needed=True)
+    p99_us: float | None = figure(maybe(POSITIVE), time("latency_p99", Shown("", "p99", "µs")), null=True)
+    host_p50_us: float | None = figure(AMOUNT, time("host_p50"))
+    timed_calls: int | None = told(TRIED_COUNT)
+    blocks: int | None = told(whole(1, 100_000))
+    cpu_share: float | None = told(AMOUNT)
+    energy_uj_per_beat: float | str | None = figure(
+        either(number(), LINE),
+        Metric("energy", "energy_uj_per_beat", "energy", timed=True,
+               shown=Shown("", "energy", "µJ/beat", digits=1)),
+    )  # fmt: skip
+    blocks_quick: int | None = told(whole(0, 100_000))
+    unsteady: bool | None = told(flag)
+    warm_up_calls: int | None = told(COUNTED)
+    stable: bool | None = told(flag)
+    load: float | None = told(maybe(AMOUNT), null=True)
+    sm_clock_mhz: int | None = told(maybe(AMOUNT))
+    noise_floor: float | None = told(maybe(AMOUNT), null=True)
+    time_ratio: TimeRatio | None = told(rule_of(TimeRatio), of=TimeRatio)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One cell of a run. A group that nothing is told of is None.
+
+    Attributes:
+        throughput: beats a second by batch size.
+        figures: what the runtime tells besides, by name.
+        flat: the row as JSON has it.
+    """
+
+    identity: Identity
+    outcome: Outcome
+    setup: Setup | None = None
+    file: File | None = None
+    loading: Loading | None = None
+    memory: Memory | None = None
+    elsewhere: Elsewhere | None = None
+    precision_check: PrecisionCheck | None = None
+    quality: Quality | None = None
+    parity: Parity | None = None
+    latency: Latency | None = None
+    throughput: Mapping[int, float] = field(default_factory=dict)
+    figures: Mapping[str, float | str] = field(default_factory=dict)
+
+    @classmethod
+    def from_record(cls, told: Mapping[str, Any]) -> Row:
+        """From JSON that ``ROW`` takes; what it has no name for is left out."""
+        groups = {where: read(group, told) for where, group in GROUPS.items()}
+        rates = {int(key.split("_")[1]): told[key] for key in told if THROUGHPUT.fullmatch(key)}
+        return cls(throughput=rates, figures=told.get("figures") or {}, **groups)  # type: ignore[arg-type]
+
+    @cached_property
+    def flat(self) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for where in GROUPS:
+            if (group := getattr(self, where)) is not None:
+                found |= plain(group)
+        found |= {f"throughput_{size}_per_s": rate for size, rate in self.throughput.items()}
+        return found | ({"figures": dict(self.figures)} if self.figures else {})
+
+    @property
+    def id(self) -> str:
+        return self.identity.id
+
+    @property
+    def model(self) -> str:
+        return self.identity.model
+
+    @property
+    def task(self) -> str:
+        """``classification`` or ``anomaly``."""
+        return self.identity.task
+
+    @property
+    def format(self) -> str:
+        return self.identity.format
+
+    @property
+    def precision(self) -> str | None:
+        return self.identity.precision
+
+    @property
+    def runtime(self) -> str:
+        return self.identity.runtime
+
+    @property
+    def status(self) -> str:
+        return self.outcome.status
+
+    @property
+    def reason(self) -> str:
+        return self.outcome.reason or ""
+
+    @property
+    def device(self) -> str | None:
+        return self.setup.device if self.setup else None
+
+    @property
+    def route(self) -> list[str]:
+        """Its exporters; none of a row that was skipped."""
+        return self.setup.route if self.setup else []
+
+    @property
+    def quantizer(self) -> str | None:
+        return self.setup.quantizer if self.setup else None
+
+    @property
+    def form(self) -> tuple[Any, ...]:
+        """What an fp32 row has in common with those that are quantized from it."""
+        return self.model, tuple(self.route), self.format, self.runtime
+
+    @property
+    def size_bytes(self) -> int | None:
+        return self.file.size_bytes if self.file else None
+
+    @property
+    def note(self) -> str:
+        """What the quantizer has to tell people of the file; empty where that is nothing."""
+        return str(self.file.notes.get("text", "")) if self.file and self.file.notes else ""
+
+    @property
+    def times(self) -> Latency:
+        """Of a row that is ``ok``; no other one was timed."""
+        assert self.latency is not None, f"{self.id} was not timed"
+        return self.latency
+
+    @property
+    def verdict(self) -> Verdict | None:
+        return self.parity.verdict if self.parity else None
+
+    @property
+    def gates(self) -> Sequence[Gate]:
+        return (self.quality.gates if self.quality else None) or ()
+
+    @property
+    def changed(self) -> Sequence[ChangedDecision]:
+        return (self.parity.changed if self.parity else None) or ()
+
+    @property
+    def time_ratio(self) -> TimeRatio | None:
+        return self.latency.time_ratio if self.latency else None
+
+    @property
+    def unsteady(self) -> bool:
+        """Whether too few of its blocks were in the machine's usual quick state."""
+        return bool(self.latency and self.latency.unsteady)
+
+
+GROUPS: dict[str, type] = {
+    "identity": Identity,
+    "setup": Setup,
+    "outcome": Outcome,
+    "file": File,
+    "loading": Loading,
+    "memory": Memory,
+    "elsewhere": Elsewhere,
+    "precision_check": PrecisionCheck,
+    "quality": Quality,
+    "parity": Parity,
+    "latency": Latency,
+}
+
+
+def facts() -> Iterator[dataclasses.Field[Any]]:
+    """Every fact that a row may tell, those of its runtime aside, in order."""
+    for group in GROUPS.values():
+        yield from dataclasses.fields(group)
+
+
+def read(group: type[Group], told: Mapping[str, Any]) -> Group | None:
+    """A group of a row, from its JSON; None where that tells nothing of it."""
+    found = {
+        fact.name: as_told(fact, told[key_of(fact)])
+        for fact in dataclasses.fields(group)  # type: ignore[arg-type]
+        if key_of(fact) in told
+    }
+    return group(**found) if found else None
+
+
+def as_told(fact: dataclasses.Field[Any], value: Any) -> Any:
+    """A value of JSON as its field has it."""
+    inner = fact.metadata["of"]
+    if inner is None or value is None:
+        return value
+    return [read(inner, each) for each in value] if isinstance(value, list | tuple) else read(inner, value)
+
+
+def plain(group: Any) -> dict[str, Any]:
+    """A group as JSON has it."""
+    found = {}
+    for fact in dataclasses.fields(group):
+        value = getattr(group, fact.name)
+        if value is not None or fact.metadata["null"]:
+            found[key_of(fact)] = as_json(value)
+    return found
+
+
+def as_json(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return plain(value)
+    return [as_json(each) for each in value] if isinstance(value, list | tuple) else value
