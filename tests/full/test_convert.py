@@ -143,7 +143,7 @@ def hand_made(path: Path, weights: np.ndarray, dtype: str = "float", output_rank
 
 
 def told_accuracy(text: str) -> float:
-    return float(text.split("accuracy ")[1].split()[0])
+    return float(text.split("accuracy ")[1].split()[0].rstrip(","))
 
 
 def test_a_file_from_elsewhere(ecgedge: Command, beats: Dataset, tmp_path: Path) -> None:
