@@ -22,6 +22,7 @@ from ecgedge.cli.options import (
 )
 from ecgedge.errors import ConversionError, EcgEdgeError
 from ecgedge.files import escape
+from ecgedge.files.locks import usable_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,7 +82,7 @@ def bundle(file: str, out: Path | None, force: bool, private: Path | None, vecto
             )
         name = bundle_name(artifact)
         target = out or Path(f"{name}.zip")
-        common.usable_folder(target.absolute().parent)
+        usable_folder(target.absolute().parent)
         check_target(target, force)
         data = common.load_data(dataset) if dataset else None
         artifact = with_meaning(artifact, data, labels, threshold, opener)

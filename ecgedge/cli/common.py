@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,28 +24,18 @@ if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so tha
 
 def load_parts() -> Parts:
     """All parts; a plugin that was left out is a warning."""
-    from ecgedge import plugins
+    from ecgedge.commands import loading
 
-    parts = plugins.load()
-    for owner, reason in parts.broken:
-        warn(f"plugin {owner} is left out: {reason} (ecgedge plugins)")
-    for told in parts.warnings:
-        warn(told)
-    return parts
+    return loading.load_parts()
 
 
 def load_data(location: str | None) -> Dataset:
     """The data that ``--dataset`` names, read as ``--label-column`` and ``--ignore-column`` say, normalised where
     ``--normalize`` is given; prints how a table was read, and its warning."""
-    from ecgedge.data import dataset
+    from ecgedge.commands import loading
 
     context = click.get_current_context(silent=True)
-    data, warning = dataset.load(location, bool(context and context.meta.get(NORMALIZE)), told_columns())
-    if data.told:
-        note(data.told)
-    if warning:
-        warn(warning)
-    return data
+    return loading.load_data(location, bool(context and context.meta.get(NORMALIZE)), told_columns())
 
 
 @contextlib.contextmanager
@@ -96,16 +85,6 @@ def written(out: Path, mode: str = "wb", **how: Any) -> Iterator[IO[Any]]:
             raise
         told = f"{cut(out)} cannot be written: {error.strerror}"
         raise EcgEdgeError(told, "make room, or name another file") from error
-
-
-def usable_folder(folder: Path) -> Path:
-    """Make a folder for results. Raises EcgEdgeError where that, or writing into it, fails."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise EcgEdgeError(f"{cut(folder)} cannot be written: {error.strerror}", "name another folder") from error
-    return folder
 
 
 def progress_line(total: int) -> Callable[[float, str], None]:

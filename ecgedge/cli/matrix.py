@@ -102,7 +102,7 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
     from ecgedge.convert.lab import open_lab
     from ecgedge.measure import machine
     from ecgedge.run.journal import Journal
-    from ecgedge.run.matrix import run_matrix
+    from ecgedge.run.matrix import measure_cells
     from ecgedge.tracking import connect
     from ecgedge.tracking.matrix import EXPERIMENT
     from ecgedge.workers import availability
@@ -151,7 +151,7 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
                     for name, source in sources.items()
                 }
                 journal.append("start", time=time.strftime("%Y-%m-%dT%H:%M:%S%z"), load=machine.load())
-                run_matrix(cells, skips, lab, journal, request.preset, energy, common.progress_line(2 * len(cells)))
+                measure_cells(cells, skips, lab, journal, request.preset, energy, common.progress_line(2 * len(cells)))
             saved_models = tracked.saved_models(cells, journal.records, lab) if uri else {}
         except KeyboardInterrupt:
             interrupted = True
@@ -203,12 +203,9 @@ def plan_cells(
     sources: dict[str, Artifact], parts: Parts, request: MatrixRequest, unavailable: Mapping[tuple[str, str], str]
 ) -> tuple[list[Cell], list[Skip]]:
     """The cells and skips that were asked for."""
-    from ecgedge.plan.plan import Filters, Source, plan
+    from ecgedge.plan.plan import Filters, plan, source_of
 
-    named = {
-        name: Source(source.format, source.model.name if source.model else "", source.precision != "fp32")
-        for name, source in sources.items()
-    }
+    named = {name: source_of(source) for name, source in sources.items()}
     asked = (request.formats, request.quantizers, request.runtimes, request.exporters)
     filters = Filters(*map(tuple, asked))
     return plan(named, parts.exporters, parts.quantizers, parts.runtimes, filters, unavailable, request.threads,

@@ -77,13 +77,16 @@ def planned_row(cell: Cell, source: Artifact, device: str) -> Row:
     """What is known of the row of a cell before it is measured."""
     from ecgedge.run.row import Identity, Outcome, Row, Setup
 
-    precision = cell.precision if source.precision == "fp32" else source.precision
-    return Row(
-        identity=Identity(id=cell.id, model=cell.model, task=source.task.kind, format=cell.format, precision=precision,
-                 runtime=cell.runtime),
-        outcome=Outcome(status="ok"),
-        setup=Setup(device=device, route=[*cell.route], quantizer=cell.quantizer, threads=cell.threads, batch=1),
-    )  # fmt: skip
+    identity = Identity(
+        id=cell.id,
+        model=cell.model,
+        task=source.task.kind,
+        format=cell.format,
+        precision=cell.precision,
+        runtime=cell.runtime,
+    )
+    setup = Setup(device=device, route=[*cell.route], quantizer=cell.quantizer, threads=cell.threads, batch=1)
+    return Row(identity=identity, outcome=Outcome(status="ok"), setup=setup)
 
 
 def choice_asked(request: MatrixRequest) -> bool:

@@ -21,7 +21,7 @@ from click.core import ParameterSource
 from ecgedge.cli import common
 from ecgedge.cli.options import COLUMNS, NORMALIZE, TOLD, trusted
 from ecgedge.errors import EcgEdgeError, MachineError, machine_error, remedy, told_by_system
-from ecgedge.files.locks import PART, whole_file
+from ecgedge.files.locks import PART, usable_folder, whole_file
 
 if TYPE_CHECKING:
     from ecgedge.api.artifact import Artifact
@@ -42,7 +42,7 @@ def new_folder(out: Path | None) -> Path:
     folder = out or Path("runs") / time.strftime("%Y%m%d-%H%M%S")
     if folder.is_dir() and any(folder.iterdir()):
         raise EcgEdgeError(f"{folder} is not empty", "name a new folder with --out")
-    return common.usable_folder(folder)
+    return usable_folder(folder)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from ecgedge.cli import common
 from ecgedge.cli.options import FiniteRange, dataset_option, mlflow_option, seed_option
 from ecgedge.errors import EcgEdgeError
 from ecgedge.files import strict_json
+from ecgedge.files.locks import usable_folder
 
 if TYPE_CHECKING:
     from ecgedge.data.dataset import Dataset
@@ -72,7 +73,7 @@ def train(model: str, dataset: str | None, out: Path | None, force: bool, cv: in
     data = common.load_data(dataset)
     folder = out or Path("checkpoints") / model
     keep_earlier(folder, force, data)
-    common.usable_folder(folder)
+    usable_folder(folder)
     if uri:
         connect(uri, tracking.EXPERIMENT)
     trained = run(part, data, recipe_for(part, changes), folder, versions(), cv or 0, repeats)

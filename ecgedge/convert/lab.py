@@ -19,7 +19,7 @@ from ecgedge.data.dataset import Dataset, Split, calibration_beats, digest_of_be
 from ecgedge.devices.host import Host
 from ecgedge.errors import EcgEdgeError, MachineError, machine_error
 from ecgedge.files.locks import gate, turn
-from ecgedge.plan.plan import Cell, takes
+from ecgedge.plan.plan import Cell, takers, takes
 from ecgedge.workers import availability, protocol
 from ecgedge.workers.client import Child, ChildError
 from ecgedge.workers.hosts import hosts
@@ -48,6 +48,7 @@ class Lab:
         memory: bytes that a child's data may take; None: no limit.
         batch_sizes: beats a call whose throughput is measured; None: ``bench.BATCHES``, and more where that pays.
         gate: the file by which runs on this machine take turns; None: they do not.
+        unasked: it is not known yet which of the runtimes can work here: each is asked before it is used first.
     """
 
     data: Dataset
@@ -67,12 +68,14 @@ class Lab:
     batch_sizes: tuple[int, ...] | None = None
     hosts: Mapping[str, Host] = field(default_factory=dict)
     installed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    unasked: bool = False
 
     def __post_init__(self) -> None:
         self.scored: Split = self.data.test.take(self.index)
         self.log = self.folder / "conversions.log"
         self.converters: dict[tuple[Host | None, bool], Child] = {}
         self.usable: dict[tuple[Any, ...], Passes] = {}
+        self.told: dict[str, str | None] = {}
         self.scratch = tempfile.TemporaryDirectory()
         try:
             self.write_beats()
@@ -203,19 +206,20 @@ class Lab:
         """Outputs of an artifact, see ``run``."""
         return self.run(artifact, beats).outputs
 
-    def run(self, artifact: Artifact, beats: str, graph: bool = False) -> Ran:
+    def run(self, artifact: Artifact, beats: str, graph: bool = False, on: str | None = None) -> Ran:
         """An artifact on the first runtime that takes its format and does not fail, one thread.
 
         Args:
             beats: ``"scored"``, ``"train"`` or ``"calibration"``.
             graph: whether the runtime is to tell what ran.
+            on: the runtime; None: the first.
 
         Raises:
             MachineError: the machine is at fault.
             EcgEdgeError: no runtime takes it.
             ChildError, EcgEdgeError: all fail; that of the first.
         """
-        runtimes = self.runtimes_for(artifact.format)
+        runtimes = [self.parts["runtime", on]] if on else self.runtimes_for(artifact.format)
         if not runtimes:
             raise EcgEdgeError(
                 f"no runtime takes the format {artifact.format!r} of {artifact.name}", "install one that does"
@@ -235,14 +239,30 @@ class Lab:
                 errors.append(error)
         raise errors[0]
 
-    def runtime_for(self, format: str) -> str | None:
-        """The first runtime that takes a format."""
-        return next((part.name for part in self.runtimes_for(format)), None)
-
     def runtimes_for(self, format: str) -> list[Runtime]:
-        """All that take a format, in order."""
-        runtimes = [part for (kind, _), part in self.parts.items() if kind == "runtime"]
-        return [part for part in runtimes if takes(part.accepts, format)]
+        """All that take a format and work here, in order."""
+        runtimes = {name: part for (kind, name), part in self.parts.items() if kind == "runtime"}
+        return [part for part in takers(format, runtimes) if self.lacks(part) is None]
+
+    def lacks(self, runtime: Runtime) -> str | None:
+        """Why a runtime cannot work here, in one line; None where it can.
+
+        Raises:
+            MachineError: the machine is at fault.
+        """
+        if ("runtime", runtime.name) not in self.parts:
+            return "it is not installed"
+        if not self.unasked:
+            return None
+        if runtime.name not in self.told:
+            try:
+                asked = protocol.Available(runtime.name)
+                self.told[runtime.name] = self.converter(runtime).ask(asked, availability.SECONDS)
+            except MachineError:
+                raise
+            except (ChildError, EcgEdgeError) as error:
+                self.told[runtime.name] = str(error)
+        return self.told[runtime.name]
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
@@ -270,12 +290,14 @@ def open_lab(
     seconds: float = 300,
     memory: int | None = None,
     batch_sizes: Sequence[int] | None = None,
+    unasked: bool = False,
 ) -> Lab:
     """What cells share: the test beats of ``index``, calibration beats, the store, the converter.
 
     Args:
         options: of the parts.
-        batch_sizes: see ``Lab``.
+        unavailable: parts that are left out.
+        batch_sizes, unasked: see ``Lab``.
     """
     return Lab(
         data=data,
@@ -300,6 +322,7 @@ def open_lab(
         batch_sizes=tuple(batch_sizes) if batch_sizes else None,
         hosts=hosts(parts),
         installed=availability.installed(parts),
+        unasked=unasked,
     )
 
 

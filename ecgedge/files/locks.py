@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from ecgedge.errors import EcgEdgeError, cut
 from ecgedge.files.cache import cache_folder
 
 try:
@@ -48,6 +49,16 @@ def open_to_append(path: Path) -> IO[bytes]:
 def gate() -> Path | None:
     """The file by which whatever measures on this machine takes turns; None where that is not wanted."""
     return cache_folder() / "turn.lock" if os.environ.get("ECGEDGE_TURNS") != "0" else None
+
+
+def usable_folder(folder: Path) -> Path:
+    """Make a folder for results. Raises EcgEdgeError where that, or writing into it, fails."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise EcgEdgeError(f"{cut(folder)} cannot be written: {error.strerror}", "name another folder") from error
+    return folder
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from ecgedge.api.artifact import Artifact
 from ecgedge.api.parts import ANY, Exporter, Quantizer, Runtime
 from ecgedge.errors import EcgEdgeError, unknown
 
@@ -16,12 +17,32 @@ class Source:
     Attributes:
         format: of the checkpoint or file.
         part: name of the model part that rebuilds it; empty for a file.
-        quantized: it has its precision already, so nothing is made of it.
+        precision: that it has already.
     """
 
     format: str
     part: str = ""
-    quantized: bool = False
+    precision: str = "fp32"
+
+    @property
+    def quantized(self) -> bool:
+        """Whether it has its precision already, which it keeps."""
+        return self.precision != "fp32"
+
+
+def source_of(artifact: Artifact) -> Source:
+    """What rows start from that begin with an artifact."""
+    return Source(artifact.format, artifact.model.name if artifact.model else "", artifact.precision)
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way from a source to a file: exporters, in order, then a quantizer; the file's format and precision."""
+
+    route: tuple[str, ...]
+    quantizer: str
+    format: str
+    precision: str
 
 
 @dataclass(frozen=True)
@@ -40,6 +61,17 @@ class Cell:
     @property
     def id(self) -> str:
         return ".".join([self.model, *self.route, self.quantizer, self.runtime])
+
+
+def is_parent(other: Cell, cell: Cell) -> bool:
+    """Whether a cell is the fp32 form of another."""
+    same = (other.model, other.route, other.format, other.runtime) == (
+        cell.model,
+        cell.route,
+        cell.format,
+        cell.runtime,
+    )
+    return same and other.precision == "fp32" and cell.precision != "fp32"
 
 
 @dataclass(frozen=True)
@@ -155,17 +187,43 @@ def combinations(
     passes: tuple[str, ...] | None = None,
 ) -> Iterator[Cell]:
     for label, source in sources.items():
-        for route, exported in [((), source.format)] if source.quantized else routes(source.format, exporters):
-            for quantizer in quantizers.values():
-                if not takes(quantizer.accepts, exported) or (source.quantized and quantizer.precision != "fp32"):
-                    continue
-                format = quantizer.produces or exported
-                for runtime in runtimes.values():
-                    if takes(runtime.accepts, format) and runtime.refuses.get(quantizer.precision) != "":
-                        chain = [exporters[name] for name in route]
-                        wanted = () if source.quantized else passes_of(source.format, chain, quantizer, runtime, passes)
-                        names = (quantizer.name, format, quantizer.precision, runtime.name)
-                        yield Cell(label, route, *names, threads, wanted)
+        for way in ways(source, exporters, quantizers):
+            if source.quantized and way.route:  # it is measured as it is
+                continue
+            for runtime in takers(way.format, runtimes):
+                if runtime.refuses.get(way.precision) != "":
+                    yield cell_of(label, source, way, runtime, exporters, quantizers, passes, threads)
+
+
+def ways(source: Source, exporters: Mapping[str, Exporter], quantizers: Mapping[str, Quantizer]) -> Iterator[Way]:
+    """Every way from a source to a file. What is quantized goes through quantizers that leave it as it is."""
+    for route, exported in routes(source.format, exporters):
+        for quantizer in quantizers.values():
+            if takes(quantizer.accepts, exported) and not (source.quantized and quantizer.precision != "fp32"):
+                precision = source.precision if source.quantized else quantizer.precision
+                yield Way(route, quantizer.name, quantizer.produces or exported, precision)
+
+
+def takers(format: str, runtimes: Mapping[str, Runtime]) -> list[Runtime]:
+    """The runtimes that take a format, in the order in which they are tried: the first that works here is used."""
+    return [runtime for runtime in runtimes.values() if takes(runtime.accepts, format)]
+
+
+def cell_of(
+    label: str,
+    source: Source,
+    way: Way,
+    runtime: Runtime | None,
+    exporters: Mapping[str, Exporter],
+    quantizers: Mapping[str, Quantizer],
+    passes: tuple[str, ...] | None,
+    threads: int = 1,
+) -> Cell:
+    """The cell of a way on a runtime, None where none takes its format. What is quantized goes through no passes."""
+    chain = [exporters[name] for name in way.route]
+    used = () if source.quantized else passes_of(source.format, chain, quantizers[way.quantizer], runtime, passes)
+    place = runtime.name if runtime else ""
+    return Cell(label, way.route, way.quantizer, way.format, way.precision, place, threads, used)
 
 
 def passes_of(

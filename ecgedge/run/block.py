@@ -44,7 +44,7 @@ def time_block(child: Child, seconds: float, limit: float, energy: EnergyCounter
     """
     child.ask(protocol.LoadAnew(), limit)
     first = child.ask(protocol.Reference(), limit)
-    before = energy.read() if energy else None
+    before = energy.read() if energy else (0, 0.0)
     answer = child.ask(protocol.Block(seconds), limit)
     spent = energy.since(before) if energy else {}
     last = child.ask(protocol.Reference(), limit)

@@ -1,8 +1,8 @@
 """A row of a run: every figure and fact of one cell, each declared once, with its name in JSON and its rule.
 
 ``report.csv`` and MLflow take their columns from these declarations; the tables, ``--require``, ``--optimize`` and
-``compare`` take theirs from the metrics among them, which ``metrics.METRICS`` collects. JSON has a row flat, Python has it
-in groups, see ``evaluate.facts``.
+``compare`` take theirs from the metrics among them, which ``metrics.METRICS`` collects. JSON has a row flat, Python
+has it in groups, see ``evaluate.facts``.
 """
 
 from __future__ import annotations

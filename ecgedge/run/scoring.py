@@ -187,7 +187,7 @@ def started(cell: Cell, lab: Lab, profile: str) -> Row:
             model=cell.model,
             task=source.task.kind,
             format=cell.format,
-            precision=cell.precision if source.precision == "fp32" else source.precision,
+            precision=cell.precision,
             runtime=cell.runtime,
             dataset=lab.data.name,
         ),

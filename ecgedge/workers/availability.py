@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ecgedge.plan.plan import Cell
 
 SECONDS = 120  # for one answer
+KINDS = ("model", "exporter", "quantizer", "runtime")
 Reasons = dict[tuple[str, str], str]
 
 
@@ -67,14 +68,20 @@ def used(cells: Iterable[Cell], parts: Parts) -> dict[str, dict[str, str]]:
     return {name: found for name, found in everywhere.items() if name in wanted}
 
 
+def not_installed(parts: Parts) -> Reasons:
+    """Parts that lack something, with the reason, as far as can be told without importing or starting anything."""
+    everything = [part for kind in KINDS for part in parts.of(kind).values()]
+    return {(part.kind, part.name): reason for part in everything if (reason := missing(part))}
+
+
 def unavailable(parts: Parts, must_work: bool = True) -> Reasons:
     """Parts that cannot work here, with the reason. Runtimes are asked in a child process.
 
     Raises:
         EcgEdgeError: no runtime works and a child of this interpreter died, unless not ``must_work``.
     """
-    everything = [part for kind in ("model", "exporter", "quantizer", "runtime") for part in parts.of(kind).values()]
-    reasons: Reasons = {(part.kind, part.name): reason for part in everything if (reason := missing(part))}
+    everything = [part for kind in KINDS for part in parts.of(kind).values()]
+    reasons = not_installed(parts)
     for name in hosts(parts):
         asked = [part for part in everything if elsewhere(part) == name and (part.kind, part.name) not in reasons]
         reasons |= unavailable_in(name, asked, parts)

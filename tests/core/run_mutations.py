@@ -382,7 +382,7 @@ def resuming_measures_nothing() -> Iterator[None]:
     from ecgedge.workers import availability
 
     with (
-        mock.patch.object(matrix, "run_matrix", lambda *_: None),
+        mock.patch.object(matrix, "measure_cells", lambda *_: None),
         mock.patch.object(availability, "unavailable", lambda parts, *_: dict(Absent)),
         mock.patch.object(dataset, "synthetic", lambda: BEATS),
     ):

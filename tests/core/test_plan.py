@@ -84,7 +84,7 @@ def test_a_runtime_on_request_only() -> None:
 
 
 def test_what_is_quantized_is_kept_as_it_is() -> None:
-    given = parts() | {"sources": {"q": Source("numpy", quantized=True), "f": Source("fake")}}
+    given = parts() | {"sources": {"q": Source("numpy", precision="full-int8"), "f": Source("fake")}}
     cells, _ = plan(**given, filters=Filters(runtimes=("gpu",)), unavailable={})
     made = [(cell.model, cell.route, cell.quantizer) for cell in cells]
     assert made == [("q", (), "none"), ("f", (), "none"), ("f", (), "fake-int8")]

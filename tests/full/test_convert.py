@@ -46,7 +46,7 @@ def test_onnx_of_another_opset_and_on_to_tflite(ecgedge: Command, tmp_path: Path
     assert graph.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
     told = convert(ecgedge, "tcn.onnx", "--to", "tflite", "-o", "tcn.tflite")
     assert "route      tcn -> onnx2tf -> tflite-fp32" in told
-    assert " 0 of 4,500 decisions changed" in told
+    assert " 0 of 1,000 decisions changed" in told
     told = convert(ecgedge, "tcn.onnx", "--to", "saved_model", "-o", "tcn.saved_model")
     assert (tmp_path / "tcn.saved_model" / "saved_model.pb").is_file()
 
@@ -108,7 +108,7 @@ def test_a_file_from_elsewhere(ecgedge: Command, beats: Dataset, tmp_path: Path)
     hand_made(tmp_path / "linear.onnx", means)
     assert told_accuracy(ecgedge("evaluate", "linear.onnx", "--dataset", "synthetic").out) > 0.7
     told = convert(ecgedge, "linear.onnx", "--to", "tflite", "-o", "linear.tflite")
-    assert " 0 of 4,500 decisions changed" in told
+    assert " 0 of 1,000 decisions changed" in told
     accuracy = told_accuracy(ecgedge("evaluate", "linear.onnx", "--dataset", "synthetic").out)
     hand_made(tmp_path / "double.onnx", means, "double")
     hand_made(tmp_path / "rank3.onnx", means, output_rank=3)

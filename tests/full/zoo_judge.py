@@ -97,9 +97,9 @@ def convert(file: Path, made: Path, precision: str, dataset: str, gives: str = "
     command = ["convert", str(file), "--to", made.suffix[1:], "--dataset", dataset, "-o", str(made), "--force"]
     command += [] if precision == "fp32" else ["--quantize", precision]
     command += ["--task", "anomaly"] if gives == "beats" else []
-    module = importlib.import_module("ecgedge.cli.convert")
+    module = importlib.import_module("ecgedge.commands.convert")
     kept = mock.patch.object(lab, "Child", worker), mock.patch.object(standins, "Child", worker)
-    with kept[0], kept[1], mock.patch.object(module, "measure_gain", lambda *_: ""):
+    with kept[0], kept[1], mock.patch.object(module, "measure_gain", lambda *_: None):
         done = CliRunner().invoke(main, command)
     bug = done.exception if not isinstance(done.exception, SystemExit) else None
     return Told(done.exit_code, done.stdout, done.stderr + ("".join(traceback.format_exception(bug)) if bug else ""))

@@ -77,8 +77,8 @@ def histogram(one: Scores, x: Scale, top: float) -> Markup:
         for at, count in enumerate(each):
             outline += [(x(edges[at]), y(count)), (x(edges[at + 1]), y(count))]
         parts.append(svg.path([*outline, (x(edges[-1]), y(0))], f"shape c{i}", closed=True))
-    for key, class_ in (("threshold", "threshold"), ("threshold_refitted", "refitted")):
-        value = getattr(detection_of(one.row), key)
+    refitted = one.row.refit.threshold if one.row.refit else None
+    for value, class_ in ((detection_of(one.row).threshold, "threshold"), (refitted, "refitted")):
         if value is not None and x.low <= value <= x.high:
             parts.append(svg.line(x(value), y.start, x(value), y.end, f"curve {class_}"))
     parts.append(svg.text(RIGHT, top - 10, form(one.row), anchor="end", class_="label must"))

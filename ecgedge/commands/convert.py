@@ -1,0 +1,377 @@
+"""``ecgedge convert``: one file, made as a cell of a matrix is, verified, and put where it is wanted."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ecgedge.api.artifact import CHECKPOINT_FILE, Artifact, copy_to, digest_of
+from ecgedge.errors import ConversionError, EcgEdgeError
+
+if TYPE_CHECKING:  # the rest is imported when something is converted: ``import ecgedge`` is to stay quick
+    from ecgedge.convert.lab import Lab
+    from ecgedge.data.dataset import Dataset
+    from ecgedge.evaluate.judgement import Judgement
+    from ecgedge.plan.plan import Cell
+    from ecgedge.plugins import Parts
+    from ecgedge.run import Told
+    from ecgedge.run.turns import Pair, Setting
+
+VERIFIED = 1000  # test beats, where not all are asked for: one decision of them is 0.1 point of accuracy
+
+
+@dataclass(frozen=True)
+class Verification:
+    """How a file answers, and whether it is what it claims to be.
+
+    Attributes:
+        data: the name of the data set.
+        beats: test beats that it was run on, of ``test_beats``.
+        max_abs_diff: the largest difference of an output to its source's; None where no runtime here takes its source.
+        changed_decisions: of these beats; None likewise.
+        figures: accuracy and macro_f1, or auroc, auprc and f1; None for one that is not defined on these beats.
+        loss: what its precision costs, where that is more than chance; empty where it is not.
+        rejected: why a matrix rejects the file though it is of use; empty where it does not.
+    """
+
+    data: str
+    beats: int
+    test_beats: int
+    max_abs_diff: float | None
+    changed_decisions: int | None
+    figures: Mapping[str, float | None]
+    loss: str = ""
+    rejected: str = ""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A file beside another form of it: the same without graph passes, or the same in full int8.
+
+    Attributes:
+        pair: the other form's time and this one's, in turns; None where they were not timed.
+        runtime: that both ran on.
+        size_bytes: of the other form; None where it could not be made.
+        reason: why there is less than that, in one line.
+    """
+
+    pair: Pair | None = None
+    runtime: str = ""
+    size_bytes: int | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What ``convert`` made.
+
+    Attributes:
+        path: of the file, or folder.
+        artifact: its record; its own path is where the store keeps it.
+        route: the exporters on the way, in order.
+        quantizer: the last step.
+        runtime: that it is for, and was verified on first; empty where none that works here takes its format.
+        passes: graph passes that were asked for on the way; ``artifact.passes`` are those that changed something.
+        verification: None where ``runtime`` is empty: then its exporter alone has checked it.
+        gain: a user's ONNX file beside itself without graph passes; None for others.
+        cost: a file with layers left in float beside full int8; None for others.
+    """
+
+    path: Path
+    artifact: Artifact
+    route: tuple[str, ...]
+    quantizer: str
+    runtime: str
+    passes: tuple[str, ...]
+    verification: Verification | None
+    gain: Comparison | None = None
+    cost: Comparison | None = None
+
+
+def convert(
+    source: str | os.PathLike[str],
+    to: str,
+    out: str | os.PathLike[str] | None = None,
+    *,
+    quantizer: str = "none",
+    exporters: str | Sequence[str] = (),
+    runtime: str | None = None,
+    passes: Sequence[str] | None = None,
+    options: Mapping[str, Any] | None = None,
+    batch: int = 1,
+    force: bool = False,
+    verify: str = "sample",
+    data: str | os.PathLike[str] | None = None,
+    normalize: bool = False,
+    label_column: str | None = None,
+    ignore_columns: Sequence[str] = (),
+    calibration: int = 400,
+    seed: int = 0,
+    told: Told | None = None,
+    trust: bool = False,
+    timeout: float = 300,
+    memory: int | None = None,
+) -> Conversion:
+    """Make one file of a model, a checkpoint or a file, and verify that it answers as its source does.
+
+    It is made as a row of a matrix is: same route, passes and options, same file.
+
+    Args:
+        source: the name of a model, a folder of a checkpoint, or a file.
+        to: the format, such as ``"onnx"`` or ``"tflite"``.
+        out: where it is put; None: ``NAME-PRECISION.FORMAT`` here.
+        quantizer: a precision, or the name of one quantizer.
+        exporters: the route, all exporters in order; empty: the shortest there is.
+        runtime: that it is for, which decides on graph passes; None: the first that takes the format and works here.
+        passes: graph passes for ONNX, in order; None: those that their consumer wants.
+        options: of the parts, by name: ``opset``, ``max_drop``, ``reduce_range``.
+        batch: beats a call of a format that fixes it.
+        force: replace ``out`` where it exists.
+        verify: ``"full"``: on all test beats, or ``"sample"``: on 1,000 of them, drawn stratified with the seed.
+        data: where it lies, as for ``MatrixRequest``; so ``normalize``, ``label_column``, ``ignore_columns``.
+        calibration: training beats that int8 is calibrated on.
+        seed: of all that is drawn at random.
+        told: what is to be known of a file without a record.
+        trust: code that a file brings may run.
+        timeout: seconds that a step in a child process may take.
+        memory: millions of bytes that a child process may take; None: no limit.
+
+    Raises:
+        EcgEdgeError: there is no such source, way or part, or ``out`` cannot be written.
+        ConversionError: it cannot be made, or what was made is wrong; nothing is kept.
+    """
+    from ecgedge.commands.loading import load_data, load_parts
+    from ecgedge.convert.lab import open_lab
+    from ecgedge.convert.opening import opener
+    from ecgedge.data.readers import Columns
+    from ecgedge.measure.bench import check_size
+    from ecgedge.plan.file import FileAsked
+    from ecgedge.run import Told
+    from ecgedge.workers.availability import not_installed
+    from ecgedge.workers.client import ChildError, Limits
+    from ecgedge.workers.standins import failure
+
+    if verify not in ("sample", "full"):
+        raise EcgEdgeError(f"verify {verify!r}: no such choice", "choose from: sample, full")
+    parts = load_parts()
+    beats = load_data(os.fspath(data) if data is not None else None, normalize,
+                      Columns(label_column, tuple(ignore_columns)))  # fmt: skip
+    limits = Limits(timeout, memory and memory * 1_000_000)
+    with opener(parts, limits, told or Told(), trust) as opened:
+        origin = opened.fit_to_data(opened.find_artifact(os.fspath(source)), beats)
+    check_size(origin, batch)
+    route = (exporters,) if isinstance(exporters, str) else tuple(exporters)
+    asked = FileAsked(to, quantizer, route or None, runtime, None if passes is None else tuple(passes))
+    with tempfile.TemporaryDirectory() as scratch:
+        lab = open_lab(parts, beats, {origin.name: origin}, Path(scratch), verified_beats(beats, verify, seed),
+                       calibration=calibration, seed=seed, options=options or {}, unavailable=not_installed(parts),
+                       seconds=limits.seconds, memory=limits.memory, unasked=True)  # fmt: skip
+        try:
+            return carry_out(Work(lab, parts, origin, batch), asked, None if out is None else Path(out), force)
+        except ChildError as error:
+            if error.why in ("late", "memory"):
+                raise failure(error, os.fspath(source), limits) from None
+            raise ConversionError(f"{error} (log: {keep_log(lab.log)})") from None
+        finally:
+            lab.close()
+
+
+def verified_beats(data: Dataset, verify: str, seed: int) -> np.ndarray:
+    """Indices of the test beats that a file is verified on, in order: all, or some drawn before anything is known."""
+    from ecgedge.data.dataset import stratified
+
+    count = len(data.test) if verify == "full" else max(VERIFIED, data.classes)
+    return np.sort(stratified(data.test.y, count, seed))
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a conversion works with: the source as it is used on the data, and beats a call of the result."""
+
+    lab: Lab
+    parts: Parts
+    origin: Artifact
+    batch: int = field(default=1)
+
+
+def carry_out(work: Work, asked: Any, out: Path | None, force: bool) -> Conversion:
+    """Plan, make, verify and place one file."""
+    from ecgedge.convert.opening import with_threshold
+    from ecgedge.files.notices import note
+    from ecgedge.plan.file import plan_file
+    from ecgedge.plan.plan import source_of
+    from ecgedge.workers.availability import require
+
+    lab, parts, origin = work.lab, work.parts, work.origin
+    cell = plan_file(origin.name, source_of(origin), asked, parts.exporters, parts.quantizers, parts.runtimes,
+                     lambda part: lab.lacks(part) is None)  # fmt: skip
+    for kind, name in [*(("exporter", name) for name in cell.route), ("quantizer", cell.quantizer)]:
+        require(parts.find(kind, name))
+    if asked.runtime and not cell.runtime:
+        reason = lab.lacks(parts.runtimes[asked.runtime])
+        raise EcgEdgeError(f"runtime {asked.runtime} cannot be used: {reason}", "name another, or leave --runtime out")
+    target = out or Path(f"{origin.name}-{cell.precision}.{cell.format}")
+    check_target(target.absolute(), force)
+    lab.sources = {origin.name: with_threshold(origin, lab.data, lambda given, _: lab.outputs_of(given, "train"), note)}
+    artifact = lab.make(cell, work.batch)
+    proof = verify_file(artifact, cell, lab)
+    gain, cost = measure_gain(artifact, cell, work.batch, lab), measure_cost(artifact, cell, work.batch, lab)
+    place(artifact, target.absolute())
+    warn_of(artifact, proof, parts)
+    return Conversion(target, artifact, cell.route, cell.quantizer, cell.runtime, cell.passes, proof, gain, cost)
+
+
+def check_target(target: Path, force: bool) -> None:
+    """Raise EcgEdgeError where the result cannot be put there without losing something of the user's."""
+    from ecgedge.api.records import SIDECAR
+    from ecgedge.files.locks import usable_folder
+
+    if not target.name:
+        raise EcgEdgeError(f"{target} is not a name for a file", "name one with -o")
+    if target.exists() and not force:
+        raise EcgEdgeError(f"{target} exists", "name another with -o, or --force")
+    if target.exists() and not target.is_dir() and not target.is_file():
+        raise EcgEdgeError(f"{target} is a device or a pipe", "name another with -o")
+    ours = (target / SIDECAR).is_file() or (target / CHECKPOINT_FILE).is_file()
+    if target.is_dir() and not ours:
+        raise EcgEdgeError(f"{target} is a folder that ecgedge did not make", "name another with -o")
+    usable_folder(target.parent)
+
+
+def place(artifact: Artifact, target: Path) -> None:
+    """Copy an artifact out of the store, whole or not at all."""
+    from ecgedge.files.locks import swap_in
+
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".", suffix=".part") as scratch:
+        fresh = Path(scratch) / "new"
+        copy_to(artifact.path, fresh)
+        if digest_of(fresh) != artifact.digest:
+            raise ConversionError(f"{target} was not written as it was made")
+        swap_in(fresh, target, Path(scratch) / "old")
+
+
+def keep_log(log: Path) -> Path:
+    """Keep the log of a failed conversion in the cache; returns where."""
+    from ecgedge.files.cache import cache_folder
+
+    kept = cache_folder() / "logs" / f"convert-{time.strftime('%Y%m%d-%H%M%S')}.log"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    if log.exists():
+        shutil.copyfile(log, kept)
+    return kept
+
+
+def verify_file(artifact: Artifact, cell: Cell, lab: Lab) -> Verification | None:
+    """Judge a result as the matrix judges its rows; None where no runtime takes its format.
+
+    Raises:
+        ConversionError: it must not be kept.
+    """
+    from ecgedge.evaluate import precision_check, verdicts
+    from ecgedge.evaluate.verdicts import Answers, Terms
+    from ecgedge.run.scoring import judge_claims
+
+    if not cell.runtime:
+        return None
+    source, scored = lab.sources[cell.model], lab.scored
+    was = lab.run(source, "scored", graph=True) if lab.runtimes_for(source.format) else None
+    here = lab.run(artifact, "scored", graph=True, on=cell.runtime)
+    answers = Answers(here.outputs, scored.x, scored.y, lab.index)
+    found = verdicts.judge(answers, was.outputs if was else None, artifact.task, Terms(artifact.precision))
+    if found.status != "ok":
+        raise ConversionError(f"the result is wrong and was not kept: {found.reason}")
+    parent = was.graph if was and (source.format, source.precision) == (artifact.format, "fp32") else None
+    claims = judge_claims(here.graph, artifact, source, here.runtime, parent)
+    amounts = here.graph is not None and precision_check.amounts_to_it(here.graph, artifact.precision)
+    if claims.status != "ok" and not amounts:
+        raise ConversionError(f"the result is not {artifact.precision} and was not kept: {claims.reason}")
+    names = ("accuracy", "macro_f1") if artifact.task.kind == "classification" else ("auroc", "auprc", "f1")
+    return Verification(
+        data=lab.data.name,
+        beats=len(scored),
+        test_beats=len(lab.data.test),
+        max_abs_diff=found.parity.max_abs_diff if found.parity else None,
+        changed_decisions=found.parity.changed_decisions if found.parity else None,
+        figures={name: found.flat[name] for name in names},
+        loss=loss_of(found),
+        rejected=claims.reason,
+    )
+
+
+def loss_of(found: Judgement) -> str:
+    """What a precision costs, where that is more than chance; empty where it is not."""
+    verdict = found.parity.verdict if found.parity else None
+    lost = [verdict.text] if verdict and verdict.result == "worse" else []
+    return ", ".join([*lost, *(gate.text for gate in found.gates)])
+
+
+def warn_of(artifact: Artifact, proof: Verification | None, parts: Parts) -> None:
+    """Tell what a user must not overlook: passes that were left out, a claim that fails, a loss."""
+    from ecgedge.files.notices import warn
+    from ecgedge.passes.optimize import left_out_notes
+
+    if artifact.notes.get("left_out"):
+        warn(left_out_notes(artifact.notes["left_out"])["text"])
+    if proof and proof.rejected:
+        warn(f"a matrix rejects this file: {proof.rejected}")
+    if proof and proof.loss:
+        mixed = any(
+            part.precision == "mixed" and (part.produces or artifact.format) == artifact.format
+            for part in parts.quantizers.values()
+        )
+        remedy = "; --quantize mixed leaves the layers that cost most in float" if mixed else ""
+        warn(f"{proof.loss}{remedy if artifact.precision == 'full-int8' else ''}")
+
+
+def measure_gain(artifact: Artifact, cell: Cell, batch: int, lab: Lab) -> Comparison | None:
+    """What graph passes are worth for a user's ONNX file: it is made without them too, and both are timed in turns."""
+    source = lab.sources[cell.model]
+    if source.format != "onnx" or artifact.passes == source.passes or not cell.runtime:
+        return None
+    return compared(replace(cell, passes=()), artifact, cell.runtime, batch, lab)
+
+
+def measure_cost(artifact: Artifact, cell: Cell, batch: int, lab: Lab) -> Comparison | None:
+    """What the layers that were left in float cost: full-int8 is made too, and both are timed in turns."""
+    part = lab.parts["quantizer", cell.quantizer]
+    whole = [
+        other.name
+        for (kind, _), other in lab.parts.items()
+        if kind == "quantizer" and other.precision == "full-int8"
+        and (other.accepts, other.produces) == (part.accepts, part.produces)
+    ]  # fmt: skip
+    if not artifact.notes.get("left") or not whole:
+        return None
+    return compared(replace(cell, quantizer=whole[0], precision="full-int8"), artifact, cell.runtime, batch, lab)
+
+
+def compared(other: Cell, artifact: Artifact, runtime: str, batch: int, lab: Lab) -> Comparison:
+    """An artifact beside another form of it, both timed in turns where a runtime takes them."""
+    from ecgedge.run.turns import time_in_turns
+    from ecgedge.workers.client import ChildError
+
+    try:
+        form = lab.make(other, batch)
+        pair = time_in_turns((form, artifact), (runtime, runtime), setting_of(lab)) if runtime else None
+        return Comparison(pair, runtime, form.size_bytes)
+    except (ChildError, ConversionError, EcgEdgeError) as error:
+        return Comparison(reason=str(error))
+
+
+def setting_of(lab: Lab) -> Setting:
+    """What timing in turns needs of a lab."""
+    from ecgedge.run.turns import Setting
+
+    runtimes = [part for (kind, _), part in lab.parts.items() if kind == "runtime"]
+    hosts = {part.name: lab.hosts[part.environment] for part in runtimes if part.environment in lab.hosts}
+    networked = frozenset(part.name for part in runtimes if part.needs_network)
+    return Setting(lab.folder, lab.files["scored"], lab.gate, seed=lab.seed, seconds=lab.seconds, memory=lab.memory,
+                   hosts=hosts, networked=networked)  # fmt: skip
