@@ -1,9 +1,11 @@
 """ecgedge: which form of this ECG model should run on that device?
 
-These names are for plugin authors; all else may change.
+These names are for plugin authors, and those of ``FOR_SCRIPTS`` for scripts and notebooks; all else may change.
 """
 
 import logging
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -22,6 +24,19 @@ from ecgedge.files.strict_json import loads as loads_json
 from ecgedge.measure.bench import infer
 from ecgedge.measure.processor import int8_products, without_tf32
 
+if TYPE_CHECKING:
+    from ecgedge.commands.matrix import run_matrix
+    from ecgedge.commands.run import Run, open_run
+    from ecgedge.run.request import MatrixRequest, Told
+
+FOR_SCRIPTS = {  # with their modules, which are imported when they are asked for: a plugin needs none of them
+    "MatrixRequest": "ecgedge.run.request",
+    "Run": "ecgedge.commands.run",
+    "Told": "ecgedge.run.request",
+    "open_run": "ecgedge.commands.run",
+    "run_matrix": "ecgedge.commands.matrix",
+}
+
 __version__ = VERSION
 logging.getLogger("ecgedge").addHandler(logging.NullHandler())  # a library prints nothing: see ecgedge.files.notices
 hookimpl = pluggy.HookimplMarker("ecgedge")
@@ -37,14 +52,17 @@ __all__ = [
     "EcgEdgeError",
     "Exporter",
     "Graph",
+    "MatrixRequest",
     "Model",
     "Node",
     "Profile",
     "Quantizer",
+    "Run",
     "Runtime",
     "Session",
     "Step",
     "TensorSpec",
+    "Told",
     "Weight",
     "artifact_from",
     "check_parity",
@@ -56,8 +74,16 @@ __all__ = [
     "layout_of",
     "load_network",
     "loads_json",
+    "open_run",
+    "run_matrix",
     "tasks",
     "tell_artifact",
     "without_tf32",
     "write_sidecar",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in FOR_SCRIPTS:
+        raise AttributeError(f"module 'ecgedge' has no attribute {name!r}")
+    return getattr(import_module(FOR_SCRIPTS[name]), name)

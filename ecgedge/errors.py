@@ -31,7 +31,8 @@ LONGEST = 120  # characters of a name in an error
 
 
 class EcgEdgeError(Exception):
-    """A mistake that the user can mend: printed in one or two lines, exit code 2, no traceback.
+    """A mistake that the user can mend: printed in one or two lines, exit code 2, no traceback. A script that does not
+    catch it shows the hint below its traceback.
 
     Args:
         message: what is wrong, one line.
@@ -42,6 +43,8 @@ class EcgEdgeError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if hint:
+            self.add_note(hint)
 
 
 class MachineError(EcgEdgeError):

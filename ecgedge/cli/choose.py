@@ -25,9 +25,10 @@ def choose(ctx: click.Context, run: Path, requirements: tuple[str, ...], optimiz
     ecgedge choose runs/int8 --require "accuracy>=0.94" --require "size<=200KB" --optimize latency_p50
     ecgedge choose runs/int8 --require "format==tflite" --require "verdict!=worse" --optimize size
     """
-    from ecgedge import report
+    from ecgedge.commands.run import nothing_qualifies, open_run, with_choice
+    from ecgedge.report import render
 
-    told = rendering.with_choice(rendering.read_report(run), requirements, optimize)
-    click.echo(report.render(told, format, only_choice=True).rstrip("\n"))
-    if rendering.nothing_qualifies(told):
+    told = with_choice(open_run(run).told, requirements, optimize)
+    click.echo(render(told, format, only_choice=True).rstrip("\n"))
+    if nothing_qualifies(told):
         ctx.exit(1)

@@ -22,11 +22,12 @@ def report(run: Path, format: str, out: Path | None, requirements: tuple[str, ..
     ecgedge report runs/int8
     ecgedge report runs/int8 --format md -o int8.md
     """
+    from ecgedge.commands.run import open_run, with_choice
     from ecgedge.report import render
 
-    told = rendering.read_report(run)
+    told = open_run(run).told
     if requirements or optimize:
-        told = rendering.with_choice(told, requirements, optimize)
+        told = with_choice(told, requirements, optimize)
     text = render(told, format).rstrip("\n")
     if not out:
         click.echo(text)

@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from ecgedge.api.artifact import file_name
 from ecgedge.report.document import Report
 from ecgedge.run import MatrixRequest, Told
 from ecgedge.run.row import Row
@@ -23,10 +24,15 @@ def remake(row: Row, report: Report) -> str:
 
 
 def convert_command(row: Row, request: MatrixRequest) -> str:
-    """The command line that makes a row's file again."""
-    named = (each for each in [*request.models, *request.files] if Path(each).name == row.model)
+    """The command line that makes a row's file again: on the same route, for the same runtime, with the same options.
+
+    Which graph passes are used without ``--passes`` is decided by these, as it was in the run.
+    """
+    named = (each for each in [*request.models, *request.files] if file_name(Path(each).name) == row.model)
     source = next(named, row.model)
     line = ["ecgedge", "convert", source, "--to", row.format, "--quantize", row.quantizer or ""]
+    line += ["--exporter", ",".join(row.route)] if row.route else []
+    line += ["--runtime", row.runtime]
     line += words("dataset", request.data)
     line += words("calibration", request.calibration)
     line += words("seed", request.seed)

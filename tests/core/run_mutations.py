@@ -377,8 +377,8 @@ def outcome(command: str, run: Path, whole: Path, form: str = "html") -> tuple[s
 @contextlib.contextmanager
 def resuming_measures_nothing() -> Iterator[None]:
     """All of a resume but the children: what can run here is all, and nothing is run."""
+    from ecgedge.commands import matrix
     from ecgedge.data import dataset
-    from ecgedge.run import matrix
     from ecgedge.workers import availability
 
     with (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,8 +14,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from ecgedge.cli import main
+from ecgedge.api.artifact import digest_of
+from ecgedge.cli import main, options
 from ecgedge.data.dataset import Dataset
+from ecgedge.data.readers import Columns
+from ecgedge.report import remake
+from ecgedge.run import MatrixRequest, Told
 from ecgedge.testing import write_fake_checkpoint
 from tests.conftest import FAKES, Result, error_of, on_a_terminal, rows_of
 
@@ -38,8 +43,12 @@ def ecgedge(*arguments: str | Path) -> Result:
 
 
 def matrix(plugins: Path, *arguments: str | Path) -> Result:
+    return on_its_own(plugins, "matrix", *arguments)
+
+
+def on_its_own(plugins: Path, *arguments: str | Path) -> Result:
     """In a process of its own, since it changes its surroundings."""
-    command = [sys.executable, "-m", "ecgedge", "--plugins-dir", plugins, "matrix", *arguments]
+    command = [sys.executable, "-m", "ecgedge", "--plugins-dir", plugins, *arguments]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300)
     return Result(done.returncode, done.stdout, done.stderr)
 
@@ -91,11 +100,40 @@ def test_choose_says_which_file_and_why(run: Path) -> None:
     assert (run / row["artifact"]).is_file()
 
 
-def test_a_file_that_is_gone_can_be_made_again(run: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_gone_can_be_made_again(plugins: Path, run: Path, tmp_path: Path) -> None:
     shutil.copytree(run, tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "artifacts")
     last = ecgedge("choose", tmp_path / "run", *ASKED).out.splitlines()[-1]
-    assert last.endswith(": ecgedge convert fake --to fake --quantize fake-int8 --dataset synthetic")
+    told = "convert fake --to fake --quantize fake-int8 --exporter fake-exporter --runtime fake-runtime"
+    assert last.endswith(f": ecgedge {told} --dataset synthetic")
+    (row,) = [row for row in rows_of(run) if row["precision"] == "full-int8"]
+    command = [*last.partition(": ecgedge ")[2].split(), "-o", tmp_path / "again"]
+    done = on_its_own(plugins, *command)
+    assert done.code == 0, done.err
+    assert f"sha256     {row['digest']}" in done.out and digest_of(tmp_path / "again") == row["digest"]
+
+
+def test_the_command_that_makes_a_file_again_says_all_that_was_asked_for() -> None:
+    """As the command line itself reads it."""
+    request = MatrixRequest(
+        data="mine.csv", normalize=True, label_column="last", ignore_columns=("patient", "7"), files=("a/theirs.onnx",),
+        told=Told("anomaly", "N", 3, 0.5, -4, "scores"), seed=7, calibration=50, passes=("fix_batch",),
+        options={"opset": 15, "max_drop": 0.3, "reduce_range": False},
+    )  # fmt: skip
+    row = {"model": "theirs", "format": "tflite", "quantizer": "q", "route": ["one", "two"], "runtime": "board"}
+    words = shlex.split(remake.convert_command(row | {"model": "theirs.onnx"}, request))
+    assert words[:2] == ["ecgedge", "convert"]
+    context = main.commands["convert"].make_context("convert", words[2:])
+    given = context.params
+    assert (given["source"], given["format"], given["quantizer"]) == ("a/theirs.onnx", "tflite", "q")
+    assert (given["exporters"], given["runtime"], given["passes"]) == (("one,two",), "board", ("fix_batch",))
+    assert (given["opset"], given["max_drop"], given["reduce_range"]) == (15, 0.3, False)
+    assert (given["dataset"], given["calibration"], given["seed"]) == ("mine.csv", 50, 7)
+    with context.scope():
+        assert options.told_files() == request.told
+        assert options.told_columns() == Columns("last", ("patient", "7")) and context.meta[options.NORMALIZE]
+    none = shlex.split(remake.convert_command(row, MatrixRequest(passes=())))
+    assert "--no-optimize" in none and "--exporter" not in remake.convert_command(row | {"route": []}, request)
 
 
 def test_choose_without_a_metric_shows_the_front(run: Path) -> None:

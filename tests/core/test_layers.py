@@ -101,8 +101,13 @@ def test_nobody_imports_it(name: str) -> None:
     assert users <= ({"__main__"} if name == "cli" else set())
 
 
+def test_only_the_command_line_calls_commands() -> None:
+    assert {folder_of(file) for file in FILES if "commands" in folders(file)} == {"cli"}
+
+
 def test_parts_are_handed_down() -> None:
-    assert {folder_of(file) for file in FILES if "plugins" in folders(file)} == {"workers", "testing", "cli"}
+    users = {folder_of(file) for file in FILES if "plugins" in folders(file)}
+    assert users == {"workers", "testing", "commands", "cli"}
 
 
 @pytest.mark.parametrize("name", ["bundle", "tracking"])

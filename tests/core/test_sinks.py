@@ -28,13 +28,14 @@ from click.testing import CliRunner
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from ecgedge import Artifact, Classification, TensorSpec, bundle
+from ecgedge import Artifact, Classification, MatrixRequest, Run, TensorSpec, bundle
 from ecgedge.bundle import Facts, Vectors
 from ecgedge.cli import main
 from ecgedge.data.dataset import Dataset
 from ecgedge.data.synthetic import synthetic_beats
 from ecgedge.files import escape
 from ecgedge.report import Report, render
+from ecgedge.run.row import Row
 from ecgedge.testing import write_fake_checkpoint
 from tests.conftest import Command, Result, on_a_terminal
 from tests.nasty import NASTY, meant, unseen
@@ -51,9 +52,9 @@ def named() -> list[str]:
 @pytest.fixture(scope="module")
 def harmed(told: Report) -> Report:
     """A report in which every name is nasty."""
-    rows = [row for row in told.rows if row["status"] == "ok"]
+    rows = [row for row in told.rows if row.status == "ok"]
     lost = [
-        {**rows[0], "status": "failed", "id": text, "model": text, "reason": text, "stage": text, "format": text,
+        {**rows[0].flat, "status": "failed", "id": text, "model": text, "reason": text, "stage": text, "format": text,
          "precision": text, "runtime": text, "route": [text], "quantizer": text, "verdict": None, "passes": [text],
          "notes": {"text": text}, "figures": {text: text}}
         for text in named()
@@ -62,7 +63,7 @@ def harmed(told: Report) -> Report:
     run = told.run | {"data": everything, "command": everything, "labels": NASTY, "started": everything}
     run |= {"versions": {text: text for text in NASTY}, "environments": {text: {text: text} for text in NASTY}}
     run |= {"machine": told.run["machine"] | {"cpu": everything, "system": everything}}
-    return replace(told, run=run, rows=[*rows, *lost], best=frozenset())
+    return replace(told, run=run, rows=[*rows, *map(Row.from_record, lost)], best=frozenset())
 
 
 def printed(text: str) -> str:
@@ -322,6 +323,16 @@ def test_the_page_has_no_tag_of_others_and_says_all_names(harmed: Report, told: 
     assert {link for link in links if not link.startswith("#")} == {"data:,"}
     texts = {meant(text) for text in page.texts}
     assert set(named()) <= texts
+
+
+def test_the_table_of_a_notebook_has_no_tag_of_others_and_says_all_names(harmed: Report, tmp_path: Path) -> None:
+    run = Run(MatrixRequest(), replace(harmed, folder=tmp_path / "<b onload=alert(1)>"), 0)
+    page = Page(run._repr_html_())
+    ours = {"p", "br", "table", "thead", "tbody", "tr", "th", "td", "b", "ul", "li"}
+    assert {tag for tag, _ in page.tags} <= ours | {f"/{tag}" for tag in ours}
+    assert not [told for _, told in page.tags if told], "nothing has an attribute"
+    assert set(named()) <= {meant(text) for text in page.texts}
+    assert unseen(run._repr_html_(), "\n\t") == []
 
 
 def test_the_policy_permits_what_the_page_has_and_nothing_else(harmed: Report) -> None:

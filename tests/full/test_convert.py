@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import socket
 import subprocess
 import sys
@@ -11,8 +13,11 @@ import numpy as np
 import pytest
 
 from ecgedge import Artifact, ConversionError, check_parity, load_network
-from ecgedge.data.dataset import Dataset
-from tests.conftest import Command, error_of
+from ecgedge.api.artifact import digest_of
+from ecgedge.data.dataset import Dataset, stratified
+from ecgedge.report.remake import convert_command
+from ecgedge.run import MatrixRequest
+from tests.conftest import Command, error_of, rows_of
 
 for framework in ("torch", "onnxruntime", "tensorflow", "onnx2tf", "ai_edge_litert"):
     pytest.importorskip(framework)
@@ -49,6 +54,44 @@ def test_onnx_of_another_opset_and_on_to_tflite(ecgedge: Command, tmp_path: Path
     assert " 0 of 1,000 decisions changed" in told
     told = convert(ecgedge, "tcn.onnx", "--to", "saved_model", "-o", "tcn.saved_model")
     assert (tmp_path / "tcn.saved_model" / "saved_model.pb").is_file()
+
+
+@pytest.mark.parametrize("row_id", ["cnn-ae.onnx.onnx-full-int8.cpu", "cnn-ae.onnx.onnx2tf.tflite-full-int8.tflite"])
+def test_a_row_is_made_again_by_the_command_of_its_report(
+    ecgedge: Command, quick_run: Path, tmp_path: Path, row_id: str
+) -> None:
+    """The same steps with the same options: the store hands out the very file."""
+    [row] = [row for row in rows_of(quick_run / "run") if row["id"] == row_id]
+    request = MatrixRequest.from_record(json.loads((quick_run / "run" / "run.json").read_text())["request"])
+    result = ecgedge(*shlex.split(convert_command(row, request))[1:], "-o", "again")
+    assert result.code == 0, result.err
+    assert digest_of(tmp_path / "again") == row["digest"]
+    assert f"on {row['runtime']}; all: --verify full" in result.out
+
+
+def test_all_test_beats_where_that_is_asked_for(ecgedge: Command, beats: Dataset, tmp_path: Path) -> None:
+    """On fewer, it is said on how many; either way the accuracy is that of the file itself on these beats."""
+    import onnxruntime
+
+    told = convert(ecgedge, "base-cnn", "--to", "onnx", "-o", "some.onnx")
+    assert "verified   on 1,000 of 4,500 test beats, on cpu; all: --verify full" in told
+    index = np.sort(stratified(beats.test.y, 1000, 0))
+    outputs = onnxruntime.InferenceSession(tmp_path / "some.onnx").run(None, {"input": beats.test.x})[0]
+    right = outputs.argmax(axis=1) == beats.test.y
+    assert told_accuracy(told) == pytest.approx(right[index].mean(), abs=1e-4)
+    told = convert(ecgedge, "base-cnn", "--to", "onnx", "-o", "all.onnx", "--verify", "full")
+    assert "verified   on all 4,500 test beats, on cpu" in told and " 0 of 4,500 decisions changed" in told
+    assert told_accuracy(told) == pytest.approx(right.mean(), abs=1e-4)
+
+
+def test_a_route_and_a_runtime_are_as_named_or_refused_with_what_there_is(ecgedge: Command) -> None:
+    def refused(*arguments: str) -> str:
+        return error_of(ecgedge("convert", "cnn-ae", *arguments, "--dataset", "synthetic"))
+
+    assert "choose from: onnx,onnx2tf" in refused("--to", "tflite", "--exporter", "onnx")
+    assert "unknown exporter 'nope'" in refused("--to", "tflite", "--exporter", "nope")
+    assert "runtime tflite does not take onnx" in refused("--to", "onnx", "--runtime", "tflite")
+    assert "unknown runtime 'nope'" in refused("--to", "onnx", "--runtime", "nope")
 
 
 def test_nothing_is_overwritten_without_force(ecgedge: Command, tmp_path: Path) -> None:

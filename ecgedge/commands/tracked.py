@@ -1,20 +1,24 @@
-"""``ecgedge matrix --mlflow``: asked for at the start, sent when all is measured, and no part of the run itself."""
+"""A matrix that goes to MLflow: asked for at the start, sent when all is measured, and no part of the run itself."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ecgedge.cli import common, run_folder
+from ecgedge.commands.run import Run
+from ecgedge.convert.lab import Lab
 from ecgedge.errors import ConversionError, EcgEdgeError
-
-if TYPE_CHECKING:
-    from ecgedge.convert.lab import Lab
-    from ecgedge.plan.plan import Cell
-    from ecgedge.run.row import Row
+from ecgedge.files import strict_json
+from ecgedge.files.locks import whole_file
+from ecgedge.files.notices import note, warn
+from ecgedge.plan.plan import Cell
+from ecgedge.run import read_bytes
+from ecgedge.tracking import reason_of
+from ecgedge.tracking.matrix import log_matrix
+from ecgedge.workers.client import ChildError
 
 SENT = "mlflow.json"  # in the run's folder, once it is in MLflow
 MOST_SENT = 2**16  # bytes of it
@@ -22,10 +26,8 @@ TAKE_AWAY = "take it away to send the run again"
 SAVED_MODEL = "saved_model"
 
 
-def saved_models(cells: list[Cell], records: list[dict[str, Any]], lab: Lab) -> dict[str, Path]:
+def saved_models(cells: Sequence[Cell], records: Sequence[Mapping[str, Any]], lab: Lab) -> dict[str, Path]:
     """The SavedModel on the way to each cell that has one and works; from the store, where it was kept."""
-    from ecgedge.workers.client import ChildError
-
     worked = {r["cell"] for r in records if r["event"] == "scored" and r["row"]["status"] == "ok"}
     found = {}
     for cell in cells:
@@ -38,9 +40,6 @@ def saved_models(cells: list[Cell], records: list[dict[str, Any]], lab: Lab) -> 
 
 def sent_before(folder: Path) -> str:
     """The id of the run of MLflow that a folder was sent as; empty where it was not. Raises EcgEdgeError."""
-    from ecgedge.files import strict_json
-    from ecgedge.run import read_bytes
-
     try:
         told = strict_json.loads(read_bytes(folder, SENT, MOST_SENT), str(folder / SENT), TAKE_AWAY)
     except FileNotFoundError:
@@ -51,29 +50,27 @@ def sent_before(folder: Path) -> str:
     return found
 
 
-def send(uri: str, run: dict[str, Any], rows: Sequence[Row], records: list[dict[str, Any]], folder: Path,
-         models: dict[str, Path]) -> None:  # fmt: skip
-    """Send a run that is whole, once. A server that fails now costs nothing but a warning."""
-    from mlflow.exceptions import MlflowException
+def send(uri: str, run: Run, records: Sequence[Mapping[str, Any]], models: Mapping[str, Path], again: str) -> None:
+    """Send a run that is whole, once. A server that fails now costs nothing but a warning.
 
-    from ecgedge.files.locks import whole_file
-    from ecgedge.run.rows import noise_of
-    from ecgedge.tracking import reason_of
-    from ecgedge.tracking.matrix import log_matrix
+    Args:
+        models: the SavedModel of each cell that has one.
+        again: how the user sends it again.
+    """
+    from mlflow.exceptions import MlflowException  # heavy
 
-    sent = folder / SENT
+    folder, sent = run.folder, run.folder / SENT
     if before := sent_before(folder):
-        common.say(f"mlflow: was sent before: {before}", err=True)
+        note(f"mlflow: was sent before: {before}")
         return
     try:
-        found = log_matrix(run, rows, records, noise_of(records, run["rounds"], folder), folder, models)
+        found = log_matrix(run.about, run.rows, records, run.told.noise, folder, models)
     except (MlflowException, OSError) as error:
-        again = run_folder.resume_command(folder, uri)
-        common.warn(f"not in MLflow: {reason_of(error)[:200]}; the run is whole in {folder}, to send it again: {again}")
+        warn(f"not in MLflow: {reason_of(error)[:200]}; the run is whole in {folder}, to send it again: {again}")
         return
     try:
         with whole_file(sent, "w", encoding="utf-8") as file:
             file.write(json.dumps({"uri": uri, "run": found}) + "\n")
     except OSError as error:
-        common.warn(f"{sent} cannot be written: {error.strerror}; a resumed run would be sent once more")
-    common.say(f"mlflow: run {found} in {uri}", err=True)
+        warn(f"{sent} cannot be written: {error.strerror}; a resumed run would be sent once more")
+    note(f"mlflow: run {found} in {uri}")
