@@ -167,8 +167,15 @@ def listed(results: Mapping[tuple[Case, str], Result], lost: bool) -> list[str]:
 
 
 def reason(text: str) -> str:
-    """The line that matters, without places on this machine."""
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("Warning")] or [""]
-    line = next((line for line in lines if line.startswith(("Failed", "Error"))), lines[0])
-    line = re.sub(r" \(log: [^)]*\)|; see \S+", "", line)
+    """The line that matters, without places on this machine and names that differ from file to file."""
+    found, bar, told = text.partition(" | ")  # what the judge found of a file, and what was said of it
+    if bar and not found.startswith(("Failed", "Error")):
+        warned = [line for line in told.splitlines() if line.startswith("Warning: a matrix rejects")]
+        line = " | ".join([found, *warned[:1]])
+    else:
+        lines = [line for line in text.splitlines() if line.strip() and not line.startswith(("Warning", "Note"))] or [
+            ""
+        ]
+        line = next((line for line in lines if line.startswith(("Failed", "Error"))), lines[0])
+    line = re.sub(r" \(log: [^)]*\)|; see \S+| \((?:model|functional)[\d_]*/[^)]*\)", "", line)
     return re.sub(r"(^|[\s(])/\S*/", r"\1", line).replace("`", "'")[:240]

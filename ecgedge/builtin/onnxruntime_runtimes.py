@@ -7,6 +7,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ NO_INT8 = (
 )
 
 Provider = str | tuple[str, dict[str, str]]  # a provider's name, or also its options
+FLOATS = ("tensor(float)", "tensor(double)", "tensor(float16)")
 UNREADABLE = ("InvalidProtobuf", "NoSuchFile", "NoModel")
 
 
@@ -206,7 +208,7 @@ class OnnxRuntime(Runtime):
         if len(inputs) != 1:
             named = ", ".join(f"{value.name} {shape_told(value)}" for value in inputs)
             raise EcgEdgeError(f"{path} takes {len(inputs)} inputs ({named}), and a beat is one", ONE_INPUT)
-        scores = [value for value in outputs if value.type in ("tensor(float)", "tensor(double)", "tensor(float16)")]
+        scores = [value for value in outputs if value.type in FLOATS]
         if not scores:
             types = ", ".join(value.type for value in outputs)
             raise EcgEdgeError(f"{path} gives {types}: no float tensor", "export scores (skl2onnx: zipmap=False)")
@@ -217,7 +219,7 @@ class OnnxRuntime(Runtime):
         shares = None if model is None else scores_of(model, returned.name)
         if record := session.get_modelmeta().custom_metadata_map.get("ecgedge"):
             return artifact_from(path, record, given, returned, shares)
-        return tell_artifact(path, "onnx", given, returned, shares)
+        return tell_artifact(path, "onnx", given, returned, shares, partial(run_once, path, session))
 
     def load(self, artifact: Artifact, threads: int) -> Session:
         return self.put(OnnxSession(artifact, [self.provider, "CPUExecutionProvider"], threads))
@@ -289,6 +291,18 @@ def open_session(
         if not is_its_own(error):
             raise
         raise refusal(path, error) from error
+
+
+def run_once(path: Path, session: Any, x: np.ndarray) -> np.ndarray:
+    """The first output that holds floats, of the one input. Raises EcgEdgeError where onnxruntime cannot."""
+    [given], returned = session.get_inputs(), next(value for value in session.get_outputs() if value.type in FLOATS)
+    try:
+        answer: np.ndarray = session.run([returned.name], {given.name: x})[0]
+    except Exception as error:
+        if not is_its_own(error):
+            raise
+        raise refusal(path, error) from error
+    return answer
 
 
 def is_its_own(error: Exception) -> bool:

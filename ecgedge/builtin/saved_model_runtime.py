@@ -122,8 +122,17 @@ class SavedModel(Runtime):
 
     def inspect(self, path: Path) -> Artifact:
         prepare_tensorflow(None)
-        function = signature_of(path, load_saved_model(path))
-        return tell_artifact(path, "saved_model", *specs_of(path, function))
+        import tensorflow as tf  # heavy
+
+        loaded = load_saved_model(path)  # has the variables, so it has to live as long as the function
+        function = signature_of(path, loaded)
+        given, returned = specs_of(path, function)
+
+        def answer(x: np.ndarray) -> np.ndarray:
+            found: np.ndarray = function(**{given.name: tf.constant(x)})[returned.name].numpy()
+            return found
+
+        return tell_artifact(path, "saved_model", given, returned, answer=answer)
 
     def load(self, artifact: Artifact, threads: int) -> Session:
         if not artifact.trusted and (code := self.code_in(artifact.path)):

@@ -9,7 +9,7 @@ from ecgedge.choose.evidence import Evidence
 from ecgedge.choose.front import best_values
 from ecgedge.choose.requirements import Limit, Requirement, Wanted, parse_requirement
 from ecgedge.choose.result import Choice, Miss, Tie
-from ecgedge.run.metric import Metric
+from ecgedge.evaluate.metric import Metric
 from ecgedge.run.metrics import METRICS, QUALITY, find_metric
 
 __all__ = [

@@ -10,10 +10,9 @@ from ecgedge.choose.front import criteria, front, has
 from ecgedge.choose.requirements import FIELDS, Limit, Requirement, Wanted
 from ecgedge.choose.result import Choice, Miss, Tie
 from ecgedge.errors import EcgEdgeError, unknown
-from ecgedge.run.metric import Metric
+from ecgedge.evaluate.metric import Metric
 from ecgedge.run.metrics import METRICS
-from ecgedge.run.row import Row
-from ecgedge.run.rules import TASKS
+from ecgedge.run.row import TASKS, Row
 
 
 def decide(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ecgedge.run.metric import Metric
+from ecgedge.evaluate.metric import Metric
 from ecgedge.run.row import Row
 from ecgedge.run.rows import TIE, UNSTEADY
 

@@ -11,9 +11,9 @@ from ecgedge.api import tasks
 from ecgedge.api.artifact import Anomaly, Task
 from ecgedge.choose.differences import Difference, by_figures, noise
 from ecgedge.evaluate.intervals import Change, bootstrap_confusion, delong, paired_share
+from ecgedge.evaluate.metric import Metric
 from ecgedge.evaluate.verdicts import ALPHA, p_value, paired_p
 from ecgedge.run import RunFolder
-from ecgedge.run.metric import Metric
 from ecgedge.run.row import Row
 from ecgedge.run.rows import UNSTEADY, Timing
 

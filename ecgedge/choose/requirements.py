@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ecgedge.errors import EcgEdgeError, unknown
-from ecgedge.run.metric import UNITS, Metric
+from ecgedge.evaluate.metric import UNITS, Metric
 from ecgedge.run.metrics import METRICS, find_metric, known_metric
 from ecgedge.run.row import Row
 

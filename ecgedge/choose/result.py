@@ -8,7 +8,7 @@ from typing import Any
 from ecgedge.choose.differences import Difference
 from ecgedge.choose.front import criteria
 from ecgedge.choose.requirements import Limit, Requirement
-from ecgedge.run.metric import Metric
+from ecgedge.evaluate.metric import Metric
 from ecgedge.run.metrics import METRICS, QUALITY
 from ecgedge.run.row import Row
 

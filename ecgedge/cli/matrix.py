@@ -36,7 +36,8 @@ from ecgedge.errors import EcgEdgeError, MachineError
 from ecgedge.report import FORMATS
 
 if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so that --help is quick
-    from ecgedge.commands.matrix import Plan, Published
+    from ecgedge.commands.planning import Plan
+    from ecgedge.commands.publishing import Published
     from ecgedge.run import MatrixRequest
 
 ALIKE = (  # options that are named as what they ask for
@@ -90,6 +91,8 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
     """
     from ecgedge.commands import matrix as work
     from ecgedge.commands import tracked
+    from ecgedge.commands.planning import plan_matrix
+    from ecgedge.commands.publishing import publish, publish_if_begun
     from ecgedge.commands.run import nothing_qualifies, resume_command
     from ecgedge.tracking import connect
     from ecgedge.tracking.matrix import EXPERIMENT
@@ -101,7 +104,7 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
     uri = work.mlflow_uri(known.request, asked["mlflow"]) if known else asked["mlflow"]
     if uri and not dry_run:
         connect(uri, EXPERIMENT)
-    plan = work.plan_matrix(known or request_of(ctx, asked), trusted())
+    plan = plan_matrix(known or request_of(ctx, asked), trusted())
     if dry_run:
         list_plan(plan)
         return
@@ -110,13 +113,13 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
     try:
         models = work.measure(begun, lambda done, _, text: tell(done, text), trusted(), uri)
     except (KeyboardInterrupt, MachineError) as error:
-        if told := work.publish_if_begun(folder):
+        if told := publish_if_begun(folder):
             show(told, printed)
         if isinstance(error, MachineError) or not told:
             raise
         common.say(f"interrupted; go on with: {resume_command(folder, uri, trusted())}", err=True)
         ctx.exit(boundary.INTERRUPTED)
-    told = work.publish(folder, plan.request)
+    told = publish(folder, plan.request)
     for text in told.warnings(trusted()):
         common.warn(text)
     show(told, printed)

@@ -19,6 +19,7 @@ from ecgedge.errors import ConversionError, EcgEdgeError
 if TYPE_CHECKING:  # the rest is imported when something is converted: ``import ecgedge`` is to stay quick
     from ecgedge.convert.lab import Lab
     from ecgedge.data.dataset import Dataset
+    from ecgedge.evaluate.judgement import Judgement
     from ecgedge.plan.plan import Cell
     from ecgedge.plugins import Parts
     from ecgedge.run import Told
@@ -275,42 +276,41 @@ def verify_file(artifact: Artifact, cell: Cell, lab: Lab) -> Verification | None
         ConversionError: it must not be kept.
     """
     from ecgedge.evaluate import precision_check, verdicts
-    from ecgedge.run.matrix import judge_claims
+    from ecgedge.evaluate.verdicts import Answers, Terms
+    from ecgedge.run.scoring import judge_claims
 
     if not cell.runtime:
         return None
     source, scored = lab.sources[cell.model], lab.scored
     was = lab.run(source, "scored", graph=True) if lab.runtimes_for(source.format) else None
     here = lab.run(artifact, "scored", graph=True, on=cell.runtime)
-    answers = verdicts.judge(
-        here.outputs, was.outputs if was else None, scored.x, scored.y, artifact.task, artifact.precision,
-        computes=None, index=lab.index,
-    )  # fmt: skip
-    if answers["status"] != "ok":
-        raise ConversionError(f"the result is wrong and was not kept: {answers['reason']}")
+    answers = Answers(here.outputs, scored.x, scored.y, lab.index)
+    found = verdicts.judge(answers, was.outputs if was else None, artifact.task, Terms(artifact.precision))
+    if found.status != "ok":
+        raise ConversionError(f"the result is wrong and was not kept: {found.reason}")
     parent = was.graph if was and (source.format, source.precision) == (artifact.format, "fp32") else None
     claims = judge_claims(here.graph, artifact, source, here.runtime, parent)
     amounts = here.graph is not None and precision_check.amounts_to_it(here.graph, artifact.precision)
-    if claims["status"] != "ok" and not amounts:
-        raise ConversionError(f"the result is not {artifact.precision} and was not kept: {claims['reason']}")
+    if claims.status != "ok" and not amounts:
+        raise ConversionError(f"the result is not {artifact.precision} and was not kept: {claims.reason}")
     names = ("accuracy", "macro_f1") if artifact.task.kind == "classification" else ("auroc", "auprc", "f1")
     return Verification(
         data=lab.data.name,
         beats=len(scored),
         test_beats=len(lab.data.test),
-        max_abs_diff=answers.get("max_abs_diff"),
-        changed_decisions=answers.get("changed_decisions"),
-        figures={name: answers[name] for name in names},
-        loss=loss_of(answers),
-        rejected=claims["reason"],
+        max_abs_diff=found.parity.max_abs_diff if found.parity else None,
+        changed_decisions=found.parity.changed_decisions if found.parity else None,
+        figures={name: found.flat[name] for name in names},
+        loss=loss_of(found),
+        rejected=claims.reason,
     )
 
 
-def loss_of(answers: Mapping[str, Any]) -> str:
+def loss_of(found: Judgement) -> str:
     """What a precision costs, where that is more than chance; empty where it is not."""
-    told = answers.get("verdict") or {}
-    lost = [told["text"]] if told.get("result") == "worse" else []
-    return ", ".join([*lost, *(gate["text"] for gate in answers.get("gates", ()))])
+    verdict = found.parity.verdict if found.parity else None
+    lost = [verdict.text] if verdict and verdict.result == "worse" else []
+    return ", ".join([*lost, *(gate.text for gate in found.gates)])
 
 
 def warn_of(artifact: Artifact, proof: Verification | None, parts: Parts) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from ecgedge.compare.metrics import METRICS, Metric
 from ecgedge.compare.quality import Beats
 from ecgedge.compare.runs import Run
 from ecgedge.evaluate.intervals import Change, apart, median_interval
+from ecgedge.evaluate.judgement import Gate
 from ecgedge.evaluate.verdicts import ALPHA, amount
 from ecgedge.run.row import Row
 from ecgedge.run.rows import TIE
@@ -87,14 +87,14 @@ def judged(metric: Metric, change: Change, paired: bool, tolerances: Mapping[str
     return Verdict(metric.name, result, text, difference, low, high, regression=regression)
 
 
-def of_recall(lost: list[dict[str, Any]], tolerance: float) -> Verdict:
+def of_recall(lost: list[Gate], tolerance: float) -> Verdict:
     """The verdict on the classes: worse where one was lost, by the gates of ``verdicts``."""
     if not lost:
         return Verdict("class_recall", SAME, "no class lost recall beyond chance")
-    worst = min((100 * gate["change"] for gate in lost if "change" in gate), default=None)
-    collapsed = any("change" not in gate for gate in lost)
+    worst = min((100 * gate.change for gate in lost if gate.change is not None), default=None)
+    collapsed = any(gate.change is None for gate in lost)
     regression = collapsed or (worst is not None and -worst > tolerance)
-    return Verdict("class_recall", WORSE, "; ".join(gate["text"] for gate in lost), worst, regression=regression)
+    return Verdict("class_recall", WORSE, "; ".join(gate.text for gate in lost), worst, regression=regression)
 
 
 def of_latency(a: Run, row: Row, b: Run, other: Row, tolerance: float) -> Verdict:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ecgedge.errors import EcgEdgeError
-from ecgedge.run.metric import Metric as Figure
+from ecgedge.evaluate.metric import Metric as Figure
 from ecgedge.run.metrics import METRICS as FIGURES
 
 

@@ -10,6 +10,7 @@ from ecgedge.api import tasks
 from ecgedge.api.artifact import Anomaly, Classification
 from ecgedge.compare.runs import Run
 from ecgedge.evaluate.intervals import Change, apart, bootstrap_auroc, paired_share, wilson
+from ecgedge.evaluate.judgement import Gate
 from ecgedge.evaluate.verdicts import ALPHA, collapse_gates, p_value, paired_p, recall_gates
 from ecgedge.run.row import Row
 
@@ -99,7 +100,7 @@ def unpaired(first: tuple[float, tuple[float, float]], second: tuple[float, tupl
     return Change(difference, low, high, 1.0 if low <= 0 <= high else 0.0)
 
 
-def lost_classes(run: Run, row: Row, a: Answers, b: Answers) -> list[dict]:
+def lost_classes(run: Run, row: Row, a: Answers, b: Answers) -> list[Gate]:
     """The classes of a classifier whose recall fell from A to B by more than chance, or that B never decides."""
     task = run.tasks[row.id]
     if isinstance(task, Anomaly):

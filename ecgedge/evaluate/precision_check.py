@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import Any
 
 from ecgedge.api.graph import ENDS, Graph, Node, Weight
+from ecgedge.evaluate.judgement import Judgement, PrecisionCheck
 from ecgedge.evaluate.macs import MACS, macs_of, plain
 
 SHARE = 0.9  # of the weight bytes that must have the claimed type
@@ -69,35 +70,33 @@ def judge(
     device: str,
     parent: Graph | None = None,
     notes: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """What the graph shows of a file that claims ``precision`` and was to run on ``device``, as fields of its row.
+) -> Judgement:
+    """What the graph shows of a file that claims ``precision`` and was to run on ``device``.
 
     Args:
         parent: the graph of the fp32 file that it was made of, where known.
         notes: of its artifact: a ``mixed`` file says in them what was left in float.
 
     Returns:
-        ``status`` (``"ok"`` or ``"rejected"``), ``reason``, one line; where it is rejected ``faults``, each with
-        all names that it is about; ``truth`` (what was checked), and what was seen:
-        ``weight_shares``, ``exempt``, ``computes``, ``float_ops``, ``placement``, ``placed``,
-        ``input_dtype``, ``output_dtype``.
+        ``ok`` or ``rejected`` with the reason, one line, and what was seen.
     """
     if graph is None:
-        return {"status": "ok", "reason": "", "precision_check": "not checked: the runtime tells nothing of its graph"}
+        untold = PrecisionCheck(text="not checked: the runtime tells nothing of its graph")
+        return Judgement(precision_check=untold)
     faults = [*misplaced(graph, device), *copied(graph, precision, parent), *untrue(graph, precision, notes or {})]
-    return ({"faults": [fault.record() for fault in faults]} if faults else {}) | {
-        "status": "rejected" if faults else "ok",
-        "reason": one_line(faults),
-        "precision_check": checked(graph, precision, parent),
-        "weight_shares": {dtype: round(share, 4) for dtype, share in shares(counted(graph)).items()},
-        "exempt": [{"name": w.name, "bytes": w.size_bytes} for w in counted(graph) if exempt(w, precision)],
-        "computes": dict(Counter(map(computes_in, graph.nodes)).most_common()),
-        "float_ops": [node.name for node in graph.nodes if "float" in computes_in(node)],
-        "placement": graph.placement(),
-        "placed": dict(Counter(node.device for node in graph.nodes)),
-        "input_dtype": graph.input,
-        "output_dtype": graph.output,
-    }
+    found = PrecisionCheck(
+        text=checked(graph, precision, parent),
+        faults=[fault.record() for fault in faults] or None,
+        weight_shares={dtype: round(share, 4) for dtype, share in shares(counted(graph)).items()},
+        exempt=[{"name": w.name, "bytes": w.size_bytes} for w in counted(graph) if exempt(w, precision)],
+        computes=dict(Counter(map(computes_in, graph.nodes)).most_common()),
+        float_ops=[node.name for node in graph.nodes if "float" in computes_in(node)],
+        placement=graph.placement(),
+        placed=dict(Counter(node.device for node in graph.nodes)),
+        input_dtype=graph.input,
+        output_dtype=graph.output,
+    )
+    return Judgement(status="rejected" if faults else "ok", reason=one_line(faults), precision_check=found)
 
 
 def checked(graph: Graph, precision: str, parent: Graph | None) -> str:

@@ -7,14 +7,25 @@ are told, by the verdict and by the gates.
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ecgedge.api import tasks
 from ecgedge.api.artifact import Anomaly, Classification, Task
+from ecgedge.evaluate.facts import read
 from ecgedge.evaluate.intervals import Change, bootstrap_auroc, holm, mcnemar, paired_share, wilson
+from ecgedge.evaluate.judgement import (
+    ChangedDecision,
+    Detection,
+    Gate,
+    Judgement,
+    Losses,
+    Parity,
+    Quality,
+    Refit,
+    Verdict,
+)
 from ecgedge.evaluate.parity import ATOL
 
 # The least cosine to the trained model's outputs. On the training beats of ECG5000 the fp16 forms of the
@@ -33,122 +44,162 @@ AUROC_LOSS = 0.002  # its gate flags more than this
 DRIFT = 0.05  # of the refitted threshold, relative: its gate flags more than this,
 DRIFT_F1 = 0.01  # where F1 differs by more than this, too
 
-Row = dict[str, Any]
+
+@dataclass(frozen=True)
+class Answers:
+    """What was answered to some beats.
+
+    Attributes:
+        outputs: ``(N, C)`` class scores or ``(N, 1, L)`` reconstructions.
+        x, y: the beats ``(N, 1, L)`` and their class indices ``(N,)``.
+        index: the numbers by which changed decisions are listed, ``(N,)``; None: 0, 1, ...
+    """
+
+    outputs: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+    index: np.ndarray | None = None
+
+    def wrong(self, task: Task) -> str:
+        """Why these are no answers; empty where they are."""
+        return tasks.wrong(self.outputs, self.x, task) or ""
+
+    @property
+    def flat(self) -> np.ndarray:
+        """The outputs, ``(N, values)``."""
+        return self.outputs.reshape(len(self.x), -1)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What answers are held to.
+
+    Attributes:
+        precision: of the artifact.
+        computes: what the runtime computes in, where it says so.
+        seed: of the bootstrap.
+    """
+
+    precision: str = "fp32"
+    computes: str | None = None
+    seed: int = 0
 
 
 def judge(
-    outputs: np.ndarray,
+    here: Answers,
     expected: np.ndarray | None,
-    beats: np.ndarray,
-    y: np.ndarray,
     task: Task,
-    precision: str = "fp32",
-    computes: str | None = None,
-    seed: int = 0,
-    index: np.ndarray | None = None,
-    train_outputs: np.ndarray | None = None,
-    train_beats: np.ndarray | None = None,
-    train_y: np.ndarray | None = None,
-) -> Row:
+    terms: Terms | None = None,
+    training: Answers | None = None,
+) -> Judgement:
     """Status, quality with intervals, and how the outputs differ from the trained model's own.
 
     Args:
-        outputs: of the cell, ``(N, C)`` class scores or ``(N, 1, L)`` reconstructions.
-        expected: the trained model's own for the same beats; None where they are not known.
-        beats, y: that were scored, ``(N, 1, L)`` and ``(N,)``.
-        precision: of the artifact.
-        computes: of the runtime.
-        seed: of the bootstrap.
-        index: ``(N,)``, the numbers by which changed decisions are listed; None: 0, 1, ...
-        train_outputs, train_beats, train_y: of this artifact on the training beats, to refit a threshold.
+        here: of the cell.
+        expected: the trained model's own outputs for the same beats; None where they are not known.
+        training: this artifact's on the training beats, to refit a threshold.
 
     Returns:
-        Fields of a row, fit for JSON: ``status`` (``ok``, ``rejected``, ``failed``) and ``reason``. Where
-        the outputs are answers at all also ``gates``, the figures of ``tasks.evaluate``, those of
-        ``quality`` and of ``refit``; and with ``expected`` those of ``parity`` and ``changes``, and for
-        a classifier ``recall_change``.
+        A status of ``ok``, ``rejected`` or ``failed`` with its reason; where the outputs are answers at all their
+        quality, and with ``expected`` parity.
     """
-    if reason := tasks.wrong(outputs, beats, task):
-        return {"status": "rejected", "reason": reason}
-    outputs = outputs.reshape(len(beats), -1)
-    row: Row = {"status": "ok", "reason": ""} | tasks.evaluate(outputs, beats, y, task) | {"gates": []}
-    if isinstance(task, Anomaly) and train_outputs is not None and train_beats is not None and train_y is not None:
-        if reason := tasks.wrong(train_outputs, train_beats, task):
-            return row | {"status": "rejected", "reason": f"on the training beats, {reason}"}
-        row |= refit(outputs, beats, y, task, train_outputs, train_beats, train_y)
-        row["gates"] += threshold_gate(row)
-    if expected is None:
-        return row | quality(outputs, None, beats, y, task, seed)
-    if reason := tasks.wrong(expected, beats, task):
-        return row | {"status": "failed", "reason": f"of the trained model itself, {reason}"}
-    expected = expected.reshape(len(beats), -1)
-    row |= quality(outputs, expected, beats, y, task, seed)
-    row |= parity(outputs, expected, task, precision, computes)
-    row |= changes(outputs, expected, beats, task, index)
-    if isinstance(task, Classification):
-        here, was = outputs.argmax(axis=1), expected.argmax(axis=1)
-        row["recall_change"] = recall_change(here, was, y, task)
-        row["gates"] += recall_gates(here, was, y, task) + collapse_gates(here, was, y, task)
-    else:
-        row["gates"] += auroc_gate(row["verdict"])
-    if reason := fault(row, outputs, expected, task):
-        row |= {"status": "rejected", "reason": reason}
-    return row
+    terms = terms or Terms()
+    if reason := here.wrong(task):
+        return Judgement(status="rejected", reason=reason)
+    found = of_task(here, task)
+    if isinstance(task, Anomaly) and training is not None:
+        if reason := training.wrong(task):
+            return replace(found, status="rejected", reason=f"on the training beats, {reason}")
+        found = refit(found, here, task, training)
+    was = None if expected is None else replace(here, outputs=expected)
+    if was is not None and (reason := was.wrong(task)):
+        return replace(found, status="failed", reason=f"of the trained model itself, {reason}")
+    found, verdict = with_intervals(found, here, was, task, terms.seed)
+    if was is None:
+        return found
+    found = with_gates(found, lost(here, was, task, verdict))
+    found = replace(found, parity=parity(here, was, task, terms, verdict))
+    reason = fault(found, here, was, task)
+    return replace(found, status="rejected", reason=reason) if reason else found
 
 
-def fault(row: Row, outputs: np.ndarray, expected: np.ndarray, task: Task) -> str:
+def of_task(here: Answers, task: Task) -> Judgement:
+    """The figures of ``tasks.evaluate``, and no losses yet."""
+    told = tasks.evaluate(here.flat, here.x, here.y, task)
+    losses = Losses(gates=[])
+    if isinstance(task, Anomaly):
+        return Judgement(detection=read(Detection, told), losses=losses)
+    return Judgement(quality=read(Quality, told), losses=losses)
+
+
+def with_gates(found: Judgement, gates: list[Gate]) -> Judgement:
+    return replace(found, losses=Losses(gates=[*found.gates, *gates]))
+
+
+def lost(here: Answers, was: Answers, task: Task, verdict: Verdict | None) -> list[Gate]:
+    """The gates on what was lost against the trained model."""
+    if isinstance(task, Anomaly):
+        return auroc_gate(verdict)
+    decided, before = here.flat.argmax(axis=1), was.flat.argmax(axis=1)
+    return recall_gates(decided, before, here.y, task) + collapse_gates(decided, before, here.y, task)
+
+
+def fault(found: Judgement, here: Answers, was: Answers, task: Task) -> str:
     """Why outputs are not those of the trained model in any precision; empty where they are."""
-    if isinstance(task, Classification) and (order := other_order(outputs, expected)):
+    if isinstance(task, Classification) and (order := other_order(here.flat, was.flat)):
         moved = [f"output {i} is class {task.labels[c]!r}" for i, c in enumerate(order) if i != c]
         return f"the classes are in another order: {', '.join(moved)}"
-    if collapsed := [gate["text"] for gate in row["gates"] if gate["gate"] == "class collapse"]:
+    if collapsed := [gate.text for gate in found.gates if gate.gate == "class collapse"]:
         return f"class collapse: {collapsed[0]}"
-    allowed = row["tolerance"]
-    if row["max_abs_diff"] > allowed.get("max_abs_diff", np.inf):
-        return f"fp32 differs from the trained model by {row['max_abs_diff']:.2g}"
-    if row["cosine"] < allowed.get("cosine", -1):
-        return f"cosine {row['cosine']:.4f} to the trained model's outputs, at least {allowed['cosine']:g} is wanted"
+    told = found.parity
+    assert told is not None and told.max_abs_diff is not None and told.cosine is not None
+    allowed = told.tolerance or {}
+    if told.max_abs_diff > allowed.get("max_abs_diff", np.inf):
+        return f"fp32 differs from the trained model by {told.max_abs_diff:.2g}"
+    if told.cosine < (least := allowed.get("cosine", -1)):
+        return f"cosine {told.cosine:.4f} to the trained model's outputs, at least {least:g} is wanted"
     return ""
 
 
-def quality(
-    outputs: np.ndarray, expected: np.ndarray | None, beats: np.ndarray, y: np.ndarray, task: Task, seed: int
-) -> Row:
-    """``accuracy_low`` and ``accuracy_high``, or the same of ``auroc``; with ``expected`` the ``verdict``.
+def with_intervals(
+    found: Judgement, here: Answers, was: Answers | None, task: Task, seed: int
+) -> tuple[Judgement, Verdict | None]:
+    """With the interval of accuracy or of AUROC; and the verdict, where ``was`` is known and no class is missing."""
+    if found.quality is not None:
+        before = None if was is None else was.flat.argmax(axis=1)
+        (low, high), verdict = of_decisions(here.flat.argmax(axis=1), before, here.y)
+        return replace(found, quality=replace(found.quality, accuracy_low=low, accuracy_high=high)), verdict
+    assert isinstance(task, Anomaly) and found.detection is not None
+    positive = here.y != task.labels.index(task.normal)
+    if positive.all() or not positive.any():
+        return found, None
+    trained = None if was is None else tasks.anomaly_scores(was.flat, here.x, task.window)
+    (low, high), verdict = of_scores(tasks.anomaly_scores(here.flat, here.x, task.window), trained, positive, seed)
+    return replace(found, detection=replace(found.detection, auroc_low=low, auroc_high=high)), verdict
 
-    Those of AUROC are None where a class is missing.
-    """
-    if isinstance(task, Classification):
-        return of_decisions(outputs.argmax(axis=1), None if expected is None else expected.argmax(axis=1), y)
-    positive = y != task.labels.index(task.normal)
-    trained = None if expected is None else tasks.anomaly_scores(expected, beats, task.window)
-    return of_scores(tasks.anomaly_scores(outputs, beats, task.window), trained, positive, seed)
 
-
-def of_decisions(here: np.ndarray, was: np.ndarray | None, y: np.ndarray) -> Row:
+def of_decisions(here: np.ndarray, was: np.ndarray | None, y: np.ndarray) -> tuple[tuple[float, float], Verdict | None]:
     """Wilson's interval, and McNemar's test of the change. Classes, ``(N,)`` each."""
-    low, high = wilson(int((here == y).sum()), len(y))
-    row: Row = {"accuracy_low": low, "accuracy_high": high}
+    ends = wilson(int((here == y).sum()), len(y))
     if was is None:
-        return row
+        return ends, None
     change = Change(*paired_share(here == y, was == y), paired_p(here == y, was == y))
     told = f"{amount(100 * change.difference, 1)} points"
-    return row | {"verdict": verdict(change, told, "decisions" if np.array_equal(here, was) else "")}
+    return ends, verdict_on(change, told, "decisions" if np.array_equal(here, was) else "")
 
 
-def of_scores(here: np.ndarray, was: np.ndarray | None, positive: np.ndarray, seed: int) -> Row:
+def of_scores(
+    here: np.ndarray, was: np.ndarray | None, positive: np.ndarray, seed: int
+) -> tuple[tuple[float, float], Verdict | None]:
     """The bootstrap's interval and its test of the change. Anomaly scores, ``(N,)`` each."""
-    if positive.all() or not positive.any():
-        return {"auroc_low": None, "auroc_high": None} | ({} if was is None else {"verdict": None})
     low, high, change = bootstrap_auroc(here, positive, seed, was)
-    row: Row = {"auroc_low": low, "auroc_high": high}
     if was is None or change is None:
-        return row
+        return (low, high), None
     told = f"{amount(change.difference, 4)} AUROC"
-    return row | {"verdict": verdict(change, told, "scores" if np.array_equal(here, was) else "")}
+    return (low, high), verdict_on(change, told, "scores" if np.array_equal(here, was) else "")
 
 
-def verdict(change: Change, told: str, identical: str) -> Row:
+def verdict_on(change: Change, told: str, identical: str) -> Verdict:
     """``same`` is what cannot be told from chance on these beats; the interval says how much that may be.
 
     Args:
@@ -159,7 +210,7 @@ def verdict(change: Change, told: str, identical: str) -> Row:
     text = f"{result} by {told} ({p_value(change.p)})"
     if result == "same":
         text = f"same (identical {identical})" if identical else "same"
-    return {"against": "the trained model", "result": result, **change._asdict(), "text": text}
+    return Verdict(against="the trained model", result=result, text=text, **change._asdict())
 
 
 def paired_p(first: np.ndarray, second: np.ndarray) -> float:
@@ -167,27 +218,35 @@ def paired_p(first: np.ndarray, second: np.ndarray) -> float:
     return mcnemar(int((first & ~second).sum()), int((second & ~first).sum()))
 
 
-def parity(outputs: np.ndarray, expected: np.ndarray, task: Task, precision: str, computes: str | None) -> Row:
-    """``max_abs_diff``, ``mean_abs_diff``, ``cosine``, and the ``tolerance`` for one of them.
-
-    ``runtime_computes`` keeps what the tolerance hangs on.
+def parity(here: Answers, was: Answers, task: Task, terms: Terms, verdict: Verdict | None) -> Parity:
+    """The differences, and the tolerance for one of them.
 
     For float32 that is the largest difference; for anything coarser, be it the artifact's or the
     runtime's own, the cosine.
     """
+    outputs, expected = here.flat, was.flat
     differences = np.abs(outputs.astype(np.float64) - expected)
-    coarse = [word for word in (precision, computes) if word not in (None, "fp32")]
+    coarse = [word for word in (terms.precision, terms.computes) if word not in (None, "fp32")]
     if coarse:
         tolerance = {"cosine": min(COSINES.get(str(word), OTHER_COSINE) for word in coarse)}
     else:
         tolerance = {"max_abs_diff": ATOL * max(1.0, float(np.abs(expected).max()))}
-    return {
-        "max_abs_diff": float(differences.max()),
-        "mean_abs_diff": float(differences.mean()),
-        "cosine": cosine(outputs, expected, centred=isinstance(task, Classification)),
-        "tolerance": tolerance,
-        "runtime_computes": computes,
-    }
+    changed = np.flatnonzero(tasks.decide(expected, here.x, task) != tasks.decide(outputs, here.x, task))
+    is_classifier = isinstance(task, Classification)
+    return Parity(
+        verdict=verdict,
+        max_abs_diff=float(differences.max()),
+        mean_abs_diff=float(differences.mean()),
+        cosine=cosine(outputs, expected, centred=is_classifier),
+        tolerance=tolerance,
+        runtime_computes=terms.computes,
+        equal_decisions=1 - len(changed) / len(here.x),
+        changed_decisions=len(changed),
+        changed=changed_decisions(here, was, task, changed[:LISTED]),
+        recall_change=recall_change(outputs.argmax(axis=1), expected.argmax(axis=1), here.y, task)
+        if isinstance(task, Classification)
+        else None,
+    )
 
 
 def cosine(outputs: np.ndarray, expected: np.ndarray, centred: bool) -> float:
@@ -206,20 +265,15 @@ def cosine(outputs: np.ndarray, expected: np.ndarray, centred: bool) -> float:
     return float((here * was).sum()) / norms if norms else float(not here.any() and not was.any())
 
 
-def changes(outputs: np.ndarray, expected: np.ndarray, beats: np.ndarray, task: Task, index: np.ndarray | None) -> Row:
-    """``equal_decisions`` (share), ``changed_decisions`` (count), and the first ``LISTED`` ``changed``."""
-    was, here = tasks.decide(expected, beats, task), tasks.decide(outputs, beats, task)
-    changed = np.flatnonzero(was != here)
-    margin = tasks.margins(expected, beats, task)
-    number = np.arange(len(beats)) if index is None else index
-    return {
-        "equal_decisions": 1 - len(changed) / len(beats),
-        "changed_decisions": len(changed),
-        "changed": [
-            {"beat": int(number[i]), "reference": int(was[i]), "here": int(here[i]), "margin": float(margin[i])}
-            for i in changed[:LISTED]
-        ],
-    }
+def changed_decisions(here: Answers, was: Answers, task: Task, places: np.ndarray) -> list[ChangedDecision]:
+    """What was decided and what is, of the beats at these places."""
+    before, now = tasks.decide(was.flat, here.x, task), tasks.decide(here.flat, here.x, task)
+    margin = tasks.margins(was.flat, here.x, task)
+    number = np.arange(len(here.x)) if here.index is None else here.index
+    return [
+        ChangedDecision(beat=int(number[i]), reference=int(before[i]), here=int(now[i]), margin=float(margin[i]))
+        for i in places
+    ]
 
 
 def other_order(outputs: np.ndarray, expected: np.ndarray) -> list[int] | None:
@@ -257,7 +311,7 @@ def recall_change(here: np.ndarray, was: np.ndarray, y: np.ndarray, task: Classi
     return changed
 
 
-def recall_gates(here: np.ndarray, was: np.ndarray, y: np.ndarray, task: Classification) -> list[Row]:
+def recall_gates(here: np.ndarray, was: np.ndarray, y: np.ndarray, task: Classification) -> list[Gate]:
     """One for each class whose recall fell by more than chance does and by more than ``RECALL_LOSS``."""
     changed = recall_change(here, was, y, task)
     present = np.unique(y).tolist()
@@ -267,67 +321,56 @@ def recall_gates(here: np.ndarray, was: np.ndarray, y: np.ndarray, task: Classif
         change = changed[label]
         if change is not None and change < -RECALL_LOSS and p < ALPHA:
             text = f"recall of class {label!r} fell by {amount(100 * change, 1)} points ({p_value(p)})"
-            gates.append({"gate": "recall", "text": text, "label": label, "change": change, "p": p})
+            gates.append(Gate(gate="recall", text=text, label=label, change=change, p=p))
     return gates
 
 
-def collapse_gates(here: np.ndarray, was: np.ndarray, y: np.ndarray, task: Classification) -> list[Row]:
+def collapse_gates(here: np.ndarray, was: np.ndarray, y: np.ndarray, task: Classification) -> list[Gate]:
     """One for each class that the trained model decided and got right, and that is never decided here."""
     gates = []
     for c, label in enumerate(task.labels):
         count, right = int((was == c).sum()), int(((was == c) & (y == c)).sum())
         if count >= DECIDED and right >= RIGHT and not (here == c).any():
             text = f"class {label!r} is never decided; the trained model decided it {count:,} times, {right:,} rightly"
-            gates.append({"gate": "class collapse", "text": text, "label": label, "decided": count, "right": right})
+            gates.append(Gate(gate="class collapse", text=text, label=label, decided=count, right=right))
     return gates
 
 
-def auroc_gate(found: Row | None) -> list[Row]:
+def auroc_gate(found: Verdict | None) -> list[Gate]:
     """One where AUROC fell, by its verdict and by more than ``AUROC_LOSS``."""
-    if found is None or found["result"] != "worse" or found["difference"] >= -AUROC_LOSS:
+    if found is None or found.result != "worse" or found.difference >= -AUROC_LOSS:
         return []
-    text = f"AUROC fell by {amount(found['difference'], 4)} ({p_value(found['p'])})"
-    return [{"gate": "AUROC", "text": text, "change": found["difference"], "p": found["p"]}]
+    text = f"AUROC fell by {amount(found.difference, 4)} ({p_value(found.p)})"
+    return [Gate(gate="AUROC", text=text, change=found.difference, p=found.p)]
 
 
-def refit(
-    outputs: np.ndarray,
-    beats: np.ndarray,
-    y: np.ndarray,
-    task: Anomaly,
-    train_outputs: np.ndarray,
-    train_beats: np.ndarray,
-    train_y: np.ndarray,
-) -> Row:
-    """The threshold as this artifact would set it, at the task's quantile of its own normal training scores.
-
-    Returns:
-        ``threshold_refitted``, ``threshold_drift`` (relative to the threshold carried over) and
-        ``f1_refitted``; empty where the task has no quantile or no training beat is normal.
-    """
+def refit(found: Judgement, here: Answers, task: Anomaly, training: Answers) -> Judgement:
+    """With the threshold as this artifact would set it, at the task's quantile of its own normal training scores, and
+    with the gate on that; as it is where the task has no quantile or no training beat is normal."""
     normal = task.labels.index(task.normal)
-    scores = tasks.anomaly_scores(train_outputs, train_beats, task.window)[train_y == normal]
+    scores = tasks.anomaly_scores(training.flat, training.x, task.window)[training.y == normal]
     if np.isnan(task.quantile) or not len(scores):
-        return {}
+        return found
     refitted = float(np.quantile(scores, task.quantile))
-    return {
-        "threshold_refitted": refitted,
-        "threshold_drift": refitted / task.threshold - 1 if task.threshold > 0 else None,
-        "f1_refitted": tasks.evaluate(outputs, beats, y, replace(task, threshold=refitted))["f1"],
-    }
+    drift = refitted / task.threshold - 1 if task.threshold > 0 else None
+    f1 = tasks.evaluate(here.flat, here.x, here.y, replace(task, threshold=refitted))["f1"]
+    told = Refit(threshold=refitted, drift=drift, f1=f1)
+    assert found.detection is not None
+    return with_gates(replace(found, refit=told), threshold_gate(found.detection, told))
 
 
-def threshold_gate(row: Row) -> list[Row]:
+def threshold_gate(was: Detection, told: Refit) -> list[Gate]:
     """One where the threshold carried over is off by more than ``DRIFT``, and F1 differs by more than ``DRIFT_F1``."""
-    drift = row.get("threshold_drift")
-    if drift is None or abs(drift) <= DRIFT or abs(row["f1_refitted"] - row["f1"]) <= DRIFT_F1:
+    if told.drift is None or abs(told.drift) <= DRIFT or abs(told.f1 - was.f1) <= DRIFT_F1:
         return []
     text = (
-        f"the threshold refitted here is {abs(drift):.0%} {'higher' if drift > 0 else 'lower'} than the one "
-        f"carried over; F1 would be {row['f1_refitted']:.3f} instead of {row['f1']:.3f}"
+        f"the threshold refitted here is {abs(told.drift):.0%} {'higher' if told.drift > 0 else 'lower'} than the one "
+        f"carried over; F1 would be {told.f1:.3f} instead of {was.f1:.3f}"
     )
-    figures = {key: row[key] for key in ("threshold", "threshold_refitted", "threshold_drift", "f1", "f1_refitted")}
-    return [{"gate": "threshold drift", "text": text, **figures}]
+    return [
+        Gate(gate="threshold drift", text=text, threshold=was.threshold, threshold_refitted=told.threshold,
+             threshold_drift=told.drift, f1=was.f1, f1_refitted=told.f1)
+    ]  # fmt: skip
 
 
 def amount(value: float, digits: int) -> str:

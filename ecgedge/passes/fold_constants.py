@@ -60,10 +60,11 @@ def computed(node: ir.Node, model: ir.Model, most: int) -> dict[ir.Value, np.nda
 
 
 def known_shape(node: ir.Node) -> dict[ir.Value, np.ndarray] | None:
+    """What a Shape gives, of all axes or of some; None where one of them is free, or the value is not known."""
     shape = shape_of(node.inputs[0])
-    if not shape or None in shape or node.attributes:  # a part of the shape only
-        return None
-    return {node.outputs[0]: np.array(shape, dtype=np.int64)}
+    start, end = node.attributes.get_int("start", 0), node.attributes.get_int("end", len(shape))
+    axes = shape[start:end]
+    return None if not shape or None in axes else {node.outputs[0]: np.array(axes, dtype=np.int64)}
 
 
 def run(node: ir.Node, inputs: dict[ir.Value, np.ndarray], model: ir.Model) -> dict[ir.Value, np.ndarray]:

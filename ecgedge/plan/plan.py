@@ -63,6 +63,17 @@ class Cell:
         return ".".join([self.model, *self.route, self.quantizer, self.runtime])
 
 
+def is_parent(other: Cell, cell: Cell) -> bool:
+    """Whether a cell is the fp32 form of another."""
+    same = (other.model, other.route, other.format, other.runtime) == (
+        cell.model,
+        cell.route,
+        cell.format,
+        cell.runtime,
+    )
+    return same and other.precision == "fp32" and cell.precision != "fp32"
+
+
 @dataclass(frozen=True)
 class Skip:
     """A model that cannot run on a runtime here, and why."""

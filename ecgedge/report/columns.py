@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from ecgedge.run.metric import Metric
+from ecgedge.evaluate.metric import Metric
 from ecgedge.run.metrics import BULK, METRICS
 from ecgedge.run.row import Row
 from ecgedge.run.rows import UNSTEADY

@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from ecgedge.files import escape
 from ecgedge.report.columns import Column, text_columns
 from ecgedge.report.document import Report
-from ecgedge.report.table import TITLES, noise_lines, reasons, unsteady
+from ecgedge.report.table import LEGEND, TITLES, batches, noise_lines, reasons, unsteady
 from ecgedge.run.row import Row
 
 MOST = 100  # rows of a table; a notebook keeps all that it shows
 
 
 def as_html(report: Report, head: str) -> str:
-    """A table for each task, what did not work, and the noise; every text is escaped, whoever wrote it.
+    """A table for each task, what its columns mean, what did not work, and the noise.
+
+    Every text is escaped, whoever wrote it.
 
     Args:
         head: what the run is, in one line.
@@ -24,6 +26,7 @@ def as_html(report: Report, head: str) -> str:
     for task in TITLES:
         if of_task := [row for row in rows if row.task == task]:
             parts.append(table(report, of_task, text_columns(of_task, task)))
+    parts.append(f"<p>{escape.html(LEGEND.format(batches(rows)))}</p>")
     lines = [*reasons(rows), *unsteady(rows), *noise_lines(report.noise).splitlines()]
     items = "".join(f"<li>{escape.html(escape.unstyle(line))}</li>" for line in lines)
     return "\n".join([*parts, f"<ul>{items}</ul>" if items else ""]).rstrip()

@@ -79,6 +79,11 @@ class Journal:
         """The records of one kind, of one cell or of all."""
         return list(self.found.get((event, cell), ()))
 
+    def row(self, cell: str) -> dict[str, Any]:
+        """What was found of a cell that was scored."""
+        row: dict[str, Any] = self.of("scored", cell)[0]["row"]
+        return row
+
     def close(self) -> None:
         self.file.close()
 

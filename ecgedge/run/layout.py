@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ecgedge.evaluate.facts import key_of, keys_of, needed_of
 from ecgedge.files.schema import (
     Rule,
     SchemaError,
@@ -22,9 +23,7 @@ from ecgedge.files.schema import (
     unlike,
     whole,
 )
-from ecgedge.run.request import REQUEST
-from ecgedge.run.row import GROUPS, Identity, Outcome, facts, key_of, keys_of, needed_of
-from ecgedge.run.rules import (
+from ecgedge.files.values import (
     AMOUNT,
     ANY,
     COUNT,
@@ -34,12 +33,13 @@ from ecgedge.run.rules import (
     MANY,
     POSITIVE,
     TEXT,
-    THROUGHPUT,
     WORD,
     either,
     name,
     path,
 )
+from ecgedge.run.request import REQUEST
+from ecgedge.run.row import GROUPS, THROUGHPUT, Identity, Outcome, facts
 
 SCHEMA = 3  # of the folder
 

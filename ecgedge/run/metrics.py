@@ -3,19 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from ecgedge.errors import unknown
-from ecgedge.run.metric import UNITS, Metric, Shown
-from ecgedge.run.row import Row, facts
-
-
-@dataclass(frozen=True)
-class Bulk(Metric):
-    """Throughput in the largest batch that was measured, as the tables show it."""
-
-    def value(self, row: Row) -> float | None:
-        return row.throughput[max(row.throughput)] if row.throughput else None
+from ecgedge.evaluate.metric import UNITS, Metric, Shown
+from ecgedge.run.row import facts
 
 
 def rate(size: int) -> Metric:
@@ -24,7 +15,7 @@ def rate(size: int) -> Metric:
 
 
 LARGEST = Shown("beats/s", "throughput", "beats/s", digits=0, means="in the largest batch that was measured")
-BULK = Bulk("throughput", "throughput", "rate", higher=True, shown=LARGEST)
+BULK = Metric("throughput", "throughput", "rate", higher=True, shown=LARGEST, largest=True)
 OF_ROWS: list[Metric] = [fact.metadata["metric"] for fact in facts() if "metric" in fact.metadata]
 METRICS: dict[str, Metric] = {
     metric.name: metric

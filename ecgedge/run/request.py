@@ -116,6 +116,11 @@ class MatrixRequest:
         for name, value in found.items():
             object.__setattr__(self, name, Told(**value) if name == "told" else value)
 
+    @property
+    def wants_choice(self) -> bool:
+        """Whether a row is to be chosen."""
+        return bool(self.requirements or self.optimize)
+
     def record(self) -> dict[str, Any]:
         """The request as JSON has it."""
         return dataclasses.asdict(self) | {"options": dict(self.options)}

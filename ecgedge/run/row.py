@@ -1,69 +1,50 @@
 """A row of a run: every figure and fact of one cell, each declared once, with its name in JSON and its rule.
 
 ``report.csv`` and MLflow take their columns from these declarations; the tables, ``--require``, ``--optimize`` and
-``compare`` take theirs from the metrics among them, which ``metrics.METRICS`` collects. JSON has a row flat, under the
-declared keys; an object of Python has it in groups. What is not told is None and not in JSON; what was asked for and is
-not known is null there.
+``compare`` take theirs from the metrics among them, which ``metrics.METRICS`` collects. JSON has a row flat, Python
+has it in groups, see ``evaluate.facts``.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
-from ecgedge.files.schema import Rule, flag, list_of, maybe, number, one_of, record, table_of, whole
-from ecgedge.run.metric import Change, Metric, Shown
-from ecgedge.run.rules import (
+from ecgedge.evaluate.facts import figure, plain, read, rule_of, told
+from ecgedge.evaluate.judgement import (
+    ChangedDecision,
+    Detection,
+    Gate,
+    Losses,
+    Parity,
+    PrecisionCheck,
+    Quality,
+    Refit,
+    Verdict,
+)
+from ecgedge.evaluate.metric import Change, Metric, Shown
+from ecgedge.files.schema import flag, list_of, maybe, number, one_of, record, table_of, whole
+from ecgedge.files.values import (
     AMOUNT,
     ANY,
-    CHANGE,
     COUNTED,
-    LABEL,
     LINE,
     MANY,
     POSITIVE,
-    SHARE,
-    STATUSES,
-    TASKS,
     TEXT,
-    THROUGHPUT,
     TRIED_COUNT,
-    WORDS,
     either,
     name,
     path,
 )
 
-Group = TypeVar("Group")
-
-
-def told(rule: Rule, key: str = "", null: bool = False, needed: bool = False, of: Any = None) -> Any:
-    """A fact of a row.
-
-    Args:
-        rule: for its value in JSON.
-        key: of it in JSON; empty: its name.
-        null: it is null in JSON where its group is told and it is not known.
-        needed: its group has it in any case.
-        of: a class that its value in JSON is read into.
-    """
-    metadata = {"rule": rule, "key": key, "null": null, "needed": needed, "of": of}
-    return field(metadata=metadata) if needed else field(default=None, metadata=metadata)
-
-
-def figure(rule: Rule, metric: Metric, null: bool = False, needed: bool = False) -> Any:
-    """A fact that is a metric, too, under the metric's key."""
-    metadata = {"rule": rule, "key": metric.key, "null": null, "needed": needed, "metric": metric, "of": None}
-    return field(metadata=metadata) if needed else field(default=None, metadata=metadata)
-
-
-def score(name: str, task: str, shown: Shown | None = None, key: str = "", change: Change | None = None) -> Metric:
-    """A share or an area of which more is better."""
-    key = key or name
-    return Metric(name, key, "share", True, task=task, ends=(f"{key}_low", f"{key}_high"), shown=shown, change=change)
+STATUSES = ("ok", "rejected", "failed", "timeout", "skipped")
+TASKS = ("classification", "anomaly")
+THROUGHPUT = re.compile(r"throughput_([1-9]\d{0,8})_per_s")
 
 
 def time(name: str, shown: Shown | None = None, change: Change | None = None) -> Metric:
@@ -195,93 +176,6 @@ class Elsewhere:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PrecisionCheck:
-    """Whether the file is what it claims to be and ran where it was to, by the graph that ran.
-
-    Attributes:
-        text: what was checked.
-        weight_shares: of the bytes of weights, by type.
-        exempt: weights that may have another type than is claimed, with their bytes.
-        computes: how many operations compute in each type.
-        float_ops: the names of those that compute in float.
-        placed: how many ran on each device; ``placement`` says it in words.
-        faults: why a file is not what it claims, each with all names that it is about.
-    """
-
-    text: str | None = told(TEXT, "precision_check")
-    weight_shares: dict[str, float] | None = told(table_of(SHARE, 1000))
-    exempt: list[Any] | None = told(list_of(ANY, MANY))
-    computes: dict[str, int] | None = told(table_of(COUNTED, 10_000))
-    float_ops: list[str] | None = told(WORDS)
-    placement: str | None = told(LINE)
-    placed: dict[str, int] | None = told(table_of(COUNTED, 10_000))
-    faults: list[Any] | None = told(list_of(ANY, MANY))
-    input_dtype: str | None = told(LINE)
-    output_dtype: str | None = told(LINE)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gate:
-    """A loss that an average may hide: a class, a threshold.
-
-    Attributes:
-        gate: its name.
-        text: for people.
-        label: the class that it is about.
-        change: of its figure, with its ``p``.
-        decided, right: how often the trained model decided a class that is never decided here, and rightly so.
-        threshold, threshold_refitted, threshold_drift, f1, f1_refitted: as in ``Quality``.
-    """
-
-    gate: str = told(LINE, needed=True)
-    text: str = told(TEXT, needed=True)
-    label: str | None = told(LABEL)
-    change: float | None = told(number())
-    p: float | None = told(SHARE)
-    decided: int | None = told(COUNTED)
-    right: int | None = told(COUNTED)
-    threshold: float | None = told(number(least=0))
-    threshold_refitted: float | None = told(number(least=0))
-    threshold_drift: float | None = told(number())
-    f1: float | None = told(SHARE)
-    f1_refitted: float | None = told(SHARE)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """Whether the answers are better, the same or worse than the trained model's, beats paired.
-
-    Attributes:
-        difference: in accuracy or AUROC, with its 95% interval ``low``, ``high`` and its ``p``.
-        text: for people.
-    """
-
-    result: str = told(one_of("better", "same", "worse"), needed=True)
-    difference: float = told(CHANGE, needed=True)
-    low: float = told(CHANGE, needed=True)
-    high: float = told(CHANGE, needed=True)
-    p: float = told(SHARE, needed=True)
-    text: str = told(TEXT, needed=True)
-    against: str | None = told(LINE)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChangedDecision:
-    """A beat that is decided otherwise than by the trained model.
-
-    Attributes:
-        beat: its number among the test beats.
-        reference, here: class indices.
-        margin: of the trained model's decision.
-    """
-
-    beat: int = told(COUNTED, needed=True)
-    reference: int = told(COUNTED, needed=True)
-    here: int = told(COUNTED, needed=True)
-    margin: float = told(number(least=0), needed=True)
-
-
-@dataclass(frozen=True, kw_only=True)
 class TimeRatio:
     """The times of two cells in the same rounds: of this one relative to another.
 
@@ -298,111 +192,6 @@ class TimeRatio:
     result: str = told(one_of("faster", "slower", "tie", "unsteady"), needed=True)
     rounds: int | None = told(COUNTED)
     to: str | None = told(name)
-
-
-def key_of(fact: dataclasses.Field[Any]) -> str:
-    """In JSON."""
-    return fact.metadata["key"] or fact.name
-
-
-def keys_of(group: type) -> list[str]:
-    """In JSON, of all that a group may tell."""
-    return [key_of(fact) for fact in dataclasses.fields(group)]
-
-
-def needed_of(group: type) -> list[str]:
-    """In JSON, of what a group tells in any case."""
-    return [key_of(fact) for fact in dataclasses.fields(group) if fact.metadata["needed"]]
-
-
-def rule_of(group: type) -> Rule:
-    """For an object in JSON that is one of a group."""
-    rules, needed = {key_of(fact): fact.metadata["rule"] for fact in dataclasses.fields(group)}, needed_of(group)
-    others = {key: rules[key] for key in rules if key not in needed}
-    return record({key: rules[key] for key in needed}, others, others=ANY)
-
-
-OF_CLASS = record({**dict.fromkeys(("precision", "recall", "f1"), SHARE), "support": COUNTED}, others=ANY)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Quality:
-    """How good the answers are: a classifier's, or an anomaly detector's.
-
-    Attributes:
-        per_class: precision, recall, F1 and support of each label.
-        confusion: ``[true][decided]`` counts.
-        auroc, auprc: None where a class is missing.
-        threshold: carried over from the trained model; ``threshold_refitted``: as this file would set it, with
-            ``threshold_drift``, relative, and ``f1_refitted``.
-        support: how many beats are normal, how many anomalies.
-        gates: the losses that were found.
-    """
-
-    accuracy: float | None = figure(
-        SHARE,
-        score(
-            "accuracy",
-            "classification",
-            Shown("accuracy", "accuracy", digits=4),
-            change=Change("accuracy", "points", 0.0),
-        ),
-    )
-    accuracy_low: float | None = told(SHARE)
-    accuracy_high: float | None = told(SHARE)
-    macro_f1: float | None = figure(SHARE, score("macro_f1", "classification", Shown("macro-F1", "macro-F1", digits=4)))
-    per_class: dict[str, Any] | None = told(table_of(OF_CLASS, 100_000))
-    confusion: list[list[int]] | None = told(list_of(list_of(COUNTED, 100_000), 100_000, least=1))
-    auroc: float | None = figure(
-        maybe(SHARE), score("auroc", "anomaly", Shown("AUROC", "AUROC", digits=4), change=Change("auroc", "", 0.0))
-    )
-    auroc_low: float | None = told(maybe(SHARE))
-    auroc_high: float | None = told(maybe(SHARE))
-    auprc: float | None = figure(maybe(SHARE), score("auprc", "anomaly", Shown("AUPRC", "AUPRC", digits=4)))
-    f1: float | None = figure(SHARE, score("f1", "anomaly", Shown("F1", "F1", digits=3)))
-    precision: float | None = figure(
-        SHARE,
-        score(
-            "precision",
-            "anomaly",
-            Shown("prec", "precision", "of alarms", digits=2, page_digits=3),
-            "anomaly_precision",
-        ),
-    )
-    recall: float | None = figure(
-        SHARE,
-        score("recall", "anomaly", Shown("rec", "recall", "of anomalies", digits=2, page_digits=3), "anomaly_recall"),
-    )
-    threshold: float | None = told(number(least=0))
-    threshold_refitted: float | None = told(number(least=0))
-    threshold_drift: float | None = told(maybe(number()))
-    f1_refitted: float | None = told(SHARE)
-    support: dict[str, int] | None = told(table_of(COUNTED, 100))
-    gates: list[Gate] | None = told(list_of(rule_of(Gate), MANY), of=Gate)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Parity:
-    """How the answers differ from the trained model's own.
-
-    Attributes:
-        tolerance: the limit that one of the differences is held to, by its name.
-        runtime_computes: what the runtime computes in, where it says so: the tolerance hangs on it.
-        changed: the first of the beats that are decided otherwise.
-        recall_change: of each label; None without beats.
-        verdict: None where a class is missing.
-    """
-
-    verdict: Verdict | None = told(maybe(rule_of(Verdict)), null=True, of=Verdict)
-    max_abs_diff: float | None = figure(number(least=0), Metric("max_abs_diff", "max_abs_diff", "number"))
-    mean_abs_diff: float | None = told(number(least=0))
-    cosine: float | None = figure(number(), Metric("cosine", "cosine", "number", higher=True))
-    tolerance: dict[str, float] | None = told(table_of(number(), 100))
-    runtime_computes: str | None = told(maybe(LINE), null=True)
-    equal_decisions: float | None = figure(SHARE, Metric("equal_decisions", "equal_decisions", "share", higher=True))
-    changed_decisions: int | None = figure(COUNTED, Metric("changed_decisions", "changed_decisions", "number"))
-    changed: list[ChangedDecision] | None = told(list_of(rule_of(ChangedDecision), MANY), of=ChangedDecision)
-    recall_change: dict[str, float | None] | None = told(table_of(maybe(CHANGE), 100_000))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -473,6 +262,9 @@ class Row:
     elsewhere: Elsewhere | None = None
     precision_check: PrecisionCheck | None = None
     quality: Quality | None = None
+    detection: Detection | None = None
+    refit: Refit | None = None
+    losses: Losses | None = None
     parity: Parity | None = None
     latency: Latency | None = None
     throughput: Mapping[int, float] = field(default_factory=dict)
@@ -566,7 +358,7 @@ class Row:
 
     @property
     def gates(self) -> Sequence[Gate]:
-        return (self.quality.gates if self.quality else None) or ()
+        return self.losses.gates if self.losses else ()
 
     @property
     def changed(self) -> Sequence[ChangedDecision]:
@@ -592,6 +384,9 @@ GROUPS: dict[str, type] = {
     "elsewhere": Elsewhere,
     "precision_check": PrecisionCheck,
     "quality": Quality,
+    "detection": Detection,
+    "refit": Refit,
+    "losses": Losses,
     "parity": Parity,
     "latency": Latency,
 }
@@ -601,37 +396,3 @@ def facts() -> Iterator[dataclasses.Field[Any]]:
     """Every fact that a row may tell, those of its runtime aside, in order."""
     for group in GROUPS.values():
         yield from dataclasses.fields(group)
-
-
-def read(group: type[Group], told: Mapping[str, Any]) -> Group | None:
-    """A group of a row, from its JSON; None where that tells nothing of it."""
-    found = {
-        fact.name: as_told(fact, told[key_of(fact)])
-        for fact in dataclasses.fields(group)  # type: ignore[arg-type]
-        if key_of(fact) in told
-    }
-    return group(**found) if found else None
-
-
-def as_told(fact: dataclasses.Field[Any], value: Any) -> Any:
-    """A value of JSON as its field has it."""
-    inner = fact.metadata["of"]
-    if inner is None or value is None:
-        return value
-    return [read(inner, each) for each in value] if isinstance(value, list | tuple) else read(inner, value)
-
-
-def plain(group: Any) -> dict[str, Any]:
-    """A group as JSON has it."""
-    found = {}
-    for fact in dataclasses.fields(group):
-        value = getattr(group, fact.name)
-        if value is not None or fact.metadata["null"]:
-            found[key_of(fact)] = as_json(value)
-    return found
-
-
-def as_json(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        return plain(value)
-    return [as_json(each) for each in value] if isinstance(value, list | tuple) else value

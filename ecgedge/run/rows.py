@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from ecgedge.evaluate import intervals
+from ecgedge.evaluate.facts import plain
 from ecgedge.measure.steadiness import enough_blocks, enough_pairs, quick_readings, reading_of
 from ecgedge.run.journal import samples
-from ecgedge.run.row import Row, TimeRatio, plain
+from ecgedge.run.row import Row, TimeRatio
 
 Record = dict[str, Any]
 

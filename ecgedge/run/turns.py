@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,7 +14,8 @@ from ecgedge.api.artifact import Artifact
 from ecgedge.devices.host import Host
 from ecgedge.files.locks import turn
 from ecgedge.measure.bench import PROFILES
-from ecgedge.measure.steadiness import Reading, about_block, enough_blocks, lost_in, most_rounds, quick_readings
+from ecgedge.measure.steadiness import Reading, enough_blocks, lost_in, most_rounds, quick_readings
+from ecgedge.run.block import time_block
 from ecgedge.run.rows import UNSTEADY, compare
 from ecgedge.workers import protocol
 from ecgedge.workers.client import Child
@@ -116,23 +115,12 @@ def time_in_turns(
             number = len(medians)
             taken = {}
             for i in random.Random(f"{setting.seed} {number}").sample(range(2), 2):
-                taken[i], state = block(children[i], setting, asked.block_seconds)
-                before, after = state["reference_ns"]
-                readings.append(Reading(str(i), "", number, state["kernel"], before, after, lost_in(state)))
+                with setting.turn():
+                    block = time_block(children[i], asked.block_seconds, setting.seconds)
+                taken[i], (before, after) = block.median_us, block.state["reference_ns"]
+                readings.append(Reading(str(i), "", number, block.state["kernel"], before, after, lost_in(block.state)))
             medians.append((taken[0], taken[1]))
     return pair_of(np.array(medians), quick_rounds(readings), enough_blocks(asked.rounds))
-
-
-def block(child: Child, setting: Setting, seconds: float) -> tuple[float, dict[str, Any]]:
-    """The median microseconds of a block, and what the reference kernel beside it says."""
-    with setting.turn():
-        child.ask(protocol.LoadAnew(), setting.seconds)
-        before = child.ask(protocol.Reference(), setting.seconds)
-        answer = child.ask(protocol.Block(seconds), setting.seconds)
-        after = child.ask(protocol.Reference(), setting.seconds)
-    state = about_block(before.facts(), after.facts())
-    samples = np.frombuffer(base64.b64decode(answer.samples), dtype="<i8").reshape(-1, 2)
-    return float(np.median(samples[:, 0])) / 1e3, state
 
 
 def quick_rounds(readings: Sequence[Reading]) -> list[int]:

@@ -15,11 +15,12 @@ from ecgedge.api.artifact import Artifact, copy_to
 from ecgedge.api.records import from_record
 from ecgedge.api.tensors import TensorSpec
 from ecgedge.files import escape
-from ecgedge.run.row import Row
-from ecgedge.run.rows import Noise
 
 if TYPE_CHECKING:
     from mlflow.models import Model, ModelSignature
+
+    from ecgedge.run.row import Row
+    from ecgedge.run.rows import Noise
 
 EXPERIMENT = "ecgedge matrix"
 PARAMETERS = ("model", "format", "precision", "quantizer", "runtime", "device", "threads", "batch", "task", "profile")

@@ -11,12 +11,12 @@ import numpy as np
 
 from ecgedge.api.artifact import Anomaly, Classification, Task, task_record
 from ecgedge.data.dataset import Dataset
-from ecgedge.evaluate import verdicts
 from ecgedge.report import Report
 from ecgedge.report.files import write_files
 from ecgedge.run import MatrixRequest
 from ecgedge.run.journal import Journal, read
 from ecgedge.run.rows import noise_of, rows_of
+from tests.judging import judge_answers
 
 ROUNDS, CALLS = 6, 40
 FORMS = (  # format, precision, runtime, microseconds a call, bytes, spread of the noise on the outputs
@@ -116,7 +116,7 @@ def scored(
     here = (outputs + spread * rng.standard_normal(outputs.shape)).astype(np.float32)
     np.save(journal.folder / "cells" / f"{name}.outputs.npy", here)
     row = identity(name, model, task, form)
-    row |= verdicts.judge(here, outputs.astype(np.float32), beats.test.x, beats.test.y, task, form[1])
+    row |= judge_answers(here, outputs.astype(np.float32), beats.test.x, beats.test.y, task, form[1])
     row |= {
         "size_bytes": size,
         "artifact": f"artifacts/{name}",

@@ -19,7 +19,7 @@ from ecgedge.api.graph import Graph, Node, Weight
 from ecgedge.audit import check_run, graphs, stats
 from ecgedge.audit.answers import Answers, examine
 from ecgedge.errors import EcgEdgeError
-from ecgedge.evaluate import precision_check, verdicts
+from ecgedge.evaluate import precision_check
 from ecgedge.evaluate.intervals import bootstrap_auroc, holm, mcnemar, median_interval, paired_share, wilson
 from ecgedge.report import Report
 from ecgedge.report.files import write_files
@@ -27,6 +27,7 @@ from ecgedge.run.journal import read
 from ecgedge.run.rows import noise_of, rows_of
 from tests.conftest import Command, error_of
 from tests.core.test_matrix import BAD_PARTS, NARROW
+from tests.judging import judge_answers, judge_graph
 
 TORCH, WHOLE, INT8 = (
     "fake.none.fake-runtime",
@@ -569,7 +570,7 @@ def test_classes_are_judged_alike(spoil: Callable[[np.ndarray], np.ndarray], pre
     y, beats = rng.integers(0, 4, 400), rng.normal(size=(400, 1, 20)).astype(np.float32)
     expected = (3 * np.eye(4)[y] + rng.normal(size=(400, 4))).astype(np.float32)
     outputs, task = spoil(expected), Classification(("a", "b", "c", "d"))
-    judged = verdicts.judge(outputs, expected, beats, y, task, precision, seed=3)
+    judged = judge_answers(outputs, expected, beats, y, task, precision, seed=3)
     record = {"kind": "classification", "labels": list(task.labels)}
     agree(Answers(record, outputs, expected, beats[:, 0], y, np.arange(400), None), judged, precision)
 
@@ -585,9 +586,9 @@ def test_anomalies_are_judged_alike(spoil: Callable[[np.ndarray], np.ndarray], p
     expected, known = (np.stack([beats, train]) + noise).astype(np.float32)
     task = Anomaly({1: 0.11, 4: 0.028}[window], 0.95, "a", ("a", "b", "c"), window)
     outputs, train_outputs = spoil(expected), spoil(known)
-    judged = verdicts.judge(
+    judged = judge_answers(
         outputs, expected, beats, y, task, precision, seed=3,
-        train_outputs=train_outputs, train_beats=train, train_y=train_y,
+        training=(train_outputs, train, train_y),
     )  # fmt: skip
     record = task_record(task)
     flat, was = outputs.reshape(300, -1), expected.reshape(300, -1)
@@ -622,7 +623,7 @@ GRAPHS = [
 def test_graphs_are_judged_alike(number: int, precision: str) -> None:
     told = GRAPHS[number]
     for device, parent in (("cpu", None), ("cuda", None), ("cpu", GRAPHS[0]), ("cpu", told)):
-        judged = precision_check.judge(told, precision, device, parent)
+        judged = judge_graph(told, precision, device, parent)
         record = json.loads(json.dumps(told.record()))
         found = graphs.examine(record, precision)
         fault = graphs.fault_of(record, precision, device, parent and json.loads(json.dumps(parent.record())))
@@ -657,7 +658,7 @@ MIXTURES = [
 def test_work_on_two_devices_is_judged_alike(number: int, products: int) -> None:
     other = node_of_shapes("MatMul", "cpu", ((1, products), (products, 1)), (1, 1))
     told = Graph((MIXTURES[number], other), None)
-    judged = precision_check.judge(told, "int3", "cuda")
+    judged = judge_graph(told, "int3", "cuda")
     fault = graphs.fault_of(json.loads(json.dumps(told.record())), "int3", "cuda", None)
     assert bool(fault) == (judged["status"] == "rejected"), (fault, judged["reason"])
     expected = [1600, 200, 1600, 1600, 400, 1000, 10000, 5000, products][number]

@@ -63,7 +63,7 @@ WORSE = {"result": "worse", "difference": -0.1, "low": -0.2, "high": -0.01, "p":
 
 
 def detector(name: str, auroc: float = 0.98, **more: Any) -> Row:
-    figures = {"auroc": auroc, "auroc_low": auroc - 0.001, "auroc_high": auroc + 0.001}
+    figures = {"auroc": auroc, "auroc_low": auroc - 0.001, "auroc_high": auroc + 0.001, "f1": 0.9, "threshold": 0.1}
     plain = record(name, **more)
     for key in ("accuracy", "accuracy_low", "accuracy_high"):
         del plain[key]

@@ -16,8 +16,8 @@ from ecgedge.api.tensors import TensorSpec
 from ecgedge.audit import mixed as checked
 from ecgedge.builtin.mixed import Step, Trial, in_float, search_mixed
 from ecgedge.data.dataset import Dataset, Split, calibration_beats, judging_beats
-from ecgedge.evaluate import precision_check
 from ecgedge.measure import processor
+from tests.judging import judge_graph
 
 LAYERS = ("a", "b", "c", "d")
 X = np.random.default_rng(0).normal(size=(200, 1, 5)).astype(np.float32)
@@ -157,7 +157,7 @@ RESTORED = replace(node("dq", "DequantizeLinear", "int8 float32", "float32"), co
     ],
 )  # fmt: skip
 def test_exactly_what_was_left_is_in_float(graph: Graph, notes: dict[str, Any], reason: str) -> None:
-    verdict = precision_check.judge(graph, "mixed", "cpu", notes=notes)
+    verdict = judge_graph(graph, "mixed", "cpu", notes=notes)
     assert (verdict["status"] == "ok") == (not reason) and reason in verdict["reason"]
     assert verdict["precision_check"] == "checked"
     assert bool(checked.fault_of(json.loads(json.dumps(graph.record())), notes)) == bool(reason), "the other code"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -265,6 +266,30 @@ def test_a_file_without_a_record_is_a_strangers_too(
     with pytest.raises(EcgEdgeError) as caught:
         tell_artifact(tmp_path / "m", "onnx", given or BEAT, output)
     assert told in caught.value.message and "\n" not in caught.value.message
+
+
+OPEN = TensorSpec("y", (None, None, None), "float32", "NCL")
+
+
+def test_a_shape_that_a_file_leaves_open_is_told_by_running_it(tmp_path: Path) -> None:
+    def told(answer: Callable[[np.ndarray], np.ndarray], given: TensorSpec = BEAT) -> TensorSpec:
+        return tell_artifact(tmp_path / "m", "onnx", given, OPEN, answer=answer).output
+
+    (tmp_path / "m").write_bytes(b"model")
+    for batch in (None, 1, 3):
+        given = replace(BEAT, shape=(batch, 1, 140))
+        assert told(lambda x: x * 2, given) == replace(OPEN, shape=(batch, 1, 140))
+        assert told(lambda x: x[:, 0, :5], given) == replace(OPEN, shape=(batch, 5), layout="NC")
+    assert told(lambda x: x.astype(np.float32), CODED).shape == CODED.shape
+    for answer in (
+        lambda x: x[:, :, x[0, 0] > 0],  # as many values as some beat has above zero
+        lambda x: x.reshape(1, 1, -1),  # the beats of a call in one
+        lambda x: x.mean(),
+    ):
+        with pytest.raises(EcgEdgeError, match=r"an output of shape \(N, N, N\) is neither"):
+            told(answer)
+    with pytest.raises(EcgEdgeError, match="neither"):
+        told(lambda x: x, replace(BEAT, shape=(None, 1, None)))
 
 
 def test_the_name_of_a_file_becomes_one_that_can_be_printed(tmp_path: Path) -> None:

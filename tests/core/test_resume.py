@@ -135,7 +135,7 @@ def ended_as(unbroken: Path, run: Path) -> None:
         outputs = [np.load(folder / "cells" / f"{row['id']}.outputs.npy") for folder in (run, unbroken)]
         np.testing.assert_array_equal(*outputs)
         medians = [block_medians(blocks_of(read(folder))[row["id"]], folder) for folder in (run, unbroken)]
-        assert compare(*(each[:6] for each in medians), floor=None)["result"] == "tie"
+        assert compare(*(each[:6] for each in medians), floor=None).result == "tie"
         blocks = blocks_of(read(run))[row["id"]]
         assert [block["round"] for block in blocks] == list(range(len(blocks))), "each round once"
         assert 6 <= len(blocks) == row["blocks"] <= 18, "all of the profile, and added ones where the machine changed"

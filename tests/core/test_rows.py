@@ -14,10 +14,11 @@ from ecgedge.choose import parse_requirement
 from ecgedge.compare.metrics import METRICS as COMPARED
 from ecgedge.compare.metrics import read_tolerances
 from ecgedge.data.dataset import Dataset
+from ecgedge.evaluate.facts import key_of
+from ecgedge.evaluate.metric import UNITS, Metric
 from ecgedge.report import Report, render
-from ecgedge.run.metric import UNITS, Metric
 from ecgedge.run.metrics import METRICS, find_metric
-from ecgedge.run.row import GROUPS, Row, facts, key_of
+from ecgedge.run.row import GROUPS, Row, facts
 from ecgedge.tracking.matrix import figures
 from tests.core.synthetic_run import write_run
 

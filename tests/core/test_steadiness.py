@@ -23,7 +23,7 @@ from ecgedge.measure.bench import PROFILES
 from ecgedge.measure.steadiness import Reading, about_block, enough_blocks, most_rounds, quick_readings, reference
 from ecgedge.measure.steadiness import kernel as kernel_module
 from ecgedge.run.journal import Journal, read, samples
-from ecgedge.run.matrix import ModelRun
+from ecgedge.run.rounds import Rounds
 from ecgedge.run.rows import blocks_of, noise_of, rows_of
 from ecgedge.run.turns import pair_of, quick_rounds
 from tests.conftest import Command, Result
@@ -344,7 +344,7 @@ def test_a_steady_row_wins_against_an_unsteady_one(make: Make) -> None:
 # -- more rounds
 
 
-def run_of(folder: Path) -> ModelRun:
+def run_of(folder: Path) -> Rounds:
     """A model's run as it is taken up again, to be asked how many rounds it wants."""
     journal = Journal(folder)
     names = [name for name in rows(folder) if int(name[1:].partition(".")[0]) > 5]  # of the second model
@@ -352,9 +352,8 @@ def run_of(folder: Path) -> ModelRun:
         SimpleNamespace(id=name, model="pca-ae", precision=name.split(".")[2], route=(), format=name, runtime="")
         for name in names
     ]
-    found = ModelRun(cells, None, journal, PROFILES["quick"], None)  # type: ignore[arg-type]
-    found.timed = {cell.id: cell for cell in cells}  # type: ignore[attr-defined]
-    return found
+    timed = {cell.id: cell for cell in cells}
+    return Rounds(timed, None, journal, PROFILES["quick"], None, None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from ecgedge import Anomaly, Classification
 from ecgedge.evaluate.intervals import mcnemar, wilson
-from ecgedge.evaluate.verdicts import judge
+from tests.judging import judge_answers as judge
 
 LABELS = ("1", "2", "3", "4", "5")
 CLASSES = Classification(LABELS)
@@ -337,7 +337,7 @@ def test_beats_of_one_kind_have_no_auroc() -> None:
 
 def training(outputs: np.ndarray) -> dict[str, np.ndarray]:
     """The beats on which the threshold of the detector was set."""
-    return {"train_outputs": outputs, "train_beats": BEATS, "train_y": Y}
+    return {"training": (outputs, BEATS, Y)}
 
 
 def test_a_threshold_that_no_longer_fits() -> None:
@@ -380,7 +380,7 @@ def test_a_threshold_may_be_judged_without_the_trained_model() -> None:
 
 
 def test_bad_outputs_on_the_training_beats() -> None:
-    given = training(REBUILT) | {"train_outputs": np.full_like(REBUILT, np.nan)}
+    given = training(np.full_like(REBUILT, np.nan))
     row = detected(REBUILT, **given)
     assert (row["status"], row["reason"]) == (
         "rejected", "on the training beats, outputs for 2,000 of 2,000 beats are not finite",

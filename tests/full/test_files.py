@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from sklearn.metrics import roc_auc_score
 
 from ecgedge import Artifact, plugins
 from ecgedge.cli import main
@@ -738,6 +739,23 @@ def test_what_ecgedge_cannot_feed_or_read_is_told(here: Command, tmp_path: Path)
     ):
         for command in COMMANDS.keys() - {*but}:
             assert words in error_of(called(here, command, tmp_path / f"{name}.onnx")), command
+
+
+def test_the_length_of_an_output_that_the_file_does_not_tell(here: Command, beats: Dataset, tmp_path: Path) -> None:
+    """torch's exporter loses it on the way through a resize, where the batch is free."""
+
+    class Wider(torch.nn.Module):
+        def forward(self, x):
+            short = torch.nn.functional.avg_pool1d(x, 4)
+            return torch.nn.functional.interpolate(short, size=140, mode="linear", align_corners=True)
+
+    file, free = tmp_path / "theirs.onnx", {"x": {0: "n"}, "y": {0: "n"}}
+    torch.onnx.export(Wider(), (torch.zeros(1, 1, 140),), str(file), dynamo=False, opset_version=17,
+                      input_names=["x"], output_names=["y"], dynamic_axes=free)  # fmt: skip
+    errors = ((Wider()(torch.from_numpy(beats.test.x)).numpy() - beats.test.x) ** 2).mean(axis=(1, 2))
+    auroc = roc_auc_score(beats.test.y != 0, errors)
+    result = here("evaluate", file, "--dataset", "synthetic", "--task", "anomaly", "--window", "1")
+    assert f"AUROC {auroc:.4f}" in result.out, result.err
 
 
 def test_a_file_of_any_length_takes_that_of_the_data(here: Command, beats: Dataset, tmp_path: Path) -> None:

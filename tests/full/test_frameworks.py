@@ -158,6 +158,23 @@ def test_a_saved_model_of_another_signature(inspect, parts: Parts, tmp_path: Pat
         inspect(tmp_path / "none")
 
 
+class Restored(tf.Module):
+    """A reconstruction whose shape TensorFlow works out only while it runs."""
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 1, 140), name="beats")])
+    def score(self, beats):
+        return tf.reshape(0.5 * beats, (tf.shape(beats)[0], 1, tf.size(beats) // tf.shape(beats)[0]))
+
+
+def test_a_saved_model_that_does_not_tell_its_length(inspect, parts: Parts, tmp_path: Path) -> None:
+    module = Restored()
+    assert module.score.get_concrete_function().output_shapes.as_list() == [None, 1, None]
+    tf.saved_model.save(module, tmp_path / "restored", signatures={"serving_default": module.score})
+    artifact = inspect(tmp_path / "restored")
+    assert artifact.output.shape == (None, 1, 140)
+    same(answers(parts, artifact), X / 2)
+
+
 # -- torch
 
 

@@ -23,6 +23,7 @@ from ecgedge.testing import make_artifact
 from tests.conftest import Command
 from tests.full.graphs import graph, weight
 from tests.full.test_onnx_int8 import artifact_of
+from tests.judging import judge_graph
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -105,7 +106,7 @@ def test_onnx_leaves_the_layer_that_int8_ruins(tmp_path: Path, beats: Dataset) -
     ran = graph_of(made)
     floats = [node for node in ran.nodes if "float" in precision_check.computes_in(node) and "Conv" in node.op]
     assert len(floats) == 1 and precision_check.names_of(floats[0]) & {"b", "rb"}
-    assert precision_check.judge(ran, "mixed", "cpu", notes=made.notes)["status"] == "ok"
+    assert judge_graph(ran, "mixed", "cpu", notes=made.notes)["status"] == "ok"
     assert "b was left in float and does not" in judged(graph_of(full(source, tmp_path, context)), made.notes)
     assert "without having been left" in judged(ran, made.notes | {"left": ["a"], "float": [["a", "a"]]})
     assert "computes in float" in judged(ran, made.notes | {"left": [], "float": []})
@@ -113,7 +114,7 @@ def test_onnx_leaves_the_layer_that_int8_ruins(tmp_path: Path, beats: Dataset) -
 
 
 def judged(ran: Graph, notes: Any) -> str:
-    verdict = precision_check.judge(ran, "mixed", "cpu", notes=notes)
+    verdict = judge_graph(ran, "mixed", "cpu", notes=notes)
     assert verdict["status"] == "rejected"
     return verdict["reason"]
 
@@ -128,7 +129,7 @@ def test_what_hurts_between_two_layers_leaves_both(tmp_path: Path, beats: Datase
     made = PARTS.quantizers["onnx-mixed"].quantize(source, tmp_path / "mixed.onnx", context)
     assert set(made.notes["left"]) == {"a", "b"} and made.notes["loss"]["mixed"] >= 0.999
     assert made.notes["loss"]["full_int8"] < 0.99
-    assert precision_check.judge(graph_of(made), "mixed", "cpu", notes=made.notes)["status"] == "ok"
+    assert judge_graph(graph_of(made), "mixed", "cpu", notes=made.notes)["status"] == "ok"
 
 
 def test_where_nothing_is_lost_it_is_full_int8(tmp_path: Path, beats: Dataset) -> None:
@@ -142,7 +143,7 @@ def test_where_nothing_is_lost_it_is_full_int8(tmp_path: Path, beats: Dataset) -
         for node in model.graph.node:  # its nodes have names
             node.name = ""
     assert one == other
-    assert precision_check.judge(graph_of(made), "mixed", "cpu", notes=made.notes)["status"] == "ok"
+    assert judge_graph(graph_of(made), "mixed", "cpu", notes=made.notes)["status"] == "ok"
 
 
 def test_tflite_leaves_the_layer_that_int8_ruins(tmp_path: Path, beats: Dataset) -> None:
@@ -162,7 +163,7 @@ def test_tflite_leaves_the_layer_that_int8_ruins(tmp_path: Path, beats: Dataset)
     [left] = [node for node in ran.nodes if node.op == "CONV_2D" and "float" in precision_check.computes_in(node)]
     assert left.makes == made.notes["left"][0]
     assert left is [node for node in ran.nodes if node.op == "CONV_2D"][1]  # b
-    assert precision_check.judge(ran, "mixed", "cpu", notes=made.notes)["status"] == "ok"
+    assert judge_graph(ran, "mixed", "cpu", notes=made.notes)["status"] == "ok"
     assert ran.partitions == 1
 
 

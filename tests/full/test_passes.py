@@ -334,6 +334,19 @@ def test_the_shape_of_what_is_known_is_a_constant() -> None:
     assert left(free, "fix_batch", "fold_constants") == ["Conv", "Reshape"]
 
 
+@pytest.mark.parametrize(
+    ("part", "has_batch"),
+    [("end=1", True), ("end=-1", True), ("start=1", False), ("start=-2, end=9", False), ("start=3", False)],
+)
+def test_a_part_of_a_shape_is_a_constant_where_its_axes_are_known(part: str, has_batch: bool) -> None:
+    """As torch's newer exporter asks for the batch alone, to make the first state of a recurrent layer."""
+    body = f"c = Conv(x, w) s = Shape<{part}>(c) f = Cast<to=1>(s) t = ReduceSum<keepdims=0>(f) y = Add(c, t)"
+    free = graph(body, ("N", 3, 8), w=weight(4, 3, 1))
+    kept = ["Shape", "Cast", "ReduceSum"] if has_batch else []
+    assert left(free, "fold_constants") == ["Conv", *kept, "Add"]
+    assert left(free, "fix_batch", "fold_constants") == ["Conv", "Add"]
+
+
 def test_what_changes_no_output_goes() -> None:
     body = "c = Conv(x, w) i = Identity(c) d = Dropout(i) s = Softmax(c) t = Neg(s) y = Identity(d)"
     made = applied(graph(body, w=weight(3, 3, 1), unread=weight(7)), "drop_dead_ends")

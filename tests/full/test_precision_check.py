@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from ecgedge import Artifact, Context, Graph, Runtime
-from ecgedge.evaluate.precision_check import judge
 from ecgedge.measure.bench import infer
 from ecgedge.plugins import Parts
 from ecgedge.testing import draw, make_artifact
+from tests.judging import judge_graph as judge
 
 for framework in ("torch", "onnxruntime", "tensorflow", "onnx2tf", "ai_edge_litert"):
     pytest.importorskip(framework)

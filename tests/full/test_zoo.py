@@ -31,16 +31,50 @@ ONCE: list[Case] = [
     ("rms-norm", "ts-fixed", "tflite", "fp32"),
     ("layer-norm-beat", "ts-fixed", "tflite", "fp32"),
     ("lstm", "ts-fixed", "tflite", "fp32"),
+    ("flat", "dynamo-fixed", "onnx", "dynamic"),
+    ("rms-norm", "dynamo-fixed", "tflite", "full-int8"),
+    ("gru-two-ways", "dynamo-fixed", "onnx", "dynamic"),
 ]
 
-# What is refused: the operation that its one line names, and the reason.
+# What is refused: networks, files, format and precisions, the operation that its one line names, and the reason.
+RECURRENT = ("lstm", "lstm-raw", "lstm-two-ways", "gru", "gru-two-ways")
+ALL, DYNAMO = ("ts-fixed", "dynamo-free", "ts-free", "dynamo-fixed"), ("dynamo-free", "dynamo-fixed")
+KINDS: list[tuple[tuple[str, ...], tuple[str, ...], str, tuple[str, ...], str, str]] = [
+    (
+        RECURRENT[:3],
+        ("dynamo-free",),
+        "tflite",
+        ("fp32",),
+        "LSTM",
+        "onnx2tf: a state that its Keras layer does not take",
+    ),
+    (RECURRENT, ALL, "tflite", ("full-int8",), "While", "TensorFlow's quantizer has no int8 for the loop, or crashes"),
+    (
+        ("rnn",),
+        ("ts-fixed", "ts-free"),
+        "tflite",
+        ("full-int8",),
+        "While",
+        "as lstm; torch's newer exporter unrolls it",
+    ),
+    (("lstm-two-ways",), ALL, "onnx", ("full-int8",), "LSTM", "onnxruntime has no int8 for it: a file of floats"),
+    (("gru-two-ways",), ALL, "onnx", ("dynamic", "full-int8"), "GRU", "as lstm-two-ways"),
+    (
+        ("transposed-classifier",),
+        ALL,
+        "onnx",
+        ("dynamic", "full-int8"),
+        "ConvTranspose",
+        "onnxruntime has no int8 for it",
+    ),
+    (("circular-pad",), DYNAMO, "tflite", ("fp32", "dynamic", "full-int8"), "Pad", "onnx2tf knows no mode wrap"),
+]
 REFUSED: dict[Case, tuple[str, str]] = {
-    ("lstm", "dynamo-free", "tflite", "fp32"): ("LSTM", "onnx2tf gives its Keras layer a state that it does not take"),
-    ("lstm", "ts-fixed", "tflite", "full-int8"): ("While", "TensorFlow's quantizer has no int8 for the loop"),
-    ("gru", "ts-fixed", "tflite", "full-int8"): ("While", "as lstm; TensorFlow's quantizer crashes on it"),
-    ("gru-two-ways", "ts-fixed", "tflite", "full-int8"): ("While", "as gru"),
-    ("gru-two-ways", "ts-fixed", "onnx", "full-int8"): ("GRU", "onnxruntime has no int8 for it: a file of floats"),
-    ("rnn", "ts-fixed", "tflite", "full-int8"): ("While", "as lstm"),
+    (name, file, format, precision): (operation, reason)
+    for names, files, format, precisions, operation, reason in KINDS
+    for name in names
+    for file in files
+    for precision in precisions
 }
 
 

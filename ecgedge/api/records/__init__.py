@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ecgedge.api.artifact import Anomaly, Artifact, Classification, Task, digest_of, task_record
 from ecgedge.api.records.rules import (
@@ -190,7 +192,12 @@ USER = "user"  # the maker of files that carry no record
 
 
 def tell_artifact(
-    path: Path, format: str, given: TensorSpec, returned: TensorSpec, scores: str | None = None
+    path: Path,
+    format: str,
+    given: TensorSpec,
+    returned: TensorSpec,
+    scores: str | None = None,
+    answer: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> Artifact:
     """The record of a file that carries none, told from its input and output.
 
@@ -198,6 +205,8 @@ def tell_artifact(
 
     Args:
         scores: as for ``artifact_from``.
+        answer: runs the file on an input of the shape and type of ``given``, and returns its output. It is asked
+            only where the file leaves the shape of its output open: exporters may lose it on the way.
 
     Raises:
         EcgEdgeError: it does not look like a model of one-channel beats.
@@ -213,7 +222,9 @@ def tell_artifact(
         )
     if given.dtype not in FED:
         raise EcgEdgeError(f"{path}: its input is {given.dtype}", f"beats can be fed as {', '.join(FED)}")
-    if len(returned.shape) not in (2, 3) or None in returned.shape[1:]:
+    if is_open(returned) and answer:
+        returned = settled(given, returned, answer)
+    if is_open(returned):
         raise EcgEdgeError(
             f"{path}: an output of shape {shape_told(returned)} is neither class scores (N, C) nor a reconstruction",
             "fix its shape when exporting",
@@ -231,6 +242,27 @@ def tell_artifact(
     return Artifact(
         path, format, precision, Classification(labels, scores), given, returned, name, digest_of(path), maker=maker
     )
+
+
+def is_open(returned: TensorSpec) -> bool:
+    """Whether the shape of an output does not tell how many values there are a beat."""
+    return len(returned.shape) not in (2, 3) or None in returned.shape[1:]
+
+
+def settled(given: TensorSpec, returned: TensorSpec, answer: Callable[[np.ndarray], np.ndarray]) -> TensorSpec:
+    """An output with the shape that it has for two batches of beats; as it is where it hangs on more than these.
+
+    A length of the input that is free leaves that of the output free.
+    """
+    rest = [axis for axis in given.shape[1:] if axis is not None]
+    if len(rest) < len(given.shape) - 1:
+        return returned
+    sizes = (given.batch, given.batch) if given.batch else (1, 2)
+    draw = np.random.default_rng(0).standard_normal
+    first, second = (answer(draw((size, *rest)).astype(given.dtype)).shape for size in sizes)
+    if first[1:] != second[1:] or (*first[:1], *second[:1]) != sizes:
+        return returned
+    return dataclasses.replace(returned, shape=(given.batch, *first[1:]), layout="NC" if len(first) == 2 else "NCL")
 
 
 def shape_told(spec: TensorSpec) -> str:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
+from ecgedge.evaluate.judgement import Detection
 from ecgedge.report.html import svg
 from ecgedge.report.html.classes import SIDE
 from ecgedge.report.html.figures import Figure, Key, form, stroke, swatch
 from ecgedge.report.html.svg import Scale
-from ecgedge.run.row import Quality, Row
+from ecgedge.run.row import Row
 
 WIDTH, PANEL, LEFT, RIGHT = 460, 150, 48, 444
 BINS = 60
@@ -27,10 +28,10 @@ class Scores:
     positive: np.ndarray
 
 
-def quality_of(row: Row) -> Quality:
+def detection_of(row: Row) -> Detection:
     """Of a row that is ``ok``."""
-    assert row.quality is not None
-    return row.quality
+    assert row.detection is not None
+    return row.detection
 
 
 def histograms(forms: Sequence[Scores], what: str) -> Figure:
@@ -46,7 +47,7 @@ def histograms(forms: Sequence[Scores], what: str) -> Figure:
     for number, one in enumerate(forms):
         top = 40 + number * (PANEL + 74)
         parts.append(histogram(one, x, top))
-        threshold = quality_of(one.row).threshold
+        threshold = detection_of(one.row).threshold
         caught = float((one.scores[one.positive] > threshold).mean()) if one.positive.any() else 0.0
         alarms = float((one.scores[~one.positive] > threshold).mean()) if not one.positive.all() else 0.0
         words.append(
@@ -76,8 +77,8 @@ def histogram(one: Scores, x: Scale, top: float) -> Markup:
         for at, count in enumerate(each):
             outline += [(x(edges[at]), y(count)), (x(edges[at + 1]), y(count))]
         parts.append(svg.path([*outline, (x(edges[-1]), y(0))], f"shape c{i}", closed=True))
-    for key, class_ in (("threshold", "threshold"), ("threshold_refitted", "refitted")):
-        value = getattr(quality_of(one.row), key)
+    refitted = one.row.refit.threshold if one.row.refit else None
+    for value, class_ in ((detection_of(one.row).threshold, "threshold"), (refitted, "refitted")):
         if value is not None and x.low <= value <= x.high:
             parts.append(svg.line(x(value), y.start, x(value), y.end, f"curve {class_}"))
     parts.append(svg.text(RIGHT, top - 10, form(one.row), anchor="end", class_="label must"))
@@ -94,10 +95,10 @@ def roc(forms: Sequence[Scores]) -> Figure | None:
     keys, words = [], []
     for i, one in enumerate(forms):
         parts.append(svg.path(thinned([(x(a), y(b)) for a, b in roc_points(one)]), f"curve c{i}"))
-        flagged = one.scores > quality_of(one.row).threshold
+        flagged = one.scores > detection_of(one.row).threshold
         at = x(float(flagged[~one.positive].mean())), y(float(flagged[one.positive].mean()))
         parts.append(svg.marker(svg.shape(i), *at, 5, f"mark c{i}", f"{form(one.row)} at its threshold"))
-        row, found = one.row, quality_of(one.row)
+        row, found = one.row, detection_of(one.row)
         told = f"AUROC {found.auroc:.4f} [{found.auroc_low:.4f}, {found.auroc_high:.4f}]"
         keys.append(Key(stroke(f"c{i}"), f"{form(row)}: {told}"))
         words.append(f"{form(row)}: {told}")

@@ -8,11 +8,11 @@ from collections.abc import Collection, Sequence
 import numpy as np
 from markupsafe import Markup
 
+from ecgedge.evaluate.metric import Metric
 from ecgedge.report.html import svg
 from ecgedge.report.html.figures import Figure, Key, Looks, form, swatch
 from ecgedge.report.html.labels import Box, Place, Point, place
 from ecgedge.report.html.svg import Scale
-from ecgedge.run.metric import Metric
 from ecgedge.run.metrics import METRICS, QUALITY
 from ecgedge.run.row import Row
 

@@ -64,18 +64,18 @@ def test_all_of_a_network_is_handed_to_xnnpack(base: Artifact) -> None:
     assert multiplied(graph) == [("float32", "float32")] * 5
     assert graph.placement() == f"1 partition, all {len(graph.nodes)} ops in XNNPACK"
     assert sum(weight.size_bytes for weight in graph.weights or ()) > 0.9 * base.size_bytes
-    assert judge(graph, "fp32", "cpu")["status"] == "ok"
+    assert judge(graph, "fp32", "cpu").flat["status"] == "ok"
 
 
 def test_int8_computes_in_int8(base: Artifact, tmp_path: Path) -> None:
     made = make_artifact("base-cnn", "executorch", tmp_path, "executorch-full-int8")
     graph = graph_of(made)
     assert multiplied(graph) == [("int8", "int8")] * 5
-    verdict = judge(graph, "full-int8", "cpu", graph_of(base))
+    verdict = judge(graph, "full-int8", "cpu", graph_of(base)).flat
     assert (verdict["status"], verdict["float_ops"]) == ("ok", []), verdict["reason"]
     assert verdict["precision_check"] == "checked"
     assert made.size_bytes < 0.3 * base.size_bytes
-    assert judge(graph_of(base), "full-int8", "cpu")["status"] == "rejected"
+    assert judge(graph_of(base), "full-int8", "cpu").flat["status"] == "rejected"
 
 
 class Everything(nn.Module):
@@ -131,7 +131,7 @@ def test_what_xnnpack_does_not_take_is_told(checkpoint: Artifact, tmp_path: Path
     graph = graph_of(artifact)
     assert [node.op for node in graph.nodes if node.runner == "ExecuTorch"] == ["cumsum"]
     assert graph.placement() == "2 partitions, 1 op outside XNNPACK"
-    assert "cumsum" in str(judge(graph, "full-int8", "cpu")["float_ops"])
+    assert "cumsum" in str(judge(graph, "full-int8", "cpu").flat["float_ops"])
 
 
 class Sums(nn.Module):

@@ -40,7 +40,7 @@ def verdict_on(artifact: Artifact) -> dict[str, Any]:
     session = TfliteRuntime().load(artifact, 1)
     session.bind(draw(1))
     session.invoke()
-    return judge(session.graph(), artifact.precision, "cpu")
+    return judge(session.graph(), artifact.precision, "cpu").flat
 
 
 def test_the_entry_point_leads_here() -> None:

@@ -78,7 +78,7 @@ def test_decisions_are_those_of_torch(model: str, tmp_path: Path) -> None:
         assert np.abs(found - expected).max() < allowed * np.abs(expected).max()
         if expected.ndim == 2:
             np.testing.assert_array_equal(found.argmax(1), expected.argmax(1))
-        verdict = judge(graph, made.precision, "cpu")
+        verdict = judge(graph, made.precision, "cpu").flat
         assert (verdict["status"], verdict["precision_check"]) == ("ok", "checked"), verdict["reason"]
         assert graph.placement() == f"{len(graph.nodes)}/{len(graph.nodes)} ncnn"
 
@@ -183,7 +183,7 @@ def test_weights_that_are_not_known_are_not_told(base: Artifact, tmp_path: Path)
     found, graph = answers(FP32, replace(base, path=tmp_path / "more"), draw(3))
     np.testing.assert_array_equal(found, answers(FP32, base, draw(3))[0])
     assert graph.weights is None
-    assert judge(graph, "fp32", "cpu")["precision_check"] == "checked, but its weights are not told"
+    assert judge(graph, "fp32", "cpu").flat["precision_check"] == "checked, but its weights are not told"
 
 
 @pytest.mark.parametrize("batch", [1, 4])

@@ -90,7 +90,7 @@ def test_int8_is_what_it_claims_and_answers_as_the_source(model: str, tmp_path: 
     made = make_artifact(model, "openvino_ir", tmp_path, "openvino-full-int8")
     asked, _ = answers(F32, source)
     given, graph = answers(F32, made)
-    verdict = judge(graph, "full-int8", "cpu")
+    verdict = judge(graph, "full-int8", "cpu").flat
     assert (verdict["status"], verdict["float_ops"]) == ("ok", []), verdict["reason"]
     assert np.square(given - asked).mean() < 0.05**2 * np.square(asked).mean()
 
@@ -99,7 +99,7 @@ def test_files_of_onnxruntime_are_told_as_they_run_here(tmp_path: Path) -> None:
     """Full int8 stays int8; OpenVINO multiplies the weights of a dynamic file in float."""
     for precision, status in (("full-int8", "ok"), ("dynamic", "rejected")):
         made = make_artifact("cnn-ae", "onnx", tmp_path, f"onnx-{precision}")
-        verdict = judge(answers(F32, made)[1], precision, "cpu")
+        verdict = judge(answers(F32, made)[1], precision, "cpu").flat
         assert verdict["status"] == status, verdict["reason"]
     assert "float weights are multiplied by" in verdict["reason"]
 

@@ -62,12 +62,12 @@ def test_the_entry_point_leads_here() -> None:
 @pytest.mark.parametrize(("file", "precision"), [(INT8, "full-int8"), (FP32, "fp32")])
 def test_the_graph_is_what_the_file_claims_and_ran_on_no_cpu_of_ours(file: Path, precision: str) -> None:
     graph = TFLM.load(TFLM.inspect(file), 1).graph()
-    verdict = judge(graph, precision, TFLM.device)
+    verdict = judge(graph, precision, TFLM.device).flat
     assert (verdict["status"], verdict["precision_check"]) == ("ok", "checked"), verdict["reason"]
     assert verdict["placed"] == {"tflm-host": len(graph.nodes)}
     assert [node.op for node in graph.nodes].count("CONV_2D") == 7
     other = {"full-int8": "fp32", "fp32": "full-int8"}[precision]
-    assert judge(graph, other, TFLM.device)["status"] == "rejected"
+    assert judge(graph, other, TFLM.device).flat["status"] == "rejected"
 
 
 @pytest.mark.parametrize(("file", "precision"), [(INT8, "full-int8"), (FP32, "fp32")])

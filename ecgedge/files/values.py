@@ -1,8 +1,7 @@
-"""The rules for values in the files of a run, of which the tables of its records are put together."""
+"""Rules for values that records are full of: names, paths, counts, shares."""
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from ecgedge.files.opening import is_name, is_path
@@ -10,12 +9,9 @@ from ecgedge.files.schema import Rule, SchemaError, free, list_of, number, unlik
 
 MANY = 1_000_000  # cells, rounds, entries of a list
 COUNT = 2**53
-THROUGHPUT = re.compile(r"throughput_([1-9]\d{0,8})_per_s")
 
 WORD, LINE, TEXT = words(300), words(10_000), words(1_000_000)
 LABEL = words(1000)
-STATUSES = ("ok", "rejected", "failed", "timeout", "skipped")
-TASKS = ("classification", "anomaly")
 
 COUNTED, TRIED_COUNT = whole(0, COUNT), whole(1, COUNT)
 SHARE = number(least=0, below=1 + 1e-9)

@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from ecgedge.run.row import Row
+
+class Figures(Protocol):
+    """What a metric reads, see ``run.row.Row``."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def flat(self) -> Mapping[str, Any]: ...
+
+    @property
+    def unsteady(self) -> bool: ...
+
+    @property
+    def throughput(self) -> Mapping[int, float]: ...
+
 
 UNITS: dict[str, dict[str, float]] = {  # of each kind of figure: in shares, numbers, microseconds, beats/s, ...
     "share": {"": 1, "%": 0.01},
@@ -88,6 +102,7 @@ class Metric:
         timed: it is from the timed blocks, and is unsteady where these are.
         ends: the keys of its 95% interval.
         shown: how tables show it; None: they do not.
+        largest: it is the throughput in the largest batch that was measured.
         change: how two runs are compared in it; None: they are not.
     """
 
@@ -102,22 +117,23 @@ class Metric:
     ends: tuple[str, str] | None = None
     shown: Shown | None = None
     change: Change | None = None
+    largest: bool = False
 
-    def unsteady(self, row: Row) -> bool:
+    def unsteady(self, row: Figures) -> bool:
         """Whether the machine changed its speed so often that a row's figure is none to decide by."""
         return self.timed and row.unsteady
 
-    def value(self, row: Row) -> float | None:
+    def value(self, row: Figures) -> float | None:
         """The figure in the kind's own unit; None where the row has none."""
-        return self.read(row.flat, self.key)
+        return row.throughput[max(row.throughput)] if self.largest and row.throughput else self.read(row.flat, self.key)
 
-    def known(self, row: Row) -> float:
+    def known(self, row: Figures) -> float:
         """The figure of a row that has it."""
         value = self.value(row)
         assert value is not None, f"{row.id} has no {self.name}"
         return value
 
-    def interval(self, row: Row) -> tuple[float, float] | None:
+    def interval(self, row: Figures) -> tuple[float, float] | None:
         """Its 95% interval; None where the row has none."""
         low, high = (self.read(row.flat, key) for key in self.ends or ("", ""))
         return None if low is None or high is None else (low, high)
@@ -130,7 +146,7 @@ class Metric:
         """Whether the first of two values is the better one."""
         return first > second if self.higher else first < second
 
-    def order(self, row: Row) -> float:
+    def order(self, row: Figures) -> float:
         """A key to sort rows by, the best first. The row has the figure."""
         return -self.known(row) if self.higher else self.known(row)
 
@@ -140,7 +156,7 @@ class Metric:
         first, *others = (f"{each / least:.{digits}f}" for each in (value, *ends))
         return first + (f" [{', '.join(others)}]" if others else "") + unit
 
-    def told(self, row: Row) -> str:
+    def told(self, row: Figures) -> str:
         """The row's figure with its interval where there is one, and its unit; a question mark where it is unsteady."""
         value = self.value(row)
         mark = " ?" if self.unsteady(row) else ""

@@ -1,0 +1,141 @@
+"""What a matrix is asked for, found and laid out in cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ecgedge import choose
+from ecgedge.api.artifact import Artifact, file_name
+from ecgedge.commands.loading import load_data, load_parts
+from ecgedge.convert.opening import Opener, opener
+from ecgedge.data.dataset import Dataset
+from ecgedge.data.readers import Columns
+from ecgedge.errors import EcgEdgeError
+from ecgedge.files.notices import warn
+from ecgedge.passes import check_names
+from ecgedge.plan.plan import Cell, Filters, Skip, plan, source_of
+from ecgedge.plugins import Parts
+from ecgedge.run import MatrixRequest, RunFolder
+from ecgedge.run.resume import asked_then
+from ecgedge.run.row import Identity, Outcome, Row, Setup
+from ecgedge.workers import availability
+from ecgedge.workers.client import Limits
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A matrix that can be measured.
+
+    Attributes:
+        sources: the trained models and files, by the name that their rows bear.
+        unavailable: (kind, name) of the parts that cannot work here, with the reason.
+    """
+
+    request: MatrixRequest
+    parts: Parts
+    data: Dataset
+    sources: dict[str, Artifact]
+    cells: list[Cell]
+    skips: list[Skip]
+    unavailable: availability.Reasons
+
+
+def plan_matrix(asked: MatrixRequest | RunFolder, trust: bool = False) -> Plan:
+    """Find the data, the models and the parts that are asked for, or were by a run, and lay them out in cells.
+
+    Raises:
+        EcgEdgeError: something that is asked for is not there; no cell is left; or no row could be chosen.
+    """
+    parts = load_parts()
+    request = asked_then(asked.request, parts.models) if isinstance(asked, RunFolder) else asked
+    check_names(request.passes or ())
+    data = load_data(request.data, request.normalize, Columns(request.label_column, tuple(request.ignore_columns)))
+    with opener(parts, limits_of(request), request.told, trust) as opened:
+        is_of_models = request.models or not request.files
+        sources = find_sources(request.models, data, opened) if is_of_models else {}
+        sources |= find_files(request.files, list(sources), data, opened)
+    reasons = availability.unavailable(parts)
+    cells, skips = plan_cells(sources, parts, request, reasons)
+    matrix = Plan(request, parts, data, sources, cells, skips, reasons)
+    check_choice(matrix)
+    return matrix
+
+
+def limits_of(request: MatrixRequest) -> Limits:
+    """What a child process may take."""
+    return Limits(request.timeout, request.memory and request.memory * 1_000_000)
+
+
+def plan_cells(
+    sources: Mapping[str, Artifact], parts: Parts, request: MatrixRequest, unavailable: availability.Reasons
+) -> tuple[list[Cell], list[Skip]]:
+    """The cells and skips that were asked for."""
+    named = {name: source_of(source) for name, source in sources.items()}
+    asked = (request.formats, request.quantizers, request.runtimes, request.exporters)
+    passes = None if request.passes is None else tuple(request.passes)
+    return plan(named, parts.exporters, parts.quantizers, parts.runtimes, Filters(*map(tuple, asked)), unavailable,
+                request.threads, passes)  # fmt: skip
+
+
+def find_sources(models: Sequence[str], data: Dataset, opened: Opener) -> dict[str, Artifact]:
+    """The trained models by the name of their rows; without a choice, all that have weights and fit the data."""
+    sources: dict[str, Artifact] = {}
+    for name in models:
+        label = name if name in opened.parts.models else file_name(Path(name).resolve().name)
+        if label in sources:
+            raise EcgEdgeError(f"two models would both be called {label!r}", "rename a checkpoint's folder")
+        sources[label] = opened.fit_to_data(opened.find_model(name), data)
+    if models:
+        return sources
+    misfits: list[EcgEdgeError] = []
+    for name, part in opened.parts.models.items():
+        if part.pretrained():
+            found = opened.find_model(name)
+            try:
+                sources[name] = opened.fit_to_data(found, data)
+            except EcgEdgeError as error:
+                misfits.append(error)
+    if not sources:
+        raise misfits[0] if misfits else EcgEdgeError("no model has trained weights", "ecgedge train MODEL")
+    for misfit in misfits:
+        warn(f"{misfit.message}; left out")
+    return sources
+
+
+def find_files(names: Sequence[str], taken: Sequence[str], data: Dataset, opened: Opener) -> dict[str, Artifact]:
+    """Files made elsewhere, by the name of their rows: that of the file. One that hangs or dies fails in its cells."""
+    sources: dict[str, Artifact] = {}
+    for name in names:
+        label = file_name(Path(name).name)
+        if label in (*taken, *sources):
+            raise EcgEdgeError(f"two rows would both be called {label!r}", "rename a file")
+        artifact = opened.find_artifact(name, alone=len(names) == 1, must_run=False)
+        sources[label] = opened.fit_to_data(artifact, data)
+    return sources
+
+
+def check_choice(matrix: Plan) -> None:
+    """Raise EcgEdgeError where no row of these cells could be chosen: before they are measured, not after."""
+    request = matrix.request
+    required = [choose.parse_requirement(text) for text in request.requirements]
+    metric = choose.find_metric(request.optimize) if request.optimize else None
+    if not matrix.cells or not request.wants_choice:
+        return
+    planned = [
+        planned_row(cell, matrix.sources[cell.model].task.kind, matrix.parts.runtimes[cell.runtime].device)
+        for cell in matrix.cells
+    ]
+    known = [each for each in required if not (isinstance(each, choose.Wanted) and each.field == "verdict")]
+    choose.settle(planned, known, metric)
+
+
+def planned_row(cell: Cell, task: str, device: str) -> Row:
+    """What is known of the row of a cell before it is measured."""
+    return Row(
+        identity=Identity(id=cell.id, model=cell.model, task=task, format=cell.format, precision=cell.precision,
+                          runtime=cell.runtime),
+        outcome=Outcome(status="ok"),
+        setup=Setup(device=device, route=[*cell.route], quantizer=cell.quantizer, threads=cell.threads, batch=1),
+    )  # fmt: skip

@@ -1,0 +1,90 @@
+"""The processes of one model's cells: each stays alive, asleep, from when its cell is scored until all are timed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from ecgedge.convert.lab import Lab
+from ecgedge.errors import EcgEdgeError, MachineError, machine_error
+from ecgedge.files.locks import check_room
+from ecgedge.measure import memory
+from ecgedge.plan.plan import Cell
+from ecgedge.run.journal import Journal
+from ecgedge.workers import protocol
+from ecgedge.workers.client import Child, ChildError
+from ecgedge.workers.protocol import Packed
+
+FOLDERS = ("cells", "artifacts", "logs")  # of a run, beside that of the samples
+
+
+class Processes:
+    """A process for each cell and twin of a model, by its name, and what becomes of a cell whose process is lost."""
+
+    def __init__(self, lab: Lab, journal: Journal):
+        self.lab, self.journal = lab, journal
+        self.children: dict[str, Child] = {}
+
+    def __enter__(self) -> Processes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for child in self.children.values():
+            child.close()
+
+    def of(self, name: str, cell: Cell) -> Child:
+        """The process of that name, started where there is none."""
+        if name not in self.children:
+            log = self.journal.folder / "logs" / f"{name}.log"
+            self.children[name] = self.lab.child(self.lab.parts["runtime", cell.runtime], log, cell.threads)
+        return self.children[name]
+
+    def drop(self, name: str) -> None:
+        self.children.pop(name).close()
+
+    def loading(self, cell: Cell, packed: Packed) -> protocol.Load:
+        """What a cell's process is asked for when it is to load its artifact."""
+        options = self.lab.options_of(self.lab.parts["runtime", cell.runtime])
+        return protocol.Load(
+            cell.runtime, packed, self.lab.files["scored"], cell.threads, self.lab.seed, options=options
+        )
+
+    @contextlib.contextmanager
+    def surviving(self, name: str, stage: str) -> Iterator[None]:
+        """A process that dies or hangs fails its own cell only."""
+        try:
+            yield
+        except MachineError:
+            raise
+        except (ChildError, EcgEdgeError) as error:
+            self.check_machine(error)
+            row = {"status": status_of(error), "stage": stage, "reason": str(error)}
+            self.journal.append("failed", cell=name, row=row)
+            self.drop(name)
+
+    def check_machine(self, error: Exception) -> None:
+        """Whether a failure may be the cell's own.
+
+        Raises:
+            MachineError: it lacks memory, without a limit of its own, and others have most of it; something that the
+                run needs is gone; or nothing can be written any more.
+        """
+        is_of_memory = isinstance(error, ChildError) and error.why == "memory"
+        if is_of_memory and ("SIGKILL" in str(error) or self.lab.memory is None) and memory.is_short():
+            raise MachineError(f"the machine is short of memory: {error}", "free some memory")
+        folder = self.journal.folder
+        artifacts = [record["artifact"]["path"] for record in self.journal.of("scored") if record.get("artifact")]
+        needed = [folder / name for name in (*FOLDERS, *artifacts)]
+        if gone := next((path for path in (*needed, *self.lab.files.values()) if not path.exists()), None):
+            raise MachineError(f"{gone} is gone", "bring it back")
+        for place in (folder, Path(self.lab.scratch.name)):
+            try:
+                check_room(place)
+            except OSError as error:
+                raise machine_error(f"{place} cannot be written", error) from error
+
+
+def status_of(error: Exception) -> str:
+    """Of the row of a cell that failed by it."""
+    return error.status if isinstance(error, ChildError) else "failed"

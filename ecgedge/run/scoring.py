@@ -1,0 +1,272 @@
+"""Score a cell: make its artifact, load it, have it answer all beats, and judge what came out."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ecgedge.api.artifact import Anomaly, Artifact, copy_to, digest_of, file_name
+from ecgedge.api.graph import Graph
+from ecgedge.api.parts import Runtime
+from ecgedge.api.records import USER
+from ecgedge.convert.lab import Lab
+from ecgedge.errors import ConversionError, EcgEdgeError, MachineError
+from ecgedge.evaluate import precision_check, verdicts
+from ecgedge.evaluate.judgement import Judgement
+from ecgedge.evaluate.verdicts import Answers, Terms
+from ecgedge.files import typed_json
+from ecgedge.files.arrays import read_array
+from ecgedge.files.locks import PART, whole_file
+from ecgedge.measure.bench import BATCHES
+from ecgedge.plan.plan import Cell, is_parent
+from ecgedge.run.journal import Journal
+from ecgedge.run.processes import Processes, status_of
+from ecgedge.run.reading import read_graph
+from ecgedge.run.row import Elsewhere, File, Identity, Loading, Memory, Outcome, Row, Setup
+from ecgedge.workers import protocol
+from ecgedge.workers.client import Child, ChildError
+from ecgedge.workers.protocol import Packed, pack
+
+KEPT = ("outputs.npy", "train.npy", "graph.json", "throughput.npz")  # of a cell, what its row is made from
+UNCLAIMED = "unclaimed"  # a precision that the precision check holds to nothing
+
+
+@dataclass
+class Scoring:
+    """What scoring the cells of one model takes.
+
+    Attributes:
+        cells: of the model.
+        profile: the name of one of ``bench.PROFILES``.
+    """
+
+    cells: Sequence[Cell]
+    lab: Lab
+    journal: Journal
+    profile: str
+    processes: Processes
+
+    @property
+    def folder(self) -> Path:
+        return self.journal.folder
+
+    def score(self, cell: Cell) -> None:
+        """Record what is found of a cell; its process stays where all is well."""
+        row, packed = started(cell, self.lab, self.profile), None
+        stage = "convert"
+        try:
+            artifact = self.keep(self.lab.make(cell))
+            packed = typed_json.plain(replace(pack(artifact), path=artifact.path.relative_to(self.folder)))
+            row = replace(row, file=file_of(artifact, packed["path"]))
+            sized = self.sized(cell) if artifact.input.batch else {}
+            stage = "reference"
+            expected = self.reference(cell.model)
+            child = self.processes.of(cell.id, cell)
+            with self.lab.turn():
+                stage = "load"
+                row = loaded(row, child.ask(self.processes.loading(cell, pack(artifact)), self.lab.seconds))
+                stage = "score"
+                told = self.answer(child, cell, artifact)
+                row = replace(row, figures=dict(told.figures))
+                stage = "judge"
+                row = judged(row, self.judge(cell, artifact, expected, told.graph))
+                stage = "throughput"
+                if row.status == "ok":
+                    row = replace(row, throughput=self.throughput(child, cell, sized))
+        except MachineError:
+            raise
+        except (ChildError, EcgEdgeError, ConversionError) as error:
+            self.processes.check_machine(error)
+            row = replace(row, outcome=Outcome(status=status_of(error), stage=stage, reason=str(error)))
+        self.journal.append("scored", cell=cell.id, row=row.flat, artifact=packed, files=self.digests(cell))
+        if row.status != "ok" and cell.id in self.processes.children:
+            self.processes.drop(cell.id)
+
+    def digests(self, cell: Cell) -> dict[str, str]:
+        """SHA-256 of what is kept of a cell, by path in the run's folder."""
+        kept = [self.folder / "cells" / f"{cell.model}.reference.npy", *(self.file(cell, what) for what in KEPT)]
+        return {str(path.relative_to(self.folder)): digest_of(path) for path in kept if path.exists()}
+
+    def keep(self, artifact: Artifact) -> Artifact:
+        """A copy in the run's folder: what is measured is what the reader of the run has."""
+        path = self.folder / "artifacts" / f"{artifact.digest[:12]}-{file_name(artifact.path.name)}"
+        if not is_kept(path, artifact.digest):
+            with tempfile.TemporaryDirectory(
+                dir=path.parent, prefix=".", suffix=PART, ignore_cleanup_errors=True
+            ) as scratch:
+                copy_to(artifact.path, Path(scratch) / "whole")
+                (Path(scratch) / "whole").replace(path)
+        return replace(artifact, path=path)
+
+    def bring_back(self, cell: Cell) -> None:
+        """Make a scored cell's artifact once more where the run's folder has lost it.
+
+        Raises:
+            MachineError: it cannot be made, or what is made now is another.
+        """
+        row = self.journal.row(cell.id)
+        if (self.folder / row["artifact"]).exists():
+            return
+        gone = f"{self.folder / row['artifact']} is gone"
+        try:
+            made = self.keep(self.lab.make(cell))
+        except (ChildError, ConversionError) as error:
+            raise MachineError(f"{gone}, and cannot be made again: {error}", "bring it back") from error
+        if made.digest != row["digest"]:
+            raise MachineError(f"{gone}, and what is made now differs", "bring it back")
+
+    def sized(self, cell: Cell) -> dict[int, Packed]:
+        """The files of a cell for each batch size of the throughput but 1, packed, where its format fixes the batch."""
+        sizes = self.lab.batch_sizes or BATCHES
+        return {size: pack(self.lab.make(cell, size)) for size in sizes if size != 1}
+
+    def reference(self, model: str) -> np.ndarray:
+        """What the trained model or the user's file itself answers on the scored beats."""
+        file = self.folder / "cells" / f"{model}.reference.npy"
+        if not file.exists():
+            outputs = self.lab.outputs_of(self.lab.sources[model], "scored")
+            with whole_file(file) as scratch:
+                np.save(scratch, outputs)
+        return read_array(self.folder, f"cells/{model}.reference.npy")
+
+    def answer(self, child: Child, cell: Cell, artifact: Artifact) -> protocol.Scored:
+        """Have the outputs saved, an anomaly detector's for the training beats too, and the graph that ran."""
+        more = {}
+        if isinstance(artifact.task, Anomaly):
+            more = {str(self.lab.files["train"]): self.file(cell, "train.npy")}
+        told = child.ask(protocol.Score(self.file(cell, "outputs.npy"), more), self.lab.seconds)
+        if told.graph:
+            with whole_file(self.file(cell, "graph.json"), "w", encoding="utf-8") as file:
+                json.dump(told.graph.record(), file)
+        return told
+
+    def judge(
+        self, cell: Cell, artifact: Artifact, expected: np.ndarray, graph: Graph | None
+    ) -> tuple[Judgement, Judgement]:
+        """Whether the file is what it claims to be, and whether its answers are right."""
+        lab, runtime, train = self.lab, self.lab.parts["runtime", cell.runtime], self.lab.data.train
+        training = None
+        if isinstance(artifact.task, Anomaly):
+            training = Answers(np.load(self.file(cell, "train.npy")), train.x, train.y)
+        outputs = np.load(self.file(cell, "outputs.npy"))
+        here = Answers(outputs, lab.scored.x, lab.scored.y, lab.index)
+        terms = Terms(artifact.precision, runtime.computes, lab.seed)
+        answers = verdicts.judge(here, expected, artifact.task, terms, training)
+        return judge_claims(graph, artifact, lab.sources[cell.model], runtime, self.parent_graph(cell)), answers
+
+    def parent_graph(self, cell: Cell) -> Graph | None:
+        """The graph of the fp32 form of a quantized cell, where this run has it."""
+        parent = next((other for other in self.cells if is_parent(other, cell)), None)
+        if parent is None or not self.file(parent, "graph.json").exists():
+            return None
+        return Graph.from_record(read_graph(self.folder, f"cells/{parent.id}.graph.json"))
+
+    def throughput(self, child: Child, cell: Cell, sized: dict[int, Packed]) -> Mapping[int, float]:
+        """Beats a second by batch size."""
+        file = self.file(cell, "throughput.npz")
+        sizes = tuple(self.lab.batch_sizes) if self.lab.batch_sizes else None
+        return child.ask(protocol.Throughput(sized, self.profile, file, sizes), self.lab.seconds)
+
+    def file(self, cell: Cell, what: str) -> Path:
+        return self.folder / "cells" / f"{cell.id}.{what}"
+
+
+def started(cell: Cell, lab: Lab, profile: str) -> Row:
+    """What is known of a cell before anything is done."""
+    source, runtime = lab.sources[cell.model], lab.parts["runtime", cell.runtime]
+    return Row(
+        identity=Identity(
+            id=cell.id,
+            model=cell.model,
+            task=source.task.kind,
+            format=cell.format,
+            precision=cell.precision,
+            runtime=cell.runtime,
+            dataset=lab.data.name,
+        ),
+        setup=Setup(
+            device=runtime.device,
+            environment=runtime.environment,
+            route=list(cell.route),
+            quantizer=cell.quantizer,
+            threads=cell.threads,
+            batch=1,
+            dataset_digest=lab.data.digest,
+            beats=len(lab.scored),
+            profile=profile,
+            runtime_options=lab.options_of(runtime) or None,
+        ),
+        outcome=Outcome(status="ok"),
+    )
+
+
+def file_of(artifact: Artifact, path: str) -> File:
+    return File(
+        path=path,
+        digest=artifact.digest,
+        size_bytes=artifact.size_bytes,
+        passes=list(artifact.passes),
+        notes=dict(artifact.notes),
+    )
+
+
+def loaded(row: Row, told: protocol.Loaded) -> Row:
+    """With what loading took; of another device than the CPU also what is told of that."""
+    processors = None if told.processors is None else list(told.processors)
+    memory = Memory(kib=told.memory_kib, base_kib=told.memory_base_kib)
+    elsewhere = None if told.device == "cpu" else Elsewhere(copies=told.copies, memory_kib=told.device_memory_kib)
+    loading = Loading(load_ms=told.load_ms, first_call_us=told.first_call_us, processors=processors)
+    return replace(row, loading=loading, memory=memory, elsewhere=elsewhere)
+
+
+def judged(row: Row, found: tuple[Judgement, Judgement]) -> Row:
+    """With the groups of two judgements; the first that is not ok says the status."""
+    claims, answers = found
+    status = next((each.status for each in found if each.status != "ok"), "ok")
+    reason = "; ".join(each.reason for each in found if each.reason)
+    return replace(
+        row,
+        outcome=Outcome(status=status, reason=reason),
+        precision_check=claims.precision_check,
+        quality=answers.quality,
+        detection=answers.detection,
+        refit=answers.refit,
+        losses=answers.losses,
+        parity=answers.parity,
+    )
+
+
+def is_kept(path: Path, digest: str) -> bool:
+    """Whether an artifact lies there; what else does, as a stranger's folder may have it, is taken away."""
+    with contextlib.suppress(OSError, KeyError, TypeError, ValueError):
+        if digest_of(path) == digest:
+            return True
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+    return False
+
+
+def judge_claims(
+    graph: Graph | None, artifact: Artifact, source: Artifact, runtime: Runtime, parent: Graph | None
+) -> Judgement:
+    """Whether a file is what its quantizer promised and ran where it was to; a user's file without a record promises
+    nothing.
+
+    Args:
+        graph: that ran.
+        source: what it was made from.
+        parent: the graph of its fp32 form, where known.
+    """
+    told = source.maker.get("part") == USER and source.precision == artifact.precision
+    if told:  # it is that form itself
+        return precision_check.judge(graph, UNCLAIMED, runtime.device, None, artifact.notes)
+    return precision_check.judge(graph, artifact.precision, runtime.device, parent, artifact.notes)
