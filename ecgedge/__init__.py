@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
+# Packages whose names are those of functions below: imported first, for importing one binds its name.
+import ecgedge.convert
+import ecgedge.evaluate
+import ecgedge.explain  # noqa: F401
 from ecgedge.api import tasks
 from ecgedge.api.artifact import Anomaly, Artifact, Classification, copy_to
 from ecgedge.api.graph import ENDS, Graph, Node, Weight
@@ -16,6 +20,10 @@ from ecgedge.api.parts import ANY, Context, Exporter, Model, Quantizer, Runtime,
 from ecgedge.api.profile import Profile, Step
 from ecgedge.api.records import artifact_from, check_tensors, tell_artifact, write_sidecar
 from ecgedge.api.tensors import TensorSpec, layout_of
+from ecgedge.commands.convert import convert
+from ecgedge.commands.evaluate import evaluate
+from ecgedge.commands.explain import explain
+from ecgedge.commands.predict import predict
 from ecgedge.convert.checkpoint import load_network
 from ecgedge.environments.versions import VERSION
 from ecgedge.errors import ConversionError, EcgEdgeError
@@ -25,11 +33,17 @@ from ecgedge.measure.bench import infer
 from ecgedge.measure.processor import int8_products, without_tf32
 
 if TYPE_CHECKING:
+    from ecgedge.commands.convert import Conversion
+    from ecgedge.commands.evaluate import Evaluation
+    from ecgedge.commands.explain import Explained
     from ecgedge.commands.matrix import run_matrix
     from ecgedge.commands.run import Run, open_run
     from ecgedge.run.request import MatrixRequest, Told
 
 FOR_SCRIPTS = {  # with their modules, which are imported when they are asked for: a plugin needs none of them
+    "Conversion": "ecgedge.commands.convert",
+    "Evaluation": "ecgedge.commands.evaluate",
+    "Explained": "ecgedge.commands.explain",
     "MatrixRequest": "ecgedge.run.request",
     "Run": "ecgedge.commands.run",
     "Told": "ecgedge.run.request",
@@ -48,8 +62,11 @@ __all__ = [
     "Artifact",
     "Classification",
     "Context",
+    "Conversion",
     "ConversionError",
     "EcgEdgeError",
+    "Evaluation",
+    "Explained",
     "Exporter",
     "Graph",
     "MatrixRequest",
@@ -67,7 +84,10 @@ __all__ = [
     "artifact_from",
     "check_parity",
     "check_tensors",
+    "convert",
     "copy_to",
+    "evaluate",
+    "explain",
     "hookimpl",
     "infer",
     "int8_products",
@@ -75,6 +95,7 @@ __all__ = [
     "load_network",
     "loads_json",
     "open_run",
+    "predict",
     "run_matrix",
     "tasks",
     "tell_artifact",

@@ -67,8 +67,8 @@ def bundle(file: str, out: Path | None, force: bool, private: Path | None, vecto
     from ecgedge.audit.signature import SIGNATURE, SUMS
     from ecgedge.bundle import TARGETS, Vectors, check_target, contents, place
     from ecgedge.cli.check import signing_key
-    from ecgedge.cli.evaluate import pick_runtime
     from ecgedge.convert.opening import with_threshold
+    from ecgedge.workers.availability import pick_runtime
 
     key = private and signing_key(private)
     parts = common.load_parts()
@@ -86,7 +86,7 @@ def bundle(file: str, out: Path | None, force: bool, private: Path | None, vecto
         check_target(target, force)
         data = common.load_data(dataset) if dataset else None
         artifact = with_meaning(artifact, data, labels, threshold, opener)
-        runtime = pick_runtime(artifact, TARGETS[artifact.format].runtime, parts, opener.workers)
+        runtime = pick_runtime(artifact.format, TARGETS[artifact.format].runtime, parts, opener.workers)
         session, model = load_alone(artifact, runtime, Path(scratch))
         if data:
             artifact = with_threshold(artifact, data, lambda _, split: infer(artifact, session, split.x), common.aside)
@@ -121,7 +121,7 @@ def with_meaning(
     """
     from ecgedge.api.artifact import Classification
     from ecgedge.api.records import USER, check_told
-    from ecgedge.cli.predict import with_meaning as as_told
+    from ecgedge.convert.opening import with_meaning as as_told
 
     for option, value in (("--labels", labels), ("--threshold", threshold)):
         if value is not None and (data or artifact.maker.get("part") != USER):
@@ -181,7 +181,7 @@ def vector_beats(artifact: Artifact, path: Path | None, data: Dataset | None) ->
     """The beats of the test vectors, ``(N, 1, L)`` float32 as the model takes them, and whose they are."""
     import numpy as np
 
-    from ecgedge.cli.predict import chunks, open_beats
+    from ecgedge.commands.predict import chunks, open_beats
     from ecgedge.data.synthetic import synthetic_beats
 
     if path is None:

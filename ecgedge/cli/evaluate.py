@@ -2,100 +2,82 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from ecgedge.cli import common
-from ecgedge.cli.options import dataset_option, file_options, limit_options, limits_of, threads_option
-from ecgedge.errors import ConversionError, EcgEdgeError
+from ecgedge.cli.options import (
+    NORMALIZE,
+    dataset_option,
+    file_options,
+    limit_options,
+    threads_option,
+    told_columns,
+    told_files,
+    trusted,
+)
 from ecgedge.files import escape
 
 if TYPE_CHECKING:
-    from ecgedge.api.artifact import Artifact
-    from ecgedge.plugins import Parts
-    from ecgedge.workers.standins import RuntimeElsewhere, Workers
+    from ecgedge.commands.evaluate import Classified, Detected
 
 
 @click.command()
 @click.argument("target", metavar="FILE|MODEL")
-@click.option("--runtime", "runtime_name", metavar="NAME", help="Default: the first that takes it and works here.")
+@click.option("--runtime", metavar="NAME", help="Default: the first that takes it and works here.")
 @dataset_option
 @file_options
 @threads_option
 @limit_options
-def evaluate(
-    target: str, runtime_name: str | None, dataset: str | None, threads: int, timeout: float, memory: int | None
-) -> None:
+@click.pass_context
+def evaluate(ctx: click.Context, target: str, runtime: str | None, dataset: str | None, threads: int, timeout: float,
+             memory: int | None) -> None:  # fmt: skip
     """Score a model or a file on the test beats.
 
     \b
     ecgedge evaluate inception
     ecgedge evaluate tcn.tflite --dataset path/to/ECG5000
     """
-    from ecgedge.api import tasks
-    from ecgedge.api.artifact import Anomaly
-    from ecgedge.convert.opening import with_threshold
+    from ecgedge.commands import evaluate as command
 
-    parts = common.load_parts()
-    data = common.load_data(dataset)
-    with common.opener(parts, limits_of(timeout, memory), threads) as opener:
-        artifact = opener.fit_to_data(opener.find_artifact(target), data)
-        runtime = pick_runtime(artifact, runtime_name, parts, opener.workers)
-        session = runtime.load(artifact, threads)
-        artifact = with_threshold(artifact, data, lambda _, split: session.infer(split.x), common.aside)
-        outputs = session.infer(data.test.x)
-    if reason := tasks.wrong(outputs, data.test.x, artifact.task):
-        raise ConversionError(f"{target} gives no answers: {reason}")
-    figures = tasks.evaluate(outputs, data.test.x, data.test.y, artifact.task)
-    common.say(f"{target}: {artifact.format} {artifact.precision} on {runtime.name}; data: {data.describe()}")
+    columns = told_columns()
+    found = command.evaluate(
+        target,
+        runtime=runtime,
+        data=dataset,
+        normalize=bool(ctx.meta.get(NORMALIZE)),
+        label_column=columns.label,
+        ignore_columns=columns.ignore,
+        told=told_files(),
+        trust=trusted(),
+        threads=threads,
+        timeout=timeout,
+        memory=memory,
+    )
+    artifact = found.artifact
+    common.say(f"{target}: {artifact.format} {artifact.precision} on {found.runtime}; data: {found.data}")
     click.echo()
-    if isinstance(artifact.task, Anomaly):
-        print_anomaly(figures, tasks.score_name(artifact.task.window))
+    if isinstance(found.scores, command.Detected):
+        print_anomaly(found.scores)
     else:
-        print_classification(figures)
+        print_classification(found.scores)
 
 
-def pick_runtime(artifact: Artifact, name: str | None, parts: Parts, workers: Workers) -> RuntimeElsewhere:
-    """The named runtime, or the first that takes the format and works here."""
-    from ecgedge.plan.plan import takes
-    from ecgedge.plugins import missing, one_line
-
-    fitting = [part for part in parts.runtimes.values() if takes(part.accepts, artifact.format)]
-    if name:
-        chosen = parts.find("runtime", name)
-        if chosen not in fitting:
-            names = ", ".join(part.name for part in fitting)
-            raise EcgEdgeError(f"runtime {name} does not take {artifact.format}", f"choose from: {names}")
-        fitting = [chosen]
-    reasons = []
-    for part in fitting:
-        ready = workers.runtime(part)
-        try:
-            reason = missing(part) or ready.available()
-        except Exception as error:  # of its library, or of its author
-            reason = one_line(error)
-        if not reason:
-            return ready
-        reasons.append(f"{part.name}: {reason}")
-    raise EcgEdgeError(f"no runtime for {artifact.format} works here", "; ".join(reasons) or "install one")
-
-
-def print_classification(figures: dict[str, Any]) -> None:
-    click.echo(f"accuracy {figures['accuracy']:.4f}")
-    click.echo(f"macro-F1 {figures['macro_f1']:.4f}\n")
+def print_classification(scores: Classified) -> None:
+    click.echo(f"accuracy {scores.accuracy:.4f}")
+    click.echo(f"macro-F1 {scores.macro_f1:.4f}\n")
     click.echo(f"{'class':>10} {'precision':>10} {'recall':>10} {'f1':>10} {'support':>10}")
-    for label, row in figures["per_class"].items():
-        figures_of = f"{row['precision']:>10.4f} {row['recall']:>10.4f} {row['f1']:>10.4f} {row['support']:>10,}"
-        click.echo(f"{escape.line(label):>10} {figures_of}")
+    for label, of in scores.per_class.items():
+        figures = f"{of.precision:>10.4f} {of.recall:>10.4f} {of.f1:>10.4f} {of.support:>10,}"
+        click.echo(f"{escape.line(label):>10} {figures}")
 
 
-def print_anomaly(figures: dict[str, Any], score: str) -> None:
-    for name in ("auroc", "auprc"):
-        value = figures[name]
-        click.echo(f"{name.upper()} {'not defined: one class is missing' if value is None else f'{value:.4f}'}")
-    click.echo(f"\nat the threshold {figures['threshold']:.6g} ({score}):")
-    click.echo(f"F1 {figures['f1']:.4f}")
-    click.echo(f"precision {figures['anomaly_precision']:.4f}")
-    click.echo(f"recall {figures['anomaly_recall']:.4f}")
-    click.echo(f"support: {figures['support']['normal']:,} normal, {figures['support']['anomaly']:,} anomalies")
+def print_anomaly(scores: Detected) -> None:
+    for name, value in (("AUROC", scores.auroc), ("AUPRC", scores.auprc)):
+        click.echo(f"{name} {'not defined: one class is missing' if value is None else f'{value:.4f}'}")
+    click.echo(f"\nat the threshold {scores.threshold:.6g} ({scores.score}):")
+    click.echo(f"F1 {scores.f1:.4f}")
+    click.echo(f"precision {scores.precision:.4f}")
+    click.echo(f"recall {scores.recall:.4f}")
+    click.echo(f"support: {scores.normal:,} normal, {scores.anomalies:,} anomalies")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import tempfile
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,21 +12,17 @@ from ecgedge.cli import common
 from ecgedge.cli.options import (
     MOST_BEATS,
     limit_options,
-    limits_of,
     output_option,
     threads_option,
     told_files,
     trust_option,
+    trusted,
 )
-from ecgedge.errors import EcgEdgeError
 from ecgedge.files import escape
 
 if TYPE_CHECKING:
-    from ecgedge.api.artifact import Artifact
     from ecgedge.explain.explanation import Explanation, Line
     from ecgedge.explain.findings import Finding
-    from ecgedge.plugins import Parts
-    from ecgedge.run.turns import Setting
 
 COLUMNS = ("operation", "name", "runs on", "in", "us", "share", "MACs", "bytes", "GMAC/s", "of peak")
 PRECISIONS = ("fp32", "tf32", "fp16", "int8")  # of which there may be a peak
@@ -38,7 +32,7 @@ WIDEST = (38, 24, 12, 9)  # characters of each of these
 
 @click.command()
 @click.argument("target", metavar="FILE|MODEL")
-@click.option("--runtime", "runtime_name", metavar="NAME", help="Default: the first that takes it and works here.")
+@click.option("--runtime", metavar="NAME", help="Default: the first that takes it and works here.")
 @output_option
 @click.option("--batch", type=click.IntRange(1, MOST_BEATS), help="Beats a call. Default: that of the file, else 1.")
 @click.option("--against", metavar="FILE", help="Also time this file in turns with it, one beat a call.")
@@ -46,7 +40,7 @@ WIDEST = (38, 24, 12, 9)  # characters of each of these
 @trust_option
 @threads_option
 @limit_options
-def explain(target: str, runtime_name: str | None, batch: int | None, against: str | None, as_json: bool,
+def explain(target: str, runtime: str | None, batch: int | None, against: str | None, as_json: bool,
             threads: int, timeout: float, memory: int | None) -> None:  # fmt: skip
     """Say why a file takes its time: each operation, how far it is from the machine's limit, and what to do.
 
@@ -54,127 +48,17 @@ def explain(target: str, runtime_name: str | None, batch: int | None, against: s
     ecgedge explain tcn.tflite
     ecgedge explain theirs-int8.onnx --against theirs.onnx
     """
-    from ecgedge.cli.evaluate import pick_runtime
-    from ecgedge.explain import study
-    from ecgedge.explain.findings import find
-    from ecgedge.files.locks import gate
-    from ecgedge.run.turns import Setting
-    from ecgedge.workers.hosts import networked, runtime_hosts
+    from ecgedge.commands.explain import explain as look_into
 
-    parts, limits = common.load_parts(), limits_of(timeout, memory)
-    with common.opener(parts, limits) as opener:
-        artifact = opener.find_artifact(target)
-        runtime = pick_runtime(artifact, runtime_name, parts, opener.workers).name
-        size = chosen_batch(artifact, batch)
-        other = opener.find_artifact(against, alone=False) if against else None
-        if other:
-            name = runtime if other.format == artifact.format else None
-            pair = other, pick_runtime(other, name, parts, opener.workers).name
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        beats = study.write_beats(artifact, size, folder / "call.npy")
-        setting = Setting(folder, beats, gate(), threads, seconds=limits.seconds, memory=limits.memory,
-                          hosts=runtime_hosts(parts), networked=networked(parts))  # fmt: skip
-        explanation = named(study.study(artifact, runtime, setting), target, parts)
-        if other:
-            timed = dataclasses.replace(setting, beats=study.write_beats(artifact, study.BEATS, folder / "beats.npy"))
-            explanation = dataclasses.replace(explanation, ratio=compare(explanation, *pair, timed))
-    found = find(explanation)
+    found = look_into(target, runtime=runtime, batch=batch, against=against, told=told_files(), trust=trusted(),
+                      threads=threads, timeout=timeout, memory=memory)  # fmt: skip
     if as_json:
-        click.echo(json.dumps(record(explanation, found, size, threads), indent=1))
+        click.echo(json.dumps(found.record(), indent=1))
     else:
-        show(target, explanation, found, size, threads)
+        show(target, found.explanation, found.findings, found.batch, threads)
 
 
-def named(explanation: Explanation, target: str, parts: Parts) -> Explanation:
-    """With what a command may call its source: the model, or the file itself where passes can still be applied."""
-    artifact = explanation.artifact
-    if artifact.name in parts.models:
-        return dataclasses.replace(explanation, source=artifact.name)
-    if artifact.format == "onnx" and explanation.precision in ("fp32", "float32"):
-        output = told_files().output
-        return dataclasses.replace(explanation, source=target + (f" --output {output}" if output else ""))
-    return explanation
-
-
-def chosen_batch(artifact: Artifact, wanted: int | None) -> int:
-    """Beats a call. Raises EcgEdgeError where the file fixes another number, or so many need too much memory."""
-    from ecgedge.measure.bench import check_size
-
-    fixed = artifact.input.batch
-    if wanted and fixed and wanted != fixed:
-        raise EcgEdgeError(
-            f"{artifact.path} takes {fixed} beat{'' if fixed == 1 else 's'} a call, not {wanted}",
-            f"make another: ecgedge convert MODEL --to {artifact.format} --batch {wanted}",
-        )
-    check_size(artifact, wanted or fixed or 1)
-    return wanted or fixed or 1
-
-
-def compare(explanation: Explanation, other: Artifact, runtime: str, setting: Setting) -> dict[str, Any]:
-    """How long the file takes, relative to another one on its runtime."""
-    from ecgedge.api.records import USER
-    from ecgedge.run.turns import time_in_turns
-    from ecgedge.workers.client import ChildError
-
-    mine, runtimes = explanation.artifact, (runtime, explanation.runtime)
-    try:
-        pair = time_in_turns((other, mine), runtimes, setting)
-    except ChildError as error:
-        raise EcgEdgeError(f"{mine.path} and {other.path} cannot be timed in turns: {error}", error.hint) from None
-    known = other.maker.get("part") != USER
-    return {
-        "against": str(other.path),
-        "precision": other.precision if known else other.path.name,
-        "runtime": runtimes[0],
-        "us": pair.second,
-        "against_us": pair.first,
-        "ratio": pair.ratio,
-        "low": pair.low,
-        "high": pair.high,
-        "result": pair.result,
-        "rounds": pair.rounds,
-        "rounds_timed": pair.timed,
-    }
-
-
-def record(e: Explanation, found: list[Finding], batch: int, threads: int) -> dict[str, Any]:
-    """Everything that the command says, as data."""
-    from ecgedge.measure import machine
-
-    return {
-        "file": str(e.artifact.path),
-        "format": e.artifact.format,
-        "precision": e.precision,
-        "passes": list(e.artifact.passes),
-        "runtime": e.runtime,
-        "batch": batch,
-        "threads": threads,
-        "placement": e.graph.placement(),
-        "operations": [dataclasses.asdict(line) for line in e.lines],
-        "total": {
-            "whole_us": e.whole_us,
-            "operations_us": e.ops_us,
-            "profiled_us": e.profiled_us,
-            "told_us": e.told_us,
-            "profiler_cost_us": e.cost_us,
-            "cpu_share": e.cpu_share,
-            "tick_us": e.tick,
-            "calls": e.calls,
-            "macs": e.macs,
-            "bytes": e.bytes,
-            "limit_us": e.limit_us,
-        },
-        "peaks": dict(e.peaks),
-        "machine": machine.describe(),
-        "versions": machine.versions(),
-        "notes": list(e.notes),
-        "against": dict(e.ratio) or None,
-        "findings": [dataclasses.asdict(finding) for finding in found],
-    }
-
-
-def show(target: str, e: Explanation, found: list[Finding], batch: int, threads: int) -> None:
+def show(target: str, e: Explanation, found: Sequence[Finding], batch: int, threads: int) -> None:
     """Print it: the file, the table, how its times were measured, the machine's peak, the findings."""
     beats, processors = counted(batch, "beat"), counted(threads, "thread")
     common.say(f"{target}: {e.artifact.format} {e.precision} on {e.runtime}, {beats} a call, {processors}")

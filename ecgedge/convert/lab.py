@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,7 @@ from ecgedge.workers.protocol import answered, pack
 if TYPE_CHECKING:
     from ecgedge.plugins import Parts
 
+QUIETLY = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}  # what waits leaves the cores to others
 STEPS = ("exporter", "quantizer", "runtime")  # the kinds that carry out a cell
 
 
@@ -189,7 +191,7 @@ class Lab:
         host = self.hosts.get(part.environment or "") if part else None
         key = host, bool(part and part.needs_network)
         if key not in self.converters:
-            self.converters[key] = Child(self.log, memory=self.memory, host=host, network=key[1])
+            self.converters[key] = Child(self.log, None, self.memory, host, QUIETLY, network=key[1])
         return self.converters[key]
 
     def ask(self, question: protocol.Question[protocol.Packed], by: Part | None, who: str) -> Artifact:

@@ -16,7 +16,16 @@ import numpy as np
 from ecgedge.api import tasks
 from ecgedge.api.artifact import CHECKPOINT_FILE, TRUSTED, Anomaly, Artifact, Classification, copy_to
 from ecgedge.api.parts import Runtime
-from ecgedge.api.records import SIDECAR, USER, check_told, read_sidecar, told_task, with_scores
+from ecgedge.api.records import (
+    SIDECAR,
+    USER,
+    check_told,
+    check_values,
+    read_sidecar,
+    told_task,
+    with_scores,
+)
+from ecgedge.api.records.rules import values_of
 from ecgedge.convert.checkpoint import read_checkpoint
 from ecgedge.convert.store import key_of, open_store
 from ecgedge.data.dataset import Dataset, Split
@@ -235,6 +244,31 @@ def told_by_running(artifact: Artifact, runtime: RuntimeElsewhere, must_run: boo
     if precision == "fp32":  # with an input or output of another type it is not what quantizers take
         precision = artifact.precision
     return replace(artifact, task=task, precision=precision)
+
+
+def with_meaning(artifact: Artifact, threshold: float | None, opener: Opener) -> Artifact:
+    """A file with what its outputs mean; one without a record has to be told, since no data is at hand.
+
+    Raises:
+        EcgEdgeError: it is an autoencoder, or looks like one, and the options do not say so.
+    """
+    if artifact.maker.get("part") != USER:
+        return artifact
+    task, window = opener.told.task, opener.told.window
+    check_values(artifact, task)
+    artifact = opener.with_scale(artifact)
+    length = artifact.input.length
+    if task is None and values_of(artifact.output) == length:
+        raise EcgEdgeError(
+            f"{artifact.path} gives back {length} values a beat: scores or a reconstruction?",
+            "say --task classification, or --task anomaly with --threshold",
+        )
+    if task != "anomaly":
+        return check_told(replace(artifact, output=replace(artifact.output, layout="NC")))
+    if threshold is None:
+        raise EcgEdgeError(f"{artifact.path} carries no threshold", "say --threshold (ecgedge evaluate fits one)")
+    meaning = Anomaly(threshold, float("nan"), "normal", ("normal", "anomaly"), window)
+    return check_told(replace(artifact, task=meaning, output=replace(artifact.output, layout="NCL")))
 
 
 def listed(labels: tuple[str, ...], most: int = 8) -> str:

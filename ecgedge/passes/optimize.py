@@ -19,7 +19,7 @@ from ecgedge.passes import apply_pass
 
 RELATIVE = 1e-5  # of an output's range, by which a pass may move it
 ROUNDINGS = 8  # of its largest value, by which it may move in any case
-FREE = 50  # beats a call, where the batch is free
+FREE = 16  # beats a call, where the batch is free: of more the cache does not hold what goes between layers
 
 
 def optimize(
@@ -176,6 +176,7 @@ def outputs_of(content: bytes, source: Artifact, beats: np.ndarray, size: int | 
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # or threads that wait take all a core has
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     names = [value.name for value in session.get_outputs() if value.type.startswith("tensor(")]
     spec = dataclasses.replace(source.input, shape=(size, *source.input.shape[1:]))

@@ -12,10 +12,12 @@ from ecgedge import environments
 from ecgedge.devices.host import Host
 from ecgedge.environments import Environment
 from ecgedge.errors import EcgEdgeError, MachineError
-from ecgedge.plugins import Parts, elsewhere, missing
+from ecgedge.plan.plan import takers
+from ecgedge.plugins import Parts, elsewhere, missing, one_line
 from ecgedge.workers import protocol
 from ecgedge.workers.client import Child, ChildError
 from ecgedge.workers.hosts import guests, hosts
+from ecgedge.workers.standins import RuntimeElsewhere, Workers
 
 if TYPE_CHECKING:
     from ecgedge.api.parts import Part
@@ -50,6 +52,32 @@ def require(part: Part) -> None:
     if reason := missing(part):
         hint = "" if elsewhere(part) else "install it; for all built-in parts: ecgedge[all]"
         raise EcgEdgeError(f"{part.kind} {part.name} cannot be used: {reason}", hint)
+
+
+def pick_runtime(format: str, name: str | None, parts: Parts, workers: Workers) -> RuntimeElsewhere:
+    """The named runtime, or the first that takes a format and works here.
+
+    Raises:
+        EcgEdgeError: there is none, or the one that is named does not take the format.
+    """
+    fitting = takers(format, parts.runtimes)
+    if name:
+        chosen = parts.find("runtime", name)
+        if chosen not in fitting:
+            names = ", ".join(part.name for part in fitting)
+            raise EcgEdgeError(f"runtime {name} does not take {format}", f"choose from: {names}")
+        fitting = [chosen]
+    reasons = []
+    for part in fitting:
+        ready = workers.runtime(part)
+        try:
+            reason = missing(part) or ready.available()
+        except Exception as error:  # of its library, or of its author
+            reason = one_line(error)
+        if not reason:
+            return ready
+        reasons.append(f"{part.name}: {reason}")
+    raise EcgEdgeError(f"no runtime for {format} works here", "; ".join(reasons) or "install one")
 
 
 def installed(parts: Parts) -> dict[str, dict[str, str]]:

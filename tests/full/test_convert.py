@@ -17,6 +17,7 @@ from ecgedge.api.artifact import digest_of
 from ecgedge.data.dataset import Dataset, stratified
 from ecgedge.report.remake import convert_command
 from ecgedge.run import MatrixRequest
+from ecgedge.run.row import Row
 from tests.conftest import Command, error_of, rows_of
 
 for framework in ("torch", "onnxruntime", "tensorflow", "onnx2tf", "ai_edge_litert"):
@@ -61,12 +62,12 @@ def test_a_row_is_made_again_by_the_command_of_its_report(
     ecgedge: Command, quick_run: Path, tmp_path: Path, row_id: str
 ) -> None:
     """The same steps with the same options: the store hands out the very file."""
-    [row] = [row for row in rows_of(quick_run / "run") if row["id"] == row_id]
+    [told] = [row for row in rows_of(quick_run / "run") if row["id"] == row_id]
     request = MatrixRequest.from_record(json.loads((quick_run / "run" / "run.json").read_text())["request"])
-    result = ecgedge(*shlex.split(convert_command(row, request))[1:], "-o", "again")
+    result = ecgedge(*shlex.split(convert_command(Row.from_record(told), request))[1:], "-o", "again")
     assert result.code == 0, result.err
-    assert digest_of(tmp_path / "again") == row["digest"]
-    assert f"on {row['runtime']}; all: --verify full" in result.out
+    assert digest_of(tmp_path / "again") == told["digest"]
+    assert f"on {told['runtime']}; all: --verify full" in result.out
 
 
 def test_all_test_beats_where_that_is_asked_for(ecgedge: Command, beats: Dataset, tmp_path: Path) -> None:
@@ -143,7 +144,7 @@ def hand_made(path: Path, weights: np.ndarray, dtype: str = "float", output_rank
 
 
 def told_accuracy(text: str) -> float:
-    return float(text.split("accuracy ")[1].split()[0])
+    return float(text.split("accuracy ")[1].split()[0].rstrip(","))
 
 
 def test_a_file_from_elsewhere(ecgedge: Command, beats: Dataset, tmp_path: Path) -> None:

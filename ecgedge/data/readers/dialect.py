@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ecgedge.data.readers.fields import as_float, lines_of, short, unreadable
+from ecgedge.data.readers.fields import as_float, as_floats, lines_of, short, unreadable
 from ecgedge.errors import EcgEdgeError
 
 BLANKS = " "  # any number of blanks and tabs
@@ -40,6 +40,10 @@ class Dialect:
         if self.decimal == ".":
             return as_float(field)
         return as_float(field.replace(",", ".")) if DECIMAL_COMMA.fullmatch(field.strip()) else math.nan
+
+    def numbers(self, fields: Sequence[str]) -> list[float]:
+        """The numbers that fields hold, as ``number`` has each."""
+        return as_floats(fields) if self.decimal == "." else [self.number(field) for field in fields]
 
     def describe(self) -> str:
         commas = ", decimal commas" if self.decimal == "," else ""
@@ -124,7 +128,7 @@ def split_lines(lines: Iterable[tuple[int, str]], separator: str, where: str) ->
 
 def split_blanks(line: str) -> list[str]:
     if '"' not in line:
-        return [unquoted(field) for field in line.split()]
+        return [unquoted(field) for field in line.split()] if "'" in line else line.split()
     return [unquoted(field).replace('""', '"') for field in WORD.findall(line)]
 
 

@@ -54,20 +54,33 @@ def as_float(field: str) -> float:
         return math.nan
 
 
+def as_floats(fields: Sequence[str]) -> list[float]:
+    """The numbers that fields hold, as ``as_float`` has each."""
+    try:
+        if not any("_" in field for field in fields):
+            return [*map(float, fields)]  # nearly always, and several times as fast
+    except ValueError:
+        pass
+    return [*map(as_float, fields)]
+
+
 def parse_numbers(
-    fields: Sequence[str], where: str, columns: Sequence[int], number: Callable[[str], float] = as_float
+    fields: Sequence[str],
+    where: str,
+    columns: Sequence[int],
+    numbers: Callable[[Sequence[str]], list[float]] = as_floats,
 ) -> np.ndarray:
     """Samples ``(len(fields),)`` float32.
 
     Args:
         columns: those of the fields, counted from 1.
-        number: the number that a field holds, nan where it holds none.
+        numbers: the numbers that fields hold, nan where one holds none.
 
     Raises:
         EcgEdgeError: with ``where`` (file and line) and the column of the first that is no finite float32.
     """
     with np.errstate(over="ignore"):  # too large for float32 becomes inf, which is told below
-        row = np.array([number(field) for field in fields], np.float64).astype(np.float32)
+        row = np.array(numbers(fields), np.float64).astype(np.float32)
     wrong = np.flatnonzero(~np.isfinite(row))
     if len(wrong):
         index = int(wrong[0])

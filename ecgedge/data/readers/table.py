@@ -37,8 +37,7 @@ class Table:
     @cached_property
     def values(self) -> np.ndarray:
         """The numbers in the lines of the table's width, ``(N, width)`` float64, nan where a field holds none."""
-        number = self.dialect.number
-        rows = [[number(field) for field in fields] for _, fields in self.lines if len(fields) == self.width]
+        rows = [self.dialect.numbers(fields) for _, fields in self.lines if len(fields) == self.width]
         return np.array(rows, np.float64).reshape(len(rows), self.width)
 
     def column(self, index: int) -> list[str]:

@@ -52,7 +52,7 @@ def read_text(path: Path, asked: Columns, like: Layout | None = None) -> Part:
         elif table.dialect.decimal == ",":
             field = field.replace(",", ".")
         labels.append(parse_label(field, f"{where}, column {layout.label + 1}"))
-        rows.append(parse_numbers([fields[i] for i in layout.samples], where, columns, table.dialect.number))
+        rows.append(parse_numbers([fields[i] for i in layout.samples], where, columns, table.dialect.numbers))
     return Part(labels, stack(rows, path), layout)
 
 

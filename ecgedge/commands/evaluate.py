@@ -1,0 +1,145 @@
+"""``ecgedge evaluate``: a model or a file, scored on the test beats."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ecgedge.api import tasks
+from ecgedge.api.artifact import Anomaly, Artifact
+from ecgedge.errors import ConversionError
+
+if TYPE_CHECKING:  # the rest is imported when something is evaluated: ``import ecgedge`` is to stay quick
+    from ecgedge.run import Told
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """Of one class: precision, recall and F1, and its test beats."""
+
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+@dataclass(frozen=True)
+class Classified:
+    """Scores of a classifier; macro-F1 is the mean over the classes that are there or decided."""
+
+    accuracy: float
+    macro_f1: float
+    per_class: Mapping[str, ClassScores]
+
+
+@dataclass(frozen=True)
+class Detected:
+    """Scores of an anomaly detector.
+
+    Attributes:
+        auroc, auprc: None where a kind of beats is missing.
+        threshold: of the anomaly score ``score``, at which the next three are.
+        f1, precision, recall: of anomalies.
+        normal, anomalies: test beats of either kind.
+    """
+
+    auroc: float | None
+    auprc: float | None
+    score: str
+    threshold: float
+    f1: float
+    precision: float
+    recall: float
+    normal: int
+    anomalies: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How a model or a file answers on the test beats.
+
+    Attributes:
+        artifact: as it was used on these data.
+        runtime: that ran it.
+        data: the data, in one line.
+        scores: ``Classified`` or ``Detected``.
+    """
+
+    artifact: Artifact
+    runtime: str
+    data: str
+    scores: Classified | Detected
+
+
+def evaluate(
+    target: str | os.PathLike[str],
+    *,
+    runtime: str | None = None,
+    data: str | os.PathLike[str] | None = None,
+    normalize: bool = False,
+    label_column: str | None = None,
+    ignore_columns: Sequence[str] = (),
+    told: Told | None = None,
+    trust: bool = False,
+    threads: int = 1,
+    timeout: float = 300,
+    memory: int | None = None,
+) -> Evaluation:
+    """Score a model or a file on all test beats.
+
+    Args:
+        target: the name of a model, a folder of a checkpoint, or a file.
+        runtime: that runs it; None: the first that takes it and works here.
+        data: where it lies, as for ``MatrixRequest``; so ``normalize``, ``label_column``, ``ignore_columns``.
+        told: what is to be known of a file without a record.
+        trust: code that a file brings may run.
+        threads: of the model.
+        timeout: seconds that a step in a child process may take.
+        memory: millions of bytes that a child process may take; None: no limit.
+
+    Raises:
+        EcgEdgeError: there is no such file or data, they do not fit each other, or no runtime works.
+        ConversionError: it gives no answers, such as ones that are not finite.
+    """
+    from ecgedge.commands.loading import load_data, load_parts
+    from ecgedge.convert.opening import opener, with_threshold
+    from ecgedge.data.readers import Columns
+    from ecgedge.files.notices import note
+    from ecgedge.run import Told
+    from ecgedge.workers.availability import pick_runtime
+    from ecgedge.workers.client import Limits
+
+    parts = load_parts()
+    beats = load_data(os.fspath(data) if data is not None else None, normalize,
+                      Columns(label_column, tuple(ignore_columns)))  # fmt: skip
+    limits = Limits(timeout, memory and memory * 1_000_000)
+    with opener(parts, limits, told or Told(), trust, threads) as opened:
+        artifact = opened.fit_to_data(opened.find_artifact(os.fspath(target)), beats)
+        chosen = pick_runtime(artifact.format, runtime, parts, opened.workers)
+        session = chosen.load(artifact, threads)
+        artifact = with_threshold(artifact, beats, lambda _, split: session.infer(split.x), note)
+        outputs = session.infer(beats.test.x)
+    if reason := tasks.wrong(outputs, beats.test.x, artifact.task):
+        raise ConversionError(f"{target} gives no answers: {reason}")
+    scores = scores_of(tasks.evaluate(outputs, beats.test.x, beats.test.y, artifact.task), artifact)
+    return Evaluation(artifact, chosen.name, beats.describe(), scores)
+
+
+def scores_of(figures: Mapping[str, Any], artifact: Artifact) -> Classified | Detected:
+    """The scores among the figures of ``tasks.evaluate``."""
+    if not isinstance(artifact.task, Anomaly):
+        per_class = {label: ClassScores(**found) for label, found in figures["per_class"].items()}
+        return Classified(figures["accuracy"], figures["macro_f1"], per_class)
+    return Detected(
+        auroc=figures["auroc"],
+        auprc=figures["auprc"],
+        score=tasks.score_name(artifact.task.window),
+        threshold=figures["threshold"],
+        f1=figures["f1"],
+        precision=figures["anomaly_precision"],
+        recall=figures["anomaly_recall"],
+        normal=figures["support"]["normal"],
+        anomalies=figures["support"]["anomaly"],
+    )

@@ -1,0 +1,184 @@
+"""``ecgedge explain``: where a file's time goes, and what may help."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ecgedge.api.artifact import Artifact
+from ecgedge.errors import EcgEdgeError
+
+if TYPE_CHECKING:  # the rest is imported when something is explained: ``import ecgedge`` is to stay quick
+    from ecgedge.explain.explanation import Explanation
+    from ecgedge.explain.findings import Finding
+    from ecgedge.plugins import Parts
+    from ecgedge.run import Told
+    from ecgedge.run.turns import Setting
+
+
+@dataclass(frozen=True)
+class Explained:
+    """Where a file's time goes.
+
+    Attributes:
+        explanation: each operation with its time, its work and the machine's limit.
+        findings: what stands out, with a remedy where there is one.
+        batch: beats a call that were timed.
+        threads: of the model.
+    """
+
+    explanation: Explanation
+    findings: tuple[Finding, ...]
+    batch: int
+    threads: int
+
+    def record(self) -> dict[str, Any]:
+        """All of it as JSON has it."""
+        from ecgedge.measure import machine
+
+        e = self.explanation
+        return {
+            "file": str(e.artifact.path),
+            "format": e.artifact.format,
+            "precision": e.precision,
+            "passes": list(e.artifact.passes),
+            "runtime": e.runtime,
+            "batch": self.batch,
+            "threads": self.threads,
+            "placement": e.graph.placement(),
+            "operations": [dataclasses.asdict(line) for line in e.lines],
+            "total": {
+                "whole_us": e.whole_us,
+                "operations_us": e.ops_us,
+                "profiled_us": e.profiled_us,
+                "told_us": e.told_us,
+                "profiler_cost_us": e.cost_us,
+                "cpu_share": e.cpu_share,
+                "tick_us": e.tick,
+                "calls": e.calls,
+                "macs": e.macs,
+                "bytes": e.bytes,
+                "limit_us": e.limit_us,
+            },
+            "peaks": dict(e.peaks),
+            "machine": machine.describe(),
+            "versions": machine.versions(),
+            "notes": list(e.notes),
+            "against": dict(e.ratio) or None,
+            "findings": [dataclasses.asdict(finding) for finding in self.findings],
+        }
+
+
+def explain(
+    target: str | os.PathLike[str],
+    *,
+    runtime: str | None = None,
+    batch: int | None = None,
+    against: str | os.PathLike[str] | None = None,
+    told: Told | None = None,
+    trust: bool = False,
+    threads: int = 1,
+    timeout: float = 300,
+    memory: int | None = None,
+) -> Explained:
+    """Say why a file takes its time: each operation, how far it is from the machine's limit, and what to do.
+
+    Args:
+        target: the name of a model, a folder of a checkpoint, or a file.
+        runtime: that runs it; None: the first that takes it and works here.
+        batch: beats a call; None: that of the file, else 1.
+        against: a file that is timed in turns with it, one beat a call.
+        told: which output of a file without a record is meant, where it has several.
+        trust: code that a file brings may run.
+        threads: of the model.
+        timeout: seconds that a step in a child process may take.
+        memory: millions of bytes that a child process may take; None: no limit.
+
+    Raises:
+        EcgEdgeError: there is no such file, no runtime runs it, or its runtime tells nothing of its operations.
+    """
+    from ecgedge.commands.loading import load_parts
+    from ecgedge.convert.opening import opener
+    from ecgedge.explain import study
+    from ecgedge.explain.findings import find
+    from ecgedge.files.locks import gate
+    from ecgedge.run import Told
+    from ecgedge.run.turns import Setting
+    from ecgedge.workers.availability import pick_runtime
+    from ecgedge.workers.client import Limits
+    from ecgedge.workers.hosts import networked, runtime_hosts
+
+    parts, limits, told = load_parts(), Limits(timeout, memory and memory * 1_000_000), told or Told()
+    with opener(parts, limits, told, trust) as opened:
+        artifact = opened.find_artifact(os.fspath(target))
+        chosen = pick_runtime(artifact.format, runtime, parts, opened.workers).name
+        size = chosen_batch(artifact, batch)
+        other = opened.find_artifact(os.fspath(against), alone=False) if against is not None else None
+        if other:
+            name = chosen if other.format == artifact.format else None
+            pair = other, pick_runtime(other.format, name, parts, opened.workers).name
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        beats = study.write_beats(artifact, size, folder / "call.npy")
+        setting = Setting(folder, beats, gate(), threads, seconds=limits.seconds, memory=limits.memory,
+                          hosts=runtime_hosts(parts), networked=networked(parts))  # fmt: skip
+        explanation = named(study.study(artifact, chosen, setting), os.fspath(target), parts, told.output)
+        if other:
+            timed = dataclasses.replace(setting, beats=study.write_beats(artifact, study.BEATS, folder / "beats.npy"))
+            explanation = dataclasses.replace(explanation, ratio=compare(explanation, *pair, timed))
+    return Explained(explanation, tuple(find(explanation)), size, threads)
+
+
+def named(explanation: Explanation, target: str, parts: Parts, output: str | None) -> Explanation:
+    """With what a command may call its source: the model, or the file itself where passes can still be applied."""
+    artifact = explanation.artifact
+    if artifact.name in parts.models:
+        return dataclasses.replace(explanation, source=artifact.name)
+    if artifact.format == "onnx" and explanation.precision in ("fp32", "float32"):
+        return dataclasses.replace(explanation, source=target + (f" --output {output}" if output else ""))
+    return explanation
+
+
+def chosen_batch(artifact: Artifact, wanted: int | None) -> int:
+    """Beats a call. Raises EcgEdgeError where the file fixes another number, or so many need too much memory."""
+    from ecgedge.measure.bench import check_size
+
+    fixed = artifact.input.batch
+    if wanted and fixed and wanted != fixed:
+        raise EcgEdgeError(
+            f"{artifact.path} takes {fixed} beat{'' if fixed == 1 else 's'} a call, not {wanted}",
+            f"make another: ecgedge convert MODEL --to {artifact.format} --batch {wanted}",
+        )
+    check_size(artifact, wanted or fixed or 1)
+    return wanted or fixed or 1
+
+
+def compare(explanation: Explanation, other: Artifact, runtime: str, setting: Setting) -> dict[str, Any]:
+    """How long the file takes, relative to another one on its runtime."""
+    from ecgedge.api.records import USER
+    from ecgedge.run.turns import time_in_turns
+    from ecgedge.workers.client import ChildError
+
+    mine, runtimes = explanation.artifact, (runtime, explanation.runtime)
+    try:
+        pair = time_in_turns((other, mine), runtimes, setting)
+    except ChildError as error:
+        raise EcgEdgeError(f"{mine.path} and {other.path} cannot be timed in turns: {error}", error.hint) from None
+    known = other.maker.get("part") != USER
+    return {
+        "against": str(other.path),
+        "precision": other.precision if known else other.path.name,
+        "runtime": runtimes[0],
+        "us": pair.second,
+        "against_us": pair.first,
+        "ratio": pair.ratio,
+        "low": pair.low,
+        "high": pair.high,
+        "result": pair.result,
+        "rounds": pair.rounds,
+        "rounds_timed": pair.timed,
+    }

@@ -1,0 +1,210 @@
+"""``ecgedge predict``: beats in, decisions out, in pieces of any number."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+
+from ecgedge.api import tasks
+from ecgedge.api.artifact import Anomaly, Artifact
+from ecgedge.errors import ConversionError, EcgEdgeError
+
+if TYPE_CHECKING:  # the rest is imported when something is predicted: ``import ecgedge`` is to stay quick
+    from ecgedge.data.readers import Columns
+    from ecgedge.run import Told
+    from ecgedge.workers.client import Limits
+    from ecgedge.workers.standins import SessionElsewhere
+
+CHUNK = 256  # beats held at a time
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The class of each beat, and its probability ``(N,)``."""
+
+    labels: tuple[str, ...]
+    probabilities: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Anomalies:
+    """The anomaly score of each beat ``(N,)``, and whether it is an anomaly ``(N,)`` bool."""
+
+    scores: np.ndarray
+    flags: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+Decisions = Classes | Anomalies
+
+
+def predict(
+    target: str | os.PathLike[str],
+    beats: np.ndarray | str | os.PathLike[str],
+    *,
+    runtime: str | None = None,
+    normalize: bool = False,
+    label_column: str | None = None,
+    ignore_columns: Sequence[str] = (),
+    threshold: float | None = None,
+    told: Told | None = None,
+    trust: bool = False,
+    threads: int = 1,
+    timeout: float = 300,
+    memory: int | None = None,
+) -> Decisions:
+    """Decide beat by beat: the class of each and its probability, or its anomaly score and whether it is one.
+
+    Args:
+        target: the name of a model, a folder of a checkpoint, or a file.
+        beats: ``(N, L)`` or ``(N, 1, L)``, as the model takes them, or a text file with a line for each.
+        runtime: that runs it; None: the first that takes it and works here.
+        normalize: bring each beat to mean 0 and standard deviation 1, as the built-in weights expect.
+        label_column, ignore_columns: of a file: columns that hold no samples, by name or number.
+        threshold: of an autoencoder without a record: a score above is an anomaly.
+        told: what is to be known of a file without a record.
+        trust: code that a file brings may run.
+        threads: of the model.
+        timeout: seconds that a step in a child process may take.
+        memory: millions of bytes that a child process may take; None: no limit.
+
+    Raises:
+        EcgEdgeError: there is no such file, it is not known what it does, or the beats have another length.
+        ConversionError: it gives no answers, such as ones that are not finite.
+    """
+    from ecgedge.data.readers import Columns
+    from ecgedge.run import Told
+    from ecgedge.workers.client import Limits
+
+    limits = Limits(timeout, memory and memory * 1_000_000)
+    with opened(target, runtime, threshold, told or Told(), trust, threads, limits) as predictor:
+        if isinstance(beats, np.ndarray):
+            return predictor.decide(normalized(as_beats(beats, predictor.artifact), normalize))
+        asked = Columns(label_column, tuple(ignore_columns))
+        with open_beats(Path(beats)) as source:
+            pieces = chunks(source, os.fspath(beats), predictor.artifact, asked, normalize)
+            return joined([predictor.decide(x) for x in pieces], predictor.artifact)
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A model or file that is loaded."""
+
+    artifact: Artifact
+    session: SessionElsewhere
+
+    def decide(self, x: np.ndarray) -> Decisions:
+        """The decisions for beats ``(N, 1, L)``. Raises ConversionError where its outputs are no answers."""
+        task = self.artifact.task
+        outputs = self.session.infer(x)
+        if reason := tasks.wrong(outputs, x, task):
+            raise ConversionError(f"{self.artifact.path} gives no answers: {reason}")
+        decided = tasks.decide(outputs, x, task)
+        if isinstance(task, Anomaly):
+            return Anomalies(tasks.anomaly_scores(outputs, x, task.window), decided.astype(bool))
+        shares = tasks.probabilities(outputs, task.scores)
+        return Classes(tuple(task.labels[i] for i in decided), shares[np.arange(len(decided)), decided])
+
+
+@contextlib.contextmanager
+def opened(
+    target: str | os.PathLike[str],
+    runtime: str | None,
+    threshold: float | None,
+    told: Told,
+    trust: bool,
+    threads: int,
+    limits: Limits,
+) -> Iterator[Predictor]:
+    """A model or file, loaded as long as the block lasts; the arguments are those of ``predict``."""
+    from ecgedge.commands.loading import load_parts
+    from ecgedge.convert.opening import opener, with_meaning
+    from ecgedge.workers.availability import pick_runtime
+
+    parts = load_parts()
+    with opener(parts, limits, told, trust, threads) as files:
+        artifact = with_meaning(files.find_artifact(os.fspath(target)), threshold, files)
+        session = pick_runtime(artifact.format, runtime, parts, files.workers).load(artifact, threads)
+        yield Predictor(artifact, session)
+
+
+def as_beats(beats: np.ndarray, artifact: Artifact) -> np.ndarray:
+    """Beats ``(N, 1, L)`` float32. Raises EcgEdgeError where the array holds none that the model takes."""
+    length = artifact.input.length
+    x = beats[:, None] if beats.ndim == 2 else beats
+    if x.ndim != 3 or x.shape[1] != 1 or not len(x) or (length is not None and x.shape[2] != length):
+        wanted = f"(N, {length or 'L'}) or (N, 1, {length or 'L'})"
+        raise EcgEdgeError(f"beats of shape {beats.shape} are none that {artifact.name} takes", f"it takes {wanted}")
+    return x.astype(np.float32)
+
+
+def joined(pieces: Sequence[Decisions], artifact: Artifact) -> Decisions:
+    """The decisions of several pieces as one."""
+    if isinstance(artifact.task, Anomaly):
+        found = [each for each in pieces if isinstance(each, Anomalies)]
+        scores, flags = ([getattr(each, name) for each in found] for name in ("scores", "flags"))
+        return Anomalies(np.concatenate([np.zeros(0), *scores]), np.concatenate([np.zeros(0, bool), *flags]))
+    of = [each for each in pieces if isinstance(each, Classes)]
+    labels = tuple(label for each in of for label in each.labels)
+    return Classes(labels, np.concatenate([np.zeros(0), *(each.probabilities for each in of)]))
+
+
+def label_left_out(asked: Columns, labelled: bool) -> Columns:
+    """The columns as the user names them, ``--labelled`` among it. Raises EcgEdgeError where it names two labels."""
+    if not labelled:
+        return asked
+    if asked.label is not None:
+        raise EcgEdgeError("--labelled is --label-column 1, and another is named", "leave one of them out")
+    return replace(asked, label=":1")
+
+
+def open_beats(path: Path) -> IO[str]:
+    """A file of beats, or standard input where the path is ``-``. Raises EcgEdgeError where it cannot be read."""
+    from ecgedge.data.readers import check_file
+
+    if str(path) == "-":
+        return sys.stdin
+    check_file(path, most=None)
+    try:
+        with path.open("rb") as file:
+            wide = file.read(2) in (b"\xff\xfe", b"\xfe\xff")  # as spreadsheets write what they call Unicode text
+        return path.open(encoding="utf-16" if wide else "utf-8-sig", errors="backslashreplace")
+    except OSError as error:
+        raise EcgEdgeError(
+            f"{path} cannot be read: {error.strerror}", "name a file of beats, or - for stdin"
+        ) from error
+
+
+def chunks(
+    source: Iterable[str], name: str, artifact: Artifact, asked: Columns, normalize: bool
+) -> Iterator[np.ndarray]:
+    """Beats ``(n, 1, L)`` float32, at most ``CHUNK`` at a time; what was guessed of the lines is a note."""
+    from ecgedge.data.readers import read_stream
+    from ecgedge.files.notices import note
+
+    stream = read_stream(source, name, asked, artifact.input.length)
+    if stream.told:
+        note(f"{name}: {stream.told}")
+    while beats := list(islice(stream.beats, CHUNK)):
+        yield normalized(np.stack(beats)[:, None], normalize)
+
+
+def normalized(x: np.ndarray, wanted: bool) -> np.ndarray:
+    """Beats ``(N, 1, L)`` float32, each z-normalised where that is wanted; one that does not vary becomes zeros."""
+    if wanted:
+        spread = x.std(axis=2, ddof=1, keepdims=True)
+        x = (x - x.mean(axis=2, keepdims=True)) / np.where(spread > 0, spread, 1)
+    return x.astype(np.float32)
