@@ -3,7 +3,7 @@
     before   v -> ReduceL2 -> Div -> Mul(g) -> Conv        (weight norm, left over by an exporter)
     after    W -> Conv
 
-Also the shape of a value whose axes are all known. Quantized constants stay as they are: they are
+Also the shape of a value, or a part of it, whose axes are known. Quantized constants stay as they are: they are
 small on purpose.
 """
 

@@ -20,7 +20,7 @@ from ecgedge.data.dataset import Dataset
 from ecgedge.data.readers import Columns
 from ecgedge.report import remake
 from ecgedge.run import MatrixRequest, Told
-from ecgedge.run.row import Row
+from ecgedge.run.row import Identity, Outcome, Row, Setup
 from ecgedge.testing import write_fake_checkpoint
 from tests.conftest import FAKES, Result, error_of, on_a_terminal, rows_of
 
@@ -121,15 +121,7 @@ def test_the_command_that_makes_a_file_again_says_all_that_was_asked_for() -> No
         told=Told("anomaly", "N", 3, 0.5, -4, "scores"), seed=7, calibration=50, passes=("fix_batch",),
         options={"opset": 15, "max_drop": 0.3, "reduce_range": False},
     )  # fmt: skip
-
-    def command(request: MatrixRequest, *route: str) -> list[str]:
-        told = {
-            "id": "x", "model": "theirs.onnx", "task": "anomaly", "format": "tflite", "precision": "full-int8",
-            "runtime": "board", "route": [*route], "quantizer": "q", "threads": 1, "batch": 1, "status": "ok",
-        }  # fmt: skip
-        return shlex.split(remake.convert_command(Row.from_record(told), request))
-
-    words = command(request, "one", "two")
+    words = shlex.split(remake.convert_command(row_of("theirs.onnx", ["one", "two"]), request))
     assert words[:2] == ["ecgedge", "convert"]
     context = main.commands["convert"].make_context("convert", words[2:])
     given = context.params
@@ -140,8 +132,17 @@ def test_the_command_that_makes_a_file_again_says_all_that_was_asked_for() -> No
     with context.scope():
         assert options.told_files() == request.told
         assert options.told_columns() == Columns("last", ("patient", "7")) and context.meta[options.NORMALIZE]
-    none = command(MatrixRequest(passes=()))
-    assert "--no-optimize" in none and "--exporter" not in none
+    none = shlex.split(remake.convert_command(row_of("theirs", ["one", "two"]), MatrixRequest(passes=())))
+    assert "--no-optimize" in none and "--exporter" not in remake.convert_command(row_of("theirs", []), request)
+
+
+def row_of(model: str, route: list[str]) -> Row:
+    """A row of a file of that model, made on that route."""
+    return Row(
+        identity=Identity(id="a", model=model, task="anomaly", format="tflite", precision="full-int8", runtime="board"),
+        outcome=Outcome(status="ok"),
+        setup=Setup(route=route, quantizer="q", threads=1, batch=1),
+    )
 
 
 def test_choose_without_a_metric_shows_the_front(run: Path) -> None:

@@ -36,45 +36,24 @@ ONCE: list[Case] = [
     ("gru-two-ways", "dynamo-fixed", "onnx", "dynamic"),
 ]
 
-# What is refused: networks, files, format and precisions, the operation that its one line names, and the reason.
-RECURRENT = ("lstm", "lstm-raw", "lstm-two-ways", "gru", "gru-two-ways")
-ALL, DYNAMO = ("ts-fixed", "dynamo-free", "ts-free", "dynamo-fixed"), ("dynamo-free", "dynamo-fixed")
-KINDS: list[tuple[tuple[str, ...], tuple[str, ...], str, tuple[str, ...], str, str]] = [
-    (
-        RECURRENT[:3],
-        ("dynamo-free",),
-        "tflite",
-        ("fp32",),
-        "LSTM",
-        "onnx2tf: a state that its Keras layer does not take",
-    ),
-    (RECURRENT, ALL, "tflite", ("full-int8",), "While", "TensorFlow's quantizer has no int8 for the loop, or crashes"),
-    (
-        ("rnn",),
-        ("ts-fixed", "ts-free"),
-        "tflite",
-        ("full-int8",),
-        "While",
-        "as lstm; torch's newer exporter unrolls it",
-    ),
-    (("lstm-two-ways",), ALL, "onnx", ("full-int8",), "LSTM", "onnxruntime has no int8 for it: a file of floats"),
-    (("gru-two-ways",), ALL, "onnx", ("dynamic", "full-int8"), "GRU", "as lstm-two-ways"),
-    (
-        ("transposed-classifier",),
-        ALL,
-        "onnx",
-        ("dynamic", "full-int8"),
-        "ConvTranspose",
-        "onnxruntime has no int8 for it",
-    ),
-    (("circular-pad",), DYNAMO, "tflite", ("fp32", "dynamic", "full-int8"), "Pad", "onnx2tf knows no mode wrap"),
-]
+# What is refused: the operation that its one line names, the reason, and the conversions that this befalls.
+EACH = "ts-fixed ts-free dynamo-fixed dynamo-free"
+KINDS = [
+    ("While", "TensorFlow's quantizer has no int8 for the loop, or crashes on it",
+     "lstm lstm-raw lstm-two-ways gru gru-two-ways", EACH, "tflite", "full-int8"),
+    ("While", "as before; torch's newer exporter unrolls it", "rnn", "ts-fixed ts-free", "tflite", "full-int8"),
+    ("LSTM", "onnxruntime has no int8 for it: a file of floats", "lstm-two-ways", EACH, "onnx", "full-int8"),
+    ("GRU", "as before", "gru-two-ways", EACH, "onnx", "dynamic full-int8"),
+    ("ConvTranspose", "onnxruntime has no int8 for it", "transposed-classifier", EACH, "onnx", "dynamic full-int8"),
+    ("Pad", "onnx2tf knows no mode wrap", "circular-pad", "dynamo-fixed dynamo-free", "tflite",
+     "fp32 dynamic full-int8"),
+]  # fmt: skip
 REFUSED: dict[Case, tuple[str, str]] = {
     (name, file, format, precision): (operation, reason)
-    for names, files, format, precisions, operation, reason in KINDS
-    for name in names
-    for file in files
-    for precision in precisions
+    for operation, reason, names, files, format, precisions in KINDS
+    for name in names.split()
+    for file in files.split()
+    for precision in precisions.split()
 }
 
 
