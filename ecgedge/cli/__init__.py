@@ -19,7 +19,7 @@ from ecgedge.cli.env import env
 from ecgedge.cli.evaluate import evaluate
 from ecgedge.cli.explain import explain
 from ecgedge.cli.matrix import matrix
-from ecgedge.cli.notices import print_notices
+from ecgedge.cli.notices import printed_notices
 from ecgedge.cli.plugins import plugins
 from ecgedge.cli.predict import predict
 from ecgedge.cli.report import report
@@ -51,7 +51,8 @@ SETTINGS = {
 @click.option(
     "--plugins-dir", type=click.Path(path_type=Path), help="Also load the plugins in this folder's .py files."
 )
-def main(verbose: bool, plugins_dir: Path | None) -> None:
+@click.pass_context
+def main(ctx: click.Context, verbose: bool, plugins_dir: Path | None) -> None:
     """Which form of an ECG model should run on this device?
 
     \b
@@ -59,7 +60,7 @@ def main(verbose: bool, plugins_dir: Path | None) -> None:
     ecgedge choose RUN                 which file of that to ship, and why
     ecgedge convert tcn --to tflite    one artifact, verified
     """
-    print_notices(verbose)
+    ctx.with_resource(printed_notices(verbose))
     if plugins_dir:
         os.environ["ECGEDGE_PLUGINS_DIR"] = str(plugins_dir.resolve())
 

@@ -13,6 +13,7 @@ from ecgedge.data.readers import unpack
 from ecgedge.errors import EcgEdgeError
 from ecgedge.files import escape
 from ecgedge.files.locks import swap_in
+from ecgedge.files.notices import is_printed
 
 CONNECT_SECONDS = 5
 READ_SECONDS = 30
@@ -23,7 +24,7 @@ class DownloadError(EcgEdgeError):
 
 
 def download(url: str, folder: Path, names: tuple[str, ...], check: Callable[[Path], object]) -> Path:
-    """Fetch a zip of ECG5000 and put its files ``names`` into ``folder``, with progress on stderr.
+    """Fetch a zip of ECG5000 and put its files ``names`` into ``folder``, with a bar on stderr for the command line.
 
     All is done in a temporary folder beside it, which is renamed at the end; what was there before is
     replaced then, and stays where anything fails.
@@ -44,7 +45,7 @@ def download(url: str, folder: Path, names: tuple[str, ...], check: Callable[[Pa
     import pooch  # here, since it brings requests
 
     pooch.get_logger().setLevel(logging.ERROR)
-    fetcher = pooch.HTTPDownloader(progressbar=True, timeout=(CONNECT_SECONDS, READ_SECONDS))
+    fetcher = pooch.HTTPDownloader(progressbar=is_printed(), timeout=(CONNECT_SECONDS, READ_SECONDS))
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         scratch = tempfile.TemporaryDirectory(dir=folder.parent)

@@ -20,3 +20,8 @@ def warn(text: str) -> None:
 def note(text: str) -> None:
     """Tell what was guessed, in one line."""
     log.log(NOTE, "%s", text)
+
+
+def is_printed() -> bool:
+    """Whether what is told is printed as it comes, so that a bar of progress may be drawn there, too."""
+    return any(getattr(handler, "prints", False) for handler in log.handlers)

@@ -85,6 +85,11 @@ def cached(tmp_path: Path) -> list[str]:
 WHOLE = ["ECG5000", "ECG5000/ECG5000_TEST.txt", "ECG5000/ECG5000_TRAIN.txt"]
 
 
+def test_a_script_sees_no_bar(serve: Serve, capfd: pytest.CaptureFixture[str]) -> None:
+    fetch_ecg5000(serve(packed(GOOD)))
+    assert capfd.readouterr() == ("", "")
+
+
 def test_good(tmp_path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dataset, "ECG5000_URL", serve(packed(GOOD)))
     run = CliRunner()
