@@ -47,9 +47,9 @@ class Onnx2tfExporter(Exporter):
     accepts = ("onnx",)
     produces = "saved_model"
     wants = (  # in two dimensions: without a reshape around each convolution
-        "fold_constants", "gelu_in_order", "spell_norms", "stable_softplus", "reciprocal_to_div", "relu_into_concat",
-        "fold_norms", "merge_convs", "drop_idle_relu", "crop_into_conv", "upsample_into_conv", "conv_to_2d",
-        "ceil_to_repeat", "upsample_to_concat", "drop_dead_ends",
+        "fold_constants", "gelu_in_order", "spell_norms", "stable_softplus", "reciprocal_to_div", "wrap_to_concat",
+        "relu_into_concat", "fold_norms", "merge_convs", "drop_idle_relu", "crop_into_conv", "upsample_into_conv",
+        "conv_to_2d", "ceil_to_repeat", "upsample_to_concat", "drop_dead_ends",
     )  # fmt: skip
 
     def convert(self, source: Artifact, out: Path, context: Context) -> Artifact:

@@ -104,7 +104,7 @@ def convert(
     quantizer: str = "none",
     exporters: str | Sequence[str] = (),
     runtime: str | None = None,
-    passes: Sequence[str] | None = None,
+    passes: str | Sequence[str] | None = None,
     options: Mapping[str, Any] | None = None,
     batch: int = 1,
     force: bool = False,
@@ -112,7 +112,7 @@ def convert(
     data: str | os.PathLike[str] | None = None,
     normalize: bool = False,
     label_column: str | None = None,
-    ignore_columns: Sequence[str] = (),
+    ignore_columns: str | Sequence[str] = (),
     calibration: int = 400,
     seed: int = 0,
     told: Told | None = None,
@@ -148,31 +148,35 @@ def convert(
         EcgEdgeError: there is no such source, way or part, or ``out`` cannot be written.
         ConversionError: it cannot be made, or what was made is wrong; nothing is kept.
     """
-    from ecgedge.commands.loading import load_data, load_parts
+    from ecgedge.commands.loading import data_of, limits_of, load_parts, settled
     from ecgedge.convert.lab import open_lab
     from ecgedge.convert.opening import opener
-    from ecgedge.data.readers import Columns
     from ecgedge.measure.bench import check_size
+    from ecgedge.passes import check_names
     from ecgedge.plan.file import FileAsked
     from ecgedge.run import Told
     from ecgedge.workers.availability import not_installed
-    from ecgedge.workers.client import ChildError, Limits
+    from ecgedge.workers.client import ChildError
     from ecgedge.workers.standins import failure
 
     if verify not in ("sample", "full"):
         raise EcgEdgeError(f"verify {verify!r}: no such choice", "choose from: sample, full")
-    parts = load_parts()
-    beats = load_data(os.fspath(data) if data is not None else None, normalize,
-                      Columns(label_column, tuple(ignore_columns)))  # fmt: skip
-    limits = Limits(timeout, memory and memory * 1_000_000)
-    with opener(parts, limits, told or Told(), trust) as opened:
+    request = settled(
+        exporters=exporters, passes=passes, options=options or {}, batch_sizes=batch, data=data, normalize=normalize,
+        label_column=label_column, ignore_columns=ignore_columns, calibration=calibration, seed=seed,
+        told=told or Told(), timeout=timeout, memory=memory,
+    )  # fmt: skip
+    used = None if request.passes is None else tuple(request.passes)
+    check_names(used or ())
+    parts, limits = load_parts(), limits_of(request)
+    beats = data_of(request)
+    with opener(parts, limits, request.told, trust) as opened:
         origin = opened.fit_to_data(opened.find_artifact(os.fspath(source)), beats)
     check_size(origin, batch)
-    route = (exporters,) if isinstance(exporters, str) else tuple(exporters)
-    asked = FileAsked(to, quantizer, route or None, runtime, None if passes is None else tuple(passes))
+    asked = FileAsked(to, quantizer, tuple(request.exporters) or None, runtime, used)
     with tempfile.TemporaryDirectory() as scratch:
         lab = open_lab(parts, beats, {origin.name: origin}, Path(scratch), verified_beats(beats, verify, seed),
-                       calibration=calibration, seed=seed, options=options or {}, unavailable=not_installed(parts),
+                       calibration=calibration, seed=seed, options=request.options, unavailable=not_installed(parts),
                        seconds=limits.seconds, memory=limits.memory, unasked=True)  # fmt: skip
         try:
             return carry_out(Work(lab, parts, origin, batch), asked, None if out is None else Path(out), force)

@@ -80,7 +80,7 @@ def evaluate(
     data: str | os.PathLike[str] | None = None,
     normalize: bool = False,
     label_column: str | None = None,
-    ignore_columns: Sequence[str] = (),
+    ignore_columns: str | Sequence[str] = (),
     told: Told | None = None,
     trust: bool = False,
     threads: int = 1,
@@ -103,19 +103,18 @@ def evaluate(
         EcgEdgeError: there is no such file or data, they do not fit each other, or no runtime works.
         ConversionError: it gives no answers, such as ones that are not finite.
     """
-    from ecgedge.commands.loading import load_data, load_parts
+    from ecgedge.commands.loading import data_of, limits_of, load_parts, settled
     from ecgedge.convert.opening import opener, with_threshold
-    from ecgedge.data.readers import Columns
     from ecgedge.files.notices import note
     from ecgedge.run import Told
     from ecgedge.workers.availability import pick_runtime
-    from ecgedge.workers.client import Limits
 
-    parts = load_parts()
-    beats = load_data(os.fspath(data) if data is not None else None, normalize,
-                      Columns(label_column, tuple(ignore_columns)))  # fmt: skip
-    limits = Limits(timeout, memory and memory * 1_000_000)
-    with opener(parts, limits, told or Told(), trust, threads) as opened:
+    request = settled(
+        data=data, normalize=normalize, label_column=label_column, ignore_columns=ignore_columns, told=told or Told(),
+        threads=threads, timeout=timeout, memory=memory,
+    )  # fmt: skip
+    parts, beats = load_parts(), data_of(request)
+    with opener(parts, limits_of(request), request.told, trust, threads) as opened:
         artifact = opened.fit_to_data(opened.find_artifact(os.fspath(target)), beats)
         chosen = pick_runtime(artifact.format, runtime, parts, opened.workers)
         session = chosen.load(artifact, threads)

@@ -101,7 +101,7 @@ def explain(
     Raises:
         EcgEdgeError: there is no such file, no runtime runs it, or its runtime tells nothing of its operations.
     """
-    from ecgedge.commands.loading import load_parts
+    from ecgedge.commands.loading import limits_of, load_parts, settled
     from ecgedge.convert.opening import opener
     from ecgedge.explain import study
     from ecgedge.explain.findings import find
@@ -109,11 +109,11 @@ def explain(
     from ecgedge.run import Told
     from ecgedge.run.turns import Setting
     from ecgedge.workers.availability import pick_runtime
-    from ecgedge.workers.client import Limits
     from ecgedge.workers.hosts import networked, runtime_hosts
 
-    parts, limits, told = load_parts(), Limits(timeout, memory and memory * 1_000_000), told or Told()
-    with opener(parts, limits, told, trust) as opened:
+    request = settled(told=told or Told(), batch_sizes=batch, threads=threads, timeout=timeout, memory=memory)
+    parts, limits = load_parts(), limits_of(request)
+    with opener(parts, limits, request.told, trust) as opened:
         artifact = opened.find_artifact(os.fspath(target))
         chosen = pick_runtime(artifact.format, runtime, parts, opened.workers).name
         size = chosen_batch(artifact, batch)
@@ -126,7 +126,7 @@ def explain(
         beats = study.write_beats(artifact, size, folder / "call.npy")
         setting = Setting(folder, beats, gate(), threads, seconds=limits.seconds, memory=limits.memory,
                           hosts=runtime_hosts(parts), networked=networked(parts))  # fmt: skip
-        explanation = named(study.study(artifact, chosen, setting), os.fspath(target), parts, told.output)
+        explanation = named(study.study(artifact, chosen, setting), os.fspath(target), parts, request.told.output)
         if other:
             timed = dataclasses.replace(setting, beats=study.write_beats(artifact, study.BEATS, folder / "beats.npy"))
             explanation = dataclasses.replace(explanation, ratio=compare(explanation, *pair, timed))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ecgedge import plugins
 from ecgedge.data import dataset
 from ecgedge.data.dataset import Dataset
 from ecgedge.data.readers import ANY_COLUMNS, Columns
+from ecgedge.errors import EcgEdgeError
 from ecgedge.files.notices import note, warn
 from ecgedge.plugins import Parts
+from ecgedge.run.request import MatrixRequest
+from ecgedge.workers.client import Limits
 
 
 def load_parts() -> Parts:
@@ -18,6 +23,31 @@ def load_parts() -> Parts:
     for told in parts.warnings:
         warn(told)
     return parts
+
+
+def settled(**asked: Any) -> MatrixRequest:
+    """What a function is asked for beside a file, named and checked as the fields of ``MatrixRequest``.
+
+    Raises:
+        EcgEdgeError: a value is none that it can have.
+    """
+    try:
+        return MatrixRequest(**asked)
+    except EcgEdgeError as error:
+        told = str(error.__cause__) if error.__cause__ else error.message
+        raise EcgEdgeError(
+            f"no such value: {told}", "see ecgedge.MatrixRequest, whose fields have these names"
+        ) from error
+
+
+def data_of(request: MatrixRequest) -> Dataset:
+    """The data that is asked for, as ``load_data`` has it."""
+    return load_data(request.data, request.normalize, Columns(request.label_column, tuple(request.ignore_columns)))
+
+
+def limits_of(request: MatrixRequest) -> Limits:
+    """What a child process may take."""
+    return Limits(request.timeout, request.memory and request.memory * 1_000_000)
 
 
 def load_data(location: str | None, normalize: bool = False, columns: Columns = ANY_COLUMNS) -> Dataset:

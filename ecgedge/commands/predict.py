@@ -58,7 +58,7 @@ def predict(
     runtime: str | None = None,
     normalize: bool = False,
     label_column: str | None = None,
-    ignore_columns: Sequence[str] = (),
+    ignore_columns: str | Sequence[str] = (),
     threshold: float | None = None,
     told: Told | None = None,
     trust: bool = False,
@@ -85,15 +85,18 @@ def predict(
         EcgEdgeError: there is no such file, it is not known what it does, or the beats have another length.
         ConversionError: it gives no answers, such as ones that are not finite.
     """
+    from ecgedge.commands.loading import limits_of, settled
     from ecgedge.data.readers import Columns
     from ecgedge.run import Told
-    from ecgedge.workers.client import Limits
 
-    limits = Limits(timeout, memory and memory * 1_000_000)
-    with opened(target, runtime, threshold, told or Told(), trust, threads, limits) as predictor:
+    request = settled(
+        label_column=label_column, ignore_columns=ignore_columns, told=told or Told(), threads=threads,
+        timeout=timeout, memory=memory,
+    )  # fmt: skip
+    with opened(target, runtime, threshold, request.told, trust, threads, limits_of(request)) as predictor:
         if isinstance(beats, np.ndarray):
             return predictor.decide(normalized(as_beats(beats, predictor.artifact), normalize))
-        asked = Columns(label_column, tuple(ignore_columns))
+        asked = Columns(request.label_column, tuple(request.ignore_columns))
         with open_beats(Path(beats)) as source:
             pieces = chunks(source, os.fspath(beats), predictor.artifact, asked, normalize)
             return joined([predictor.decide(x) for x in pieces], predictor.artifact)

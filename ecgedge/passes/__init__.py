@@ -21,6 +21,7 @@ NAMES = (
     "spell_norms",
     "stable_softplus",
     "reciprocal_to_div",
+    "wrap_to_concat",
     "sink_transposes",
     "mean_to_pool",
     "relu_into_concat",

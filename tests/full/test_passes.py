@@ -81,9 +81,9 @@ WANTS = (
     ("fold_constants", "sink_transposes", "mean_to_pool", "relu_into_concat", "fold_norms", "norm_to_conv",
      "merge_convs", "drop_idle_relu", "crop_in_place", "crop_into_conv", "upsample_into_conv", "upsample_to_concat",
      "drop_dead_ends"),
-    ("fold_constants", "gelu_in_order", "spell_norms", "stable_softplus", "reciprocal_to_div", "relu_into_concat",
-     "fold_norms", "merge_convs", "drop_idle_relu", "crop_into_conv", "upsample_into_conv", "conv_to_2d",
-     "ceil_to_repeat", "upsample_to_concat", "drop_dead_ends"),
+    ("fold_constants", "gelu_in_order", "spell_norms", "stable_softplus", "reciprocal_to_div", "wrap_to_concat",
+     "relu_into_concat", "fold_norms", "merge_convs", "drop_idle_relu", "crop_into_conv", "upsample_into_conv",
+     "conv_to_2d", "ceil_to_repeat", "upsample_to_concat", "drop_dead_ends"),
 )  # fmt: skip
 
 
@@ -665,6 +665,37 @@ def test_the_reciprocal_of_a_root_is_a_quotient(opset: int) -> None:
     assert left(model, "reciprocal_to_div") == ["Mul", "Add", "Sqrt", "Div", "Mul"]
     other = graph("e = Exp(x) y = Reciprocal(e)", opset=opset)
     assert apply_pass(other, "reciprocal_to_div") is None
+
+
+@pytest.mark.parametrize(("before", "behind", "slices"), [(2, 1, 2), (0, 3, 1), (8, 0, 1), (8, 8, 2)])
+@pytest.mark.parametrize("unit", [(), (1,)])
+@pytest.mark.parametrize("by_axes", [False, True])
+def test_a_circular_padding_is_put_together(
+    before: int, behind: int, slices: int, unit: tuple[int, ...], by_axes: bool
+) -> None:
+    """Against onnxruntime's own Pad."""
+    rest = [0] * (2 + len(unit))
+    constants = {"pads": np.array([before, behind] if by_axes else [*rest, before, *rest, behind])}
+    constants |= {"axes": np.array([-1])} if by_axes else {}
+    body = f'y = Pad<mode="wrap">(x, pads{", , axes" if by_axes else ""})'
+    model = graph(body, ("N", 3, *unit, 8), opset=20, **constants)
+    assert left(model, "wrap_to_concat") == ["Slice"] * slices + ["Concat"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "shape", "pads"),
+    [
+        ("reflect", (2, 3, 8), [0, 0, 2, 0, 0, 2]),
+        ("wrap", (2, 3, 8), [0, 1, 0, 0, 1, 0]),
+        ("wrap", (2, 3, 8), [0, 1, 2, 0, 1, 2]),
+        ("wrap", (2, 3, 8), [0, 0, -1, 0, 0, 2]),
+        ("wrap", (2, 3, 8), [0, 0, 9, 0, 0, 0]),
+        ("wrap", (2, 3, "L"), [0, 0, 2, 0, 0, 2]),
+    ],
+)
+def test_other_paddings_stay(mode: str, shape: tuple[int | str, ...], pads: list[int]) -> None:
+    model = graph(f'y = Pad<mode="{mode}">(x, pads)', shape, opset=20, pads=np.array(pads))
+    assert apply_pass(model, "wrap_to_concat") is None
 
 
 def test_a_layer_norm_whose_mean_is_read_stays() -> None:

@@ -45,8 +45,6 @@ KINDS = [
     ("LSTM", "onnxruntime has no int8 for it: a file of floats", "lstm-two-ways", EACH, "onnx", "full-int8"),
     ("GRU", "as before", "gru-two-ways", EACH, "onnx", "dynamic full-int8"),
     ("ConvTranspose", "onnxruntime has no int8 for it", "transposed-classifier", EACH, "onnx", "dynamic full-int8"),
-    ("Pad", "onnx2tf knows no mode wrap", "circular-pad", "dynamo-fixed dynamo-free", "tflite",
-     "fp32 dynamic full-int8"),
 ]  # fmt: skip
 REFUSED: dict[Case, tuple[str, str]] = {
     (name, file, format, precision): (operation, reason)
