@@ -87,8 +87,13 @@ def run_matrix(
     begun = begin(matrix, place, known, command_of(request or MatrixRequest()))
     try:
         models = measure(begun, progress or (lambda *_: None), trust, mlflow)
+    except MachineError:
+        publish_if_begun(begun.folder)
+        raise
+    except EcgEdgeError:  # such as of another process that writes it
+        raise
     except BaseException as error:
-        if publish_if_begun(begun.folder) and not isinstance(error, MachineError):
+        if publish_if_begun(begun.folder):
             error.add_note(f"to go on with the run: run_matrix(folder={str(begun.folder)!r}, resume=True)")
         raise
     told = publish(begun.folder, matrix.request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -21,7 +22,7 @@ from ecgedge import EcgEdgeError, MatrixRequest, Run, open_run, run_matrix
 from ecgedge.cli import main
 from ecgedge.data.dataset import Dataset
 from ecgedge.report import Report
-from ecgedge.run.journal import read
+from ecgedge.run.journal import Journal, read
 from ecgedge.testing import write_fake_checkpoint
 from ecgedge.workers import availability
 from tests.conftest import FAKES, rows_of
@@ -284,3 +285,12 @@ def test_a_run_is_not_gone_on_with_for_another_request(whole: Run, tmp_path: Pat
         run_matrix(ASKED, resume=True)
     with pytest.raises(EcgEdgeError, match="holds no run"):
         run_matrix(folder=tmp_path / "nothing", resume=True)
+
+
+@pytest.mark.usefixtures("none_asked")
+def test_a_run_that_another_process_writes_is_left_alone(whole: Run) -> None:
+    told = ["rows.jsonl", "report.csv", "report.html", "report.md"]
+    before = [(whole.folder / name).stat().st_mtime_ns for name in told]
+    with contextlib.closing(Journal(whole.folder)), pytest.raises(EcgEdgeError, match="written by another process"):
+        run_matrix(ASKED, whole.folder, resume=True)
+    assert [(whole.folder / name).stat().st_mtime_ns for name in told] == before

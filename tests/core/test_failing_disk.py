@@ -30,7 +30,7 @@ SEEN = {  # of each kind of write one, and how it fails in the suite
     r"write run/samples/": (errno.ENOSPC, True),
     r"write run/\.report\.md": (errno.EDQUOT, True),
 }
-TIMES = re.compile(r"_us$|_ms$|_kb$|_per_s$|_per_beat$|^(timed|warm_up)_calls|^(cpu_share|load|noise_floor|stable)$|"
+TIMES = re.compile(r"_us$|_ms$|_kib$|_per_s$|_per_beat$|^(timed|warm_up)_calls|^(cpu_share|load|noise_floor|stable)$|"
                    r"^(blocks|blocks_quick|unsteady)$")  # fmt: skip
 THEIRS = (".ses",)  # onnxruntime's, among temporary files
 
