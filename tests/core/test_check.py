@@ -192,7 +192,7 @@ def test_what_rows_say_of_the_machine_is_held_to_the_reference_kernel(run: Path)
         records = read(run)
         again = rows_of(records, about["rounds"], run)
         write_files(Report(run, about, again, noise_of(records, about["rounds"], run)))
-        return [row for row in again if row["status"] == "ok"]
+        return [row.flat for row in again if row.status == "ok"]
 
     plant(None)
     assert {(row["blocks_quick"], row["unsteady"]) for row in remake()} == {(rounds, False)}
