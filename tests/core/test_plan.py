@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ecgedge import EcgEdgeError
-from ecgedge.plan.plan import Filters, Source, plan, routes
+from ecgedge.plan.file import FileAsked, plan_file
+from ecgedge.plan.plan import Cell, Filters, Source, plan, routes
 from ecgedge.report import FORMATS
 from ecgedge.run import request
 from ecgedge.testing import FakeExporter, FakeInt8, FakeRuntime
@@ -226,3 +228,72 @@ def test_a_request_for_what_no_run_can_have_is_one_line(asked: dict[str, Any], t
     with pytest.raises(EcgEdgeError) as raised:
         request.MatrixRequest(**asked)
     assert f"no such matrix can be measured: {told}" in raised.value.message and "\n" not in raised.value.message
+
+
+class Onnx(FakeExporter):
+    name, produces = "to-onnx", "onnx"
+
+
+class Wanting(FakeRuntime):
+    """Takes ONNX too, and wants passes for it."""
+
+    accepts, wants = ("fake", "onnx"), ("fix_batch",)
+
+
+def planned(
+    given: dict[str, Any], asked: FileAsked, broken: tuple[str, ...] = (), source: Source | None = None
+) -> Cell:
+    """The cell of one file, where some runtimes do not work."""
+    steps = given["exporters"], given["quantizers"], given["runtimes"]
+    return plan_file("m", source or Source("numpy", "fake"), asked, *steps, lambda runtime: runtime.name not in broken)
+
+
+def test_one_file_is_a_cell_of_the_matrix() -> None:
+    """Of the same names it is planned as there, passes and all."""
+    given = parts(FakeExporter(), Rival(), Onnx())
+    given["runtimes"] |= {"npu": Wanting("npu")}
+    cells, _ = plan(**given, filters=Filters(), unavailable={})
+    assert {cell.format for cell in cells} == {"numpy", "fake", "onnx"}
+    for cell in cells:
+        assert planned(given, FileAsked(cell.format, cell.quantizer, cell.route, cell.runtime)) == cell
+    assert {cell.passes for cell in cells} == {(), ("fix_batch",)}
+
+
+def test_one_file_takes_the_shortest_way_and_the_first_runtime_that_works() -> None:
+    given = parts(FakeExporter(), Rival())
+    cell = planned(given, FileAsked("fake", "full-int8"))
+    assert (cell.route, cell.quantizer, cell.runtime) == (("fake-exporter",), "fake-int8", "fake-runtime")
+    assert planned(given, FileAsked("numpy")).route == ()
+    assert planned(given, FileAsked("fake"), broken=("fake-runtime",)).runtime == "gpu"
+    given["runtimes"] = {r.name: r for r in (Choosy("picky", "it multiplies no integers"), FakeRuntime("gpu"))}
+    assert planned(given, FileAsked("fake", "full-int8")).runtime == "gpu"
+    assert planned(given, FileAsked("fake")).runtime == "picky"
+    with pytest.raises(EcgEdgeError, match="picky cannot run full-int8: it multiplies no integers"):
+        planned(given, FileAsked("fake", "full-int8", runtime="picky"))
+
+
+def test_where_no_runtime_works_a_file_is_made_for_the_first() -> None:
+    given = parts(Onnx()) | {"runtimes": {"npu": Wanting("npu"), "gpu": FakeRuntime("gpu")}}
+    cell = planned(given, FileAsked("onnx"), broken=("npu", "gpu"))
+    assert cell == replace(planned(given, FileAsked("onnx", runtime="npu")), runtime="")
+    assert cell.passes == ("fix_batch",)
+
+
+def test_what_has_its_precision_keeps_it() -> None:
+    """In the matrix and as a file; it is found by that precision, as by no other."""
+    given = parts()
+    cell = planned(given, FileAsked("fake"), source=Source("numpy", precision="full-int8"))
+    assert (cell.precision, cell.quantizer, cell.passes) == ("full-int8", "none", ())
+    with pytest.raises(EcgEdgeError, match="fake cannot be 'full-int8': m is fp16 already"):
+        planned(given, FileAsked("fake", "full-int8"), source=Source("numpy", precision="fp16"))
+    given["sources"] = {"q": Source("fake", precision="full-int8"), "m": Source("numpy")}
+    for word, expected in (("full-int8", {"q", "m"}), ("fp32", {"m"})):
+        cells, _ = plan(**given, filters=Filters(quantizers=(word,), formats=("fake",)), unavailable={})
+        assert {cell.model for cell in cells} == expected
+        assert {cell.precision for cell in cells} == {word}
+
+
+def test_a_route_that_does_not_lead_there_is_told_with_those_that_do() -> None:
+    with pytest.raises(EcgEdgeError, match="no way from numpy to fake through rival,other") as caught:
+        planned(parts(FakeExporter(), Rival(), Other()), FileAsked("fake", route=("rival", "other")))
+    assert caught.value.hint == "choose from: fake-exporter; rival"
