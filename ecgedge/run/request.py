@@ -177,7 +177,7 @@ REQUEST = record(
         "passes": maybe(list_of(WORD, 1000)),
         "options": record(
             {},
-            {"opset": whole(1, 1000), "max_drop": number(least=0, below=1e6), "reduce_range": flag, "cuda_graph": flag},
+            {"opset": whole(13, 20), "max_drop": number(least=0, below=1e6), "reduce_range": flag, "cuda_graph": flag},
         ),
         "timeout": number(above=0, below=1e9),
         "memory": maybe(COUNT),
