@@ -16,12 +16,13 @@ import pytest
 from ecgedge.api.artifact import Classification
 from ecgedge.api.graph import Graph, Weight
 from ecgedge.audit import check_run, graphs
-from ecgedge.evaluate import precision_check, verdicts
+from ecgedge.evaluate import verdicts
 from ecgedge.measure import bench
 from ecgedge.report import Report
 from ecgedge.report.files import write_files
 from ecgedge.run.journal import read
 from ecgedge.run.rows import noise_of, rows_of
+from tests.judging import judge_answers, judge_graph
 
 JOURNALS = 100
 Record = dict[str, Any]
@@ -101,7 +102,7 @@ def answer_with_noise(run: Path, records: list[Record], about: Record, rng: np.r
             mine = np.flatnonzero((y == c) & (outputs.argmax(axis=1) == c))
             lost = mine[: int(rng.choice([0, 0.02, 0.04]) * (y == c).sum())]
             outputs[lost] = np.roll(outputs[lost], 1, axis=1)
-        told = verdicts.judge(outputs, expected, x, y, task, row["precision"], seed=about["seed"], index=index)
+        told = judge_answers(outputs, expected, x, y, task, row["precision"], seed=about["seed"], index=index)
         if told["status"] == "ok":
             np.save(run / file, outputs)
             record["files"][file] = hashlib.sha256((run / file).read_bytes()).hexdigest()
@@ -142,7 +143,7 @@ def test_the_share_of_int8_weights_is_judged_before_it_is_rounded() -> None:
     """0.89996 is less than 0.9, and was 0.9 in the row."""
     weights = (Weight("a", "int8", 89_996, "1"), Weight("b", "float32", 10_004, "2"))
     graph = Graph((), weights, input="float32", output="float32")
-    told = precision_check.judge(graph, "dynamic", "cpu")
+    told = judge_graph(graph, "dynamic", "cpu")
     assert told["weight_shares"] == {"int8": 0.9, "float32": 0.1}
     assert told["status"] == "rejected"
     assert graphs.fault_of(json.loads(json.dumps(graph.record())), "dynamic", "cpu", None)
