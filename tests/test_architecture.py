@@ -7,7 +7,7 @@ import re
 import pytest
 
 from tests.core.test_layers import PAGE, of_folder
-from tests.pages import blocks, read
+from tests.pages import ROOT, blocks, read
 
 
 def names(text: str) -> list[str]:
@@ -27,3 +27,9 @@ def test_an_arrow_is_a_call_that_is_made(start: str, end: str, maker: str) -> No
 def test_the_picture_has_the_folders_of_the_arrows() -> None:
     picture = blocks(PAGE)[0].text
     assert set(re.findall(r"\[(\w+)\]", picture)) == {name for start, end, _ in ARROWS for name in (start, end)}
+
+
+def test_each_thing_is_where_the_page_says() -> None:
+    told = re.findall(r"`([\w/]+(?:\.py|/))`", read(PAGE).split("## Where a thing is")[1].split("\n## ")[0])
+    assert len(told) > 10
+    assert [path for path in told if not (ROOT / "ecgedge" / path).exists()] == []
