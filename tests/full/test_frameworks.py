@@ -443,7 +443,9 @@ def test_a_lambda_runs_for_who_trusts_it(ecgedge: Command, beats: Dataset, class
     network.layers[-1].set_weights([classifier, np.zeros(5, np.float32)])
     network.save(tmp_path / "theirs.keras")
     decided = network.predict(beats.test.x.transpose(0, 2, 1), verbose=0).argmax(axis=1)
-    result = ecgedge("convert", "theirs.keras", "--to", "tflite", "--dataset", "synthetic", "--trust")
+    result = ecgedge(
+        "convert", "theirs.keras", "--to", "tflite", "--dataset", "synthetic", "--trust", "--verify", "full"
+    )
     assert result.code == 0, result.err
     assert f"accuracy {(decided == beats.test.y).mean():.4f}" in result.out
     assert "0 of" in result.out.partition("parity")[2]
@@ -457,7 +459,7 @@ def test_a_program_through_the_commands(ecgedge: Command, beats: Dataset, classi
     result = ecgedge("evaluate", "net.pt2", "--dataset", "synthetic")
     assert f"accuracy {accuracy:.4f}" in result.out, result.err
     assert "first: ecgedge convert net.pt2 --to" in error_of(ecgedge("bundle", "net.pt2"))
-    result = ecgedge("convert", "net.pt2", "--to", "onnx", "--dataset", "synthetic")
+    result = ecgedge("convert", "net.pt2", "--to", "onnx", "--dataset", "synthetic", "--verify", "full")
     assert f"accuracy {accuracy:.4f}" in result.out, result.err
     planned = ecgedge("matrix", "--artifact", "net.pt2", "--dataset", "synthetic", "--dry-run").out
     assert "pt2 fp32 on torch-program" in planned

@@ -74,12 +74,14 @@ class Kept:
 WORKERS: dict[Any, Kept] = {}
 
 
-def worker(log: Path, threads: int | None = None, memory: int | None = None, host: Any = None, **more: Any) -> Kept:
+def worker(
+    log: Path, threads: int | None = None, memory: int | None = None, host: Any = None, *more: Any, **named: Any
+) -> Kept:
     """A ``Child``, the same one for all that ask for one in that interpreter."""
     from ecgedge.workers import client
 
     if host not in WORKERS:
-        WORKERS[host] = Kept(client.Child(Path(os.devnull), threads, memory, host, **more))
+        WORKERS[host] = Kept(client.Child(Path(os.devnull), threads, memory, host, *more, **named))
     return WORKERS[host]
 
 
