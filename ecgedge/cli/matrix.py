@@ -123,10 +123,10 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
     for text in told.warnings(trusted()):
         common.warn(text)
     show(told, printed)
-    if told.failure:
-        raise told.failure
     if uri:
         tracked.send(uri, told.run, told.kept.records, models, resume_command(folder, uri, trusted()))
+    if told.failure:
+        raise told.failure
     if bad := told.run.broken:
         common.say(f"{len(bad)} of {len(plan.cells)} cells did not work; logs in {folder / 'logs'}", err=True)
     if bad or nothing_qualifies(told.run.told):
