@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from ecgedge.commands import tracked
-from ecgedge.commands.planning import Plan, limits_of, plan_matrix
+from ecgedge.commands.loading import limits_of
+from ecgedge.commands.planning import Plan, plan_matrix
 from ecgedge.commands.publishing import publish, publish_if_begun
 from ecgedge.commands.run import Run, resume_command
 from ecgedge.convert.lab import open_lab

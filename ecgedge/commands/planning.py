@@ -8,10 +8,9 @@ from pathlib import Path
 
 from ecgedge import choose
 from ecgedge.api.artifact import Artifact, file_name
-from ecgedge.commands.loading import load_data, load_parts
+from ecgedge.commands.loading import data_of, limits_of, load_parts
 from ecgedge.convert.opening import Opener, opener
 from ecgedge.data.dataset import Dataset
-from ecgedge.data.readers import Columns
 from ecgedge.errors import EcgEdgeError
 from ecgedge.files.notices import warn
 from ecgedge.passes import check_names
@@ -21,7 +20,6 @@ from ecgedge.run import MatrixRequest, RunFolder
 from ecgedge.run.resume import asked_then
 from ecgedge.run.row import Identity, Outcome, Row, Setup
 from ecgedge.workers import availability
-from ecgedge.workers.client import Limits
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ def plan_matrix(asked: MatrixRequest | RunFolder, trust: bool = False) -> Plan:
     parts = load_parts()
     request = asked_then(asked.request, parts.models) if isinstance(asked, RunFolder) else asked
     check_names(request.passes or ())
-    data = load_data(request.data, request.normalize, Columns(request.label_column, tuple(request.ignore_columns)))
+    data = data_of(request)
     with opener(parts, limits_of(request), request.told, trust) as opened:
         is_of_models = request.models or not request.files
         sources = find_sources(request.models, data, opened) if is_of_models else {}
@@ -61,11 +59,6 @@ def plan_matrix(asked: MatrixRequest | RunFolder, trust: bool = False) -> Plan:
     matrix = Plan(request, parts, data, sources, cells, skips, reasons)
     check_choice(matrix)
     return matrix
-
-
-def limits_of(request: MatrixRequest) -> Limits:
-    """What a child process may take."""
-    return Limits(request.timeout, request.memory and request.memory * 1_000_000)
 
 
 def plan_cells(
