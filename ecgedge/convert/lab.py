@@ -15,12 +15,13 @@ import numpy as np
 from ecgedge.api.artifact import Artifact
 from ecgedge.api.graph import Graph
 from ecgedge.api.parts import Exporter, Part, Quantizer, Runtime
+from ecgedge.convert.fallback import Passes, usable_passes
 from ecgedge.convert.store import Store, key_of, maker_of, open_store, passes_maker
 from ecgedge.data.dataset import Dataset, Split, calibration_beats, digest_of_beats, judging_beats
 from ecgedge.devices.host import Host
 from ecgedge.errors import EcgEdgeError, MachineError, machine_error
 from ecgedge.files.locks import gate, turn
-from ecgedge.plan.plan import Cell, takers, takes
+from ecgedge.plan.plan import Cell, takers
 from ecgedge.workers import availability, protocol
 from ecgedge.workers.client import Child, ChildError
 from ecgedge.workers.hosts import hosts
@@ -335,68 +336,3 @@ class Ran:
     outputs: np.ndarray
     runtime: Runtime
     graph: Graph | None
-
-
-@dataclass(frozen=True)
-class Passes:
-    """The graph passes of a cell that can be used.
-
-    Attributes:
-        names: in order.
-        left_out: those that cannot, with the reason.
-    """
-
-    names: tuple[str, ...]
-    left_out: Mapping[str, str] = field(default_factory=dict)
-
-
-def usable_passes(lab: Lab, cell: Cell, batch: int) -> tuple[Passes, list[Artifact]]:
-    """The passes with which a cell can be made, and what was made with them.
-
-    Tried are its own; with a fixed batch, where an exporter takes the graph, since some tools cannot keep a free one;
-    the same once more; none; and all but one, the last first, to find the one that makes a tool fail.
-
-    Raises:
-        ChildError: it cannot be made without any either; that of its own.
-    """
-    takers = [lab.parts["exporter", name] for name in cell.route]
-    fixable = any(takes(part.accepts, "onnx") for part in takers) and "fix_batch" not in cell.passes
-    fixing = ("fix_batch",) if fixable else ()
-    own = Passes(cell.passes)
-    made, error = attempt(lab, cell, own, batch)
-    if error and fixing:
-        own = Passes((*fixing, *cell.passes))
-        made, error = attempt(lab, cell, own, batch)
-    changed = [] if error is None else [name for name in lab.changed_by(cell, own, batch) if name not in fixing]
-    if error is None or not changed:
-        return own, made_or_raise(made, error)
-    made, error = attempt(lab, cell, own, batch)  # a disk that failed once is no fault of the passes
-    if error is None:
-        return own, made
-    told = f"with it, {error}"
-    bare = Passes(fixing, dict.fromkeys(changed, told))
-    made, failed = attempt(lab, cell, bare, batch)
-    if failed or len(changed) == 1:
-        return bare, made_or_raise(made, error if failed else None)
-    for name in reversed(changed):
-        all_but = Passes(tuple(other for other in own.names if other != name), {name: told})
-        found, error = attempt(lab, cell, all_but, batch)
-        if error is None:
-            return all_but, found
-    return bare, made
-
-
-def attempt(lab: Lab, cell: Cell, passes: Passes, batch: int) -> tuple[list[Artifact], ChildError | None]:
-    """What was made of a cell with these passes, or why it was not. Raises ChildError where it took too long."""
-    try:
-        return lab.walk(cell, passes, batch), None
-    except ChildError as error:
-        if error.status == "timeout":
-            raise
-        return [], error
-
-
-def made_or_raise(made: list[Artifact], error: ChildError | None) -> list[Artifact]:
-    if error:
-        raise error
-    return made
