@@ -13,7 +13,8 @@ from ecgedge.evaluate import intervals
 from ecgedge.evaluate.facts import plain
 from ecgedge.measure.steadiness import enough_blocks, enough_pairs, quick_readings, reading_of
 from ecgedge.run.journal import samples
-from ecgedge.run.row import Row, TimeRatio
+from ecgedge.run.measurement import TimeRatio
+from ecgedge.run.row import Row
 
 Record = dict[str, Any]
 
