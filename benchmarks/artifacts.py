@@ -25,7 +25,8 @@ from tabulate import tabulate
 from ecgedge import plugins
 from ecgedge.measure import machine
 from ecgedge.run import journal
-from ecgedge.run.row import Row, TimeRatio
+from ecgedge.run.measurement import TimeRatio
+from ecgedge.run.row import Row
 from ecgedge.run.rows import Timing, rows_of
 
 HERE = Path(__file__).parent

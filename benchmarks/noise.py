@@ -36,7 +36,7 @@ from pathlib import Path
 import numpy as np
 
 from ecgedge.run import journal
-from ecgedge.run.row import TimeRatio
+from ecgedge.run.measurement import TimeRatio
 from ecgedge.run.rows import Timing, noise_of
 
 HERE = Path(__file__).parent

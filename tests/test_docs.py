@@ -27,7 +27,7 @@ from ecgedge.cli import main as group
 from ecgedge.cli.explain import COLUMNS
 from ecgedge.data.dataset import ECG5000_DIGEST, read_folder
 from ecgedge.data.dataset import load as load_data
-from ecgedge.evaluate import intervals, metric, parity, precision_check, verdicts
+from ecgedge.evaluate import arithmetic, gates, intervals, metric, parity, precision_check, verdicts
 from ecgedge.explain import findings, study
 from ecgedge.files import arrays, opening, strict_json
 from ecgedge.measure import bench, gpu_peaks, peaks, steadiness
@@ -340,18 +340,17 @@ def test_the_numbers_of_the_verdicts_are_those_of_the_code() -> None:
         f"`max_abs_diff` up to {parity.ATOL:.4f}",
         f"anything else | `cosine` of at least {verdicts.OTHER_COSINE:g}",
         f"{resamples:,} bootstrap resamples",
-        f"`p` below {verdicts.ALPHA:g} is a change",
+        f"`p` below {intervals.ALPHA:g} is a change",
         f"`p` below {verdicts.ORDER_ALPHA:g}",
-        f"fell by more than {100 * verdicts.RECALL_LOSS:g} points",
-        f"decided at least {verdicts.DECIDED} times and got right at least {verdicts.RIGHT} times",
-        f"AUROC fell by more than {verdicts.AUROC_LOSS:g}",
-        f"more than {verdicts.DRIFT:.0%} off the one carried over, and F1 with it differs by more than "
-        f"{verdicts.DRIFT_F1:g}",
+        f"fell by more than {100 * gates.RECALL_LOSS:g} points",
+        f"decided at least {gates.DECIDED} times and got right at least {gates.RIGHT} times",
+        f"AUROC fell by more than {gates.AUROC_LOSS:g}",
+        f"more than {gates.DRIFT:.0%} off the one carried over, and F1 with it differs by more than {gates.DRIFT_F1:g}",
     ):
         assert told in text, told
     assert (
         f"at least {precision_check.SHARE:.0%} of the weight bytes" in text
-        and f"fewer than {precision_check.SMALL:,} elements" in text
+        and f"fewer than {arithmetic.SMALL:,} elements" in text
     )
 
 

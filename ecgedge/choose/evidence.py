@@ -10,9 +10,8 @@ import numpy as np
 from ecgedge.api import tasks
 from ecgedge.api.artifact import Anomaly, Task
 from ecgedge.choose.differences import Difference, by_figures, noise
-from ecgedge.evaluate.intervals import Change, bootstrap_confusion, delong, paired_share
+from ecgedge.evaluate.intervals import ALPHA, Change, bootstrap_confusion, delong, p_value, paired_p, paired_share
 from ecgedge.evaluate.metric import Metric
-from ecgedge.evaluate.verdicts import ALPHA, p_value, paired_p
 from ecgedge.run import RunFolder
 from ecgedge.run.row import Row
 from ecgedge.run.rows import UNSTEADY, Timing
@@ -54,7 +53,7 @@ class Evidence:
         self.at_hand: dict[str, bool] = {}  # whether the outputs of a row are there
 
     def __call__(self, metric: Metric, first: Row, second: Row) -> Difference:
-        """As ``by_figures``, with paired tests; p below ``verdicts.ALPHA`` is a difference."""
+        """As ``by_figures``, with paired tests; p below ``intervals.ALPHA`` is a difference."""
         timed = metric.name == "latency_p50" and self.same_rounds(first, second)
         if not timed and not (metric.name in PAIRED and self.same_beats(first, second)):
             return by_figures(metric, first, second)

@@ -281,7 +281,6 @@ def verify_file(artifact: Artifact, cell: Cell, lab: Lab) -> Verification | None
     """
     from ecgedge.evaluate import precision_check, verdicts
     from ecgedge.evaluate.verdicts import Answers, Terms
-    from ecgedge.run.scoring import judge_claims
 
     if not cell.runtime:
         return None
@@ -293,7 +292,7 @@ def verify_file(artifact: Artifact, cell: Cell, lab: Lab) -> Verification | None
     if found.status != "ok":
         raise ConversionError(f"the result is wrong and was not kept: {found.reason}")
     parent = was.graph if was and (source.format, source.precision) == (artifact.format, "fp32") else None
-    claims = judge_claims(here.graph, artifact, source, here.runtime, parent)
+    claims = precision_check.judge_file(here.graph, artifact, source, here.runtime, parent)
     amounts = here.graph is not None and precision_check.amounts_to_it(here.graph, artifact.precision)
     if claims.status != "ok" and not amounts:
         raise ConversionError(f"the result is not {artifact.precision} and was not kept: {claims.reason}")

@@ -12,9 +12,8 @@ from ecgedge.compare import quality
 from ecgedge.compare.metrics import METRICS, Metric
 from ecgedge.compare.quality import Beats
 from ecgedge.compare.runs import Run
-from ecgedge.evaluate.intervals import Change, apart, median_interval
+from ecgedge.evaluate.intervals import ALPHA, Change, amount, apart, median_interval
 from ecgedge.evaluate.judgement import Gate
-from ecgedge.evaluate.verdicts import ALPHA, amount
 from ecgedge.run.row import Row
 from ecgedge.run.rows import TIE
 

@@ -9,9 +9,18 @@ import numpy as np
 from ecgedge.api import tasks
 from ecgedge.api.artifact import Anomaly, Classification
 from ecgedge.compare.runs import Run
-from ecgedge.evaluate.intervals import Change, apart, bootstrap_auroc, paired_share, wilson
+from ecgedge.evaluate.gates import collapse_gates, recall_gates
+from ecgedge.evaluate.intervals import (
+    ALPHA,
+    Change,
+    apart,
+    bootstrap_auroc,
+    p_value,
+    paired_p,
+    paired_share,
+    wilson,
+)
 from ecgedge.evaluate.judgement import Gate
-from ecgedge.evaluate.verdicts import ALPHA, collapse_gates, p_value, paired_p, recall_gates
 from ecgedge.run.row import Row
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 Z = 1.959963984540054  # of the standard normal, 2.5% on each side
 TAIL = 0.025
+ALPHA = 0.05  # what chance does less often than this is a change
 CHUNK = 100_000  # draws that the bootstrap holds at a time
 
 
@@ -262,3 +263,18 @@ def apart(
     low = math.hypot(first - first_low, second_high - second)
     high = math.hypot(first_high - first, second - second_low)
     return first - second, first - second - low, first - second + high
+
+
+def paired_p(first: np.ndarray, second: np.ndarray) -> float:
+    """McNemar's test of two ``(N,)`` bool."""
+    return mcnemar(int((first & ~second).sum()), int((second & ~first).sum()))
+
+
+def amount(value: float, digits: int) -> str:
+    """A size without its sign: so many digits after the point, or the first that is not 0."""
+    text = f"{abs(value):.{digits}f}"
+    return text if float(text) else f"{abs(value):.1g}"
+
+
+def p_value(p: float) -> str:
+    return "p<0.001" if p < 0.001 else f"p={p:.2g}"

@@ -9,32 +9,32 @@ from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from typing import Any
 
+from ecgedge.api.artifact import Artifact
 from ecgedge.api.graph import ENDS, Graph, Node, Weight
+from ecgedge.api.parts import Runtime
+from ecgedge.api.records import USER
+from ecgedge.evaluate.arithmetic import (
+    IDLE,
+    SMALL,
+    class_of,
+    computes_in,
+    counted,
+    names_of,
+    quantizes_while_it_runs,
+    restores_weights,
+    shares,
+    size_of,
+    takes_float_weights,
+)
 from ecgedge.evaluate.judgement import Judgement, PrecisionCheck
 from ecgedge.evaluate.macs import MACS, macs_of, plain
 
 SHARE = 0.9  # of the weight bytes that must have the claimed type
-SMALL = 1024  # elements: converters leave smaller float tensors as they are, since they cost nothing
 NAMED = 3  # nodes that the reason of a row names; its ``faults`` name all
+UNCLAIMED = "unclaimed"  # the precision of a file that promises nothing
 MOST = 0.5  # of the multiply-accumulates must run on the device that was asked for
 
-# Other operations, named as in ``macs.MACS``.
-MOVES = frozenset({
-    "broadcastto", "cast", "concat", "concatenation", "constant", "constantofshape", "convert", "copy", "crop",
-    "depthtospace", "expand", "expanddims", "flatten", "gather", "gathernd", "identity", "memcpyfromhost",
-    "memcpytohost", "mirrorpad", "pack", "pad", "padv2", "permute", "range", "reorder", "reorderinput", "reorderoutput",
-    "reshape", "reverse", "reversesequence", "reversev2", "shape", "shapeof", "slice", "spacetodepth", "split",
-    "splitv", "squeeze", "stridedslice", "tile", "transpose", "unpack", "unsqueeze",
-})  # fmt: skip
-QUANTIZES = frozenset({
-    "dequantize", "dequantizelinear", "dynamicquantizelinear", "fakequantize", "quantize", "quantizelinear",
-})  # fmt: skip
 BODIES = frozenset({"call", "callonce", "if", "loop", "scan", "while"})  # a runtime may not show what runs inside
-IDLE = ("moves", "quantizes")
-FUSED = re.compile(r"^fused |(_nchwc|_token_\d+)+$")  # what onnxruntime adds to a node's name, or its output's
-
-CLASSES = {"uint8": "int8", "uint4": "int4", "uint16": "int16", "uint32": "int32"}
-WEIGHTS = {"float64", "float32", "float16", "bfloat16", "int16", "int8", "int4", "int32"}  # all else: shapes, indices
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,23 @@ def judge(
         output_dtype=graph.output,
     )
     return Judgement(status="rejected" if faults else "ok", reason=one_line(faults), precision_check=found)
+
+
+def judge_file(
+    graph: Graph | None, artifact: Artifact, source: Artifact, runtime: Runtime, parent: Graph | None
+) -> Judgement:
+    """Whether a file is what its quantizer promised and ran where it was to; a user's file without a record promises
+    nothing.
+
+    Args:
+        graph: that ran.
+        source: what it was made from.
+        parent: the graph of its fp32 form, where known.
+    """
+    told = source.maker.get("part") == USER and source.precision == artifact.precision
+    if told:  # it is that form itself
+        return judge(graph, UNCLAIMED, runtime.device, None, artifact.notes)
+    return judge(graph, artifact.precision, runtime.device, parent, artifact.notes)
 
 
 def checked(graph: Graph, precision: str, parent: Graph | None) -> str:
@@ -247,11 +264,6 @@ def amounts_to_it(graph: Graph, precision: str) -> bool:
     return is_integer and not in_float and not runs_otherwise
 
 
-def names_of(node: Node) -> set[str]:
-    """By which a node may be known: its name, that without what a runtime adds to it, and its output."""
-    return {node.name, FUSED.sub("", node.name), node.makes} - {""}
-
-
 MIXED = "mixed"  # the one claim that hangs on the notes of the file
 CLAIMS = {"fp32": fp32, "fp16": fp16, "dynamic": dynamic, "full-int8": full_int8}
 
@@ -272,69 +284,11 @@ def wrong_weights(graph: Graph, precision: str, claimed: tuple[str, ...]) -> Ite
         yield Fault(f"its weights are {told(of)}: {{}}", others, of="weights")
 
 
-def counted(graph: Graph) -> list[Weight]:
-    """The constants that are weights by their type."""
-    return [weight for weight in graph.weights or () if class_of(weight.dtype) in WEIGHTS]
-
-
 def exempt(weight: Weight, precision: str) -> bool:
     """A float tensor too small to matter, of another type than the claimed one."""
     kept = {"fp32": "float32", "fp16": "float16"}.get(precision)
     is_float = "float" in weight.dtype and weight.dtype != kept
     return precision in CLAIMS and precision != "fp32" and is_float and weight.size_bytes / size_of(weight) < SMALL
-
-
-def size_of(weight: Weight) -> int:
-    """Bytes of one element of a float weight."""
-    return {"float64": 8, "float32": 4}.get(weight.dtype, 2)
-
-
-def shares(weights: list[Weight]) -> dict[str, float]:
-    """Share of the bytes by class of type, the largest first."""
-    total = sum(weight.size_bytes for weight in weights)
-    sizes: Counter[str] = Counter()
-    for weight in weights:
-        sizes[class_of(weight.dtype)] += weight.size_bytes
-    return {dtype: size / total for dtype, size in sizes.most_common() if size}
-
-
-def class_of(dtype: str) -> str:
-    """int8 and uint8 are one class, and so on."""
-    return CLASSES.get(dtype, dtype)
-
-
-def computes_in(node: Node) -> str:
-    """``"int8"``, ``"float32"``, ...; ``"moves"`` or ``"quantizes"`` for what computes nothing.
-
-    A multiplication with 8-bit weights computes in int8, also where it takes or gives float.
-    """
-    op = plain(node.op)
-    if op in MOVES or op in QUANTIZES:
-        return "moves" if op in MOVES else "quantizes"
-    if op in MACS and "int8" in map(class_of, node.takes):
-        return "int8"
-    floats = [dtype for dtype in node.gives if "float" in dtype]
-    return class_of((*floats, *node.gives, "unknown")[0])
-
-
-def takes_float_weights(node: Node) -> bool:
-    """Of ``SMALL`` elements and more; where the constants are not told: no input has 8 bits."""
-    if not node.constants:
-        return "int8" not in map(class_of, node.takes)
-    return any("float" in dtype and size >= SMALL for dtype, size in zip(node.takes, node.constants))
-
-
-def restores_weights(node: Node) -> bool:
-    """Whether it makes float weights of int8 ones."""
-    is_large = any(class_of(dtype) == "int8" and size >= SMALL for dtype, size in zip(node.takes, node.constants))
-    return computes_in(node) in IDLE and is_large and "float" in "".join(node.gives)
-
-
-def quantizes_while_it_runs(node: Node) -> bool:
-    """By its name, or as LiteRT's hybrid operations, which take float beside 8-bit weights and give float."""
-    op = plain(node.op)
-    hybrid = op in MACS and computes_in(node) == "int8" and "float" in "".join(node.gives)
-    return op.startswith("dynamicquantize") or (hybrid and class_of(node.takes[0]) != "int8")
 
 
 def named(fault: Fault, most: int) -> str:

@@ -14,7 +14,8 @@ import numpy as np
 from ecgedge.api import tasks
 from ecgedge.api.artifact import Anomaly, Classification, Task
 from ecgedge.evaluate.facts import read
-from ecgedge.evaluate.intervals import Change, bootstrap_auroc, holm, mcnemar, paired_share, wilson
+from ecgedge.evaluate.gates import auroc_gate, collapse_gates, recall_change, recall_gates, threshold_gate
+from ecgedge.evaluate.intervals import ALPHA, Change, amount, bootstrap_auroc, p_value, paired_p, paired_share, wilson
 from ecgedge.evaluate.judgement import (
     ChangedDecision,
     Detection,
@@ -36,13 +37,7 @@ COSINES = {"fp16": 0.999, "tf32": 0.999, "dynamic": 0.8, "full-int8": 0.8}
 OTHER_COSINE = 0.8  # for precisions that are not in the table
 
 LISTED = 100  # changed decisions that a row lists at most
-ALPHA = 0.05  # what chance does less often than this is a change
 ORDER_ALPHA = 0.001  # the same, before classes are said to be in another order
-RECALL_LOSS = 0.02  # of one class: its gate flags more than this
-DECIDED, RIGHT = 10, 5  # a class that the trained model decided, and got right, so often must not vanish
-AUROC_LOSS = 0.002  # its gate flags more than this
-DRIFT = 0.05  # of the refitted threshold, relative: its gate flags more than this,
-DRIFT_F1 = 0.01  # where F1 differs by more than this, too
 
 
 @dataclass(frozen=True)
@@ -213,11 +208,6 @@ def verdict_on(change: Change, told: str, identical: str) -> Verdict:
     return Verdict(against="the trained model", result=result, text=text, **change._asdict())
 
 
-def paired_p(first: np.ndarray, second: np.ndarray) -> float:
-    """McNemar's test of two ``(N,)`` bool."""
-    return mcnemar(int((first & ~second).sum()), int((second & ~first).sum()))
-
-
 def parity(here: Answers, was: Answers, task: Task, terms: Terms, verdict: Verdict | None) -> Parity:
     """The differences, and the tolerance for one of them.
 
@@ -301,49 +291,6 @@ def standardized(outputs: np.ndarray) -> np.ndarray:
     return np.divide(centred, spread, out=np.zeros_like(centred), where=spread > 0)
 
 
-def recall_change(here: np.ndarray, was: np.ndarray, y: np.ndarray, task: Classification) -> dict[str, float | None]:
-    """Recall here less that of the trained model, of each label; None without beats. Classes, ``(N,)`` each."""
-    changed: dict[str, float | None] = dict.fromkeys(task.labels)
-    for c in np.unique(y):
-        mine = y == c
-        gained = int((here[mine] == c).sum()) - int((was[mine] == c).sum())
-        changed[task.labels[c]] = gained / int(mine.sum())  # of means the last bit of a difference would decide a gate
-    return changed
-
-
-def recall_gates(here: np.ndarray, was: np.ndarray, y: np.ndarray, task: Classification) -> list[Gate]:
-    """One for each class whose recall fell by more than chance does and by more than ``RECALL_LOSS``."""
-    changed = recall_change(here, was, y, task)
-    present = np.unique(y).tolist()
-    corrected = holm([paired_p(here[y == c] == c, was[y == c] == c) for c in present])
-    gates = []
-    for label, p in zip((task.labels[c] for c in present), corrected):
-        change = changed[label]
-        if change is not None and change < -RECALL_LOSS and p < ALPHA:
-            text = f"recall of class {label!r} fell by {amount(100 * change, 1)} points ({p_value(p)})"
-            gates.append(Gate(gate="recall", text=text, label=label, change=change, p=p))
-    return gates
-
-
-def collapse_gates(here: np.ndarray, was: np.ndarray, y: np.ndarray, task: Classification) -> list[Gate]:
-    """One for each class that the trained model decided and got right, and that is never decided here."""
-    gates = []
-    for c, label in enumerate(task.labels):
-        count, right = int((was == c).sum()), int(((was == c) & (y == c)).sum())
-        if count >= DECIDED and right >= RIGHT and not (here == c).any():
-            text = f"class {label!r} is never decided; the trained model decided it {count:,} times, {right:,} rightly"
-            gates.append(Gate(gate="class collapse", text=text, label=label, decided=count, right=right))
-    return gates
-
-
-def auroc_gate(found: Verdict | None) -> list[Gate]:
-    """One where AUROC fell, by its verdict and by more than ``AUROC_LOSS``."""
-    if found is None or found.result != "worse" or found.difference >= -AUROC_LOSS:
-        return []
-    text = f"AUROC fell by {amount(found.difference, 4)} ({p_value(found.p)})"
-    return [Gate(gate="AUROC", text=text, change=found.difference, p=found.p)]
-
-
 def refit(found: Judgement, here: Answers, task: Anomaly, training: Answers) -> Judgement:
     """With the threshold as this artifact would set it, at the task's quantile of its own normal training scores, and
     with the gate on that; as it is where the task has no quantile or no training beat is normal."""
@@ -357,27 +304,3 @@ def refit(found: Judgement, here: Answers, task: Anomaly, training: Answers) -> 
     told = Refit(threshold=refitted, drift=drift, f1=f1)
     assert found.detection is not None
     return with_gates(replace(found, refit=told), threshold_gate(found.detection, told))
-
-
-def threshold_gate(was: Detection, told: Refit) -> list[Gate]:
-    """One where the threshold carried over is off by more than ``DRIFT``, and F1 differs by more than ``DRIFT_F1``."""
-    if told.drift is None or abs(told.drift) <= DRIFT or abs(told.f1 - was.f1) <= DRIFT_F1:
-        return []
-    text = (
-        f"the threshold refitted here is {abs(told.drift):.0%} {'higher' if told.drift > 0 else 'lower'} than the one "
-        f"carried over; F1 would be {told.f1:.3f} instead of {was.f1:.3f}"
-    )
-    return [
-        Gate(gate="threshold drift", text=text, threshold=was.threshold, threshold_refitted=told.threshold,
-             threshold_drift=told.drift, f1=was.f1, f1_refitted=told.f1)
-    ]  # fmt: skip
-
-
-def amount(value: float, digits: int) -> str:
-    """A size without its sign: so many digits after the point, or the first that is not 0."""
-    text = f"{abs(value):.{digits}f}"
-    return text if float(text) else f"{abs(value):.1g}"
-
-
-def p_value(p: float) -> str:
-    return "p<0.001" if p < 0.001 else f"p={p:.2g}"

@@ -12,8 +12,8 @@ from ecgedge.api.artifact import Artifact
 from ecgedge.api.graph import Graph, Node
 from ecgedge.api.profile import Profile, Step
 from ecgedge.api.records import USER
+from ecgedge.evaluate.arithmetic import IDLE, computes_in
 from ecgedge.evaluate.macs import bytes_of, macs_of
-from ecgedge.evaluate.precision_check import IDLE, computes_in
 
 Number = TypeVar("Number", int, float)
 PEAKS = {"int8": "int8", "float32": "fp32"}  # which of the machine's limits holds for what is computed in
@@ -27,7 +27,7 @@ class Line:
         name: without the slash with which exporters begin; ``nodes`` have it.
         kind: ``"op"``, ``"partition"`` or ``"kernel"``; kernels are parts of the partition above them.
         placement: execution provider or delegate, with what is known of the kernel.
-        precision: what it computes in, as ``precision_check.computes_in`` says; empty: not told.
+        precision: what it computes in, as ``arithmetic.computes_in`` says; empty: not told.
         us: microseconds of a call, the median; None: not told.
         share: of the time of all operations.
         macs, bytes: of a call; None: not told.

@@ -9,8 +9,9 @@ from itertools import pairwise
 from math import prod
 
 from ecgedge.api.graph import Node
+from ecgedge.evaluate.arithmetic import IDLE, computes_in, quantizes_while_it_runs
 from ecgedge.evaluate.macs import macs_of, plain
-from ecgedge.evaluate.precision_check import IDLE, computes_in, listed, quantizes_while_it_runs
+from ecgedge.evaluate.precision_check import listed
 from ecgedge.explain.explanation import Explanation, Line
 from ecgedge.measure.peaks import known
 

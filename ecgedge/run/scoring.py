@@ -14,8 +14,6 @@ import numpy as np
 
 from ecgedge.api.artifact import Anomaly, Artifact, copy_to, digest_of, file_name
 from ecgedge.api.graph import Graph
-from ecgedge.api.parts import Runtime
-from ecgedge.api.records import USER
 from ecgedge.convert.lab import Lab
 from ecgedge.errors import ConversionError, EcgEdgeError, MachineError
 from ecgedge.evaluate import precision_check, verdicts
@@ -27,15 +25,15 @@ from ecgedge.files.locks import PART, whole_file
 from ecgedge.measure.bench import BATCHES
 from ecgedge.plan.plan import Cell, is_parent
 from ecgedge.run.journal import Journal
+from ecgedge.run.measurement import Elsewhere, Loading, Memory
 from ecgedge.run.processes import Processes, status_of
 from ecgedge.run.reading import read_graph
-from ecgedge.run.row import Elsewhere, File, Identity, Loading, Memory, Outcome, Row, Setup
+from ecgedge.run.row import File, Identity, Outcome, Row, Setup
 from ecgedge.workers import protocol
 from ecgedge.workers.client import Child, ChildError
 from ecgedge.workers.protocol import Packed, pack
 
 KEPT = ("outputs.npy", "train.npy", "graph.json", "throughput.npz")  # of a cell, what its row is made from
-UNCLAIMED = "unclaimed"  # a precision that the precision check holds to nothing
 
 
 @dataclass
@@ -159,7 +157,8 @@ class Scoring:
         here = Answers(outputs, lab.scored.x, lab.scored.y, lab.index)
         terms = Terms(artifact.precision, runtime.computes, lab.seed)
         answers = verdicts.judge(here, expected, artifact.task, terms, training)
-        return judge_claims(graph, artifact, lab.sources[cell.model], runtime, self.parent_graph(cell)), answers
+        source, parent = lab.sources[cell.model], self.parent_graph(cell)
+        return precision_check.judge_file(graph, artifact, source, runtime, parent), answers
 
     def parent_graph(self, cell: Cell) -> Graph | None:
         """The graph of the fp32 form of a quantized cell, where this run has it."""
@@ -253,20 +252,3 @@ def is_kept(path: Path, digest: str) -> bool:
     else:
         path.unlink(missing_ok=True)
     return False
-
-
-def judge_claims(
-    graph: Graph | None, artifact: Artifact, source: Artifact, runtime: Runtime, parent: Graph | None
-) -> Judgement:
-    """Whether a file is what its quantizer promised and ran where it was to; a user's file without a record promises
-    nothing.
-
-    Args:
-        graph: that ran.
-        source: what it was made from.
-        parent: the graph of its fp32 form, where known.
-    """
-    told = source.maker.get("part") == USER and source.precision == artifact.precision
-    if told:  # it is that form itself
-        return precision_check.judge(graph, UNCLAIMED, runtime.device, None, artifact.notes)
-    return precision_check.judge(graph, artifact.precision, runtime.device, parent, artifact.notes)

@@ -19,7 +19,7 @@ from ecgedge.api.graph import Graph, Node, Weight
 from ecgedge.audit import check_run, graphs, stats
 from ecgedge.audit.answers import Answers, examine
 from ecgedge.errors import EcgEdgeError
-from ecgedge.evaluate import precision_check
+from ecgedge.evaluate import arithmetic, macs
 from ecgedge.evaluate.intervals import bootstrap_auroc, holm, mcnemar, median_interval, paired_share, wilson
 from ecgedge.report import Report
 from ecgedge.report.files import write_files
@@ -667,7 +667,7 @@ def test_work_on_two_devices_is_judged_alike(number: int, products: int) -> None
 
 def test_operations_are_sorted_alike() -> None:
     assert (graphs.MOVES, graphs.QUANTIZES, graphs.MULTIPLIES) == (
-        precision_check.MOVES,
-        precision_check.QUANTIZES,
-        precision_check.MACS,
+        arithmetic.MOVES,
+        arithmetic.QUANTIZES,
+        macs.MACS,
     )

@@ -16,7 +16,7 @@ import pytest
 from ecgedge.api.artifact import Classification
 from ecgedge.api.graph import Graph, Weight
 from ecgedge.audit import check_run, graphs
-from ecgedge.evaluate import verdicts
+from ecgedge.evaluate import gates
 from ecgedge.measure import bench
 from ecgedge.report import Report
 from ecgedge.report.files import write_files
@@ -134,9 +134,9 @@ def test_a_class_that_lost_exactly_what_is_allowed_has_no_gate() -> None:
     y = np.zeros(1000, dtype=np.int64)
     here = np.where(np.arange(1000) < 20, 1, 0)
     task = Classification(("a", "b"))
-    assert verdicts.recall_change(here, y, y, task)["a"] == -0.02
-    assert not verdicts.recall_gates(here, y, y, task)
-    assert verdicts.recall_gates(np.where(np.arange(1000) < 21, 1, 0), y, y, task)
+    assert gates.recall_change(here, y, y, task)["a"] == -0.02
+    assert not gates.recall_gates(here, y, y, task)
+    assert gates.recall_gates(np.where(np.arange(1000) < 21, 1, 0), y, y, task)
 
 
 def test_the_share_of_int8_weights_is_judged_before_it_is_rounded() -> None:

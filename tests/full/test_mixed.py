@@ -16,7 +16,7 @@ from ecgedge.api.artifact import digest_of
 from ecgedge.api.graph import Graph
 from ecgedge.convert.lab import open_lab
 from ecgedge.data.dataset import Dataset
-from ecgedge.evaluate import precision_check
+from ecgedge.evaluate import arithmetic
 from ecgedge.measure import processor
 from ecgedge.plan.plan import Cell
 from ecgedge.testing import make_artifact
@@ -104,8 +104,8 @@ def test_onnx_leaves_the_layer_that_int8_ruins(tmp_path: Path, beats: Dataset) -
     assert stored["notes"] == made.notes
 
     ran = graph_of(made)
-    floats = [node for node in ran.nodes if "float" in precision_check.computes_in(node) and "Conv" in node.op]
-    assert len(floats) == 1 and precision_check.names_of(floats[0]) & {"b", "rb"}
+    floats = [node for node in ran.nodes if "float" in arithmetic.computes_in(node) and "Conv" in node.op]
+    assert len(floats) == 1 and arithmetic.names_of(floats[0]) & {"b", "rb"}
     assert judge_graph(ran, "mixed", "cpu", notes=made.notes)["status"] == "ok"
     assert "b was left in float and does not" in judged(graph_of(full(source, tmp_path, context)), made.notes)
     assert "without having been left" in judged(ran, made.notes | {"left": ["a"], "float": [["a", "a"]]})
@@ -160,7 +160,7 @@ def test_tflite_leaves_the_layer_that_int8_ruins(tmp_path: Path, beats: Dataset)
     assert (answers(made, x).argmax(axis=1) == y).mean() == loss["mixed"]
 
     ran = graph_of(made)
-    [left] = [node for node in ran.nodes if node.op == "CONV_2D" and "float" in precision_check.computes_in(node)]
+    [left] = [node for node in ran.nodes if node.op == "CONV_2D" and "float" in arithmetic.computes_in(node)]
     assert left.makes == made.notes["left"][0]
     assert left is [node for node in ran.nodes if node.op == "CONV_2D"][1]  # b
     assert judge_graph(ran, "mixed", "cpu", notes=made.notes)["status"] == "ok"

@@ -1,0 +1,91 @@
+"""In which type each operation of a graph computes, and of which types its weights are."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from ecgedge.api.graph import Graph, Node, Weight
+from ecgedge.evaluate.macs import MACS, plain
+
+SMALL = 1024  # elements: converters leave smaller float tensors as they are, since they cost nothing
+
+# Other operations, named as in ``macs.MACS``.
+MOVES = frozenset({
+    "broadcastto", "cast", "concat", "concatenation", "constant", "constantofshape", "convert", "copy", "crop",
+    "depthtospace", "expand", "expanddims", "flatten", "gather", "gathernd", "identity", "memcpyfromhost",
+    "memcpytohost", "mirrorpad", "pack", "pad", "padv2", "permute", "range", "reorder", "reorderinput", "reorderoutput",
+    "reshape", "reverse", "reversesequence", "reversev2", "shape", "shapeof", "slice", "spacetodepth", "split",
+    "splitv", "squeeze", "stridedslice", "tile", "transpose", "unpack", "unsqueeze",
+})  # fmt: skip
+QUANTIZES = frozenset({
+    "dequantize", "dequantizelinear", "dynamicquantizelinear", "fakequantize", "quantize", "quantizelinear",
+})  # fmt: skip
+IDLE = ("moves", "quantizes")
+FUSED = re.compile(r"^fused |(_nchwc|_token_\d+)+$")  # what onnxruntime adds to a node's name, or its output's
+
+CLASSES = {"uint8": "int8", "uint4": "int4", "uint16": "int16", "uint32": "int32"}
+WEIGHTS = {"float64", "float32", "float16", "bfloat16", "int16", "int8", "int4", "int32"}  # all else: shapes, indices
+
+
+def names_of(node: Node) -> set[str]:
+    """By which a node may be known: its name, that without what a runtime adds to it, and its output."""
+    return {node.name, FUSED.sub("", node.name), node.makes} - {""}
+
+
+def counted(graph: Graph) -> list[Weight]:
+    """The constants that are weights by their type."""
+    return [weight for weight in graph.weights or () if class_of(weight.dtype) in WEIGHTS]
+
+
+def size_of(weight: Weight) -> int:
+    """Bytes of one element of a float weight."""
+    return {"float64": 8, "float32": 4}.get(weight.dtype, 2)
+
+
+def shares(weights: list[Weight]) -> dict[str, float]:
+    """Share of the bytes by class of type, the largest first."""
+    total = sum(weight.size_bytes for weight in weights)
+    sizes: Counter[str] = Counter()
+    for weight in weights:
+        sizes[class_of(weight.dtype)] += weight.size_bytes
+    return {dtype: size / total for dtype, size in sizes.most_common() if size}
+
+
+def class_of(dtype: str) -> str:
+    """int8 and uint8 are one class, and so on."""
+    return CLASSES.get(dtype, dtype)
+
+
+def computes_in(node: Node) -> str:
+    """``"int8"``, ``"float32"``, ...; ``"moves"`` or ``"quantizes"`` for what computes nothing.
+
+    A multiplication with 8-bit weights computes in int8, also where it takes or gives float.
+    """
+    op = plain(node.op)
+    if op in MOVES or op in QUANTIZES:
+        return "moves" if op in MOVES else "quantizes"
+    if op in MACS and "int8" in map(class_of, node.takes):
+        return "int8"
+    floats = [dtype for dtype in node.gives if "float" in dtype]
+    return class_of((*floats, *node.gives, "unknown")[0])
+
+
+def takes_float_weights(node: Node) -> bool:
+    """Of ``SMALL`` elements and more; where the constants are not told: no input has 8 bits."""
+    if not node.constants:
+        return "int8" not in map(class_of, node.takes)
+    return any("float" in dtype and size >= SMALL for dtype, size in zip(node.takes, node.constants))
+
+
+def restores_weights(node: Node) -> bool:
+    """Whether it makes float weights of int8 ones."""
+    is_large = any(class_of(dtype) == "int8" and size >= SMALL for dtype, size in zip(node.takes, node.constants))
+    return computes_in(node) in IDLE and is_large and "float" in "".join(node.gives)
+
+
+def quantizes_while_it_runs(node: Node) -> bool:
+    """By its name, or as LiteRT's hybrid operations, which take float beside 8-bit weights and give float."""
+    op = plain(node.op)
+    hybrid = op in MACS and computes_in(node) == "int8" and "float" in "".join(node.gives)
+    return op.startswith("dynamicquantize") or (hybrid and class_of(node.takes[0]) != "int8")
