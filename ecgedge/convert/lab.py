@@ -26,6 +26,7 @@ from ecgedge.workers import availability, protocol
 from ecgedge.workers.client import Child, ChildError
 from ecgedge.workers.hosts import hosts
 from ecgedge.workers.protocol import answered, pack
+from ecgedge.workers.session import open_session
 
 if TYPE_CHECKING:
     from ecgedge.plugins import Parts
@@ -232,10 +233,11 @@ class Lab:
         errors: list[ChildError | EcgEdgeError] = []
         for runtime in runtimes:
             try:
-                question = protocol.Run(runtime.name, packed, self.files[beats], file, 1, graph)
-                with self.turn():
-                    told = self.converter(runtime).ask(question, self.seconds)
-                return Ran(np.load(file), runtime, told.graph)
+                question = protocol.Open(runtime.name, packed, 1)
+                with self.turn(), open_session(self.converter(runtime), question, self.seconds) as session:
+                    session.infer(self.files[beats], file)
+                    told = session.graph() if graph else None
+                return Ran(np.load(file), runtime, told)
             except MachineError:
                 raise
             except (ChildError, EcgEdgeError) as error:  # a broken runtime must not take the reference from the others

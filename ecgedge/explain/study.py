@@ -17,6 +17,7 @@ from ecgedge.run.turns import Setting
 from ecgedge.workers import protocol
 from ecgedge.workers.client import Child, ChildError
 from ecgedge.workers.protocol import pack
+from ecgedge.workers.session import open_session
 
 LENGTH = 140  # samples a beat, where the file takes any
 BEATS = 64  # for files that are timed in turns
@@ -39,29 +40,30 @@ def study(artifact: Artifact, runtime: str, setting: Setting) -> Explanation:
     Raises:
         EcgEdgeError: the runtime cannot run it, or tells nothing of its operations.
     """
-    asked = runtime, pack(artifact), setting.beats, setting.threads
+    asked = protocol.Open(runtime, pack(artifact), setting.threads, pinned=True)
     notes: list[str] = []
     with setting.child(runtime, setting.folder / "explained.log") as child, setting.turn():
         before = ask_peaks(child, runtime, setting, notes)
         try:
-            weighed = child.ask(protocol.Weigh(*asked, SECONDS), setting.seconds)
+            session = open_session(child, asked, setting.seconds)
+            session.invoke(setting.beats, setting.folder / "answers.npy")
+            weighed, graph = session.weigh(SECONDS), session.graph()
         except ChildError as error:
             told = f"{artifact.path} does not run on {runtime}: {error}"
             raise EcgEdgeError(told, error.hint or "try another --runtime") from None
-        if weighed.graph is None:
+        if graph is None:
             raise EcgEdgeError(f"runtime {runtime} tells nothing of its operations", "another --runtime may")
         whole_us = float(np.median(weighed.taken)) / 1e3
         calls = int(np.clip(SECONDS * 1e6 / whole_us, FEWEST, CALLS))
-        device = weighed.device
+        device = session.opened.device
         if device != "cuda":
-            profile = ask_profile(child, setting, protocol.TakeProfile(*asked, calls), notes)
+            profile = ask_profile(child, setting, asked, calls, notes)
         peaks = joined(before, ask_peaks(child, runtime, setting, [])) if before else {}
     if device == "cuda":  # kernels that are waited for, or the time of each would be that of its launch
         with setting.child(runtime, setting.folder / "profiled.log", CUDA_LAUNCH_BLOCKING="1") as child, setting.turn():
-            profile = ask_profile(child, setting, protocol.TakeProfile(*asked, calls), notes)
+            profile = ask_profile(child, setting, asked, calls, notes)
     if weighed.cpu_share < BUSY and device == "cpu":
         notes.append(f"others kept the processor busy: this process had it {weighed.cpu_share:.0%} of the time")
-    graph = weighed.graph
     times = [typical(step.microseconds, profile.tick) for step in profile.steps] if profile else []
     return Explanation(
         artifact=artifact,
@@ -82,15 +84,18 @@ def study(artifact: Artifact, runtime: str, setting: Setting) -> Explanation:
     )
 
 
-def ask_profile(child: Child, setting: Setting, question: protocol.TakeProfile, notes: list[str]) -> Profile | None:
-    """None, and a note, where the runtime does not tell or its profiler does not work: the rest still stands."""
+def ask_profile(child: Child, setting: Setting, asked: protocol.Open, calls: int, notes: list[str]) -> Profile | None:
+    """Of a session of its own; None, and a note, where the runtime does not tell or its profiler does not work: the
+    rest still stands."""
     try:
-        profile = child.ask(question, setting.seconds)
+        with open_session(child, asked, setting.seconds) as session:
+            session.invoke(setting.beats, setting.folder / "answers.npy")
+            profile = session.profile(calls)
     except (ChildError, EcgEdgeError) as error:
         notes.append(f"no time of single operations: {error}")
         return None
     if profile is None:
-        notes.append(f"no time of single operations: runtime {question.runtime} does not tell")
+        notes.append(f"no time of single operations: runtime {asked.runtime} does not tell")
     return profile
 
 

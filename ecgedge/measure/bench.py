@@ -87,8 +87,8 @@ class Bench:
     Attributes:
         figures: ``load_ms``; ``first_call_us``; ``memory_kib``, the most that loading and the first calls
             took above the process with the same libraries imported, and ``memory_base_kib``, that process
-            (both None where the system does not tell); on another device than the CPU also ``copies`` (see
-            ``Session``), and on a GPU ``device_memory_kib``, what they took of its memory (None likewise).
+            (both None where the system does not tell); on a GPU also ``device_memory_kib``, what they took of its
+            memory (None likewise).
     """
 
     def __init__(
@@ -122,8 +122,6 @@ class Bench:
             "memory_kib": max(peak - base, 0) if base is not None and peak is not None else None,
             "memory_base_kib": base,
         }
-        if runtime.device != "cpu":
-            self.figures["copies"] = self.session.copies
         if self.on_gpu:
             self.figures["device_memory_kib"] = device_memory(taken)
         self.rng = np.random.default_rng(seed)

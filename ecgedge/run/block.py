@@ -11,7 +11,7 @@ import numpy as np
 from ecgedge.measure.machine import EnergyCounter
 from ecgedge.measure.steadiness import about_block
 from ecgedge.workers import protocol
-from ecgedge.workers.client import Child
+from ecgedge.workers.session import OpenSession
 
 
 @dataclass(frozen=True)
@@ -34,19 +34,18 @@ class Block:
         return float(np.median(np.frombuffer(self.samples, dtype="<i8").reshape(-1, 2)[:, 0])) / 1e3
 
 
-def time_block(child: Child, seconds: float, limit: float, energy: EnergyCounter | None = None) -> Block:
+def time_block(session: OpenSession, seconds: float, energy: EnergyCounter | None = None) -> Block:
     """Load the file anew and time calls; beside them the reference kernel runs, before and after, in the same process
     and outside of the block's energy.
 
     Args:
         seconds: of timed calls.
-        limit: seconds of each step.
     """
-    child.ask(protocol.LoadAnew(), limit)
-    first = child.ask(protocol.Reference(), limit)
+    session.load_anew()
+    first = session.ask(protocol.Reference())
     before = energy.read() if energy else (0, 0.0)
-    answer = child.ask(protocol.Block(seconds), limit)
+    answer = session.block(seconds)
     spent = energy.since(before) if energy else {}
-    last = child.ask(protocol.Reference(), limit)
+    last = session.ask(protocol.Reference())
     state = about_block(first.facts(), last.facts())
     return Block(base64.b64decode(answer.samples), answer.figures() | spent, state)

@@ -15,6 +15,7 @@ from ecgedge.run.journal import Journal
 from ecgedge.workers import protocol
 from ecgedge.workers.client import Child, ChildError
 from ecgedge.workers.protocol import Packed
+from ecgedge.workers.session import OpenSession, open_session
 
 FOLDERS = ("cells", "artifacts", "logs")  # of a run, beside that of the samples
 
@@ -25,6 +26,7 @@ class Processes:
     def __init__(self, lab: Lab, journal: Journal):
         self.lab, self.journal = lab, journal
         self.children: dict[str, Child] = {}
+        self.sessions: dict[str, OpenSession] = {}
 
     def __enter__(self) -> Processes:
         return self
@@ -41,14 +43,16 @@ class Processes:
         return self.children[name]
 
     def drop(self, name: str) -> None:
+        self.sessions.pop(name, None)
         self.children.pop(name).close()
 
-    def loading(self, cell: Cell, packed: Packed) -> protocol.Load:
-        """What a cell's process is asked for when it is to load its artifact."""
+    def open(self, name: str, cell: Cell, packed: Packed) -> OpenSession:
+        """Have the process of that name load the artifact of its cell, to be timed."""
         options = self.lab.options_of(self.lab.parts["runtime", cell.runtime])
-        return protocol.Load(
-            cell.runtime, packed, self.lab.files["scored"], cell.threads, self.lab.seed, options=options
-        )
+        timed = protocol.Draw(self.lab.files["scored"], self.lab.seed)
+        question = protocol.Open(cell.runtime, packed, cell.threads, options, timed=timed)
+        self.sessions[name] = open_session(self.of(name, cell), question, self.lab.seconds)
+        return self.sessions[name]
 
     @contextlib.contextmanager
     def surviving(self, name: str, stage: str) -> Iterator[None]:

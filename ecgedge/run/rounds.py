@@ -18,7 +18,6 @@ from ecgedge.run.journal import Journal
 from ecgedge.run.processes import Processes
 from ecgedge.run.reading import TWIN
 from ecgedge.run.rows import Timing
-from ecgedge.workers import protocol
 from ecgedge.workers.protocol import Packed
 
 
@@ -89,13 +88,13 @@ class Rounds:
 
     def warm_up(self, name: str) -> None:
         """Load a cell where its process is new, and run it until it is as fast as it gets."""
-        cell, child = self.timed[name], self.processes.children[name]
+        cell = self.timed[name]
         packed = self.journal.of("scored", cell.id)[0]["artifact"]
         with self.processes.surviving(name, "warm up"), self.lab.turn():
-            if child.process is None:
+            if name not in self.processes.sessions:
                 here = Packed(self.journal.folder / packed["path"], packed["record"], packed["model"])
-                child.ask(self.processes.loading(cell, here), self.lab.seconds)
-            found = child.ask(protocol.WarmUp(), self.lab.seconds)
+                self.processes.open(name, cell, here)
+            found = self.processes.sessions[name].warm_up()
             self.journal.append("warm", cell=name, load=machine.load(), **found.figures())
 
     def time_round(self, number: int) -> None:
@@ -110,8 +109,7 @@ class Rounds:
         random.Random(f"{self.lab.seed} {model} {number}").shuffle(names)
         for name in names:
             with self.processes.surviving(name, "measure"), self.lab.turn():
-                child = self.processes.children[name]
-                block = time_block(child, self.profile.block_seconds, self.lab.seconds, self.energy)
+                block = time_block(self.processes.sessions[name], self.profile.block_seconds, self.energy)
                 self.journal.block(name, number, block.samples, **block.figures, **block.state)
 
 

@@ -29,9 +29,9 @@ from ecgedge.run.measurement import Elsewhere, Loading, Memory
 from ecgedge.run.processes import Processes, status_of
 from ecgedge.run.reading import read_graph
 from ecgedge.run.row import File, Identity, Outcome, Row, Setup
-from ecgedge.workers import protocol
-from ecgedge.workers.client import Child, ChildError
-from ecgedge.workers.protocol import Packed, pack
+from ecgedge.workers.client import ChildError
+from ecgedge.workers.protocol import Opened, Packed, pack
+from ecgedge.workers.session import OpenSession
 
 KEPT = ("outputs.npy", "train.npy", "graph.json", "throughput.npz")  # of a cell, what its row is made from
 
@@ -66,18 +66,18 @@ class Scoring:
             sized = self.sized(cell) if artifact.input.batch else {}
             stage = "reference"
             expected = self.reference(cell.model)
-            child = self.processes.of(cell.id, cell)
             with self.lab.turn():
                 stage = "load"
-                row = loaded(row, child.ask(self.processes.loading(cell, pack(artifact)), self.lab.seconds))
+                session = self.processes.open(cell.id, cell, pack(artifact))
+                row = loaded(row, session.opened)
                 stage = "score"
-                told = self.answer(child, cell, artifact)
-                row = replace(row, figures=dict(told.figures))
+                graph = self.answer(session, cell, artifact)
+                row = replace(row, figures=dict(session.figures()))
                 stage = "judge"
-                row = judged(row, self.judge(cell, artifact, expected, told.graph))
+                row = judged(row, self.judge(cell, artifact, expected, graph))
                 stage = "throughput"
                 if row.status == "ok":
-                    row = replace(row, throughput=self.throughput(child, cell, sized))
+                    row = replace(row, throughput=self.throughput(session, cell, sized))
         except MachineError:
             raise
         except (ChildError, EcgEdgeError, ConversionError) as error:
@@ -134,16 +134,16 @@ class Scoring:
                 np.save(scratch, outputs)
         return read_array(self.folder, f"cells/{model}.reference.npy")
 
-    def answer(self, child: Child, cell: Cell, artifact: Artifact) -> protocol.Scored:
+    def answer(self, session: OpenSession, cell: Cell, artifact: Artifact) -> Graph | None:
         """Have the outputs saved, an anomaly detector's for the training beats too, and the graph that ran."""
-        more = {}
+        session.infer(self.lab.files["scored"], self.file(cell, "outputs.npy"))
         if isinstance(artifact.task, Anomaly):
-            more = {str(self.lab.files["train"]): self.file(cell, "train.npy")}
-        told = child.ask(protocol.Score(self.file(cell, "outputs.npy"), more), self.lab.seconds)
-        if told.graph:
+            session.infer(self.lab.files["train"], self.file(cell, "train.npy"))
+        graph = session.graph()
+        if graph:
             with whole_file(self.file(cell, "graph.json"), "w", encoding="utf-8") as file:
-                json.dump(told.graph.record(), file)
-        return told
+                json.dump(graph.record(), file)
+        return graph
 
     def judge(
         self, cell: Cell, artifact: Artifact, expected: np.ndarray, graph: Graph | None
@@ -167,11 +167,11 @@ class Scoring:
             return None
         return Graph.from_record(read_graph(self.folder, f"cells/{parent.id}.graph.json"))
 
-    def throughput(self, child: Child, cell: Cell, sized: dict[int, Packed]) -> Mapping[int, float]:
+    def throughput(self, session: OpenSession, cell: Cell, sized: dict[int, Packed]) -> Mapping[int, float]:
         """Beats a second by batch size."""
         file = self.file(cell, "throughput.npz")
         sizes = tuple(self.lab.batch_sizes) if self.lab.batch_sizes else None
-        return child.ask(protocol.Throughput(sized, self.profile, file, sizes), self.lab.seconds)
+        return session.throughput(sized, self.lab.files["scored"], self.profile, file, sizes)
 
     def file(self, cell: Cell, what: str) -> Path:
         return self.folder / "cells" / f"{cell.id}.{what}"
@@ -216,11 +216,13 @@ def file_of(artifact: Artifact, path: str) -> File:
     )
 
 
-def loaded(row: Row, told: protocol.Loaded) -> Row:
+def loaded(row: Row, opened: Opened) -> Row:
     """With what loading took; of another device than the CPU also what is told of that."""
+    told = opened.loaded
+    assert told is not None
     processors = None if told.processors is None else list(told.processors)
     memory = Memory(kib=told.memory_kib, base_kib=told.memory_base_kib)
-    elsewhere = None if told.device == "cpu" else Elsewhere(copies=told.copies, memory_kib=told.device_memory_kib)
+    elsewhere = None if opened.device == "cpu" else Elsewhere(copies=opened.copies, memory_kib=told.device_memory_kib)
     loading = Loading(load_ms=told.load_ms, first_call_us=told.first_call_us, processors=processors)
     return replace(row, loading=loading, memory=memory, elsewhere=elsewhere)
 

@@ -20,6 +20,7 @@ from ecgedge.run.rows import UNSTEADY, compare
 from ecgedge.workers import protocol
 from ecgedge.workers.client import Child
 from ecgedge.workers.protocol import pack
+from ecgedge.workers.session import open_session
 
 
 @dataclass(frozen=True)
@@ -104,11 +105,13 @@ def time_in_turns(
             stack.enter_context(setting.child(runtime, setting.folder / f"timed-{i}.log"))
             for i, runtime in enumerate(runtimes)
         ]
+        sessions = []
         for child, artifact, runtime in zip(children, artifacts, runtimes, strict=True):
-            load = protocol.Load(runtime, pack(artifact), setting.beats, setting.threads, setting.seed)
+            timed = protocol.Draw(setting.beats, setting.seed)
             with setting.turn():
-                child.ask(load, setting.seconds)
-                child.ask(protocol.WarmUp(), setting.seconds)
+                question = protocol.Open(runtime, pack(artifact), setting.threads, timed=timed)
+                sessions.append(open_session(child, question, setting.seconds))
+                sessions[-1].warm_up()
         while len(medians) < asked.rounds or (
             len(medians) < most_rounds(asked.rounds) and len(quick_rounds(readings)) < enough_blocks(asked.rounds)
         ):
@@ -116,7 +119,7 @@ def time_in_turns(
             taken = {}
             for i in random.Random(f"{setting.seed} {number}").sample(range(2), 2):
                 with setting.turn():
-                    block = time_block(children[i], asked.block_seconds, setting.seconds)
+                    block = time_block(sessions[i], asked.block_seconds)
                 taken[i], (before, after) = block.median_us, block.state["reference_ns"]
                 readings.append(Reading(str(i), "", number, block.state["kernel"], before, after, lost_in(block.state)))
             medians.append((taken[0], taken[1]))

@@ -22,17 +22,16 @@ from typing import Any, TextIO
 import numpy as np
 
 from ecgedge import plugins
-from ecgedge.api import tasks
 from ecgedge.api.artifact import Artifact
 from ecgedge.api.graph import Graph
 from ecgedge.api.parts import Context, Session
 from ecgedge.api.profile import Profile
-from ecgedge.data.synthetic import synthetic_beats
 from ecgedge.devices import launch
 from ecgedge.errors import ConversionError, EcgEdgeError, MachineError, remedy, told_by_system
 from ecgedge.files import typed_json
 from ecgedge.files.locks import whole_file
 from ecgedge.measure import bench
+from ecgedge.measure.bench import Bench
 from ecgedge.measure.gpu_peaks import measure_gpu_peaks
 from ecgedge.measure.peaks import measure_peaks
 from ecgedge.measure.steadiness import reference
@@ -44,7 +43,6 @@ from ecgedge.workers.protocol import A, Failure, Packed, Question, pack, unpack
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 MOST_VALUES = 1 << 20  # of an answer to one beat
-BEATS = 16  # synthetic ones, by which a file is told that says nothing of itself
 
 
 def main() -> None:
@@ -153,6 +151,7 @@ class Worker:
     def __init__(self, parts: Parts):
         self.parts = parts
         self.sessions: dict[int, Session] = {}
+        self.benches: dict[int, Bench] = {}  # of those that are timed
         self.numbers = itertools.count()
 
     def find(self, kind: str, name: str) -> Any:
@@ -162,10 +161,9 @@ class Worker:
             raise EcgEdgeError(told)
         return self.parts.find(kind, name)
 
-    def open_session(self, runtime: str, artifact: Packed, threads: int, **options: Any) -> Session:
-        """A runtime's session of an artifact."""
-        session: Session = self.find("runtime", runtime).load(unpack(artifact, self.parts.models), threads, **options)
-        return session
+    def session(self, number: int) -> Session:
+        """An open session; of one that is timed, that which was loaded last."""
+        return self.benches[number].session if number in self.benches else self.sessions[number]
 
     @answers(protocol.Missing)
     def missing(self, asked: protocol.Missing) -> str | None:
@@ -194,15 +192,6 @@ class Worker:
         given = unpack(asked.source, self.parts.models)
         return pack(optimize(given, asked.out, [*asked.passes], context_of(asked.terms), asked.left_out))
 
-    @answers(protocol.Run)
-    def run(self, asked: protocol.Run) -> protocol.Ran:
-        session = self.open_session(asked.runtime, asked.artifact, asked.threads)
-        beats = np.load(asked.beats)
-        save(bench.infer(session, beats), beats, asked.out)
-        told = session.graph() if asked.graph else None
-        session.close()
-        return protocol.Ran(told)
-
     @answers(protocol.MakeWhole)
     def make_whole(self, asked: protocol.MakeWhole) -> Path:
         whole: Path = self.find("runtime", asked.runtime).make_whole(asked.path, asked.output, asked.out)
@@ -219,16 +208,6 @@ class Worker:
         bench.check_size(artifact, artifact.input.batch or 1)
         return pack(artifact)
 
-    @answers(protocol.TryOut)
-    def try_out(self, asked: protocol.TryOut) -> protocol.TriedOut:
-        given = unpack(asked.artifact, self.parts.models)
-        session = self.open_session(asked.runtime, asked.artifact, 1)
-        outputs = bench.infer(session, synthetic_beats(BEATS, given.input.length or 140))
-        scores = tasks.told_scores(outputs.reshape(len(outputs), -1), given.output.scale or 0.0)
-        graph = session.graph()
-        session.close()
-        return protocol.TriedOut(scores, graph)
-
     @answers(protocol.Prove)
     def prove(self, asked: protocol.Prove) -> str:
         command = [sys.executable, "-B", "check.py"]
@@ -237,14 +216,22 @@ class Worker:
 
     @answers(protocol.Open)
     def open(self, asked: protocol.Open) -> protocol.Opened:
-        number = next(self.numbers)
-        session = self.open_session(asked.runtime, asked.artifact, asked.threads, **asked.options)
-        self.sessions[number] = session
-        return protocol.Opened(number, session.batch, session.batch or bench.BULK, session.copies)
+        number, loaded = next(self.numbers), None
+        cores = bench.pin(asked.threads) if asked.pinned or asked.timed else None
+        part, artifact = self.find("runtime", asked.runtime), unpack(asked.artifact, self.parts.models)
+        if asked.timed:
+            beats = np.load(asked.timed.beats)
+            self.benches[number] = Bench(part, artifact, asked.threads, beats, asked.timed.seed, asked.options)
+            processors = None if cores is None else tuple(cores)
+            loaded = protocol.Loaded(**self.benches[number].figures, processors=processors)
+        else:
+            self.sessions[number] = part.load(artifact, asked.threads, **asked.options)
+        session = self.session(number)
+        return protocol.Opened(number, session.batch, session.batch or bench.BULK, session.copies, part.device, loaded)
 
     @answers(protocol.Invoke)
     def invoke(self, asked: protocol.Invoke) -> None:
-        session = self.sessions[asked.session]
+        session = self.session(asked.session)
         session.bind(np.load(asked.beats))
         session.invoke()
         with whole_file(asked.out) as file:
@@ -253,55 +240,49 @@ class Worker:
     @answers(protocol.Infer)
     def infer(self, asked: protocol.Infer) -> None:
         beats = np.load(asked.beats)
-        save(bench.infer(self.sessions[asked.session], beats), beats, asked.out)
+        save(bench.infer(self.session(asked.session), beats), beats, asked.out)
 
     @answers(protocol.GraphOf)
     def graph(self, asked: protocol.GraphOf) -> Graph | None:
-        return self.sessions[asked.session].graph()
+        return self.session(asked.session).graph()
 
     @answers(protocol.FiguresOf)
     def figures(self, asked: protocol.FiguresOf) -> Mapping[str, int | float | str]:
-        return self.sessions[asked.session].figures()
+        return self.session(asked.session).figures()
 
     @answers(protocol.ProfileOf)
-    def profile_of_open(self, asked: protocol.ProfileOf) -> Profile | None:
-        return self.sessions[asked.session].profile(asked.calls)
+    def profile(self, asked: protocol.ProfileOf) -> Profile | None:
+        return self.session(asked.session).profile(asked.calls)
+
+    @answers(protocol.Weigh)
+    def weigh(self, asked: protocol.Weigh) -> protocol.Weighed:
+        cpu, wall = process_time(), perf_counter()
+        taken = bench.repeated(self.session(asked.session).invoke, bench.BLOCK_CALLS, asked.seconds)
+        share = (process_time() - cpu) / (perf_counter() - wall)
+        return protocol.Weighed(tuple(taken.tolist()), round(share, 4))
 
     @answers(protocol.Close)
     def close(self, asked: protocol.Close) -> None:
-        self.sessions.pop(asked.session).close()
-
-    @answers(protocol.Load)
-    def load(self, asked: protocol.Load) -> protocol.Loaded:
-        cores = bench.pin(asked.threads)
-        self.beats = np.load(asked.beats)
-        part, artifact = self.find("runtime", asked.runtime), unpack(asked.artifact, self.parts.models)
-        self.bench = bench.Bench(part, artifact, asked.threads, self.beats, asked.seed, asked.options)
-        processors = None if cores is None else tuple(cores)
-        return protocol.Loaded(**self.bench.figures, processors=processors, device=part.device)
-
-    @answers(protocol.Score)
-    def score(self, asked: protocol.Score) -> protocol.Scored:
-        pairs = [(self.beats, asked.out), *((np.load(file), out) for file, out in asked.more.items())]
-        for beats, out in pairs:
-            save(bench.infer(self.bench.session, beats), beats, out)
-        return protocol.Scored(self.bench.session.graph(), self.bench.session.figures())
+        self.session(asked.session).close()
+        for kept in (self.sessions, self.benches):
+            kept.pop(asked.session, None)
 
     @answers(protocol.Throughput)
     def throughput(self, asked: protocol.Throughput) -> dict[int, float]:
         files = {size: unpack(packed, self.parts.models) for size, packed in asked.sized.items()}
-        taken = self.bench.throughput(files, self.beats, bench.PROFILES[asked.profile], asked.sizes)
+        profile = bench.PROFILES[asked.profile]
+        taken = self.benches[asked.session].throughput(files, np.load(asked.beats), profile, asked.sizes)
         with whole_file(asked.out) as file:
             np.savez(file, **taken)  # type: ignore[arg-type]  # numpy's stub wants the flags first
         return {int(size): round(int(size) * 1e9 / float(np.median(times)), 1) for size, times in taken.items()}
 
     @answers(protocol.WarmUp)
-    def warm_up(self, _: protocol.WarmUp) -> protocol.WarmedUp:
-        return protocol.WarmedUp(**self.bench.warm_up())
+    def warm_up(self, asked: protocol.WarmUp) -> protocol.WarmedUp:
+        return protocol.WarmedUp(**self.benches[asked.session].warm_up())
 
     @answers(protocol.LoadAnew)
-    def load_anew(self, _: protocol.LoadAnew) -> None:
-        self.bench.load_anew()
+    def load_anew(self, asked: protocol.LoadAnew) -> None:
+        self.benches[asked.session].load_anew()
 
     @answers(protocol.Reference)
     def reference(self, _: protocol.Reference) -> protocol.State:
@@ -309,29 +290,8 @@ class Worker:
 
     @answers(protocol.Block)
     def block(self, asked: protocol.Block) -> protocol.Timed:
-        samples, figures = self.bench.block(asked.seconds)
+        samples, figures = self.benches[asked.session].block(asked.seconds)
         return protocol.Timed(base64.b64encode(samples.T.astype("<i8").tobytes()).decode(), **figures)
-
-    @answers(protocol.Weigh)
-    def weigh(self, asked: protocol.Weigh) -> protocol.Weighed:
-        session = self.bound(asked)
-        cpu, wall = process_time(), perf_counter()
-        taken = bench.repeated(session.invoke, bench.BLOCK_CALLS, asked.seconds)
-        share = (process_time() - cpu) / (perf_counter() - wall)
-        device = self.find("runtime", asked.runtime).device
-        return protocol.Weighed(tuple(taken.tolist()), round(share, 4), device, session.graph())
-
-    @answers(protocol.TakeProfile)
-    def profile(self, asked: protocol.TakeProfile) -> Profile | None:
-        return self.bound(asked).profile(asked.calls)
-
-    def bound(self, asked: protocol.Weigh | protocol.TakeProfile) -> Session:
-        """A session on processors of its own, called once on a batch of beats."""
-        bench.pin(asked.threads)
-        session = self.open_session(asked.runtime, asked.artifact, asked.threads)
-        session.bind(np.load(asked.beats))
-        session.invoke()
-        return session
 
     @answers(protocol.MeasurePeaks)
     def peaks(self, asked: protocol.MeasurePeaks) -> protocol.Peaks:

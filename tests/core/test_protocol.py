@@ -17,7 +17,7 @@ from ecgedge.api.graph import Graph, Node, Weight
 from ecgedge.errors import MachineError
 from ecgedge.workers import protocol, server
 from ecgedge.workers.client import ChildError, Conversation
-from ecgedge.workers.protocol import PROTOCOL, Available, GraphOf, Loaded, Missing, Packed, Throughput
+from ecgedge.workers.protocol import PROTOCOL, Available, GraphOf, Loaded, Missing, Opened, Packed, Throughput
 
 Other = Callable[[IO[str], IO[str]], None]
 
@@ -115,24 +115,23 @@ def test_a_question_that_is_none(question: Any, told: str) -> None:
     assert told in failure["error"] and failure["kind"] == "user"
 
 
-LOADED = {
-    "load_ms": 1, "first_call_us": 2.5, "memory_kib": None, "memory_base_kib": 7, "processors": [1], "device": "cpu",
-}  # fmt: skip
+LOADED = {"load_ms": 1, "first_call_us": 2.5, "memory_kib": None, "memory_base_kib": 7, "processors": [1]}
+OPENED = {"session": 3, "batch": None, "bulk": 64, "copies": None, "device": "cpu", "loaded": LOADED}
 
 
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        (LOADED | {"device": None}, "device is None, not text"),
-        ({key: LOADED[key] for key in LOADED if key != "load_ms"}, "load_ms is missing"),
-        (LOADED | {"watts": 1}, "it has the key 'watts'"),
-        (LOADED | {"memory_kib": True}, "memory_kib is True, not a whole number"),
-        (LOADED | {"processors": [0.5]}, r"processors\[0\] is 0.5, not a whole number"),
+        (OPENED | {"device": None}, "device is None, not text"),
+        ({key: OPENED[key] for key in OPENED if key != "session"}, "session is missing"),
+        (OPENED | {"watts": 1}, "it has the key 'watts'"),
+        (OPENED | {"loaded": LOADED | {"memory_kib": True}}, "loaded"),
+        (OPENED | {"batch": 0.5}, "batch is 0.5"),
         (None, "it is None, not an object"),
     ],
 )
 def test_an_answer_of_another_type_cannot_be_read(answer: Any, told: str) -> None:
-    load = protocol.Load("any", Packed(Path("m"), {}), Path("beats"), 1, 0)
+    load = protocol.Open("any", Packed(Path("m"), {}), 1)
     with (
         talk_to(saying({"protocol": PROTOCOL}, {"answer": answer})) as conversation,
         pytest.raises(ChildError, match=f"^its answer cannot be read: {told}") as caught,
@@ -149,8 +148,12 @@ def test_replies_are_read_as_they_are_declared() -> None:
     asked: list[tuple[protocol.Question[Any], Any, Any]] = [
         (GraphOf(1), graph.record(), graph),
         (GraphOf(1), None, None),
-        (Throughput({}, "quick", Path("o")), {"16": 3}, {16: 3.0}),
-        (protocol.Load("r", Packed(Path("m"), {}), Path("b"), 1, 0), LOADED, Loaded(1.0, 2.5, None, 7, (1,), "cpu")),
+        (Throughput(1, {}, Path("b"), "quick", Path("o")), {"16": 3}, {16: 3.0}),
+        (
+            protocol.Open("r", Packed(Path("m"), {}), 1),
+            OPENED,
+            Opened(3, None, 64, None, "cpu", Loaded(1.0, 2.5, None, 7, (1,))),
+        ),
     ]
     replies = [{"protocol": PROTOCOL}, *({"answer": answer} for _, answer, _ in asked)]
     machine = {"error": "no room", "kind": "machine", "hint": "make room"}
@@ -171,8 +174,8 @@ def test_each_question_is_read_back_as_it_was_asked() -> None:
     for question in (
         protocol.Convert("quantizer", "q", packed, Path("out"), terms),
         protocol.Optimize(("fold", "fix_batch"), packed, Path("out"), terms, {"fold": "it fails"}),
-        Throughput({1: packed, 16: packed}, "full", Path("out"), (1, 16)),
-        protocol.Score(Path("out"), {"beats": Path("more")}),
+        protocol.Open("r", packed, 2, {"address": "tty"}, timed=protocol.Draw(Path("beats"), 7)),
+        Throughput(1, {1: packed, 16: packed}, Path("beats"), "full", Path("out"), (1, 16)),
         protocol.MakeWhole("r", Path("x"), None, Path("out")),
     ):
         assert protocol.question_in(protocol.line_of_question(question)) == question

@@ -4,21 +4,30 @@ Both sides first say which version they speak, ``PROTOCOL``. Then each line is a
 reply. Files are handed over by their paths.
 """
 
-from ecgedge.workers.protocol.conversions import Convert, ConverterKind, Optimize, Ran, Run, Terms
-from ecgedge.workers.protocol.explaining import MeasurePeaks, Peak, Peaks, TakeProfile, Weigh, Weighed
-from ecgedge.workers.protocol.files import CodeIn, Inspect, MakeWhole, Prove, TriedOut, TryOut
+from ecgedge.workers.protocol.conversions import Convert, ConverterKind, Optimize, Terms
+from ecgedge.workers.protocol.files import CodeIn, Inspect, MakeWhole, Prove
 from ecgedge.workers.protocol.packed import Packed, answered, pack, unpack
 from ecgedge.workers.protocol.parts import Available, Missing, Network
+from ecgedge.workers.protocol.peaks import MeasurePeaks, Peak, Peaks
 from ecgedge.workers.protocol.question import A, Question
-from ecgedge.workers.protocol.sessions import Close, FiguresOf, GraphOf, Infer, Invoke, Open, Opened, ProfileOf
+from ecgedge.workers.protocol.sessions import (
+    Close,
+    Draw,
+    FiguresOf,
+    GraphOf,
+    Infer,
+    Invoke,
+    Open,
+    Opened,
+    ProfileOf,
+    Weigh,
+    Weighed,
+)
 from ecgedge.workers.protocol.timing import (
     Block,
-    Load,
     LoadAnew,
     Loaded,
     Reference,
-    Score,
-    Scored,
     State,
     Throughput,
     Timed,
@@ -50,6 +59,7 @@ __all__ = [
     "CodeIn",
     "Convert",
     "ConverterKind",
+    "Draw",
     "Failure",
     "FiguresOf",
     "GraphOf",
@@ -57,7 +67,6 @@ __all__ = [
     "Infer",
     "Inspect",
     "Invoke",
-    "Load",
     "LoadAnew",
     "Loaded",
     "MakeWhole",
@@ -73,18 +82,11 @@ __all__ = [
     "ProfileOf",
     "Prove",
     "Question",
-    "Ran",
     "Reference",
-    "Run",
-    "Score",
-    "Scored",
     "State",
-    "TakeProfile",
     "Terms",
     "Throughput",
     "Timed",
-    "TriedOut",
-    "TryOut",
     "WarmUp",
     "WarmedUp",
     "Weigh",

@@ -1,4 +1,4 @@
-"""Questions that make artifacts, or run one once."""
+"""Questions that make artifacts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ecgedge.api.graph import Graph
 from ecgedge.workers.protocol.packed import Packed
 from ecgedge.workers.protocol.question import Question
 
@@ -54,22 +53,3 @@ class Optimize(Question[Packed]):
     out: Path
     terms: Terms
     left_out: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Ran:
-    """The graph that ran; None: it was not asked for, or is not told."""
-
-    graph: Graph | None
-
-
-@dataclass(frozen=True)
-class Run(Question[Ran]):
-    """Save an artifact's outputs for all beats to ``out``."""
-
-    runtime: str
-    artifact: Packed
-    beats: Path
-    out: Path
-    threads: int
-    graph: bool = False

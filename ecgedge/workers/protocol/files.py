@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ecgedge.api.graph import Graph
 from ecgedge.workers.protocol.packed import Packed
 from ecgedge.workers.protocol.question import Question
 
@@ -34,27 +33,6 @@ class Inspect(Question[Packed]):
 
     runtime: str
     path: Path
-
-
-@dataclass(frozen=True)
-class TriedOut:
-    """What a file does not say of itself.
-
-    Attributes:
-        scores: what its outputs are where they are class scores.
-        graph: that which ran; None: it is not told.
-    """
-
-    scores: str
-    graph: Graph | None
-
-
-@dataclass(frozen=True)
-class TryOut(Question[TriedOut]):
-    """Run a file on a few synthetic beats."""
-
-    runtime: str
-    artifact: Packed
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Questions to sessions that answer, and are not timed."""
+"""Questions to a session: it is opened, asked, timed where it was opened for that, and closed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,15 @@ from ecgedge.api.graph import Graph
 from ecgedge.api.profile import Profile
 from ecgedge.workers.protocol.packed import Packed
 from ecgedge.workers.protocol.question import Question
+from ecgedge.workers.protocol.timing import Loaded
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Beats of a file, from which those of timed calls are drawn."""
+
+    beats: Path
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -21,22 +30,34 @@ class Opened:
         session: its number, for the next questions.
         batch, copies: as ``Session`` says.
         bulk: the beats that it is called with where it is asked for any number.
+        device: of the runtime.
+        loaded: what loading took, of a session that is opened to be timed.
     """
 
     session: int
     batch: int | None
     bulk: int
     copies: str | None
+    device: str
+    loaded: Loaded | None
 
 
 @dataclass(frozen=True)
 class Open(Question[Opened]):
-    """Load an artifact, for the next questions about this session."""
+    """Load an artifact, for the next questions about this session.
+
+    Attributes:
+        pinned: on processors of its own, as is one that is timed; the worker stays there.
+        timed: the session is to be timed, and loading it is, too; only such a one answers the questions of
+            ``timing``.
+    """
 
     runtime: str
     artifact: Packed
     threads: int
     options: Mapping[str, Any] = field(default_factory=dict)
+    pinned: bool = False
+    timed: Draw | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +90,22 @@ class FiguresOf(Question[Mapping[str, int | float | str]]):
     """What does a session tell besides?"""
 
     session: int
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """Nanoseconds of whole calls, and the share of that time in which the worker had a processor."""
+
+    taken: tuple[int, ...]
+    cpu_share: float
+
+
+@dataclass(frozen=True)
+class Weigh(Question[Weighed]):
+    """Time whole calls on the beats of the last one, for so many seconds."""
+
+    session: int
+    seconds: float
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,12 @@
-"""Questions about the one artifact that is measured."""
+"""Questions to a session that was opened to be timed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ecgedge.api.graph import Graph
-from ecgedge.files import typed_json
 from ecgedge.files.typed_json import known
 from ecgedge.workers.protocol.packed import Packed
 from ecgedge.workers.protocol.question import Question
@@ -20,7 +18,6 @@ class Loaded:
 
     Attributes:
         processors: on which alone the worker now runs; None: on any.
-        device: of the runtime.
     """
 
     load_ms: float
@@ -28,47 +25,7 @@ class Loaded:
     memory_kib: int | None
     memory_base_kib: int | None
     processors: tuple[int, ...] | None
-    device: str
-    copies: str | None = None
     device_memory_kib: int | None = None
-
-    def figures(self) -> dict[str, Any]:
-        """What a row keeps of it: of copies and of a device's memory only where there is one beside the CPU's."""
-        left_out = {"device"} | ({"copies"} if self.device == "cpu" else set())
-        left_out |= set() if self.device == "cuda" else {"device_memory_kib"}
-        return {key: value for key, value in typed_json.plain(self).items() if key not in left_out}
-
-
-@dataclass(frozen=True)
-class Load(Question[Loaded]):
-    """Load the artifact that the next questions are about, on processors of its own.
-
-    Attributes:
-        seed: of the beats that are drawn for timed calls.
-    """
-
-    runtime: str
-    artifact: Packed
-    beats: Path
-    threads: int
-    seed: int
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Scored:
-    """The graph that ran, None where it is not told, and what the session tells besides."""
-
-    graph: Graph | None
-    figures: Mapping[str, int | float | str]
-
-
-@dataclass(frozen=True)
-class Score(Question[Scored]):
-    """Save the outputs for the beats to ``out``, and for those of each other file in ``more`` to the file there."""
-
-    out: Path
-    more: Mapping[str, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -77,11 +34,14 @@ class Throughput(Question[Mapping[int, float]]):
 
     Attributes:
         sized: the files for each batch size, where the format fixes it.
+        beats: a file of those that it is called with.
         profile: the name of one of ``bench.PROFILES``.
         sizes: batch sizes; None: see ``Bench.throughput``.
     """
 
+    session: int
     sized: Mapping[int, Packed]
+    beats: Path
     profile: str
     out: Path
     sizes: tuple[int, ...] | None = None
@@ -102,12 +62,16 @@ class WarmedUp:
 
 @dataclass(frozen=True)
 class WarmUp(Question[WarmedUp]):
-    """Call the artifact until it is as fast as it gets."""
+    """Call a session until it is as fast as it gets."""
+
+    session: int
 
 
 @dataclass(frozen=True)
 class LoadAnew(Question[None]):
     """Load the artifact once more before a block, apart from it: what loading takes is not the block's."""
+
+    session: int
 
 
 @dataclass(frozen=True)
@@ -153,4 +117,5 @@ class Timed:
 class Block(Question[Timed]):
     """Time calls for so many seconds."""
 
+    session: int
     seconds: float

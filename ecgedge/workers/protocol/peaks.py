@@ -1,49 +1,13 @@
-"""Questions about where an artifact's time goes."""
+"""What is the limit of a machine, or of a device?"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from ecgedge.api.graph import Graph
-from ecgedge.api.profile import Profile
 from ecgedge.files.typed_json import known
-from ecgedge.workers.protocol.packed import Packed
 from ecgedge.workers.protocol.question import Question
-
-
-@dataclass(frozen=True)
-class Weighed:
-    """The graph of an artifact, None where it is not told, and nanoseconds of whole calls."""
-
-    taken: tuple[int, ...]
-    cpu_share: float
-    device: str
-    graph: Graph | None
-
-
-@dataclass(frozen=True)
-class Weigh(Question[Weighed]):
-    """Time whole calls of an artifact on a batch of beats, for so many seconds."""
-
-    runtime: str
-    artifact: Packed
-    beats: Path
-    threads: int
-    seconds: float
-
-
-@dataclass(frozen=True)
-class TakeProfile(Question[Profile | None]):
-    """What do the operations of an artifact take on a batch of beats? None: the runtime does not tell."""
-
-    runtime: str
-    artifact: Packed
-    beats: Path
-    threads: int
-    calls: int
 
 
 @dataclass(frozen=True)
