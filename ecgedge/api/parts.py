@@ -16,6 +16,7 @@ from ecgedge.api.profile import Profile
 from ecgedge.errors import EcgEdgeError
 
 ANY = "*"  # in ``accepts``: every format
+PARITY_BEATS = 64
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,12 @@ class Context:
     batch: int = 1
     options: Mapping[str, Any] = field(default_factory=dict)
     labelled: tuple[np.ndarray, np.ndarray] | None = None
+
+    @property
+    def parity_beats(self) -> np.ndarray:
+        """The beats ``(n, 1, L)``, evenly spaced among ``beats``, on which an exporter proves that its file answers as
+        its source does: enough to see a wrong conversion. Who asked for the file compares it on test beats."""
+        return self.beats[:: max(1, len(self.beats) // PARITY_BEATS)][:PARITY_BEATS]
 
 
 class Part(ABC):
@@ -109,7 +116,7 @@ class Exporter(Part):
 
     @abstractmethod
     def convert(self, source: Artifact, out: Path, context: Context) -> Artifact:
-        """Write ``source`` in the new format and prove on ``context.beats`` that it answers the same.
+        """Write ``source`` in the new format and prove on ``context.parity_beats`` that it answers the same.
 
         Args:
             source: in one of the formats in ``accepts``.

@@ -107,7 +107,7 @@ class KerasExporter(Exporter):
         function = tf.saved_model.load(str(out)).signatures["serving_default"]
         given, returned = specs_of(out, function)
         artifact = source.derive(out, format="saved_model", input=given, output=returned)
-        for x in given.batches(context.beats):
+        for x in given.batches(context.parity_beats):
             found = function(**{given.name: tf.constant(x)})[returned.name].numpy()
             check_parity(np.asarray(network(x, training=False)), found, "keras -> saved_model")
         write_sidecar(artifact)

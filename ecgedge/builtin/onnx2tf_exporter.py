@@ -152,7 +152,7 @@ def proved(source: Artifact, out: Path, context: Context, notes: Mapping[str, An
     session = onnxruntime.InferenceSession(str(source.path), providers=["CPUExecutionProvider"])
     expected, found = [], []
     try:
-        for beats in source.input.batches(context.beats, AT_ONCE):
+        for beats in source.input.batches(context.parity_beats, AT_ONCE):
             expected += session.run([source.output.name], {source.input.name: beats})
             found += [value.numpy() for value in function(**{input_name: tf.constant(beats)}).values()]
     except tf.errors.OpError as error:

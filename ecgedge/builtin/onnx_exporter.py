@@ -30,7 +30,7 @@ class OnnxExporter(Exporter):
         import torch
 
         network = load_network(source)
-        beats = torch.from_numpy(context.beats)
+        beats = torch.from_numpy(context.parity_beats)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # torch prefers its dynamo exporter
             torch.onnx.export(
@@ -54,7 +54,7 @@ class OnnxExporter(Exporter):
         waiting = onnxruntime.SessionOptions()
         waiting.add_session_config_entry("session.intra_op.allow_spinning", "0")  # or it takes all that the cores have
         session = onnxruntime.InferenceSession(str(out), waiting, providers=["CPUExecutionProvider"])
-        calls = (context.beats[start : start + CALL] for start in range(0, len(context.beats), CALL))
+        calls = (context.parity_beats[start : start + CALL] for start in range(0, len(beats), CALL))
         found = np.concatenate([session.run(None, {source.input.name: call})[0] for call in calls])
         check_parity(expected, found, "torch -> onnx")
         return artifact

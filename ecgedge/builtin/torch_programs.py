@@ -357,7 +357,7 @@ class ProgramExporter(Exporter):
         for extra in out.parent.glob(f"{out.name}.data"):  # where torch put large weights; they are in the file now
             extra.unlink()
         session = onnxruntime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
-        for beats in source.input.batches(context.beats):
+        for beats in source.input.batches(context.parity_beats):
             with torch.inference_mode():
                 expected = one_of(network(torch.from_numpy(beats))).numpy()
             check_parity(expected, session.run(None, {artifact.input.name: beats})[0], f"{source.format} -> onnx")

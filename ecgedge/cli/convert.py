@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Default: NAME-PRECISION.FORMAT here.")
 @click.option("--force", is_flag=True, help="Replace OUT where it exists.")
 @click.option("--verify", type=click.Choice(["sample", "full"]), default="sample", show_default=True,
-              help="sample: on 1,000 test beats, stratified; full: on all.")  # fmt: skip
+              help="sample: on 500 test beats, stratified; full: on all.")  # fmt: skip
 @click.option(
     "--batch", type=click.IntRange(1, MOST_BEATS), default=1, show_default=True, help="Of a file whose format fixes it."
 )

@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # the rest is imported when something is converted: ``import 
     from ecgedge.run import Told
     from ecgedge.run.turns import Pair, Setting
 
-VERIFIED = 1000  # test beats, where not all are asked for: one decision of them is 0.1 point of accuracy
+VERIFIED = 500  # test beats, where not all are asked for: one decision of them is 0.2 points of accuracy
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def convert(
         options: of the parts, by name: ``opset``, ``max_drop``, ``reduce_range``.
         batch: beats a call of a format that fixes it.
         force: replace ``out`` where it exists.
-        verify: ``"full"``: on all test beats, or ``"sample"``: on 1,000 of them, drawn stratified with the seed.
+        verify: ``"full"``: on all test beats, or ``"sample"``: on 500 of them, drawn stratified with the seed.
         data: where it lies, as for ``MatrixRequest``; so ``normalize``, ``label_column``, ``ignore_columns``.
         calibration: training beats that int8 is calibrated on.
         seed: of all that is drawn at random.

@@ -44,7 +44,7 @@ class FakeExporter(Exporter):
     def convert(self, source: Artifact, out: Path, context: Context) -> Artifact:
         weights = np.load(source.path / "weights.npy")
         write_fake(out, weights)
-        expected, found = (context.beats[:, 0] @ w.T for w in (weights, read_fake(out)))
+        expected, found = (context.parity_beats[:, 0] @ w.T for w in (weights, read_fake(out)))
         check_parity(expected, found, "numpy -> fake")
         return source.derive(out, format="fake", precision="fp32")
 

@@ -42,6 +42,6 @@ class LitertTorchExporter(Exporter):
         out.write_bytes(tflite.with_record(content, artifact))
 
         with torch.inference_mode():
-            expected = network(torch.from_numpy(context.beats)).numpy()
-        check_parity(expected, tflite.answers(artifact, context.beats), "torch -> tflite")
+            expected = network(torch.from_numpy(context.parity_beats)).numpy()
+        check_parity(expected, tflite.answers(artifact, context.parity_beats), "torch -> tflite")
         return artifact

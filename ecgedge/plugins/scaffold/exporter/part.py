@@ -24,6 +24,6 @@ class Acme(Exporter):
         weights = read_fake(source.path)
         with out.open("wb") as file:
             np.save(file, weights)
-        beats = context.beats[:, 0]
+        beats = context.parity_beats[:, 0]
         check_parity(beats @ weights.T, beats @ np.load(out).T, "fake -> acme")
         return source.derive(out, format="acme")
