@@ -177,13 +177,13 @@ def convert(
     with tempfile.TemporaryDirectory() as scratch:
         lab = open_lab(parts, beats, {origin.name: origin}, Path(scratch), verified_beats(beats, verify, seed),
                        calibration=calibration, seed=seed, options=request.options, unavailable=not_installed(parts),
-                       seconds=limits.seconds, memory=limits.memory, unasked=True)  # fmt: skip
+                       limits=limits, unasked=True)  # fmt: skip
         try:
             return carry_out(Work(lab, parts, origin, batch), asked, None if out is None else Path(out), force)
         except ChildError as error:
             if error.why in ("late", "memory"):
                 raise failure(error, os.fspath(source), limits) from None
-            raise ConversionError(f"{error} (log: {keep_log(lab.log)})") from None
+            raise ConversionError(f"{error} (log: {keep_log(lab.converters.log)})") from None
         finally:
             lab.close()
 
@@ -224,7 +224,9 @@ def carry_out(work: Work, asked: Any, out: Path | None, force: bool) -> Conversi
         raise EcgEdgeError(f"runtime {asked.runtime} cannot be used: {reason}", "name another, or leave --runtime out")
     target = out or Path(f"{origin.name}-{cell.precision}.{cell.format}")
     check_target(target.absolute(), force)
-    lab.sources = {origin.name: with_threshold(origin, lab.data, lambda given, _: lab.outputs_of(given, "train"), note)}
+    lab.sources = {
+        origin.name: with_threshold(origin, lab.beats.data, lambda given, _: lab.outputs_of(given, "train"), note)
+    }
     artifact = lab.make(cell, work.batch)
     proof = verify_file(artifact, cell, lab)
     gain, cost = measure_gain(artifact, cell, work.batch, lab), measure_cost(artifact, cell, work.batch, lab)
@@ -284,10 +286,10 @@ def verify_file(artifact: Artifact, cell: Cell, lab: Lab) -> Verification | None
 
     if not cell.runtime:
         return None
-    source, scored = lab.sources[cell.model], lab.scored
+    source, scored = lab.sources[cell.model], lab.beats.scored
     was = lab.run(source, "scored", graph=True) if lab.runtimes_for(source.format) else None
     here = lab.run(artifact, "scored", graph=True, on=cell.runtime)
-    answers = Answers(here.outputs, scored.x, scored.y, lab.index)
+    answers = Answers(here.outputs, scored.x, scored.y, lab.beats.index)
     found = verdicts.judge(answers, was.outputs if was else None, artifact.task, Terms(artifact.precision))
     if found.status != "ok":
         raise ConversionError(f"the result is wrong and was not kept: {found.reason}")
@@ -298,9 +300,9 @@ def verify_file(artifact: Artifact, cell: Cell, lab: Lab) -> Verification | None
         raise ConversionError(f"the result is not {artifact.precision} and was not kept: {claims.reason}")
     names = ("accuracy", "macro_f1") if artifact.task.kind == "classification" else ("auroc", "auprc", "f1")
     return Verification(
-        data=lab.data.name,
+        data=lab.beats.data.name,
         beats=len(scored),
-        test_beats=len(lab.data.test),
+        test_beats=len(lab.beats.data.test),
         max_abs_diff=found.parity.max_abs_diff if found.parity else None,
         changed_decisions=found.parity.changed_decisions if found.parity else None,
         figures={name: found.flat[name] for name in names},
@@ -344,10 +346,10 @@ def measure_gain(artifact: Artifact, cell: Cell, batch: int, lab: Lab) -> Compar
 
 def measure_cost(artifact: Artifact, cell: Cell, batch: int, lab: Lab) -> Comparison | None:
     """What the layers that were left in float cost: full-int8 is made too, and both are timed in turns."""
-    part = lab.parts["quantizer", cell.quantizer]
+    part = lab.tools.parts["quantizer", cell.quantizer]
     whole = [
         other.name
-        for (kind, _), other in lab.parts.items()
+        for (kind, _), other in lab.tools.parts.items()
         if kind == "quantizer" and other.precision == "full-int8"
         and (other.accepts, other.produces) == (part.accepts, part.produces)
     ]  # fmt: skip
@@ -373,8 +375,9 @@ def setting_of(lab: Lab) -> Setting:
     """What timing in turns needs of a lab."""
     from ecgedge.run.turns import Setting
 
-    runtimes = [part for (kind, _), part in lab.parts.items() if kind == "runtime"]
-    hosts = {part.name: lab.hosts[part.environment] for part in runtimes if part.environment in lab.hosts}
+    runtimes = [part for (kind, _), part in lab.tools.parts.items() if kind == "runtime"]
+    at, limits = lab.converters, lab.converters.limits
+    hosts = {part.name: at.hosts[part.environment] for part in runtimes if part.environment in at.hosts}
     networked = frozenset(part.name for part in runtimes if part.needs_network)
-    return Setting(lab.folder, lab.files["scored"], lab.gate, seed=lab.seed, seconds=lab.seconds, memory=lab.memory,
-                   hosts=hosts, networked=networked)  # fmt: skip
+    return Setting(at.folder, lab.beats.files["scored"], at.gate, seed=lab.seed, seconds=limits.seconds,
+                   memory=limits.memory, hosts=hosts, networked=networked)  # fmt: skip

@@ -224,7 +224,7 @@ def measure(begun: Begun, progress: Progress, trust: bool = False, uri: str | No
         with beginning(folder):
             lab = open_lab(matrix.parts, matrix.data, matrix.sources, folder, scored_beats(matrix.data, request),
                            calibration=request.calibration, seed=request.seed, options=request.options,
-                           unavailable=matrix.unavailable, seconds=limits.seconds, memory=limits.memory,
+                           unavailable=matrix.unavailable, limits=limits,
                            batch_sizes=request.batch_sizes)  # fmt: skip
             closed.callback(lab.close)
             if not begun.resumed:

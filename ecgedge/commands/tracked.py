@@ -31,7 +31,7 @@ def saved_models(cells: Sequence[Cell], records: Sequence[Mapping[str, Any]], la
     worked = {r["cell"] for r in records if r["event"] == "scored" and r["row"]["status"] == "ok"}
     found = {}
     for cell in cells:
-        formats = [lab.parts["exporter", name].produces for name in cell.route]
+        formats = [lab.tools.parts["exporter", name].produces for name in cell.route]
         if cell.id in worked and SAVED_MODEL in formats:
             with contextlib.suppress(ChildError, ConversionError, EcgEdgeError):  # a store pruned meanwhile
                 found[cell.id] = next(made.path for made in lab.way(cell) if made.format == SAVED_MODEL)

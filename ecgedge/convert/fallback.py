@@ -36,7 +36,7 @@ def usable_passes(lab: Lab, cell: Cell, batch: int) -> tuple[Passes, list[Artifa
     Raises:
         ChildError: it cannot be made without any either; that of its own.
     """
-    takers = [lab.parts["exporter", name] for name in cell.route]
+    takers = [lab.tools.parts["exporter", name] for name in cell.route]
     fixable = any(takes(part.accepts, "onnx") for part in takers) and "fix_batch" not in cell.passes
     fixing = ("fix_batch",) if fixable else ()
     own = Passes(cell.passes)

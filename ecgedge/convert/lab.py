@@ -1,11 +1,8 @@
-"""What all cells of a run share: the data, the parts, the store, and the process in which conversions run."""
+"""What all cells of a run share, and how the artifact of one is made: step by step, each from the store."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,25 +11,23 @@ import numpy as np
 
 from ecgedge.api.artifact import Artifact
 from ecgedge.api.graph import Graph
-from ecgedge.api.parts import Exporter, Part, Quantizer, Runtime
+from ecgedge.api.parts import Exporter, Quantizer, Runtime
+from ecgedge.convert.beats import Beats, write_beats
+from ecgedge.convert.converters import Converters
 from ecgedge.convert.fallback import Passes, usable_passes
-from ecgedge.convert.store import Store, key_of, maker_of, open_store, passes_maker
-from ecgedge.data.dataset import Dataset, Split, calibration_beats, digest_of_beats, judging_beats
-from ecgedge.devices.host import Host
-from ecgedge.errors import EcgEdgeError, MachineError, machine_error
-from ecgedge.files.locks import gate, turn
-from ecgedge.plan.plan import Cell, takers
+from ecgedge.convert.store import Store, key_of, open_store, passes_maker
+from ecgedge.convert.tools import Tools, tools_of
+from ecgedge.data.dataset import Dataset, digest_of_beats
+from ecgedge.errors import EcgEdgeError, MachineError
+from ecgedge.files.locks import gate
+from ecgedge.plan.plan import Cell
 from ecgedge.workers import availability, protocol
-from ecgedge.workers.client import Child, ChildError
+from ecgedge.workers.client import ChildError, Limits
 from ecgedge.workers.hosts import hosts
-from ecgedge.workers.protocol import answered, pack
-from ecgedge.workers.session import open_session
+from ecgedge.workers.protocol import pack
 
 if TYPE_CHECKING:
     from ecgedge.plugins import Parts
-
-QUIETLY = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}  # what waits leaves the cores to others
-STEPS = ("exporter", "quantizer", "runtime")  # the kinds that carry out a cell
 
 
 @dataclass
@@ -41,62 +36,22 @@ class Lab:
 
     Attributes:
         sources: the trained models by the name that their rows bear.
-        parts: exporters, quantizers and runtimes by (kind, name), with (distribution, version).
-        index: of the test beats that are scored, in order.
-        calibration: training beats for the quantizers, ``(N, 1, L)``.
-        judging: training beats on which quantizers measure what they cost.
-        folder: for what children print.
-        hosts: the interpreters of parts that work in an environment of their own, by its name.
-        installed: versions of the distributions there, by environment and canonical name.
-        seconds: the limit of each step.
-        memory: bytes that a child's data may take; None: no limit.
         batch_sizes: beats a call whose throughput is measured; None: ``bench.BATCHES``, and more where that pays.
-        gate: the file by which runs on this machine take turns; None: they do not.
         unasked: it is not known yet which of the runtimes can work here: each is asked before it is used first.
+        usable: the passes that were found to work, by what they were tried on.
+        told: why runtimes cannot work here, None where they can, of those that were asked.
     """
 
-    data: Dataset
     sources: dict[str, Artifact]
-    parts: Mapping[tuple[str, str], Any]
-    owners: Mapping[tuple[str, str], tuple[str, str]]
-    index: np.ndarray
-    calibration: np.ndarray
-    judging: Split
+    tools: Tools
+    beats: Beats
+    converters: Converters
     store: Store
-    folder: Path
-    gate: Path | None
     seed: int = 0
-    seconds: float = 300
-    memory: int | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
     batch_sizes: tuple[int, ...] | None = None
-    hosts: Mapping[str, Host] = field(default_factory=dict)
-    installed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     unasked: bool = False
-
-    def __post_init__(self) -> None:
-        self.scored: Split = self.data.test.take(self.index)
-        self.log = self.folder / "conversions.log"
-        self.converters: dict[tuple[Host | None, bool], Child] = {}
-        self.usable: dict[tuple[Any, ...], Passes] = {}
-        self.told: dict[str, str | None] = {}
-        self.scratch = tempfile.TemporaryDirectory()
-        try:
-            self.write_beats()
-        except OSError as error:
-            raise machine_error(f"{self.scratch.name} cannot be written", error) from error
-
-    def write_beats(self) -> None:
-        """What all children read."""
-        self.files = {name: Path(self.scratch.name) / f"{name}.npy" for name in ("calibration", "scored", "train")}
-        for name, beats in (
-            ("calibration", self.calibration),
-            ("scored", self.scored.x),
-            ("train", self.data.train.x),
-        ):
-            np.save(self.files[name], beats)
-        self.files["judging"] = Path(self.scratch.name) / "judging.npz"
-        np.savez(self.files["judging"], x=self.judging.x, y=self.judging.y)
+    usable: dict[tuple[Any, ...], Passes] = field(default_factory=dict)
+    told: dict[str, str | None] = field(default_factory=dict)
 
     def make(self, cell: Cell, batch: int = 1) -> Artifact:
         """The artifact of a cell: its model through its exporters and its quantizer."""
@@ -125,10 +80,6 @@ class Lab:
             made.append(artifact)
         return made
 
-    def options_of(self, part: Exporter | Quantizer | Runtime) -> dict[str, Any]:
-        """What the user asked for of the options that a part understands."""
-        return {key: value for key, value in self.options.items() if key in part.options}
-
     def changed_by(self, cell: Cell, passes: Passes, batch: int) -> tuple[str, ...]:
         """Which of these passes change the graph on the way of a cell."""
         artifact = self.sources[cell.model]
@@ -145,13 +96,13 @@ class Lab:
             return source
         maker = passes_maker(passes.names)
         fixes = "fix_batch" in passes.names
-        terms = protocol.Terms(self.files["calibration"], self.seed, batch if fixes else 1)
-        more: dict[str, Any] = {"length": int(self.calibration.shape[-1])} if fixes else {}
+        terms = protocol.Terms(self.beats.files["calibration"], self.seed, batch if fixes else 1)
+        more: dict[str, Any] = {"length": int(self.beats.calibration.shape[-1])} if fixes else {}
         more |= {"left_out": dict(passes.left_out)} if passes.left_out else {}
 
         def build(out: Path) -> Artifact:
             left_out = dict(passes.left_out)
-            return self.ask(
+            return self.converters.ask(
                 protocol.Optimize(tuple(passes.names), pack(source), out, terms, left_out), None, "optimize"
             )
 
@@ -159,52 +110,26 @@ class Lab:
 
     def convert(self, source: Artifact, kind: protocol.ConverterKind, name: str, batch: int) -> Artifact:
         """One step, from the store where the same step was done before."""
-        part: Exporter | Quantizer = self.parts[kind, name]
-        options = self.options_of(part)
+        part: Exporter | Quantizer = self.tools.parts[kind, name]
+        options = self.tools.options_of(part)
         if isinstance(part, Quantizer):
             options = part.settle(options)
-        maker = maker_of(part, *self.owners[kind, name], options, self.installed.get(part.environment or ""))
+        maker = self.tools.maker(kind, name, options)
         used, labelled = batch if part.fixed_batch else 1, None
         drawn: dict[str, Any] | None = None  # only what is calibrated depends on beats and seed
         if isinstance(part, Quantizer) and part.calibrates:
-            drawn = {"beats": digest_of_beats(self.calibration), "seed": self.seed}
+            drawn = {"beats": digest_of_beats(self.beats.calibration), "seed": self.seed}
             if part.judges:
-                labelled = self.files["judging"]
-                drawn |= {"judging": digest_of_beats(self.judging.x), "classes": self.judging.y.tolist()}
+                labelled = self.beats.files["judging"]
+                drawn |= {"judging": digest_of_beats(self.beats.judging.x), "classes": self.beats.judging.y.tolist()}
         key = key_of(source, maker, batch=used, calibration=drawn)
-        terms = protocol.Terms(self.files["calibration"], self.seed, used, options, labelled)
+        terms = protocol.Terms(self.beats.files["calibration"], self.seed, used, options, labelled)
 
         def build(out: Path) -> Artifact:
-            return self.ask(protocol.Convert(kind, name, pack(source), out, terms), part, f"{kind} {name}")
+            return self.converters.ask(protocol.Convert(kind, name, pack(source), out, terms), part, f"{kind} {name}")
 
         made = self.store.make(key, f"{source.name}.{part.produces or source.format}", maker, build)
         return replace(made, model=source.model if made.format == source.format else None)
-
-    def child(self, part: Part, log: Path, threads: int | None = None) -> Child:
-        """A process for what a part does, in the interpreter that it works in."""
-        host = self.hosts.get(part.environment or "")
-        return Child(log, threads, self.memory, host, network=part.needs_network)
-
-    def converter(self, part: Part | None) -> Child:
-        """The process in which the conversions of a part run, and of all others that work where it does.
-
-        None stands for ecgedge itself.
-        """
-        host = self.hosts.get(part.environment or "") if part else None
-        key = host, bool(part and part.needs_network)
-        if key not in self.converters:
-            self.converters[key] = Child(self.log, None, self.memory, host, QUIETLY, network=key[1])
-        return self.converters[key]
-
-    def ask(self, question: protocol.Question[protocol.Packed], by: Part | None, who: str) -> Artifact:
-        """What a part, or ecgedge itself, makes of a source.
-
-        Args:
-            by: the part; None: ecgedge itself.
-            who: that is, as an error names it.
-        """
-        with self.turn():
-            return answered(self.converter(by).ask(question, self.seconds), who)
 
     def outputs_of(self, artifact: Artifact, beats: str) -> np.ndarray:
         """Outputs of an artifact, see ``run``."""
@@ -223,19 +148,17 @@ class Lab:
             EcgEdgeError: no runtime takes it.
             ChildError, EcgEdgeError: all fail; that of the first.
         """
-        runtimes = [self.parts["runtime", on]] if on else self.runtimes_for(artifact.format)
+        runtimes = [self.tools.parts["runtime", on]] if on else self.runtimes_for(artifact.format)
         if not runtimes:
             raise EcgEdgeError(
                 f"no runtime takes the format {artifact.format!r} of {artifact.name}", "install one that does"
             )
-        file = Path(self.scratch.name) / "returned.npy"
-        packed = pack(artifact)
+        file = Path(self.beats.scratch.name) / "returned.npy"
         errors: list[ChildError | EcgEdgeError] = []
         for runtime in runtimes:
             try:
-                question = protocol.Open(runtime.name, packed, 1)
-                with self.turn(), open_session(self.converter(runtime), question, self.seconds) as session:
-                    session.infer(self.files[beats], file)
+                with self.converters.turn(), self.converters.open(runtime, artifact) as session:
+                    session.infer(self.beats.files[beats], file)
                     told = session.graph() if graph else None
                 return Ran(np.load(file), runtime, told)
             except MachineError:
@@ -246,8 +169,7 @@ class Lab:
 
     def runtimes_for(self, format: str) -> list[Runtime]:
         """All that take a format and work here, in order."""
-        runtimes = {name: part for (kind, name), part in self.parts.items() if kind == "runtime"}
-        return [part for part in takers(format, runtimes) if self.lacks(part) is None]
+        return [part for part in self.tools.takers_of(format) if self.lacks(part) is None]
 
     def lacks(self, runtime: Runtime) -> str | None:
         """Why a runtime cannot work here, in one line; None where it can.
@@ -255,31 +177,24 @@ class Lab:
         Raises:
             MachineError: the machine is at fault.
         """
-        if ("runtime", runtime.name) not in self.parts:
+        if ("runtime", runtime.name) not in self.tools.parts:
             return "it is not installed"
         if not self.unasked:
             return None
         if runtime.name not in self.told:
             try:
                 asked = protocol.Available(runtime.name)
-                self.told[runtime.name] = self.converter(runtime).ask(asked, availability.SECONDS)
+                self.told[runtime.name] = self.converters.of(runtime).ask(asked, availability.SECONDS)
             except MachineError:
                 raise
             except (ChildError, EcgEdgeError) as error:
                 self.told[runtime.name] = str(error)
         return self.told[runtime.name]
 
-    @contextlib.contextmanager
-    def turn(self) -> Iterator[None]:
-        """Convert and measure while no other run on this machine does."""
-        with turn(self.gate) if self.gate else contextlib.nullcontext():
-            yield
-
     def close(self) -> None:
         """End the converters, and take away the copies of the data."""
-        for converter in self.converters.values():
-            converter.close()
-        self.scratch.cleanup()
+        self.converters.close()
+        self.beats.close()
 
 
 def open_lab(
@@ -292,8 +207,7 @@ def open_lab(
     seed: int,
     options: Mapping[str, Any],
     unavailable: Mapping[tuple[str, str], str],
-    seconds: float = 300,
-    memory: int | None = None,
+    limits: Limits,
     batch_sizes: Sequence[int] | None = None,
     unasked: bool = False,
 ) -> Lab:
@@ -304,31 +218,10 @@ def open_lab(
         unavailable: parts that are left out.
         batch_sizes, unasked: see ``Lab``.
     """
-    return Lab(
-        data=data,
-        sources=sources,
-        parts={
-            (kind, name): part
-            for kind in STEPS
-            for name, part in parts.of(kind).items()
-            if (kind, name) not in unavailable
-        },
-        owners={key: (owner.distribution, owner.version) for key, owner in parts.owners.items()},
-        index=index,
-        calibration=calibration_beats(data, calibration, seed),
-        judging=judging_beats(data, calibration, seed),
-        store=open_store(),
-        folder=folder,
-        gate=gate(),
-        seed=seed,
-        seconds=seconds,
-        memory=memory,
-        options=options,
-        batch_sizes=tuple(batch_sizes) if batch_sizes else None,
-        hosts=hosts(parts),
-        installed=availability.installed(parts),
-        unasked=unasked,
-    )
+    beats = write_beats(data, index, calibration, seed)
+    converters = Converters(folder, hosts(parts), limits, gate())
+    sizes = tuple(batch_sizes) if batch_sizes else None
+    return Lab(sources, tools_of(parts, options, unavailable), beats, converters, open_store(), seed, sizes, unasked)
 
 
 @dataclass(frozen=True)

@@ -92,10 +92,10 @@ def check_readable(about: Mapping[str, Any]) -> None:
 
 def write_run(folder: Path, run: dict[str, Any], lab: Lab) -> None:
     """``beats.npz``, what was scored and what the quantizers saw, and ``run.json``, which makes it a run."""
-    train = lab.data.train
+    train = lab.beats.data.train
     with whole_file(folder / BEATS) as file:
-        np.savez_compressed(file, x=lab.scored.x, y=lab.scored.y, index=lab.index,
-                            train_x=train.x, train_y=train.y, calibration=lab.calibration)  # fmt: skip
+        np.savez_compressed(file, x=lab.beats.scored.x, y=lab.beats.scored.y, index=lab.beats.index,
+                            train_x=train.x, train_y=train.y, calibration=lab.beats.calibration)  # fmt: skip
     run["files"] = {BEATS: digest_of(folder / BEATS)}
     with whole_file(folder / RUN, "w", encoding="utf-8") as file:
         file.write(json.dumps(run, indent=1) + "\n")

@@ -101,7 +101,7 @@ def skipped(skip: Skip, lab: Lab) -> Row:
             format=skip.format,
             precision=None,
             runtime=skip.runtime,
-            dataset=lab.data.name,
+            dataset=lab.beats.data.name,
         ),
         outcome=Outcome(status="skipped", reason=skip.reason),
     )

@@ -38,8 +38,9 @@ class Processes:
     def of(self, name: str, cell: Cell) -> Child:
         """The process of that name, started where there is none."""
         if name not in self.children:
+            runtime = self.lab.tools.parts["runtime", cell.runtime]
             log = self.journal.folder / "logs" / f"{name}.log"
-            self.children[name] = self.lab.child(self.lab.parts["runtime", cell.runtime], log, cell.threads)
+            self.children[name] = self.lab.converters.child(runtime, log, cell.threads)
         return self.children[name]
 
     def drop(self, name: str) -> None:
@@ -48,10 +49,10 @@ class Processes:
 
     def open(self, name: str, cell: Cell, packed: Packed) -> OpenSession:
         """Have the process of that name load the artifact of its cell, to be timed."""
-        options = self.lab.options_of(self.lab.parts["runtime", cell.runtime])
-        timed = protocol.Draw(self.lab.files["scored"], self.lab.seed)
+        options = self.lab.tools.options_of(self.lab.tools.parts["runtime", cell.runtime])
+        timed = protocol.Draw(self.lab.beats.files["scored"], self.lab.seed)
         question = protocol.Open(cell.runtime, packed, cell.threads, options, timed=timed)
-        self.sessions[name] = open_session(self.of(name, cell), question, self.lab.seconds)
+        self.sessions[name] = open_session(self.of(name, cell), question, self.lab.converters.limits.seconds)
         return self.sessions[name]
 
     @contextlib.contextmanager
@@ -74,15 +75,18 @@ class Processes:
             MachineError: it lacks memory, without a limit of its own, and others have most of it; something that the
                 run needs is gone; or nothing can be written any more.
         """
-        is_of_memory = isinstance(error, ChildError) and error.why == "memory"
-        if is_of_memory and ("SIGKILL" in str(error) or self.lab.memory is None) and memory.is_short():
+        is_of_memory, limited = (
+            isinstance(error, ChildError) and error.why == "memory",
+            self.lab.converters.limits.memory,
+        )
+        if is_of_memory and ("SIGKILL" in str(error) or limited is None) and memory.is_short():
             raise MachineError(f"the machine is short of memory: {error}", "free some memory")
         folder = self.journal.folder
         artifacts = [record["artifact"]["path"] for record in self.journal.of("scored") if record.get("artifact")]
         needed = [folder / name for name in (*FOLDERS, *artifacts)]
-        if gone := next((path for path in (*needed, *self.lab.files.values()) if not path.exists()), None):
+        if gone := next((path for path in (*needed, *self.lab.beats.files.values()) if not path.exists()), None):
             raise MachineError(f"{gone} is gone", "bring it back")
-        for place in (folder, Path(self.lab.scratch.name)):
+        for place in (folder, Path(self.lab.beats.scratch.name)):
             try:
                 check_room(place)
             except OSError as error:

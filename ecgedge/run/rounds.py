@@ -90,7 +90,7 @@ class Rounds:
         """Load a cell where its process is new, and run it until it is as fast as it gets."""
         cell = self.timed[name]
         packed = self.journal.of("scored", cell.id)[0]["artifact"]
-        with self.processes.surviving(name, "warm up"), self.lab.turn():
+        with self.processes.surviving(name, "warm up"), self.lab.converters.turn():
             if name not in self.processes.sessions:
                 here = Packed(self.journal.folder / packed["path"], packed["record"], packed["model"])
                 self.processes.open(name, cell, here)
@@ -108,7 +108,7 @@ class Rounds:
         model = next(iter(self.timed.values())).model
         random.Random(f"{self.lab.seed} {model} {number}").shuffle(names)
         for name in names:
-            with self.processes.surviving(name, "measure"), self.lab.turn():
+            with self.processes.surviving(name, "measure"), self.lab.converters.turn():
                 block = time_block(self.processes.sessions[name], self.profile.block_seconds, self.energy)
                 self.journal.block(name, number, block.samples, **block.figures, **block.state)
 

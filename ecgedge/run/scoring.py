@@ -66,7 +66,7 @@ class Scoring:
             sized = self.sized(cell) if artifact.input.batch else {}
             stage = "reference"
             expected = self.reference(cell.model)
-            with self.lab.turn():
+            with self.lab.converters.turn():
                 stage = "load"
                 session = self.processes.open(cell.id, cell, pack(artifact))
                 row = loaded(row, session.opened)
@@ -136,9 +136,9 @@ class Scoring:
 
     def answer(self, session: OpenSession, cell: Cell, artifact: Artifact) -> Graph | None:
         """Have the outputs saved, an anomaly detector's for the training beats too, and the graph that ran."""
-        session.infer(self.lab.files["scored"], self.file(cell, "outputs.npy"))
+        session.infer(self.lab.beats.files["scored"], self.file(cell, "outputs.npy"))
         if isinstance(artifact.task, Anomaly):
-            session.infer(self.lab.files["train"], self.file(cell, "train.npy"))
+            session.infer(self.lab.beats.files["train"], self.file(cell, "train.npy"))
         graph = session.graph()
         if graph:
             with whole_file(self.file(cell, "graph.json"), "w", encoding="utf-8") as file:
@@ -149,12 +149,12 @@ class Scoring:
         self, cell: Cell, artifact: Artifact, expected: np.ndarray, graph: Graph | None
     ) -> tuple[Judgement, Judgement]:
         """Whether the file is what it claims to be, and whether its answers are right."""
-        lab, runtime, train = self.lab, self.lab.parts["runtime", cell.runtime], self.lab.data.train
+        lab, runtime, train = self.lab, self.lab.tools.parts["runtime", cell.runtime], self.lab.beats.data.train
         training = None
         if isinstance(artifact.task, Anomaly):
             training = Answers(np.load(self.file(cell, "train.npy")), train.x, train.y)
         outputs = np.load(self.file(cell, "outputs.npy"))
-        here = Answers(outputs, lab.scored.x, lab.scored.y, lab.index)
+        here = Answers(outputs, lab.beats.scored.x, lab.beats.scored.y, lab.beats.index)
         terms = Terms(artifact.precision, runtime.computes, lab.seed)
         answers = verdicts.judge(here, expected, artifact.task, terms, training)
         source, parent = lab.sources[cell.model], self.parent_graph(cell)
@@ -171,7 +171,7 @@ class Scoring:
         """Beats a second by batch size."""
         file = self.file(cell, "throughput.npz")
         sizes = tuple(self.lab.batch_sizes) if self.lab.batch_sizes else None
-        return session.throughput(sized, self.lab.files["scored"], self.profile, file, sizes)
+        return session.throughput(sized, self.lab.beats.files["scored"], self.profile, file, sizes)
 
     def file(self, cell: Cell, what: str) -> Path:
         return self.folder / "cells" / f"{cell.id}.{what}"
@@ -179,7 +179,7 @@ class Scoring:
 
 def started(cell: Cell, lab: Lab, profile: str) -> Row:
     """What is known of a cell before anything is done."""
-    source, runtime = lab.sources[cell.model], lab.parts["runtime", cell.runtime]
+    source, runtime = lab.sources[cell.model], lab.tools.parts["runtime", cell.runtime]
     return Row(
         identity=Identity(
             id=cell.id,
@@ -188,7 +188,7 @@ def started(cell: Cell, lab: Lab, profile: str) -> Row:
             format=cell.format,
             precision=cell.precision,
             runtime=cell.runtime,
-            dataset=lab.data.name,
+            dataset=lab.beats.data.name,
         ),
         setup=Setup(
             device=runtime.device,
@@ -197,10 +197,10 @@ def started(cell: Cell, lab: Lab, profile: str) -> Row:
             quantizer=cell.quantizer,
             threads=cell.threads,
             batch=1,
-            dataset_digest=lab.data.digest,
-            beats=len(lab.scored),
+            dataset_digest=lab.beats.data.digest,
+            beats=len(lab.beats.scored),
             profile=profile,
-            runtime_options=lab.options_of(runtime) or None,
+            runtime_options=lab.tools.options_of(runtime) or None,
         ),
         outcome=Outcome(status="ok"),
     )

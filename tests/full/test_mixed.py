@@ -20,6 +20,7 @@ from ecgedge.evaluate import arithmetic
 from ecgedge.measure import processor
 from ecgedge.plan.plan import Cell
 from ecgedge.testing import make_artifact
+from ecgedge.workers.client import Limits
 from tests.conftest import Command
 from tests.full.graphs import graph, weight
 from tests.full.test_onnx_int8 import artifact_of
@@ -172,7 +173,7 @@ def test_weights_have_seven_bits_without_vnni(
 ) -> None:
     """The processor decides, unless the user does; what was made for one is not taken for another."""
     pytest.importorskip("torch")
-    settings = {"calibration": 100, "seed": 0, "unavailable": {}}
+    settings = {"calibration": 100, "seed": 0, "unavailable": {}, "limits": Limits()}
 
     def made(flags: str, **options: Any) -> Artifact:
         monkeypatch.setattr(processor, "cpu_info", lambda: {"flags": flags})

@@ -1,0 +1,88 @@
+"""The child processes that a run starts: those in which conversions run, and those of its cells."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ecgedge.api.artifact import Artifact
+from ecgedge.api.parts import Part, Runtime
+from ecgedge.devices.host import Host
+from ecgedge.files.locks import turn
+from ecgedge.workers import protocol
+from ecgedge.workers.client import Child, Limits
+from ecgedge.workers.protocol import answered, pack
+from ecgedge.workers.session import OpenSession, open_session
+
+QUIETLY = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}  # what waits leaves the cores to others
+
+
+@dataclass(frozen=True)
+class Converters:
+    """One process for all conversions in an interpreter, started when it is first asked.
+
+    Attributes:
+        folder: for what they print.
+        hosts: the interpreters of parts that work in an environment of their own, by its name.
+        limits: of each step, and of each process.
+        gate: the file by which runs on this machine take turns; None: they do not.
+    """
+
+    folder: Path
+    hosts: Mapping[str, Host]
+    limits: Limits
+    gate: Path | None
+    running: dict[tuple[Host | None, bool], Child] = field(default_factory=dict)
+
+    @property
+    def log(self) -> Path:
+        """What they print."""
+        return self.folder / "conversions.log"
+
+    def child(self, part: Part, log: Path, threads: int | None = None) -> Child:
+        """A process for what a part does, in the interpreter that it works in."""
+        host = self.hosts.get(part.environment or "")
+        return Child(log, threads, self.limits.memory, host, network=part.needs_network)
+
+    def of(self, part: Part | None) -> Child:
+        """The process in which the conversions of a part run, and of all others that work where it does.
+
+        None stands for ecgedge itself.
+        """
+        host = self.hosts.get(part.environment or "") if part else None
+        key = host, bool(part and part.needs_network)
+        if key not in self.running:
+            self.running[key] = Child(self.log, None, self.limits.memory, host, QUIETLY, network=key[1])
+        return self.running[key]
+
+    def open(self, runtime: Runtime, artifact: Artifact) -> OpenSession:
+        """A session of an artifact that answers, one thread.
+
+        Raises:
+            ChildError, EcgEdgeError, MachineError: it cannot be loaded.
+        """
+        return open_session(self.of(runtime), protocol.Open(runtime.name, pack(artifact), 1), self.limits.seconds)
+
+    def ask(self, question: protocol.Question[protocol.Packed], by: Part | None, who: str) -> Artifact:
+        """What a part, or ecgedge itself, makes of a source.
+
+        Args:
+            by: the part; None: ecgedge itself.
+            who: that is, as an error names it.
+        """
+        with self.turn():
+            return answered(self.of(by).ask(question, self.limits.seconds), who)
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """Convert and measure while no other run on this machine does."""
+        with turn(self.gate) if self.gate else contextlib.nullcontext():
+            yield
+
+    def close(self) -> None:
+        """End those in which conversions run."""
+        for child in self.running.values():
+            child.close()

@@ -1,0 +1,56 @@
+"""The exporters, quantizers and runtimes that a run works with, and what is on record of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ecgedge.api.parts import Exporter, Quantizer, Runtime
+from ecgedge.convert.store import maker_of
+from ecgedge.plan.plan import takers
+from ecgedge.workers import availability
+
+if TYPE_CHECKING:
+    from ecgedge.plugins import Parts
+
+STEPS = ("exporter", "quantizer", "runtime")  # the kinds that carry out a cell
+
+
+@dataclass(frozen=True)
+class Tools:
+    """Parts that can be used.
+
+    Attributes:
+        parts: by (kind, name).
+        owners: their (distribution, version).
+        installed: versions of the distributions in environments of their own, by environment and canonical name.
+        options: what the user asked for.
+    """
+
+    parts: Mapping[tuple[str, str], Any]
+    owners: Mapping[tuple[str, str], tuple[str, str]]
+    installed: Mapping[str, Mapping[str, str]]
+    options: Mapping[str, Any]
+
+    def options_of(self, part: Exporter | Quantizer | Runtime) -> dict[str, Any]:
+        """What the user asked for of the options that a part understands."""
+        return {key: value for key, value in self.options.items() if key in part.options}
+
+    def maker(self, kind: str, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        """What is on record of a part whose work an artifact is."""
+        part = self.parts[kind, name]
+        return maker_of(part, *self.owners[kind, name], options, self.installed.get(part.environment or ""))
+
+    def takers_of(self, format: str) -> list[Runtime]:
+        """The runtimes that take a format, in order."""
+        return takers(format, {name: part for (kind, name), part in self.parts.items() if kind == "runtime"})
+
+
+def tools_of(parts: Parts, options: Mapping[str, Any], unavailable: Mapping[tuple[str, str], str]) -> Tools:
+    """All parts but those that are not available."""
+    usable = {
+        (kind, name): part for kind in STEPS for name, part in parts.of(kind).items() if (kind, name) not in unavailable
+    }
+    owners = {key: (owner.distribution, owner.version) for key, owner in parts.owners.items()}
+    return Tools(usable, owners, availability.installed(parts), options)
