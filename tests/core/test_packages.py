@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import compileall
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import ecgedge as ecgedge_package
 from tests.conftest import Command, error_of, rows_of
 from tests.packages import HERE, install
 
@@ -91,6 +94,17 @@ def test_a_skeleton_passes_its_contracts_at_once(ecgedge: Command, site: Path, t
         tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tmp_path / "ecgedge-my-engine2"]
         done = subprocess.run(tests, env=os.environ | environment, capture_output=True, text=True, cwd=tmp_path)
         assert done.returncode == 0, done.stdout
+
+
+def test_a_skeleton_from_what_pip_has_installed(ecgedge: Command, tmp_path: Path) -> None:
+    """pip compiles each module that it installs, those of the skeleton too."""
+    shutil.copytree(Path(ecgedge_package.__file__).parent, tmp_path / "site" / "ecgedge")
+    assert compileall.compile_dir(tmp_path / "site", quiet=1)
+    assert [*(tmp_path / "site").rglob("scaffold/common/**/*.pyc")]
+    made = ecgedge("plugins", "new", "acme", "--kind", "runtime", PYTHONPATH=str(tmp_path / "site"))
+    assert made.code == 0, made.err
+    made_of = {file.suffix for file in (tmp_path / "ecgedge-acme").rglob("*") if file.is_file()}
+    assert made_of == {".py", ".toml", ".md"}
 
 
 def test_a_part_that_breaks_its_contract_is_told(ecgedge: Command, site: Path, tmp_path: Path) -> None:

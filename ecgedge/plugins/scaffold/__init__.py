@@ -35,7 +35,7 @@ def write(name: str, kind: str, folder: Path) -> None:
         with tempfile.TemporaryDirectory(dir=folder.absolute().parent) as scratch:
             whole = Path(scratch) / "whole"
             for template in (HERE / "common").rglob("*"):
-                if template.is_file():
+                if template.is_file() and template.suffix != ".pyc":  # pip compiles what it installs
                     fill(template, whole / template.relative_to(HERE / "common"), name, kind)
             for template in (HERE / kind).glob("*.py"):
                 fill(template, whole / module_of(name) / template.name, name, kind)
