@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
@@ -41,13 +40,13 @@ class Evidence:
     Where the folder lacks what that takes, or no paired test is known, the rows' own figures decide.
 
     Args:
-        folder: of the run. Raises EcgEdgeError, now or when it is asked, where that is damaged.
+        run: raises EcgEdgeError when it is asked for what is damaged there.
     """
 
-    def __init__(self, folder: Path):
-        self.run = RunFolder.read(folder)
+    def __init__(self, run: RunFolder):
+        self.run = run
         self.seed = self.run.about["seed"]
-        self.timing = Timing(self.run.records, self.run.about["rounds"], folder)
+        self.timing = Timing(self.run.records, self.run.about["rounds"], run.path)
         self.answers: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self.known: dict[tuple[str, str, str], Difference] = {}
         self.at_hand: dict[str, bool] = {}  # whether the outputs of a row are there

@@ -109,11 +109,19 @@ class Timing:
 
     def median(self, name: str, number: int) -> float:
         """Median nanoseconds of the model in the block of one round."""
-        if name not in self.medians:
-            blocks = self.blocks[name]
-            found = block_medians(blocks, self.folder)
-            self.medians[name] = {block["round"]: float(each) for block, each in zip(blocks, found)}
-        return self.medians[name][number]
+        known = self.medians.setdefault(name, {})
+        if number not in known:
+            block = next(block for block in self.blocks[name] if block["round"] == number)
+            known[number] = float(np.median(samples(self.folder, block)[:, 0]))
+        return known[number]
+
+    def latency(self, name: str) -> Record:
+        """As ``latency``, of the blocks that figures are made from; their medians are kept, for ratios."""
+        blocks = self.used(name)
+        each = [samples(self.folder, block) for block in blocks]
+        medians = [float(np.median(one[:, 0])) for one in each]
+        self.medians.setdefault(name, {}).update(zip((block["round"] for block in blocks), medians))
+        return latency(blocks, each, np.array(medians))
 
     def used_medians(self, name: str) -> np.ndarray:
         """Median nanoseconds of the model in each block that figures are made from."""
@@ -140,7 +148,7 @@ def rows_of(records: Sequence[Record], rounds: int, folder: Path) -> list[Row]:
         elif row["status"] == "ok":
             if len(timing.blocks.get(name, [])) < rounds:
                 continue
-            row |= latency(timing.used(name), folder) | {"blocks": len(timing.blocks[name])} | timing.state(name)
+            row |= timing.latency(name) | {"blocks": len(timing.blocks[name])} | timing.state(name)
             row |= warm_up(warm[name])
         told.append(row)
     rows = [Row.from_record(row) for row in told]
@@ -172,15 +180,14 @@ def block_medians(blocks: Sequence[Record], folder: Path) -> np.ndarray:
     return np.array([np.median(samples(folder, block)[:, 0]) for block in blocks])
 
 
-def latency(blocks: Sequence[Record], folder: Path) -> Record:
-    """Latency of one beat in microseconds, from the samples of the blocks that count.
+def latency(blocks: Sequence[Record], each: Sequence[np.ndarray], medians: np.ndarray) -> Record:
+    """Latency of one beat in microseconds, from the samples of the blocks that count, and their medians.
 
     The median is the median of the blocks' medians, and its 95% interval the one that needs no
     assumption on their distribution: calls of one block are too much alike to count as independent.
     """
-    each = [samples(folder, block) for block in blocks]
     model, host = np.concatenate(each).T / 1e3
-    medians = np.array([np.median(one[:, 0]) for one in each]) / 1e3
+    medians = medians / 1e3
     low, high = intervals.median_interval(medians)
     row: Record = {
         "latency_p50_us": round(float(np.median(medians)), 3),

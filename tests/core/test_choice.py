@@ -23,6 +23,7 @@ from ecgedge.choose import (
 )
 from ecgedge.data.dataset import Dataset, Split
 from ecgedge.errors import EcgEdgeError
+from ecgedge.run import RunFolder
 from ecgedge.run.row import Row
 from tests.core.synthetic_run import about
 
@@ -390,7 +391,7 @@ def run_folder(folder: Path, answers: dict[str, np.ndarray], y: np.ndarray, time
             for i in range(len(blocks))
         ]
     (folder / "journal.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-    return Evidence(folder)
+    return Evidence(RunFolder.read(folder))
 
 
 def test_a_run_compares_its_rows_in_pairs(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from ecgedge.report.html.pareto import pareto
 from ecgedge.report.html.run_files import RunFiles
 from ecgedge.report.remake import remake
 from ecgedge.report.table import TITLES, noise_lines
+from ecgedge.run import RunFolder
 from ecgedge.run.row import Row
 
 MOST_ROWS = 1000  # in the tables and pictures of the page; of more, those of the models that matter most
@@ -108,7 +109,9 @@ def policy(style: str, script: str) -> str:
 
 def fronts_of(report: Report) -> Sequence[Choice]:
     """The Pareto fronts, which need no requirement; none where no row works."""
-    return decide(report.rows, compare=Evidence(report.folder)) if of(report.rows, "status", "ok") else []
+    if not of(report.rows, "status", "ok"):
+        return []
+    return decide(report.rows, compare=Evidence(RunFolder.read(report.folder)))
 
 
 def ranked(
