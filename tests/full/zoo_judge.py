@@ -93,14 +93,14 @@ def convert(file: Path, made: Path, precision: str, dataset: str, gives: str = "
     from click.testing import CliRunner
 
     from ecgedge.cli import main
-    from ecgedge.convert import lab
+    from ecgedge.convert import converters
     from ecgedge.workers import standins
 
     command = ["convert", str(file), "--to", made.suffix[1:], "--dataset", dataset, "-o", str(made), "--force"]
     command += [] if precision == "fp32" else ["--quantize", precision]
     command += ["--task", "anomaly"] if gives == "beats" else []
     module = importlib.import_module("ecgedge.commands.convert")
-    kept = mock.patch.object(lab, "Child", worker), mock.patch.object(standins, "Child", worker)
+    kept = mock.patch.object(converters, "Child", worker), mock.patch.object(standins, "Child", worker)
     with kept[0], kept[1], mock.patch.object(module, "measure_gain", lambda *_: None):
         done = CliRunner().invoke(main, command)
     bug = done.exception if not isinstance(done.exception, SystemExit) else None
