@@ -32,8 +32,8 @@ def test_what_is_made_and_verified(made: Conversion, logits: np.ndarray, beats: 
     assert digest_of(made.path) == made.artifact.digest
     assert (made.route, made.quantizer, made.runtime) == (("onnx",), "none", "cpu")
     found = made.verification
-    assert found and (found.beats, found.test_beats, found.changed_decisions) == (1000, 4500, 0)
-    index = stratified(beats.test.y, 1000, 0)
+    assert found and (found.beats, found.test_beats, found.changed_decisions) == (500, 4500, 0)
+    index = stratified(beats.test.y, 500, 0)
     right = metrics.accuracy_score(beats.test.y[index], logits[index].argmax(axis=1))
     assert found.figures["accuracy"] == pytest.approx(right, abs=1e-9)
     assert (made.gain, made.cost, found.loss, found.rejected) == (None, None, "", "")
