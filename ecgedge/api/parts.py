@@ -42,7 +42,8 @@ class Context:
     def parity_beats(self) -> np.ndarray:
         """The beats ``(n, 1, L)``, evenly spaced among ``beats``, on which an exporter proves that its file answers as
         its source does: enough to see a wrong conversion. Who asked for the file compares it on test beats."""
-        return self.beats[:: max(1, len(self.beats) // PARITY_BEATS)][:PARITY_BEATS]
+        count = len(self.beats)
+        return self.beats[np.linspace(0, count - 1, min(count, PARITY_BEATS)).astype(int)]
 
 
 class Part(ABC):

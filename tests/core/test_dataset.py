@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecgedge import EcgEdgeError
+from ecgedge import Context, EcgEdgeError
 from ecgedge.data import dataset
 from ecgedge.data.dataset import Dataset, Split, read_folder, stratified, synthetic
 
@@ -150,3 +150,13 @@ def test_synthetic_beats_have_the_shares_of_the_test_split(beats: Dataset) -> No
     np.testing.assert_allclose(beats.test.x.std(axis=2, ddof=1), 1, atol=1e-5)
     assert synthetic().digest == beats.digest
     assert synthetic(seed=1).digest != beats.digest
+
+
+@pytest.mark.parametrize("count", [1, 5, 63, 64, 65, 100, 127, 128, 400, 501])
+def test_a_conversion_is_proved_on_beats_from_first_to_last(count: int) -> None:
+    beats = np.arange(count, dtype=np.float32).reshape(-1, 1, 1)
+    chosen = Context(beats).parity_beats[:, 0, 0]
+    assert len(chosen) == len(set(chosen)) == min(count, 64)
+    assert (chosen[0], chosen[-1]) == (0, count - 1)
+    gaps = np.diff(chosen)
+    assert gaps.size == 0 or np.ptp(gaps) <= 1
