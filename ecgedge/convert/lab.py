@@ -218,10 +218,11 @@ def open_lab(
         unavailable: parts that are left out.
         batch_sizes, unasked: see ``Lab``.
     """
-    beats = write_beats(data, index, calibration, seed)
+    tools, store = tools_of(parts, options, unavailable), open_store()
     converters = Converters(folder, hosts(parts), limits, gate())
     sizes = tuple(batch_sizes) if batch_sizes else None
-    return Lab(sources, tools_of(parts, options, unavailable), beats, converters, open_store(), seed, sizes, unasked)
+    beats = write_beats(data, index, calibration, seed)  # last: what fails before it leaves no files
+    return Lab(sources, tools, beats, converters, store, seed, sizes, unasked)
 
 
 @dataclass(frozen=True)

@@ -175,11 +175,6 @@ def blocks_of(records: Sequence[Record]) -> dict[str, list[Record]]:
     return found
 
 
-def block_medians(blocks: Sequence[Record], folder: Path) -> np.ndarray:
-    """Median nanoseconds of the model in each block."""
-    return np.array([np.median(samples(folder, block)[:, 0]) for block in blocks])
-
-
 def latency(blocks: Sequence[Record], each: Sequence[np.ndarray], medians: np.ndarray) -> Record:
     """Latency of one beat in microseconds, from the samples of the blocks that count, and their medians.
 
