@@ -47,7 +47,7 @@ def examine(parts: Parts, dataset: str | None) -> dict[str, Any]:
     return {
         "versions": machine.versions(),
         "machine": described,
-        "threads": {"cores": os.cpu_count(), "usable": usable_cores()},
+        "threads": {"cores": os.cpu_count(), "usable": machine.usable_cores()},
         "gpu": described["gpu"],
         "children": children_state(),
         "data": data_state(dataset),
@@ -55,11 +55,6 @@ def examine(parts: Parts, dataset: str | None) -> dict[str, Any]:
         "broken_plugins": [{"plugin": str(owner), "reason": reason} for owner, reason in parts.broken],
         "clashes": [error.message for error in parts.clashes],
     }
-
-
-def usable_cores() -> int | None:
-    """Cores that this process may use, which a container may limit."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def children_state() -> dict[str, str]:

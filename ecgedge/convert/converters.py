@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ecgedge.api.artifact import Artifact
@@ -29,18 +29,28 @@ class Converters:
         hosts: the interpreters of parts that work in an environment of their own, by its name.
         limits: of each step, and of each process.
         gate: the file by which runs on this machine take turns; None: they do not.
+        name: of the file that they print to.
     """
 
     folder: Path
     hosts: Mapping[str, Host]
     limits: Limits
     gate: Path | None
+    name: str = "conversions"
     running: dict[tuple[Host | None, bool], Child] = field(default_factory=dict)
 
     @property
     def log(self) -> Path:
         """What they print."""
-        return self.folder / "conversions.log"
+        return self.folder / f"{self.name}.log"
+
+    def without_gate(self) -> Converters:
+        """These processes, for who has its turn already."""
+        return replace(self, gate=None)
+
+    def second(self) -> Converters:
+        """Others of the same kind, for who has its turn already."""
+        return replace(self, gate=None, name=f"{self.name}-2", running={})
 
     def child(self, part: Part, log: Path, threads: int | None = None) -> Child:
         """A process for what a part does, in the interpreter that it works in."""

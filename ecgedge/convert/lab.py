@@ -39,6 +39,7 @@ class Lab:
         batch_sizes: beats a call whose throughput is measured; None: ``bench.BATCHES``, and more where that pays.
         unasked: it is not known yet which of the runtimes can work here: each is asked before it is used first.
         usable: the passes that were found to work, by what they were tried on.
+        failed: what came of those that cannot be made, by cell and batch.
         told: why runtimes cannot work here, None where they can, of those that were asked.
     """
 
@@ -51,10 +52,13 @@ class Lab:
     batch_sizes: tuple[int, ...] | None = None
     unasked: bool = False
     usable: dict[tuple[Any, ...], Passes] = field(default_factory=dict)
+    failed: dict[tuple[Cell, int], Exception] = field(default_factory=dict)
     told: dict[str, str | None] = field(default_factory=dict)
 
     def make(self, cell: Cell, batch: int = 1) -> Artifact:
-        """The artifact of a cell: its model through its exporters and its quantizer."""
+        """The artifact of a cell: its model through its exporters and its quantizer. Raises as ``way``."""
+        if error := self.failed.get((cell, batch)):
+            raise error
         return self.way(cell, batch)[-1]
 
     def way(self, cell: Cell, batch: int = 1) -> list[Artifact]:

@@ -42,6 +42,11 @@ def describe(energy: EnergyCounter | None = None) -> dict[str, Any]:
     }
 
 
+def usable_cores() -> int | None:
+    """Cores that this process may use, which a container may limit; None: the system does not tell."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
 def governor() -> str | None:
     """How the first processor's frequency is governed, or None where the system does not tell."""
     try:

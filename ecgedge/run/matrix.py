@@ -9,11 +9,13 @@ another process: what differs between the two is noise.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
 
+from ecgedge.convert.ahead import Helper
 from ecgedge.convert.lab import Lab
 from ecgedge.files.locks import PART
 from ecgedge.measure.bench import PROFILES, Profile
@@ -49,17 +51,22 @@ def measure_cells(
         if not journal.of("scored", skip.id):
             journal.append("scored", cell=skip.id, row=skipped(skip, lab).flat)
     done = 0
-    for _, group in groupby(cells, lambda cell: cell.model):
-        of_model = list(group)
-        measure_model(
-            of_model,
-            lab,
-            journal,
-            PROFILES[profile],
-            energy,
-            lambda steps, what, base=done: tell(base + steps, what),  # type: ignore[misc]
-        )
-        done += 2 * len(of_model)
+    with contextlib.closing(Helper(lab)) as helper:
+        for _, group in groupby(cells, lambda cell: cell.model):
+            of_model = list(group)
+            left = [cell for cell in of_model if not journal.of("scored", cell.id)]
+            if left:
+                tell(done, f"{left[0].model} conversions")
+                helper.make(left)
+            measure_model(
+                of_model,
+                lab,
+                journal,
+                PROFILES[profile],
+                energy,
+                lambda steps, what, base=done: tell(base + steps, what),  # type: ignore[misc]
+            )
+            done += 2 * len(of_model)
     tell(done, "")
 
 

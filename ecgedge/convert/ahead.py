@@ -1,0 +1,77 @@
+"""The artifacts of a model's cells, made before anything is timed, on two cores where there are two."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from threading import Event
+
+from ecgedge.convert.lab import Lab
+from ecgedge.errors import ConversionError, EcgEdgeError, MachineError
+from ecgedge.measure.bench import BATCHES
+from ecgedge.measure.machine import usable_cores
+from ecgedge.plan.plan import Cell
+from ecgedge.workers.client import ChildError
+
+Job = tuple[Cell, int]  # a cell, and the beats a call of its file
+
+
+@dataclass
+class Helper:
+    """A second process for conversions, and the thread that asks it, which lives as long: a child dies with its parent.
+
+    Attributes:
+        beside: the lab that it helps.
+        ended: it is to begin nothing more.
+    """
+
+    beside: Lab
+    ended: Event = field(default_factory=Event)
+    thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
+
+    def __post_init__(self) -> None:
+        self.lab = replace(self.beside, converters=self.beside.converters.second())
+
+    def make(self, cells: Sequence[Cell]) -> None:
+        """Put what cells need into the store; what cannot be made is left to whoever asks for it, and tells why."""
+        groups = deque(groups_of(self.beside, cells))
+        if len(groups) < 2 or (usable_cores() or 1) < 2:
+            return
+        with self.beside.converters.turn():  # once for both
+            beside = self.thread.submit(self.make_all, self.lab, groups)
+            self.make_all(replace(self.beside, converters=self.beside.converters.without_gate()), groups)
+            beside.result()
+
+    def close(self) -> None:
+        """End its process, whatever it is doing."""
+        self.ended.set()
+        self.lab.converters.close()
+        self.thread.shutdown()
+
+    def make_all(self, lab: Lab, groups: deque[list[Job]]) -> None:
+        """Take one group of jobs after the other, until none is left."""
+        with contextlib.suppress(IndexError):  # the other took the last
+            while True:
+                for cell, batch in groups.popleft():
+                    if self.ended.is_set():
+                        return
+                    try:
+                        lab.make(cell, batch)
+                    except MachineError:  # it may be mended by then
+                        continue
+                    except (ChildError, ConversionError, EcgEdgeError) as error:
+                        lab.failed[cell, batch] = error
+
+
+def groups_of(lab: Lab, cells: Sequence[Cell]) -> list[list[Job]]:
+    """What cells need, in groups that share what is made on the way; the longest way first."""
+    groups: dict[tuple[tuple[str, ...], int], list[Job]] = {}
+    for cell in cells:
+        steps = [*(("exporter", name) for name in cell.route), ("quantizer", cell.quantizer)]
+        fixed = any(lab.tools.parts[step].fixed_batch for step in steps)
+        for batch in dict.fromkeys((1, *(lab.batch_sizes or BATCHES))) if fixed else (1,):
+            groups.setdefault((cell.route, batch), []).append((cell, batch))
+    return [groups[key] for key in sorted(groups, key=lambda key: (-len(key[0]), key[1]))]
