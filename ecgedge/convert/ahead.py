@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from threading import Event
 
 from ecgedge.convert.lab import Lab
 from ecgedge.errors import ConversionError, EcgEdgeError, MachineError
@@ -25,15 +24,17 @@ class Helper:
 
     Attributes:
         beside: the lab that it helps.
-        ended: it is to begin nothing more.
+        thread: that asks it.
+        task: what that is doing, or did last.
     """
 
     beside: Lab
-    ended: Event = field(default_factory=Event)
     thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
+    task: Future[None] = field(default_factory=Future)
 
     def __post_init__(self) -> None:
         self.lab = replace(self.beside, converters=self.beside.converters.second())
+        self.task.set_result(None)
 
     def make(self, cells: Sequence[Cell]) -> None:
         """Put what cells need into the store; what cannot be made is left to whoever asks for it, and tells why."""
@@ -41,29 +42,30 @@ class Helper:
         if len(groups) < 2 or (usable_cores() or 1) < 2:
             return
         with self.beside.converters.turn():  # once for both
-            beside = self.thread.submit(self.make_all, self.lab, groups)
-            self.make_all(replace(self.beside, converters=self.beside.converters.without_gate()), groups)
-            beside.result()
+            self.task = self.thread.submit(make_all, self.lab, groups)
+            make_all(replace(self.beside, converters=self.beside.converters.without_gate()), groups)
+            self.task.result()
 
     def close(self) -> None:
         """End its process, whatever it is doing."""
-        self.ended.set()
-        self.lab.converters.close()
+        self.lab.converters.kill()
+        while not wait([self.task], 0.1).done:  # it was just starting one
+            self.lab.converters.kill()
+        self.thread.submit(self.lab.converters.close).result()
         self.thread.shutdown()
 
-    def make_all(self, lab: Lab, groups: deque[list[Job]]) -> None:
-        """Take one group of jobs after the other, until none is left."""
-        with contextlib.suppress(IndexError):  # the other took the last
-            while True:
-                for cell, batch in groups.popleft():
-                    if self.ended.is_set():
-                        return
-                    try:
-                        lab.make(cell, batch)
-                    except MachineError:  # it may be mended by then
-                        continue
-                    except (ChildError, ConversionError, EcgEdgeError) as error:
-                        lab.failed[cell, batch] = error
+
+def make_all(lab: Lab, groups: deque[list[Job]]) -> None:
+    """Take one group of jobs after the other, until none is left, or the lab's processes have ended."""
+    with contextlib.suppress(IndexError):  # the other took the last
+        while not lab.converters.ended.is_set():
+            for cell, batch in groups.popleft():
+                try:
+                    lab.make(cell, batch)
+                except MachineError:  # it may be mended by then
+                    continue
+                except (ChildError, ConversionError, EcgEdgeError) as error:
+                    lab.failed[cell, batch] = error
 
 
 def groups_of(lab: Lab, cells: Sequence[Cell]) -> list[list[Job]]:

@@ -7,10 +7,12 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Event
 
 from ecgedge.api.artifact import Artifact
 from ecgedge.api.parts import Part, Runtime
 from ecgedge.devices.host import Host
+from ecgedge.errors import MachineError
 from ecgedge.files.locks import turn
 from ecgedge.workers import protocol
 from ecgedge.workers.client import Child, Limits
@@ -30,6 +32,7 @@ class Converters:
         limits: of each step, and of each process.
         gate: the file by which runs on this machine take turns; None: they do not.
         name: of the file that they print to.
+        ended: they are to begin nothing more.
     """
 
     folder: Path
@@ -38,6 +41,7 @@ class Converters:
     gate: Path | None
     name: str = "conversions"
     running: dict[tuple[Host | None, bool], Child] = field(default_factory=dict)
+    ended: Event = field(default_factory=Event)
 
     @property
     def log(self) -> Path:
@@ -50,7 +54,7 @@ class Converters:
 
     def second(self) -> Converters:
         """Others of the same kind, for who has its turn already."""
-        return replace(self, gate=None, name=f"{self.name}-2", running={})
+        return replace(self, gate=None, name=f"{self.name}-2", running={}, ended=Event())
 
     def child(self, part: Part, log: Path, threads: int | None = None) -> Child:
         """A process for what a part does, in the interpreter that it works in."""
@@ -61,7 +65,12 @@ class Converters:
         """The process in which the conversions of a part run, and of all others that work where it does.
 
         None stands for ecgedge itself.
+
+        Raises:
+            MachineError: they have been killed.
         """
+        if self.ended.is_set():
+            raise MachineError("the run has ended")
         host = self.hosts.get(part.environment or "") if part else None
         key = host, bool(part and part.needs_network)
         if key not in self.running:
@@ -91,6 +100,12 @@ class Converters:
         """Convert and measure while no other run on this machine does."""
         with turn(self.gate) if self.gate else contextlib.nullcontext():
             yield
+
+    def kill(self) -> None:
+        """From another thread than that which asks them: whatever they are doing, it fails, and nothing more begins."""
+        self.ended.set()
+        for child in list(self.running.values()):
+            child.kill()
 
     def close(self) -> None:
         """End those in which conversions run."""

@@ -316,6 +316,11 @@ class Child:
             lines = file.read().decode("utf-8", errors="replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
+    def kill(self) -> None:
+        """From another thread: end what it is doing, which fails whoever waits for it."""
+        if process := self.process:
+            end(process)
+
     def close(self) -> None:
         """End it, whatever it is doing."""
         if self.process:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
+import signal
 import sys
+import time
 from pathlib import Path
+from subprocess import DEVNULL, PIPE, Popen
 
 import pytest
 
@@ -28,7 +30,7 @@ class Fixed(FakeExporter):
     def convert(self, source, out, context):
         with Path({log!r}).open("a") as file:
             file.write(f"{{os.getpid()}} {{context.batch}}\\n")
-        time.sleep(0.5)
+        time.sleep({takes})
         if {fails!r}:
             raise ConversionError("it cannot be done")
         made = super().convert(source, out, context)
@@ -42,23 +44,35 @@ def ecgedge_exporters():
 """
 
 
-def converted(fakes: Path, folder: Path, cores: set[int], fails: bool = False) -> list[tuple[str, str]]:
-    """The process and the batch of each conversion of a matrix that may use these processors."""
-    log = folder / "converted"
-    (fakes / "fixed.py").write_text(FIXED.format(log=str(log), fails=fails))
+def started(fakes: Path, folder: Path, cores: set[int], fails: bool = False, takes: float = 0.5) -> Popen[str]:
+    """A matrix that may use these processors, and whose conversions each write a line to ``folder/"converted"``."""
+    (fakes / "fixed.py").write_text(FIXED.format(log=str(folder / "converted"), fails=fails, takes=takes))
     command = [sys.executable, "-P", "-m", "ecgedge", "--plugins-dir", fakes, "matrix", "--dataset", "synthetic"]
     asked = ["--model", "fake", "--exporter", "fixed", "--profile", "quick", "--out", folder / "run"]
-    done = subprocess.run(
+    return Popen(
         [*map(str, command), *map(str, asked)],
         cwd=folder,
         env=os.environ | {"ECGEDGE_CACHE": str(folder / "cache")},
         preexec_fn=lambda: os.sched_setaffinity(0, cores),
-        capture_output=True,
+        stdout=DEVNULL,
+        stderr=PIPE,
         text=True,
-        timeout=300,
     )
-    assert done.returncode == int(fails) and "Traceback" not in done.stderr, done.stderr
-    return [(process, batch) for process, batch in map(str.split, log.read_text().splitlines())]
+
+
+def begun(folder: Path) -> list[tuple[str, str]]:
+    """The process and the batch of each conversion that has begun."""
+    log = folder / "converted"
+    lines = log.read_text().splitlines() if log.exists() else []
+    return [(process, batch) for process, batch in map(str.split, lines)]
+
+
+def converted(fakes: Path, folder: Path, cores: set[int], fails: bool = False) -> list[tuple[str, str]]:
+    """The process and the batch of each conversion of a matrix that may use these processors."""
+    process = started(fakes, folder, cores, fails)
+    _, told = process.communicate(timeout=300)
+    assert process.returncode == int(fails) and "Traceback" not in told, told
+    return begun(folder)
 
 
 @pytest.fixture
@@ -93,3 +107,15 @@ def test_what_fails_is_told_and_not_tried_again(fakes: Path, cores: set[int], tm
         assert len(rows) == 2 and all("it cannot be done" in row["reason"] for row in rows)
         counts.append([batch for _, batch in made].count("1"))
     assert counts[0] == counts[1]
+
+
+def test_ctrl_c_ends_both_and_nothing_begins_anew(fakes: Path, cores: set[int], tmp_path: Path) -> None:
+    process = started(fakes, tmp_path, cores, takes=600)
+    while len(begun(tmp_path)) < 2:
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130 and "--resume" in told and "Traceback" not in told, told
+    assert len(begun(tmp_path)) == 2
+    assert not any(Path(f"/proc/{number}").exists() for number, _ in begun(tmp_path))
