@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ecgedge.convert.lab import Lab
 from ecgedge.errors import EcgEdgeError, MachineError, machine_error
 from ecgedge.files.locks import check_room
 from ecgedge.measure import memory
+from ecgedge.measure.machine import usable_cores
 from ecgedge.plan.plan import Cell
 from ecgedge.run.journal import Journal
 from ecgedge.workers import protocol
@@ -42,6 +44,24 @@ class Processes:
             log = self.journal.folder / "logs" / f"{name}.log"
             self.children[name] = self.lab.converters.child(runtime, log, cell.threads)
         return self.children[name]
+
+    def start(self, cells: Sequence[Cell]) -> None:
+        """Start the processes of cells together and have each import its runtime, before anything is timed.
+
+        One that cannot tells why when it is asked to load its artifact.
+        """
+        cores = usable_cores() or 1
+        if cores < 2:
+            return
+        children = {cell: self.of(cell.id, cell) for cell in cells}
+        with self.lab.converters.turn(), ThreadPoolExecutor(cores) as pool:
+            for child in children.values():  # each dies with the thread that started it: this one
+                if not child.process:
+                    with contextlib.suppress(ChildError, MachineError):
+                        child.start()
+            for cell, child in children.items():
+                if child.process:
+                    pool.submit(child.ask, protocol.Available(cell.runtime), self.lab.converters.limits.seconds)
 
     def drop(self, name: str) -> None:
         self.sessions.pop(name, None)

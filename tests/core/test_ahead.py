@@ -43,6 +43,35 @@ def ecgedge_exporters():
     return [Fixed()]
 """
 
+SLOW = """
+import os
+import time
+from pathlib import Path
+
+from ecgedge import hookimpl
+from ecgedge.testing import FakeRuntime
+
+HERE = Path({folder!r})
+
+
+class Slow(FakeRuntime):
+    def available(self):
+        if not (HERE / "planned").exists():
+            (HERE / "planned").touch()
+            return None
+        (HERE / f"came-{{os.getpid()}}").touch()
+        end = time.monotonic() + 60
+        while len([*HERE.glob("came-*")]) < 2 and time.monotonic() < end:
+            time.sleep(0.05)
+        (HERE / ("met" if time.monotonic() < end else "alone")).touch()
+        return None
+
+
+@hookimpl
+def ecgedge_runtimes():
+    return [Slow("slow")]
+"""
+
 
 def started(fakes: Path, folder: Path, cores: set[int], fails: bool = False, takes: float = 0.5) -> Popen[str]:
     """A matrix that may use these processors, and whose conversions each write a line to ``folder/"converted"``."""
@@ -119,3 +148,15 @@ def test_ctrl_c_ends_both_and_nothing_begins_anew(fakes: Path, cores: set[int], 
     assert process.returncode == 130 and "--resume" in told and "Traceback" not in told, told
     assert len(begun(tmp_path)) == 2
     assert not any(Path(f"/proc/{number}").exists() for number, _ in begun(tmp_path))
+
+
+def test_the_processes_of_cells_get_ready_together(fakes: Path, cores: set[int], tmp_path: Path) -> None:
+    (tmp_path / "seen").mkdir()
+    (fakes / "slow.py").write_text(SLOW.format(folder=str(tmp_path / "seen")))
+    process = started(fakes, tmp_path, cores)
+    _, told = process.communicate(timeout=300)
+    assert process.returncode == 0, told
+    seen = {path.name for path in (tmp_path / "seen").iterdir()}
+    assert "met" in seen and "alone" not in seen
+    rows = [row for row in rows_of(tmp_path / "run") if row["runtime"] == "slow"]
+    assert rows and all(row["status"] == "ok" for row in rows)
