@@ -76,6 +76,7 @@ def measure_model(
     """Score the cells of one model, then time them in turns."""
     with Processes(lab, journal) as processes:
         scoring = Scoring(cells, lab, journal, profile.name, processes)
+        tell(0, f"{cells[0].model} processes")
         processes.start([cell for cell in cells if not journal.of("scored", cell.id)])
         for done, cell in enumerate(cells):
             tell(done, f"{cell.model} {cell.format} {cell.precision} {cell.runtime}")
