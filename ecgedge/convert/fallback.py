@@ -31,7 +31,8 @@ def usable_passes(lab: Lab, cell: Cell, batch: int) -> tuple[Passes, list[Artifa
     """The passes with which a cell can be made, and what was made with them.
 
     Tried are its own; with a fixed batch, where an exporter takes the graph, since some tools cannot keep a free one;
-    the same once more; none; and all but one, the last first, to find the one that makes a tool fail.
+    the same once more; none; and all but one, the last first, to find the one that makes a tool fail. What fails before
+    there is a graph fails whatever the passes are, and is not tried again.
 
     Raises:
         ChildError: it cannot be made without any either; that of its own.
@@ -41,6 +42,8 @@ def usable_passes(lab: Lab, cell: Cell, batch: int) -> tuple[Passes, list[Artifa
     fixing = ("fix_batch",) if fixable else ()
     own = Passes(cell.passes)
     made, error = attempt(lab, cell, own, batch)
+    if error and all(each.format != "onnx" for each in (lab.sources[cell.model], *made)):
+        raise error
     if error and fixing:
         own = Passes((*fixing, *cell.passes))
         made, error = attempt(lab, cell, own, batch)
@@ -64,13 +67,16 @@ def usable_passes(lab: Lab, cell: Cell, batch: int) -> tuple[Passes, list[Artifa
 
 
 def attempt(lab: Lab, cell: Cell, passes: Passes, batch: int) -> tuple[list[Artifact], ChildError | None]:
-    """What was made of a cell with these passes, or why it was not. Raises ChildError where it took too long."""
+    """What was made of a cell with these passes, and why no more. Raises ChildError where it took too long."""
+    made: list[Artifact] = []
     try:
-        return lab.walk(cell, passes, batch), None
+        for artifact in lab.walk(cell, passes, batch):
+            made.append(artifact)
     except ChildError as error:
         if error.status == "timeout":
             raise
-        return [], error
+        return made, error
+    return made, None
 
 
 def made_or_raise(made: list[Artifact], error: ChildError | None) -> list[Artifact]:

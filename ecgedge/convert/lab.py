@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,18 +71,17 @@ class Lab:
         """
         key = self.sources[cell.model].digest, cell.route, cell.quantizer, cell.passes
         if key in self.usable:
-            return self.walk(cell, self.usable[key], batch)
+            return [*self.walk(cell, self.usable[key], batch)]
         self.usable[key], made = usable_passes(self, cell, batch)
         return made
 
-    def walk(self, cell: Cell, passes: Passes, batch: int) -> list[Artifact]:
-        """Each artifact on the way of a cell, with these passes."""
-        artifact, made = self.sources[cell.model], []
+    def walk(self, cell: Cell, passes: Passes, batch: int) -> Iterator[Artifact]:
+        """Each artifact on the way of a cell, with these passes, as it is made."""
+        artifact = self.sources[cell.model]
         steps: list[tuple[protocol.ConverterKind, str]] = [("exporter", name) for name in cell.route]
         for kind, name in [*steps, ("quantizer", cell.quantizer)]:
             artifact = self.convert(self.optimize(artifact, passes, batch), kind, name, batch)
-            made.append(artifact)
-        return made
+            yield artifact
 
     def changed_by(self, cell: Cell, passes: Passes, batch: int) -> tuple[str, ...]:
         """Which of these passes change the graph on the way of a cell."""
