@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -20,20 +21,20 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 def train(ecgedge: Command, *arguments: str | Path) -> Result:
     """Briefly, and without the seconds that a teacher takes."""
-    return ecgedge("train", *arguments, "--epochs", "2", "--no-teacher", "--dataset", "synthetic")
+    return ecgedge("train", "--epochs", "2", "--no-teacher", "--dataset", "synthetic", *arguments)
 
 
 @pytest.fixture
 def trained(ecgedge: Command, once: Once) -> Callable[..., Path]:
     """The checkpoint that a brief training with these arguments leaves, shared by tests; in ``out.txt`` its output."""
 
-    def checkpoint(*arguments: str) -> Path:
+    def checkpoint(*arguments: str | Path) -> Path:
         def fill(folder: Path) -> None:
             result = train(ecgedge, *arguments, "--out", folder)
             assert result.code == 0, result.err
             (folder / "out.txt").write_text(result.out)
 
-        return once(" ".join(["trained", *arguments]), fill)
+        return once(" ".join(["trained", *map(str, arguments)]).replace(os.sep, "_"), fill)
 
     return checkpoint
 
@@ -82,13 +83,13 @@ def test_a_classifier(ecgedge: Command, trained: Callable[..., Path]) -> None:
 
 
 def test_another_seed_into_an_empty_folder_that_is_there(
-    ecgedge: Command, trained: Callable[..., Path], tmp_path: Path
+    ecgedge: Command, trained: Callable[..., Path], waves: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
-    result = train(ecgedge, "base-cnn", "--seed", "1", "--out", "link")
+    result = train(ecgedge, "base-cnn", "--dataset", waves, "--seed", "1", "--out", "link")
     assert result.code == 0, result.err
-    assert weights(tmp_path / "real") != weights(trained("base-cnn"))
+    assert weights(tmp_path / "real") != weights(trained("base-cnn", "--dataset", waves))
     assert (tmp_path / "real" / "metrics.json").is_file()
 
 
@@ -123,11 +124,12 @@ def test_a_checkpoint_is_replaced_only_by_force(ecgedge: Command, trained: Calla
 
 
 def test_cross_validation_is_told_with_its_spread(
-    ecgedge: Command, trained: Callable[..., Path], tmp_path: Path
+    ecgedge: Command, trained: Callable[..., Path], waves: Path, tmp_path: Path
 ) -> None:
-    result = train(ecgedge, "base-cnn", "--out", "cv", "--cv", "3", "--repeats", "2")
+    asked = ("base-cnn", "--dataset", waves)
+    result = train(ecgedge, *asked, "--out", "cv", "--cv", "3", "--repeats", "2")
     assert result.code == 0, result.err
-    assert "cross-validated: 3 folds x 2, 500 training beats" in result.out
+    assert "cross-validated: 3 folds x 2, 60 training beats" in result.out
     metrics = json.loads((tmp_path / "cv" / "metrics.json").read_text())
     told = metrics["training"]["cross_validation"]["figures"]["accuracy"]
     assert f"accuracy {told['mean']:.4f}  sd {told['fold_sd']:.4f} between folds, {told['sd']:.4f}" in result.out
@@ -135,8 +137,8 @@ def test_cross_validation_is_told_with_its_spread(
     assert [len(records) for records in metrics["fold_histories"]] == [2] * 6
     assert all(record["held_out_loss"] > 0 for records in metrics["fold_histories"] for record in records)
     # a seed fixes what is trained, and the estimate changes nothing of it
-    assert weights(tmp_path / "cv") == weights(trained("base-cnn"))
-    assert "cannot make 501 folds" in error_of(train(ecgedge, "base-cnn", "--out", "many", "--cv", "501"))
+    assert weights(tmp_path / "cv") == weights(trained(*asked))
+    assert "cannot make 61 folds" in error_of(train(ecgedge, *asked, "--out", "many", "--cv", "61"))
 
 
 def test_mlflow_gets_what_was_trained(ecgedge: Command, tmp_path: Path) -> None:
@@ -195,9 +197,11 @@ def test_half(ecgedge: Command, trained: Callable[..., Path]) -> None:
     assert (half / "weights.safetensors").stat().st_size < 400_000
 
 
-@pytest.mark.parametrize("arguments", [("base-cnn", "--half"), ("base-cnn",), ("tcn", "--half")])
+@pytest.mark.parametrize(
+    ("name", "options", "small"), [("base-cnn", ["--half"], False), ("base-cnn", [], False), ("tcn", ["--half"], True)]
+)
 def test_the_figures_are_those_of_the_stored_weights(
-    ecgedge: Command, trained: Callable[..., Path], arguments: tuple[str, ...]
+    trained: Callable[..., Path], waves: Path, name: str, options: list[str], small: bool
 ) -> None:
     """By torch itself, in float64: buffers are rounded as weights are, and tcn's weight norm is folded before."""
     import torch
@@ -207,12 +211,12 @@ def test_the_figures_are_those_of_the_stored_weights(
     from ecgedge.convert.checkpoint import fold_parametrizations
     from ecgedge.data.dataset import load
 
-    one = trained(*arguments)
+    one = trained(name, *options, *(["--dataset", waves] if small else []))
     metrics = json.loads((one / "metrics.json").read_text())
-    network = {"base-cnn": BaseCnn, "tcn": Tcn}[arguments[0]]().build(5, 140)
+    data, _ = load(str(waves) if small else "synthetic")
+    network = {"base-cnn": BaseCnn, "tcn": Tcn}[name]().build(data.classes, data.length)
     fold_parametrizations(network)
     network.load_state_dict(load_file(one / "weights.safetensors"))
-    data, _ = load("synthetic")
     with torch.inference_mode():
         logits = network.double().eval()(torch.from_numpy(data.test.x).double())
     nll = torch.nn.functional.cross_entropy(logits, torch.from_numpy(data.test.y)).item()
