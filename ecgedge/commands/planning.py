@@ -14,7 +14,7 @@ from ecgedge.data.dataset import Dataset
 from ecgedge.errors import EcgEdgeError
 from ecgedge.files.notices import warn
 from ecgedge.passes import check_names
-from ecgedge.plan.plan import Cell, Filters, Skip, plan, source_of
+from ecgedge.plan.plan import Cell, Filters, Skip, plan, requested, source_of
 from ecgedge.plugins import Parts
 from ecgedge.run import MatrixRequest, RunFolder
 from ecgedge.run.resume import asked_then
@@ -54,22 +54,22 @@ def plan_matrix(asked: MatrixRequest | RunFolder, trust: bool = False) -> Plan:
         is_of_models = request.models or not request.files
         sources = find_sources(request.models, data, opened) if is_of_models else {}
         sources |= find_files(request.files, list(sources), data, opened)
-    reasons = availability.unavailable(parts)
-    cells, skips = plan_cells(sources, parts, request, reasons)
-    matrix = Plan(request, parts, data, sources, cells, skips, reasons)
+    matrix = Plan(request, parts, data, sources, *plan_cells(sources, parts, request))
     check_choice(matrix)
     return matrix
 
 
 def plan_cells(
-    sources: Mapping[str, Artifact], parts: Parts, request: MatrixRequest, unavailable: availability.Reasons
-) -> tuple[list[Cell], list[Skip]]:
-    """The cells and skips that were asked for."""
+    sources: Mapping[str, Artifact], parts: Parts, request: MatrixRequest
+) -> tuple[list[Cell], list[Skip], availability.Reasons]:
+    """The cells and skips that were asked for, and what cannot work here: runtimes that none of them needs are not
+    asked, since a library takes seconds to load."""
     named = {name: source_of(source) for name, source in sources.items()}
     asked = (request.formats, request.quantizers, request.runtimes, request.exporters)
+    given = (named, parts.exporters, parts.quantizers, parts.runtimes, Filters(*map(tuple, asked)))
+    reasons = availability.unavailable(parts, {cell.runtime for cell in requested(*given)})
     passes = None if request.passes is None else tuple(request.passes)
-    return plan(named, parts.exporters, parts.quantizers, parts.runtimes, Filters(*map(tuple, asked)), unavailable,
-                request.threads, passes)  # fmt: skip
+    return *plan(*given, reasons, request.threads, passes), reasons
 
 
 def find_sources(models: Sequence[str], data: Dataset, opened: Opener) -> dict[str, Artifact]:

@@ -118,13 +118,9 @@ def plan(
     Raises:
         EcgEdgeError: a filter names nothing, or no combination passes all of them.
     """
-    check_names(filters, exporters, quantizers, runtimes)
     cells: list[Cell] = []
     lost: list[Lost] = []
-    for cell in combinations(sources, exporters, quantizers, runtimes, threads, passes):
-        requested = asked_for(cell, filters, quantizers[cell.quantizer], runtimes[cell.runtime])
-        if not (requested and wanted(cell, filters)):
-            continue
+    for cell in requested(sources, exporters, quantizers, runtimes, filters, threads, passes):
         used = [("model", sources[cell.model].part), *(("exporter", name) for name in cell.route)]
         used += [("quantizer", cell.quantizer), ("runtime", cell.runtime)]
         refused = runtimes[cell.runtime].refuses.get(cell.precision)
@@ -137,6 +133,26 @@ def plan(
     if not cells and not lost:
         raise impossible(filters, list(combinations(sources, exporters, quantizers, runtimes, threads)))
     return cells, skips_of(lost)
+
+
+def requested(
+    sources: Mapping[str, Source],
+    exporters: Mapping[str, Exporter],
+    quantizers: Mapping[str, Quantizer],
+    runtimes: Mapping[str, Runtime],
+    filters: Filters,
+    threads: int = 1,
+    passes: tuple[str, ...] | None = None,
+) -> Iterator[Cell]:
+    """The combinations within the filters, whether they can work here or not; see ``plan``.
+
+    Raises:
+        EcgEdgeError: a filter names nothing.
+    """
+    check_names(filters, exporters, quantizers, runtimes)
+    for cell in combinations(sources, exporters, quantizers, runtimes, threads, passes):
+        if asked_for(cell, filters, quantizers[cell.quantizer], runtimes[cell.runtime]) and wanted(cell, filters):
+            yield cell
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -102,18 +102,23 @@ def not_installed(parts: Parts) -> Reasons:
     return {(part.kind, part.name): reason for part in everything if (reason := missing(part))}
 
 
-def unavailable(parts: Parts, must_work: bool = True) -> Reasons:
+def unavailable(parts: Parts, runtimes: Container[str] | None = None, must_work: bool = True) -> Reasons:
     """Parts that cannot work here, with the reason. Runtimes are asked in a child process.
+
+    Args:
+        runtimes: those that matter; others are not asked, and seen as working where their libraries are installed.
+            None: all.
 
     Raises:
         EcgEdgeError: no runtime works and a child of this interpreter died, unless not ``must_work``.
     """
-    everything = [part for kind in KINDS for part in parts.of(kind).values()]
+    everything = [part for kind in KINDS for part in parts.of(kind).values() if matters(part, runtimes)]
     reasons = not_installed(parts)
     for name in hosts(parts):
-        asked = [part for part in everything if elsewhere(part) == name and (part.kind, part.name) not in reasons]
-        reasons |= unavailable_in(name, asked, parts)
-    ours = [part for part in parts.runtimes.values() if not elsewhere(part) and ("runtime", part.name) not in reasons]
+        there = [part for part in everything if elsewhere(part) == name and (part.kind, part.name) not in reasons]
+        reasons |= unavailable_in(name, there, parts)
+    asked = [part for part in everything if part.kind == "runtime"]
+    ours = [part for part in asked if not elsewhere(part) and ("runtime", part.name) not in reasons]
     dead: list[str] = []
     network = any(part.needs_network for part in ours)
     with tempfile.TemporaryDirectory() as scratch, Child(Path(scratch) / "log", network=network) as child:
@@ -129,9 +134,13 @@ def unavailable(parts: Parts, must_work: bool = True) -> Reasons:
                 dead.append(part.name)
             if reason:
                 reasons["runtime", part.name] = reason
-        if must_work and dead and all(("runtime", name) in reasons for name in parts.runtimes):
+        if must_work and dead and all(("runtime", part.name) in reasons for part in asked):
             raise EcgEdgeError(f"no runtime works here; {dead[0]}: {reasons['runtime', dead[0]]}", child.last_words())
     return reasons
+
+
+def matters(part: Part, runtimes: Container[str] | None) -> bool:
+    return part.kind != "runtime" or runtimes is None or part.name in runtimes
 
 
 def unavailable_in(name: str, asked: list[Part], parts: Parts) -> Reasons:

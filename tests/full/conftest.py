@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +65,29 @@ def inspect(parts: Parts) -> Iterator[Callable[[Path], Artifact]]:
     """A file as a runtime reads it."""
     with opener(parts, Limits(), Told()) as opened:
         yield lambda path: opened.find_artifact(str(path))
+
+
+Once = Callable[[str, Callable[[Path], None]], Path]
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """A folder of that name which is made once for all test processes: the first that asks fills it, others wait."""
+    root = tmp_path_factory.getbasetemp()
+    shared = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "once"
+
+    def folder(name: str, fill: Callable[[Path], None]) -> Path:
+        made = shared / name
+        made.parent.mkdir(exist_ok=True)
+        with (shared / f"{name}.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not made.exists():
+                begun = Path(tempfile.mkdtemp(dir=shared))
+                fill(begun)
+                begun.rename(made)
+        return made
+
+    return folder
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

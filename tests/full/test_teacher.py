@@ -60,13 +60,14 @@ def test_a_teacher_knows_beats_that_it_has_not_seen(beats: Dataset) -> None:
 
 
 def test_lessons_are_the_teachers_answers_not_the_labels(beats: Dataset) -> None:
-    recipe = Recipe(mix=0.5, batch=32)
+    recipe = Recipe(mix=0.5, batch=32, epochs=2)
+    short = Split(few(beats).x[:, :, ::4].copy(), few(beats).y)
     torch.manual_seed(0)
-    inputs, answers = next(batches(few(beats), beats.classes, recipe, "classification"))
+    inputs, answers = next(batches(short, beats.classes, recipe, "classification"))
     torch.manual_seed(0)
-    teacher = Teacher(few(beats), beats.classes, recipe.augment, recipe.seed)
+    teacher = Teacher(short, beats.classes, recipe.augment, recipe.seed)
     torch.testing.assert_close(answers, torch.softmax(teacher(inputs) / recipe.temperature, dim=1))
-    assert inputs.shape == (32, 1, 140)
+    assert inputs.shape == (32, 1, 35)
 
 
 def test_without_a_teacher_rare_classes_are_drawn_by_the_root_of_their_number(beats: Dataset) -> None:

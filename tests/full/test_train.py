@@ -3,55 +3,97 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ecgedge.api.artifact import digest_of
-from tests.conftest import Command, error_of, rows_of
+from tests.conftest import Command, Result, error_of, rows_of
+from tests.full.conftest import Once
 
 pytest.importorskip("torch")
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def train(ecgedge: Command, *arguments: str):
+def train(ecgedge: Command, *arguments: str | Path) -> Result:
     """Briefly, and without the seconds that a teacher takes."""
-    return ecgedge("train", *arguments, "--epochs", "2", "--no-teacher", "--dataset", "synthetic")
+    return ecgedge("train", "--epochs", "2", "--no-teacher", "--dataset", "synthetic", *arguments)
 
 
-def test_a_teacher_makes_another_network_and_a_seed_fixes_it(ecgedge: Command, tmp_path: Path) -> None:
-    arguments = ("train", "base-cnn", "--epochs", "2", "--dataset", "synthetic", "--out")
-    for name in ("one", "two"):
-        assert ecgedge(*arguments, name).code == 0
+@pytest.fixture
+def trained(ecgedge: Command, once: Once) -> Callable[..., Path]:
+    """The checkpoint that a brief training with these arguments leaves, shared by tests; in ``out.txt`` its output."""
+
+    def checkpoint(*arguments: str | Path) -> Path:
+        def fill(folder: Path) -> None:
+            result = train(ecgedge, *arguments, "--out", folder)
+            assert result.code == 0, result.err
+            (folder / "out.txt").write_text(result.out)
+
+        return once(" ".join(["trained", *map(str, arguments)]).replace(os.sep, "_"), fill)
+
+    return checkpoint
+
+
+@pytest.fixture
+def waves(ecgedge: Command, once: Once) -> Path:
+    """Two classes of 41 samples, and in ``tcn`` what a teacher made of them."""
+
+    def fill(folder: Path) -> None:
+        rng = np.random.default_rng(0)
+        for part, count in (("TRAIN", 60), ("TEST", 40)):
+            y = rng.integers(0, 2, count)
+            x = np.sin(np.linspace(0, 6, 41) * (1 + y[:, None])) + 0.1 * rng.standard_normal((count, 41))
+            np.savetxt(folder / f"Waves_{part}.txt", np.column_stack([y, x]))
+        done = ecgedge("train", "tcn", "--dataset", folder, "--epochs", "3", "--out", folder / "tcn")
+        assert done.code == 0, done.err
+
+    return once("Waves", fill)
+
+
+def weights(folder: Path) -> str:
+    return digest_of(folder / "weights.safetensors")
+
+
+def test_a_teacher_makes_another_network_and_a_seed_fixes_it(ecgedge: Command, waves: Path, tmp_path: Path) -> None:
+    arguments = ("train", "tcn", "--epochs", "3", "--dataset", waves, "--out")
+    assert ecgedge(*arguments, "again").code == 0
     assert ecgedge(*arguments, "labels", "--no-teacher").code == 0
-    weights = {name: digest_of(tmp_path / name / "weights.safetensors") for name in ("one", "two", "labels")}
-    assert weights["one"] == weights["two"] != weights["labels"]
-    recipe = json.loads((tmp_path / "one" / "metrics.json").read_text())["training"]["recipe"]
+    assert weights(waves / "tcn") == weights(tmp_path / "again") != weights(tmp_path / "labels")
+    recipe = json.loads((waves / "tcn" / "metrics.json").read_text())["training"]["recipe"]
     assert recipe["teacher"] is True
 
 
-def test_a_classifier(ecgedge: Command, tmp_path: Path) -> None:
-    first = train(ecgedge, "base-cnn", "--out", "one")
-    assert first.code == 0, first.err
-    assert "trained on synthetic" in first.out
-    assert train(ecgedge, "base-cnn", "--out", "two").code == 0
-    assert train(ecgedge, "base-cnn", "--out", "other", "--seed", "1").code == 0
-    weights = {name: digest_of(tmp_path / name / "weights.safetensors") for name in ("one", "two", "other")}
-    assert weights["one"] == weights["two"] != weights["other"]
+def test_a_classifier(ecgedge: Command, trained: Callable[..., Path]) -> None:
+    one = trained("base-cnn")
+    assert "trained on synthetic" in (one / "out.txt").read_text()
     for name in ("curves.png", "confusion.png", "reliability.png"):
-        assert (tmp_path / "one" / name).read_bytes().startswith(PNG)
-    metrics = json.loads((tmp_path / "one" / "metrics.json").read_text())
+        assert (one / name).read_bytes().startswith(PNG)
+    metrics = json.loads((one / "metrics.json").read_text())
     assert len(metrics["history"]) == 2
     assert 0 < metrics["test"]["accuracy"] <= 1
     assert metrics["training"]["data"]["name"] == "synthetic"
     assert sum(row["beats"] for row in metrics["test"]["reliability"]) == 4500
     assert metrics["training"]["cross_validation"] is None
+    assert_told_again(ecgedge, one, metrics)
 
-    assert_told_again(ecgedge, "one", metrics)
+
+def test_another_seed_into_an_empty_folder_that_is_there(
+    ecgedge: Command, trained: Callable[..., Path], waves: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    result = train(ecgedge, "base-cnn", "--dataset", waves, "--seed", "1", "--out", "link")
+    assert result.code == 0, result.err
+    assert weights(tmp_path / "real") != weights(trained("base-cnn", "--dataset", waves))
+    assert (tmp_path / "real" / "metrics.json").is_file()
 
 
-def assert_told_again(ecgedge: Command, checkpoint: str, metrics: dict) -> None:
+def assert_told_again(ecgedge: Command, checkpoint: str | Path, metrics: dict) -> None:
     """Hold ``evaluate`` to the accuracy in metrics.json, give or take the near-ties: it scores in other batches."""
     told = ecgedge("evaluate", checkpoint, "--dataset", "synthetic")
     accuracy = float(told.out.partition("accuracy ")[2].split()[0])
@@ -59,9 +101,9 @@ def assert_told_again(ecgedge: Command, checkpoint: str, metrics: dict) -> None:
     assert accuracy == pytest.approx(metrics["test"]["accuracy"], abs=allowed + 0.5e-4)
 
 
-def test_a_checkpoint_is_replaced_only_by_force(ecgedge: Command, tmp_path: Path) -> None:
-    assert train(ecgedge, "base-cnn", "--out", "one", "--epochs", "1").code == 0
-    first = digest_of(tmp_path / "one" / "weights.safetensors")
+def test_a_checkpoint_is_replaced_only_by_force(ecgedge: Command, trained: Callable[..., Path], tmp_path: Path) -> None:
+    shutil.copytree(trained("base-cnn"), tmp_path / "one")
+    first = weights(tmp_path / "one")
     again = train(ecgedge, "base-cnn", "--out", "one")
     assert "one is not empty: it holds a checkpoint" in error_of(again)
     assert "other data" not in again.err
@@ -70,31 +112,33 @@ def test_a_checkpoint_is_replaced_only_by_force(ecgedge: Command, tmp_path: Path
     rng = np.random.default_rng(0)
     for part in ("TRAIN", "TEST"):
         np.savetxt(folder / f"Less_{part}.txt", np.column_stack([np.arange(20) % 2, rng.normal(size=(20, 40))]))
-    other = ("train", "base-cnn", "--dataset", folder, "--epochs", "1", "--out", "one")
+    other = ("train", "base-cnn", "--dataset", folder, "--epochs", "1", "--no-teacher", "--out", "one")
     assert "trained on other data" in error_of(ecgedge(*other))
     assert "not finite" in error_of(ecgedge(*other, "--force", "--lr", "1e30"))
-    assert digest_of(tmp_path / "one" / "weights.safetensors") == first
+    assert weights(tmp_path / "one") == first
     (tmp_path / "one" / "notes.txt").write_text("mine")
     done = ecgedge(*other, "--force")
     assert done.code == 0, done.err
-    assert digest_of(tmp_path / "one" / "weights.safetensors") != first
+    assert weights(tmp_path / "one") != first
     assert (tmp_path / "one" / "notes.txt").read_text() == "mine"
 
 
-def test_cross_validation_is_told_with_its_spread(ecgedge: Command, tmp_path: Path) -> None:
-    result = train(ecgedge, "base-cnn", "--out", "cv", "--cv", "3", "--repeats", "2")
+def test_cross_validation_is_told_with_its_spread(
+    ecgedge: Command, trained: Callable[..., Path], waves: Path, tmp_path: Path
+) -> None:
+    asked = ("base-cnn", "--dataset", waves)
+    result = train(ecgedge, *asked, "--out", "cv", "--cv", "3", "--repeats", "2")
     assert result.code == 0, result.err
-    assert "cross-validated: 3 folds x 2, 500 training beats" in result.out
+    assert "cross-validated: 3 folds x 2, 60 training beats" in result.out
     metrics = json.loads((tmp_path / "cv" / "metrics.json").read_text())
     told = metrics["training"]["cross_validation"]["figures"]["accuracy"]
     assert f"accuracy {told['mean']:.4f}  sd {told['fold_sd']:.4f} between folds, {told['sd']:.4f}" in result.out
     assert 0 < told["mean"] <= 1
     assert [len(records) for records in metrics["fold_histories"]] == [2] * 6
     assert all(record["held_out_loss"] > 0 for records in metrics["fold_histories"] for record in records)
-    # the estimate changes nothing of what is trained
-    assert train(ecgedge, "base-cnn", "--out", "plain").code == 0
-    assert len({digest_of(tmp_path / name / "weights.safetensors") for name in ("cv", "plain")}) == 1
-    assert "cannot make 501 folds" in error_of(train(ecgedge, "base-cnn", "--out", "many", "--cv", "501"))
+    # a seed fixes what is trained, and the estimate changes nothing of it
+    assert weights(tmp_path / "cv") == weights(trained(*asked))
+    assert "cannot make 61 folds" in error_of(train(ecgedge, *asked, "--out", "many", "--cv", "61"))
 
 
 def test_mlflow_gets_what_was_trained(ecgedge: Command, tmp_path: Path) -> None:
@@ -147,18 +191,18 @@ def test_a_training_that_cannot_learn_says_so(ecgedge: Command, tmp_path: Path) 
     assert "cannot be written" in error_of(train(ecgedge, "tcn", "--out", "file"))
 
 
-def test_into_an_empty_folder_that_is_there(ecgedge: Command, tmp_path: Path) -> None:
-    (tmp_path / "real").mkdir()
-    (tmp_path / "link").symlink_to("real")
-    result = train(ecgedge, "base-cnn", "--out", "link", "--half")
-    assert result.code == 0, result.err
-    metrics = json.loads((tmp_path / "real" / "metrics.json").read_text())
-    assert_told_again(ecgedge, "real", metrics)
-    assert (tmp_path / "real" / "weights.safetensors").stat().st_size < 400_000
+def test_half(ecgedge: Command, trained: Callable[..., Path]) -> None:
+    half = trained("base-cnn", "--half")
+    assert_told_again(ecgedge, half, json.loads((half / "metrics.json").read_text()))
+    assert (half / "weights.safetensors").stat().st_size < 400_000
 
 
-@pytest.mark.parametrize("arguments", [("base-cnn", "--half"), ("base-cnn",), ("tcn", "--half")])
-def test_the_figures_are_those_of_the_stored_weights(ecgedge: Command, tmp_path: Path, arguments: tuple) -> None:
+@pytest.mark.parametrize(
+    ("name", "options", "small"), [("base-cnn", ["--half"], False), ("base-cnn", [], False), ("tcn", ["--half"], True)]
+)
+def test_the_figures_are_those_of_the_stored_weights(
+    trained: Callable[..., Path], waves: Path, name: str, options: list[str], small: bool
+) -> None:
     """By torch itself, in float64: buffers are rounded as weights are, and tcn's weight norm is folded before."""
     import torch
     from safetensors.torch import load_file
@@ -167,35 +211,25 @@ def test_the_figures_are_those_of_the_stored_weights(ecgedge: Command, tmp_path:
     from ecgedge.convert.checkpoint import fold_parametrizations
     from ecgedge.data.dataset import load
 
-    result = train(ecgedge, *arguments, "--out", "one")
-    assert result.code == 0, result.err
-    metrics = json.loads((tmp_path / "one" / "metrics.json").read_text())
-    network = {"base-cnn": BaseCnn, "tcn": Tcn}[arguments[0]]().build(5, 140)
+    one = trained(name, *options, *(["--dataset", waves] if small else []))
+    metrics = json.loads((one / "metrics.json").read_text())
+    data, _ = load(str(waves) if small else "synthetic")
+    network = {"base-cnn": BaseCnn, "tcn": Tcn}[name]().build(data.classes, data.length)
     fold_parametrizations(network)
-    network.load_state_dict(load_file(tmp_path / "one" / "weights.safetensors"))
-    data, _ = load("synthetic")
+    network.load_state_dict(load_file(one / "weights.safetensors"))
     with torch.inference_mode():
         logits = network.double().eval()(torch.from_numpy(data.test.x).double())
     nll = torch.nn.functional.cross_entropy(logits, torch.from_numpy(data.test.y)).item()
     assert metrics["test"]["nll"] == pytest.approx(nll, rel=1e-5)
 
 
-def test_other_data_through_the_matrix(ecgedge: Command, tmp_path: Path) -> None:
+def test_other_data_through_the_matrix(ecgedge: Command, waves: Path, tmp_path: Path) -> None:
     """Two classes of 41 samples: train, then convert and measure the checkpoint."""
-    rng = np.random.default_rng(0)
-    folder = tmp_path / "Waves"
-    folder.mkdir()
-    for part, count in (("TRAIN", 60), ("TEST", 40)):
-        y = rng.integers(0, 2, count)
-        x = np.sin(np.linspace(0, 6, 41) * (1 + y[:, None])) + 0.1 * rng.standard_normal((count, 41))
-        np.savetxt(folder / f"Waves_{part}.txt", np.column_stack([y, x]))
-    done = ecgedge("train", "tcn", "--dataset", folder, "--epochs", "3", "--out", "tcn")
-    assert done.code == 0, done.err
-    result = ecgedge("matrix", "--dataset", folder, "--model", "tcn", "--profile", "quick", "--out", "run")
+    result = ecgedge("matrix", "--dataset", waves, "--model", "tcn", "--profile", "quick", "--out", "run")
     # the name of a built-in means the built-in, whose shipped weights do not fit this data
     assert "takes beats of 140 samples, those of waves have 41" in error_of(result)
-    arguments = ("--model", "./tcn", "--quantizer", "full-int8", "--profile", "quick", "--out", "run")
-    result = ecgedge("matrix", "--dataset", folder, *arguments)
+    arguments = ("--model", waves / "tcn", "--quantizer", "full-int8", "--profile", "quick", "--out", "run")
+    result = ecgedge("matrix", "--dataset", waves, *arguments)
     assert result.code == 0, result.err
     rows = [row for row in rows_of(tmp_path / "run") if row["status"] != "skipped"]
     assert [(row["format"], row["status"]) for row in rows] == [("onnx", "ok"), ("tflite", "ok")]
@@ -212,7 +246,7 @@ def test_all_five_on_other_data(ecgedge: Command, tmp_path: Path) -> None:
         np.savetxt(folder / f"Other_{part}.tsv", np.column_stack([y, x]), delimiter="\t")
     names = ("base-cnn", "vgg", "inception", "tcn", "cnn-ae")
     for name in names:
-        done = ecgedge("train", name, "--dataset", folder, "--epochs", "1", "--out", f"my-{name}")
+        done = ecgedge("train", name, "--dataset", folder, "--epochs", "1", "--no-teacher", "--out", f"my-{name}")
         assert done.code == 0, done.err
     models = [word for name in names for word in ("--model", f"my-{name}")]
     arguments = ("--format", "tflite", "--quantizer", "full-int8", "--profile", "quick", "--out", "run")
