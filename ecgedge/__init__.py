@@ -16,6 +16,7 @@ import ecgedge.explain  # noqa: F401
 from ecgedge.api import tasks
 from ecgedge.api.artifact import Anomaly, Artifact, Classification, copy_to
 from ecgedge.api.graph import ENDS, Graph, Node, Weight
+from ecgedge.api.options import Option
 from ecgedge.api.parts import ANY, Context, Exporter, Model, Quantizer, Runtime, Session
 from ecgedge.api.profile import Profile, Step
 from ecgedge.api.records import artifact_from, check_tensors, tell_artifact, write_sidecar
@@ -72,6 +73,7 @@ __all__ = [
     "MatrixRequest",
     "Model",
     "Node",
+    "Option",
     "Profile",
     "Quantizer",
     "Run",

@@ -12,6 +12,7 @@ import numpy as np
 
 from ecgedge.api.artifact import Artifact
 from ecgedge.api.graph import Graph
+from ecgedge.api.options import Option, Value
 from ecgedge.api.profile import Profile
 from ecgedge.errors import EcgEdgeError
 
@@ -58,6 +59,7 @@ class Part(ABC):
             file ``ENVIRONMENT.lock`` beside its module holds the requirements.
         needs_network: it talks to another machine, a board or a service, while it works. Else its process has no
             network, where the system allows that.
+        options: what a user may choose of an exporter, a quantizer or a runtime, ``--option NAME.OPTION=VALUE``.
     """
 
     name: str
@@ -65,7 +67,13 @@ class Part(ABC):
     libraries: tuple[str, ...] = ()
     environment: str | None = None
     needs_network: bool = False
+    options: tuple[Option, ...] = ()
     kind: ClassVar[str]
+
+    @property
+    def defaults(self) -> dict[str, Value | None]:
+        """What holds of each option where the user chooses nothing."""
+        return {option.name: option.default for option in self.options}
 
 
 class Model(Part):
@@ -105,7 +113,6 @@ class Exporter(Part):
         accepts, produces: formats.
         fixed_batch: it writes ``context.batch`` into the file.
         wants: graph passes for the ONNX files that it gets, by name and in order.
-        options: names of the options that it understands, with their defaults.
     """
 
     kind = "exporter"
@@ -113,7 +120,6 @@ class Exporter(Part):
     produces: str
     fixed_batch: bool = False
     wants: tuple[str, ...] = ()
-    options: Mapping[str, Any] = {}
 
     @abstractmethod
     def convert(self, source: Artifact, out: Path, context: Context) -> Artifact:
@@ -141,7 +147,6 @@ class Quantizer(Part):
         on_request: the matrix leaves it out unless its name or precision is asked for.
         wants: graph passes for the ONNX files that it gets, by name and in order; None: those that the
             runtime wants, which runs what comes out.
-        options: names of the options that it understands, with their defaults.
     """
 
     kind = "quantizer"
@@ -153,7 +158,6 @@ class Quantizer(Part):
     judges: bool = False
     on_request: bool = False
     wants: tuple[str, ...] | None = None
-    options: Mapping[str, Any] = {}
 
     def settle(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options as they are used here: what hangs on this machine is decided, so that it is in the store key.
@@ -234,14 +238,12 @@ class Runtime(Part):
             another runtime does the same, and its row says it.
         wants: graph passes for the ONNX files that it runs, by name and in order; they are applied
             before the quantizer, where that has no wish of its own.
-        options: names of the options that ``load`` understands, with their defaults.
     """
 
     kind = "runtime"
     device: str = "cpu"
     computes: str | None = None
     refuses: Mapping[str, str] = {}
-    options: Mapping[str, Any] = {}
     accepts: tuple[str, ...]
     suffixes: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()

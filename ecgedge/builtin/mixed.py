@@ -11,9 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge import Anomaly, Artifact, Context, ConversionError, tasks
+from ecgedge import Anomaly, Artifact, Context, ConversionError, Option, tasks
 
-MAX_DROP = 0.1  # hundredths of accuracy, or of AUROC
+MAX_DROP = Option(
+    "max_drop", float, 0.1, "What it may lose on training beats, in hundredths of accuracy, or of AUROC.", least=0
+)
+DROP = {MAX_DROP.name: MAX_DROP.default}
 ROUNDING = 1e-9  # by which a loss may be above what is allowed
 
 Outputs = Callable[[tuple[str, ...]], np.ndarray]  # for the beats of a trial, with those layers left in float

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgedge import Artifact, Context, Exporter, check_parity, hookimpl, load_network
+from ecgedge import Artifact, Context, Exporter, Option, check_parity, hookimpl, load_network
 
 CALL = 16  # beats: of more the cache does not hold what goes between layers
+
+OPSET = Option("opset", int, 17, "Version of the ONNX operators in the file.", least=13, most=20)
 
 
 class OnnxExporter(Exporter):
@@ -22,7 +24,7 @@ class OnnxExporter(Exporter):
     libraries = ("torch", "onnx")
     accepts = ("torch",)
     produces = "onnx"
-    options = {"opset": 17}
+    options = (OPSET,)
 
     def convert(self, source: Artifact, out: Path, context: Context) -> Artifact:
         import onnx  # heavy, with the next two
@@ -38,7 +40,7 @@ class OnnxExporter(Exporter):
                 (beats[:2],),
                 str(out),
                 dynamo=False,
-                opset_version=context.options.get("opset", self.options["opset"]),
+                opset_version=context.options.get("opset", OPSET.default),
                 input_names=[source.input.name],
                 output_names=[source.output.name],
                 dynamic_axes={source.input.name: {0: "batch"}, source.output.name: {0: "batch"}},

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ecgedge import Artifact, Context, Quantizer, hookimpl, infer
-from ecgedge.builtin.mixed import MAX_DROP, Step, Trial, in_float, search_mixed
+from ecgedge.builtin.mixed import DROP, MAX_DROP, Step, Trial, in_float, search_mixed
 from ecgedge.builtin.onnx_quantizers import OnnxFullInt8, keep, prepare, static
 from ecgedge.builtin.onnxruntime_runtimes import OnnxRuntime
 
@@ -27,10 +27,10 @@ class OnnxMixed(OnnxFullInt8):
     precision = "mixed"
     judges = True
     on_request = True
-    options: Mapping[str, Any] = {"max_drop": MAX_DROP, **OnnxFullInt8.options}
+    options = (MAX_DROP, *OnnxFullInt8.options)
 
     def settle(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        return {"max_drop": MAX_DROP, **super().settle(options)}
+        return {**DROP, **super().settle(options)}
 
     def quantize(self, source: Artifact, out: Path, context: Context) -> Artifact:
         import onnx  # heavy

@@ -19,6 +19,7 @@ from ecgedge import (
     Context,
     ConversionError,
     EcgEdgeError,
+    Option,
     Quantizer,
     copy_to,
     hookimpl,
@@ -27,6 +28,9 @@ from ecgedge import (
 
 NORMS = ("LayerNormalization", "InstanceNormalization", "GroupNormalization")
 UNWRITTEN = re.compile(r"SystemError : \d+|Protobuf serialization failed")  # of a full disk, or one that fails
+REDUCE_RANGE = Option(
+    "reduce_range", bool, None, "Weights in 7 bits. Where nothing is chosen: if this processor lacks VNNI or dotprod."
+)
 SEVEN_BITS = "weights have 7 bits, for processors without VNNI or dotprod"
 
 
@@ -126,7 +130,7 @@ class OnnxFullInt8(OnnxQuantizer):
     name = "onnx-full-int8"
     precision = "full-int8"
     calibrates = True
-    options: Mapping[str, Any] = {"reduce_range": None}
+    options: tuple[Option, ...] = (REDUCE_RANGE,)
     wants = (
         "fold_constants", "sink_transposes", "mean_to_pool", "relu_into_concat", "fold_norms", "norm_to_conv",
         "merge_convs", "drop_idle_relu", "crop_in_place", "crop_into_conv", "upsample_into_conv", "upsample_to_concat",

@@ -17,6 +17,7 @@ from ecgedge import (
     Artifact,
     EcgEdgeError,
     Graph,
+    Option,
     Profile,
     Runtime,
     Session,
@@ -32,6 +33,7 @@ from ecgedge.builtin.torch_runtime import nvidia_driver
 
 CUDA = "CUDAExecutionProvider"
 BLOCKING = "CUDA_LAUNCH_BLOCKING"  # with "1" a kernel is done when the call that launches it returns
+CUDA_GRAPH = Option("cuda_graph", bool, False, "Capture the file's kernels as one CUDA graph, and replay it.")
 NO_INT8 = (
     "onnxruntime's CUDA provider multiplies no 8-bit integers: it would compute in float, or on the CPU; TensorRT does"
 )
@@ -236,7 +238,7 @@ class CudaRuntime(OnnxRuntime):
     """The CUDA provider: float32 files in float32, or in TF32 as it does by default."""
 
     refuses: Mapping[str, str] = {"dynamic": NO_INT8, "full-int8": NO_INT8, "mixed": NO_INT8}
-    options: Mapping[str, Any] = {"cuda_graph": False}
+    options = (CUDA_GRAPH,)
 
     def __init__(self, name: str, tf32: bool = False):
         super().__init__(name, CUDA)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ecgedge import ENDS, Artifact, Context, Quantizer, hookimpl, infer
-from ecgedge.builtin.mixed import MAX_DROP, Step, Trial, in_float, search_mixed
+from ecgedge.builtin.mixed import DROP, MAX_DROP, Step, Trial, in_float, search_mixed
 from ecgedge.builtin.tflite_quantizers import (
     TfliteFp32,
     TfliteFullInt8,
@@ -43,10 +43,10 @@ class TfliteMixed(TfliteFullInt8):
     precision = "mixed"
     judges = True
     on_request = True
-    options: Mapping[str, Any] = {"max_drop": MAX_DROP}
+    options = (MAX_DROP,)
 
     def settle(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        return {"max_drop": MAX_DROP, **options}
+        return {**DROP, **options}
 
     def quantize(self, source: Artifact, out: Path, context: Context) -> Artifact:
         """The search is made in files for one beat a call, so that those for more leave out the same."""

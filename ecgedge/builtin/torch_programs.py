@@ -36,6 +36,7 @@ from ecgedge import (
     layout_of,
     tell_artifact,
 )
+from ecgedge.builtin.onnx_exporter import OPSET
 from ecgedge.builtin.pt2_archive import code_in, damaged, kind_of
 from ecgedge.builtin.torch_runtime import dtype_of, weights_of
 
@@ -389,14 +390,14 @@ class ScriptToOnnx(ProgramExporter):
 
     name = "torchscript"
     accepts = ("torchscript",)
-    options = {"opset": 17}
+    options = (OPSET,)
 
     def export(self, network: Any, source: Artifact, out: Path, context: Context) -> None:
         import torch  # heavy
 
         axes = {"input": {0: "batch"}, "output": {0: "batch"}} if source.input.batch is None else {}
         beats = next(source.input.batches(context.beats, size=2))
-        opset = context.options.get("opset", self.options["opset"])
+        opset = context.options.get("opset", OPSET.default)
         options = {"dynamo": False, "opset_version": opset, "dynamic_axes": axes}
         names = {"input_names": ["input"], "output_names": ["output"]}
         try:

@@ -18,6 +18,7 @@ from ecgedge.cli.options import (
     limit_options,
     opset_option,
     options_of,
+    part_option,
     passes_options,
     quantizer_options,
     seed_option,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 @calibration_option
 @opset_option
 @quantizer_options
+@part_option
 @passes_options
 @file_options
 @seed_option

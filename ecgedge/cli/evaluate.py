@@ -12,6 +12,7 @@ from ecgedge.cli.options import (
     dataset_option,
     file_options,
     limit_options,
+    part_option,
     threads_option,
     told_columns,
     told_files,
@@ -28,11 +29,12 @@ if TYPE_CHECKING:
 @click.option("--runtime", metavar="NAME", help="Default: the first that takes it and works here.")
 @dataset_option
 @file_options
+@part_option
 @threads_option
 @limit_options
 @click.pass_context
-def evaluate(ctx: click.Context, target: str, runtime: str | None, dataset: str | None, threads: int, timeout: float,
-             memory: int | None) -> None:  # fmt: skip
+def evaluate(ctx: click.Context, target: str, runtime: str | None, dataset: str | None, chosen: dict[str, str],
+             threads: int, timeout: float, memory: int | None) -> None:  # fmt: skip
     """Score a model or a file on the test beats.
 
     \b
@@ -51,6 +53,7 @@ def evaluate(ctx: click.Context, target: str, runtime: str | None, dataset: str 
         ignore_columns=columns.ignore,
         told=told_files(),
         trust=trusted(),
+        options=chosen,
         threads=threads,
         timeout=timeout,
         memory=memory,

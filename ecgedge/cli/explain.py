@@ -13,6 +13,7 @@ from ecgedge.cli.options import (
     MOST_BEATS,
     limit_options,
     output_option,
+    part_option,
     threads_option,
     told_files,
     trust_option,
@@ -38,10 +39,11 @@ WIDEST = (38, 24, 12, 9)  # characters of each of these
 @click.option("--against", metavar="FILE", help="Also time this file in turns with it, one beat a call.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @trust_option
+@part_option
 @threads_option
 @limit_options
 def explain(target: str, runtime: str | None, batch: int | None, against: str | None, as_json: bool,
-            threads: int, timeout: float, memory: int | None) -> None:  # fmt: skip
+            chosen: dict[str, str], threads: int, timeout: float, memory: int | None) -> None:  # fmt: skip
     """Say why a file takes its time: each operation, how far it is from the machine's limit, and what to do.
 
     \b
@@ -51,7 +53,7 @@ def explain(target: str, runtime: str | None, batch: int | None, against: str | 
     from ecgedge.commands.explain import explain as look_into
 
     found = look_into(target, runtime=runtime, batch=batch, against=against, told=told_files(), trust=trusted(),
-                      threads=threads, timeout=timeout, memory=memory)  # fmt: skip
+                      options=chosen, threads=threads, timeout=timeout, memory=memory)  # fmt: skip
     if as_json:
         click.echo(json.dumps(found.record(), indent=1))
     else:

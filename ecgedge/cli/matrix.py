@@ -24,6 +24,7 @@ from ecgedge.cli.options import (
     mlflow_option,
     opset_option,
     options_of,
+    part_option,
     passes_options,
     quantizer_options,
     seed_option,
@@ -74,6 +75,7 @@ SAID_ANEW = ("resume", "mlflow", "trust")  # what whoever resumes says for himse
 @quantizer_options
 @passes_options
 @cuda_graph_option
+@part_option
 @seed_option
 @mlflow_option("mlflow")
 @click.pass_context

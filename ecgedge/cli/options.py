@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecgedge.errors import EcgEdgeError
+from ecgedge.errors import EcgEdgeError, cut
 
 if TYPE_CHECKING:
     from ecgedge.data.readers import Columns
@@ -120,8 +120,9 @@ def mlflow_option(name: str) -> Callable[..., Any]:
 def quantizer_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--max-drop`` and ``--reduce-range``; ``options_of`` hands them on."""
     drop = click.option(
-        "--max-drop", type=FiniteRange(min=0), default=0.1, show_default=True, metavar="POINTS",
-        help="That mixed may lose on training beats: hundredths of accuracy, or of AUROC (0.1: 0.001 AUROC).",
+        "--max-drop", type=FiniteRange(min=0), metavar="POINTS",
+        help="That mixed may lose on training beats: hundredths of accuracy, or of AUROC (0.1: 0.001 AUROC). "
+             "Default: 0.1.",
     )  # fmt: skip
     narrow = click.option(
         "--reduce-range/--no-reduce-range", default=None,
@@ -130,10 +131,31 @@ def quantizer_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return drop(narrow(command))
 
 
+def read_options(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    """What ``--option PART.NAME=VALUE`` says, by ``PART.NAME``."""
+    found = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals or "." not in key.strip("."):
+            raise EcgEdgeError(
+                f"--option {cut(text)}: a part, an option and a value are wanted", "such as --option onnx.opset=18"
+            )
+        if key in found:
+            raise EcgEdgeError(f"--option {key} is there twice", "leave one out")
+        found[key] = value
+    return found
+
+
+part_option = click.option(
+    "--option", "chosen", multiple=True, callback=read_options, metavar="PART.NAME=VALUE",
+    help="An option of a part; ecgedge plugins show PART lists them.",
+)  # fmt: skip
+
+
 def options_of(asked: Mapping[str, Any]) -> dict[str, Any]:
     """The options of parts among those of a command; what was not asked for is not among them."""
     known = ("opset", "max_drop", "reduce_range", "cuda_graph")
-    return {name: asked[name] for name in known if asked.get(name) is not None}
+    return {name: asked[name] for name in known if asked.get(name) is not None} | asked["chosen"]
 
 
 def read_sizes(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int, ...] | None:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ecgedge.cli import common
 from ecgedge.errors import EcgEdgeError
 from ecgedge.files import escape
+
+if TYPE_CHECKING:
+    from ecgedge.api.parts import Part
+
+KINDS = ("model", "exporter", "quantizer", "runtime")
 
 
 @click.group(invoke_without_command=True)
@@ -27,6 +34,7 @@ def plugins(ctx: click.Context, trace: bool) -> None:
     \b
     ecgedge plugins
     ecgedge plugins --trace
+    ecgedge plugins show onnx
     ecgedge plugins new acme --kind runtime
     ecgedge plugins check acme
     """
@@ -44,7 +52,7 @@ def plugins(ctx: click.Context, trace: bool) -> None:
                             colalign=("left", "left", "right", "left")))  # fmt: skip
     else:
         rows = []
-        for kind in ("model", "exporter", "quantizer", "runtime"):
+        for kind in KINDS:
             for name, part in parts.of(kind).items():
                 rows.append([kind, name, describe(part), missing(part) or "ready", str(parts.owners[kind, name])])
         click.echo(tabulate(escape.cells(rows), ["kind", "name", "what", "state", "plugin"]))
@@ -54,6 +62,67 @@ def plugins(ctx: click.Context, trace: bool) -> None:
         common.warn(warning)
     if parts.clashes:
         raise parts.clashes[0]
+
+
+@plugins.command()
+@click.argument("name", metavar="PART")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def show(name: str, as_json: bool) -> None:
+    """Say what a part is, who provides it, what it needs, and its options.
+
+    \b
+    ecgedge plugins show onnx
+    ecgedge convert tcn --to onnx --option onnx.opset=18
+    """
+    from ecgedge.errors import unknown
+    from ecgedge.plugins import load
+
+    parts = load(allow_clashes=True)
+    found = [part for kind in KINDS for part in parts.of(kind).values() if part.name == name]
+    if not found:
+        raise unknown("part", name, sorted({part.name for kind in KINDS for part in parts.of(kind).values()}))
+    records = [record_of(part, str(parts.owners[part.kind, part.name])) for part in found]
+    if as_json:
+        click.echo(json.dumps(records, indent=1))
+        return
+    for record in records:
+        show_part(record)
+
+
+def record_of(part: Part, owner: str) -> dict[str, Any]:
+    """What there is to know of a part, as JSON has it."""
+    from ecgedge.plugins import missing
+
+    return {
+        "kind": part.kind,
+        "name": part.name,
+        "plugin": owner,
+        "about": (inspect.getdoc(type(part)) or "").partition("\n\n")[0].replace("\n", " ").replace("``", ""),
+        "what": describe(part),
+        "state": missing(part) or "ready",
+        "needs": list(part.needs),
+        "environment": part.environment,
+        "options": [option.record() | {"values": option.wanted} for option in part.options],
+    }
+
+
+def show_part(record: Mapping[str, Any]) -> None:
+    """Print it: lines of what it is, then a line an option."""
+    common.say(f"{record['kind']} {record['name']}, of {record['plugin']}: {record['state']}")
+    for line in (record["about"], record["what"]):
+        if line:
+            common.say(f"  {line}")
+    if record["needs"]:
+        common.say(f"  needs {', '.join(record['needs'])}")
+    if record["environment"]:
+        common.say(f"  works in the environment {record['environment']}")
+    for option in record["options"]:
+        default = option["default"]
+        usual = "the part decides" if default is None else json.dumps(default)
+        common.say(f"  --option {record['name']}.{option['name']}=...  {option['help']}")
+        common.say(f"      {option['values']}; default: {usual}")
+    if not record["options"]:
+        common.say("  no options")
 
 
 @plugins.command()

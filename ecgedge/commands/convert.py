@@ -132,7 +132,7 @@ def convert(
         exporters: the route, all exporters in order; empty: the shortest there is.
         runtime: that it is for, which decides on graph passes; None: the first that takes the format and works here.
         passes: graph passes for ONNX, in order; None: those that their consumer wants.
-        options: of the parts, by name: ``opset``, ``max_drop``, ``reduce_range``.
+        options: of the parts, as ``MatrixRequest`` has them.
         batch: beats a call of a format that fixes it.
         force: replace ``out`` where it exists.
         verify: ``"full"``: on all test beats, or ``"sample"``: on 500 of them, drawn stratified with the seed.
@@ -154,6 +154,7 @@ def convert(
     from ecgedge.measure.bench import check_size
     from ecgedge.passes import check_names
     from ecgedge.plan.file import FileAsked
+    from ecgedge.plan.options import chosen
     from ecgedge.run import Told
     from ecgedge.workers.availability import not_installed
     from ecgedge.workers.client import ChildError
@@ -169,14 +170,14 @@ def convert(
     used = None if request.passes is None else tuple(request.passes)
     check_names(used or ())
     parts, limits = load_parts(), limits_of(request)
-    beats = data_of(request)
+    given, beats = chosen(request.options, parts.steps), data_of(request)
     with opener(parts, limits, request.told, trust) as opened:
         origin = opened.fit_to_data(opened.find_artifact(os.fspath(source)), beats)
     check_size(origin, batch)
     asked = FileAsked(to, quantizer, tuple(request.exporters) or None, runtime, used)
     with tempfile.TemporaryDirectory() as scratch:
         lab = open_lab(parts, beats, {origin.name: origin}, Path(scratch), verified_beats(beats, verify, seed),
-                       calibration=calibration, seed=seed, options=request.options, unavailable=not_installed(parts),
+                       calibration=calibration, seed=seed, options=given, unavailable=not_installed(parts),
                        limits=limits, unasked=True)  # fmt: skip
         try:
             return carry_out(Work(lab, parts, origin, batch), asked, None if out is None else Path(out), force)
@@ -380,4 +381,5 @@ def setting_of(lab: Lab) -> Setting:
     hosts = {part.name: at.hosts[part.environment] for part in runtimes if part.environment in at.hosts}
     networked = frozenset(part.name for part in runtimes if part.needs_network)
     return Setting(at.folder, lab.beats.files["scored"], at.gate, seed=lab.seed, seconds=limits.seconds,
-                   memory=limits.memory, hosts=hosts, networked=networked)  # fmt: skip
+                   memory=limits.memory, hosts=hosts, networked=networked,
+                   options={part.name: lab.tools.options_of(part) for part in runtimes})  # fmt: skip

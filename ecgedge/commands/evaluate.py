@@ -83,6 +83,7 @@ def evaluate(
     ignore_columns: str | Sequence[str] = (),
     told: Told | None = None,
     trust: bool = False,
+    options: Mapping[str, Any] | None = None,
     threads: int = 1,
     timeout: float = 300,
     memory: int | None = None,
@@ -95,6 +96,7 @@ def evaluate(
         data: where it lies, as for ``MatrixRequest``; so ``normalize``, ``label_column``, ``ignore_columns``.
         told: what is to be known of a file without a record.
         trust: code that a file brings may run.
+        options: of the runtime, as ``MatrixRequest`` has them.
         threads: of the model.
         timeout: seconds that a step in a child process may take.
         memory: millions of bytes that a child process may take; None: no limit.
@@ -106,24 +108,26 @@ def evaluate(
     from ecgedge.commands.loading import data_of, limits_of, load_parts, settled
     from ecgedge.convert.opening import opener, with_threshold
     from ecgedge.files.notices import note
+    from ecgedge.plan.options import chosen, options_of
     from ecgedge.run import Told
     from ecgedge.workers.availability import pick_runtime
 
     request = settled(
         data=data, normalize=normalize, label_column=label_column, ignore_columns=ignore_columns, told=told or Told(),
-        threads=threads, timeout=timeout, memory=memory,
+        options=options or {}, threads=threads, timeout=timeout, memory=memory,
     )  # fmt: skip
     parts, beats = load_parts(), data_of(request)
+    given = chosen(request.options, parts.steps)
     with opener(parts, limits_of(request), request.told, trust, threads) as opened:
         artifact = opened.fit_to_data(opened.find_artifact(os.fspath(target)), beats)
-        chosen = pick_runtime(artifact.format, runtime, parts, opened.workers)
-        session = chosen.load(artifact, threads)
+        taken = pick_runtime(artifact.format, runtime, parts, opened.workers)
+        session = taken.load(artifact, threads, **options_of(taken, given))
         artifact = with_threshold(artifact, beats, lambda _, split: session.infer(split.x), note)
         outputs = session.infer(beats.test.x)
     if reason := tasks.wrong(outputs, beats.test.x, artifact.task):
         raise ConversionError(f"{target} gives no answers: {reason}")
     scores = scores_of(tasks.evaluate(outputs, beats.test.x, beats.test.y, artifact.task), artifact)
-    return Evaluation(artifact, chosen.name, beats.describe(), scores)
+    return Evaluation(artifact, taken.name, beats.describe(), scores)
 
 
 def scores_of(figures: Mapping[str, Any], artifact: Artifact) -> Classified | Detected:

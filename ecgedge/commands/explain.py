@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,6 +82,7 @@ def explain(
     against: str | os.PathLike[str] | None = None,
     told: Told | None = None,
     trust: bool = False,
+    options: Mapping[str, Any] | None = None,
     threads: int = 1,
     timeout: float = 300,
     memory: int | None = None,
@@ -94,6 +96,7 @@ def explain(
         against: a file that is timed in turns with it, one beat a call.
         told: which output of a file without a record is meant, where it has several.
         trust: code that a file brings may run.
+        options: of the runtimes, as ``MatrixRequest`` has them.
         threads: of the model.
         timeout: seconds that a step in a child process may take.
         memory: millions of bytes that a child process may take; None: no limit.
@@ -106,27 +109,31 @@ def explain(
     from ecgedge.explain import study
     from ecgedge.explain.findings import find
     from ecgedge.files.locks import gate
+    from ecgedge.plan.options import chosen, options_of
     from ecgedge.run import Told
     from ecgedge.run.turns import Setting
     from ecgedge.workers.availability import pick_runtime
     from ecgedge.workers.hosts import networked, runtime_hosts
 
-    request = settled(told=told or Told(), batch_sizes=batch, threads=threads, timeout=timeout, memory=memory)
+    request = settled(told=told or Told(), batch_sizes=batch, options=options or {}, threads=threads,
+                      timeout=timeout, memory=memory)  # fmt: skip
     parts, limits = load_parts(), limits_of(request)
+    given = chosen(request.options, parts.steps)
     with opener(parts, limits, request.told, trust) as opened:
         artifact = opened.find_artifact(os.fspath(target))
-        chosen = pick_runtime(artifact.format, runtime, parts, opened.workers).name
+        taken = pick_runtime(artifact.format, runtime, parts, opened.workers).name
         size = chosen_batch(artifact, batch)
         other = opened.find_artifact(os.fspath(against), alone=False) if against is not None else None
         if other:
-            name = chosen if other.format == artifact.format else None
+            name = taken if other.format == artifact.format else None
             pair = other, pick_runtime(other.format, name, parts, opened.workers).name
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         beats = study.write_beats(artifact, size, folder / "call.npy")
         setting = Setting(folder, beats, gate(), threads, seconds=limits.seconds, memory=limits.memory,
-                          hosts=runtime_hosts(parts), networked=networked(parts))  # fmt: skip
-        explanation = named(study.study(artifact, chosen, setting), os.fspath(target), parts, request.told.output)
+                          hosts=runtime_hosts(parts), networked=networked(parts),
+                          options={name: options_of(part, given) for name, part in parts.runtimes.items()})  # fmt: skip
+        explanation = named(study.study(artifact, taken, setting), os.fspath(target), parts, request.told.output)
         if other:
             timed = dataclasses.replace(setting, beats=study.write_beats(artifact, study.BEATS, folder / "beats.npy"))
             explanation = dataclasses.replace(explanation, ratio=compare(explanation, *pair, timed))

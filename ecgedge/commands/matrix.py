@@ -27,6 +27,7 @@ from ecgedge.files.notices import note, warn
 from ecgedge.measure import machine
 from ecgedge.measure.bench import PROFILES
 from ecgedge.measure.machine import EnergyCounter
+from ecgedge.plan.options import chosen
 from ecgedge.run import RUN, MatrixRequest, RunFolder
 from ecgedge.run.begin import beginning, describe_run, write_run, writing
 from ecgedge.run.journal import Journal
@@ -124,6 +125,7 @@ def take_up(folder: Path, trust: bool = False) -> RunFolder:
 
 def check_asked(request: MatrixRequest, matrix: Plan, known: RunFolder) -> None:
     """Raise EcgEdgeError where a request is another one than the run in the folder had; how it is told may differ."""
+    request = replace(request, options=chosen(request.options, matrix.parts.steps))
     now, then = (
         replace(each, **SAID_ANEW).record() for each in (asked_then(request, matrix.parts.models), matrix.request)
     )

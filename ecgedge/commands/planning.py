@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ecgedge import choose
@@ -14,6 +14,7 @@ from ecgedge.data.dataset import Dataset
 from ecgedge.errors import EcgEdgeError
 from ecgedge.files.notices import warn
 from ecgedge.passes import check_names
+from ecgedge.plan.options import chosen
 from ecgedge.plan.plan import Cell, Filters, Skip, plan, requested, source_of
 from ecgedge.plugins import Parts
 from ecgedge.run import MatrixRequest, RunFolder
@@ -49,6 +50,7 @@ def plan_matrix(asked: MatrixRequest | RunFolder, trust: bool = False) -> Plan:
     parts = load_parts()
     request = asked_then(asked.request, parts.models) if isinstance(asked, RunFolder) else asked
     check_names(request.passes or ())
+    request = replace(request, options=chosen(request.options, parts.steps))
     data = data_of(request)
     with opener(parts, limits_of(request), request.told, trust) as opened:
         is_of_models = request.models or not request.files

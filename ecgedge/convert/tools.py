@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecgedge.api.parts import Exporter, Quantizer, Runtime
 from ecgedge.convert.store import maker_of
+from ecgedge.plan.options import options_of
 from ecgedge.plan.plan import takers
 from ecgedge.workers import availability
 
@@ -25,7 +26,7 @@ class Tools:
         parts: by (kind, name).
         owners: their (distribution, version).
         installed: versions of the distributions in environments of their own, by environment and canonical name.
-        options: what the user asked for.
+        options: what the user chose, see ``plan.options.chosen``.
     """
 
     parts: Mapping[tuple[str, str], Any]
@@ -34,8 +35,8 @@ class Tools:
     options: Mapping[str, Any]
 
     def options_of(self, part: Exporter | Quantizer | Runtime) -> dict[str, Any]:
-        """What the user asked for of the options that a part understands."""
-        return {key: value for key, value in self.options.items() if key in part.options}
+        """What the user chose of the options that a part has."""
+        return options_of(part, self.options)
 
     def maker(self, kind: str, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
         """What is on record of a part whose work an artifact is."""

@@ -40,7 +40,7 @@ def study(artifact: Artifact, runtime: str, setting: Setting) -> Explanation:
     Raises:
         EcgEdgeError: the runtime cannot run it, or tells nothing of its operations.
     """
-    asked = protocol.Open(runtime, pack(artifact), setting.threads, pinned=True)
+    asked = protocol.Open(runtime, pack(artifact), setting.threads, setting.options.get(runtime, {}), pinned=True)
     notes: list[str] = []
     with setting.child(runtime, setting.folder / "explained.log") as child, setting.turn():
         before = ask_peaks(child, runtime, setting, notes)

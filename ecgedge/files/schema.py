@@ -102,6 +102,18 @@ def flag(value: Any, where: str) -> bool:
     return value
 
 
+def scalar(most: int) -> Rule:
+    """True or false, a finite number, or a line of at most so many characters."""
+
+    def check(value: Any, where: str) -> Any:
+        if isinstance(value, bool | str):
+            return value if isinstance(value, bool) else words(most)(value, where)
+        number()(value, where)
+        return value
+
+    return check
+
+
 def one_of(*known: Any) -> Rule:
     """One of some texts, or None."""
     expected = f"one of {', '.join('null' if word is None else str(word) for word in known)}"

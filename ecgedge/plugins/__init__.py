@@ -84,6 +84,11 @@ class Parts:
         self.of(part.kind)[part.name] = part
         self.owners[key] = owner
 
+    @property
+    def steps(self) -> list[Part]:
+        """All exporters, quantizers and runtimes: what carries out a cell."""
+        return [*self.exporters.values(), *self.quantizers.values(), *self.runtimes.values()]
+
     def in_environment(self, name: str) -> list[Part]:
         """The parts that say they work in that environment."""
         groups = (self.models, self.exporters, self.quantizers, self.runtimes)

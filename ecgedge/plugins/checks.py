@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from ecgedge import environments
+from ecgedge.api.options import Option
 from ecgedge.api.parts import Part
 from ecgedge.environments import Environment
 from ecgedge.errors import EcgEdgeError
@@ -67,13 +69,30 @@ def check_part(part: Part) -> None:
     refused = getattr(part, "refuses", {})
     if not isinstance(refused, Mapping) or not all(isinstance(word, str) for pair in refused.items() for word in pair):
         raise TypeError(f"{type(part).__name__}.refuses must map precisions to reasons, it is {refused!r}")
-    options = getattr(part, "options", {})
-    if not isinstance(options, Mapping):
-        raise TypeError(f"{type(part).__name__}.options must map names to defaults, it is {options!r}")
+    check_options(part)
     try:
         check_names(getattr(part, "wants", None) or ())
     except EcgEdgeError as error:
         raise TypeError(f"{type(part).__name__}.wants names an {error.message}; {error.hint}") from None
+
+
+def check_options(part: Part) -> None:
+    """Raise TypeError where what a part declares as options is none, or one has a default that it cannot have."""
+    who, options = f"{type(part).__name__}.options", part.options
+    if not isinstance(options, tuple) or not all(isinstance(option, Option) for option in options):
+        raise TypeError(f"{who} must be a tuple of ecgedge.Option, it is {options!r}")
+    for option in options:
+        if not re.fullmatch("[a-z][a-z0-9_]{0,63}", option.name):
+            raise TypeError(f"{who}: {option.name!r} must be a name of small letters, digits and _")
+        if option.type not in (bool, int, float, str):
+            raise TypeError(f"{who}: {option.name} must be of the type bool, int, float or str, not {option.type!r}")
+        if [each.name for each in options].count(option.name) > 1:
+            raise TypeError(f"{who}: {option.name} is there twice")
+        for value in (*option.choices, *([] if option.default is None else [option.default])):
+            try:
+                option.read(value, part.name)
+            except EcgEdgeError as error:
+                raise TypeError(f"{who}: {error.message}; {error.hint}") from None
 
 
 def one_line(error: BaseException) -> str:

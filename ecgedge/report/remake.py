@@ -40,6 +40,9 @@ def convert_command(row: Row, request: MatrixRequest) -> str:
         line += words(name, request.options.get(name))
     if (narrow := request.options.get("reduce_range")) is not None:
         line += ["--reduce-range" if narrow else "--no-reduce-range"]
+    for key, value in request.options.items():
+        if "." in key and key.rpartition(".")[0] in (*row.route, row.quantizer, row.runtime):
+            line += ["--option", f"{key}={str(value).lower() if isinstance(value, bool) else value}"]
     for name in ("task", "normal", "window", "input_scale", "input_zero_point", "output"):
         line += words(name, getattr(request.told, name))
     line += words("label_column", request.label_column)

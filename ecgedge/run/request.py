@@ -10,7 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from ecgedge.errors import EcgEdgeError
-from ecgedge.files.schema import SchemaError, flag, free, list_of, maybe, number, one_of, record, whole, words
+from ecgedge.files.schema import (
+    SchemaError,
+    flag,
+    free,
+    list_of,
+    maybe,
+    number,
+    one_of,
+    record,
+    scalar,
+    table_of,
+    whole,
+    words,
+)
 
 PRESETS = ("quick", "full")
 PRINTED = ("table", "md", "csv", "json", "html")  # as ``ecgedge.report`` has them
@@ -60,7 +73,7 @@ class MatrixRequest:
         calibration: training beats that int8 is calibrated on.
         batch_sizes: whose throughput is measured; None: the usual ones.
         passes: graph passes on ONNX; None: those that the consumers want.
-        options: of the parts, by name.
+        options: of the parts, by ``PART.NAME``, or by ``NAME`` of all parts that have it.
         timeout: seconds that a step in a child process may take.
         memory: millions of bytes that a child process may take; None: no limit.
         requirements, optimize: by which a row is chosen; see ``ecgedge.choose``.
@@ -89,7 +102,7 @@ class MatrixRequest:
     calibration: int = 400
     batch_sizes: Sequence[int] | None = None
     passes: Sequence[str] | None = None
-    options: Mapping[str, bool | int | float] = field(default_factory=dict)
+    options: Mapping[str, bool | int | float | str] = field(default_factory=dict)
     timeout: float = 300
     memory: int | None = None
     requirements: Sequence[str] = ()
@@ -175,10 +188,7 @@ REQUEST = record(
         "calibration": COUNT,
         "batch_sizes": maybe(list_of(whole(1, 2**20), 1000, least=1)),
         "passes": maybe(list_of(WORD, 1000)),
-        "options": record(
-            {},
-            {"opset": whole(13, 20), "max_drop": number(least=0, below=1e6), "reduce_range": flag, "cuda_graph": flag},
-        ),
+        "options": table_of(scalar(10_000), 1000),
         "timeout": number(above=0, below=1e9),
         "memory": maybe(COUNT),
         "optimize": maybe(WORD),

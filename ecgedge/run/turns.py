@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -63,6 +64,7 @@ class Setting:
         memory: bytes that each process's data may take; None: no limit.
         hosts: the interpreters of runtimes that do not work in ours, by the runtime's name.
         networked: runtimes that need the network, by name.
+        options: what the user chose of each runtime, by its name.
     """
 
     folder: Path
@@ -74,6 +76,7 @@ class Setting:
     memory: int | None = None
     hosts: Mapping[str, Host] = field(default_factory=dict)
     networked: frozenset[str] = frozenset()
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def child(self, runtime: str, log: Path, **variables: str) -> Child:
         """A process for what a runtime does, in the interpreter that it works in, with variables in its environment."""
@@ -109,7 +112,9 @@ def time_in_turns(
         for child, artifact, runtime in zip(children, artifacts, runtimes, strict=True):
             timed = protocol.Draw(setting.beats, setting.seed)
             with setting.turn():
-                question = protocol.Open(runtime, pack(artifact), setting.threads, timed=timed)
+                question = protocol.Open(
+                    runtime, pack(artifact), setting.threads, setting.options.get(runtime, {}), timed=timed
+                )
                 sessions.append(open_session(child, question, setting.seconds))
                 sessions[-1].warm_up()
         while len(medians) < asked.rounds or (

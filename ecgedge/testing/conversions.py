@@ -126,7 +126,7 @@ class ConversionContract(Contract):
         return draw(count, length_of(self.given), seed)
 
     def context(self, batch: int = 1) -> Context:
-        return Context(self.beats(CALIBRATION), batch=batch, options=dict(self.part.options))
+        return Context(self.beats(CALIBRATION), batch=batch, options=dict(self.part.defaults))
 
     def work(self) -> dict[str, Any]:
         out = self.once("child", lambda folder: folder / f"made.{self.promised()[0]}")

@@ -119,7 +119,8 @@ def test_the_command_that_makes_a_file_again_says_all_that_was_asked_for() -> No
     request = MatrixRequest(
         data="mine.csv", normalize=True, label_column="last", ignore_columns=("patient", "7"), files=("a/theirs.onnx",),
         told=Told("anomaly", "N", 3, 0.5, -4, "scores"), seed=7, calibration=50, passes=("fix_batch",),
-        options={"opset": 15, "max_drop": 0.3, "reduce_range": False},
+        options={"opset": 15, "max_drop": 0.3, "reduce_range": False, "board.port": "/dev/x y", "q.fast": True,
+                 "other.port": 1},
     )  # fmt: skip
     words = shlex.split(remake.convert_command(row_of("theirs.onnx", ["one", "two"]), request))
     assert words[:2] == ["ecgedge", "convert"]
@@ -128,6 +129,7 @@ def test_the_command_that_makes_a_file_again_says_all_that_was_asked_for() -> No
     assert (given["source"], given["format"], given["quantizer"]) == ("a/theirs.onnx", "tflite", "q")
     assert (given["exporters"], given["runtime"], given["passes"]) == (("one,two",), "board", ("fix_batch",))
     assert (given["opset"], given["max_drop"], given["reduce_range"]) == (15, 0.3, False)
+    assert given["chosen"] == {"board.port": "/dev/x y", "q.fast": "true"}
     assert (given["dataset"], given["calibration"], given["seed"]) == ("mine.csv", 50, 7)
     with context.scope():
         assert options.told_files() == request.told

@@ -34,7 +34,7 @@ from tests.conftest import FAKES, Command, Result, error_of, rows_of
 THEIRS = """
 import ctypes
 from dataclasses import replace
-from ecgedge import Profile, Step, hookimpl
+from ecgedge import Option, Profile, Step, hookimpl
 from ecgedge.testing import FakeInt8, FakeRuntime
 
 class TheirRuntime(FakeRuntime):
@@ -64,7 +64,7 @@ class Judge(TheirInt8):  # each field is another than the default
     needs_network = fixed_batch = judges = on_request = True
     produces = "fake"
     wants = ("fold_constants",)
-    options = {"max_drop": 0.1}
+    options = (Option("max_drop", float, 0.1, "What it may lose."),)
 
     def settle(self, options):
         return {"max_drop": 0.2, **options}
@@ -80,7 +80,8 @@ class Judge(TheirInt8):  # each field is another than the default
         return replace(made, notes={"labelled": [list(x.shape), str(x.dtype), y.tolist()], **context.options})
 
 class Teller(TheirRuntime):  # likewise
-    device, computes, refuses, options = "npu", "float16", {"fp16": "it cannot"}, {"gain": 1.0}
+    device, computes, refuses = "npu", "float16", {"fp16": "it cannot"}
+    options = (Option("gain", float, 1.0, "Of its times."),)
     folders, wants, on_request = ("told.json",), ("fold_constants",), True
 
     def load(self, artifact, threads, gain=1.0):

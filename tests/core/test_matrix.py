@@ -327,12 +327,12 @@ def test_from_a_source_tree_that_is_not_installed(fakes: Path, tmp_path: Path) -
 
 
 DEVICE = """
-from ecgedge import Graph, Node, hookimpl
+from ecgedge import Graph, Node, Option, hookimpl
 from ecgedge.testing import FakeRuntime
 
 class Device(FakeRuntime):
     device = "npu"
-    options = {"cuda_graph": False}
+    options = (Option("cuda_graph", bool, False, "Copies are part of a call."),)
 
     def load(self, artifact, threads, cuda_graph=False):
         session = super().load(artifact, threads)

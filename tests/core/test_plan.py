@@ -219,8 +219,8 @@ def test_a_request_takes_what_scripts_have() -> None:
         ({"threads": "2"}, "threads is '2', not a whole number from 1"),
         ({"models": [None]}, "models[0] is None, not text"),
         ({"batch_sizes": [0]}, "batch_sizes[0] is 0, not a whole number from 1"),
-        ({"options": {"opset": "17"}}, "options.opset is '17', not a whole number"),
-        ({"options": {"opsets": 17}}, "options has the key 'opsets', known are opset"),
+        ({"options": {"opset": [17]}}, "options['opset'] is [17], not a finite number"),
+        ({"options": {"onnx.opset": float("inf")}}, "options['onnx.opset'] is inf, not a finite number"),
         ({"told": request.Told(window=0)}, "told.window is 0, not a whole number"),
     ],
 )

@@ -56,7 +56,7 @@ def test_what_the_cuda_provider_is_asked_for(
     with pytest.raises(RuntimeError, match="could not use CUDAExecutionProvider"):
         part.load(onnx_file, 1, **options)
     assert asked == [[("CUDAExecutionProvider", expected), "CPUExecutionProvider"]]
-    assert set(options) <= set(part.options)
+    assert set(options) <= set(part.defaults)
 
 
 def test_tf32_is_a_runtime_of_its_own(parts: Parts) -> None:
