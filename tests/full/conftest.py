@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import importlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,6 +22,8 @@ from ecgedge.convert.opening import opener
 from ecgedge.plugins import Parts
 from ecgedge.run import Told
 from ecgedge.workers.client import Limits
+from tests.conftest import Command, Result
+from tests.full import kept
 
 MODELS = ("base-cnn", "vgg", "inception", "tcn", "cnn-ae")
 
@@ -88,6 +92,47 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
         return made
 
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def workers() -> Iterator[None]:
+    """Those that commands of this process share end with the tests."""
+    yield
+    kept.close_workers()
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """The command line in this process, in ``tmp_path``: ``ecgedge`` without the start of processes and libraries."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str | Path) -> Result:
+        done = kept.run_here(*arguments)
+        assert "Traceback (most recent call last)" not in done.err, done.err
+        return Result(done.code, done.out, done.err)
+
+    return run
+
+
+@pytest.fixture
+def untimed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No ONNX file is made and timed without its graph passes as well: what these are worth, other tests ask."""
+    monkeypatch.setattr(importlib.import_module("ecgedge.commands.convert"), "measure_gain", lambda *_: None)
+
+
+@pytest.fixture
+def unpacked(here: Command, tmp_path: Path) -> Callable[..., Path]:
+    """As that of all tests, in this process."""
+
+    def make(file: str | Path, *options: str | Path) -> Path:
+        name = Path(file).stem
+        result = here("bundle", file, "-o", f"{name}.zip", *options)
+        assert result.code == 0, result.err
+        shutil.unpack_archive(tmp_path / f"{name}.zip", tmp_path / f"{name}-unpacked")
+        [folder] = (tmp_path / f"{name}-unpacked").iterdir()
+        return folder
+
+    return make
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

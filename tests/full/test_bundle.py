@@ -14,6 +14,7 @@ import pytest
 
 from ecgedge.data.dataset import Dataset, load
 from tests.conftest import Command, error_of, script, write_beats
+from tests.full.kept import run_here
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
@@ -32,8 +33,8 @@ def file_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     def make(model: str) -> Path:
         file = BOARD / model if model.endswith(".tflite") else folder / f"{model}.onnx"
         if not file.is_file():
-            command = [sys.executable, "-m", "ecgedge", "convert", model, "--to", "onnx", "--quantize", ONNX[model]]
-            subprocess.run([*command, "-o", file, "--dataset", "synthetic"], check=True, capture_output=True)
+            command = ["convert", model, "--to", "onnx", "--quantize", ONNX[model], "-o", file]
+            assert run_here(*command, "--dataset", "synthetic").code == 0
         return file
 
     return make
@@ -41,7 +42,7 @@ def file_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 @pytest.mark.parametrize("model", [*ONNX, "tcn-int8.tflite"])
 def test_predict_answers_on_all_test_beats_as_ecgedge_does(
-    ecgedge: Command, unpacked, file_of, ecg5000: Path, tmp_path: Path, model: str
+    here: Command, unpacked, file_of, ecg5000: Path, tmp_path: Path, model: str
 ) -> None:
     data, _ = load(str(ecg5000))
     beats = write_beats(tmp_path / "beats.csv", data.test.x)
@@ -49,10 +50,10 @@ def test_predict_answers_on_all_test_beats_as_ecgedge_does(
     folder = unpacked(file)
     found = script(sys.executable, folder / "predict.py", beats)
     assert found.returncode == 0, found.stderr
-    assert found.stdout == ecgedge("predict", file, beats).out
+    assert found.stdout == here("predict", file, beats).out
     assert found.stdout.count("\n") == 4501
     decided = [line.split(",") for line in found.stdout.splitlines()[1:]]
-    told = ecgedge("evaluate", file, "--dataset", ecg5000).out
+    told = here("evaluate", file, "--dataset", ecg5000).out
     if model.startswith("cnn-ae"):
         hits = sum(y != 0 and flag == "1" for y, (_, _, flag) in zip(data.test.y, decided))
         assert f"recall {hits / (data.test.y != 0).sum():.4f}" in told
@@ -113,9 +114,9 @@ def export(network: torch.nn.Module, path: Path, shape: tuple[int, ...], free: d
     torch.onnx.export(network.eval(), (torch.zeros(shape),), str(path), dynamo=False, **options)
 
 
-def test_files_made_elsewhere_need_to_be_told(ecgedge: Command, unpacked, beats: Dataset, tmp_path: Path) -> None:
+def test_files_made_elsewhere_need_to_be_told(here: Command, unpacked, beats: Dataset, tmp_path: Path) -> None:
     export(Probabilities(), tmp_path / "theirs.onnx", (3, 140, 1), {})
-    assert "gives 3 scores" in error_of(ecgedge("bundle", "theirs.onnx", "--labels", "N,V"))
+    assert "gives 3 scores" in error_of(here("bundle", "theirs.onnx", "--labels", "N,V"))
     folder = unpacked("theirs.onnx", "--labels", "N,V,other")
     text = "\n".join(" ".join(map(str, beat)) for beat in beats.test.x[:4, 0].tolist())
     answers = script(sys.executable, folder / "predict.py", "-", stdin=text).stdout
@@ -125,19 +126,19 @@ def test_files_made_elsewhere_need_to_be_told(ecgedge: Command, unpacked, beats:
     assert "labels: as its user said" in card
 
     export(Smooth(), tmp_path / "smooth.onnx", (1, 1, 140), {"x": {0: "n"}, "y": {0: "n"}})
-    assert "--task" in error_of(ecgedge("bundle", "smooth.onnx"))
-    assert "--threshold" in error_of(ecgedge("bundle", "smooth.onnx", "--task", "anomaly"))
+    assert "--task" in error_of(here("bundle", "smooth.onnx"))
+    assert "--threshold" in error_of(here("bundle", "smooth.onnx", "--task", "anomaly"))
     folder = unpacked("smooth.onnx", "--task", "anomaly", "--dataset", "synthetic")
-    told = ecgedge("evaluate", "smooth.onnx", "--task", "anomaly", "--dataset", "synthetic").err
+    told = here("evaluate", "smooth.onnx", "--task", "anomaly", "--dataset", "synthetic").err
     threshold = json.loads((folder / "record.json").read_text())["task"]["threshold"]
     assert f"threshold {threshold:.6g}," in told
     folder = unpacked("smooth.onnx", "--task", "anomaly", "--threshold", "0", "--force")
     answers = script(sys.executable, folder / "predict.py", "-", stdin=text).stdout
     assert [line.split(",")[2] for line in answers.splitlines()] == ["anomaly", "1", "1", "1", "1"]
-    assert "--threshold beside" in error_of(ecgedge("bundle", BOARD / "cnn-ae-int8.tflite", "--threshold", "1"))
+    assert "--threshold beside" in error_of(here("bundle", BOARD / "cnn-ae-int8.tflite", "--threshold", "1"))
 
 
-def test_weights_in_another_file_are_taken_in(ecgedge: Command, unpacked, tmp_path: Path) -> None:
+def test_weights_in_another_file_are_taken_in(here: Command, unpacked, tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     export(Probabilities(), tmp_path / "whole.onnx", (1, 140), {})
     split = onnx.load(tmp_path / "whole.onnx")
@@ -145,7 +146,7 @@ def test_weights_in_another_file_are_taken_in(ecgedge: Command, unpacked, tmp_pa
     onnx.save(split, tmp_path / "split.onnx", **options)
     (tmp_path / "alone").mkdir()
     (tmp_path / "split.onnx").rename(tmp_path / "alone" / "split.onnx")
-    assert "its data weights.bin is missing" in error_of(ecgedge("bundle", "alone/split.onnx"))
+    assert "its data weights.bin is missing" in error_of(here("bundle", "alone/split.onnx"))
     (tmp_path / "weights.bin").rename(tmp_path / "alone" / "weights.bin")
     assert (unpacked("alone/split.onnx") / "model.onnx").stat().st_size > 140 * 3 * 4
 
@@ -157,7 +158,7 @@ class Extremes(torch.nn.Module):
         return torch.cat([x.mean(2), x.amax(2), x.amin(2)], dim=1)
 
 
-def test_a_model_of_any_length_is_bundled_for_that_of_its_vectors(ecgedge: Command, unpacked, tmp_path: Path) -> None:
+def test_a_model_of_any_length_is_bundled_for_that_of_its_vectors(here: Command, unpacked, tmp_path: Path) -> None:
     export(Extremes(), tmp_path / "any.onnx", (1, 1, 140), {"x": {0: "n", 2: "length"}, "y": {0: "n"}})
     (tmp_path / "mine.csv").write_text("0,1,3,2\n3,2,1,0\n")
     folder = unpacked("any.onnx", "--vectors", "mine.csv")
@@ -165,5 +166,5 @@ def test_a_model_of_any_length_is_bundled_for_that_of_its_vectors(ecgedge: Comma
     assert script(sys.executable, folder / "predict.py", "-", stdin="0 0 0 1\n").stdout.count("\n") == 2
     assert "4 finite numbers" in script(sys.executable, folder / "predict.py", "-", stdin="0 0 1\n").stderr
     (tmp_path / "mine.csv").write_text("0,1,3,2\n3,2,1\n")
-    told = error_of(ecgedge("bundle", "any.onnx", "--vectors", "mine.csv", "-o", "never.zip"))
+    told = error_of(here("bundle", "any.onnx", "--vectors", "mine.csv", "-o", "never.zip"))
     assert "line 2: 3 numbers, the model takes 4" in told

@@ -12,26 +12,24 @@ from tests.conftest import Command, error_of
 pytest.importorskip("torch")
 
 
-def test_summary(ecgedge: Command) -> None:
-    told = ecgedge("summary", "inception").out
+def test_summary(here: Command) -> None:
+    told = here("summary", "inception").out
     assert "463,429" in told
     assert "[1, 5]" in told
-    assert "needs beats of at least 32 samples" in error_of(ecgedge("summary", "vgg", "--length", "31"))
-    assert "base-cnn" in error_of(ecgedge("summary", "resnet"))
+    assert "needs beats of at least 32 samples" in error_of(here("summary", "vgg", "--length", "31"))
+    assert "base-cnn" in error_of(here("summary", "resnet"))
 
 
-def test_evaluate_prints_a_report(ecgedge: Command) -> None:
-    told = ecgedge("evaluate", "base-cnn", "--dataset", "synthetic").out
+def test_evaluate_prints_a_report(here: Command) -> None:
+    told = here("evaluate", "base-cnn", "--dataset", "synthetic").out
     assert any(line.startswith("accuracy 0.") and len(line) == len("accuracy 0.1234") for line in told.splitlines())
     assert "support" in told
     assert "2,630" in told
-    told = ecgedge("evaluate", "cnn-ae", "--dataset", "synthetic").out
+    told = here("evaluate", "cnn-ae", "--dataset", "synthetic").out
     for word in ("AUROC 0.", "AUPRC 0.", "F1 0.", "precision 0.", "recall 0.", "at the threshold"):
         assert word in told
-    assert "does not take torch" in error_of(
-        ecgedge("evaluate", "tcn", "--runtime", "tflite", "--dataset", "synthetic")
-    )
-    assert "choose from: cpu, cuda" in error_of(ecgedge("evaluate", "tcn", "--runtime", "x", "--dataset", "synthetic"))
+    assert "does not take torch" in error_of(here("evaluate", "tcn", "--runtime", "tflite", "--dataset", "synthetic"))
+    assert "choose from: cpu, cuda" in error_of(here("evaluate", "tcn", "--runtime", "x", "--dataset", "synthetic"))
 
 
 def test_version_names_the_libraries(ecgedge: Command) -> None:

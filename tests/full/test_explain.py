@@ -32,15 +32,15 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 SMALL_MACS = [140 * 8 * 7, 136 * 4 * 8 * 5, 4 * 5]  # by hand: outputs times products of each
 
 
-def told(ecgedge: Command, *arguments: str | Path) -> dict[str, Any]:
-    result = ecgedge("explain", *arguments, "--json")
+def told(here: Command, *arguments: str | Path) -> dict[str, Any]:
+    result = here("explain", *arguments, "--json")
     assert result.code == 0, result.err
     found: dict[str, Any] = json.loads(result.out)
     return found
 
 
-def test_onnx_operations_with_their_figures(ecgedge: Command, small: Path) -> None:
-    found = told(ecgedge, small, "--batch", "3")
+def test_onnx_operations_with_their_figures(here: Command, small: Path) -> None:
+    found = told(here, small, "--batch", "3")
     lines = found["operations"]
     assert [line["macs"] for line in lines if line["macs"]] == [3 * macs for macs in SMALL_MACS]
     assert found["total"]["macs"] == 3 * sum(SMALL_MACS)
@@ -56,8 +56,8 @@ def test_onnx_operations_with_their_figures(ecgedge: Command, small: Path) -> No
     assert {"slowest", "limit"} <= set(by_name)
 
 
-def test_the_table_and_another_file_timed_in_turns(ecgedge: Command, small: Path) -> None:
-    out = ecgedge("explain", small, "--against", small).out
+def test_the_table_and_another_file_timed_in_turns(here: Command, small: Path) -> None:
+    out = here("explain", small, "--against", small).out
     assert "1/6 CPU" not in out and "CPUExecutionProvider; passes: none" in out
     for word in ("operation", "of peak", "sum of operations", "whole call", "times: medians of", "peak:  fp32"):
         assert word in out
@@ -65,8 +65,8 @@ def test_the_table_and_another_file_timed_in_turns(ecgedge: Command, small: Path
     assert f"pass conv_to_2d: ecgedge convert {small} --to onnx" in out
 
 
-def test_a_partition_of_the_delegate_and_its_kernels(ecgedge: Command) -> None:
-    found = told(ecgedge, BOARD)
+def test_a_partition_of_the_delegate_and_its_kernels(here: Command) -> None:
+    found = told(here, BOARD)
     assert found["notes"] == [] or all("busy" in note for note in found["notes"])
     piece, *kernels = found["operations"]
     assert (piece["kind"], piece["placement"], piece["precision"]) == ("partition", "XNNPACK", "int8")
@@ -91,20 +91,20 @@ def test_a_profiler_that_does_not_work_leaves_the_rest(ecgedge: Command, tmp_pat
     assert line["kind"] == "partition" and line["us"] == found["total"]["whole_us"]
 
 
-def test_a_network_in_torch(ecgedge: Command) -> None:
-    found = told(ecgedge, "cnn-ae")
+def test_a_network_in_torch(here: Command) -> None:
+    found = told(here, "cnn-ae")
     assert found["runtime"] == "torch" or found["format"] == "torch"
     macs = [line["macs"] for line in found["operations"] if line["op"] == "Conv1d"]
     assert macs[:2] == [140 * 32 * 7, 70 * 16 * 32 * 7]
 
 
-def test_errors_are_the_users(ecgedge: Command, small: Path, tmp_path: Path) -> None:
+def test_errors_are_the_users(here: Command, small: Path, tmp_path: Path) -> None:
     (tmp_path / "empty.onnx").write_bytes(b"")
-    assert "is empty" in error_of(ecgedge("explain", "empty.onnx"))
-    assert "nothing.onnx" in error_of(ecgedge("explain", "nothing.onnx"))
-    assert "takes 1 beat a call, not 4" in error_of(ecgedge("explain", BOARD, "--batch", "4"))
-    assert "does not take onnx" in error_of(ecgedge("explain", small, "--runtime", "tflite"))
-    assert "is missing" in error_of(ecgedge("explain", small, "--against", "other.onnx"))
+    assert "is empty" in error_of(here("explain", "empty.onnx"))
+    assert "nothing.onnx" in error_of(here("explain", "nothing.onnx"))
+    assert "takes 1 beat a call, not 4" in error_of(here("explain", BOARD, "--batch", "4"))
+    assert "does not take onnx" in error_of(here("explain", small, "--runtime", "tflite"))
+    assert "is missing" in error_of(here("explain", small, "--against", "other.onnx"))
 
 
 def test_a_runtime_that_tells_nothing(ecgedge: Command, tmp_path: Path) -> None:

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import csv
+import functools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from sklearn.metrics import roc_auc_score
 
 from ecgedge import Artifact, plugins
-from ecgedge.cli import main
 from ecgedge.data.dataset import Dataset
 from ecgedge.testing import RuntimeContract, draw
-from ecgedge.workers import standins
 from tests.conftest import Command, Result, error_of, rows_of, script, write_beats
-from tests.full import zoo_judge
 
 torch = pytest.importorskip("torch")
 
@@ -29,26 +26,6 @@ for framework in ("onnx", "onnxruntime", "tensorflow", "tf_keras", "ai_edge_lite
 PARTS = plugins.load()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def workers() -> Iterator[None]:
-    yield
-    zoo_judge.close_workers()
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """The command line in this process, with a worker that is kept: the frameworks are imported once."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(standins, "Child", zoo_judge.worker)
-
-    def run(*arguments: str | Path) -> Result:
-        done = CliRunner().invoke(main, [str(argument) for argument in arguments])
-        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
-        return Result(done.exit_code, done.stdout, done.stderr)
-
-    return run
-
-
 SEEN = None  # a contract that another class of the same part is held to
 
 
@@ -56,6 +33,12 @@ SEEN = None  # a contract that another class of the same part is held to
 
 
 def lstm(path: Path, batch: int) -> Path:
+    path.write_bytes(content_of_lstm(batch))
+    return path
+
+
+@functools.cache
+def content_of_lstm(batch: int) -> bytes:
     """A TFLite file of an LSTM that keeps its state in variables of the graph, with large weights: it remembers."""
     import tensorflow as tf
     import tf_keras
@@ -66,9 +49,8 @@ def lstm(path: Path, batch: int) -> Path:
     memory = layers.LSTM(8, unit_forget_bias=True, bias_initializer=tf_keras.initializers.Constant(1.0))
     network = tf_keras.Sequential([layers.Input((140, 1)), first, memory, layers.Dense(5)])
     function = tf.function(lambda x: network(x)).get_concrete_function(tf.TensorSpec((batch, 140, 1), tf.float32))
-    tf.saved_model.save(network, str(path.with_suffix("")), signatures=function)
-    path.write_bytes(tf.lite.TFLiteConverter.from_saved_model(str(path.with_suffix(""))).convert())
-    return path
+    made: bytes = tf.lite.TFLiteConverter.from_concrete_functions([function], network).convert()
+    return made
 
 
 def moving_average(path: Path) -> Path:
@@ -251,9 +233,7 @@ def coarse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def test_shares_in_int8_that_do_not_add_up_are_not_made_anew(
-    ecgedge: Command, unpacked, coarse, tmp_path: Path
-) -> None:
+def test_shares_in_int8_that_do_not_add_up_are_not_made_anew(here: Command, unpacked, coarse, tmp_path: Path) -> None:
     from ai_edge_litert.interpreter import Interpreter
 
     x = draw(20)
@@ -272,7 +252,7 @@ def test_shares_in_int8_that_do_not_add_up_are_not_made_anew(
     beats = write_beats(tmp_path / "beats.csv", x)
     expected = right(np.array(shares))
     folder = unpacked(coarse, "--labels", ",".join(map(str, range(17))))
-    told = ecgedge("predict", coarse, beats)
+    told = here("predict", coarse, beats)
     assert answers_of(told.out) == expected, told.err
     assert answers_of(script(sys.executable, folder / "predict.py", beats).stdout) == expected
 
@@ -332,14 +312,15 @@ def test_the_answer_among_several_outputs_has_to_be_named(here: Command, two_hea
         assert result.code == 0, result.err
 
 
+@pytest.mark.usefixtures("untimed")
 def test_the_named_output_is_what_is_run_and_converted(
-    ecgedge: Command, two_heads: Path, beats: Dataset, tmp_path: Path
+    here: Command, two_heads: Path, beats: Dataset, tmp_path: Path
 ) -> None:
     expected = run_onnx(two_heads, beats.test.x, "logits")
     accuracy = (expected.argmax(axis=1) == beats.test.y).mean()
-    told = ecgedge("evaluate", two_heads, "--output", "logits", "--dataset", "synthetic")
+    told = here("evaluate", two_heads, "--output", "logits", "--dataset", "synthetic")
     assert f"accuracy {accuracy:.4f}" in told.out
-    made = ecgedge(
+    made = here(
         "convert", two_heads, "--output", "logits", "--to", "tflite", "-o", "one.tflite", "--dataset", "synthetic"
     )
     assert made.code == 0, made.err
@@ -347,7 +328,8 @@ def test_the_named_output_is_what_is_run_and_converted(
     np.testing.assert_allclose(fresh(tmp_path / "one.tflite", x), run_onnx(two_heads, x, "logits"), atol=1e-5)
 
 
-def test_the_label_beside_the_scores_is_no_answer(ecgedge: Command, beats: Dataset, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("untimed")
+def test_the_label_beside_the_scores_is_no_answer(here: Command, beats: Dataset, tmp_path: Path) -> None:
     """As skl2onnx writes classifiers: no name is asked for."""
     from onnx import TensorProto, helper
 
@@ -359,8 +341,8 @@ def test_the_label_beside_the_scores_is_no_answer(ecgedge: Command, beats: Datas
     model.graph.output.insert(0, helper.make_tensor_value_info("label", TensorProto.INT64, ["n"]))
     onnx.save(model, file)
     accuracy = (run_onnx(file, beats.test.x[:, 0], "y").argmax(axis=1) == beats.test.y).mean()
-    assert f"accuracy {accuracy:.4f}" in ecgedge("evaluate", file, "--dataset", "synthetic").out
-    assert ecgedge("convert", file, "--to", "tflite", "--dataset", "synthetic").code == 0
+    assert f"accuracy {accuracy:.4f}" in here("evaluate", file, "--dataset", "synthetic").out
+    assert here("convert", file, "--to", "tflite", "--dataset", "synthetic").code == 0
 
 
 def test_one_of_several_outputs_of_a_tflite_file(here: Command, tmp_path: Path) -> None:
@@ -395,13 +377,14 @@ def test_one_of_several_outputs_of_a_tflite_file(here: Command, tmp_path: Path) 
 # Content that is known under another name.
 
 
-def test_the_same_content_under_two_names(ecgedge: Command, inspect, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("untimed")
+def test_the_same_content_under_two_names(here: Command, inspect, tmp_path: Path) -> None:
     file = onnx_of(tmp_path / "one.onnx", [node("MatMul", "x w", "y")], LINEAR)
     (tmp_path / "other.onnx").write_bytes(file.read_bytes())
     run = ("matrix", "--artifact", "other.onnx", "--quantizer", "dynamic", "--runtime", "cpu", "--profile", "quick")
-    assert ecgedge(*run, "--out", "run", "--dataset", "synthetic").code == 0
+    assert here(*run, "--out", "run", "--dataset", "synthetic").code == 0
     for name in ("one", "other"):
-        told = ecgedge("convert", f"{name}.onnx", "--to", "onnx", "--quantize", "dynamic", "--dataset", "synthetic")
+        told = here("convert", f"{name}.onnx", "--to", "onnx", "--quantize", "dynamic", "--dataset", "synthetic")
         assert told.code == 0, told.err
         assert told.out.startswith(f"{name}-dynamic.onnx: ")
         assert inspect(tmp_path / f"{name}-dynamic.onnx").name == name
@@ -420,18 +403,19 @@ def split(tmp_path: Path) -> Path:
     return onnx_of(tmp_path / "theirs.onnx", [node("MatMul", "x w", "y")], LINEAR, **options)
 
 
-def test_data_beside_the_file_is_taken_in(ecgedge: Command, unpacked, split: Path, beats: Dataset, tmp_path) -> None:
+@pytest.mark.usefixtures("untimed")
+def test_data_beside_the_file_is_taken_in(here: Command, unpacked, split: Path, beats: Dataset, tmp_path) -> None:
     accuracy = (run_onnx(split, beats.test.x[:, 0]).argmax(axis=1) == beats.test.y).mean()
-    assert f"accuracy {accuracy:.4f}" in ecgedge("evaluate", split, "--dataset", "synthetic").out
-    made = ecgedge("convert", split, "--to", "onnx", "-o", "one.onnx", "--dataset", "synthetic")
+    assert f"accuracy {accuracy:.4f}" in here("evaluate", split, "--dataset", "synthetic").out
+    made = here("convert", split, "--to", "onnx", "-o", "one.onnx", "--dataset", "synthetic")
     assert made.code == 0, made.err
-    told = ecgedge("matrix", "--artifact", split, "--quantizer", "none", "--runtime", "cpu", "--profile", "quick",
+    told = here("matrix", "--artifact", split, "--quantizer", "none", "--runtime", "cpu", "--profile", "quick",
                    "--dataset", "synthetic", "--out", "run")  # fmt: skip
     assert told.code == 0, told.err
     [row] = rows_of(tmp_path / "run")
     assert row["size_bytes"] > LINEAR["w"].nbytes
     assert row["accuracy"] is not None
-    assert ecgedge("check", "run").code == 0
+    assert here("check", "run").code == 0
     x = draw(4)
     folder = unpacked(split)
     done = script(sys.executable, folder / "predict.py", write_beats(tmp_path / "beats.csv", x))
@@ -640,7 +624,7 @@ def quantized(source: Path, out: Path, way: str) -> Path:
     return out
 
 
-def test_the_precision_of_an_onnx_file_is_told_by_what_is_in_it(ecgedge: Command, inspect, tmp_path: Path) -> None:
+def test_the_precision_of_an_onnx_file_is_told_by_what_is_in_it(here: Command, inspect, tmp_path: Path) -> None:
     import onnx
     from onnxruntime.transformers import float16
 
@@ -664,9 +648,9 @@ def test_the_precision_of_an_onnx_file_is_told_by_what_is_in_it(ecgedge: Command
         "full-int8": quantized(whole, tmp_path / "static.onnx", "static"),
     }
     assert {name: inspect(file).precision for name, file in files.items()} == {name: name for name in files}
-    told = ecgedge("convert", "static.onnx", "--to", "onnx", "--quantize", "full-int8", "--dataset", "synthetic")
+    told = here("convert", "static.onnx", "--to", "onnx", "--quantize", "full-int8", "--dataset", "synthetic")
     assert "onnx cannot be 'full-int8'" in error_of(told)
-    told = ecgedge("matrix", "--artifact", "static.onnx", "--runtime", "cpu", "--dry-run", "--dataset", "synthetic")
+    told = here("matrix", "--artifact", "static.onnx", "--runtime", "cpu", "--dry-run", "--dataset", "synthetic")
     assert [line.split()[1:4] for line in told.out.splitlines() if line.startswith("cell")] == [
         ["static.onnx", "->", "none"]
     ]

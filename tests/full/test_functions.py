@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,18 @@ from ecgedge import Conversion, EcgEdgeError, Told, convert, evaluate, explain, 
 from ecgedge.api.artifact import digest_of
 from ecgedge.data.dataset import Dataset, stratified
 from tests.conftest import write_beats
+from tests.full.kept import keeping_workers
 
 onnxruntime = pytest.importorskip("onnxruntime")
 metrics = pytest.importorskip("sklearn.metrics")
 pytest.importorskip("torch")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def libraries_imported_once() -> Iterator[None]:
+    """The workers of all of these calls are kept."""
+    with keeping_workers():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -62,12 +62,12 @@ def test_full_int8_tflite_is_int8_at_both_ends_and_in_one_piece(quick_run: Path,
     "form", [("base-cnn", "onnx", "dynamic"), ("cnn-ae", "onnx", "full-int8"), ("cnn-ae", "tflite", "full-int8")]
 )
 def test_a_bundle_answers_as_the_matrix_did(
-    ecgedge: Command, quick_run: Path, inspect, tmp_path: Path, form: tuple[str, str, str]
+    here: Command, quick_run: Path, inspect, tmp_path: Path, form: tuple[str, str, str]
 ) -> None:
     run = quick_run / "run"
     rows = [row for row in rows_of(run) if row["status"] == "ok"]
     [row] = [row for row in rows if (row["model"], row["format"], row["precision"]) == form]
-    assert ecgedge("bundle", run / row["artifact"], "-o", "made").code == 0
+    assert here("bundle", run / row["artifact"], "-o", "made").code == 0
     beats, measured = np.load(run / "beats.npz")["x"], np.load(run / "cells" / f"{row['id']}.outputs.npy")
     told = script(sys.executable, tmp_path / "made" / "predict.py", write_beats(tmp_path / "beats.csv", beats)).stdout
     answers = [line.split(",") for line in told.splitlines()[1:]]
@@ -92,8 +92,8 @@ def test_the_table_fits_and_names_its_data(quick_run: Path) -> None:
     assert "about 0:" in (quick_run / "err.txt").read_text()
 
 
-def test_an_impossible_combination_says_what_is_possible(ecgedge: Command) -> None:
-    result = ecgedge("matrix", "--dataset", "synthetic", "--format", "onnx", "--runtime", "tflite")
+def test_an_impossible_combination_says_what_is_possible(here: Command) -> None:
+    result = here("matrix", "--dataset", "synthetic", "--format", "onnx", "--runtime", "tflite")
     precisions = "dynamic, fp16, fp32, full-int8, mixed"
     assert f"there are: formats onnx; precisions {precisions}; runtimes cpu, cuda" in error_of(result)
 

@@ -199,7 +199,7 @@ def test_weights_have_seven_bits_without_vnni(
     assert made("avx2").path == without.path
 
 
-def test_convert_says_what_was_left_and_what_it_costs(ecgedge: Command, tmp_path: Path) -> None:
+def test_convert_says_what_was_left_and_what_it_costs(here: Command, tmp_path: Path) -> None:
     """The built-in classifier with a channel that is always 0, and huge weights for it."""
     pytest.importorskip("torch")
     model = onnx.load(make_artifact("base-cnn", "onnx", tmp_path).path)
@@ -216,7 +216,7 @@ def test_convert_says_what_was_left_and_what_it_costs(ecgedge: Command, tmp_path
     del model.metadata_props[:]
     onnx.save(model, tmp_path / "theirs.onnx")
     options = ("theirs.onnx", "--to", "onnx", "--quantize", "mixed", "--dataset", "synthetic", "-o", "mixed.onnx")
-    result = ecgedge("convert", *options)
+    result = here("convert", *options)
     lines = dict(line.split(maxsplit=1) for line in result.out.splitlines()[1:])
     assert result.code == 0 and lines["notes"].startswith(f"left in float: {second.name} (1 of 5 layers); accuracy ")
     assert " bytes against full-int8, p50 " in lines["cost"]

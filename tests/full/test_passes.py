@@ -830,18 +830,18 @@ def test_the_built_in_models_answer_the_same(
 # -- on the command line
 
 
-def test_a_name_that_no_pass_has(ecgedge: Command) -> None:
+def test_a_name_that_no_pass_has(here: Command) -> None:
     for command in (("matrix", "--dry-run"), ("convert", "tcn", "--to", "onnx")):
-        told = error_of(ecgedge(*command, "--passes", "fold_norms,conv2d", "--dataset", "synthetic"))
+        told = error_of(here(*command, "--passes", "fold_norms,conv2d", "--dataset", "synthetic"))
         assert "unknown pass 'conv2d'" in told
         assert "conv_to_2d" in told
-        told = error_of(ecgedge(*command, "--passes", "fold_norms", "--no-optimize", "--dataset", "synthetic"))
+        told = error_of(here(*command, "--passes", "fold_norms", "--no-optimize", "--dataset", "synthetic"))
         assert "--no-optimize asks for none" in told
 
 
-def test_convert_says_what_the_passes_did(ecgedge: Command, tmp_path: Path, inspect: Any) -> None:
+def test_convert_says_what_the_passes_did(here: Command, tmp_path: Path, inspect: Any) -> None:
     def convert(*arguments: str) -> str:
-        result = ecgedge("convert", *arguments, "--dataset", "synthetic", "--force")
+        result = here("convert", *arguments, "--dataset", "synthetic", "--force")
         assert result.code == 0, result.err
         return result.out
 
@@ -855,13 +855,13 @@ def test_convert_says_what_the_passes_did(ecgedge: Command, tmp_path: Path, insp
     assert "passes     mean_to_pool, conv_to_2d" in convert("fast.onnx", "--to", "tflite", "-o", "fast.tflite")
     told = convert("plain.onnx", "--to", "onnx", "-o", "one.onnx", "--passes", "fix_batch")
     assert "input      input (1, 1, 140) float32" in told
-    assert "batch 1" not in ecgedge("evaluate", "one.onnx", "--dataset", "synthetic").err
+    assert "batch 1" not in here("evaluate", "one.onnx", "--dataset", "synthetic").err
 
 
-def test_the_matrix_keeps_the_passes_in_its_rows(ecgedge: Command, tmp_path: Path) -> None:
+def test_the_matrix_keeps_the_passes_in_its_rows(here: Command, tmp_path: Path) -> None:
     asked = ("--dataset", "synthetic", "--model", "base-cnn", "--runtime", "cpu", "--quantizer", "fp32")
     for name, option in (("wanted", ()), ("asked", ("--passes", "conv_to_2d")), ("none", ("--no-optimize",))):
-        result = ecgedge("matrix", "--profile", "quick", *asked, *option, "--out", name)
+        result = here("matrix", "--profile", "quick", *asked, *option, "--out", name)
         assert result.code == 0, result.err
     rows = {name: rows_of(tmp_path / name)[0] for name in ("wanted", "asked", "none")}
     assert {name: row["passes"] for name, row in rows.items()} == {
@@ -871,7 +871,7 @@ def test_the_matrix_keeps_the_passes_in_its_rows(ecgedge: Command, tmp_path: Pat
     }
     assert len({row["digest"] for row in rows.values()}) == 3
     assert "## Graph passes" in (tmp_path / "wanted" / "report.md").read_text()
-    assert ecgedge("check", "wanted").code == 0
+    assert here("check", "wanted").code == 0
 
 
 def test_a_part_that_wants_what_there_is_not_is_left_out() -> None:

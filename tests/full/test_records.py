@@ -52,12 +52,12 @@ def test_mutated_records(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", SEEDS)
 @pytest.mark.parametrize("command", ["evaluate", "bundle"])
-def test_what_reached_a_header_of_c(name: str, command: str, ecgedge: Command, tmp_path: Path) -> None:
+def test_what_reached_a_header_of_c(name: str, command: str, here: Command, tmp_path: Path) -> None:
     """A shape that is a line of C."""
     base = json.loads(json.dumps(runtime_of(Path(name)).inspect(seed(name, tmp_path)).record()))
     base["output"]["shape"][0] = "1}\n#include </etc/passwd>\n"
     (tmp_path / name).write_bytes(WRITE[name](SEEDS[name], json.dumps(base).encode()))
-    told = error_of(ecgedge(command, name))
+    told = error_of(here(command, name))
     assert "output.shape[0] is '1}\\n#include" in told
 
 
@@ -76,7 +76,7 @@ def seed(name: str, folder: Path) -> Path:
     ids=["long", "turned", "escape"],
 )
 def test_labels_of_the_command_line_are_held_to_the_same(
-    options: list[str], told: str, ecgedge: Command, tmp_path: Path
+    options: list[str], told: str, here: Command, tmp_path: Path
 ) -> None:
     (tmp_path / "plain.onnx").write_bytes((Path(__file__).parents[1] / "fuzz/corpus/onnx/plain.onnx").read_bytes())
-    assert told in error_of(ecgedge("bundle", "plain.onnx", *options))
+    assert told in error_of(here("bundle", "plain.onnx", *options))

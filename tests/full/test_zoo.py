@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ import pytest
 
 from ecgedge.data.dataset import Dataset, Split
 from tests.full import zoo, zoo_judge
-from tests.full.zoo_judge import Told
+from tests.full.kept import Told
 
 Case = tuple[str, str, str, str]  # network, file, format, precision
 
@@ -111,12 +111,6 @@ def exported(beats: Dataset, few: Split, tmp_path_factory: pytest.TempPathFactor
             return path, network(torch.from_numpy(few.x)).reshape(len(few), -1).numpy()
 
     return make
-
-
-@pytest.fixture(scope="module", autouse=True)
-def workers() -> Iterator[None]:
-    yield
-    zoo_judge.close_workers()
 
 
 @pytest.mark.parametrize("case", [*ONCE, *sample()], ids="-".join)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
-import os
 import re
-import traceback
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +13,8 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+
+from tests.full.kept import Told, run_here
 
 ATOL, COSINE = 1e-4, 0.8  # the project's promises: of float32, relative to the largest output, and of coarser forms
 DECIDED, RIGHT = 10, 5  # a class that was decided and right so often must not vanish
@@ -49,67 +49,17 @@ class Verdict:
 # -- the command
 
 
-@dataclass(frozen=True)
-class Told:
-    """What a command left: exit code, stdout, stderr with the traceback of what was raised."""
-
-    code: int
-    out: str
-    err: str
-
-
-class Kept:
-    """A worker of ecgedge's that outlives the command it was started for: libraries are imported once."""
-
-    def __init__(self, child: Any):
-        self.child = child
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.child, name)
-
-    def close(self) -> None:
-        """Not yet: ``close_workers`` does."""
-
-
-WORKERS: dict[Any, Kept] = {}
-
-
-def worker(
-    log: Path, threads: int | None = None, memory: int | None = None, host: Any = None, *more: Any, **named: Any
-) -> Kept:
-    """A ``Child``, the same one for all that ask for one in that interpreter."""
-    from ecgedge.workers import client
-
-    if host not in WORKERS:
-        WORKERS[host] = Kept(client.Child(Path(os.devnull), threads, memory, host, *more, **named))
-    return WORKERS[host]
-
-
 def convert(file: Path, made: Path, precision: str, dataset: str, gives: str = "scores") -> Told:
     """``ecgedge convert`` as its command line runs it, in this process, with a worker that is kept.
 
     Left out is only the timing with and without graph passes, which ends its work on ONNX files.
     """
-    from click.testing import CliRunner
-
-    from ecgedge.cli import main
-    from ecgedge.convert import converters
-    from ecgedge.workers import standins
-
     command = ["convert", str(file), "--to", made.suffix[1:], "--dataset", dataset, "-o", str(made), "--force"]
     command += [] if precision == "fp32" else ["--quantize", precision]
     command += ["--task", "anomaly"] if gives == "beats" else []
     module = importlib.import_module("ecgedge.commands.convert")
-    kept = mock.patch.object(converters, "Child", worker), mock.patch.object(standins, "Child", worker)
-    with kept[0], kept[1], mock.patch.object(module, "measure_gain", lambda *_: None):
-        done = CliRunner().invoke(main, command)
-    bug = done.exception if not isinstance(done.exception, SystemExit) else None
-    return Told(done.exit_code, done.stdout, done.stderr + ("".join(traceback.format_exception(bug)) if bug else ""))
-
-
-def close_workers() -> None:
-    while WORKERS:
-        WORKERS.popitem()[1].child.close()
+    with mock.patch.object(module, "measure_gain", lambda *_: None):
+        return run_here(*command)
 
 
 def judge_refusal(told: Told) -> Verdict:
