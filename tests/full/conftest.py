@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import importlib
+import os
 import re
 import shutil
 import subprocess
@@ -14,11 +15,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from ecgedge import Artifact, plugins
+from ecgedge import Artifact, load_network, plugins
 from ecgedge.convert.checkpoint import read_checkpoint
 from ecgedge.convert.opening import opener
+from ecgedge.data import dataset
+from ecgedge.files.locks import whole_file
 from ecgedge.plugins import Parts
 from ecgedge.run import Told
 from ecgedge.workers.client import Limits
@@ -68,6 +72,28 @@ def shipped(parts: Parts) -> Callable[[str], Artifact]:
         return read_checkpoint(folder, parts.models)
 
     return read
+
+
+@pytest.fixture(scope="session")
+def torch_on_ecg5000(
+    shipped: Callable[[str], Artifact], ecg5000: Path, surroundings: None
+) -> Callable[[str], np.ndarray]:
+    """What torch answers by the trained weights of a model on all real test beats: once for all test processes."""
+
+    def answers(name: str) -> np.ndarray:
+        import torch
+
+        file = Path(os.environ["ECGEDGE_CACHE"], "torch-on-ecg5000", f"{name}.npy")
+        if not file.exists():
+            x, network = dataset.load(str(ecg5000))[0].test.x.astype(np.float32), load_network(shipped(name))
+            with torch.inference_mode():
+                found = np.concatenate([network(part).numpy() for part in torch.from_numpy(x).split(256)])
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with whole_file(file) as scratch:
+                np.save(scratch, found)
+        return np.load(file)
+
+    return answers
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecgedge import Artifact, load_network
 from ecgedge.api import tasks
 from ecgedge.data import dataset
 from tests.conftest import Command, error_of, rows_of, script, write_beats
@@ -100,14 +99,14 @@ def test_an_impossible_combination_says_what_is_possible(here: Command) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_onnx_and_tflite_reproduce_the_cards_of_the_weights(
-    quick_run: Path, ecg5000: Path, shipped, model: str
+    quick_run: Path, ecg5000: Path, shipped, torch_on_ecg5000, model: str
 ) -> None:
     """The fp32 files of the matrix, run by their libraries themselves on every real beat, decide as torch does but for
     near-ties that the cards list; so do the figures."""
     trained, test = shipped(model), dataset.load(str(ecg5000))[0].test
     assert len(test) == 4500
     card, x = read_card(trained.path), test.x.astype(np.float32)
-    expected = torch_answers(trained, x)
+    expected = torch_on_ecg5000(model)
     rows = [row for row in rows_of(quick_run / "run") if (row["model"], row["precision"]) == (model, "fp32")]
     files = {row["format"]: quick_run / "run" / row["artifact"] for row in rows if row["status"] == "ok"}
     for format, answers_of in (("onnx", onnxruntime_answers), ("tflite", litert_answers)):
@@ -119,13 +118,6 @@ def test_onnx_and_tflite_reproduce_the_cards_of_the_weights(
         figures = tasks.evaluate(outputs, test.x, test.y, trained.task)
         for name, told in [] if changed else card.figures.items():
             assert figures[name] == pytest.approx(told, abs=6e-5), name
-
-
-def torch_answers(trained: Artifact, x: np.ndarray) -> np.ndarray:
-    import torch
-
-    with torch.no_grad():
-        return load_network(trained)(torch.from_numpy(x)).numpy()
 
 
 def onnxruntime_answers(file: Path, x: np.ndarray) -> np.ndarray:

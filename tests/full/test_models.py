@@ -74,10 +74,10 @@ def test_shipped_weights_work_on_synthetic_beats(shipped, beats: Dataset, name: 
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_shipped_weights_reproduce_their_cards(shipped, ecg5000: Path, name: str) -> None:
+def test_shipped_weights_reproduce_their_cards(shipped, ecg5000: Path, torch_on_ecg5000, name: str) -> None:
     data, _ = load(str(ecg5000))
     artifact = shipped(name)
-    figures = tasks.evaluate(outputs(load_network(artifact), data.test.x), data.test.x, data.test.y, artifact.task)
+    figures = tasks.evaluate(torch_on_ecg5000(name), data.test.x, data.test.y, artifact.task)
     card = read_card(artifact.path)
     assert data.digest in card.text
     assert len(card.figures) >= 2
