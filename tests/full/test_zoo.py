@@ -40,8 +40,7 @@ ONCE: list[Case] = [
 EACH = "ts-fixed ts-free dynamo-fixed dynamo-free"
 KINDS = [
     ("While", "TensorFlow's quantizer has no int8 for the loop, or crashes on it",
-     "lstm lstm-raw lstm-two-ways gru gru-two-ways", "ts-fixed ts-free dynamo-fixed", "tflite", "full-int8"),
-    ("While", "as before", "lstm lstm-raw lstm-two-ways", "dynamo-free", "tflite", "full-int8"),
+     "lstm lstm-raw lstm-two-ways gru gru-two-ways", EACH, "tflite", "full-int8"),
     ("While", "as before; torch's newer exporter unrolls it", "rnn", "ts-fixed ts-free", "tflite", "full-int8"),
     ("LSTM", "onnxruntime has no int8 for it: a file of floats", "lstm-two-ways", EACH, "onnx", "full-int8"),
     ("GRU", "as before", "gru-two-ways", EACH, "onnx", "dynamic full-int8"),
