@@ -276,17 +276,18 @@ def passes_maker(names: Sequence[str]) -> dict[str, Any]:
 def key_of(source: Artifact, maker: Mapping[str, Any], **what: Any) -> str:
     """The key of a conversion: a digest of all that its result depends on.
 
-    The name of the source and what that was made from are among that: what is made of it carries its record, and so
-    both. Two models may give the same file.
+    What is told of the source is among that, such as its name, its notes and what it was made from: what is made of it
+    carries its record. Two models may give the same file, and two options of a part.
     """
     network = code_digest(type(source.model)) if source.model else None
-    task = source.record()["task"]
     parts = {
         "name": source.name,
         "source": source.digest,
         "parents": list(source.parents),
         "network": network,
-        "task": task,
+        "task": source.record()["task"],
+        "passes": list(source.passes),
+        "notes": dict(source.notes),
         "maker": dict(maker),
         **what,
     }
