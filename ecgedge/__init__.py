@@ -16,6 +16,7 @@ import ecgedge.explain  # noqa: F401
 from ecgedge.api import tasks
 from ecgedge.api.artifact import Anomaly, Artifact, Classification, copy_to
 from ecgedge.api.graph import ENDS, Graph, Node, Weight
+from ecgedge.api.hookspecs import API_VERSION
 from ecgedge.api.options import Option
 from ecgedge.api.parts import ANY, Context, Exporter, Model, Quantizer, Runtime, Session
 from ecgedge.api.profile import Profile, Step
@@ -58,6 +59,7 @@ hookimpl = pluggy.HookimplMarker("ecgedge")
 
 __all__ = [
     "ANY",
+    "API_VERSION",
     "ENDS",
     "Anomaly",
     "Artifact",

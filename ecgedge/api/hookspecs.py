@@ -12,6 +12,7 @@ import pluggy
 
 from ecgedge.api.parts import Exporter, Model, Quantizer, Runtime
 
+API_VERSION = 1  # of the hooks and kinds: it grows when a plugin that kept to them would break
 hookspec = pluggy.HookspecMarker("ecgedge")
 
 

@@ -14,7 +14,16 @@ from ecgedge.api import hookspecs
 from ecgedge.api.parts import Exporter, Model, Part, Quantizer, Runtime
 from ecgedge.environments import Environment
 from ecgedge.errors import EcgEdgeError, unknown
-from ecgedge.plugins.checks import check_part, elsewhere, environment_of, missing, new_environments, one_line
+from ecgedge.plugins.checks import (
+    check_part,
+    check_version,
+    elsewhere,
+    environment_of,
+    missing,
+    new_environments,
+    one_line,
+    reason_of,
+)
 from ecgedge.plugins.sources import BUILTIN, Owner, import_plugin, installed, sources
 from ecgedge.plugins.trace import Step, tracing
 
@@ -116,12 +125,13 @@ def load(allow_clashes: bool = False, trace: list[Step] | None = None) -> Parts:
         try:
             with tracing(trace, owner, manager) as step:
                 module = step("import", lambda source=source: import_plugin(source))
+                check_version(module)
                 found = collect(manager, f"{owner.distribution}:{owner.plugin}", module)
             parts.environments |= new_environments(found, parts.environments)
         except (Exception, SystemExit) as error:  # a stranger's code may do anything
             if os.environ.get("ECGEDGE_STRICT") == "1":
                 raise
-            parts.broken.append((owner, one_line(error)))
+            parts.broken.append((owner, reason_of(error)))
             continue
         for part in found:
             parts.add(part, owner)

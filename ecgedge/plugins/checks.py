@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ecgedge import environments
+from ecgedge.api.hookspecs import API_VERSION
 from ecgedge.api.options import Option
 from ecgedge.api.parts import Part
 from ecgedge.environments import Environment
-from ecgedge.errors import EcgEdgeError
+from ecgedge.errors import EcgEdgeError, cut
 from ecgedge.passes import check_names
 
 
@@ -39,6 +40,14 @@ def environment_of(part: Part) -> Environment:
 def elsewhere(part: Part) -> str | None:
     """The environment that a part works in, where that is not this interpreter."""
     return part.environment if part.environment and part.environment not in environments.here() else None
+
+
+def check_version(plugin: object) -> None:
+    """Raise EcgEdgeError where a plugin says that it is written for another version of the hooks and kinds."""
+    written = getattr(plugin, "ECGEDGE_API", API_VERSION)
+    if written != API_VERSION:
+        told = f"it is written for version {cut(repr(written))} of the plugin API, and this ecgedge has {API_VERSION}"
+        raise EcgEdgeError(told, "install a release of it, or of ecgedge, that goes with the other")
 
 
 def check_part(part: Part) -> None:
@@ -98,6 +107,13 @@ def check_options(part: Part) -> None:
 def one_line(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}"[:300]
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a plugin is left out, in one line; of what we say ourselves also what to do about it."""
+    if not isinstance(error, EcgEdgeError):
+        return one_line(error)
+    return " ".join("; ".join(filter(None, (error.message, error.hint))).split())[:300]
 
 
 def missing(part: Part) -> str | None:

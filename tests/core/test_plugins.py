@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ecgedge import EcgEdgeError, plugins
+from ecgedge import API_VERSION, EcgEdgeError, plugins
 from tests.conftest import Command, error_of
 
 GOOD = """
@@ -69,6 +69,25 @@ def test_a_broken_plugin_is_left_out_and_named(
     with pytest.raises((Exception, SystemExit)) as caught:
         plugins.load()
     assert not isinstance(caught.value, EcgEdgeError)
+
+
+@pytest.mark.parametrize("written", ["2", "'1'", "None"])
+def test_a_plugin_of_another_version_is_left_out_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str
+) -> None:
+    goods = {name: f"ECGEDGE_API = {API_VERSION}\n{GOOD.format(name=name)}" for name in ("good", "better")}
+    # what a later version has, this one need not know
+    later = f"ECGEDGE_API = {written}\n{GOOD.replace('ecgedge_runtimes', 'ecgedge_boards').format(name='later')}"
+    parts = load(tmp_path, monkeypatch, later=later, **goods)
+    assert {"good", "better"} <= parts.runtimes.keys()
+    [(owner, told)] = parts.broken
+    assert owner.plugin == "later" and "\n" not in told
+    assert told.startswith(
+        f"it is written for version {written} of the plugin API, and this ecgedge has {API_VERSION};"
+    )
+    monkeypatch.setenv("ECGEDGE_STRICT", "1")
+    with pytest.raises(EcgEdgeError, match="is written for version"):
+        plugins.load()
 
 
 def test_a_clash_names_both_owners(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

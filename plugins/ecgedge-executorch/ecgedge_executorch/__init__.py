@@ -9,6 +9,8 @@ from ecgedge_executorch.exporter import ExecuTorchExporter
 from ecgedge_executorch.quantizer import ExecuTorchInt8
 from ecgedge_executorch.runtime import ExecuTorchRuntime
 
+ECGEDGE_API = 1  # the version of the hooks that it is written for
+
 
 @hookimpl
 def ecgedge_exporters() -> Iterable[Exporter]:

@@ -8,6 +8,8 @@ from ecgedge import Exporter, Quantizer, hookimpl
 from ecgedge_litert_torch.exporter import LitertTorchExporter
 from ecgedge_litert_torch.quantizer import LitertFullInt8
 
+ECGEDGE_API = 1  # the version of the hooks that it is written for
+
 
 @hookimpl
 def ecgedge_exporters() -> Iterable[Exporter]:

@@ -8,6 +8,8 @@ from ecgedge import Exporter, Quantizer, Runtime, hookimpl
 from ecgedge_ncnn.converters import NcnnExporter, NcnnFp16
 from ecgedge_ncnn.runtime import NcnnRuntime
 
+ECGEDGE_API = 1  # the version of the hooks that it is written for
+
 
 @hookimpl
 def ecgedge_exporters() -> Iterable[Exporter]:

@@ -8,6 +8,8 @@ from ecgedge import Quantizer, Runtime, hookimpl
 from ecgedge_openvino.quantizer import OpenVinoInt8
 from ecgedge_openvino.runtime import OpenVinoRuntime
 
+ECGEDGE_API = 1  # the version of the hooks that it is written for
+
 
 @hookimpl
 def ecgedge_runtimes() -> Iterable[Runtime]:

@@ -8,6 +8,8 @@ from ecgedge_acme.part import Acme
 
 from ecgedge import Exporter, hookimpl
 
+ECGEDGE_API = 1  # the version of the hooks that it is written for
+
 
 @hookimpl
 def ecgedge_exporters() -> Iterable[Exporter]:

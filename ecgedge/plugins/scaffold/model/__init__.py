@@ -8,6 +8,8 @@ from ecgedge_acme.part import Acme
 
 from ecgedge import Model, hookimpl
 
+ECGEDGE_API = 1  # the version of the hooks that it is written for
+
 
 @hookimpl
 def ecgedge_models() -> Iterable[Model]:
