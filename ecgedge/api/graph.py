@@ -10,6 +10,9 @@ from typing import Any
 
 ENDS = "input and output"  # of a file, where these are left in float like a layer
 
+# What an operation does: with weights or two values, with values, with none, between float and integers, with others.
+KINDS = ("multiplies", "computes", "moves", "quantizes", "controls")
+
 
 @dataclass(frozen=True)
 class Node:
@@ -24,6 +27,12 @@ class Node:
         constants: for each input its number of elements where it is a constant, else 0; empty: not told.
         input_shapes, output_shapes: one for each of ``takes`` and ``gives``; empty: not told.
         makes: its first output, as the file names it; empty: not told.
+        kind: what it does, one of ``KINDS``; empty: it is looked up by ``op``, which knows the names of the built-in
+            runtimes only.
+        macs: multiply-accumulates of one call; None: they are told from the shapes, where ``op`` is known.
+
+    Raises:
+        ValueError: there is no such kind.
     """
 
     name: str
@@ -36,6 +45,12 @@ class Node:
     input_shapes: tuple[tuple[int, ...], ...] = ()
     output_shapes: tuple[tuple[int, ...], ...] = ()
     makes: str = ""
+    kind: str = ""
+    macs: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind and self.kind not in KINDS:
+            raise ValueError(f"operation {self.name} is of the kind {self.kind!r}, not of {', '.join(KINDS)}")
 
 
 @dataclass(frozen=True)

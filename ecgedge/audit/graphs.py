@@ -55,7 +55,9 @@ def examine(graph: Record, precision: str) -> Record:
     ways = [way(node) for node in graph["nodes"]]
     floats = [node["name"] for node, kind in zip(graph["nodes"], ways) if "float" in kind]
     small = [{"name": w["name"], "bytes": w["size_bytes"]} for w in weights(graph) if exempt(w, precision)]
-    return {
+    told = sum(bool(node.get("kind")) for node in graph["nodes"])
+    some = "told" if told == len(graph["nodes"]) else f"told of {told} operations"
+    return ({"kinds": some} if told else {}) | {
         "weight_shares": shares(weights(graph)),
         "exempt": small,
         "computes": dict(Counter(ways)),
@@ -86,7 +88,7 @@ def elsewhere(graph: Record, device: str) -> str:
     busy = [node for node in graph["nodes"] if way(node) not in ("moves", "quantizes")]
     if busy and all(node["device"] != device for node in busy):
         return f"nothing ran on {device}"
-    products = [node for node in busy if plain(node["op"]) in MULTIPLIES]
+    products = [node for node in busy if multiplies(node)]
     told = [products_of(node) for node in products]
     work = [count or 0 for count in told]
     if None in told or not any(work):  # then each counts alike
@@ -97,6 +99,8 @@ def elsewhere(graph: Record, device: str) -> str:
 
 def products_of(node: Record) -> int | None:
     """Products of numbers in one call, by the shapes; None where they are not told, or not known how to be used."""
+    if node.get("macs") is not None:
+        return int(node["macs"])
     op, shapes, made = plain(node["op"]), node.get("input_shapes") or [], node.get("output_shapes") or []
     first, second = DATA_AND_WEIGHTS.get(op, (0, 1))
     if not made or len(shapes) <= max(first, second):
@@ -136,14 +140,14 @@ def wrong_nodes(graph: Record, precision: str) -> str:
         op, large = plain(node["op"]), [size >= SMALL for size in node["constants"]]
         kinds = [word(dtype) for dtype in node["takes"]]
         gives_float = any("float" in dtype for dtype in node["gives"])
-        if op in MULTIPLIES:
+        if multiplies(node):
             is_float = any("float" in kind and big for kind, big in zip(kinds, large))
             if is_float or (not large and "int8" not in kinds):
                 return f"{node['name']} multiplies float weights"
         elif gives_float and way(node) in ("moves", "quantizes") and ("int8", True) in zip(kinds, large):
             return f"{node['name']} turns int8 weights back into float"
         if precision == "full-int8":
-            hybrid = op in MULTIPLIES and "int8" in kinds and gives_float and kinds[0] != "int8"
+            hybrid = multiplies(node) and "int8" in kinds and gives_float and kinds[0] != "int8"
             if op.startswith("dynamicquantize") or hybrid:
                 return f"{node['name']} quantizes while it runs"
             if "float" in way(node):
@@ -151,14 +155,20 @@ def wrong_nodes(graph: Record, precision: str) -> str:
     return ""
 
 
+def multiplies(node: Record) -> bool:
+    """As its runtime says, else by its name."""
+    kind = node.get("kind")
+    return kind == "multiplies" if kind else plain(node["op"]) in MULTIPLIES
+
+
 def way(node: Record) -> str:
     """What a node computes in: int8 where it multiplies int8 weights, else the first float or first type it gives."""
-    op = plain(node["op"])
-    if op in MOVES:
+    op, kind = plain(node["op"]), node.get("kind")
+    if kind == "moves" or (not kind and op in MOVES):
         return "moves"
-    if op in QUANTIZES:
+    if kind == "quantizes" or (not kind and op in QUANTIZES):
         return "quantizes"
-    if op in MULTIPLIES and "int8" in [word(dtype) for dtype in node["takes"]]:
+    if multiplies(node) and "int8" in [word(dtype) for dtype in node["takes"]]:
         return "int8"
     first = [dtype for dtype in node["gives"] if "float" in dtype] or node["gives"] or ["unknown"]
     return word(first[0])

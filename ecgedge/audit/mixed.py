@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ecgedge.audit.findings import Findings
-from ecgedge.audit.graphs import MULTIPLIES, plain, way, weights, wrong_nodes, wrong_weights
+from ecgedge.audit.graphs import multiplies, way, weights, wrong_nodes, wrong_weights
 from ecgedge.audit.run import Row, Run
 
 Record = dict[str, Any]
@@ -29,7 +29,7 @@ def fault_of(graph: Record, notes: Record) -> str:
         claim = next((known[name] for name in called(node) if name in known), None)
         if claim is None:
             return f"{node['name']} computes in float and was not left in it"
-        if plain(node["op"]) in MULTIPLIES:
+        if multiplies(node):
             mine = claim & layers
             if not mine or mine & found:
                 return f"{node['name']} multiplies in float and is no layer that was left in it"

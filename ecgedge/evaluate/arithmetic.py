@@ -6,7 +6,7 @@ import re
 from collections import Counter
 
 from ecgedge.api.graph import Graph, Node, Weight
-from ecgedge.evaluate.macs import MACS, plain
+from ecgedge.evaluate.macs import MACS, multiplies, plain
 
 SMALL = 1024  # elements: converters leave smaller float tensors as they are, since they cost nothing
 
@@ -21,6 +21,7 @@ MOVES = frozenset({
 QUANTIZES = frozenset({
     "dequantize", "dequantizelinear", "dynamicquantizelinear", "fakequantize", "quantize", "quantizelinear",
 })  # fmt: skip
+BODIES = frozenset({"call", "callonce", "if", "loop", "scan", "while"})  # a runtime may not show what runs inside
 IDLE = ("moves", "quantizes")
 FUSED = re.compile(r"^fused |(_nchwc|_token_\d+)+$")  # what onnxruntime adds to a node's name, or its output's
 
@@ -57,15 +58,23 @@ def class_of(dtype: str) -> str:
     return CLASSES.get(dtype, dtype)
 
 
+def kind_of(node: Node) -> str:
+    """One of ``graph.KINDS``, as the runtime says, else by the operation's name."""
+    if node.kind:
+        return node.kind
+    op = plain(node.op)
+    named = {"multiplies": MACS, "moves": MOVES, "quantizes": QUANTIZES, "controls": BODIES}
+    return next((kind for kind, names in named.items() if op in names), "computes")
+
+
 def computes_in(node: Node) -> str:
     """``"int8"``, ``"float32"``, ...; ``"moves"`` or ``"quantizes"`` for what computes nothing.
 
     A multiplication with 8-bit weights computes in int8, also where it takes or gives float.
     """
-    op = plain(node.op)
-    if op in MOVES or op in QUANTIZES:
-        return "moves" if op in MOVES else "quantizes"
-    if op in MACS and "int8" in map(class_of, node.takes):
+    if (kind := kind_of(node)) in IDLE:
+        return kind
+    if kind == "multiplies" and "int8" in map(class_of, node.takes):
         return "int8"
     floats = [dtype for dtype in node.gives if "float" in dtype]
     return class_of((*floats, *node.gives, "unknown")[0])
@@ -86,6 +95,5 @@ def restores_weights(node: Node) -> bool:
 
 def quantizes_while_it_runs(node: Node) -> bool:
     """By its name, or as LiteRT's hybrid operations, which take float beside 8-bit weights and give float."""
-    op = plain(node.op)
-    hybrid = op in MACS and computes_in(node) == "int8" and "float" in "".join(node.gives)
-    return op.startswith("dynamicquantize") or (hybrid and class_of(node.takes[0]) != "int8")
+    hybrid = multiplies(node) and computes_in(node) == "int8" and "float" in "".join(node.gives)
+    return plain(node.op).startswith("dynamicquantize") or (hybrid and class_of(node.takes[0]) != "int8")

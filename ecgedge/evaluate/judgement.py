@@ -31,6 +31,7 @@ class PrecisionCheck:
         float_ops: the names of those that compute in float.
         placed: how many ran on each device; ``placement`` says it in words.
         faults: why a file is not what it claims, each with all names that it is about.
+        kinds: whether the runtime said what its operations do; None: they were looked up by name.
     """
 
     text: str | None = told(TEXT, "precision_check")
@@ -43,6 +44,7 @@ class PrecisionCheck:
     faults: list[Any] | None = told(list_of(ANY, MANY))
     input_dtype: str | None = told(LINE)
     output_dtype: str | None = told(LINE)
+    kinds: str | None = told(LINE)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,14 +37,21 @@ def plain(op: str) -> str:
     return op.lower().replace("_", "")
 
 
+def multiplies(node: Node) -> bool:
+    """Whether an operation multiplies, as its runtime says, else by its name."""
+    return node.kind == "multiplies" if node.kind else plain(node.op) in MACS
+
+
 def macs_of(node: Node) -> int | None:
     """Multiply-accumulates of one call, padding that the runtime added included; 0 for what multiplies no matrices.
 
     None: the shapes are not told, or it is not known how the operation uses them.
     """
+    if node.macs is not None:
+        return node.macs
     op = plain(node.op)
-    if op not in RULES:
-        return None if op in MACS else 0
+    if op not in RULES or (node.kind and node.kind != "multiplies"):
+        return None if multiplies(node) else 0
     data, weights = PLACES.get(op, (0, 1))
     if max(data, weights) >= len(node.input_shapes) or not node.output_shapes:
         return None

@@ -19,6 +19,7 @@ from ecgedge.evaluate.arithmetic import (
     class_of,
     computes_in,
     counted,
+    kind_of,
     names_of,
     quantizes_while_it_runs,
     restores_weights,
@@ -27,14 +28,12 @@ from ecgedge.evaluate.arithmetic import (
     takes_float_weights,
 )
 from ecgedge.evaluate.judgement import Judgement, PrecisionCheck
-from ecgedge.evaluate.macs import MACS, macs_of, plain
+from ecgedge.evaluate.macs import macs_of, multiplies, plain
 
 SHARE = 0.9  # of the weight bytes that must have the claimed type
 NAMED = 3  # nodes that the reason of a row names; its ``faults`` name all
 UNCLAIMED = "unclaimed"  # the precision of a file that promises nothing
 MOST = 0.5  # of the multiply-accumulates must run on the device that was asked for
-
-BODIES = frozenset({"call", "callonce", "if", "loop", "scan", "while"})  # a runtime may not show what runs inside
 
 
 @dataclass(frozen=True)
@@ -95,6 +94,7 @@ def judge(
         placed=dict(Counter(node.device for node in graph.nodes)),
         input_dtype=graph.input,
         output_dtype=graph.output,
+        kinds=told_kinds(graph),
     )
     return Judgement(status="rejected" if faults else "ok", reason=one_line(faults), precision_check=found)
 
@@ -116,12 +116,18 @@ def judge_file(
     return judge(graph, artifact.precision, runtime.device, parent, artifact.notes)
 
 
+def told_kinds(graph: Graph) -> str | None:
+    """Whether the runtime says what its operations do; None: of none, all are looked up by name."""
+    told = [node for node in graph.nodes if node.kind]
+    return None if not told else "told" if len(told) == len(graph.nodes) else f"told of {len(told)} operations"
+
+
 def checked(graph: Graph, precision: str, parent: Graph | None) -> str:
     """What the verdict rests on, and what could not be seen."""
     if precision not in (*CLAIMS, MIXED):
         return "compared with its fp32 parent only" if parent else f"not checked: nothing is known of {precision!r}"
     unseen = ["its weights are not told"] if graph.weights is None else []
-    if bodies := [node.name for node in graph.nodes if plain(node.op) in BODIES]:
+    if bodies := [node.name for node in graph.nodes if kind_of(node) == "controls"]:
         unseen.append(f"what runs inside {listed(bodies)} may not be seen")
     return ", but ".join(["checked", *unseen])
 
@@ -150,7 +156,7 @@ def misplaced(graph: Graph, device: str) -> Iterator[Fault]:
         return
     share, unit = share_on(computing, device)
     if share < MOST:
-        products = [node for node in away if plain(node.op) in MACS]
+        products = [node for node in away if multiplies(node)]
         yield Fault.of_nodes(f"{1 - share:.0%} of its {unit} ran on {where}: {{}}", products, device)
 
 
@@ -159,7 +165,7 @@ def share_on(nodes: Iterable[Node], device: str) -> tuple[float, str]:
 
     Multiply-accumulates are counted, or operations that multiply where those of one are not told.
     """
-    products = [node for node in nodes if plain(node.op) in MACS]
+    products = [node for node in nodes if multiplies(node)]
     work, unit = [macs_of(node) or 0 for node in products], "multiply-accumulates"
     if None in map(macs_of, products) or not any(work):
         work, unit = [1] * len(products), "multiplying operations"
@@ -198,7 +204,7 @@ def fp16(graph: Graph) -> Iterator[Fault]:
 def dynamic(graph: Graph) -> Iterator[Fault]:
     """The weights are int8, and multiplied as integers."""
     yield from wrong_weights(graph, "dynamic", ("int8", "int32"))
-    if nodes := [node for node in graph.nodes if plain(node.op) in MACS and takes_float_weights(node)]:
+    if nodes := [node for node in graph.nodes if multiplies(node) and takes_float_weights(node)]:
         yield Fault.of_nodes("float weights are multiplied by {}", nodes)
     if nodes := [node for node in graph.nodes if restores_weights(node)]:
         yield Fault.of_nodes("int8 weights are turned back into float by {}", nodes)
@@ -227,7 +233,7 @@ def mixed(graph: Graph, notes: Mapping[str, Any]) -> Iterator[Fault]:
         return
     layers, claims = [name for name in notes["left"] if name != ENDS], [set(claim) for claim in notes["float"]]
     floats = [node for node in graph.nodes if "float" in computes_in(node)]
-    products = [node for node in floats if plain(node.op) in MACS]
+    products = [node for node in floats if multiplies(node)]
     if graph.weights is not None and "int8" not in shares(counted(graph)):
         yield Fault("it has no int8 weights")
     if nodes := [node for node in floats if not any(claim & names_of(node) for claim in claims)]:
@@ -255,7 +261,7 @@ def amounts_to_it(graph: Graph, precision: str) -> bool:
         return False
     judged = shares([weight for weight in counted(graph) if not exempt(weight, precision)])
     is_integer = not judged or sum(judged.get(dtype, 0) for dtype in ("int8", "int32")) >= SHARE
-    multiplying = [node for node in graph.nodes if plain(node.op) in MACS]
+    multiplying = [node for node in graph.nodes if multiplies(node)]
     in_float = any(node.constants and takes_float_weights(node) for node in multiplying)
     is_integer = is_integer or all(node.constants for node in multiplying)  # what is left belongs to norms
     products = [computes_in(node) for node in multiplying]
@@ -324,7 +330,7 @@ def told_precision(graph: Graph) -> str:
         A claim that the graph keeps, else the types: ``"int8"`` for a file of which some is in float,
         ``"int16x8"``, ``"float64"``.
     """
-    of, products = shares(counted(graph)), [node for node in graph.nodes if plain(node.op) in MACS]
+    of, products = shares(counted(graph)), [node for node in graph.nodes if multiplies(node)]
     if any("int8" in map(class_of, node.takes) for node in products) or of.get("int8", 0) > 0.5:
         if any(node.takes[0] == "int16" for node in products):
             return "int16x8"

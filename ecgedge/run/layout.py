@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ecgedge.api.graph import KINDS
 from ecgedge.evaluate.facts import key_of, keys_of, needed_of
 from ecgedge.files.schema import (
     Rule,
@@ -194,6 +195,8 @@ NODE = record(
     {
         **{key: list_of(list_of(whole(0, COUNT), 100), MANY) for key in ("input_shapes", "output_shapes")},
         "makes": LINE,
+        "kind": one_of("", *KINDS),
+        "macs": maybe(whole(0, 2**62)),
     },
 )
 WEIGHT = record({"name": LINE, "dtype": WORD, "size_bytes": COUNTED}, {"digest": WORD})

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 
 from ecgedge.api import tasks
 from ecgedge.api.artifact import Anomaly, Classification, task_record
-from ecgedge.api.graph import Graph, Node, Weight
+from ecgedge.api.graph import KINDS, Graph, Node, Weight
 from ecgedge.audit import check_run, graphs, stats
 from ecgedge.audit.answers import Answers, examine
 from ecgedge.errors import EcgEdgeError
@@ -615,6 +616,16 @@ GRAPHS = [
     graph("MEAN", "float32", "float32", (0,), "int8", 2048),
     graph("DEQUANTIZE", "int8", "float32", (2048,), "int8", 2048),
     graph("DynamicQuantizeLinear", "float32", "uint8", (0,), "uint8", 2048),
+]
+GRAPHS += [  # one of a name that nobody knows, and of one that says otherwise
+    replace(each, nodes=tuple(replace(node, kind=kind) for node in each.nodes[:told]) + each.nodes[told:])
+    for kind in KINDS
+    for told in (1, 2)
+    for each in (
+        graph("Zap", "float32 int8", "float32", (0, 2048), "int8", 2048),
+        graph("Zap", "int8 int8", "int8", (0, 2048), "int8", 2048),
+        graph("RESHAPE", "int8 float32", "float32", (0, 2048), "float32", 8192),
+    )
 ]
 
 
