@@ -10,7 +10,8 @@ from typing import Any
 
 ENDS = "input and output"  # of a file, where these are left in float like a layer
 
-# What an operation does: with weights or two values, with values, with none, between float and integers, with others.
+# What an operation does: it multiplies by weights or two values, computes anything else, moves values as they are,
+# quantizes from float to integers or back, or controls others that run inside it.
 KINDS = ("multiplies", "computes", "moves", "quantizes", "controls")
 
 
@@ -27,8 +28,7 @@ class Node:
         constants: for each input its number of elements where it is a constant, else 0; empty: not told.
         input_shapes, output_shapes: one for each of ``takes`` and ``gives``; empty: not told.
         makes: its first output, as the file names it; empty: not told.
-        kind: what it does, one of ``KINDS``; empty: it is looked up by ``op``, which knows the names of the built-in
-            runtimes only.
+        kind: what it does, one of ``KINDS``; empty: it is looked up by ``op``, among names that are known.
         macs: multiply-accumulates of one call; None: they are told from the shapes, where ``op`` is known.
 
     Raises:

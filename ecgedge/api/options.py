@@ -56,13 +56,14 @@ class Option:
             return given if isinstance(given, str) and len(given) <= LONGEST_TEXT else None
         if isinstance(given, bool) or not isinstance(given, int | float | str):
             return None
+        if self.type is int and isinstance(given, float) and not given.is_integer():
+            return None
         try:
-            number = float(given)
+            finite = math.isfinite(float(given))
+            number = int(given) if self.type is int else float(given)  # a float holds 53 bits of a whole number
         except (ValueError, OverflowError):
             return None
-        if not math.isfinite(number) or (self.type is int and number != int(number)):
-            return None
-        return int(number) if self.type is int else number
+        return number if finite else None
 
     def is_within(self, value: Value) -> bool:
         if isinstance(value, str | bool):

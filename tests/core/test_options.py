@@ -140,6 +140,20 @@ def test_without_a_part_it_is_of_all_that_have_it() -> None:
     assert raised.value.hint == "choose from: one.opset, two.opset"
 
 
+@pytest.mark.parametrize("given", [2**60 + 1, str(2**60 + 1)])
+def test_a_large_number_stays_what_it_is(given: int | str) -> None:
+    assert Option("serial", int, None, "Of the board.").read(given, "toy") == 2**60 + 1
+
+
+@pytest.mark.parametrize("given", [float("inf"), float("nan"), 1.5, "15.5", "", "x", True, None, [1], 10**400])
+def test_what_is_no_number_is_refused(given: object) -> None:
+    with pytest.raises(EcgEdgeError, match="cannot be"):
+        Option("serial", int, None, "Of the board.", most=10**6).read(given, "toy")
+    if given not in (1.5, "15.5"):
+        with pytest.raises(EcgEdgeError, match="cannot be"):
+            Option("gain", float, None, "Of the board.").read(given, "toy")
+
+
 def test_a_part_is_shown_with_its_options(ecgedge: Command, toys: Path) -> None:
     done = ecgedge("--plugins-dir", toys, "plugins", "show", "toy")
     assert done.code == 0 and "runtime toy, of toys" in done.out and "Answers with gain." in done.out
