@@ -118,8 +118,9 @@ def pick_winner(choice: Choice, metric: Metric, compare: Compare) -> None:
     differences = [(row, compare(metric, winner, row)) for row in others]
     tied = [(row, found) for row, found in differences if found.tie]
     best, _ = front([winner, *(row for row, _ in tied)], compare)
+    others_by = criteria(choice.qualified)
     for row, found in tied:
-        results = {each: compare(each, row, winner).result for each in criteria(choice.qualified)}
+        results = {each: compare(each, row, winner).result for each in others_by}
         ahead, behind = ([each for each, word in results.items() if word == wanted] for wanted in ("better", "worse"))
         choice.ties.append(Tie(row, found, ahead, behind, bool(ahead) and row in best))
     if differences:
