@@ -269,7 +269,9 @@ KINDS = (
     "run", "run", "journal", "journal", "journal", "rows", "rows", "rows", "array", "array", "archive", "samples",
     "graph", "kind", "stray", "model",
 )  # fmt: skip
-CHANGED_BEFORE = (OSError, ValueError, IndexError, KeyError, zipfile.BadZipFile, StopIteration, EOFError, SyntaxError)
+CHANGED_BEFORE = (
+    OSError, ValueError, IndexError, KeyError, zipfile.BadZipFile, StopIteration, EOFError, SyntaxError, RecursionError,
+)  # fmt: skip
 
 
 def mutate(run: Path, draw: random.Random) -> str:
