@@ -19,6 +19,7 @@ from ecgedge.api.graph import ENDS, Graph, Node, Weight
 from ecgedge.api.hookspecs import API_VERSION
 from ecgedge.api.options import Option
 from ecgedge.api.parts import ANY, Context, Exporter, Model, Quantizer, Runtime, Session
+from ecgedge.api.precisions import Precision
 from ecgedge.api.profile import Profile, Step
 from ecgedge.api.records import artifact_from, check_tensors, tell_artifact, write_sidecar
 from ecgedge.api.tensors import TensorSpec, layout_of
@@ -76,6 +77,7 @@ __all__ = [
     "Model",
     "Node",
     "Option",
+    "Precision",
     "Profile",
     "Quantizer",
     "Run",

@@ -21,7 +21,7 @@ import pytest
 
 import ecgedge
 from ecgedge import choose, passes, plugins, testing
-from ecgedge.api import graph, parts
+from ecgedge.api import graph, parts, precisions
 from ecgedge.api.profile import Profile, Step
 from ecgedge.cli import main as group
 from ecgedge.cli.explain import COLUMNS
@@ -170,7 +170,7 @@ def test_each_attribute_of_a_session_is_in_a_table() -> None:
     assert offered(parts.Session) <= documented()
 
 
-@pytest.mark.parametrize("kind", [graph.Node, graph.Weight, graph.Graph, Profile, Step])
+@pytest.mark.parametrize("kind", [graph.Node, graph.Weight, graph.Graph, Profile, Step, precisions.Precision])
 def test_each_field_of_a_graph_is_in_its_table(kind: type) -> None:
     table = read(PLUGINS).split(f"| of a `{kind.__name__}` | meaning |")[1].split("\n\n")[0]
     heads = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
@@ -180,9 +180,10 @@ def test_each_field_of_a_graph_is_in_its_table(kind: type) -> None:
 def test_the_field_names_of_the_precision_check_are_those_of_the_code() -> None:
     section = read(FIGURES).split("## What the file is")[1].split("\n## Calibration")[0]
     node = graph.Node("conv", "Conv", "engine", "cpu", ("float32",), ("float32",))
-    fields = set(precision_check.judge(graph.Graph((node,), ()), "fp32", "cpu").flat)
+    fields = set(precision_check.judge(graph.Graph((node,), ()), precisions.FP32, "cpu").flat)
     assert [name for name in fields - {"status", "reason"} if f"`{name}`" not in section] == []
-    assert [name for name in precision_check.CLAIMS if f"| `{name}` |" not in section] == []
+    claimed = [name for name, each in precisions.BUILT_IN.items() if each.claims]
+    assert len(claimed) == 5 and [name for name in claimed if f"| `{name}` |" not in section] == []
 
 
 def offered(kind: type) -> set[str]:
@@ -333,12 +334,13 @@ def test_the_numbers_of_the_states_are_those_of_the_code() -> None:
 
 def test_the_numbers_of_the_verdicts_are_those_of_the_code() -> None:
     text = " ".join(read(FIGURES).split())
-    for precision, floor in verdicts.COSINES.items():
+    floors = {name: each.cosine for name, each in precisions.BUILT_IN.items() if each.cosine and name != "mixed"}
+    for precision, floor in floors.items():
         assert re.search(rf"\| [^|]*{precision}[^|]* \| `cosine` of at least {floor:g} \|", text)
     resamples = inspect.signature(intervals.bootstrap_auroc).parameters["resamples"].default
     for told in (
         f"`max_abs_diff` up to {parity.ATOL:.4f}",
-        f"anything else | `cosine` of at least {verdicts.OTHER_COSINE:g}",
+        f"anything else | `cosine` of at least {precisions.COARSE:g}",
         f"{resamples:,} bootstrap resamples",
         f"`p` below {intervals.ALPHA:g} is a change",
         f"`p` below {verdicts.ORDER_ALPHA:g}",

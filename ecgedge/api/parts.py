@@ -13,6 +13,7 @@ import numpy as np
 from ecgedge.api.artifact import Artifact
 from ecgedge.api.graph import Graph
 from ecgedge.api.options import Option, Value
+from ecgedge.api.precisions import Precision
 from ecgedge.api.profile import Profile
 from ecgedge.errors import EcgEdgeError
 
@@ -60,6 +61,8 @@ class Part(ABC):
         needs_network: it talks to another machine, a board or a service, while it works. Else its process has no
             network, where the system allows that.
         options: what a user may choose of an exporter, a quantizer or a runtime, ``--option NAME.OPTION=VALUE``.
+        precisions: what a quantizer's ``precision``, or a runtime's ``computes``, means where that is none that is
+            built in: files of it are checked, explained and compared by that.
     """
 
     name: str
@@ -68,6 +71,7 @@ class Part(ABC):
     environment: str | None = None
     needs_network: bool = False
     options: tuple[Option, ...] = ()
+    precisions: tuple[Precision, ...] = ()
     kind: ClassVar[str]
 
     @property
@@ -138,7 +142,7 @@ class Quantizer(Part):
     """Gives an exported model its precision; the last step of every route.
 
     Attributes:
-        precision: ``"fp32"``, ``"fp16"``, ``"dynamic"``, ``"full-int8"``, or a name of its own.
+        precision: ``"fp32"``, ``"fp16"``, ``"dynamic"``, ``"full-int8"``, or one of its own, see ``precisions``.
         accepts: formats; ``ANY`` for all.
         produces: the format it writes; None: that of its source.
         fixed_batch: it writes ``context.batch`` into the file.
@@ -231,8 +235,8 @@ class Runtime(Part):
         folders: names of files by which a folder that ``inspect`` can read is told.
         on_request: the matrix leaves it out unless its name or its format is asked for, or the user's own file is in
             that format; answers it gives always.
-        computes: the precision that it computes float32 files in, where that is not float32: their
-            answers are then not held to those of the trained model.
+        computes: the precision that it computes float32 files in, where that is not float32, such as ``"tf32"``, or
+            one of its own, see ``precisions``: their answers are held to the limit of that.
         refuses: precisions whose multiplications its device cannot do at all, with one line that says so and who
             could: such a cell is skipped before anything is converted. An empty line leaves it out without a word:
             another runtime does the same, and its row says it.

@@ -102,6 +102,7 @@ def record_of(part: Part, owner: str) -> dict[str, Any]:
         "state": missing(part) or "ready",
         "needs": list(part.needs),
         "environment": part.environment,
+        "precisions": [each.record() for each in part.precisions],
         "options": [option.record() | {"values": option.wanted} for option in part.options],
     }
 
@@ -116,6 +117,9 @@ def show_part(record: Mapping[str, Any]) -> None:
         common.say(f"  needs {', '.join(record['needs'])}")
     if record["environment"]:
         common.say(f"  works in the environment {record['environment']}")
+    for precision in record["precisions"]:
+        common.say(f"  precision {precision['name']}: {precision['help']}")
+        common.say(f"      {claims_of(precision)}")
     for option in record["options"]:
         default = option["default"]
         usual = "the part decides" if default is None else json.dumps(default)
@@ -123,6 +127,18 @@ def show_part(record: Mapping[str, Any]) -> None:
         common.say(f"      {option['values']}; default: {usual}")
     if not record["options"]:
         common.say("  no options")
+
+
+def claims_of(precision: Mapping[str, Any]) -> str:
+    """What files of a precision claim, and what their answers are held to, in one line."""
+    words = {"weights": "weights", "products": "multiplied as", "activations": "between"}
+    told = []
+    for name, word in words.items():
+        types = precision[name] if isinstance(precision[name], list) else [precision[name]] * bool(precision[name])
+        told += [f"{word} {', '.join(types)}"] if types else []
+    limit = precision["cosine"]
+    told.append("outputs as in float32" if limit is None else f"cosine of at least {limit:g}")
+    return "; ".join(told) + (f"; held against the {precision['peak']} peak" if precision["peak"] else "")
 
 
 @plugins.command()

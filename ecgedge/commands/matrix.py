@@ -6,13 +6,14 @@ import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ecgedge.api.precisions import BUILT_IN, Precision
 from ecgedge.commands import tracked
 from ecgedge.commands.loading import limits_of
 from ecgedge.commands.planning import Plan, plan_matrix
@@ -28,6 +29,8 @@ from ecgedge.measure import machine
 from ecgedge.measure.bench import PROFILES
 from ecgedge.measure.machine import EnergyCounter
 from ecgedge.plan.options import chosen
+from ecgedge.plan.plan import Cell
+from ecgedge.plugins import Parts
 from ecgedge.run import RUN, MatrixRequest, RunFolder
 from ecgedge.run.begin import beginning, describe_run, write_run, writing
 from ecgedge.run.journal import Journal
@@ -189,11 +192,18 @@ def begin(matrix: Plan, folder: Path | None, known: RunFolder | None, command: s
     """
     energy = EnergyCounter.find()
     about = describe_run(matrix.request, matrix.data, matrix.sources, matrix.cells, matrix.skips, energy,
-                         availability.used(matrix.cells, matrix.parts), command)  # fmt: skip
+                         availability.used(matrix.cells, matrix.parts), command,
+                         declared_precisions(matrix.cells, matrix.parts))  # fmt: skip
     if known:
         check_same(known.about, about, known.path)
         return Begun(matrix, known.path, known.about, energy, resumed=True)
     return Begun(matrix, new_folder(folder), about, energy, resumed=False)
+
+
+def declared_precisions(cells: Sequence[Cell], parts: Parts) -> dict[str, Precision]:
+    """Those of cells, and those that their runtimes compute in, that parts declare."""
+    names = {cell.precision for cell in cells} | {parts.runtimes[cell.runtime].computes for cell in cells}
+    return {name: each for name, each in sorted(parts.precisions.items()) if name in names - BUILT_IN.keys()}
 
 
 def new_folder(named: Path | None) -> Path:

@@ -12,6 +12,7 @@ import pluggy
 
 from ecgedge.api import hookspecs
 from ecgedge.api.parts import Exporter, Model, Part, Quantizer, Runtime
+from ecgedge.api.precisions import BUILT_IN, Precision
 from ecgedge.environments import Environment
 from ecgedge.errors import EcgEdgeError, unknown
 from ecgedge.plugins.checks import (
@@ -49,6 +50,7 @@ HOOKS: dict[str, type[Part]] = {
     "ecgedge_quantizers": Quantizer,
     "ecgedge_runtimes": Runtime,
 }
+APART = "uninstall one of them, or leave it out with ECGEDGE_PLUGINS"
 FRAMEWORKS = ("torch", "tensorflow", "onnx", "onnxruntime", "ai_edge_litert", "openvino", "jax")
 
 
@@ -88,10 +90,21 @@ class Parts:
         key = (part.kind, part.name)
         if key in self.owners:
             told = f"two plugins provide the {part.kind} {part.name!r}: {self.owners[key]} and {owner}"
-            self.clashes.append(EcgEdgeError(told, "uninstall one of them, or leave it out with ECGEDGE_PLUGINS"))
+            self.clashes.append(EcgEdgeError(told, APART))
             return
+        for each in part.precisions:
+            if (other := self.precisions.get(each.name, each)) != each:
+                (whose,) = {str(self.owners[one.kind, one.name]) for one in self.steps if other in one.precisions}
+                told = f"two plugins declare the precision {each.name!r} otherwise: {whose} and {owner}"
+                self.clashes.append(EcgEdgeError(told, APART))
+                return
         self.of(part.kind)[part.name] = part
         self.owners[key] = owner
+
+    @property
+    def precisions(self) -> dict[str, Precision]:
+        """The precisions that there are, by name: those that are built in, then those that parts declare."""
+        return dict(BUILT_IN) | {each.name: each for part in self.steps for each in part.precisions}
 
     @property
     def steps(self) -> list[Part]:

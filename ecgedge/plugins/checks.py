@@ -12,6 +12,7 @@ from ecgedge import environments
 from ecgedge.api.hookspecs import API_VERSION
 from ecgedge.api.options import Option
 from ecgedge.api.parts import Part
+from ecgedge.api.precisions import BUILT_IN, PEAKS, TYPES, Precision
 from ecgedge.environments import Environment
 from ecgedge.errors import EcgEdgeError, cut
 from ecgedge.passes import check_names
@@ -79,6 +80,7 @@ def check_part(part: Part) -> None:
     if not isinstance(refused, Mapping) or not all(isinstance(word, str) for pair in refused.items() for word in pair):
         raise TypeError(f"{type(part).__name__}.refuses must map precisions to reasons, it is {refused!r}")
     check_options(part)
+    check_precisions(part)
     try:
         check_names(getattr(part, "wants", None) or ())
     except EcgEdgeError as error:
@@ -102,6 +104,30 @@ def check_options(part: Part) -> None:
                 option.read(value, part.name)
             except EcgEdgeError as error:
                 raise TypeError(f"{who}: {error.message}; {error.hint}") from None
+
+
+def check_precisions(part: Part) -> None:
+    """Raise TypeError where what a part declares as precisions is none, or one is built in or cannot be."""
+    who, declared = f"{type(part).__name__}.precisions", part.precisions
+    if not isinstance(declared, tuple) or not all(isinstance(each, Precision) for each in declared):
+        raise TypeError(f"{who} must be a tuple of ecgedge.Precision, it is {declared!r}")
+    for each in declared:
+        if not isinstance(each.name, str) or not re.fullmatch("[a-z0-9][a-z0-9._-]{0,63}", each.name):
+            raise TypeError(f"{who}: {each.name!r} must be a name of small letters, digits, ., - and _")
+        if each.name in BUILT_IN:
+            raise TypeError(f"{who}: {each.name} is built in, and means {BUILT_IN[each.name].help}")
+        if [one.name for one in declared].count(each.name) > 1:
+            raise TypeError(f"{who}: {each.name} is there twice")
+        for types in (each.weights, each.activations, (each.products,) if each.products else ()):
+            if not isinstance(types, tuple) or not set(types) <= set(TYPES):
+                raise TypeError(f"{who}: {each.name} claims {types!r}, which are not all of {', '.join(TYPES)}")
+        is_number = isinstance(each.cosine, int | float) and -1 <= each.cosine <= 1
+        if each.cosine is not None and not is_number:
+            raise TypeError(f"{who}: {each.name} has the cosine {each.cosine!r}, which is no number from -1 to 1")
+        if each.peak not in ("", *PEAKS):
+            raise TypeError(f"{who}: {each.name} has the peak {each.peak!r}, which is not one of {', '.join(PEAKS)}")
+        if not isinstance(each.help, str) or not each.help.isprintable():
+            raise TypeError(f"{who}: the help of {each.name} must be one line")
 
 
 def one_line(error: BaseException) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ecgedge.api.graph import KINDS
+from ecgedge.api.precisions import PEAKS, TYPES
 from ecgedge.evaluate.facts import key_of, keys_of, needed_of
 from ecgedge.files.schema import (
     Rule,
@@ -59,6 +60,18 @@ MACHINE = record(
 )
 VERSIONS = table_of(WORD, 10_000)
 DIGESTS = table_of(WORD, MANY)
+PRECISION = record(
+    {
+        "name": WORD,
+        "help": LINE,
+        "weights": list_of(one_of(*TYPES), 100),
+        "products": one_of("", *TYPES),
+        "activations": list_of(one_of(*TYPES), 100),
+        "cosine": maybe(number(-1)),
+        "peak": one_of("", *PEAKS),
+    },
+    others=ANY,
+)
 CELLS = list_of(name, MANY, unique=True)
 ABOUT = record(
     {
@@ -84,6 +97,7 @@ ABOUT = record(
         "rounds_most": whole(1, 100_000),
         "batch_sizes": maybe(list_of(whole(1, 2**20), 1000, least=1)),
         "environments": table_of(VERSIONS, 1000),
+        "precisions": table_of(PRECISION, 1000),
         "files": table_of(WORD, 1000),
     },
     others=ANY,

@@ -18,7 +18,7 @@ from ecgedge.convert.lab import Lab
 from ecgedge.errors import ConversionError, EcgEdgeError, MachineError
 from ecgedge.evaluate import precision_check, verdicts
 from ecgedge.evaluate.judgement import Judgement
-from ecgedge.evaluate.verdicts import Answers, Terms
+from ecgedge.evaluate.verdicts import Answers
 from ecgedge.files import typed_json
 from ecgedge.files.arrays import read_array
 from ecgedge.files.locks import PART, whole_file
@@ -155,10 +155,9 @@ class Scoring:
             training = Answers(np.load(self.file(cell, "train.npy")), train.x, train.y)
         outputs = np.load(self.file(cell, "outputs.npy"))
         here = Answers(outputs, lab.beats.scored.x, lab.beats.scored.y, lab.beats.index)
-        terms = Terms(artifact.precision, runtime.computes, lab.seed)
-        answers = verdicts.judge(here, expected, artifact.task, terms, training)
+        answers = verdicts.judge(here, expected, artifact.task, lab.tools.terms(artifact, runtime, lab.seed), training)
         source, parent = lab.sources[cell.model], self.parent_graph(cell)
-        return precision_check.judge_file(graph, artifact, source, runtime, parent), answers
+        return precision_check.judge_file(graph, artifact, source, runtime, parent, lab.tools.precisions), answers
 
     def parent_graph(self, cell: Cell) -> Graph | None:
         """The graph of the fp32 form of a quantized cell, where this run has it."""
