@@ -110,6 +110,19 @@ def test_that_of_a_runtime_holds_where_it_is_looser(ecgedge: Command, fakes: Pat
     assert [rows[name]["tolerance"] for name in ("fp32", "w8a16")] == [{"cosine": 0.5}, {"cosine": 0.5}]
 
 
+def test_multiplications_are_held_against_the_peak_that_it_names(ecgedge: Command, fakes: Path) -> None:
+    """A processor has no TF32 peak, so that nothing is said of a limit where a runtime says that this one holds."""
+    write(fakes, computes="rough")
+    text = (fakes / "toy.py").read_text()
+    limits = {}
+    for peak in ("", "tf32"):
+        (fakes / "toy.py").write_text(text.replace("cosine=0.5)", f"cosine=0.5, peak={peak!r})"))
+        told = json.loads(ecgedge("--plugins-dir", fakes, "explain", "fake", "--runtime", "engine", "--json").out)
+        limits[peak] = told["total"]["limit_us"]
+        gmacs = told["peaks"]["fp32"]["gmacs"]
+    assert limits[""] == pytest.approx(700 / gmacs / 1e3, rel=0.5) and limits["tf32"] is None
+
+
 def test_a_declaration_that_changed_ends_a_resume(ecgedge: Command, fakes: Path, tmp_path: Path) -> None:
     measured(ecgedge, write(fakes), tmp_path)
     text = (fakes / "toy.py").read_text()
