@@ -15,6 +15,7 @@ import ecgedge.evaluate
 import ecgedge.explain  # noqa: F401
 from ecgedge.api import tasks
 from ecgedge.api.artifact import Anomaly, Artifact, Classification, copy_to
+from ecgedge.api.figures import Figure
 from ecgedge.api.graph import ENDS, Graph, Node, Weight
 from ecgedge.api.hookspecs import API_VERSION
 from ecgedge.api.options import Option
@@ -72,6 +73,7 @@ __all__ = [
     "Evaluation",
     "Explained",
     "Exporter",
+    "Figure",
     "Graph",
     "MatrixRequest",
     "Model",

@@ -21,13 +21,13 @@ import pytest
 
 import ecgedge
 from ecgedge import choose, passes, plugins, testing
-from ecgedge.api import graph, parts, precisions
+from ecgedge.api import figures, graph, parts, precisions
 from ecgedge.api.profile import Profile, Step
 from ecgedge.cli import main as group
 from ecgedge.cli.explain import COLUMNS
 from ecgedge.data.dataset import ECG5000_DIGEST, read_folder
 from ecgedge.data.dataset import load as load_data
-from ecgedge.evaluate import arithmetic, gates, intervals, metric, parity, precision_check, verdicts
+from ecgedge.evaluate import arithmetic, gates, intervals, parity, precision_check, verdicts
 from ecgedge.explain import findings, study
 from ecgedge.files import arrays, opening, strict_json
 from ecgedge.measure import bench, gpu_peaks, peaks, steadiness
@@ -170,7 +170,9 @@ def test_each_attribute_of_a_session_is_in_a_table() -> None:
     assert offered(parts.Session) <= documented()
 
 
-@pytest.mark.parametrize("kind", [graph.Node, graph.Weight, graph.Graph, Profile, Step, precisions.Precision])
+@pytest.mark.parametrize(
+    "kind", [graph.Node, graph.Weight, graph.Graph, Profile, Step, precisions.Precision, figures.Figure]
+)
 def test_each_field_of_a_graph_is_in_its_table(kind: type) -> None:
     table = read(PLUGINS).split(f"| of a `{kind.__name__}` | meaning |")[1].split("\n\n")[0]
     heads = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
@@ -288,7 +290,7 @@ def test_environment_variables_exist(page: Path) -> None:
 
 def test_what_can_be_required_is_listed() -> None:
     told = set(re.findall("`([^`]+)`", read(CHOOSING).split("## Requirements")[1].split("\n## ")[0]))
-    units = {unit for kind in metric.UNITS.values() for unit in kind} - {"", "µs", "µJ", "/s", "beats/s"}
+    units = {unit for kind in figures.UNITS.values() for unit in kind} - {"", "µs", "µJ", "/s", "beats/s"}
     assert {*choose.METRICS, *choose.requirements.FIELDS, *choose.requirements.OPERATORS} | units <= told
 
 

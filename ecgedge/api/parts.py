@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ecgedge.api.artifact import Artifact
+from ecgedge.api.figures import Figure
 from ecgedge.api.graph import Graph
 from ecgedge.api.options import Option, Value
 from ecgedge.api.precisions import Precision
@@ -217,7 +218,8 @@ class Session(ABC):
     def figures(self) -> Mapping[str, int | float | str]:
         """What the runtime knows of this file on this device and nobody else measures, by name; kept in its row.
 
-        Called as ``graph`` is. A name says its unit: ``arena_bytes``.
+        Called as ``graph`` is. Those that ``Runtime.figures`` declares have the unit that it says; the names of others
+        say theirs: ``arena_bytes``.
         """
         return {}
 
@@ -237,6 +239,7 @@ class Runtime(Part):
             that format; answers it gives always.
         computes: the precision that it computes float32 files in, where that is not float32, such as ``"tf32"``, or
             one of its own, see ``precisions``: their answers are held to the limit of that.
+        figures: of those that its sessions tell, what can be required, ranked by and shown.
         refuses: precisions whose multiplications its device cannot do at all, with one line that says so and who
             could: such a cell is skipped before anything is converted. An empty line leaves it out without a word:
             another runtime does the same, and its row says it.
@@ -247,6 +250,7 @@ class Runtime(Part):
     kind = "runtime"
     device: str = "cpu"
     computes: str | None = None
+    figures: tuple[Figure, ...] = ()
     refuses: Mapping[str, str] = {}
     accepts: tuple[str, ...]
     suffixes: tuple[str, ...] = ()

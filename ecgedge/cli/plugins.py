@@ -91,6 +91,7 @@ def show(name: str, as_json: bool) -> None:
 
 def record_of(part: Part, owner: str) -> dict[str, Any]:
     """What there is to know of a part, as JSON has it."""
+    from ecgedge.api.parts import Runtime
     from ecgedge.plugins import missing
 
     return {
@@ -103,6 +104,7 @@ def record_of(part: Part, owner: str) -> dict[str, Any]:
         "needs": list(part.needs),
         "environment": part.environment,
         "precisions": [each.record() for each in part.precisions],
+        "figures": [each.record() for each in part.figures] if isinstance(part, Runtime) else [],
         "options": [option.record() | {"values": option.wanted} for option in part.options],
     }
 
@@ -120,6 +122,9 @@ def show_part(record: Mapping[str, Any]) -> None:
     for precision in record["precisions"]:
         common.say(f"  precision {precision['name']}: {precision['help']}")
         common.say(f"      {claims_of(precision)}")
+    for figure in record["figures"]:
+        unit = f" in {figure['unit']}" if figure["unit"] else ""
+        common.say(f"  figure {figure['name']}{unit}, {figure['better']} is better: {figure['help']}")
     for option in record["options"]:
         default = option["default"]
         usual = "the part decides" if default is None else json.dumps(default)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pluggy
 
 from ecgedge.api import hookspecs
+from ecgedge.api.figures import Figure
 from ecgedge.api.parts import Exporter, Model, Part, Quantizer, Runtime
 from ecgedge.api.precisions import BUILT_IN, Precision
 from ecgedge.environments import Environment
@@ -86,20 +88,26 @@ class Parts:
         return group[name]
 
     def add(self, part: Part, owner: Owner) -> None:
-        """Take in a part, or note that its name is taken."""
-        key = (part.kind, part.name)
-        if key in self.owners:
-            told = f"two plugins provide the {part.kind} {part.name!r}: {self.owners[key]} and {owner}"
-            self.clashes.append(EcgEdgeError(told, APART))
+        """Take in a part, or note that its name, or one that it declares, is taken."""
+        if clash := self.clash(part, owner):
+            self.clashes.append(EcgEdgeError(clash, APART))
             return
-        for each in part.precisions:
-            if (other := self.precisions.get(each.name, each)) != each:
-                (whose,) = {str(self.owners[one.kind, one.name]) for one in self.steps if other in one.precisions}
-                told = f"two plugins declare the precision {each.name!r} otherwise: {whose} and {owner}"
-                self.clashes.append(EcgEdgeError(told, APART))
-                return
         self.of(part.kind)[part.name] = part
-        self.owners[key] = owner
+        self.owners[part.kind, part.name] = owner
+
+    def clash(self, part: Part, owner: Owner) -> str:
+        """What another part has, or means by a name, that this one has or means otherwise; empty: nothing."""
+        if (part.kind, part.name) in self.owners:
+            both = f"{self.owners[part.kind, part.name]} and {owner}"
+            return f"two plugins provide the {part.kind} {part.name!r}: {both}"
+        for other in self.steps:
+            both = f"{self.owners[other.kind, other.name]} and {owner}"
+            if name := meant_otherwise(other.precisions, part.precisions):
+                return f"two plugins declare the precision {name!r} otherwise: {both}"
+            figures = [each.figures for each in (other, part) if isinstance(each, Runtime)]
+            if len(figures) == 2 and (name := meant_otherwise(*figures)):
+                return f"two plugins declare the figure {name!r} otherwise: {both}"
+        return ""
 
     @property
     def precisions(self) -> dict[str, Precision]:
@@ -115,6 +123,12 @@ class Parts:
         """The parts that say they work in that environment."""
         groups = (self.models, self.exporters, self.quantizers, self.runtimes)
         return [part for group in groups for part in group.values() if part.environment == name]
+
+
+def meant_otherwise(known: Iterable[Precision | Figure], declared: Iterable[Precision | Figure]) -> str:
+    """A name that both declare, and not alike; empty: none."""
+    by_name = {each.name: each for each in known}
+    return next((each.name for each in declared if by_name.get(each.name, each) != each), "")
 
 
 def load(allow_clashes: bool = False, trace: list[Step] | None = None) -> Parts:

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ecgedge import environments
+from ecgedge.api.figures import BETTER, FIGURE_NAME, UNIT_NAME, Figure
 from ecgedge.api.hookspecs import API_VERSION
 from ecgedge.api.options import Option
-from ecgedge.api.parts import Part
+from ecgedge.api.parts import Part, Runtime
 from ecgedge.api.precisions import BUILT_IN, PEAKS, TYPES, Precision
 from ecgedge.environments import Environment
 from ecgedge.errors import EcgEdgeError, cut
@@ -81,6 +82,8 @@ def check_part(part: Part) -> None:
         raise TypeError(f"{type(part).__name__}.refuses must map precisions to reasons, it is {refused!r}")
     check_options(part)
     check_precisions(part)
+    if isinstance(part, Runtime):
+        check_figures(part)
     try:
         check_names(getattr(part, "wants", None) or ())
     except EcgEdgeError as error:
@@ -126,6 +129,24 @@ def check_precisions(part: Part) -> None:
             raise TypeError(f"{who}: {each.name} has the cosine {each.cosine!r}, which is no number from -1 to 1")
         if each.peak not in ("", *PEAKS):
             raise TypeError(f"{who}: {each.name} has the peak {each.peak!r}, which is not one of {', '.join(PEAKS)}")
+        if not isinstance(each.help, str) or not each.help.isprintable():
+            raise TypeError(f"{who}: the help of {each.name} must be one line")
+
+
+def check_figures(runtime: Runtime) -> None:
+    """Raise TypeError where what a runtime declares as figures is none."""
+    who, declared = f"{type(runtime).__name__}.figures", runtime.figures
+    if not isinstance(declared, tuple) or not all(isinstance(each, Figure) for each in declared):
+        raise TypeError(f"{who} must be a tuple of ecgedge.Figure, it is {declared!r}")
+    for each in declared:
+        if not re.fullmatch(FIGURE_NAME, str(each.name)):
+            raise TypeError(f"{who}: {each.name!r} must be a name of small letters, digits and _")
+        if [one.name for one in declared].count(each.name) > 1:
+            raise TypeError(f"{who}: {each.name} is there twice")
+        if not re.fullmatch(UNIT_NAME, str(each.unit)):
+            raise TypeError(f"{who}: {each.name} has the unit {each.unit!r}, which is no word of letters, / and %")
+        if each.better not in BETTER:
+            raise TypeError(f"{who}: better is {each.better!r} of {each.name}, and must be {' or '.join(BETTER)}")
         if not isinstance(each.help, str) or not each.help.isprintable():
             raise TypeError(f"{who}: the help of {each.name} must be one line")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ecgedge.api.figures import BETTER, FIGURE_NAME, UNIT_NAME
 from ecgedge.api.graph import KINDS
 from ecgedge.api.precisions import PEAKS, TYPES
 from ecgedge.evaluate.facts import key_of, keys_of, needed_of
@@ -16,6 +17,7 @@ from ecgedge.files.schema import (
     SchemaError,
     flag,
     free,
+    like,
     list_of,
     maybe,
     number,
@@ -103,11 +105,21 @@ ABOUT = record(
     others=ANY,
 )
 
+FIGURE = record(
+    {
+        "name": like(FIGURE_NAME, "the name of a figure"),
+        "unit": like(UNIT_NAME, "a unit"),
+        "better": one_of(*BETTER),
+        "help": LINE,
+        "exact": flag,
+    }
+)
 FACTS = {key_of(fact): fact.metadata["rule"] for fact in facts()}
 ALWAYS = [*needed_of(Identity), *needed_of(Outcome)]  # of a row, whatever became of its cell
 ROW = record(
     {key: FACTS[key] for key in ALWAYS},
-    {key: FACTS[key] for key in FACTS if key not in ALWAYS} | {"figures": table_of(either(number(), TEXT), 10_000)},
+    {key: FACTS[key] for key in FACTS if key not in ALWAYS}
+    | {"figures": table_of(either(number(), TEXT), 10_000), "figures_declared": list_of(FIGURE, 1000)},
     others=ANY,
 )
 TRIED = ("precision", "route", "quantizer", "batch", "threads")  # of a row that is not skipped

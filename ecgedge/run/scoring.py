@@ -14,6 +14,7 @@ import numpy as np
 
 from ecgedge.api.artifact import Anomaly, Artifact, copy_to, digest_of, file_name
 from ecgedge.api.graph import Graph
+from ecgedge.api.parts import Runtime
 from ecgedge.convert.lab import Lab
 from ecgedge.errors import ConversionError, EcgEdgeError, MachineError
 from ecgedge.evaluate import precision_check, verdicts
@@ -72,7 +73,7 @@ class Scoring:
                 row = loaded(row, session.opened)
                 stage = "score"
                 graph = self.answer(session, cell, artifact)
-                row = replace(row, figures=dict(session.figures()))
+                row = with_figures(row, session.figures(), self.lab.tools.parts["runtime", cell.runtime])
                 stage = "judge"
                 row = judged(row, self.judge(cell, artifact, expected, graph))
                 stage = "throughput"
@@ -203,6 +204,12 @@ def started(cell: Cell, lab: Lab, profile: str) -> Row:
         ),
         outcome=Outcome(status="ok"),
     )
+
+
+def with_figures(row: Row, told: Mapping[str, float | str], runtime: Runtime) -> Row:
+    """With what the runtime tells, and with the unit and direction of what it declares of that."""
+    declared = [figure for figure in runtime.figures if figure.name in told]
+    return replace(row, figures=dict(told), declared=declared)
 
 
 def file_of(artifact: Artifact, path: str) -> File:
