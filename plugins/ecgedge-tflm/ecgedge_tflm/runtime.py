@@ -65,9 +65,7 @@ class TflmRuntime(Runtime):
     accepts = ("tflite",)
     suffixes = (".tflite",)
     figures = (
-        Figure(
-            "arena_bytes", "B", help="memory of the interpreter beside the file, of which head and tail", exact=True
-        ),
+        Figure("arena_bytes", "B", help="memory of the interpreter beside the file, head and tail", exact=True),
         Figure("arena_head_bytes", "B", help="what operations share, one after another", exact=True),
         Figure("arena_tail_bytes", "B", help="what lasts as long as the interpreter", exact=True),
         Figure("arena_smallest_bytes", "B", help="the least arena in which it runs", exact=True),
