@@ -19,7 +19,7 @@ from ecgedge.api.figures import Figure
 from ecgedge.api.graph import ENDS, Graph, Node, Weight
 from ecgedge.api.hookspecs import API_VERSION
 from ecgedge.api.options import Option
-from ecgedge.api.parts import ANY, Context, Exporter, Model, Quantizer, Runtime, Session
+from ecgedge.api.parts import ANY, Context, Exporter, GraphPass, Model, Quantizer, Runtime, Session
 from ecgedge.api.precisions import Precision
 from ecgedge.api.profile import Profile, Step
 from ecgedge.api.records import artifact_from, check_tensors, tell_artifact, write_sidecar
@@ -75,6 +75,7 @@ __all__ = [
     "Exporter",
     "Figure",
     "Graph",
+    "GraphPass",
     "MatrixRequest",
     "Model",
     "Node",

@@ -161,7 +161,9 @@ def test_the_ratios_of_int8_are_those_of_the_readme() -> None:
         assert measured[tuple(form)][6] == ratio, form
 
 
-@pytest.mark.parametrize("kind", [parts.Part, parts.Model, parts.Exporter, parts.Quantizer, parts.Runtime])
+@pytest.mark.parametrize(
+    "kind", [parts.Part, parts.Model, parts.Exporter, parts.Quantizer, parts.Runtime, parts.GraphPass]
+)
 def test_each_attribute_of_a_part_is_in_a_table(kind: type) -> None:
     assert offered(kind) <= documented()
 

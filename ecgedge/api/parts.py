@@ -1,4 +1,4 @@
-"""The four kinds of parts. A part is cheap to make: constructing one imports no framework."""
+"""The kinds of parts. A part is cheap to make: constructing one imports no framework."""
 
 from __future__ import annotations
 
@@ -175,6 +175,27 @@ class Quantizer(Part):
     @abstractmethod
     def quantize(self, source: Artifact, out: Path, context: Context) -> Artifact:
         """As ``Exporter.convert``; answers may change by what the precision costs."""
+
+
+class GraphPass(Part):
+    """Changes an ONNX graph so that its consumer runs it better, with the same answers.
+
+    It runs in the process of ecgedge itself, in no environment of its own. That the answers stay is proved on beats
+    whenever it was applied; where they move, or it raises, it is left out, and a line says so.
+    """
+
+    kind = "pass"
+    needs = ("onnx_ir",)
+
+    @abstractmethod
+    def apply(self, model: Any, batch: int, length: int | None) -> None:
+        """Change an ``onnx_ir.Model`` in place, and leave alone what it does not know.
+
+        Args:
+            model: with the shapes of its values inferred.
+            batch: of the file, where its consumer fixes one.
+            length: of the beats, in samples; None: not known.
+        """
 
 
 class Session(ABC):

@@ -22,7 +22,7 @@ from ecgedge.files import escape
 if TYPE_CHECKING:
     from ecgedge.api.parts import Part
 
-KINDS = ("model", "exporter", "quantizer", "runtime")
+KINDS = ("model", "exporter", "quantizer", "runtime", "pass")
 
 
 @click.group(invoke_without_command=True)
@@ -227,12 +227,14 @@ def told(counts: Counter[str]) -> str:
     return ", ".join(f"{counts[word]} {word}" for word in ("passed", "failed", "skipped") if counts[word])
 
 
-def describe(part: object) -> str:
+def describe(part: Part) -> str:
     """What a part takes and gives."""
     accepts = ", ".join(getattr(part, "accepts", ()))
     produces = getattr(part, "produces", "") or "the same"
     if hasattr(part, "precision"):
         return f"{accepts} -> {produces}, {part.precision}"
+    if part.kind == "pass":
+        return "onnx -> onnx"
     if hasattr(part, "device"):
         return f"{accepts} on {part.device}"
     return f"{accepts} -> {produces}" if accepts else f"{getattr(part, 'task', '')}, {produces}"

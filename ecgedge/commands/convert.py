@@ -168,8 +168,8 @@ def convert(
         told=told or Told(), timeout=timeout, memory=memory,
     )  # fmt: skip
     used = None if request.passes is None else tuple(request.passes)
-    check_names(used or ())
     parts, limits = load_parts(), limits_of(request)
+    check_names(used or (), parts.passes)
     given, beats = chosen(request.options, parts.steps), data_of(request)
     with opener(parts, limits, request.told, trust) as opened:
         origin = opened.fit_to_data(opened.find_artifact(os.fspath(source)), beats)

@@ -50,7 +50,7 @@ def plan_matrix(asked: MatrixRequest | RunFolder, trust: bool = False) -> Plan:
     """
     parts = load_parts()
     request = asked_then(asked.request, parts.models) if isinstance(asked, RunFolder) else asked
-    check_names(request.passes or ())
+    check_names(request.passes or (), parts.passes)
     request = replace(request, options=chosen(request.options, parts.steps))
     data = data_of(request)
     with opener(parts, limits_of(request), request.told, trust) as opened:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ecgedge.api.artifact import Artifact
 from ecgedge.api.parts import Exporter, Quantizer, Runtime
 from ecgedge.api.precisions import BUILT_IN, Precision, find
-from ecgedge.convert.store import maker_of
+from ecgedge.convert.store import maker_of, passes_maker
 from ecgedge.evaluate.verdicts import Terms
 from ecgedge.plan.options import options_of
 from ecgedge.plan.plan import takers
@@ -53,6 +53,11 @@ class Tools:
         part = self.parts[kind, name]
         return maker_of(part, *self.owners[kind, name], options, self.installed.get(part.environment or ""))
 
+    def passes_maker(self, names: Sequence[str]) -> dict[str, Any]:
+        """What is on record of graph passes, those of plugins among them."""
+        others = {name: self.maker("pass", name, {}) for name in names if ("pass", name) in self.parts}
+        return passes_maker(names) | ({"others": others} if others else {})
+
     def takers_of(self, format: str) -> list[Runtime]:
         """The runtimes that take a format, in order."""
         return takers(format, {name: part for (kind, name), part in self.parts.items() if kind == "runtime"})
@@ -61,7 +66,10 @@ class Tools:
 def tools_of(parts: Parts, options: Mapping[str, Any], unavailable: Mapping[tuple[str, str], str]) -> Tools:
     """All parts but those that are not available."""
     usable = {
-        (kind, name): part for kind in STEPS for name, part in parts.of(kind).items() if (kind, name) not in unavailable
+        (kind, name): part
+        for kind in (*STEPS, "pass")
+        for name, part in parts.of(kind).items()
+        if (kind, name) not in unavailable
     }
     owners = {key: (owner.distribution, owner.version) for key, owner in parts.owners.items()}
     return Tools(usable, owners, availability.installed(parts), options, parts.precisions)

@@ -13,10 +13,11 @@ import pluggy
 
 from ecgedge.api import hookspecs
 from ecgedge.api.figures import Figure
-from ecgedge.api.parts import Exporter, Model, Part, Quantizer, Runtime
+from ecgedge.api.parts import Exporter, GraphPass, Model, Part, Quantizer, Runtime
 from ecgedge.api.precisions import BUILT_IN, Precision
 from ecgedge.environments import Environment
 from ecgedge.errors import EcgEdgeError, unknown
+from ecgedge.passes import check_names
 from ecgedge.plugins.checks import (
     check_part,
     check_version,
@@ -51,6 +52,7 @@ HOOKS: dict[str, type[Part]] = {
     "ecgedge_exporters": Exporter,
     "ecgedge_quantizers": Quantizer,
     "ecgedge_runtimes": Runtime,
+    "ecgedge_passes": GraphPass,
 }
 APART = "uninstall one of them, or leave it out with ECGEDGE_PLUGINS"
 FRAMEWORKS = ("torch", "tensorflow", "onnx", "onnxruntime", "ai_edge_litert", "openvino", "jax")
@@ -64,6 +66,7 @@ class Parts:
     exporters: dict[str, Exporter] = field(default_factory=dict)
     quantizers: dict[str, Quantizer] = field(default_factory=dict)
     runtimes: dict[str, Runtime] = field(default_factory=dict)
+    passes: dict[str, GraphPass] = field(default_factory=dict)
     owners: dict[tuple[str, str], Owner] = field(default_factory=dict)
     environments: dict[str, Environment] = field(default_factory=dict)
     broken: list[tuple[Owner, str]] = field(default_factory=list)
@@ -71,12 +74,13 @@ class Parts:
     warnings: list[str] = field(default_factory=list)
 
     def of(self, kind: str) -> dict[str, Any]:
-        """The parts of ``"model"``, ``"exporter"``, ``"quantizer"`` or ``"runtime"``, by name."""
+        """The parts of ``"model"``, ``"exporter"``, ``"quantizer"``, ``"runtime"`` or ``"pass"``, by name."""
         groups: dict[str, dict[str, Any]] = {
             "model": self.models,
             "exporter": self.exporters,
             "quantizer": self.quantizers,
             "runtime": self.runtimes,
+            "pass": self.passes,
         }
         return groups[kind]
 
@@ -165,9 +169,24 @@ def load(allow_clashes: bool = False, trace: list[Step] | None = None) -> Parts:
         if heavy := [name for name in FRAMEWORKS if name in set(sys.modules) - loaded]:
             told = f"plugin {owner} imports {', '.join(heavy)} when it is loaded: every command waits for that"
             parts.warnings.append(told)
+    leave_out_strangers(parts)
     if parts.clashes and not allow_clashes:
         raise parts.clashes[0]
     return parts
+
+
+def leave_out_strangers(parts: Parts) -> None:
+    """Take out the parts that want a pass which no plugin has: known when all are loaded."""
+    for part in parts.steps:
+        try:
+            check_names(getattr(part, "wants", None) or (), parts.passes)
+        except EcgEdgeError as error:
+            del parts.of(part.kind)[part.name]
+            owner = parts.owners.pop((part.kind, part.name))
+            told = f"TypeError: {type(part).__name__}.wants names an {error.message}; {error.hint}"
+            if os.environ.get("ECGEDGE_STRICT") == "1":
+                raise TypeError(told) from None
+            parts.broken.append((owner, told[:300]))
 
 
 def collect(manager: pluggy.PluginManager, name: str, module: ModuleType) -> list[Part]:

@@ -16,7 +16,7 @@ from ecgedge.api.parts import Part, Runtime
 from ecgedge.api.precisions import BUILT_IN, PEAKS, TYPES, Precision
 from ecgedge.environments import Environment
 from ecgedge.errors import EcgEdgeError, cut
-from ecgedge.passes import check_names
+from ecgedge.passes import NAMES
 
 
 def new_environments(found: list[Part], known: dict[str, Environment]) -> dict[str, Environment]:
@@ -59,6 +59,7 @@ def check_part(part: Part) -> None:
         "exporter": ("produces",),
         "quantizer": ("precision",),
         "runtime": ("device",),
+        "pass": (),
     }
     for attribute in ("name", *words[part.kind]):
         if not isinstance(getattr(part, attribute, None), str):
@@ -67,10 +68,12 @@ def check_part(part: Part) -> None:
     if part.environment is not None and not is_name:
         told = "must be a name of small letters, digits, - and _"
         raise TypeError(f"{type(part).__name__}.environment {told}, it is {part.environment!r}")
-    if part.environment is not None and part.kind == "model":
-        told = "a model is built where it is used: give the environment to exporters and runtimes"
+    if part.environment is not None and part.kind in ("model", "pass"):
+        told = f"a {part.kind} is used where ecgedge is: give the environment to exporters and runtimes"
         raise TypeError(f"{type(part).__name__}.environment: {told}")
-    tuples = ["needs", "libraries", *(() if part.kind == "model" else ("accepts",))]
+    tuples = ["needs", "libraries", *(() if part.kind in ("model", "pass") else ("accepts",))]
+    if part.kind == "pass" and part.name in NAMES:
+        raise TypeError(f"{type(part).__name__}.name: {part.name} is a pass of ecgedge itself")
     if part.kind in ("exporter", "runtime") or getattr(part, "wants", None) is not None:
         tuples.append("wants")
     for attribute in tuples:
@@ -84,10 +87,6 @@ def check_part(part: Part) -> None:
     check_precisions(part)
     if isinstance(part, Runtime):
         check_figures(part)
-    try:
-        check_names(getattr(part, "wants", None) or ())
-    except EcgEdgeError as error:
-        raise TypeError(f"{type(part).__name__}.wants names an {error.message}; {error.hint}") from None
 
 
 def check_options(part: Part) -> None:

@@ -190,8 +190,8 @@ class Worker:
 
     @answers(protocol.Optimize)
     def optimize(self, asked: protocol.Optimize) -> Packed:
-        given = unpack(asked.source, self.parts.models)
-        return pack(optimize(given, asked.out, [*asked.passes], context_of(asked.terms), asked.left_out))
+        given, context = unpack(asked.source, self.parts.models), context_of(asked.terms)
+        return pack(optimize(given, asked.out, [*asked.passes], context, asked.left_out, self.parts.passes))
 
     @answers(protocol.MakeWhole)
     def make_whole(self, asked: protocol.MakeWhole) -> Path:
