@@ -392,13 +392,23 @@ BEATS = synthetic()  # drawn once
 Absent = {("runtime", "absent"): "no such device"}  # as the fakes say it of themselves
 
 
-def try_all(whole: Path, scratch: Path, draw: random.Random, tell: Callable[[str, str, str, str], None]) -> None:
-    """Mutate a copy of a run once, and hand each command's outcome to ``tell(command, outcome, words, mutation)``."""
+def try_all(
+    whole: Path,
+    scratch: Path,
+    draw: random.Random,
+    tell: Callable[[str, str, str, str], None],
+    commands: int = len(COMMANDS),
+) -> None:
+    """Mutate a copy of a run once, and hand each command's outcome to ``tell(command, outcome, words, mutation)``.
+
+    Args:
+        commands: that are tried, drawn anew.
+    """
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     (scratch / VICTIM).write_bytes(CONTENT)
     mutation = mutate(Path(shutil.copytree(whole, scratch / "run")), draw)
     form = draw.choice(("html", "table", "md", "json", "csv"))
-    for command in COMMANDS:
+    for command in draw.sample(COMMANDS, commands) if commands < len(COMMANDS) else COMMANDS:
         found, words = outcome(command, scratch / "run", whole, form)
         tell(command, found, words, mutation)
