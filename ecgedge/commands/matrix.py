@@ -34,7 +34,7 @@ from ecgedge.plugins import Parts
 from ecgedge.run import RUN, MatrixRequest, RunFolder
 from ecgedge.run.begin import beginning, describe_run, write_run, writing
 from ecgedge.run.journal import Journal
-from ecgedge.run.matrix import measure_cells
+from ecgedge.run.matrix import STEPS, measure_cells
 from ecgedge.run.resume import asked_then, check_same
 from ecgedge.tracking import connect
 from ecgedge.tracking.matrix import EXPERIMENT
@@ -65,8 +65,8 @@ def run_matrix(
     Args:
         request: None: every built-in model, on the data that is found first; with ``resume``: as it was asked then.
         folder: of the run; it is made, or empty. None: ``runs/DATE-TIME``.
-        progress: is called with how many steps are done, of how many (two a cell: it is scored, it is timed), and what
-            comes next; the text is empty at the end.
+        progress: is called with how many steps are done, of how many (three a cell: it is converted, scored, timed),
+            and what comes next; the text is empty at the end.
         resume: go on with the run in ``folder``, where there is one; else it begins.
         trust: the user vouches for code that files bring.
         mlflow: address of an MLflow server that the run is sent to.
@@ -227,7 +227,7 @@ def measure(begun: Begun, progress: Progress, trust: bool = False, uri: str | No
         MachineError: the machine failed; the hint says how to go on.
     """
     matrix, request, folder = begun.plan, begun.plan.request, begun.folder
-    limits, total = limits_of(request), 2 * len(matrix.cells)
+    limits, total = limits_of(request), STEPS * len(matrix.cells)
     with (
         writing(folder, resume_command(folder, uri, trust)),
         contextlib.closing(Journal(folder)) as journal,
