@@ -16,7 +16,7 @@ LABEL = words(1000)
 COUNTED, TRIED_COUNT = whole(0, COUNT), whole(1, COUNT)
 SHARE = number(least=0, below=1 + 1e-9)
 CHANGE = number(least=-1 - 1e-9, below=1 + 1e-9)
-POSITIVE = number(above=0, below=1e15)
+POSITIVE = number(least=1e-9, below=1e15)  # times in ns or us, and ratios of such: of less no logarithm can be taken
 AMOUNT = number(least=0, below=1e15)
 WORDS = list_of(TEXT, MANY)
 ANY = free(most=50_000_000)

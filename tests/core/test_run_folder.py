@@ -328,6 +328,21 @@ def test_a_line_of_the_journal_that_is_none_is_told_by_its_number(line: bytes, w
     assert (run / "journal.jsonl").read_bytes() == line + before, "nothing of it is cut off"
 
 
+@pytest.mark.parametrize("reading", [1e-320, 5e-324, 1e-100])
+def test_a_reading_of_next_to_nothing_is_told(reading: float, run: Path) -> None:
+    """The ratio of two readings has no logarithm where one is so small that the ratio is 0."""
+    lines = (run / "journal.jsonl").read_text().splitlines()
+    at = next(i for i, line in enumerate(lines) if '"reference_ns"' in line)
+    block = json.loads(lines[at])
+    block["reference_ns"][1] = reading
+    lines[at] = json.dumps(block)
+    (run / "journal.jsonl").write_text("\n".join(lines) + "\n")
+    for command in ("compare", "report"):
+        asked = (run, run) if command == "compare" else (run,)
+        told = error_of(ask(command, *asked))
+        assert f"line {at + 1} cannot be used" in told and "reference_ns[1] is" in told and "1e-09 or more" in told
+
+
 def test_only_the_last_line_may_be_torn(run: Path) -> None:
     lines = (run / "journal.jsonl").read_bytes().splitlines(keepends=True)
     (run / "journal.jsonl").write_bytes(b"".join(lines) + b'{"event": "blo')
