@@ -77,7 +77,7 @@ def test_predict_reads_tables_as_people_write_them(ecgedge: Command, beats: Data
     assert out == right
     assert "column 1 holds row numbers and is left out; column 142 (diagnosis) is called a label and is left" in said
     out, said = answers("\n".join(frame))
-    assert out == right and "column 142 holds words and is left out; column 1 holds row numbers" in said
+    assert out == right and "column 1 holds row numbers and is left out; column 142 holds words and is left out" in said
     codes = [f"{line},{i % 5}" for i, line in enumerate(bare)]
     assert answers("\n".join(codes), "--label-column", "last")[0] == right
     both = [f"{i % 5},p{i % 7},{line}" for i, line in enumerate(bare)]

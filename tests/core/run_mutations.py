@@ -40,6 +40,13 @@ NASTY: tuple[Json, ...] = (
 )  # fmt: skip
 
 
+def content_of(path: Path) -> bytes:
+    """What a file holds. Raises OSError for what an earlier change made a pipe or a device of, which never ends."""
+    if not path.is_file():
+        raise OSError(f"{path} is no file any more")
+    return path.read_bytes()
+
+
 def nodes(tree: Json) -> list[tuple[Any, Any]]:
     """Each place of a JSON tree, as container and key."""
     found, left = [], [tree]
@@ -93,7 +100,7 @@ def change_tree(tree: Json, draw: random.Random) -> str:
 
 
 def change_json(path: Path, draw: random.Random) -> str:
-    tree = json.loads(path.read_text(encoding="utf-8"))
+    tree = json.loads(content_of(path))
     told = change_tree(tree, draw)
     path.write_text(json.dumps(tree, indent=draw.choice((None, 1))), encoding="utf-8", errors="surrogatepass")
     return f"{path.name} {told}"
@@ -101,7 +108,7 @@ def change_json(path: Path, draw: random.Random) -> str:
 
 def change_lines(path: Path, draw: random.Random) -> str:
     """Change a file of JSON lines: a line's content, or the order and number of lines."""
-    lines = path.read_bytes().splitlines(keepends=True)
+    lines = content_of(path).splitlines(keepends=True)
     at = draw.randrange(len(lines))
     what = draw.choice(("tree",) * 6 + ("drop", "twice", "swap", "tear", "bytes", "event", "deep", "keys", "empty"))
     match what:
@@ -191,7 +198,7 @@ def change_array(content: bytes, draw: random.Random) -> tuple[bytes, str]:
 
 def change_archive(path: Path, draw: random.Random) -> str:
     """One array of an ``.npz`` file, or the archive itself."""
-    content = path.read_bytes()
+    content = content_of(path)
     if draw.random() < 0.25:
         spoilt = bytearray(content)
         for _ in range(draw.randrange(1, 4)):
@@ -212,7 +219,7 @@ def change_archive(path: Path, draw: random.Random) -> str:
 
 
 def change_samples(path: Path, draw: random.Random) -> str:
-    values = np.fromfile(path, "<i8")
+    values = np.frombuffer(content_of(path), "<i8").copy()
     what = draw.choice(("cut", "more", "zero", "negative", "huge", "odd"))
     match what:
         case "cut":
@@ -289,7 +296,7 @@ def mutate(run: Path, draw: random.Random) -> str:
                     path = draw.choice(
                         [path for path in files if path.suffix == ".npy" and path.parent.name == "cells"]
                     )
-                    content, what = change_array(path.read_bytes(), draw)
+                    content, what = change_array(content_of(path), draw)
                     path.write_bytes(content)
                     told.append(f"{path.name}: {what}")
                 case "archive":

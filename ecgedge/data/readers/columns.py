@@ -210,11 +210,14 @@ def check_samples(table: Table, samples: list[int], label: int) -> None:
                 "write one column with the class of each beat, or leave them out with --ignore-column",
             )
     if odd := strays(table, samples):
-        raise EcgEdgeError(
-            f"{table.where}: {table.call(odd[0])} is not named as samples are",
-            f"--ignore-column {wordless(table, odd[0])} leaves it out, --label-column {wordless(table, odd[0])} makes "
-            "it the label",
-        )
+        raise stray(table, odd[0])
+
+
+def stray(table: Table, index: int, labelled: bool = True) -> EcgEdgeError:
+    """That a column is named as no sample is; ``labelled``: what is read has labels."""
+    name = wordless(table, index)
+    hint = f"--ignore-column {name} leaves it out" + (f", --label-column {name} makes it the label" if labelled else "")
+    return EcgEdgeError(f"{table.where}: {table.call(index)} is not named as samples are", hint)
 
 
 def wordless(table: Table, index: int) -> str:

@@ -9,7 +9,16 @@ from itertools import chain, islice
 
 import numpy as np
 
-from ecgedge.data.readers.columns import Columns, counts_rows, find_column, is_row_number
+from ecgedge.data.readers.columns import (
+    Columns,
+    counts_rows,
+    find_column,
+    find_label,
+    is_row_number,
+    stands_out,
+    stray,
+    strays,
+)
 from ecgedge.data.readers.dialect import Line, check_thousands, split_lines
 from ecgedge.data.readers.fields import LABEL_NAMES, lines_of, plain, short
 from ecgedge.data.readers.table import Table, read_table
@@ -51,11 +60,12 @@ def read_stream(source: Iterable[str], where: str, asked: Columns, length: int |
     if table.names:
         told.insert(0, "the first line names the columns")
     rest = split_lines(numbered, table.dialect.separator, where)
-    return Stream(rows(chain(table.lines, rest), table, samples), "; ".join(told))
+    taken = "the lines before have" if length is None else "the model takes"
+    return Stream(rows(chain(table.lines, rest), table, samples, taken), "; ".join(told))
 
 
-def rows(lines: Iterable[Line], table: Table, samples: list[int]) -> Iterator[np.ndarray]:
-    """The samples of each line ``(L,)`` float64."""
+def rows(lines: Iterable[Line], table: Table, samples: list[int], taken: str) -> Iterator[np.ndarray]:
+    """The samples of each line ``(L,)`` float64; ``taken``: who wants so many, in words."""
     others = table.width - len(samples)
     for number, fields in lines:
         here = f"{table.where}, line {number}"
@@ -63,7 +73,7 @@ def rows(lines: Iterable[Line], table: Table, samples: list[int]) -> Iterator[np
             fields = fields[:-1]
         if len(fields) != table.width:
             hint = LEAVE_OUT if len(fields) == table.width + 1 else "one beat a line"
-            raise wrong_count(here, len(fields) - others, len(samples), hint)
+            raise wrong_count(here, len(fields) - others, len(samples), hint, taken)
         x = np.array([table.dialect.number(fields[index]) for index in samples], np.float64)
         if not np.isfinite(x).all():
             index = samples[int(np.flatnonzero(~np.isfinite(x))[0])]
@@ -87,7 +97,7 @@ def sample_columns(table: Table, asked: Columns, length: int | None) -> tuple[li
         rest.remove(index)
         told.append(f"{table.call(index)} {reason} and is left out")
 
-    if rest[:1] == [0] and is_row_number(table, 0):
+    if rest[:1] == [0] and (is_row_number(table, 0) or (not table.names and counts_rows(table, 0))):
         leave_out(0, "holds row numbers")
     labels = [index for index in rest if table.names and plain(table.names[index]) in LABEL_NAMES]
     if asked.label is None and len(labels) == 1:
@@ -97,11 +107,19 @@ def sample_columns(table: Table, asked: Columns, length: int | None) -> tuple[li
         leave_out(words[0], "holds words")
     if length and len(rest) == length + 1 and rest[0] == 0 and counts_rows(table, 0):
         leave_out(0, "holds row numbers")
+    if odd := strays(table, rest):
+        raise stray(table, odd[0], labelled=False)
+    if asked.label is None and not labels and not words and rest:
+        if length == len(rest):
+            odd = [index for index in (rest[0], rest[-1]) if stands_out(table, index, rest)]
+            told += [f"{table.call(i)} holds few whole numbers, as labels do, and is read as a sample" for i in odd]
+        elif (looks := find_label(table, rest)[0]) is not None:
+            leave_out(looks, "looks like a label")
     if length and len(rest) != length:
         hint = LEAVE_OUT if len(rest) > length else "one beat a line"
         raise wrong_count(f"{table.where}, line {table.lines[0][0]}", len(rest), length, hint)
     return rest, told
 
 
-def wrong_count(where: str, found: int, length: int, hint: str) -> EcgEdgeError:
-    return EcgEdgeError(f"{where}: {found} numbers, the model takes {length}", hint)
+def wrong_count(where: str, found: int, length: int, hint: str, taken: str = "the model takes") -> EcgEdgeError:
+    return EcgEdgeError(f"{where}: {found} numbers, {taken} {length}", hint)
