@@ -6,12 +6,14 @@ import importlib.util
 import inspect
 import re
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 
 from ecgedge import environments
 from ecgedge.api.hookspecs import API_VERSION
 from ecgedge.api.options import Option
-from ecgedge.api.parts import Part
+from ecgedge.api.parts import ANY, Model, Part
+from ecgedge.api.training import Recipe
 from ecgedge.environments import Environment
 from ecgedge.errors import EcgEdgeError, cut
 from ecgedge.passes import check_names
@@ -68,13 +70,14 @@ def check_part(part: Part) -> None:
     if part.environment is not None and part.kind == "model":
         told = "a model is built where it is used: give the environment to exporters and runtimes"
         raise TypeError(f"{type(part).__name__}.environment: {told}")
-    tuples = ["needs", "libraries", *(() if part.kind == "model" else ("accepts",))]
+    tuples = ["needs", "libraries", *(("build_options", "heeds") if part.kind == "model" else ("accepts",))]
     if part.kind in ("exporter", "runtime") or getattr(part, "wants", None) is not None:
         tuples.append("wants")
     for attribute in tuples:
         value = getattr(part, attribute, None)
         if not isinstance(value, tuple) or not all(isinstance(word, str) for word in value):
             raise TypeError(f"{type(part).__name__}.{attribute} must be a tuple of strings, it is {value!r}")
+    check_recipe(part)
     refused = getattr(part, "refuses", {})
     if not isinstance(refused, Mapping) or not all(isinstance(word, str) for pair in refused.items() for word in pair):
         raise TypeError(f"{type(part).__name__}.refuses must map precisions to reasons, it is {refused!r}")
@@ -83,6 +86,18 @@ def check_part(part: Part) -> None:
         check_names(getattr(part, "wants", None) or ())
     except EcgEdgeError as error:
         raise TypeError(f"{type(part).__name__}.wants names an {error.message}; {error.hint}") from None
+
+
+def check_recipe(part: Part) -> None:
+    """Raise TypeError where what a model says of recipes is not of such, or names what none has."""
+    if not isinstance(part, Model):
+        return
+    known, who = {field.name for field in fields(Recipe)}, type(part).__name__
+    if not isinstance(part.recipe, Mapping):
+        raise TypeError(f"{who}.recipe must map fields of a recipe to values, it is {part.recipe!r}")
+    for attribute, more in (("recipe", set()), ("build_options", set()), ("heeds", {ANY})):
+        if strange := [name for name in getattr(part, attribute) if name not in known | more]:
+            raise TypeError(f"{who}.{attribute} names {strange[0]!r}; a recipe has {', '.join(sorted(known))}")
 
 
 def check_options(part: Part) -> None:
