@@ -76,6 +76,17 @@ class ModelContract(Contract):
             found.append(self.answers(self.part.build(classes, length), draw(5, length)))
         nearly(found[0], found[1], 0, "built twice from one seed")
 
+    def test_it_is_built_with_the_options_that_it_names(self) -> None:
+        """ecgedge's own loop gives ``build`` those of the recipe that ``build_options`` names, and the model's own."""
+        if self.part.fits_itself:
+            return
+        recipe = recipe_for(self.part)
+        options = {name: getattr(recipe, name) for name in self.part.build_options} | options_for(self.part)
+        try:
+            self.part.build(*self.shapes[0], **options)
+        except TypeError as error:
+            raise AssertionError(f"build with {', '.join(options)}: {error}") from error
+
     def test_neighbours_in_a_batch_do_not_matter(self) -> None:
         classes, length = self.shapes[0]
         network, beats = self.part.build(classes, length), draw(5, length)

@@ -20,6 +20,7 @@ from ecgedge import (
     EcgEdgeError,
     Fitted,
     Graph,
+    Model,
     Node,
     Session,
     TrainingContext,
@@ -652,6 +653,14 @@ class NoCheckpoint(FakeModel):
         return Path("absent")
 
 
+class TakesNoDropout(FakeModel):
+    fit = Model.fit
+    build_options = ("dropout",)
+
+    def build(self, classes: int, length: int, scale: float = 1.0) -> np.ndarray:
+        return super().build(classes, length)
+
+
 class FitsAtRandom(FakeModel):
     def fit(self, data: TrainingSet, context: TrainingContext) -> Fitted:
         return Fitted(np.random.default_rng().random((data.classes, data.length), dtype=np.float32))
@@ -697,6 +706,7 @@ class AnswersTogether(FakeModel):
 @pytest.mark.parametrize(
     ("kind", "test"),
     [
+        (TakesNoDropout, "it_is_built_with_the_options_that_it_names"),
         (FitsAtRandom, "a_training_of_its_own_works"),
         (FitsBare, "a_training_of_its_own_works"),
         (SavesRounded, "a_training_of_its_own_works"),
