@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ecgedge import infer, plugins
+from ecgedge.convert.checkpoint import read_checkpoint
 from ecgedge.data.dataset import Dataset, load
 from tests.conftest import Command, Result, rows_of
 from tests.full.conftest import Once
@@ -129,6 +131,9 @@ def trained_components(trained: Trained, ecg5000: Path, data: Dataset) -> None:
     record = json.loads((folder / "model.json").read_text())
     assert record["output_shape"] == [None, 140] and record["options"] == {"count": 8}
     assert record["task"]["threshold"] > 0 and (folder / "roc.png").is_file()
+    parts = plugins.load()
+    session = parts.runtimes["torch"].load(read_checkpoint(folder, parts.models), 1)
+    assert infer(session, data.test.x[:3]).shape == (3, 1, 140), "as any session gives them"
     normal = data.train.x[data.train.y == data.labels.index("1"), 0].astype(np.float64)
     theirs = PCA(8, svd_solver="full").fit(normal)
     beats = data.test.x[:, 0].astype(np.float64)
