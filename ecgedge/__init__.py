@@ -15,10 +15,12 @@ import ecgedge.evaluate
 import ecgedge.explain  # noqa: F401
 from ecgedge.api import tasks
 from ecgedge.api.artifact import Anomaly, Artifact, Classification, copy_to
+from ecgedge.api.figures import Figure
 from ecgedge.api.graph import ENDS, Graph, Node, Weight
 from ecgedge.api.hookspecs import API_VERSION
 from ecgedge.api.options import Option
-from ecgedge.api.parts import ANY, Context, Exporter, Model, Quantizer, Runtime, Session
+from ecgedge.api.parts import ANY, Context, Exporter, GraphPass, Model, Quantizer, Runtime, Session
+from ecgedge.api.precisions import Precision
 from ecgedge.api.profile import Profile, Step
 from ecgedge.api.records import artifact_from, check_tensors, tell_artifact, write_sidecar
 from ecgedge.api.tensors import TensorSpec, layout_of
@@ -72,12 +74,15 @@ __all__ = [
     "Evaluation",
     "Explained",
     "Exporter",
+    "Figure",
     "Fitted",
     "Graph",
+    "GraphPass",
     "MatrixRequest",
     "Model",
     "Node",
     "Option",
+    "Precision",
     "Profile",
     "Quantizer",
     "Recipe",

@@ -133,11 +133,22 @@ def explain(
         setting = Setting(folder, beats, gate(), threads, seconds=limits.seconds, memory=limits.memory,
                           hosts=runtime_hosts(parts), networked=networked(parts),
                           options={name: options_of(part, given) for name, part in parts.runtimes.items()})  # fmt: skip
-        explanation = named(study.study(artifact, taken, setting), os.fspath(target), parts, request.told.output)
+        explained = study.study(artifact, taken, setting, against_peaks(artifact, taken, parts))
+        explanation = named(explained, os.fspath(target), parts, request.told.output)
         if other:
             timed = dataclasses.replace(setting, beats=study.write_beats(artifact, study.BEATS, folder / "beats.npy"))
             explanation = dataclasses.replace(explanation, ratio=compare(explanation, *pair, timed))
     return Explained(explanation, tuple(find(explanation)), size, threads)
+
+
+def against_peaks(artifact: Artifact, runtime: str, parts: Parts) -> dict[str, str]:
+    """The peaks that a file's precision, or what its runtime computes float32 in, is held against, by the types."""
+    from ecgedge.api.precisions import TYPES, find
+
+    computes, known = parts.runtimes[runtime].computes, parts.precisions
+    of_runtime = find(computes, known).peak if computes else ""
+    of_file = find(artifact.precision, known).peak
+    return ({"float32": of_runtime} if of_runtime else {}) | (dict.fromkeys(TYPES, of_file) if of_file else {})
 
 
 def named(explanation: Explanation, target: str, parts: Parts, output: str | None) -> Explanation:

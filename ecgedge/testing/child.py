@@ -103,6 +103,10 @@ def work(
             from ecgedge.testing.models import fit_to_few  # which imports this module
 
             fit_to_few(part)
+    elif part.kind == "pass":
+        import onnx_ir as ir  # heavy
+
+        part.apply(ir.load(source.path), context.batch, context.beats.shape[-1])
     else:
         (part.convert if part.kind == "exporter" else part.quantize)(source, Path(out), context)
 
