@@ -198,15 +198,16 @@ def test_the_package_keeps_its_contracts(ecgedge: Command, closed: None) -> None
 
 
 LOOPED = """
-from ecgedge import ANY, Fitted, Model, hookimpl
+from ecgedge import ANY, Fitted, Model, Option, hookimpl
 
 class Small(Model):
     name = "small"
     needs = ("torch", "safetensors")
+    options = (Option("bias", bool, True, "Whether there is one."),)
 
-    def build(self, classes, length, **options):
+    def build(self, classes, length, bias=True):
         from torch import nn
-        return nn.Sequential(nn.Flatten(), nn.Linear(length, classes))
+        return nn.Sequential(nn.Flatten(), nn.Linear(length, classes, bias))
 
 class Twice(Small):
     '''ecgedge's loop in two stages.'''
@@ -246,6 +247,7 @@ def ecgedge_models():
 def test_a_training_in_steps_reports_its_curves(here: Command, waves: Path, tmp_path: Path) -> None:
     """Full-batch descent is the same anywhere: its loss against torch's own on the same start."""
     import torch
+    from safetensors.numpy import load_file
 
     (tmp_path / "my-plugins").mkdir()
     (tmp_path / "my-plugins" / "looped.py").write_text(LOOPED)
@@ -273,6 +275,7 @@ def test_a_training_in_steps_reports_its_curves(here: Command, waves: Path, tmp_
     assert "does not heed --dropout\n" in told and "--no-teacher" not in told, "its network has none"
     assert len(metrics["history"]) == 4 and "dropout" not in metrics["training"]["recipe"]
 
-    metrics, told = train("small", "--no-teacher", "--denoise", "0.1")
+    metrics, told = train("small", "--no-teacher", "--denoise", "0.1", "--option", "small.bias=no")
     assert "does not heed --denoise\n" in told
-    assert json.loads((tmp_path / "my-small" / "model.json").read_text())["options"] == {}
+    assert json.loads((tmp_path / "my-small" / "model.json").read_text())["options"] == {"bias": False}
+    assert {*load_file(tmp_path / "my-small" / "weights.safetensors")} == {"1.weight"}, "as build made it"
