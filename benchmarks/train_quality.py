@@ -27,11 +27,10 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
-from ecgedge import plugins
+from ecgedge import Recipe, plugins
 from ecgedge.data import dataset
 from ecgedge.measure import machine
 from ecgedge.training import recipe_for
-from ecgedge.training.recipe import Recipe
 from ecgedge.training.train import THRESHOLD_FOLDS
 
 MODELS = ("base-cnn", "vgg", "inception", "tcn", "cnn-ae")

@@ -24,11 +24,12 @@ from ecgedge.api.precisions import Precision
 from ecgedge.api.profile import Profile, Step
 from ecgedge.api.records import artifact_from, check_tensors, tell_artifact, write_sidecar
 from ecgedge.api.tensors import TensorSpec, layout_of
+from ecgedge.api.training import Fitted, Recipe, TrainingContext, TrainingSet
 from ecgedge.commands.convert import convert
 from ecgedge.commands.evaluate import evaluate
 from ecgedge.commands.explain import explain
 from ecgedge.commands.predict import predict
-from ecgedge.convert.checkpoint import load_network
+from ecgedge.convert.checkpoint import load_network, save_weights, write_checkpoint
 from ecgedge.environments.versions import VERSION
 from ecgedge.errors import ConversionError, EcgEdgeError
 from ecgedge.evaluate.parity import check_parity
@@ -74,6 +75,7 @@ __all__ = [
     "Explained",
     "Exporter",
     "Figure",
+    "Fitted",
     "Graph",
     "GraphPass",
     "MatrixRequest",
@@ -83,12 +85,15 @@ __all__ = [
     "Precision",
     "Profile",
     "Quantizer",
+    "Recipe",
     "Run",
     "Runtime",
     "Session",
     "Step",
     "TensorSpec",
     "Told",
+    "TrainingContext",
+    "TrainingSet",
     "Weight",
     "artifact_from",
     "check_parity",
@@ -106,9 +111,11 @@ __all__ = [
     "open_run",
     "predict",
     "run_matrix",
+    "save_weights",
     "tasks",
     "tell_artifact",
     "without_tf32",
+    "write_checkpoint",
     "write_sidecar",
 ]
 

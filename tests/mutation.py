@@ -210,7 +210,8 @@ def same(record: Record, file: File) -> bool:
 
 def valid_checkpoint(record: Any) -> bool:
     needed = {"model", "files", "classes", "length", "options", "task"}
-    if not isinstance(record, dict) or not needed <= record.keys() <= needed | {"training"}:
+    free = {"training", "input_shape", "output_shape"}
+    if not isinstance(record, dict) or not needed <= record.keys() <= needed | free:
         return False
     files, options, task = record["files"], record["options"], record["task"]
     if (
@@ -229,7 +230,30 @@ def valid_checkpoint(record: Any) -> bool:
         return False
     if not valid_task(task) or len(task["labels"]) != record["classes"] or task.get("window", 1) > record["length"]:
         return False
+    if not valid_shapes(record):
+        return False
     return depth(record.get("training")) <= 16 and count(record.get("training")) <= 100_000
+
+
+def valid_shapes(record: Record) -> bool:
+    """Whether the shapes of a checkpoint, where it tells them, are those of beats and of what its task wants."""
+    given, returned = (record.get(f"{end}_shape") for end in ("input", "output"))
+    for shape in (given, returned):
+        if shape is not None and not (
+            is_list(shape, 3, lambda axis: axis is None or is_whole(axis, 1, MILLION))
+            and len(shape) >= 2
+            and values(shape) <= MILLION
+        ):
+            return False
+    if "input_shape" in record and (given is None or len(given) != 3 or given[1] not in (1, None)):
+        return False
+    if given is not None and given[2] not in (None, record["length"]):
+        return False
+    if "output_shape" in record and returned is None:
+        return False
+    wanted = len(record["task"]["labels"]) if record["task"]["kind"] == "classification" else record["length"]
+    is_open = None in (*(given or [])[1:], *(returned or [])[1:])
+    return is_open or returned is None or values(returned) == wanted
 
 
 def is_file_name(value: Any) -> bool:

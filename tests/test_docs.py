@@ -21,7 +21,7 @@ import pytest
 
 import ecgedge
 from ecgedge import choose, passes, plugins, testing
-from ecgedge.api import figures, graph, parts, precisions
+from ecgedge.api import figures, graph, parts, precisions, training
 from ecgedge.api.profile import Profile, Step
 from ecgedge.cli import main as group
 from ecgedge.cli.explain import COLUMNS
@@ -278,9 +278,10 @@ def test_the_numbers_of_a_gpu_are_those_of_the_code() -> None:
     assert f"two matrices of {gpu_peaks.SIZE} x {gpu_peaks.SIZE} in" in " ".join(read(EXPLAIN).split())
 
 
-def test_each_field_of_the_context_is_named() -> None:
+@pytest.mark.parametrize("kind", [parts.Context, training.TrainingSet, training.TrainingContext])
+def test_each_field_of_what_a_part_is_given_is_named(kind: type) -> None:
     text = read(PLUGINS)
-    assert [name for name in parts.Context.__dataclass_fields__ if f"`{name}`" not in text] == []
+    assert [name for name in kind.__dataclass_fields__ if not re.search(rf"`{name}[`(]", text)] == []
 
 
 @pytest.mark.parametrize("page", [PLUGINS, CARD], ids=page_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,6 +16,7 @@ from ecgedge.api.graph import Graph
 from ecgedge.api.options import Option, Value
 from ecgedge.api.precisions import Precision
 from ecgedge.api.profile import Profile
+from ecgedge.api.training import Fitted, TrainingContext, TrainingSet
 from ecgedge.errors import EcgEdgeError
 
 ANY = "*"  # in ``accepts``: every format
@@ -61,7 +62,7 @@ class Part(ABC):
             file ``ENVIRONMENT.lock`` beside its module holds the requirements.
         needs_network: it talks to another machine, a board or a service, while it works. Else its process has no
             network, where the system allows that.
-        options: what a user may choose of an exporter, a quantizer or a runtime, ``--option NAME.OPTION=VALUE``.
+        options: what a user may choose of it, ``--option NAME.OPTION=VALUE``; of a model, for its training.
         precisions: what a quantizer's ``precision``, or a runtime's ``computes``, means where that is none that is
             built in: files of it are checked, explained and compared by that.
     """
@@ -82,14 +83,19 @@ class Part(ABC):
 
 
 class Model(Part):
-    """A network that can be built, and perhaps trained weights for it.
+    """A network that can be built and trained, and perhaps trained weights for it.
+
+    A model of another format than ``torch`` can be trained where it has ``fit``, ``save``, ``load`` and ``predict``.
 
     Attributes:
         task: ``"classification"`` or ``"anomaly"``.
         produces: the format of its checkpoints.
         min_length: the shortest beat that it takes, in samples.
         recipe: what ``ecgedge train`` changes of its default recipe for this model, by the names of
-            the fields of ``training.Recipe``.
+            the fields of ``Recipe``.
+        build_options: fields of the recipe that ``build`` takes as options of the same name, such as ``"dropout"``.
+        heeds: fields of the recipe that a ``fit`` of its own heeds; ``(ANY,)``: all that ecgedge's own loop heeds. The
+            user is told where an option of ``ecgedge train`` changes nothing.
     """
 
     kind = "model"
@@ -97,18 +103,59 @@ class Model(Part):
     produces: str = "torch"
     min_length: int = 1
     recipe: Mapping[str, Any] = {}
+    build_options: tuple[str, ...] = ()
+    heeds: tuple[str, ...] = ()
 
     @abstractmethod
     def build(self, classes: int, length: int, **options: Any) -> Any:
         """A fresh network for inputs ``(N, 1, length)`` float32.
 
         A classifier gives logits ``(N, classes)``, an anomaly model a reconstruction
-        ``(N, 1, length)``. For the ``torch`` format it is a ``torch.nn.Module``.
+        ``(N, 1, length)`` or ``(N, length)``. For the ``torch`` format it is a ``torch.nn.Module``.
+
+        Args:
+            options: what the checkpoint keeps of them, see ``Fitted``; none where the network is only looked at.
         """
+
+    def fit(self, data: TrainingSet, context: TrainingContext) -> Fitted:
+        """Train a network on all of ``data``; ecgedge cross-validates, scores and stores what comes of it.
+
+        Here ``build`` makes it, from ``build_options`` of the recipe and from the model's own ``options``, and
+        ecgedge's own loop trains it. A model with a training of its own, such as a closed form, trees or another
+        framework, overrides this. It is called once for each left-out fold and once for all training beats, and the
+        same seed should give the same weights.
+
+        Raises:
+            EcgEdgeError: nothing can come of this data or recipe.
+        """
+        options = {name: getattr(context.recipe, name) for name in self.build_options} | dict(context.options)
+        network = self.build(data.classes, data.length, **options)
+        context.loop(network, data, context.recipe)
+        return Fitted(network, options)
+
+    def save(self, network: Any, folder: Path) -> Sequence[str]:
+        """Write a trained network into the folder of its checkpoint; the names of its files there.
+
+        ecgedge does it for the format ``torch``, as for ``load`` and ``predict``.
+        """
+        raise TypeError(f"model {self.name} does not say how {self.produces} is saved")
+
+    def load(self, checkpoint: Artifact) -> Any:
+        """The network in a checkpoint, whose files ``save`` wrote into the folder ``checkpoint.path``."""
+        raise TypeError(f"model {self.name} does not say how {self.produces} is loaded")
+
+    def predict(self, network: Any, x: np.ndarray) -> np.ndarray:
+        """What a network, fitted or loaded, answers to beats ``(N, 1, L)`` float32: see ``build``; float32 too."""
+        raise TypeError(f"model {self.name} does not say how {self.produces} answers")
 
     def pretrained(self) -> Path | None:
         """The folder of the checkpoint shipped with the part, if there is one."""
         return None
+
+    @property
+    def fits_itself(self) -> bool:
+        """Whether it brings a training of its own."""
+        return type(self).fit is not Model.fit
 
 
 class Exporter(Part):

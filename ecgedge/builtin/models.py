@@ -34,6 +34,7 @@ class BuiltinModel(Model):
 
 class BaseCnn(BuiltinModel):
     name = "base-cnn"
+    build_options = ("dropout",)
     min_length = 4
 
     def build(self, classes: int, length: int, dropout: float = 0.3, **_: Any) -> Any:
@@ -45,6 +46,7 @@ class BaseCnn(BuiltinModel):
 
 class Vgg(BuiltinModel):
     name = "vgg"
+    build_options = ("dropout",)
     recipe = {"half": True}  # 7 MB shipped instead of 14
     min_length = 32
 
@@ -57,6 +59,7 @@ class Vgg(BuiltinModel):
 
 class Inception(BuiltinModel):
     name = "inception"
+    build_options = ("dropout",)
 
     def build(self, classes: int, length: int, dropout: float = 0.3, **_: Any) -> Any:
         from ecgedge.builtin.networks.inception import InceptionTime
@@ -67,6 +70,7 @@ class Inception(BuiltinModel):
 
 class Tcn(BuiltinModel):
     name = "tcn"
+    build_options = ("dropout",)
     recipe = {"epochs": 125, "lr": 8e-3}  # without batch norm it learns slower, and bears larger steps
 
     def build(self, classes: int, length: int, dropout: float = 0.3, **_: Any) -> Any:

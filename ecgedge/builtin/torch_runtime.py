@@ -21,6 +21,7 @@ from ecgedge import (
     Runtime,
     Session,
     Step,
+    TensorSpec,
     Weight,
     hookimpl,
     load_network,
@@ -33,8 +34,8 @@ BLOCKING = "CUDA_LAUNCH_BLOCKING"  # with "1" a kernel is done when the call tha
 class TorchSession(Session):
     """A network in evaluation mode. While one is open on a GPU, torch multiplies float32 as such, not in TF32."""
 
-    def __init__(self, network: Any, device: str):
-        self.network, self.device = network.to(device), device
+    def __init__(self, network: Any, device: str, returned: TensorSpec):
+        self.network, self.device, self.returned = network.to(device), device, returned
         self.held = ExitStack()
         if device != "cpu":
             self.copies = "outside"
@@ -54,7 +55,7 @@ class TorchSession(Session):
             torch.cuda.synchronize()
 
     def fetch(self) -> np.ndarray:
-        return self.y.cpu().numpy()
+        return self.returned.decode(self.y.cpu().numpy())
 
     def graph(self) -> Graph | None:
         """The modules of the network; what a ``forward`` does with plain functions is not seen."""
@@ -108,7 +109,7 @@ class TorchRuntime(Runtime):
         import torch  # heavy
 
         torch.set_num_threads(threads)
-        return TorchSession(load_network(artifact), self.device)
+        return TorchSession(load_network(artifact), self.device, artifact.output)
 
 
 def leaves(network: Any) -> Iterator[tuple[str, Any]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ecgedge.cli import common
-from ecgedge.cli.options import FiniteRange, dataset_option, mlflow_option, seed_option
+from ecgedge.cli.options import FiniteRange, dataset_option, mlflow_option, part_option, seed_option
 from ecgedge.errors import EcgEdgeError
 from ecgedge.files import strict_json
 from ecgedge.files.locks import usable_folder
@@ -46,37 +46,45 @@ SPOKEN = {"macro_f1": "macro-F1", "auroc": "AUROC", "auprc": "AUPRC", "f1": "F1"
 @click.option("--normal", metavar="CLASS", help="The class that an autoencoder learns.")
 @click.option("--half/--no-half", default=None, help="Store the weights in half precision.")
 @click.option("--compile/--no-compile", default=None, help="Train through torch.compile.")
+@part_option
 @seed_option
 def train(model: str, dataset: str | None, out: Path | None, force: bool, cv: int | None, repeats: int,
-          uri: str | None, **changes: Any) -> None:  # fmt: skip
+          uri: str | None, chosen: dict[str, str], **changes: Any) -> None:  # fmt: skip
     """Train a model on all training beats, and score it once on the test beats.
 
-    What is not said is as the recipe of the model has it (docs/training.md). Writes weights.safetensors,
-    model.json, metrics.json and pictures: the curves, the confusion matrix and the reliability of the
-    probabilities (autoencoder: scores and ROC).
+    What is not said is as the recipe of the model has it (docs/training.md); a model may bring a training
+    of its own. Writes weights.safetensors, model.json, metrics.json and pictures: the curves, the confusion
+    matrix and the reliability of the probabilities (autoencoder: scores and ROC).
 
     \b
     ecgedge train tcn --cv 5 --out checkpoints/tcn
     ecgedge train base-cnn --dataset PATH --seed 1 --mlflow
     """
     from ecgedge.measure.machine import versions
+    from ecgedge.plan.options import chosen as chosen_of
+    from ecgedge.plan.options import options_of
     from ecgedge.tracking import connect
-    from ecgedge.training import recipe_for, tracking
+    from ecgedge.training import recipe_for, tracking, unheeded
     from ecgedge.training import train as run
     from ecgedge.workers.availability import require
 
     parts = common.load_parts()
     part = parts.find("model", model)
     require(part)
-    if part.produces != "torch":
+    if part.produces != "torch" and not part.fits_itself:
         raise EcgEdgeError(f"{model} is no torch model ({part.produces})", "train it with its own tools")
+    options = options_of(part, chosen_of(chosen, [part]))
     data = common.load_data(dataset)
     folder = out or Path("checkpoints") / model
     keep_earlier(folder, force, data)
     usable_folder(folder)
     if uri:
         connect(uri, tracking.EXPERIMENT)
-    trained = run(part, data, recipe_for(part, changes), folder, versions(), cv or 0, repeats)
+    if idle := unheeded(part, changes):
+        common.warn(f"the training of {model} does not heed {', '.join(idle)}")
+    trained = run(part, data, recipe_for(part, changes), folder, versions(), cv or 0, repeats, options)
+    for line in trained.left_out:
+        common.note(line)
     common.say(f"{folder}: {model} trained on {data.describe()}")
     if record := trained.metrics["training"]["cross_validation"]:
         tell_cross_validation(record, len(data.train))

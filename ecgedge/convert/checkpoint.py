@@ -7,13 +7,13 @@ own file, named in ``model.json``.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ecgedge.api.artifact import CHECKPOINT_FILE, Anomaly, Artifact, Task, digest_of, task_record
+from ecgedge.api.artifact import CHECKPOINT_FILE, Artifact, Task, digest_of, task_record
 from ecgedge.api.records import task_of, with_scores
-from ecgedge.api.records.rules import CHECKPOINT, MOST_BYTES
+from ecgedge.api.records.rules import CHECKPOINT, MOST_BYTES, check_tensor, values_of
 from ecgedge.api.tensors import TensorSpec
 from ecgedge.errors import EcgEdgeError
 from ecgedge.files import strict_json
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from ecgedge.api.parts import Model
 
+Shape = tuple[int | None, ...]
 WEIGHTS_FILE = "weights.safetensors"
 
 
@@ -43,7 +44,7 @@ def read_checkpoint(folder: Path, models: Mapping[str, Model]) -> Artifact:
     record = checkpoint_record(folder)
     task = with_scores(task_of(record["task"]), "logits")  # a model's network gives no other (kinds.Model)
     missing = [name for name in record["files"] if not (folder / name).is_file()]
-    part, classes, length = models.get(record["model"]), record["classes"], record["length"]
+    part = models.get(record["model"])
     if part is None:
         raise EcgEdgeError(
             f"{folder} holds the model {record['model']!r}, which no installed plugin provides",
@@ -53,16 +54,14 @@ def read_checkpoint(folder: Path, models: Mapping[str, Model]) -> Artifact:
         raise EcgEdgeError(f"{file}: {part.name} is for {part.task}, not {task.kind}", "restore the file")
     if missing:
         raise EcgEdgeError(f"{folder} lacks {', '.join(missing)}", "train it again, or restore the file")
-    anomaly = isinstance(task, Anomaly)
+    given, returned = tensors_of(record)
     return Artifact(
         path=folder,
         format=part.produces,
         precision="fp32",
         task=task,
-        input=TensorSpec("input", (None, 1, length), "float32", "NCL"),
-        output=TensorSpec(
-            "output", (None, 1, length) if anomaly else (None, classes), "float32", "NCL" if anomaly else "NC"
-        ),
+        input=given,
+        output=returned,
         name=record["model"],
         digest=digest_of(folder),
         maker={"training": record.get("training")},
@@ -91,31 +90,72 @@ def checked(value: Any) -> dict[str, Any]:
         raise SchemaError("task.threshold is null, not a finite number")
     if task.get("window", 1) > length:
         raise SchemaError(f"task.window is {task['window']}, a beat has {length} samples")
+    given, returned = tensors_of(record)
+    check_tensor(given, "input")
+    check_tensor(returned, "output")
+    if given.length not in (None, length):
+        raise SchemaError(f"input_shape is {list(given.shape)}, and length is {length}")
+    values = record["classes"] if task["kind"] == "classification" else values_of(given)
+    if None not in (*given.shape[1:], *returned.shape[1:]) and values_of(returned) != values:
+        raise SchemaError(f"output_shape is {list(returned.shape)}, and its task wants {values:,} values a beat")
     return record
+
+
+def tensors_of(record: Mapping[str, Any]) -> tuple[TensorSpec, TensorSpec]:
+    """Input and output by the shapes in a checkpoint's record; of an older one, which tells none, by its task."""
+    is_classifier = record["task"]["kind"] == "classification"
+    beat = (None, 1, record["length"])
+    given = tuple(record.get("input_shape", beat))
+    returned = tuple(record.get("output_shape", (None, record["classes"]) if is_classifier else beat))
+    return (
+        TensorSpec("input", given, "float32", "NCL"),
+        TensorSpec("output", returned, "float32", "NC" if is_classifier else "NCL"),
+    )
 
 
 def write_checkpoint(
     folder: Path,
     *,
     model: str,
-    files: list[str],
+    files: Sequence[str],
     classes: int,
     length: int,
-    options: Mapping[str, Any],
     task: Task,
-    training: Any,
+    options: Mapping[str, Any] | None = None,
+    input_shape: Shape | None = None,
+    output_shape: Shape | None = None,
+    training: Any = None,
 ) -> None:
-    """Write ``model.json``: all that is needed to rebuild the network around the weights in ``files``."""
+    """Write the record of a checkpoint, ``model.json``: all that is needed to rebuild the network around its weights.
+
+    Args:
+        folder: of the checkpoint, where the weights lie.
+        model: the name of the model.
+        files: names of the files with the weights, as ``save_weights`` or ``Model.save`` gives them.
+        classes, length: what ``Model.build`` is given.
+        task: what the outputs mean; of an anomaly model with its threshold.
+        options: what ``Model.build`` is given beside these, fit for JSON; kept as they are.
+        input_shape, output_shape: of beats and of answers, both float32, with None for an axis that is free. None:
+            beats ``(N, 1, length)``, and by the task logits ``(N, classes)`` or reconstructions ``(N, 1, length)``.
+        training: what there is to tell of the training, fit for JSON.
+
+    Raises:
+        ValueError: no checkpoint has such a record; says which field.
+    """
+    shapes = {"input_shape": input_shape, "output_shape": output_shape}
     record = {
         "model": model,
-        "files": files,
+        "files": [*files],
         "classes": classes,
         "length": length,
-        "options": dict(options),
+        "options": dict(options or {}),
+        **{key: shape for key, shape in shapes.items() if shape is not None},
         "task": task_record(task),
         "training": training,
     }
-    (folder / CHECKPOINT_FILE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    text = json.dumps(record, indent=1, allow_nan=False)
+    checked(json.loads(text))
+    (folder / CHECKPOINT_FILE).write_text(text + "\n", encoding="utf-8")
 
 
 def load_network(artifact: Artifact) -> nn.Module:
@@ -159,8 +199,15 @@ def network_of(artifact: Artifact, model: Model) -> nn.Module:
     return network
 
 
-def save_weights(network: nn.Module, folder: Path, half: bool = False) -> None:
-    """Write the weights beside ``model.json``, parametrizations folded; ``half``: as float16."""
+def save_weights(network: nn.Module, folder: Path, half: bool = False) -> list[str]:
+    """Write a torch network's weights into the folder of its checkpoint, parametrizations folded.
+
+    Args:
+        half: store what is float32 as float16.
+
+    Returns:
+        The names of the files written, for ``write_checkpoint``.
+    """
     import torch
     from safetensors.torch import save_file
 
@@ -170,6 +217,7 @@ def save_weights(network: nn.Module, folder: Path, half: bool = False) -> None:
         narrow = half and value.dtype == torch.float32
         tensors[key] = (value.half() if narrow else value).cpu().contiguous()
     save_file(tensors, folder / WEIGHTS_FILE)
+    return [WEIGHTS_FILE]
 
 
 def fold_parametrizations(network: nn.Module) -> None:

@@ -6,14 +6,16 @@ import importlib.util
 import inspect
 import re
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 
 from ecgedge import environments
 from ecgedge.api.figures import BETTER, FIGURE_NAME, UNIT_NAME, Figure
 from ecgedge.api.hookspecs import API_VERSION
 from ecgedge.api.options import Option
-from ecgedge.api.parts import Part, Runtime
+from ecgedge.api.parts import ANY, Model, Part, Runtime
 from ecgedge.api.precisions import BUILT_IN, PEAKS, TYPES, Precision
+from ecgedge.api.training import Recipe
 from ecgedge.environments import Environment
 from ecgedge.errors import EcgEdgeError, cut
 from ecgedge.passes import NAMES
@@ -71,7 +73,8 @@ def check_part(part: Part) -> None:
     if part.environment is not None and part.kind in ("model", "pass"):
         told = f"a {part.kind} is used where ecgedge is: give the environment to exporters and runtimes"
         raise TypeError(f"{type(part).__name__}.environment: {told}")
-    tuples = ["needs", "libraries", *(() if part.kind in ("model", "pass") else ("accepts",))]
+    of_kind: dict[str, tuple[str, ...]] = {"model": ("build_options", "heeds"), "pass": ()}
+    tuples = ["needs", "libraries", *of_kind.get(part.kind, ("accepts",))]
     if part.kind == "pass" and part.name in NAMES:
         raise TypeError(f"{type(part).__name__}.name: {part.name} is a pass of ecgedge itself")
     if part.kind in ("exporter", "runtime") or getattr(part, "wants", None) is not None:
@@ -80,6 +83,7 @@ def check_part(part: Part) -> None:
         value = getattr(part, attribute, None)
         if not isinstance(value, tuple) or not all(isinstance(word, str) for word in value):
             raise TypeError(f"{type(part).__name__}.{attribute} must be a tuple of strings, it is {value!r}")
+    check_recipe(part)
     refused = getattr(part, "refuses", {})
     if not isinstance(refused, Mapping) or not all(isinstance(word, str) for pair in refused.items() for word in pair):
         raise TypeError(f"{type(part).__name__}.refuses must map precisions to reasons, it is {refused!r}")
@@ -87,6 +91,18 @@ def check_part(part: Part) -> None:
     check_precisions(part)
     if isinstance(part, Runtime):
         check_figures(part)
+
+
+def check_recipe(part: Part) -> None:
+    """Raise TypeError where what a model says of recipes is not of such, or names what none has."""
+    if not isinstance(part, Model):
+        return
+    known, who = {field.name for field in fields(Recipe)}, type(part).__name__
+    if not isinstance(part.recipe, Mapping):
+        raise TypeError(f"{who}.recipe must map fields of a recipe to values, it is {part.recipe!r}")
+    for attribute, more in (("recipe", set()), ("build_options", set()), ("heeds", {ANY})):
+        if strange := [name for name in getattr(part, attribute) if name not in known | more]:
+            raise TypeError(f"{who}.{attribute} names {strange[0]!r}; a recipe has {', '.join(sorted(known))}")
 
 
 def check_options(part: Part) -> None:

@@ -1,7 +1,20 @@
-"""Train torch models on the training beats: recipe, loop, cross-validation, pictures, tracking."""
+"""Train models on the training beats: recipe, loop, cross-validation, pictures, tracking."""
 
+from ecgedge.api.training import Recipe
 from ecgedge.training.crossval import Estimate, cross_validate
-from ecgedge.training.recipe import Recipe, recipe_for
+from ecgedge.training.fitting import Trainee, fit
+from ecgedge.training.recipe import options_for, recipe_for, unheeded
 from ecgedge.training.train import Trained, train
 
-__all__ = ["Estimate", "Recipe", "Trained", "cross_validate", "recipe_for", "train"]
+__all__ = [
+    "Estimate",
+    "Recipe",
+    "Trained",
+    "Trainee",
+    "cross_validate",
+    "fit",
+    "options_for",
+    "recipe_for",
+    "train",
+    "unheeded",
+]

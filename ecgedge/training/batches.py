@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ecgedge.api.training import Recipe
 from ecgedge.data.dataset import Split
 from ecgedge.measure.processor import without_tf32
 from ecgedge.training.augment import augment
-from ecgedge.training.recipe import Recipe
 from ecgedge.training.teacher import Teacher
 
 if TYPE_CHECKING:

@@ -9,11 +9,9 @@ import numpy as np
 
 from ecgedge.api import tasks
 from ecgedge.api.artifact import Anomaly, Classification, Task
-from ecgedge.api.parts import Model
 from ecgedge.data.dataset import Dataset, Split
 from ecgedge.errors import EcgEdgeError
-from ecgedge.training.loop import fit, predict
-from ecgedge.training.recipe import Recipe
+from ecgedge.training.fitting import Trainee, fit, predict
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class Estimate:
         outputs: for each repeat, those of all training beats ``(N, ...)``, each by a network that did
             not see the beat.
         folds: for each repeat, the fold of each beat ``(N,)``.
-        histories: a list of records an epoch for each network.
+        histories: a list of records an epoch for each network; empty where its training reports none.
     """
 
     outputs: list[np.ndarray]
@@ -64,7 +62,7 @@ def evaluate(outputs: np.ndarray, beats: Split, task: Task) -> dict[str, Any]:
     return figures if isinstance(task, Anomaly) else figures | tasks.calibration_figures(outputs, beats.y, "logits")
 
 
-def cross_validate(model: Model, data: Dataset, recipe: Recipe, count: int, repeats: int = 1) -> Estimate:
+def cross_validate(trainee: Trainee, data: Dataset, count: int, repeats: int = 1) -> Estimate:
     """Train ``count`` networks for each of ``repeats``, each without one fold, which it then answers.
 
     Raises:
@@ -72,17 +70,17 @@ def cross_validate(model: Model, data: Dataset, recipe: Recipe, count: int, repe
     """
     if not 2 <= count <= len(data.train):
         raise EcgEdgeError(f"{len(data.train)} training beats cannot make {count} folds", "take fewer with --cv")
-    outputs, dealt, histories = [], [], []
+    outputs, dealt, histories, first = [], [], [], trainee.recipe.seed
     for repeat in range(repeats):
-        folds = deal(data.train.y, count, recipe.seed + repeat)
+        folds = deal(data.train.y, count, first + repeat)
         answers: list[np.ndarray | None] = [None] * len(data.train)
         for fold in range(count):
             kept, held = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-            seeded = replace(recipe, seed=recipe.seed + 1000 * (repeat + 1) + fold)
-            told = f"fold {repeat * count + fold + 1} of {repeats * count}"
-            network, history = fit(model, data, data.train.take(kept), seeded, told, data.train.take(held))
+            seeded = replace(trainee, recipe=replace(trainee.recipe, seed=first + 1000 * (repeat + 1) + fold))
+            title = f"fold {repeat * count + fold + 1} of {repeats * count}"
+            fitted, history = fit(seeded, data.train.take(kept), title, data.train.take(held))
             histories.append(history)
-            for index, answer in zip(held, predict(network, data.train.x[held]), strict=True):
+            for index, answer in zip(held, predict(trainee.model, fitted.network, data.train.x[held]), strict=True):
                 answers[index] = answer
         outputs.append(np.stack([answer for answer in answers if answer is not None]))
         dealt.append(folds)
@@ -99,10 +97,11 @@ def deal(y: np.ndarray, count: int, seed: int) -> np.ndarray:
     return folds
 
 
-def task_of(model: Model, data: Dataset, recipe: Recipe, estimate: Estimate | None) -> Task:
+def task_of(trainee: Trainee, data: Dataset, estimate: Estimate | None) -> Task:
     """What the outputs mean. An autoencoder's threshold comes from the scores of beats that the
     network did not see: the quantile of normal ones that gives the best F1."""
-    if model.task != "anomaly":
+    recipe = trainee.recipe
+    if trainee.model.task != "anomaly":
         return Classification(data.labels)
     assert estimate is not None
     positive = data.train.y != data.labels.index(recipe.normal)

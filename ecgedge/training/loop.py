@@ -1,21 +1,21 @@
-"""The loop: fit a network to beats."""
+"""The loop: train a torch network on beats, and let it answer."""
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecgedge.api.parts import Model
-from ecgedge.data.dataset import Dataset, Split
+from ecgedge.api.training import Recipe, Report, TrainingSet
+from ecgedge.data.dataset import Split
 from ecgedge.errors import EcgEdgeError
 from ecgedge.files import escape
 from ecgedge.measure.processor import has_bfloat16, without_tf32
 from ecgedge.training.batches import batches
-from ecgedge.training.recipe import Recipe
 
 if TYPE_CHECKING:
     import torch
@@ -24,44 +24,24 @@ if TYPE_CHECKING:
 WARM_UP = 0.2  # the share of the steps in which the learning rate rises
 
 
-def fit(
-    model: Model, data: Dataset, beats: Split, recipe: Recipe, told: str, held: Split | None = None
-) -> tuple[nn.Module, list[dict[str, Any]]]:
-    """A network of ``model`` fitted to ``beats``, and a record an epoch.
+def train_network(
+    network: nn.Module, data: TrainingSet, recipe: Recipe, *, task: str, title: str, report: Report
+) -> None:
+    """Train a network in place, on a GPU where torch has one.
 
-    The same seed on the same machine gives the same weights. Progress, with the time left, goes to
-    the standard error stream.
+    Progress, with the time left, goes to the standard error stream.
 
     Args:
-        data: names the classes; only ``beats`` are fitted, of an autoencoder its normal ones.
-        told: what the progress line says.
-        held: beats that are not fitted, whose loss is in the records; it decides nothing.
+        task: ``"classification"`` or ``"anomaly"``, which decides what the network is shown and the loss.
+        title: what the progress line says.
+        report: takes the figures of each epoch, and the averaged network.
 
     Raises:
-        EcgEdgeError: the loss or the outputs are not finite, or there is too little to fit.
+        EcgEdgeError: the loss or a weight is not finite.
     """
-    import torch
-
-    if model.task == "anomaly":
-        normal = data.labels.index(recipe.normal)
-        beats = beats.take(np.flatnonzero(beats.y == normal))
-        held = held and held.take(np.flatnonzero(held.y == normal))
-    if len(beats) < 2:  # batch norm needs two
-        raise EcgEdgeError(f"{len(beats)} beats are too few to train on", "bring more training beats")
-    torch.manual_seed(recipe.seed)
-    torch.backends.cudnn.deterministic = True
     device = best_device()
-    network = model.build(data.classes, data.length, **build_options(model, recipe)).to(device)
-    source = batches(beats, data.classes, recipe, model.task, device)
-    history = run_epochs(network, source, math.ceil(len(beats) / recipe.batch), recipe, told, held)
-    if not np.isfinite(predict(network, beats.x)).all():
-        raise EcgEdgeError("the trained network answers with numbers that are not finite", "lower --lr")
-    return network, history
-
-
-def build_options(model: Model, recipe: Recipe) -> dict[str, Any]:
-    """What ``model.build`` is given beside the shapes."""
-    return {} if model.task == "anomaly" else {"dropout": recipe.dropout}
+    source = batches(Split(data.x, data.y), data.classes, recipe, task, device)
+    run_epochs(network.to(device), source, math.ceil(len(data) / recipe.batch), recipe, title, report)
 
 
 def best_device() -> torch.device:
@@ -75,10 +55,10 @@ def run_epochs(
     source: Iterator[tuple[Tensor, Tensor]],
     steps: int,
     recipe: Recipe,
-    told: str,
-    held: Split | None,
-) -> list[dict[str, Any]]:
-    """Train in place, ``steps`` batches an epoch, end with the averaged weights; returns one record an epoch."""
+    title: str,
+    report: Report,
+) -> None:
+    """Train in place, ``steps`` batches an epoch, end with the averaged weights; each epoch is reported."""
     import torch
     from torch.optim.swa_utils import AveragedModel
     from tqdm import tqdm
@@ -92,10 +72,9 @@ def run_epochs(
     scaler = torch.amp.GradScaler(device.type, enabled=mixed and device.type == "cuda")
     averaged = AveragedModel(network, multi_avg_fn=moving_average(recipe.average), use_buffers=True)
     forward = torch.compile(network) if recipe.compile else network
-    history: list[dict[str, Any]] = []
     patience = {} if sys.stderr.isatty() else {"delay": 30, "mininterval": 60}  # seconds
     stream = escape.raw(sys.stderr)  # the bar moves the cursor
-    for epoch in tqdm(range(recipe.epochs), desc=escape.line(told), unit="epoch", file=stream, **patience):
+    for epoch in tqdm(range(recipe.epochs), desc=escape.line(title), unit="epoch", file=stream, **patience):
         network.train()
         losses = torch.zeros((), dtype=torch.float64, device=device)
         for _ in range(steps):
@@ -111,14 +90,11 @@ def run_epochs(
             averaged.update_parameters(network)
             losses += loss.detach().double()  # not read before the end of the epoch: a GPU would have to be waited for
         total = losses.item()
-        history.append({"epoch": epoch + 1, "train_loss": total / steps, "lr": schedule.get_last_lr()[0]})
         if not (math.isfinite(total) and finite(averaged.module)):
             raise EcgEdgeError(f"the loss is not finite in epoch {epoch + 1}", "lower --lr")
-        if held:
-            history[-1]["held_out_loss"] = held_out_loss(averaged.module, held)
+        report({"train_loss": total / steps, "lr": schedule.get_last_lr()[0]}, averaged.module)
     if recipe.average:
         network.load_state_dict(averaged.module.state_dict())
-    return history
 
 
 def moving_average(most: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
@@ -137,20 +113,13 @@ def finite(network: nn.Module) -> bool:
     return all(bool(value.isfinite().all()) for value in network.state_dict().values())
 
 
-def held_out_loss(network: nn.Module, held: Split) -> float:
-    import torch
-
-    outputs = torch.from_numpy(predict(network, held.x))
-    return float(loss_of(outputs, torch.from_numpy(held.x if outputs.ndim == 3 else held.y)))
-
-
 def loss_of(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Mean squared error of reconstructions ``(N, 1, L)``; cross entropy of logits ``(N, C)`` to classes ``(N,)``
-    or their probabilities ``(N, C)``."""
+    """Mean squared error of reconstructions to beats ``(N, 1, L)``; cross entropy of logits ``(N, C)`` to the classes'
+    probabilities ``(N, C)``."""
     from torch.nn import functional
 
-    if outputs.ndim == 3:
-        return functional.mse_loss(outputs, targets)
+    if targets.ndim == 3:
+        return functional.mse_loss(outputs.reshape(targets.shape), targets)  # (N, L) is one, too
     return functional.cross_entropy(outputs, targets)
 
 
@@ -158,7 +127,8 @@ def predict(network: nn.Module, x: np.ndarray) -> np.ndarray:
     """Outputs for beats ``(N, 1, L)``, in evaluation mode and in float32, on a GPU as well."""
     import torch
 
-    device = next(network.parameters()).device
+    own = next(itertools.chain(network.parameters(), network.buffers()), torch.empty(0))  # it may have buffers alone
+    device = own.device
     network.eval()
     with torch.no_grad(), without_tf32():
         return np.concatenate([network(part.to(device)).cpu().numpy() for part in torch.from_numpy(x).split(256)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,20 @@ from ecgedge.api import tasks
 from ecgedge.api.artifact import Anomaly, Task
 from ecgedge.data.dataset import Split
 
+PICTURES = ("curves.png", "confusion.png", "reliability.png", "scores.png", "roc.png")
 NUMBERED = 20  # classes whose counts fit into the confusion matrix; of more, as many have their name beside it
 CURVE = 2000  # points of a curve at most
 
 
-def write_pictures(out: Path, metrics: dict[str, Any], outputs: np.ndarray, test: Split, task: Task) -> None:
-    """curves.png; confusion.png and reliability.png or, for an autoencoder, scores.png and roc.png."""
+def write_pictures(out: Path, metrics: dict[str, Any], outputs: np.ndarray, test: Split, task: Task) -> tuple[str, ...]:
+    """curves.png, of a training that reports its loss; confusion.png and reliability.png or, for an autoencoder,
+    scores.png and roc.png.
+
+    Returns:
+        What is not there of these, and why, each in one line.
+    """
+    if not find_spec("matplotlib"):
+        return ("no pictures: matplotlib is not installed (ecgedge[torch] brings it)",)
     from matplotlib.figure import Figure  # heavy
 
     def picture(name: str, draw: Any) -> None:
@@ -24,7 +33,9 @@ def write_pictures(out: Path, metrics: dict[str, Any], outputs: np.ndarray, test
         draw(figure.subplots())
         figure.savefig(out / name, dpi=120)
 
-    picture("curves.png", lambda axes: draw_curves(axes, metrics["history"], metrics["fold_histories"]))
+    curves = curves_of(metrics)
+    if curves:
+        picture("curves.png", lambda axes: draw_curves(axes, curves))
     if isinstance(task, Anomaly):
         scores = tasks.anomaly_scores(outputs, test.x, task.window)
         positive = test.y != task.labels.index(task.normal)
@@ -33,16 +44,36 @@ def write_pictures(out: Path, metrics: dict[str, Any], outputs: np.ndarray, test
     else:
         picture("confusion.png", lambda axes: draw_confusion(axes, np.array(metrics["test"]["confusion"]), task.labels))
         picture("reliability.png", lambda axes: draw_reliability(axes, metrics["test"]))
+    return () if curves else ("no curves.png: the model's own training reports no loss",)
 
 
-def draw_curves(axes: Any, history: list[dict[str, Any]], folds: list[list[dict[str, Any]]]) -> None:
-    """The loss of an epoch: in training, on changed beats; on held-out beats as they are."""
-    epochs = [record["epoch"] for record in history]
-    axes.plot(epochs, [record["train_loss"] for record in history], label="training (changed beats)")
-    if folds:
-        losses = np.array([[record["held_out_loss"] for record in records] for records in folds])
-        axes.plot(epochs, losses.mean(axis=0), color="tab:orange", label=f"held out, mean of {len(folds)} folds")
-        axes.fill_between(epochs, losses.min(axis=0), losses.max(axis=0), color="tab:orange", alpha=0.2, linewidth=0)
+def curves_of(metrics: dict[str, Any]) -> dict[str, np.ndarray]:
+    """The losses that there are to draw, ``(K, E)`` of K networks in the E epochs that all of them have, by what they
+    are called: that in training, and that of each fold on its held-out beats as they are."""
+    folds = metrics["fold_histories"]
+    on = " (changed beats)" if metrics["training"]["recipe"].get("augment") else ""
+    found = {
+        f"training{on}": losses([metrics["history"]], "train_loss"),
+        f"held out, mean of {len(folds)} folds": losses(folds, "held_out_loss"),
+    }
+    return {name: values for name, values in found.items() if values.size}
+
+
+def losses(histories: list[list[dict[str, Any]]], name: str) -> np.ndarray:
+    """One of the figures of an epoch, ``(K, E)``; empty where a network has not reported it in each epoch."""
+    epochs = min(map(len, histories), default=0)
+    values = [[record.get(name) for record in records[:epochs]] for records in histories]
+    return np.array([]) if any(None in row for row in values) else np.array(values)
+
+
+def draw_curves(axes: Any, curves: dict[str, np.ndarray]) -> None:
+    """The loss of each epoch: its mean over the networks and, of several, all between the least and the largest."""
+    for name, values in curves.items():
+        epochs = np.arange(1, values.shape[1] + 1)
+        [line] = axes.plot(epochs, values.mean(axis=0), label=name)
+        if len(values) > 1:
+            low, high = values.min(axis=0), values.max(axis=0)
+            axes.fill_between(epochs, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
     axes.set(xlabel="epoch", ylabel="loss", yscale="log", title="Loss")
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend()

@@ -1,67 +1,62 @@
-"""How to train: one set of defaults, what a model changes of them, and what the user changes of that."""
+"""Which recipe a training follows, and what of it matters to the training of a model."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
-from ecgedge.api.parts import Model
+from ecgedge.api.options import Value
+from ecgedge.api.parts import ANY, Model
+from ecgedge.api.training import Recipe
 
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train.
-
-    AdamW with a one-cycle learning rate (Smith and Topin, arXiv 1708.07120); the weights are an
-    exponential moving average over the steps (arXiv 1806.05594). There is no choice of an epoch: all
-    training beats are fitted, and how long was chosen beforehand, by cross-validation. What a network is
-    shown: see ``batches``.
-
-    Attributes:
-        epochs: passes; one is N / ``batch`` steps, N the number of beats that are fitted.
-        lr: the peak of the learning rate.
-        batch: beats a step.
-        dropout: of a classifier.
-        decay: weight decay (AdamW).
-        teacher: a classifier learns the answers of a teacher (see ``teacher``) instead of the labels.
-        temperature: by which the teacher's scores are divided before they become probabilities.
-        mix: the share of beats shown that are a mix of two; with a teacher.
-        smoothing: of the labels (arXiv 1512.00567); without a teacher.
-        balance: how classes are drawn: 0 as often as they occur, 1 all alike, 0.5 by the square root.
-        average: of the moving average, a step; 0: none.
-        augment: strength of the augmentation, see ``augment``; 0: none.
-        denoise: standard deviation of the noise on an autoencoder's input, in those of a beat.
-        window: samples over which an autoencoder's residual is averaged before it is squared, see ``Anomaly``.
-        amp: mixed precision: float16 on a GPU, bfloat16 on a CPU that has instructions for it, else none.
-        seed: of everything drawn at random.
-        compile: through ``torch.compile``.
-        half: store the weights in half precision.
-        normal: the class that an autoencoder learns.
-    """
-
-    epochs: int = 75
-    lr: float = 3e-3
-    batch: int = 64
-    dropout: float = 0.1
-    decay: float = 1e-2
-    teacher: bool = True
-    temperature: float = 0.17
-    mix: float = 0.3
-    smoothing: float = 0.1
-    balance: float = 0.5
-    average: float = 0.99
-    augment: float = 1.0
-    denoise: float = 0.0
-    window: int = 1
-    amp: bool = True
-    seed: int = 0
-    compile: bool = False
-    half: bool = False
-    normal: str = "1"
+OF_ONE_TASK = {  # what ecgedge's own loop, or the score of an anomaly, heeds of one task alone
+    "classification": {"teacher", "temperature", "mix", "smoothing", "balance"},
+    "anomaly": {"denoise", "window", "normal"},
+}
+BUILT_IN = {"dropout"}  # nothing to the loop: of a network, where it takes it
 
 
 def recipe_for(model: Model, changes: Mapping[str, Any] | None = None) -> Recipe:
     """The default recipe, with what the model changes, with what the user changes (None: nothing)."""
     asked = {key: value for key, value in (changes or {}).items() if value is not None}
     return replace(Recipe(), **{**model.recipe, **asked})
+
+
+def options_for(model: Model, chosen: Mapping[str, Value] | None = None) -> dict[str, Value]:
+    """The model's own options, with what the user chose; one without a default is left to the model."""
+    return {name: value for name, value in model.defaults.items() if value is not None} | dict(chosen or {})
+
+
+def heeded(model: Model) -> set[str]:
+    """The fields of a recipe that change what a training of the model gives, or what of it is stored and scored.
+
+    The seed is always among them, since the folds of a cross-validation are dealt by it.
+    """
+    of_others = {name for task, names in OF_ONE_TASK.items() if task != model.task for name in names}
+    by_loop = {*asdict(Recipe())} - of_others - BUILT_IN | {*model.build_options}
+    if not model.fits_itself or ANY in model.heeds:
+        return by_loop
+    by_us = {"seed"}
+    if model.produces == "torch":
+        by_us |= {"half"}
+    if model.task == "anomaly":
+        by_us |= {"window", "normal"}
+    return {*model.heeds} | by_us
+
+
+def unheeded(model: Model, changes: Mapping[str, Any]) -> list[str]:
+    """Which of the user's changes to a recipe (None: nothing) do nothing for this model, as options of the command."""
+    known = heeded(model)
+    return [option(name, value) for name, value in changes.items() if value is not None and name not in known]
+
+
+def option(name: str, value: Any) -> str:
+    """How the command line says a field of the recipe."""
+    return f"--no-{name}" if value is False else f"--{name}"
+
+
+def told(recipe: Recipe, names: Iterable[str]) -> dict[str, Any]:
+    """Some fields of a recipe, in its order, for the record of a training."""
+    wanted = {*names}
+    return {name: value for name, value in asdict(recipe).items() if name in wanted}

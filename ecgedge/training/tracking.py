@@ -20,15 +20,18 @@ def log(trained: Trained, model: Model) -> str:
 
     training, test = trained.metrics["training"], trained.metrics["test"]
     with mlflow.start_run(run_name=escape.mlflow_value(model.name)) as run:
-        mlflow.log_params(escape.mlflow_values(training["recipe"] | {"model": model.name}))
+        options = {f"{model.name}.{name}": value for name, value in training["options"].items()}
+        mlflow.log_params(escape.mlflow_values(training["recipe"] | options | {"model": model.name}))
         data = {f"data.{key}": value for key, value in training["data"].items()}
         versions = {f"version.{key}": value for key, value in training["versions"].items()}
         mlflow.set_tags(escape.mlflow_values(data | versions))
         mlflow.log_metrics({f"test.{key}": value for key, value in test.items() if isinstance(value, float)})
         for record in trained.metrics["history"]:
-            mlflow.log_metrics({key: value for key, value in record.items() if key != "epoch"}, step=record["epoch"])
+            figures = {escape.mlflow_name(key): value for key, value in record.items() if key != "epoch"}
+            mlflow.log_metrics(figures, step=record["epoch"])
         mlflow.log_metrics(cross_validated(training["cross_validation"]))
-        mlflow.log_text(trained.summary, "architecture.txt")
+        if trained.summary:
+            mlflow.log_text(trained.summary, "architecture.txt")
         mlflow.log_artifacts(str(trained.folder))
     return run.info.run_id
 

@@ -5,22 +5,25 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ecgedge.api import tasks
-from ecgedge.api.artifact import CHECKPOINT_FILE, Task
+from ecgedge.api.artifact import CHECKPOINT_FILE, Task, files_of
+from ecgedge.api.options import Value
 from ecgedge.api.parts import Model
-from ecgedge.convert.checkpoint import WEIGHTS_FILE, load_network, read_checkpoint, save_weights, write_checkpoint
+from ecgedge.api.training import Recipe
+from ecgedge.convert.checkpoint import read_checkpoint, write_checkpoint
 from ecgedge.data.dataset import Dataset
 from ecgedge.errors import EcgEdgeError
 from ecgedge.training.crossval import Estimate, cross_validate, evaluate, task_of
-from ecgedge.training.loop import build_options, fit, predict
-from ecgedge.training.pictures import write_pictures
-from ecgedge.training.recipe import Recipe
+from ecgedge.training.fitting import Trainee, fit, load, predict, remedy, save
+from ecgedge.training.pictures import PICTURES, write_pictures
+from ecgedge.training.recipe import heeded, options_for, told
 
 METRICS_FILE = "metrics.json"
 NEAR_TIE = 1e-4  # a margin between two decisions that rounding may turn
@@ -35,16 +38,25 @@ class Trained:
         folder: the checkpoint.
         metrics: the content of its ``metrics.json``: figures on the test beats, of the
             cross-validation, the training with its recipe, the curves.
-        summary: the architecture, a line a layer.
+        summary: the architecture, a line a layer; empty for a network that is not torch's.
+        left_out: what is not there that might be expected, each in one line.
     """
 
     folder: Path
     metrics: dict[str, Any]
     summary: str
+    left_out: tuple[str, ...]
 
 
 def train(
-    model: Model, data: Dataset, recipe: Recipe, out: Path, versions: dict[str, str], cv: int = 0, repeats: int = 1
+    model: Model,
+    data: Dataset,
+    recipe: Recipe,
+    out: Path,
+    versions: dict[str, str],
+    cv: int = 0,
+    repeats: int = 1,
+    options: Mapping[str, Value] | None = None,
 ) -> Trained:
     """Train ``model`` on all training beats and write its checkpoint, pictures and figures to ``out``.
 
@@ -55,6 +67,7 @@ def train(
 
     Args:
         cv: folds of the cross-validation; 0: none, where the model needs none.
+        options: those of the model's own options that the user chose.
 
     Raises:
         EcgEdgeError: the data does not fit the model, or the loss or what the stored network answers is not finite.
@@ -62,33 +75,38 @@ def train(
     check(model, data, recipe)
     if model.task == "anomaly":
         cv = cv or min(THRESHOLD_FOLDS, len(data.train))
-    estimate = cross_validate(model, data, recipe, cv, repeats) if cv else None
-    network, history = fit(model, data, data.train, recipe, "training")
-    task = task_of(model, data, recipe, estimate)
+    trainee = Trainee(model, data.labels, recipe, options_for(model, options))
+    estimate = cross_validate(trainee, data, cv, repeats) if cv else None
+    fitted, history = fit(trainee, data.train, "training")
+    task = task_of(trainee, data, estimate)
     training = {
-        "recipe": asdict(recipe),
+        "recipe": told(recipe, heeded(model)),
+        "options": dict(trainee.options),
         "data": {"name": data.name, "digest": data.digest},
         "cross_validation": cross_validation_record(estimate, data, task),
         "versions": versions,
     }
     with tempfile.TemporaryDirectory(dir=out) as scratch:
         folder = Path(scratch)
+        beat = data.train.x[:1]
         write_checkpoint(
             folder,
             model=model.name,
-            files=[WEIGHTS_FILE],
+            files=save(model, fitted.network, folder, recipe.half),
             classes=data.classes,
             length=data.length,
-            options=build_options(model, recipe),
+            options=fitted.options,
+            input_shape=(None, *beat.shape[1:]),
+            output_shape=(None, *predict(model, fitted.network, beat).shape[1:]),
             task=task,
             training=training,
         )
-        save_weights(network, folder, recipe.half)
         # the figures are those of what is stored: its weights and its buffers, rounded where they are
-        stored = load_network(read_checkpoint(folder, {model.name: model}))
-        outputs = predict(stored, data.test.x)
+        stored = load(model, read_checkpoint(folder, {model.name: model}))
+        outputs = predict(model, stored, data.test.x)
         if reason := tasks.wrong(outputs, data.test.x, task):
-            raise EcgEdgeError(f"the checkpoint gives no answers: {reason}", "leave out --half, or lower --lr")
+            hint = "leave out --half" if recipe.half else remedy(model)
+            raise EcgEdgeError(f"the checkpoint gives no answers: {reason}", hint)
         metrics = {
             "test": evaluate(outputs, data.test, task),
             "test_beats": len(data.test),
@@ -98,9 +116,9 @@ def train(
             "fold_histories": estimate.histories if estimate else [],
         }
         (folder / METRICS_FILE).write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
-        write_pictures(folder, metrics, outputs, data.test, task)
+        left_out = write_pictures(folder, metrics, outputs, data.test, task)
         move_into(folder, out)
-    return Trained(out, metrics, summary_of(stored, data.length))
+    return Trained(out, metrics, summary_of(stored, beat.shape) if model.produces == "torch" else "", left_out)
 
 
 def check(model: Model, data: Dataset, recipe: Recipe) -> None:
@@ -125,7 +143,8 @@ def cross_validation_record(estimate: Estimate | None, data: Dataset, task: Task
 def move_into(folder: Path, out: Path) -> None:
     """Move all files to ``out``, the checkpoint's record last: without it there is no checkpoint.
 
-    What was there before is put back where that fails, its record last as well.
+    What an earlier training left there goes: what the new one replaces, and what that has not. It is put back where
+    the move fails, its record last as well.
 
     Raises:
         OSError: it fails.
@@ -133,7 +152,8 @@ def move_into(folder: Path, out: Path) -> None:
     files = sorted(folder.iterdir(), key=lambda file: file.name == CHECKPOINT_FILE)
     before = folder / "before"
     before.mkdir()
-    there = [file.name for file in reversed(files) if (out / file.name).exists()]
+    old = {*PICTURES, METRICS_FILE, *weights_in(out), *(file.name for file in files)} - {CHECKPOINT_FILE}
+    there = [name for name in (CHECKPOINT_FILE, *sorted(old)) if (out / name).exists()]
     try:
         for name in there:  # the record first
             (out / name).replace(before / name)
@@ -147,8 +167,16 @@ def move_into(folder: Path, out: Path) -> None:
         raise
 
 
-def summary_of(network: Any, length: int) -> str:
-    """The layers with their shapes and parameters."""
+def weights_in(folder: Path) -> list[str]:
+    """The files that the checkpoint in a folder names, where there is one that can be read."""
+    try:
+        return [file.name for file in files_of(folder)] if (folder / CHECKPOINT_FILE).is_file() else []
+    except (OSError, ValueError):  # damaged, or no checkpoint of ours
+        return []
+
+
+def summary_of(network: Any, shape: tuple[int, ...]) -> str:
+    """The layers of a torch network with their shapes, for an input of that shape, and parameters."""
     from torchinfo import summary
 
-    return str(summary(network, input_size=(1, 1, length), verbose=0))
+    return str(summary(network, input_size=shape, verbose=0))

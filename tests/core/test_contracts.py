@@ -14,7 +14,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ecgedge import Artifact, Context, EcgEdgeError, Graph, Node, Session, Weight
+from ecgedge import (
+    Artifact,
+    Context,
+    EcgEdgeError,
+    Fitted,
+    Graph,
+    Model,
+    Node,
+    Session,
+    TrainingContext,
+    TrainingSet,
+    Weight,
+)
 from ecgedge.api.profile import Profile, Step
 from ecgedge.convert.checkpoint import read_checkpoint
 from ecgedge.data.dataset import synthetic
@@ -641,9 +653,68 @@ class NoCheckpoint(FakeModel):
         return Path("absent")
 
 
+class TakesNoDropout(FakeModel):
+    fit = Model.fit
+    build_options = ("dropout",)
+
+    def build(self, classes: int, length: int, scale: float = 1.0) -> np.ndarray:
+        return super().build(classes, length)
+
+
+class FitsAtRandom(FakeModel):
+    def fit(self, data: TrainingSet, context: TrainingContext) -> Fitted:
+        return Fitted(np.random.default_rng().random((data.classes, data.length), dtype=np.float32))
+
+
+class FitsSeenClasses(FakeModel):
+    def fit(self, data: TrainingSet, context: TrainingContext) -> Fitted:
+        return Fitted(super().fit(data, context).network[np.unique(data.y)])
+
+
+class FitsBare(FakeModel):
+    def fit(self, data: TrainingSet, context: TrainingContext) -> Any:
+        return super().fit(data, context).network
+
+
+class FitsWithTorch(FakeModel):
+    def fit(self, data: TrainingSet, context: TrainingContext) -> Fitted:
+        import torch  # noqa: F401
+
+        return super().fit(data, context)
+
+
+class SavesRounded(FakeModel):
+    def save(self, network: np.ndarray, folder: Path) -> list[str]:
+        return super().save(network.round(1), folder)
+
+
+class SavesNothing(FakeModel):
+    def save(self, network: np.ndarray, folder: Path) -> list[str]:
+        return []
+
+
+class AnswersDouble(FakeModel):
+    def predict(self, network: np.ndarray, x: np.ndarray) -> np.ndarray:
+        return super().predict(network, x).astype(np.float64)
+
+
+class AnswersTogether(FakeModel):
+    def predict(self, network: np.ndarray, x: np.ndarray) -> np.ndarray:
+        return super().predict(network, x - x.mean(axis=0))
+
+
 @pytest.mark.parametrize(
     ("kind", "test"),
     [
+        (TakesNoDropout, "it_is_built_with_the_options_that_it_names"),
+        (FitsAtRandom, "a_training_of_its_own_works"),
+        (FitsBare, "a_training_of_its_own_works"),
+        (SavesRounded, "a_training_of_its_own_works"),
+        (SavesNothing, "a_training_of_its_own_works"),
+        (AnswersDouble, "a_training_of_its_own_works"),
+        (AnswersTogether, "a_training_of_its_own_works"),
+        (FitsSeenClasses, "a_class_may_have_no_beats_to_train_on"),
+        (FitsWithTorch, "it_works_with_only_what_it_needs"),
         (FewClasses, "answers_have_the_right_shape"),
         (Unseeded, "the_same_seed_builds_the_same_network"),
         (TakesShortBeats, "too_short_a_beat_is_the_users_error"),

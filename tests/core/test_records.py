@@ -136,7 +136,8 @@ def test_a_record_of_a_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "weights.npy").write_bytes(b"weights")
     training = {"recipe": {"epochs": 5}, "data": {"name": "beats", "digest": "0" * 64}}
     write_checkpoint(tmp_path, model="net", files=["weights.npy"], classes=5, length=140, options={"width": 8},
-                     task=Classification(LABELS), training=training)  # fmt: skip
+                     input_shape=(None, 1, 140), output_shape=(None, 5), task=Classification(LABELS),
+                     training=training)  # fmt: skip
     base = json.loads((tmp_path / "model.json").read_text())
 
     def read(text: bytes) -> Artifact:

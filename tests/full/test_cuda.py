@@ -154,10 +154,11 @@ def test_a_torch_session_on_a_device_computes_in_float32(shipped: Callable[[str]
     from ecgedge.builtin.torch_runtime import TorchSession
 
     before = switches()
-    network = load_network(shipped("base-cnn"))
-    on_cpu = TorchSession(network, "cpu")
+    artifact = shipped("base-cnn")
+    network = load_network(artifact)
+    on_cpu = TorchSession(network, "cpu", artifact.output)
     assert (switches(), on_cpu.copies) == (before, None)
-    session = TorchSession(network, "meta")
+    session = TorchSession(network, "meta", artifact.output)
     session.bind(draw(2))
     session.invoke()
     assert set(switches()) <= {"ieee", False}

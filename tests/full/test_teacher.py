@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ecgedge import Recipe
 from ecgedge.data.dataset import Dataset, Split
-from ecgedge.training.recipe import Recipe
 
 torch = pytest.importorskip("torch")
 

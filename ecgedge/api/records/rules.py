@@ -43,12 +43,13 @@ LABEL = text(80)  # as those of data sets (readers.fields)
 NAME = text(255)  # of a model, or a file without its suffix
 WORD = text(100)  # a format, a precision, a pass
 DIGEST = like("(?:[0-9a-f]{64})?", "a SHA-256 in small hexadecimal digits")  # empty: not stored yet
+SHAPE = list_of(maybe(whole(1, MOST_AXIS)), most=3, least=2)
 LABELS = list_of(LABEL, MOST_LABELS, least=1, unique=True)
 
 TENSOR = record(
     {
         "name": text(2000),  # TensorFlow joins the names of what it fuses
-        "shape": list_of(maybe(whole(1, MOST_AXIS)), most=3, least=2),
+        "shape": SHAPE,
         "dtype": one_of(*DTYPES),
         "layout": one_of(*LAYOUTS, "NC"),
     },
@@ -115,7 +116,7 @@ CHECKPOINT = record(
         "options": table_of(free(most=100), 100),
         "task": task_rule,
     },
-    {"training": free()},
+    {"input_shape": SHAPE, "output_shape": SHAPE, "training": free()},  # older records know no shapes
 )
 
 

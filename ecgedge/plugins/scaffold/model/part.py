@@ -14,6 +14,8 @@ class Acme(Model):
     needs = ("torch",)
     task = "classification"  # or "anomaly": a reconstruction (N, 1, length)
     min_length = 16
+    # recipe = {"epochs": 40}  # what `ecgedge train acme` does otherwise than for other models
+    # build_options = ("dropout",)  # options of `ecgedge train` that build takes
 
     def build(self, classes: int, length: int, **options: Any) -> Any:
         if length < self.min_length:
@@ -29,3 +31,13 @@ class Acme(Model):
             nn.Flatten(),
             nn.Linear(32, classes),
         )
+
+    # ecgedge trains it in its own loop. A model with another training brings it, and keeps cross-validation and
+    # checkpoints; `from ecgedge import Fitted, TrainingContext, TrainingSet`:
+    #
+    # heeds = ("epochs",)  # options of `ecgedge train` that it follows
+    #
+    # def fit(self, data: TrainingSet, context: TrainingContext) -> Fitted:
+    #     network = self.build(data.classes, data.length)
+    #     ...  # set its weights by data.x (N, 1, length) and data.y (N,)
+    #     return Fitted(network)

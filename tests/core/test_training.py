@@ -1,0 +1,151 @@
+"""Training through the command without torch: a model that is fitted in one step, and keeps its weights in its way."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ecgedge import Classification, Model, write_checkpoint
+from ecgedge.convert.checkpoint import read_checkpoint
+from ecgedge.data.dataset import Dataset
+from ecgedge.testing import FakeModel
+from tests.conftest import Command, error_of, rows_of
+
+
+def means_of(x: np.ndarray, y: np.ndarray, classes: int) -> np.ndarray:
+    """The mean beats of the classes, each of length 1."""
+    means = np.stack([x[y == label, 0].mean(axis=0) for label in range(classes)])
+    return means / np.linalg.norm(means, axis=1, keepdims=True)
+
+
+def test_a_model_of_numpy_is_trained_cross_validated_and_measured(
+    ecgedge: Command, fakes: Path, beats: Dataset, tmp_path: Path
+) -> None:
+    asked = ("--plugins-dir", fakes, "train", "fake", "--dataset", "synthetic")
+    result = ecgedge(*asked, "--out", "one", "--cv", "3", "--repeats", "2", "--option", "fake.scale=2.5")
+    assert result.code == 0, result.err
+    assert "cross-validated: 3 folds x 2, 500 training beats" in result.out
+    told = "no curves.png: the model's own training reports no loss"
+    assert (told if find_spec("matplotlib") else "no pictures: matplotlib is not installed") in result.err
+
+    weights = 2.5 * means_of(beats.train.x, beats.train.y, beats.classes)
+    np.testing.assert_allclose(np.load(tmp_path / "one" / "weights.npy"), weights, rtol=1e-5)
+    right = ((beats.test.x[:, 0] @ weights.T).argmax(axis=1) == beats.test.y).mean()
+    metrics = json.loads((tmp_path / "one" / "metrics.json").read_text())
+    assert metrics["test"]["accuracy"] == pytest.approx(right, abs=1e-3)
+    assert metrics["history"] == [] and metrics["fold_histories"] == [[]] * 6
+    training = metrics["training"]
+    assert training["recipe"] == {"seed": 0}, "and nothing that it does not heed"
+    assert training["options"] == {"scale": 2.5}
+    figures = training["cross_validation"]["figures"]["accuracy"]
+    assert figures["mean"] == pytest.approx(right, abs=0.05) and figures["sd"] > 0
+    record = json.loads((tmp_path / "one" / "model.json").read_text())
+    assert record["files"] == ["weights.npy"] and record["options"] == {}
+    assert (record["input_shape"], record["output_shape"]) == ([None, 1, 140], [None, 5])
+    assert not (tmp_path / "one" / "curves.png").exists()
+
+    ran = ecgedge("--plugins-dir", fakes, "matrix", "--model", "one", "--dataset", "synthetic", "--profile", "quick",
+                  "--runtime", "fake-runtime", "--out", "run")  # fmt: skip
+    assert ran.code == 0, ran.out + ran.err
+    rows = rows_of(tmp_path / "run")
+    assert {row["precision"]: row["status"] for row in rows} == {"fp32": "ok", "full-int8": "ok"}
+
+
+def test_an_option_that_a_training_does_not_heed_is_told(ecgedge: Command, fakes: Path) -> None:
+    asked = ("--plugins-dir", fakes, "train", "fake", "--dataset", "synthetic")
+    result = ecgedge(*asked, "--epochs", "3", "--no-teacher", "--seed", "1", "--out", "one")
+    assert result.code == 0, result.err
+    assert "Warning: the training of fake does not heed --epochs, --no-teacher\n" in result.err
+    assert "option fake.scale cannot be '0'" in error_of(ecgedge(*asked, "--option", "fake.scale=0", "--out", "two"))
+    assert "fake has no option 'size'" in error_of(ecgedge(*asked, "--option", "fake.size=1", "--out", "two"))
+
+
+def test_what_an_earlier_training_left_goes_with_it(ecgedge: Command, fakes: Path, tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    for name in ("curves.png", "scores.png", "old.bin", "notes.txt"):
+        (tmp_path / "one" / name).write_text(name)
+    write_checkpoint(tmp_path / "one", model="fake", files=["old.bin"], classes=2, length=9,
+                     task=Classification(("a", "b")))  # fmt: skip
+    done = ecgedge("--plugins-dir", fakes, "train", "fake", "--dataset", "synthetic", "--out", "one", "--force")
+    assert done.code == 0, done.err
+    left = {path.name for path in (tmp_path / "one").iterdir()}
+    assert {"notes.txt", "weights.npy", "model.json", "metrics.json"} <= left
+    assert not left & {"curves.png", "scores.png", "old.bin"}
+
+
+UNTRAINED = """
+from pathlib import Path
+from ecgedge import Fitted, Model, hookimpl
+from ecgedge.testing import FakeModel
+
+class Plain(Model):
+    name, produces = "plain", "numpy"
+    def build(self, classes, length, **options):
+        return None
+
+class Odd(FakeModel):
+    {odd}
+
+@hookimpl
+def ecgedge_models():
+    return [Plain(), Odd(Path("none"), "odd")]
+"""
+
+
+def test_a_model_that_names_what_no_recipe_has_is_left_out(ecgedge: Command, fakes: Path) -> None:
+    odd = {
+        "heeds = ('epoch',)": "Odd.heeds names 'epoch'; a recipe has amp, augment, average",
+        "recipe = {'rate': 1}": "Odd.recipe names 'rate'",
+        "build_options = ('width',)": "Odd.build_options names 'width'",
+        "build_options = 'dropout'": "Odd.build_options must be a tuple of strings",
+    }
+    for number, line in enumerate(odd):
+        (fakes / f"odd{number}.py").write_text(UNTRAINED.format(odd=line))
+    listed = ecgedge("--plugins-dir", fakes, "plugins")
+    assert listed.code == 0 and all(told in listed.err for told in odd.values()), listed.err
+
+
+def test_a_training_that_gives_no_answers_is_told(ecgedge: Command, fakes: Path, tmp_path: Path) -> None:
+    def train(odd: str, model: str = "odd") -> str:
+        (fakes / "odd.py").write_text(UNTRAINED.format(odd=odd))
+        return error_of(ecgedge("--plugins-dir", fakes, "train", model, "--dataset", "synthetic", "--out", "out"))
+
+    assert "plain is no torch model (numpy)" in train("pass", "plain")
+    scale = "fit = lambda self, data, context: Fitted(self.build(data.classes, data.length) {})"
+    assert "outputs for 500 of 500 beats are not finite" in train(scale.format("* float('nan')"))
+    assert "outputs of shape (4,) a beat instead of 5 values" in train(scale.format("[1:]"))
+    loss = "fit = lambda self, data, context: context.report({'train_loss': float('inf')})"
+    assert "train_loss is not finite in epoch 1" in train(loss)
+    assert not (tmp_path / "out" / "model.json").exists()
+
+
+def test_a_checkpoint_says_its_own_shapes_and_options(tmp_path: Path) -> None:
+    (tmp_path / "weights.npy").write_bytes(b"")
+    told = {"model": "fake", "files": ["weights.npy"], "classes": 2, "length": 9, "task": Classification(("a", "b"))}
+    models: dict[str, Model] = {"fake": FakeModel(tmp_path)}
+
+    def written(**more: object) -> tuple:
+        write_checkpoint(tmp_path, **told | more)  # type: ignore[arg-type]
+        artifact = read_checkpoint(tmp_path, models)
+        return artifact.input.shape, artifact.output.shape
+
+    assert written() == ((None, 1, 9), (None, 2))
+    assert written(input_shape=(None, 1, 9), output_shape=(None, 2, 1)) == ((None, 1, 9), (None, 2, 1))
+    written(options={"width": 8, "sizes": [3, 5]})
+    assert json.loads((tmp_path / "model.json").read_text())["options"] == {"width": 8, "sizes": [3, 5]}
+    before = (tmp_path / "model.json").read_bytes()
+    for wrong, line in (
+        ({"output_shape": (None, 3)}, r"output_shape is \[None, 3\], and its task wants 2 values a beat"),
+        ({"input_shape": (None, 1, 8)}, r"input_shape is \[None, 1, 8\], and length is 9"),
+        ({"input_shape": (None, 12, 9)}, r"input.shape\[1\] is 12, not 1: a beat has one lead"),
+        ({"files": ["../weights"]}, "not the name of a file"),
+        ({"classes": 3}, "classes is 3, and task.labels has 2"),
+        ({"training": {"loss": float("nan")}}, "not JSON compliant"),
+    ):
+        with pytest.raises(ValueError, match=line):
+            written(**wrong)
+    assert (tmp_path / "model.json").read_bytes() == before, "what is wrong is not written"
