@@ -17,6 +17,7 @@ from ecgedge.api import tasks
 from ecgedge.api.artifact import Anomaly, Artifact, Classification, copy_to
 from ecgedge.api.graph import ENDS, Graph, Node, Weight
 from ecgedge.api.hookspecs import API_VERSION
+from ecgedge.api.measured import Blocks, Measured
 from ecgedge.api.options import Option
 from ecgedge.api.parts import ANY, Context, Exporter, Model, Quantizer, Runtime, Session
 from ecgedge.api.profile import Profile, Step
@@ -63,6 +64,7 @@ __all__ = [
     "ENDS",
     "Anomaly",
     "Artifact",
+    "Blocks",
     "Classification",
     "Context",
     "Conversion",
@@ -73,6 +75,7 @@ __all__ = [
     "Exporter",
     "Graph",
     "MatrixRequest",
+    "Measured",
     "Model",
     "Node",
     "Option",

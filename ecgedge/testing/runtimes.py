@@ -16,7 +16,8 @@ from ecgedge.api.artifact import Anomaly, Artifact
 from ecgedge.api.graph import Graph
 from ecgedge.api.parts import Runtime, Session
 from ecgedge.api.profile import Profile
-from ecgedge.errors import EcgEdgeError
+from ecgedge.errors import ConversionError, EcgEdgeError
+from ecgedge.measure import meters
 from ecgedge.measure.bench import infer
 from ecgedge.testing.contract import Contract, draw, length_of, nearly
 
@@ -195,6 +196,26 @@ class RuntimeContract(Contract):
             assert isinstance(name, str) and name.isidentifier(), f"{name!r} is no name of a figure"
             assert type(value) in (int, float, str), f"{name} is {value!r}: an int, a float or a str"
             assert isinstance(value, str) or math.isfinite(value), f"{name} is {value!r}"
+
+    def test_what_it_measures_itself_is_of_the_calls_made(self) -> None:
+        """``measured()`` gives None, or as many times as there were calls since it was last asked, by the same clock.
+
+        Warm up first: what is told of the calls before is thrown away.
+        """
+        with self.session() as session:
+            x = self.beats(size_of(session))
+            before = np.array(call(session, x))
+            session.measured()
+            first: meters.Sources | None = None
+            for calls in (3, 1, 5):
+                for _ in range(calls):
+                    session.bind(x)
+                    session.invoke()
+                try:
+                    first = meters.sources_of(meters.ask(session, calls, first))
+                except ConversionError as error:
+                    raise AssertionError(f"after {calls} calls: {error}") from error
+            nearly(before, call(session, x), self.tolerance, "after measured()")
 
     def test_close_can_be_called_twice(self) -> None:
         """And it takes nothing from another session, nor from the next one."""
