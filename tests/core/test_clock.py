@@ -31,6 +31,7 @@ from ecgedge import (
     Session,
     TensorSpec,
 )  # fmt: skip
+from ecgedge.audit import check_run
 from ecgedge.data.dataset import Dataset
 from ecgedge.measure import bench
 from ecgedge.measure.bench import PROFILES, Bench
@@ -284,6 +285,9 @@ def rename(record: dict[str, Any], clock: str) -> None:
             told["clock"] = clock
 
 
+# -- ``ecgedge check``
+
+
 def change_lines(file: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     for line in lines:
@@ -293,6 +297,67 @@ def change_lines(file: Path, change: Callable[[dict[str, Any]], Any]) -> None:
 
 def change_journal(run: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     change_lines(run / "journal.jsonl", change)
+
+
+def test_the_check_holds(ecgedge: Command, whole: Path) -> None:
+    found = check_run(whole / "run")
+    assert (found.reasons, found.unchecked) == ([], [])
+    assert ecgedge("check", whole / "run").code == 0
+
+
+BOARD = WHOLE.format("board")
+
+
+def of_block(**changes: Any) -> Callable[[Path], None]:
+    """Change the first block of the board's fp32 cell in the journal; None takes a field away."""
+
+    def change(run: Path) -> None:
+        def one(record: dict[str, Any]) -> None:
+            if (record["event"], record.get("cell"), record.get("round")) == ("block", BOARD, 0):
+                record.update(changes)
+                for key in [key for key, value in changes.items() if value is None]:
+                    del record[key]
+
+        change_journal(run, one)
+
+    return change
+
+
+def of_cell(**changes: Any) -> Callable[[Path], None]:
+    """Change what the board's fp32 row says, in the journal and in the rows."""
+
+    def change(run: Path) -> None:
+        def one(record: dict[str, Any]) -> None:
+            row = record.get("row", record)
+            if row.get("id") == BOARD:
+                row.update(changes)
+
+        change_journal(run, one)
+        change_lines(run / "rows.jsonl", one)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (of_block(clock="another"), f"{BOARD}: round 0 was timed by another, its row says by {CLOCK}"),
+        (of_block(clock=None), f"{BOARD}: round 0 was timed by this machine's clock, its row says by {CLOCK}"),
+        (of_block(energy_uj=100.0), f"{BOARD}: energy_uj_per_beat: 3.0 is claimed"),
+        (of_block(energy_uj=None), f'{BOARD}: energy_uj_per_beat: 3.0 is claimed, "not measured" was found'),
+        (of_cell(clock="another"), f"{BOARD}: round 0 was timed by {CLOCK}, its row says by another"),
+        (of_cell(energy_source=""), f"{BOARD}: energy_source: nothing is said of the meter"),
+        (of_cell(latency_p95_us=1001.0), f"{BOARD}: latency_p95_us: 1001.0 is claimed"),
+        (of_cell(blocks_quick=7), f"{BOARD}: blocks_quick: it is claimed, and nothing that it could come from"),
+        (of_cell(blocks_asked={"calls": 30, "rounds": 7}), f"{BOARD}: round 0 has 20 calls, 30 were asked for"),
+        (of_cell(blocks_asked={"calls": 20, "rounds": 6}), f"{BOARD}: round 6 is there twice, or was not asked for"),
+        (of_cell(blocks_asked={"calls": 20, "rounds": 8}), f"{BOARD}: not finished, rounds 7 are missing"),
+    ],
+)
+def test_what_was_changed_is_found(change: Callable[[Path], None], reason: str, run: Path) -> None:
+    change(run)
+    reasons = check_run(run).reasons
+    assert any(each.startswith(reason) for each in reasons), reasons
 
 
 # -- blocks that a runtime asks for
@@ -386,6 +451,7 @@ def test_a_runtime_that_lies_fails_its_rows_alone(ecgedge: Command, tmp_path: Pa
     assert found["short"]["reason"] == f"{reason}20 times for 21 calls" and found["short"]["stage"] == "load"
     assert found["changing"]["reason"] == f"{reason}it is by 'another', and was by '{CLOCK}' at first"
     assert not any("latency_p50_us" in found[name] for name in ("short", "changing"))
+    assert check_run(tmp_path / "run").reasons == []
 
 
 def test_a_run_goes_on_by_the_same_clock_only(ecgedge: Command, run: Path, whole: Path, tmp_path: Path) -> None:
@@ -396,7 +462,7 @@ def test_a_run_goes_on_by_the_same_clock_only(ecgedge: Command, run: Path, whole
     other = Path(shutil.copytree(run, tmp_path / "other"))
     again = ecgedge("--plugins-dir", whole / "plugins", "matrix", "--resume", run, **log)
     assert again.code == 0, again.err
-    assert rows(run)[WHOLE.format("board")]["timed_calls"] == CALLS * ROUNDS
+    assert rows(run)[BOARD]["timed_calls"] == CALLS * ROUNDS and check_run(run).reasons == []
     done = ecgedge("--plugins-dir", whole / "plugins", "matrix", "--resume", other, BOARD_CLOCK="a faster one", **log)
     assert done.code == 1, done.err
     found = rows(other)
