@@ -6,6 +6,8 @@ each time that the board was asked what it measured. So what a row must say is a
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import re
@@ -32,12 +34,14 @@ from ecgedge import (
     TensorSpec,
 )  # fmt: skip
 from ecgedge.audit import check_run
+from ecgedge.choose import Evidence
 from ecgedge.data.dataset import Dataset
 from ecgedge.measure import bench
 from ecgedge.measure.bench import PROFILES, Bench
 from ecgedge.plugins.checks import check_part
 from ecgedge.run import RunFolder
 from ecgedge.run.journal import read, samples
+from ecgedge.run.metrics import METRICS
 from ecgedge.run.rows import noise_of
 from ecgedge.run.turns import common_clock
 from ecgedge.testing import FakeRuntime, write_fake_checkpoint
@@ -159,6 +163,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, beats: Dataset) -> Path:
         [*command, "--out", "run"], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
+    (folder / "printed").write_text(done.stdout)
     return folder
 
 
@@ -266,6 +271,39 @@ def test_a_twin_whose_samples_are_lost_takes_nothing_from_other_clocks(run: Path
 
 def blocks_of(folder: Path, cell: str) -> list[dict[str, Any]]:
     return [record for record in read(folder) if record["event"] == "block" and record["cell"] == cell]
+
+
+def test_every_table_says_whose_clock_it_was(ecgedge: Command, whole: Path, tmp_path: Path) -> None:
+    printed, run = (whole / "printed").read_text(), whole / "run"
+    board = [line for line in printed.splitlines() if " board " in line and line.startswith("fake")]
+    others = [line for line in printed.splitlines() if line.startswith("fake") and " board " not in line]
+    assert len(board) == 2 and all(line.count("*") == 4 for line in board), "RAM, p50, p95, beats/s"
+    assert not any("*" in line for line in others)
+    told = f"* of board: times by {CLOCK}; RAM by {MAP}; energy by {SHUNT}; all else is by this machine"
+    assert told in printed and "* of meter: energy by meter at the plug" in printed
+    assert f"noise: fake by {CLOCK}: a file timed twice" in printed
+    assert f"times by {CLOCK}" in (run / "report.md").read_text()
+    flat = {row["id"]: row for row in csv.DictReader(io.StringIO((run / "report.csv").read_text()))}
+    assert {flat[WHOLE.format(name)]["clock"] for name in ("board", "fake-runtime")} == {CLOCK, ""}
+    assert ecgedge("report", run, "--format", "html", "-o", "page.html").code == 0
+    page = (tmp_path / "page.html").read_text()
+    assert "measured by" in page and f"times by {CLOCK}; RAM by" in page
+    assert page.count(f" By {CLOCK}: fake fp32 on board, fake full-int8 on board.") == 2, "below both pictures"
+    chosen = ecgedge("choose", run, "--optimize", "latency_p50")
+    assert chosen.code == 0 and f"times are by several clocks: {CLOCK} (board); that of this machine" in chosen.out
+
+
+def test_a_choice_takes_two_clocks_unpaired_and_says_so(whole: Path) -> None:
+    """Be they timed in the same rounds."""
+    folder = RunFolder.read(whole / "run")
+    found, compare = {row.id: row for row in folder.rows()}, Evidence(folder)
+    board, meter = (found[WHOLE.format(name)] for name in ("board", "meter"))
+    told = compare(METRICS["latency_p50"], board, meter)
+    assert told.result == ("unsteady" if meter.unsteady else "worse"), "a millisecond against microseconds"
+    assert told.why.endswith(f"; by two clocks, {CLOCK} and that of this machine")
+    assert "same rounds" not in told.why
+    assert "timed in the same rounds" in compare(METRICS["latency_p50"], board, found[INT8.format("board")]).why
+    assert "clocks" not in compare(METRICS["size"], board, meter).why
 
 
 def test_runs_by_two_clocks_cannot_be_compared(ecgedge: Command, whole: Path, run: Path) -> None:
