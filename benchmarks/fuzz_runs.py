@@ -57,6 +57,7 @@ def main() -> None:
     parser.add_argument("--folders", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0, help="of the first; the next has the next")
     parser.add_argument("--scratch", type=Path, help="where folders are made. Default: the system's")
+    parser.add_argument("--commands", type=int, default=len(COMMANDS), help="of each folder, drawn anew. Default: all")
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
     counts: dict[str, Counter[str]] = {command: Counter() for command in COMMANDS}
@@ -72,7 +73,7 @@ def main() -> None:
                     seen.add(key)
                     print(f"seed {seed}: {command}: {outcome}: {words} ({mutation[:200]!r})", flush=True)
 
-            try_all(whole, Path(folder) / "scratch", random.Random(seed), tell)
+            try_all(whole, Path(folder) / "scratch", random.Random(seed), tell, asked.commands)
             if time.monotonic() - told > TELL:
                 told = time.monotonic()
                 report(counts, seed + 1 - asked.seed, start)

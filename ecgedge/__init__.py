@@ -15,11 +15,13 @@ import ecgedge.evaluate
 import ecgedge.explain  # noqa: F401
 from ecgedge.api import tasks
 from ecgedge.api.artifact import Anomaly, Artifact, Classification, copy_to
+from ecgedge.api.figures import Figure
 from ecgedge.api.graph import ENDS, Graph, Node, Weight
 from ecgedge.api.hookspecs import API_VERSION
 from ecgedge.api.measured import Blocks, Measured
 from ecgedge.api.options import Option
-from ecgedge.api.parts import ANY, Context, Exporter, Model, Quantizer, Runtime, Session
+from ecgedge.api.parts import ANY, Context, Exporter, GraphPass, Model, Quantizer, Runtime, Session
+from ecgedge.api.precisions import Precision
 from ecgedge.api.profile import Profile, Step
 from ecgedge.api.records import artifact_from, check_tensors, tell_artifact, write_sidecar
 from ecgedge.api.tensors import TensorSpec, layout_of
@@ -73,12 +75,15 @@ __all__ = [
     "Evaluation",
     "Explained",
     "Exporter",
+    "Figure",
     "Graph",
+    "GraphPass",
     "MatrixRequest",
     "Measured",
     "Model",
     "Node",
     "Option",
+    "Precision",
     "Profile",
     "Quantizer",
     "Run",

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ecgedge.api import precisions
 from ecgedge.evaluate import precision_check, verdicts
 from ecgedge.evaluate.verdicts import Answers, Terms
 
@@ -22,12 +23,19 @@ def judge_answers(
     training: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None,
     **more: Any,
 ) -> dict[str, Any]:
-    """``verdicts.judge``. ``terms``: those of ``Terms``; ``training``: outputs, beats and classes."""
+    """``verdicts.judge``. ``terms``: those of ``Terms``, precisions by name; ``training``: outputs, beats, classes."""
     of_training = Answers(*training) if training else None
-    found = verdicts.judge(Answers(outputs, beats, y, index), expected, task, Terms(*terms, **more), of_training)
+    held_to = Terms(*map(named, terms), **{name: named(value) for name, value in more.items()})
+    found = verdicts.judge(Answers(outputs, beats, y, index), expected, task, held_to, of_training)
     return json.loads(json.dumps(found.flat, allow_nan=False))
 
 
-def judge_graph(*asked: Any, **more: Any) -> dict[str, Any]:
-    """``precision_check.judge``."""
-    return json.loads(json.dumps(precision_check.judge(*asked, **more).flat, allow_nan=False))
+def judge_graph(graph: Any, precision: Any, *asked: Any, **more: Any) -> dict[str, Any]:
+    """``precision_check.judge``; a precision by name."""
+    found = precision_check.judge(graph, named(precision), *asked, **more)
+    return json.loads(json.dumps(found.flat, allow_nan=False))
+
+
+def named(value: Any) -> Any:
+    """A precision by its name; anything else as it is."""
+    return precisions.find(value) if isinstance(value, str) else value

@@ -21,14 +21,14 @@ import pytest
 
 import ecgedge
 from ecgedge import choose, passes, plugins, testing
-from ecgedge.api import graph, parts
+from ecgedge.api import figures, graph, parts, precisions
 from ecgedge.api.measured import Blocks, Measured
 from ecgedge.api.profile import Profile, Step
 from ecgedge.cli import main as group
 from ecgedge.cli.explain import COLUMNS
 from ecgedge.data.dataset import ECG5000_DIGEST, read_folder
 from ecgedge.data.dataset import load as load_data
-from ecgedge.evaluate import arithmetic, gates, intervals, metric, parity, precision_check, verdicts
+from ecgedge.evaluate import arithmetic, gates, intervals, parity, precision_check, verdicts
 from ecgedge.explain import findings, study
 from ecgedge.files import arrays, opening, strict_json
 from ecgedge.measure import bench, gpu_peaks, peaks, steadiness
@@ -162,7 +162,9 @@ def test_the_ratios_of_int8_are_those_of_the_readme() -> None:
         assert measured[tuple(form)][6] == ratio, form
 
 
-@pytest.mark.parametrize("kind", [parts.Part, parts.Model, parts.Exporter, parts.Quantizer, parts.Runtime])
+@pytest.mark.parametrize(
+    "kind", [parts.Part, parts.Model, parts.Exporter, parts.Quantizer, parts.Runtime, parts.GraphPass]
+)
 def test_each_attribute_of_a_part_is_in_a_table(kind: type) -> None:
     assert offered(kind) <= documented()
 
@@ -171,7 +173,12 @@ def test_each_attribute_of_a_session_is_in_a_table() -> None:
     assert offered(parts.Session) <= documented()
 
 
-@pytest.mark.parametrize("kind", [graph.Node, graph.Weight, graph.Graph, Profile, Step, Measured, Blocks])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        graph.Node, graph.Weight, graph.Graph, Profile, Step, precisions.Precision, figures.Figure, Measured, Blocks,
+    ],
+)  # fmt: skip
 def test_each_field_of_a_graph_is_in_its_table(kind: type) -> None:
     table = read(PLUGINS).split(f"| of a `{kind.__name__}` | meaning |")[1].split("\n\n")[0]
     heads = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
@@ -181,9 +188,10 @@ def test_each_field_of_a_graph_is_in_its_table(kind: type) -> None:
 def test_the_field_names_of_the_precision_check_are_those_of_the_code() -> None:
     section = read(FIGURES).split("## What the file is")[1].split("\n## Calibration")[0]
     node = graph.Node("conv", "Conv", "engine", "cpu", ("float32",), ("float32",))
-    fields = set(precision_check.judge(graph.Graph((node,), ()), "fp32", "cpu").flat)
+    fields = set(precision_check.judge(graph.Graph((node,), ()), precisions.FP32, "cpu").flat)
     assert [name for name in fields - {"status", "reason"} if f"`{name}`" not in section] == []
-    assert [name for name in precision_check.CLAIMS if f"| `{name}` |" not in section] == []
+    claimed = [name for name, each in precisions.BUILT_IN.items() if each.claims]
+    assert len(claimed) == 5 and [name for name in claimed if f"| `{name}` |" not in section] == []
 
 
 def offered(kind: type) -> set[str]:
@@ -288,7 +296,7 @@ def test_environment_variables_exist(page: Path) -> None:
 
 def test_what_can_be_required_is_listed() -> None:
     told = set(re.findall("`([^`]+)`", read(CHOOSING).split("## Requirements")[1].split("\n## ")[0]))
-    units = {unit for kind in metric.UNITS.values() for unit in kind} - {"", "µs", "µJ", "/s", "beats/s"}
+    units = {unit for kind in figures.UNITS.values() for unit in kind} - {"", "µs", "µJ", "/s", "beats/s"}
     assert {*choose.METRICS, *choose.requirements.FIELDS, *choose.requirements.OPERATORS} | units <= told
 
 
@@ -334,12 +342,13 @@ def test_the_numbers_of_the_states_are_those_of_the_code() -> None:
 
 def test_the_numbers_of_the_verdicts_are_those_of_the_code() -> None:
     text = " ".join(read(FIGURES).split())
-    for precision, floor in verdicts.COSINES.items():
+    floors = {name: each.cosine for name, each in precisions.BUILT_IN.items() if each.cosine and name != "mixed"}
+    for precision, floor in floors.items():
         assert re.search(rf"\| [^|]*{precision}[^|]* \| `cosine` of at least {floor:g} \|", text)
     resamples = inspect.signature(intervals.bootstrap_auroc).parameters["resamples"].default
     for told in (
         f"`max_abs_diff` up to {parity.ATOL:.4f}",
-        f"anything else | `cosine` of at least {verdicts.OTHER_COSINE:g}",
+        f"anything else | `cosine` of at least {precisions.COARSE:g}",
         f"{resamples:,} bootstrap resamples",
         f"`p` below {intervals.ALPHA:g} is a change",
         f"`p` below {verdicts.ORDER_ALPHA:g}",

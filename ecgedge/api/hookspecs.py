@@ -1,4 +1,4 @@
-"""The four hooks. A plugin implements any of them; each yields parts and does nothing else.
+"""The hooks. A plugin implements any of them; each yields parts and does nothing else.
 
 Parts are collected before any work is done, so that they can be listed, filtered and selected by
 name: a hook must not import a framework, and neither must the making of a part.
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import pluggy
 
-from ecgedge.api.parts import Exporter, Model, Quantizer, Runtime
+from ecgedge.api.parts import Exporter, GraphPass, Model, Quantizer, Runtime
 
 API_VERSION = 1  # of the hooks and kinds: it grows when a plugin that kept to them would break
 hookspec = pluggy.HookspecMarker("ecgedge")
@@ -61,4 +61,16 @@ def ecgedge_runtimes() -> Iterable[Runtime]:  # type: ignore[empty-body]
         @hookimpl
         def ecgedge_runtimes():
             return [OpenVinoRuntime(device="cpu")]
+    """
+
+
+@hookspec
+def ecgedge_passes() -> Iterable[GraphPass]:  # type: ignore[empty-body]
+    """Graph passes, ONNX -> ONNX, for those who want them by name.
+
+    Example:
+
+        @hookimpl
+        def ecgedge_passes():
+            return [SplitLargeKernels()]
     """

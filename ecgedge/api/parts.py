@@ -1,4 +1,4 @@
-"""The four kinds of parts. A part is cheap to make: constructing one imports no framework."""
+"""The kinds of parts. A part is cheap to make: constructing one imports no framework."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ecgedge.api.artifact import Artifact
+from ecgedge.api.figures import Figure
 from ecgedge.api.graph import Graph
 from ecgedge.api.measured import Blocks, Measured
 from ecgedge.api.options import Option, Value
+from ecgedge.api.precisions import Precision
 from ecgedge.api.profile import Profile
 from ecgedge.errors import EcgEdgeError
 
@@ -61,6 +63,8 @@ class Part(ABC):
         needs_network: it talks to another machine, a board or a service, while it works. Else its process has no
             network, where the system allows that.
         options: what a user may choose of an exporter, a quantizer or a runtime, ``--option NAME.OPTION=VALUE``.
+        precisions: what a quantizer's ``precision``, or a runtime's ``computes``, means where that is none that is
+            built in: files of it are checked, explained and compared by that.
     """
 
     name: str
@@ -69,6 +73,7 @@ class Part(ABC):
     environment: str | None = None
     needs_network: bool = False
     options: tuple[Option, ...] = ()
+    precisions: tuple[Precision, ...] = ()
     kind: ClassVar[str]
 
     @property
@@ -139,7 +144,7 @@ class Quantizer(Part):
     """Gives an exported model its precision; the last step of every route.
 
     Attributes:
-        precision: ``"fp32"``, ``"fp16"``, ``"dynamic"``, ``"full-int8"``, or a name of its own.
+        precision: ``"fp32"``, ``"fp16"``, ``"dynamic"``, ``"full-int8"``, or one of its own, see ``precisions``.
         accepts: formats; ``ANY`` for all.
         produces: the format it writes; None: that of its source.
         fixed_batch: it writes ``context.batch`` into the file.
@@ -171,6 +176,27 @@ class Quantizer(Part):
     @abstractmethod
     def quantize(self, source: Artifact, out: Path, context: Context) -> Artifact:
         """As ``Exporter.convert``; answers may change by what the precision costs."""
+
+
+class GraphPass(Part):
+    """Changes an ONNX graph so that its consumer runs it better, with the same answers.
+
+    It runs in the process of ecgedge itself, in no environment of its own. That the answers stay is proved on beats
+    whenever it was applied; where they move, or it raises, it is left out, and a line says so.
+    """
+
+    kind = "pass"
+    needs = ("onnx_ir",)
+
+    @abstractmethod
+    def apply(self, model: Any, batch: int, length: int | None) -> None:
+        """Change an ``onnx_ir.Model`` in place, and leave alone what it does not know.
+
+        Args:
+            model: with the shapes of its values inferred.
+            batch: of the file, where its consumer fixes one.
+            length: of the beats, in samples; None: not known.
+        """
 
 
 class Session(ABC):
@@ -214,7 +240,8 @@ class Session(ABC):
     def figures(self) -> Mapping[str, int | float | str]:
         """What the runtime knows of this file on this device and nobody else measures, by name; kept in its row.
 
-        Called as ``graph`` is. A name says its unit: ``arena_bytes``.
+        Called as ``graph`` is. Those that ``Runtime.figures`` declares have the unit that it says; the names of others
+        say theirs: ``arena_bytes``.
         """
         return {}
 
@@ -241,8 +268,9 @@ class Runtime(Part):
         folders: names of files by which a folder that ``inspect`` can read is told.
         on_request: the matrix leaves it out unless its name or its format is asked for, or the user's own file is in
             that format; answers it gives always.
-        computes: the precision that it computes float32 files in, where that is not float32: their
-            answers are then not held to those of the trained model.
+        computes: the precision that it computes float32 files in, where that is not float32, such as ``"tf32"``, or
+            one of its own, see ``precisions``: their answers are held to the limit of that.
+        figures: of those that its sessions tell, what can be required, ranked by and shown.
         refuses: precisions whose multiplications its device cannot do at all, with one line that says so and who
             could: such a cell is skipped before anything is converted. An empty line leaves it out without a word:
             another runtime does the same, and its row says it.
@@ -254,6 +282,7 @@ class Runtime(Part):
     kind = "runtime"
     device: str = "cpu"
     computes: str | None = None
+    figures: tuple[Figure, ...] = ()
     refuses: Mapping[str, str] = {}
     accepts: tuple[str, ...]
     suffixes: tuple[str, ...] = ()

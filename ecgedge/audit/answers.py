@@ -83,7 +83,7 @@ def unanswered(outputs: np.ndarray, beats: np.ndarray, task: dict[str, Any]) -> 
     return "" if np.isfinite(outputs).all() else "outputs that are not finite"
 
 
-def examine(answers: Answers, row: Row, seed: int) -> tuple[Row, str]:
+def examine(answers: Answers, row: Row, seed: int, declared: Row | None = None) -> tuple[Row, str]:
     """The figures of a row, and why it must not be ``ok``; empty where it may."""
     task = answers.task
     if fault := unanswered(answers.here, answers.x, task):
@@ -98,7 +98,7 @@ def examine(answers: Answers, row: Row, seed: int) -> tuple[Row, str]:
     if fault := unanswered(answers.was, answers.x, task):
         return figures, f"of the trained model, {fault}"
     figures |= scores_verdict(answers, seed) if answers.is_anomaly else decisions_verdict(answers)
-    figures |= parity(answers, row) | changes(answers)
+    figures |= parity(answers, row, declared or {}) | changes(answers)
     gates = gates_of(figures, answers.decide(answers.here), answers.decide(answers.was), answers.y, task)
     return figures | {"gates": gates}, fault_of(answers, figures, gates)
 
@@ -190,7 +190,7 @@ def verdict(difference: float, low: float, high: float, p: float) -> Row:
     return {**told, "difference": difference, "low": low, "high": high, "p": p}
 
 
-def parity(answers: Answers, row: Row) -> Row:
+def parity(answers: Answers, row: Row, declared: Row) -> Row:
     off = np.abs(answers.here.astype(np.float64) - answers.was)
     here, was = (each.astype(np.float64) for each in (answers.here, answers.was))
     if not answers.is_anomaly:  # scores may share an offset
@@ -201,16 +201,17 @@ def parity(answers: Answers, row: Row) -> Row:
         "max_abs_diff": float(off.max()),
         "mean_abs_diff": float(off.mean()),
         "cosine": float((here * was).sum() / lengths) if lengths else float(empty),
-        "tolerance": tolerance(answers, row),
+        "tolerance": tolerance(answers, row, declared),
         "runtime_computes": row["runtime_computes"],  # what its runtime said, on which the tolerance hangs
     }
 
 
-def tolerance(answers: Answers, row: Row) -> Row:
+def tolerance(answers: Answers, row: Row, declared: Row) -> Row:
     """The limit of the precision, or of what the runtime computes in where that is looser."""
     words = {row["precision"], row["runtime_computes"] or row["precision"]} - {"fp32"}
-    if words:
-        return {"cosine": min(COSINES.get(word, OTHER_COSINE) for word in words)}
+    limits = {word: COSINES.get(word, declared.get(word, {}).get("cosine", OTHER_COSINE)) for word in words}
+    if known := [limit for limit in limits.values() if limit is not None]:
+        return {"cosine": min(known)}
     return {"max_abs_diff": ATOL * max(1.0, float(np.abs(answers.was).max()))}
 
 

@@ -47,14 +47,28 @@ PRODUCTS = {
 }  # fmt: skip
 BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
 WEIGHTS = {*BYTES, "int32", "int16", "int8", "int4"}
-EXPECTED = {"fp16": ("float16",), "dynamic": ("int8", "int32"), "full-int8": ("int8", "int32")}
+WHOLE = ["int4", "int8", "int16", "int32", "int64", "bool"]  # types without fractions
+EXPECTED: dict[str, Record] = {  # what the precisions that are built in claim
+    "fp16": {"weights": ["float16"]},
+    "dynamic": {"weights": ["int8", "int32"], "products": "int8"},
+    "full-int8": {"weights": ["int8", "int32"], "products": "int8", "activations": WHOLE},
+}
 
 
-def examine(graph: Record, precision: str) -> Record:
-    """The figures of a row that its graph gives."""
+def claim_of(precision: str, declared: Record) -> Record:
+    """What files of a precision claim: of one that is built in as we know it, else as its run declares it."""
+    return EXPECTED.get(precision) or declared.get(precision) or {}
+
+
+def examine(graph: Record, claim: Record) -> Record:
+    """The figures of a row that its graph gives.
+
+    Args:
+        claim: of its precision, see ``claim_of``.
+    """
     ways = [way(node) for node in graph["nodes"]]
     floats = [node["name"] for node, kind in zip(graph["nodes"], ways) if "float" in kind]
-    small = [{"name": w["name"], "bytes": w["size_bytes"]} for w in weights(graph) if exempt(w, precision)]
+    small = [{"name": w["name"], "bytes": w["size_bytes"]} for w in weights(graph) if exempt(w, claim)]
     told = sum(bool(node.get("kind")) for node in graph["nodes"])
     some = "told" if told == len(graph["nodes"]) else f"told of {told} operations"
     return ({"kinds": some} if told else {}) | {
@@ -69,7 +83,7 @@ def examine(graph: Record, precision: str) -> Record:
     }
 
 
-def fault_of(graph: Record, precision: str, device: str, parent: Record | None) -> str:
+def fault_of(graph: Record, precision: str, claim: Record, device: str, parent: Record | None) -> str:
     """Why a file is not what it claims to be, or did not run where it was told; empty where it did."""
     if device != "cpu" and (fault := elsewhere(graph, device)):
         return fault
@@ -78,9 +92,7 @@ def fault_of(graph: Record, precision: str, device: str, parent: Record | None) 
     if precision == "fp32":
         wide = sum(w["size_bytes"] for w in weights(graph) if w["dtype"] in ("float32", "float64"))
         return "its weights are not fp32" if wide < sum(w["size_bytes"] for w in weights(graph)) / 2 else ""
-    if precision not in EXPECTED:
-        return ""
-    return wrong_weights(graph, precision) or wrong_nodes(graph, precision)
+    return wrong_weights(graph, claim) or wrong_nodes(graph, claim)
 
 
 def elsewhere(graph: Record, device: str) -> str:
@@ -124,35 +136,45 @@ def products_of(node: Record) -> int | None:
     return result * (data[-2] * data[-1] // rows) if rows else 0
 
 
-def wrong_weights(graph: Record, precision: str) -> str:
-    if graph["weights"] is None:
+def wrong_weights(graph: Record, claim: Record) -> str:
+    claimed = claim.get("weights") or []
+    if graph["weights"] is None or not claimed:
         return ""
-    claimed = EXPECTED[precision]
-    found = shares([w for w in weights(graph) if not exempt(w, precision)])
+    found = shares([w for w in weights(graph) if not exempt(w, claim)])
     if found.get(claimed[0], 0) > 0 and sum(found.get(word, 0) for word in claimed) >= MOST:
         return ""
     return f"its weights are {found}, not {claimed[0]}"
 
 
-def wrong_nodes(graph: Record, precision: str) -> str:
-    """Integer weights must be multiplied as such, and full int8 has no float in between."""
-    for node in graph["nodes"] if precision != "fp16" else ():
+def wrong_nodes(graph: Record, claim: Record) -> str:
+    """Integer weights must be multiplied as such, and where activations are claimed nothing else is in between."""
+    product, between = claim.get("products"), claim.get("activations")
+    for node in graph["nodes"]:
         op, large = plain(node["op"]), [size >= SMALL for size in node["constants"]]
         kinds = [word(dtype) for dtype in node["takes"]]
         gives_float = any("float" in dtype for dtype in node["gives"])
-        if multiplies(node):
+        if product and multiplies(node):
             is_float = any("float" in kind and big for kind, big in zip(kinds, large))
-            if is_float or (not large and "int8" not in kinds):
+            if is_float or (not large and product not in kinds):
                 return f"{node['name']} multiplies float weights"
-        elif gives_float and way(node) in ("moves", "quantizes") and ("int8", True) in zip(kinds, large):
-            return f"{node['name']} turns int8 weights back into float"
-        if precision == "full-int8":
+        elif product and gives_float and way(node) in ("moves", "quantizes") and (product, True) in zip(kinds, large):
+            return f"{node['name']} turns {product} weights back into float"
+        if between:
             hybrid = multiplies(node) and "int8" in kinds and gives_float and kinds[0] != "int8"
             if op.startswith("dynamicquantize") or hybrid:
                 return f"{node['name']} quantizes while it runs"
-            if "float" in way(node):
-                return f"{node['name']} computes in float"
+            found = way_between(node)
+            if found not in ("moves", "quantizes", "unknown", *between):
+                return f"{node['name']} computes in {found}"
     return ""
+
+
+def way_between(node: Record) -> str:
+    """As ``way``; of a product of int8 weights the type of the other factor."""
+    found = way(node)
+    place = DATA_AND_WEIGHTS.get(plain(node["op"]), (0, 1))[0]
+    is_product = found == "int8" and multiplies(node) and place < len(node["takes"])
+    return word(node["takes"][place]) if is_product else found
 
 
 def multiplies(node: Record) -> bool:
@@ -201,11 +223,12 @@ def prints(graph: Record) -> list[tuple[str, int, str]]:
     return sorted((w["dtype"], w["size_bytes"], w["digest"]) for w in weights(graph))
 
 
-def exempt(weight: Record, precision: str) -> bool:
+def exempt(weight: Record, claim: Record) -> bool:
     """A float tensor so small that its type does not matter."""
-    if precision not in EXPECTED or weight["dtype"] not in BYTES:
+    claimed = claim.get("weights") or []
+    if not claimed or weight["dtype"] not in BYTES:
         return False
-    return weight["dtype"] not in EXPECTED[precision] and weight["size_bytes"] / BYTES[weight["dtype"]] < SMALL
+    return weight["dtype"] not in claimed and weight["size_bytes"] / BYTES[weight["dtype"]] < SMALL
 
 
 def word(dtype: str) -> str:

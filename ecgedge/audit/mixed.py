@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from ecgedge.audit.findings import Findings
-from ecgedge.audit.graphs import multiplies, way, weights, wrong_nodes, wrong_weights
+from ecgedge.audit.graphs import EXPECTED, multiplies, way, weights, wrong_nodes, wrong_weights
 from ecgedge.audit.run import Row, Run
 
 Record = dict[str, Any]
 
 ENDS = "input and output"
 ROUNDING = 1e-9
+WHOLE = EXPECTED["full-int8"]
 
 
 def fault_of(graph: Record, notes: Record) -> str:
@@ -19,7 +20,7 @@ def fault_of(graph: Record, notes: Record) -> str:
     if not isinstance(notes.get("left"), list):
         return "nothing says what was left in float"
     if not notes["left"]:
-        return wrong_weights(graph, "full-int8") or wrong_nodes(graph, "full-int8")
+        return wrong_weights(graph, WHOLE) or wrong_nodes(graph, WHOLE)
     layers = {name for name in notes["left"] if name != ENDS}
     known = {name: frozenset(claim) for claim in notes["float"] for name in claim}
     found: set[str] = set()
@@ -40,7 +41,7 @@ def fault_of(graph: Record, notes: Record) -> str:
         return f"its {ENDS} are {graph['input']} and {graph['output']}, not float"
     if graph["weights"] is not None and not any(w["dtype"] in ("int8", "uint8") for w in weights(graph)):
         return "it has no int8 weights"
-    return wrong_nodes({**graph, "nodes": [node for node in graph["nodes"] if "float" not in way(node)]}, "full-int8")
+    return wrong_nodes({**graph, "nodes": [node for node in graph["nodes"] if "float" not in way(node)]}, WHOLE)
 
 
 def called(node: Record) -> list[str]:

@@ -99,12 +99,13 @@ def check_truth(run: Run, row: Row, findings: Findings) -> str:
             findings.wrong(row["id"], "computes: there is no graph that tells it")
         return ""
     with findings.reading(row["id"], "its graph"):
+        claim = graphs.claim_of(row["precision"], run.about.get("precisions") or {})
         if row["status"] in ("ok", "rejected") or "computes" in row:
-            for name, found in graphs.examine(graph, row["precision"]).items():
+            for name, found in graphs.examine(graph, claim).items():
                 findings.hold(row, name, found, timing.FOURTH if name == "weight_shares" else 0.0)
         whole = parent_of(run, row)
         parent = read_graph(run, whole, findings) if whole else None
-        fault = graphs.fault_of(graph, row["precision"], row["device"], parent)
+        fault = graphs.fault_of(graph, row["precision"], claim, row["device"], parent)
         return fault or (mixed.fault_of(graph, notes) if row["precision"] == "mixed" else "")
     return "its graph cannot be read"
 
@@ -135,7 +136,8 @@ def check_answers(run: Run, row: Row, findings: Findings) -> str:
         return ""
     fault, found = "its outputs cannot be read", Row()
     with findings.reading(row["id"], "its outputs"):
-        found, fault = answers.examine(answers.read_answers(run, row["id"]), row, run.about["seed"])
+        told = answers.read_answers(run, row["id"])
+        found, fault = answers.examine(told, row, run.about["seed"], run.about.get("precisions"))
         for name, value in found.items():
             findings.hold(without_words(row) if name in ("verdict", "gates") else row, name, value)
         check_words(row, findings)

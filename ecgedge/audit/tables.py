@@ -88,8 +88,9 @@ def check_csv(run: Run, rows: dict[str, Row], findings: Findings) -> None:
     for cell in rows.keys() ^ flat.keys():
         findings.wrong(cell, f"it is in {'rows.jsonl' if cell in rows else 'report.csv'} only, not in the other")
     for cell in rows.keys() & flat.keys():
-        for name in dict.fromkeys([*rows[cell], *flat[cell]]):
-            told = rows[cell].get(name)
+        row = rows[cell] | {f"figures.{name}": value for name, value in (rows[cell].get("figures") or {}).items()}
+        for name in dict.fromkeys([*row, *flat[cell]]):
+            told = row.get(name)
             if not isinstance(told, dict | list) and (told_flat := flat[cell].get(name)) != as_text(told):
                 findings.wrong(cell, f"{name}: report.csv says {told_flat}, rows.jsonl {as_text(told)}")
 

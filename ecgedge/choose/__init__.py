@@ -10,7 +10,7 @@ from ecgedge.choose.front import best_values
 from ecgedge.choose.requirements import Limit, Requirement, Wanted, parse_requirement
 from ecgedge.choose.result import Choice, Miss, Tie
 from ecgedge.evaluate.metric import Metric
-from ecgedge.run.metrics import METRICS, QUALITY, find_metric
+from ecgedge.run.metrics import METRICS, QUALITY, find_metric, metrics_of
 
 __all__ = [
     "METRICS",
@@ -29,6 +29,7 @@ __all__ = [
     "by_figures",
     "decide",
     "find_metric",
+    "metrics_of",
     "parse_requirement",
     "quick_blocks",
     "settle",

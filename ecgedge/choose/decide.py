@@ -11,7 +11,7 @@ from ecgedge.choose.requirements import FIELDS, Limit, Requirement, Wanted
 from ecgedge.choose.result import Choice, Miss, Tie
 from ecgedge.errors import EcgEdgeError, unknown
 from ecgedge.evaluate.metric import Metric
-from ecgedge.run.metrics import METRICS
+from ecgedge.run.metrics import METRICS, metrics_of
 from ecgedge.run.row import TASKS, Row
 
 
@@ -102,7 +102,9 @@ def check_figures(rows: Sequence[Row], requirements: Iterable[Requirement], opti
     metrics = [each.metric for each in requirements if isinstance(each, Limit)] + ([optimize] if optimize else [])
     for metric in metrics:
         if all(metric.value(row) is None for row in rows):
-            known = [name for name, other in METRICS.items() if any(other.value(row) is not None for row in rows)]
+            known = [
+                name for name, other in metrics_of(rows).items() if any(other.value(row) is not None for row in rows)
+            ]
             raise EcgEdgeError(f"no row of this run has {metric.name}", f"choose from: {', '.join(known)}")
 
 
@@ -118,8 +120,9 @@ def pick_winner(choice: Choice, metric: Metric, compare: Compare) -> None:
     differences = [(row, compare(metric, winner, row)) for row in others]
     tied = [(row, found) for row, found in differences if found.tie]
     best, _ = front([winner, *(row for row, _ in tied)], compare)
+    others_by = criteria(choice.qualified)
     for row, found in tied:
-        results = {each: compare(each, row, winner).result for each in criteria(choice.qualified)}
+        results = {each: compare(each, row, winner).result for each in others_by}
         ahead, behind = ([each for each, word in results.items() if word == wanted] for wanted in ("better", "worse"))
         choice.ties.append(Tie(row, found, ahead, behind, bool(ahead) and row in best))
     if differences:

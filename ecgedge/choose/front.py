@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ecgedge.choose.differences import Compare, by_figures
+import numpy as np
+
+from ecgedge.choose.differences import Compare, by_figures, noise
 from ecgedge.evaluate.metric import Metric
 from ecgedge.run.metrics import METRICS, QUALITY
 from ecgedge.run.row import Row
+
+ROUNDING = 1e-12  # of a limit that is made in another way
 
 
 def has(metric: Metric | None, row: Row) -> bool:
@@ -30,13 +34,34 @@ def front(rows: Sequence[Row], compare: Compare) -> tuple[list[Row], dict[str, R
     """
     latency, size = METRICS["latency_p50"], METRICS["size"]
     metrics = criteria(rows)[::-1]  # the quickest to compare first
-    left = sorted(rows, key=lambda row: (size.order(row), latency.order(row)))
-    dominated = {}
-    for row in reversed(list(left)):
-        if by := dominator(row, left, metrics, compare):
-            left.remove(row)
+    by_size = sorted(rows, key=lambda row: (size.order(row), latency.order(row)))
+    times, left, dominated = Times(by_size), np.ones(len(by_size), dtype=bool), {}
+    for place, row in reversed(list(enumerate(by_size))):
+        rivals = (by_size[i] for i in np.flatnonzero(left & ~times.worse_than(place)))
+        if by := dominator(row, rivals, metrics, compare):
+            left[place] = False
             dominated[row.id] = by
-    return sorted(left, key=latency.order), dominated
+    return sorted((by_size[i] for i in np.flatnonzero(left)), key=latency.order), dominated
+
+
+class Times:
+    """The latencies of many rows at once: few pairs of thousands of rows have to be compared one by one."""
+
+    def __init__(self, rows: Sequence[Row]):
+        metric = METRICS["latency_p50"]
+        ends = [metric.interval(row) or (np.inf, -np.inf) for row in rows]  # without one nothing overlaps
+        self.value = np.array([metric.known(row) for row in rows])
+        self.low, self.high = np.array(ends).reshape(-1, 2).T
+        self.floor = np.array([noise(row, row) for row in rows])
+        self.unsteady = np.array([metric.unsteady(row) for row in rows])
+        models = {model: number for number, model in enumerate(dict.fromkeys(row.model for row in rows))}
+        self.model = np.array([models[row.model] for row in rows])
+
+    def worse_than(self, place: int) -> np.ndarray:
+        """Which rows of other models are slower than one by more than noise, as ``by_figures`` says; ``(N,)`` bool."""
+        beyond = self.value[place] * (1 + np.maximum(self.floor, self.floor[place])) * (1 + ROUNDING)
+        apart = (self.value > beyond) & (self.low > self.high[place])
+        return apart & (self.model != self.model[place]) & ~self.unsteady & ~self.unsteady[place]
 
 
 def dominator(row: Row, others: Iterable[Row], metrics: Sequence[Metric], compare: Compare) -> Row | None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ecgedge.errors import EcgEdgeError, unknown
-from ecgedge.evaluate.metric import UNITS, Metric
+from ecgedge.evaluate.metric import Metric
 from ecgedge.run.metrics import METRICS, find_metric, known_metric
 from ecgedge.run.row import Row
 
@@ -81,8 +81,11 @@ class Wanted:
 Requirement = Limit | Wanted
 
 
-def parse_requirement(text: str) -> Requirement:
+def parse_requirement(text: str, metrics: Mapping[str, Metric] = METRICS) -> Requirement:
     """Read ``METRIC OPERATOR VALUE UNIT`` or ``FIELD==WORD``.
+
+    Args:
+        metrics: that there are, by name.
 
     Raises:
         EcgEdgeError: it is neither; the metric or the unit is unknown; a unit is missing.
@@ -92,23 +95,23 @@ def parse_requirement(text: str) -> Requirement:
         raise EcgEdgeError(f"{text!r} is no requirement", EXAMPLE)
     name, sign, value = found.groups()
     sign = "==" if sign == "=" else sign
-    is_number = NUMBER.fullmatch(value) and known_metric(name)  # precision is a word and, of alarms, a metric
+    is_number = NUMBER.fullmatch(value) and known_metric(name, metrics)  # precision is a word and, of alarms, a metric
     if (field := name.lower()) in FIELDS and not is_number:
         if sign not in ("==", "!="):
             raise EcgEdgeError(f"{text!r}: {field} is a word, not a number", f"{field}==WORD or {field}!=WORD")
         return Wanted(text.strip(), field, sign, value)
-    if known_metric(name) is None:
-        raise unknown("metric", name, [*METRICS, *FIELDS])
+    if known_metric(name, metrics) is None:
+        raise unknown("metric", name, [*metrics, *FIELDS])
     if sign not in OPERATORS:
         raise EcgEdgeError(f"{text!r}: {sign} is for words only", f"choose from: {', '.join(OPERATORS)}")
-    metric = find_metric(name)
+    metric = find_metric(name, metrics)
     return Limit(text.strip(), metric, sign, read_value(text, value, metric))
 
 
 def read_value(text: str, value: str, metric: Metric) -> float:
     """A number and its unit, in the own unit of the metric's kind. Raises EcgEdgeError where they are not that."""
-    units = {unit.casefold(): factor for unit, factor in UNITS[metric.kind].items()}
-    listed = f"units of {metric.name}: {', '.join(unit or 'none' for unit in UNITS[metric.kind])}"
+    units = {unit.casefold(): factor for unit, factor in metric.units.items()}
+    listed = f"units of {metric.name}: {', '.join(unit or 'none' for unit in metric.units)}"
     found = NUMBER.fullmatch(value)
     if not found:
         raise EcgEdgeError(f"{text!r}: {value!r} is no number", EXAMPLE)

@@ -140,4 +140,5 @@ def brief(row: Row) -> dict[str, Any]:
     """A row as a choice names it: what it is, the file in the run's folder, its figures as the rows have them."""
     names = ("id", "model", "format", "precision", "runtime", "artifact", "digest")
     keys = [key for metric in METRICS.values() for key in (metric.key, *(metric.ends or ()))]
-    return {name: row.flat[name] for name in (*names, *keys) if name in row.flat}
+    told = {name: row.flat[name] for name in (*names, *keys) if name in row.flat}
+    return told | ({"figures": dict(row.figures)} if row.declared else {})

@@ -96,6 +96,7 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
     from ecgedge.commands.planning import plan_matrix
     from ecgedge.commands.publishing import publish, publish_if_begun
     from ecgedge.commands.run import nothing_qualifies, resume_command
+    from ecgedge.run.matrix import STEPS
     from ecgedge.tracking import connect
     from ecgedge.tracking.matrix import EXPERIMENT
 
@@ -111,7 +112,7 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
         list_plan(plan)
         return
     begun = work.begin(plan, out, known, shlex.join(["ecgedge", *sys.argv[1:]]))
-    folder, printed, tell = begun.folder, plan.request.printed, common.progress_line(2 * len(plan.cells))
+    folder, printed, tell = begun.folder, plan.request.printed, common.progress_line(STEPS * len(plan.cells))
     try:
         models = work.measure(begun, lambda done, _, text: tell(done, text), trusted(), uri)
     except (KeyboardInterrupt, MachineError) as error:

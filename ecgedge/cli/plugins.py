@@ -22,7 +22,7 @@ from ecgedge.files import escape
 if TYPE_CHECKING:
     from ecgedge.api.parts import Part
 
-KINDS = ("model", "exporter", "quantizer", "runtime")
+KINDS = ("model", "exporter", "quantizer", "runtime", "pass")
 
 
 @click.group(invoke_without_command=True)
@@ -91,6 +91,7 @@ def show(name: str, as_json: bool) -> None:
 
 def record_of(part: Part, owner: str) -> dict[str, Any]:
     """What there is to know of a part, as JSON has it."""
+    from ecgedge.api.parts import Runtime
     from ecgedge.plugins import missing
 
     return {
@@ -102,6 +103,8 @@ def record_of(part: Part, owner: str) -> dict[str, Any]:
         "state": missing(part) or "ready",
         "needs": list(part.needs),
         "environment": part.environment,
+        "precisions": [each.record() for each in part.precisions],
+        "figures": [each.record() for each in part.figures] if isinstance(part, Runtime) else [],
         "options": [option.record() | {"values": option.wanted} for option in part.options],
     }
 
@@ -116,6 +119,12 @@ def show_part(record: Mapping[str, Any]) -> None:
         common.say(f"  needs {', '.join(record['needs'])}")
     if record["environment"]:
         common.say(f"  works in the environment {record['environment']}")
+    for precision in record["precisions"]:
+        common.say(f"  precision {precision['name']}: {precision['help']}")
+        common.say(f"      {claims_of(precision)}")
+    for figure in record["figures"]:
+        unit = f" in {figure['unit']}" if figure["unit"] else ""
+        common.say(f"  figure {figure['name']}{unit}, {figure['better']} is better: {figure['help']}")
     for option in record["options"]:
         default = option["default"]
         usual = "the part decides" if default is None else json.dumps(default)
@@ -123,6 +132,18 @@ def show_part(record: Mapping[str, Any]) -> None:
         common.say(f"      {option['values']}; default: {usual}")
     if not record["options"]:
         common.say("  no options")
+
+
+def claims_of(precision: Mapping[str, Any]) -> str:
+    """What files of a precision claim, and what their answers are held to, in one line."""
+    words = {"weights": "weights", "products": "multiplied as", "activations": "between"}
+    told = []
+    for name, word in words.items():
+        types = precision[name] if isinstance(precision[name], list) else [precision[name]] * bool(precision[name])
+        told += [f"{word} {', '.join(types)}"] if types else []
+    limit = precision["cosine"]
+    told.append("outputs as in float32" if limit is None else f"cosine of at least {limit:g}")
+    return "; ".join(told) + (f"; held against the {precision['peak']} peak" if precision["peak"] else "")
 
 
 @plugins.command()
@@ -206,12 +227,14 @@ def told(counts: Counter[str]) -> str:
     return ", ".join(f"{counts[word]} {word}" for word in ("passed", "failed", "skipped") if counts[word])
 
 
-def describe(part: object) -> str:
+def describe(part: Part) -> str:
     """What a part takes and gives."""
     accepts = ", ".join(getattr(part, "accepts", ()))
     produces = getattr(part, "produces", "") or "the same"
     if hasattr(part, "precision"):
         return f"{accepts} -> {produces}, {part.precision}"
+    if part.kind == "pass":
+        return "onnx -> onnx"
     if hasattr(part, "device"):
         return f"{accepts} on {part.device}"
     return f"{accepts} -> {produces}" if accepts else f"{getattr(part, 'task', '')}, {produces}"

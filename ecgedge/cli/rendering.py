@@ -23,29 +23,14 @@ def printed_format(formats: Sequence[str]) -> str:
     return told[0] if told else "table"
 
 
-def check_requirements(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
-    """The expressions as they are, once they have been understood."""
-    from ecgedge.choose import parse_requirement
-
-    for text in texts:
-        parse_requirement(text)
-    return texts
-
-
-def check_metric(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
-    from ecgedge.choose import find_metric
-
-    return name and find_metric(name).name
-
-
 def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--require`` and ``--optimize``."""
     required = click.option(
-        "--require", "requirements", multiple=True, metavar="EXPR", callback=check_requirements,
+        "--require", "requirements", multiple=True, metavar="EXPR",
         help='Of a row, such as "accuracy>=0.94", "size<=200KB" or "format==tflite".',
     )  # fmt: skip
     optimized = click.option(
-        "--optimize", metavar="METRIC", callback=check_metric,
+        "--optimize", metavar="METRIC",
         help="Name the best row in this: latency_p50, size, accuracy, ... Else: the Pareto front.",
     )  # fmt: skip
     return required(optimized(command))

@@ -168,8 +168,8 @@ def convert(
         told=told or Told(), timeout=timeout, memory=memory,
     )  # fmt: skip
     used = None if request.passes is None else tuple(request.passes)
-    check_names(used or ())
     parts, limits = load_parts(), limits_of(request)
+    check_names(used or (), parts.passes)
     given, beats = chosen(request.options, parts.steps), data_of(request)
     with opener(parts, limits, request.told, trust) as opened:
         origin = opened.fit_to_data(opened.find_artifact(os.fspath(source)), beats)
@@ -283,7 +283,7 @@ def verify_file(artifact: Artifact, cell: Cell, lab: Lab) -> Verification | None
         ConversionError: it must not be kept.
     """
     from ecgedge.evaluate import precision_check, verdicts
-    from ecgedge.evaluate.verdicts import Answers, Terms
+    from ecgedge.evaluate.verdicts import Answers
 
     if not cell.runtime:
         return None
@@ -291,12 +291,13 @@ def verify_file(artifact: Artifact, cell: Cell, lab: Lab) -> Verification | None
     was = lab.run(source, "scored", graph=True) if lab.runtimes_for(source.format) else None
     here = lab.run(artifact, "scored", graph=True, on=cell.runtime)
     answers = Answers(here.outputs, scored.x, scored.y, lab.beats.index)
-    found = verdicts.judge(answers, was.outputs if was else None, artifact.task, Terms(artifact.precision))
+    terms = lab.tools.terms(artifact, here.runtime)
+    found = verdicts.judge(answers, was.outputs if was else None, artifact.task, terms)
     if found.status != "ok":
         raise ConversionError(f"the result is wrong and was not kept: {found.reason}")
     parent = was.graph if was and (source.format, source.precision) == (artifact.format, "fp32") else None
-    claims = precision_check.judge_file(here.graph, artifact, source, here.runtime, parent)
-    amounts = here.graph is not None and precision_check.amounts_to_it(here.graph, artifact.precision)
+    claims = precision_check.judge_file(here.graph, artifact, source, here.runtime, parent, lab.tools.precisions)
+    amounts = here.graph is not None and precision_check.amounts_to_it(here.graph, terms.precision)
     if claims.status != "ok" and not amounts:
         raise ConversionError(f"the result is not {artifact.precision} and was not kept: {claims.reason}")
     names = ("accuracy", "macro_f1") if artifact.task.kind == "classification" else ("auroc", "auprc", "f1")

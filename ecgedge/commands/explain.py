@@ -135,7 +135,8 @@ def explain(
                           hosts=runtime_hosts(parts), networked=networked(parts),
                           options={name: options_of(part, given) for name, part in parts.runtimes.items()},
                           blocks=blocks_of(parts))  # fmt: skip
-        explanation = named(study.study(artifact, taken, setting), os.fspath(target), parts, request.told.output)
+        explained = study.study(artifact, taken, setting, against_peaks(artifact, taken, parts))
+        explanation = named(explained, os.fspath(target), parts, request.told.output)
         if other:
             timed = dataclasses.replace(setting, beats=study.write_beats(artifact, study.BEATS, folder / "beats.npy"))
             explanation = dataclasses.replace(explanation, ratio=compare(explanation, *pair, timed))
@@ -145,6 +146,16 @@ def explain(
 def blocks_of(parts: Parts) -> dict[str, Blocks]:
     """The blocks of calls that runtimes ask for, by the runtime's name."""
     return {name: part.blocks for name, part in parts.runtimes.items() if part.blocks}
+
+
+def against_peaks(artifact: Artifact, runtime: str, parts: Parts) -> dict[str, str]:
+    """The peaks that a file's precision, or what its runtime computes float32 in, is held against, by the types."""
+    from ecgedge.api.precisions import TYPES, find
+
+    computes, known = parts.runtimes[runtime].computes, parts.precisions
+    of_runtime = find(computes, known).peak if computes else ""
+    of_file = find(artifact.precision, known).peak
+    return ({"float32": of_runtime} if of_runtime else {}) | (dict.fromkeys(TYPES, of_file) if of_file else {})
 
 
 def named(explanation: Explanation, target: str, parts: Parts, output: str | None) -> Explanation:

@@ -6,13 +6,14 @@ import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ecgedge.api.precisions import BUILT_IN, Precision
 from ecgedge.commands import tracked
 from ecgedge.commands.loading import limits_of
 from ecgedge.commands.planning import Plan, plan_matrix
@@ -28,10 +29,12 @@ from ecgedge.measure import machine
 from ecgedge.measure.bench import PROFILES
 from ecgedge.measure.machine import EnergyCounter
 from ecgedge.plan.options import chosen
+from ecgedge.plan.plan import Cell
+from ecgedge.plugins import Parts
 from ecgedge.run import RUN, MatrixRequest, RunFolder
 from ecgedge.run.begin import beginning, describe_run, write_run, writing
 from ecgedge.run.journal import Journal
-from ecgedge.run.matrix import measure_cells
+from ecgedge.run.matrix import STEPS, measure_cells
 from ecgedge.run.resume import asked_then, check_same
 from ecgedge.tracking import connect
 from ecgedge.tracking.matrix import EXPERIMENT
@@ -62,8 +65,8 @@ def run_matrix(
     Args:
         request: None: every built-in model, on the data that is found first; with ``resume``: as it was asked then.
         folder: of the run; it is made, or empty. None: ``runs/DATE-TIME``.
-        progress: is called with how many steps are done, of how many (two a cell: it is scored, it is timed), and what
-            comes next; the text is empty at the end.
+        progress: is called with how many steps are done, of how many (three a cell: it is converted, scored, timed),
+            and what comes next; the text is empty at the end.
         resume: go on with the run in ``folder``, where there is one; else it begins.
         trust: the user vouches for code that files bring.
         mlflow: address of an MLflow server that the run is sent to.
@@ -189,11 +192,18 @@ def begin(matrix: Plan, folder: Path | None, known: RunFolder | None, command: s
     """
     energy = EnergyCounter.find()
     about = describe_run(matrix.request, matrix.data, matrix.sources, matrix.cells, matrix.skips, energy,
-                         availability.used(matrix.cells, matrix.parts), command)  # fmt: skip
+                         availability.used(matrix.cells, matrix.parts), command,
+                         declared_precisions(matrix.cells, matrix.parts))  # fmt: skip
     if known:
         check_same(known.about, about, known.path)
         return Begun(matrix, known.path, known.about, energy, resumed=True)
     return Begun(matrix, new_folder(folder), about, energy, resumed=False)
+
+
+def declared_precisions(cells: Sequence[Cell], parts: Parts) -> dict[str, Precision]:
+    """Those of cells, and those that their runtimes compute in, that parts declare."""
+    names = {cell.precision for cell in cells} | {parts.runtimes[cell.runtime].computes for cell in cells}
+    return {name: each for name, each in sorted(parts.precisions.items()) if name in names - BUILT_IN.keys()}
 
 
 def new_folder(named: Path | None) -> Path:
@@ -217,7 +227,7 @@ def measure(begun: Begun, progress: Progress, trust: bool = False, uri: str | No
         MachineError: the machine failed; the hint says how to go on.
     """
     matrix, request, folder = begun.plan, begun.plan.request, begun.folder
-    limits, total = limits_of(request), 2 * len(matrix.cells)
+    limits, total = limits_of(request), STEPS * len(matrix.cells)
     with (
         writing(folder, resume_command(folder, uri, trust)),
         contextlib.closing(Journal(folder)) as journal,

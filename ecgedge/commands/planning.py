@@ -18,6 +18,7 @@ from ecgedge.plan.options import chosen
 from ecgedge.plan.plan import Cell, Filters, Skip, plan, requested, source_of
 from ecgedge.plugins import Parts
 from ecgedge.run import MatrixRequest, RunFolder
+from ecgedge.run.metrics import with_figures
 from ecgedge.run.resume import asked_then
 from ecgedge.run.row import Identity, Outcome, Row, Setup
 from ecgedge.workers import availability
@@ -49,7 +50,7 @@ def plan_matrix(asked: MatrixRequest | RunFolder, trust: bool = False) -> Plan:
     """
     parts = load_parts()
     request = asked_then(asked.request, parts.models) if isinstance(asked, RunFolder) else asked
-    check_names(request.passes or ())
+    check_names(request.passes or (), parts.passes)
     request = replace(request, options=chosen(request.options, parts.steps))
     data = data_of(request)
     with opener(parts, limits_of(request), request.told, trust) as opened:
@@ -114,8 +115,10 @@ def find_files(names: Sequence[str], taken: Sequence[str], data: Dataset, opened
 def check_choice(matrix: Plan) -> None:
     """Raise EcgEdgeError where no row of these cells could be chosen: before they are measured, not after."""
     request = matrix.request
-    required = [choose.parse_requirement(text) for text in request.requirements]
-    metric = choose.find_metric(request.optimize) if request.optimize else None
+    runtimes = {cell.runtime for cell in matrix.cells} or matrix.parts.runtimes.keys()
+    metrics = with_figures([figure for name in runtimes for figure in matrix.parts.runtimes[name].figures])
+    required = [choose.parse_requirement(text, metrics) for text in request.requirements]
+    metric = choose.find_metric(request.optimize, metrics) if request.optimize else None
     if not matrix.cells or not request.wants_choice:
         return
     planned = [

@@ -138,7 +138,7 @@ def open_run(folder: str | os.PathLike[str]) -> Run:
 
 def make_run(run: RunFolder, rows: Sequence[Row], noise: Mapping[str, Noise]) -> Run:
     """A run whose best values are marked."""
-    best = choose.best_values(rows, choose.METRICS.values(), choose.Evidence(run))
+    best = choose.best_values(rows, choose.metrics_of(rows).values(), choose.Evidence(run))
     told = Report(run.path, run.about, rows, noise, frozenset(best))
     done = sum(row.status != "skipped" for row in rows)
     return Run(run.request, told, max(len(run.about["cells"]) - done, 0))
@@ -150,8 +150,9 @@ def with_choice(report: Report, requirements: Iterable[str], optimize: str | Non
     Raises:
         EcgEdgeError: what is asked for does not fit this run.
     """
-    asked = [choose.parse_requirement(text) for text in requirements]
-    metric = choose.find_metric(optimize) if optimize else None
+    known = choose.metrics_of(report.rows)
+    asked = [choose.parse_requirement(text, known) for text in requirements]
+    metric = choose.find_metric(optimize, known) if optimize else None
     evidence = choose.Evidence(RunFolder.read(report.folder))
     return replace(report, choices=choose.decide(report.rows, asked, metric, evidence))
 

@@ -15,7 +15,7 @@ from ecgedge.api.parts import Exporter, Quantizer, Runtime
 from ecgedge.convert.beats import Beats, write_beats
 from ecgedge.convert.converters import Converters
 from ecgedge.convert.fallback import Passes, usable_passes
-from ecgedge.convert.store import Store, key_of, open_store, passes_maker
+from ecgedge.convert.store import Store, key_of, open_store
 from ecgedge.convert.tools import Tools, tools_of
 from ecgedge.data.dataset import Dataset, digest_of_beats
 from ecgedge.errors import EcgEdgeError, MachineError
@@ -97,7 +97,7 @@ class Lab:
         """An ONNX artifact through graph passes; anything else as it is."""
         if source.format != "onnx" or not (passes.names or passes.left_out):
             return source
-        maker = passes_maker(passes.names)
+        maker = self.tools.passes_maker(passes.names)
         fixes = "fix_batch" in passes.names
         terms = protocol.Terms(self.beats.files["calibration"], self.seed, batch if fixes else 1)
         more: dict[str, Any] = {"length": int(self.beats.calibration.shape[-1])} if fixes else {}

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 
 from ecgedge.api.graph import Graph, Node, Weight
-from ecgedge.evaluate.macs import MACS, multiplies, plain
+from ecgedge.evaluate.macs import MACS, PLACES, multiplies, plain
 
 SMALL = 1024  # elements: converters leave smaller float tensors as they are, since they cost nothing
 
@@ -23,6 +23,7 @@ QUANTIZES = frozenset({
 })  # fmt: skip
 BODIES = frozenset({"call", "callonce", "if", "loop", "scan", "while"})  # a runtime may not show what runs inside
 IDLE = ("moves", "quantizes")
+UNTOLD = "unknown"  # of an operation that gives nothing
 FUSED = re.compile(r"^fused |(_nchwc|_token_\d+)+$")  # what onnxruntime adds to a node's name, or its output's
 
 CLASSES = {"uint8": "int8", "uint4": "int4", "uint16": "int16", "uint32": "int32"}
@@ -77,19 +78,28 @@ def computes_in(node: Node) -> str:
     if kind == "multiplies" and "int8" in map(class_of, node.takes):
         return "int8"
     floats = [dtype for dtype in node.gives if "float" in dtype]
-    return class_of((*floats, *node.gives, "unknown")[0])
+    return class_of((*floats, *node.gives, UNTOLD)[0])
 
 
-def takes_float_weights(node: Node) -> bool:
-    """Of ``SMALL`` elements and more; where the constants are not told: no input has 8 bits."""
+def activation_of(node: Node) -> str:
+    """As ``computes_in``, but of a multiplication of integers the type of what is multiplied with the weights."""
+    found = computes_in(node)
+    if found != "int8" or not multiplies(node):
+        return found
+    place = PLACES.get(plain(node.op), (0, 1))[0]
+    return class_of(node.takes[place]) if place < len(node.takes) else found
+
+
+def takes_float_weights(node: Node, of: str = "int8") -> bool:
+    """Of ``SMALL`` elements and more; where the constants are not told: no input is of the integers ``of``."""
     if not node.constants:
-        return "int8" not in map(class_of, node.takes)
+        return of not in map(class_of, node.takes)
     return any("float" in dtype and size >= SMALL for dtype, size in zip(node.takes, node.constants))
 
 
-def restores_weights(node: Node) -> bool:
-    """Whether it makes float weights of int8 ones."""
-    is_large = any(class_of(dtype) == "int8" and size >= SMALL for dtype, size in zip(node.takes, node.constants))
+def restores_weights(node: Node, of: str) -> bool:
+    """Whether it makes float weights of those of the integers ``of``."""
+    is_large = any(class_of(dtype) == of and size >= SMALL for dtype, size in zip(node.takes, node.constants))
     return computes_in(node) in IDLE and is_large and "float" in "".join(node.gives)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ecgedge.api.figures import UNITS
+
 
 class Figures(Protocol):
     """What a metric reads, see ``run.row.Row``."""
@@ -17,20 +19,15 @@ class Figures(Protocol):
     def flat(self) -> Mapping[str, Any]: ...
 
     @property
+    def figures(self) -> Mapping[str, Any]: ...
+
+    @property
     def unsteady(self) -> bool: ...
 
     @property
     def throughput(self) -> Mapping[int, float]: ...
 
 
-UNITS: dict[str, dict[str, float]] = {  # of each kind of figure: in shares, numbers, microseconds, beats/s, ...
-    "share": {"": 1, "%": 0.01},
-    "number": {"": 1},
-    "time": {"ns": 1e-3, "us": 1, "µs": 1, "ms": 1e3, "s": 1e6},
-    "rate": {"": 1, "/s": 1, "beats/s": 1},
-    "energy": {"nJ": 1e-3, "uJ": 1, "µJ": 1, "mJ": 1e3, "J": 1e6},
-    "bytes": {"B": 1, "KB": 1e3, "KiB": 2**10, "MB": 1e6, "MiB": 2**20, "GB": 1e9, "GiB": 2**30},
-}
 SHOWN: dict[str, list[tuple[float, str, int]]] = {  # from which value on, in which unit, with how many decimals
     "share": [(1, "", 4)],
     "number": [(1, "", 4)],
@@ -104,6 +101,8 @@ class Metric:
         shown: how tables show it; None: they do not.
         largest: it is the throughput in the largest batch that was measured.
         change: how two runs are compared in it; None: they are not.
+        unit: a word of its own, of a number.
+        of_runtime: it is one of ``Row.figures``.
     """
 
     name: str
@@ -118,6 +117,13 @@ class Metric:
     shown: Shown | None = None
     change: Change | None = None
     largest: bool = False
+    unit: str = ""
+    of_runtime: bool = False
+
+    @property
+    def units(self) -> Mapping[str, float]:
+        """What a value may be given in, each with the factor to the kind's own unit."""
+        return UNITS[self.kind] | ({self.unit: 1} if self.unit else {})
 
     def unsteady(self, row: Figures) -> bool:
         """Whether the machine changed its speed so often that a row's figure is none to decide by."""
@@ -125,7 +131,9 @@ class Metric:
 
     def value(self, row: Figures) -> float | None:
         """The figure in the kind's own unit; None where the row has none."""
-        return row.throughput[max(row.throughput)] if self.largest and row.throughput else self.read(row.flat, self.key)
+        if self.largest and row.throughput:
+            return row.throughput[max(row.throughput)]
+        return self.read(row.figures if self.of_runtime else row.flat, self.key)
 
     def known(self, row: Figures) -> float:
         """The figure of a row that has it."""
@@ -140,7 +148,8 @@ class Metric:
 
     def read(self, flat: Mapping[str, object], key: str) -> float | None:
         found = flat.get(key)
-        return found * self.scale if isinstance(found, int | float) else None
+        is_number = isinstance(found, int | float) and not isinstance(found, bool)
+        return found * self.scale if is_number else None  # type: ignore[operator]
 
     def better(self, first: float, second: float) -> bool:
         """Whether the first of two values is the better one."""
@@ -152,6 +161,9 @@ class Metric:
 
     def show(self, value: float, *ends: float) -> str:
         """A value and perhaps the ends of its interval, in a unit that suits the value."""
+        if self.unit:
+            first, *others = (f"{each:,.6g}" for each in (value, *ends))
+            return first + (f" [{', '.join(others)}]" if others else "") + f" {self.unit}"
         least, unit, digits = next((step for step in SHOWN[self.kind] if value >= step[0]), SHOWN[self.kind][-1])
         first, *others = (f"{each / least:.{digits}f}" for each in (value, *ends))
         return first + (f" [{', '.join(others)}]" if others else "") + unit

@@ -12,10 +12,13 @@ from typing import Any
 from ecgedge.api.artifact import Artifact
 from ecgedge.api.graph import ENDS, Graph, Node, Weight
 from ecgedge.api.parts import Runtime
+from ecgedge.api.precisions import BUILT_IN, DYNAMIC, FP32, FULL_INT8, MIXED, Precision, find
 from ecgedge.api.records import USER
 from ecgedge.evaluate.arithmetic import (
     IDLE,
     SMALL,
+    UNTOLD,
+    activation_of,
     class_of,
     computes_in,
     counted,
@@ -32,7 +35,7 @@ from ecgedge.evaluate.macs import macs_of, multiplies, plain
 
 SHARE = 0.9  # of the weight bytes that must have the claimed type
 NAMED = 3  # nodes that the reason of a row names; its ``faults`` name all
-UNCLAIMED = "unclaimed"  # the precision of a file that promises nothing
+UNCLAIMED = Precision("unclaimed")  # of a file that promises nothing
 MOST = 0.5  # of the multiply-accumulates must run on the device that was asked for
 
 
@@ -65,7 +68,7 @@ class Fault:
 
 def judge(
     graph: Graph | None,
-    precision: str,
+    precision: Precision,
     device: str,
     parent: Graph | None = None,
     notes: Mapping[str, Any] | None = None,
@@ -100,7 +103,12 @@ def judge(
 
 
 def judge_file(
-    graph: Graph | None, artifact: Artifact, source: Artifact, runtime: Runtime, parent: Graph | None
+    graph: Graph | None,
+    artifact: Artifact,
+    source: Artifact,
+    runtime: Runtime,
+    parent: Graph | None,
+    known: Mapping[str, Precision] = BUILT_IN,
 ) -> Judgement:
     """Whether a file is what its quantizer promised and ran where it was to; a user's file without a record promises
     nothing.
@@ -109,11 +117,12 @@ def judge_file(
         graph: that ran.
         source: what it was made from.
         parent: the graph of its fp32 form, where known.
+        known: the precisions that there are, by name.
     """
     told = source.maker.get("part") == USER and source.precision == artifact.precision
     if told:  # it is that form itself
         return judge(graph, UNCLAIMED, runtime.device, None, artifact.notes)
-    return judge(graph, artifact.precision, runtime.device, parent, artifact.notes)
+    return judge(graph, find(artifact.precision, known), runtime.device, parent, artifact.notes)
 
 
 def told_kinds(graph: Graph) -> str | None:
@@ -122,10 +131,12 @@ def told_kinds(graph: Graph) -> str | None:
     return None if not told else "told" if len(told) == len(graph.nodes) else f"told of {len(told)} operations"
 
 
-def checked(graph: Graph, precision: str, parent: Graph | None) -> str:
+def checked(graph: Graph, precision: Precision, parent: Graph | None) -> str:
     """What the verdict rests on, and what could not be seen."""
-    if precision not in (*CLAIMS, MIXED):
-        return "compared with its fp32 parent only" if parent else f"not checked: nothing is known of {precision!r}"
+    if not precision.claims:
+        return (
+            "compared with its fp32 parent only" if parent else f"not checked: nothing is known of {precision.name!r}"
+        )
     unseen = ["its weights are not told"] if graph.weights is None else []
     if bodies := [node.name for node in graph.nodes if kind_of(node) == "controls"]:
         unseen.append(f"what runs inside {listed(bodies)} may not be seen")
@@ -173,19 +184,24 @@ def share_on(nodes: Iterable[Node], device: str) -> tuple[float, str]:
     return mine / sum(work) if products else 1.0, unit
 
 
-def copied(graph: Graph, precision: str, parent: Graph | None) -> Iterator[Fault]:
+def copied(graph: Graph, precision: Precision, parent: Graph | None) -> Iterator[Fault]:
     """Another precision than fp32 with the very weights of fp32."""
-    if parent is None or precision == "fp32" or graph.weights is None or parent.weights is None:
+    if parent is None or precision.name == FP32.name or graph.weights is None or parent.weights is None:
         return
     one, other = ([(w.dtype, w.size_bytes, w.digest) for w in counted(each)] for each in (graph, parent))
     if one and Counter(one) == Counter(other):
-        yield Fault("its weights are equal to those of its fp32 parent", about=precision)
+        yield Fault("its weights are equal to those of its fp32 parent", about=precision.name)
 
 
-def untrue(graph: Graph, precision: str, notes: Mapping[str, Any]) -> Iterator[Fault]:
-    """Where the file is not what ``precision`` means; nothing for a precision of its own name."""
-    found = mixed(graph, notes) if precision == MIXED else CLAIMS[precision](graph) if precision in CLAIMS else ()
-    yield from (replace(fault, about=precision) for fault in found)
+def untrue(graph: Graph, precision: Precision, notes: Mapping[str, Any]) -> Iterator[Fault]:
+    """Where the file is not what its precision claims."""
+    if precision.name == FP32.name:
+        found = fp32(graph)
+    elif precision.name == MIXED.name:
+        found = mixed(graph, notes)
+    else:
+        found = broken_claims(graph, precision)
+    yield from (replace(fault, about=precision.name) for fault in found)
 
 
 def fp32(graph: Graph) -> Iterator[Fault]:
@@ -196,27 +212,30 @@ def fp32(graph: Graph) -> Iterator[Fault]:
         yield Fault(f"its weights are {told(shares(weights))}")
 
 
-def fp16(graph: Graph) -> Iterator[Fault]:
-    """The weights are float16; what a CPU computes in is its own affair."""
-    yield from wrong_weights(graph, "fp16", ("float16",))
+def broken_claims(graph: Graph, precision: Precision) -> Iterator[Fault]:
+    """Of the weights, of how they are multiplied, of what else is computed in."""
+    yield from wrong_weights(graph, precision)
+    if of := precision.products:
+        if nodes := [node for node in graph.nodes if multiplies(node) and takes_float_weights(node, of)]:
+            yield Fault.of_nodes("float weights are multiplied by {}", nodes)
+        if nodes := [node for node in graph.nodes if restores_weights(node, of)]:
+            yield Fault.of_nodes(f"{of} weights are turned back into float by {{}}", nodes)
+    if precision.activations:
+        yield from other_activations(graph, precision.activations)
 
 
-def dynamic(graph: Graph) -> Iterator[Fault]:
-    """The weights are int8, and multiplied as integers."""
-    yield from wrong_weights(graph, "dynamic", ("int8", "int32"))
-    if nodes := [node for node in graph.nodes if multiplies(node) and takes_float_weights(node)]:
-        yield Fault.of_nodes("float weights are multiplied by {}", nodes)
-    if nodes := [node for node in graph.nodes if restores_weights(node)]:
-        yield Fault.of_nodes("int8 weights are turned back into float by {}", nodes)
-
-
-def full_int8(graph: Graph) -> Iterator[Fault]:
-    """As dynamic, and nothing computes in float: all but quantizing and moving gives integers."""
-    yield from dynamic(graph)
-    if nodes := [node for node in graph.nodes if quantizes_while_it_runs(node)]:
-        yield Fault.of_nodes("activations are quantized while it runs (this is dynamic) by {}", nodes)
-    if nodes := [node for node in graph.nodes if "float" in computes_in(node)]:
-        yield Fault.of_nodes(f"{{}} compute{'s' if len(nodes) == 1 else ''} in float", nodes)
+def other_activations(graph: Graph, claimed: Sequence[str]) -> Iterator[Fault]:
+    """What quantizes while it runs, and what computes in other types, each of these by itself."""
+    hybrid = [node for node in graph.nodes if quantizes_while_it_runs(node)]
+    if hybrid:
+        yield Fault.of_nodes("activations are quantized while it runs (this is dynamic) by {}", hybrid)
+    others: dict[str, list[Node]] = {}
+    for node in graph.nodes:
+        found = activation_of(node)
+        if node not in hybrid and found not in (*IDLE, UNTOLD, *claimed):
+            others.setdefault("float" if "float" in found and "float16" not in claimed else found, []).append(node)
+    for dtype, nodes in others.items():
+        yield Fault.of_nodes(f"{{}} compute{'s' if len(nodes) == 1 else ''} in {dtype}", nodes)
 
 
 def mixed(graph: Graph, notes: Mapping[str, Any]) -> Iterator[Fault]:
@@ -229,7 +248,7 @@ def mixed(graph: Graph, notes: Mapping[str, Any]) -> Iterator[Fault]:
         yield Fault("its record does not say what was left in float")
         return
     if not notes["left"]:
-        yield from full_int8(graph)
+        yield from broken_claims(graph, FULL_INT8)
         return
     layers, claims = [name for name in notes["left"] if name != ENDS], [set(claim) for claim in notes["float"]]
     floats = [node for node in graph.nodes if "float" in computes_in(node)]
@@ -246,40 +265,37 @@ def mixed(graph: Graph, notes: Mapping[str, Any]) -> Iterator[Fault]:
         yield Fault(f"{len(products)} operations multiply in float, {len(layers)} were left in it")
     if len(layers) < len(notes["left"]) and not ("float" in graph.input and "float" in graph.output):
         yield Fault(f"{ENDS} were left in float and are {graph.input} and {graph.output}")
-    if nodes := [node for node in graph.nodes if restores_weights(node)]:
+    if nodes := [node for node in graph.nodes if restores_weights(node, "int8")]:
         yield Fault.of_nodes("int8 weights are turned back into float by {}", nodes)
     if nodes := [node for node in graph.nodes if quantizes_while_it_runs(node)]:
         yield Fault.of_nodes("activations are quantized while it runs (this is dynamic) by {}", nodes)
 
 
-def amounts_to_it(graph: Graph, precision: str) -> bool:
-    """Whether a file that is rejected is int8 in what weighs and multiplies: not what it claims, but of use.
+def amounts_to_it(graph: Graph, precision: Precision) -> bool:
+    """Whether a file that is rejected has its claim in what weighs and multiplies: not what it claims, but of use.
 
     So is one in which operations without weights compute in float, and one too small to have a weight that counts.
     """
-    if precision not in ("dynamic", "full-int8"):
+    if not (of := precision.products):
         return False
     judged = shares([weight for weight in counted(graph) if not exempt(weight, precision)])
-    is_integer = not judged or sum(judged.get(dtype, 0) for dtype in ("int8", "int32")) >= SHARE
+    is_integer = not judged or sum(judged.get(dtype, 0) for dtype in precision.weights) >= SHARE
     multiplying = [node for node in graph.nodes if multiplies(node)]
-    in_float = any(node.constants and takes_float_weights(node) for node in multiplying)
+    in_float = any(node.constants and takes_float_weights(node, of) for node in multiplying)
     is_integer = is_integer or all(node.constants for node in multiplying)  # what is left belongs to norms
     products = [computes_in(node) for node in multiplying]
-    is_restored = any(map(restores_weights, graph.nodes)) and any("float" in product for product in products)
-    runs_otherwise = is_restored or (precision == "full-int8" and any(map(quantizes_while_it_runs, graph.nodes)))
+    is_restored = any(restores_weights(node, of) for node in graph.nodes) and any("float" in each for each in products)
+    runs_otherwise = is_restored or (precision.activations and any(map(quantizes_while_it_runs, graph.nodes)))
     return is_integer and not in_float and not runs_otherwise
 
 
-MIXED = "mixed"  # the one claim that hangs on the notes of the file
-CLAIMS = {"fp32": fp32, "fp16": fp16, "dynamic": dynamic, "full-int8": full_int8}
-
-
-def wrong_weights(graph: Graph, precision: str, claimed: tuple[str, ...]) -> Iterator[Fault]:
+def wrong_weights(graph: Graph, precision: Precision) -> Iterator[Fault]:
     """Too few bytes of the claimed types (the first of them must be there), small float tensors aside.
 
     Biases are int32 beside int8 weights.
     """
-    if graph.weights is None:
+    claimed = precision.weights
+    if graph.weights is None or not claimed:
         return
     judged = [weight for weight in counted(graph) if not exempt(weight, precision)]
     of = shares(judged)
@@ -290,11 +306,10 @@ def wrong_weights(graph: Graph, precision: str, claimed: tuple[str, ...]) -> Ite
         yield Fault(f"its weights are {told(of)}: {{}}", others, of="weights")
 
 
-def exempt(weight: Weight, precision: str) -> bool:
+def exempt(weight: Weight, precision: Precision) -> bool:
     """A float tensor too small to matter, of another type than the claimed one."""
-    kept = {"fp32": "float32", "fp16": "float16"}.get(precision)
-    is_float = "float" in weight.dtype and weight.dtype != kept
-    return precision in CLAIMS and precision != "fp32" and is_float and weight.size_bytes / size_of(weight) < SMALL
+    is_other = "float" in weight.dtype and weight.dtype not in precision.weights
+    return bool(precision.weights) and is_other and weight.size_bytes / size_of(weight) < SMALL
 
 
 def named(fault: Fault, most: int) -> str:
@@ -334,9 +349,9 @@ def told_precision(graph: Graph) -> str:
     if any("int8" in map(class_of, node.takes) for node in products) or of.get("int8", 0) > 0.5:
         if any(node.takes[0] == "int16" for node in products):
             return "int16x8"
-        if not [*full_int8(graph)]:
-            return "full-int8"
+        if not [*broken_claims(graph, FULL_INT8)]:
+            return FULL_INT8.name
         while_it_runs = any(map(quantizes_while_it_runs, graph.nodes))
-        return "dynamic" if while_it_runs and not [*dynamic(graph)] else "int8"
+        return DYNAMIC.name if while_it_runs and not [*broken_claims(graph, DYNAMIC)] else "int8"
     most = next(iter(of), "float32")
     return {"float32": "fp32", "float16": "fp16"}.get(most, most)

@@ -13,6 +13,7 @@ import numpy as np
 
 from ecgedge.api import tasks
 from ecgedge.api.artifact import Anomaly, Classification, Task
+from ecgedge.api.precisions import FP32, Precision
 from ecgedge.evaluate.facts import read
 from ecgedge.evaluate.gates import auroc_gate, collapse_gates, recall_change, recall_gates, threshold_gate
 from ecgedge.evaluate.intervals import ALPHA, Change, amount, bootstrap_auroc, p_value, paired_p, paired_share, wilson
@@ -28,13 +29,6 @@ from ecgedge.evaluate.judgement import (
     Verdict,
 )
 from ecgedge.evaluate.parity import ATOL
-
-# The least cosine to the trained model's outputs. On the training beats of ECG5000 the fp16 forms of the
-# built-in models have 0.99999 at least, the int8 forms 0.9992; a reconstruction that is late by one sample
-# has 0.951, outputs shuffled among the beats have 0.6 at most. A model that was barely trained has outputs
-# that hardly differ: its int8 forms were seen at 0.88, and decided no worse.
-COSINES = {"fp16": 0.999, "tf32": 0.999, "dynamic": 0.8, "full-int8": 0.8}
-OTHER_COSINE = 0.8  # for precisions that are not in the table
 
 LISTED = 100  # changed decisions that a row lists at most
 ORDER_ALPHA = 0.001  # the same, before classes are said to be in another order
@@ -75,8 +69,8 @@ class Terms:
         seed: of the bootstrap.
     """
 
-    precision: str = "fp32"
-    computes: str | None = None
+    precision: Precision = FP32
+    computes: Precision | None = None
     seed: int = 0
 
 
@@ -216,11 +210,9 @@ def parity(here: Answers, was: Answers, task: Task, terms: Terms, verdict: Verdi
     """
     outputs, expected = here.flat, was.flat
     differences = np.abs(outputs.astype(np.float64) - expected)
-    coarse = [word for word in (terms.precision, terms.computes) if word not in (None, "fp32")]
-    if coarse:
-        tolerance = {"cosine": min(COSINES.get(str(word), OTHER_COSINE) for word in coarse)}
-    else:
-        tolerance = {"max_abs_diff": ATOL * max(1.0, float(np.abs(expected).max()))}
+    limits = [each.cosine for each in (terms.precision, terms.computes) if each and each.cosine is not None]
+    most = {"max_abs_diff": ATOL * max(1.0, float(np.abs(expected).max()))}
+    tolerance = {"cosine": min(limits)} if limits else most
     changed = np.flatnonzero(tasks.decide(expected, here.x, task) != tasks.decide(outputs, here.x, task))
     is_classifier = isinstance(task, Classification)
     return Parity(
@@ -229,7 +221,7 @@ def parity(here: Answers, was: Answers, task: Task, terms: Terms, verdict: Verdi
         mean_abs_diff=float(differences.mean()),
         cosine=cosine(outputs, expected, centred=is_classifier),
         tolerance=tolerance,
-        runtime_computes=terms.computes,
+        runtime_computes=terms.computes.name if terms.computes else None,
         equal_decisions=1 - len(changed) / len(here.x),
         changed_decisions=len(changed),
         changed=changed_decisions(here, was, task, changed[:LISTED]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from ecgedge.api.artifact import Artifact
 from ecgedge.api.profile import Profile
 from ecgedge.errors import EcgEdgeError
-from ecgedge.explain.explanation import Explanation, cost_of_profiler, lines_of, total, typical
+from ecgedge.explain.explanation import PEAKS, Explanation, cost_of_profiler, lines_of, total, typical
 from ecgedge.measure import machine
 from ecgedge.measure.peaks import joined
 from ecgedge.run.turns import Setting
@@ -34,8 +35,12 @@ def write_beats(artifact: Artifact, count: int, file: Path) -> Path:
     return file
 
 
-def study(artifact: Artifact, runtime: str, setting: Setting) -> Explanation:
+def study(artifact: Artifact, runtime: str, setting: Setting, against: Mapping[str, str] | None = None) -> Explanation:
     """All but the comparison with another file. The beats of ``setting`` are those of one call.
+
+    Args:
+        against: the peaks that multiplications are held against, by the type that they compute in, where that is not
+            the usual one.
 
     Raises:
         EcgEdgeError: the runtime cannot run it, or tells nothing of its operations.
@@ -60,6 +65,8 @@ def study(artifact: Artifact, runtime: str, setting: Setting) -> Explanation:
         if device != "cuda":
             profile = ask_profile(child, setting, asked, calls, notes)
         peaks = joined(before, ask_peaks(child, runtime, setting, [])) if before else {}
+        if against:
+            peaks["holds_for"] = {**peaks.get("holds_for", PEAKS), **against}
     if device == "cuda":  # kernels that are waited for, or the time of each would be that of its launch
         with setting.child(runtime, setting.folder / "profiled.log", CUDA_LAUNCH_BLOCKING="1") as child, setting.turn():
             profile = ask_profile(child, setting, asked, calls, notes)

@@ -18,16 +18,16 @@ PRECISIONS = ("fp32", "tf32", "fp16")
 Product = Callable[[], object]
 
 
-def measure_gpu_peaks(computes: str | None) -> dict[str, Any]:
+def measure_gpu_peaks(float32: str | None) -> dict[str, Any]:
     """The fastest of many matrix products in each precision, by torch or, where it sees no GPU, by onnxruntime.
 
     Args:
-        computes: what the runtime computes float32 in, as ``Runtime.computes`` says; the peak of that holds for it.
+        float32: the peak that holds for what the runtime computes in float32, such as ``"tf32"``; None: ``"fp32"``.
 
     Returns:
         As ``peaks.measure_peaks``, with ``device`` and ``holds_for``: which peak holds for what is computed in.
     """
-    holds_for = {"float32": "tf32" if computes == "tf32" else "fp32", "float16": "fp16"}
+    holds_for = {"float32": float32 or "fp32", "float16": "fp16"}
     told = {"device": "cuda", "holds_for": holds_for, "size": SIZE}
     missing = {}
     for name, products in (("torch", torch_products), ("onnxruntime", onnx_products)):

@@ -2,16 +2,20 @@
 
 Each is a module of this package with a function ``apply(model, batch)``, which changes an
 ``onnx_ir.Model`` whose shapes are inferred in place, and leaves alone what it does not know. Who
-consumes a graph says which it ``wants``, by name and in order.
+consumes a graph says which it ``wants``, by name and in order. Plugins bring others: ``api.parts.GraphPass``.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
+from ecgedge.api.parts import GraphPass
 from ecgedge.errors import unknown
+
+NONE: Mapping[str, GraphPass] = MappingProxyType({})
 
 # In the order in which they help each other.
 NAMES = (
@@ -39,20 +43,28 @@ NAMES = (
 )
 
 
-def check_names(names: Iterable[str]) -> None:
-    """Raise EcgEdgeError, with the choices, for a name that no pass has."""
+def check_names(names: Iterable[str], others: Iterable[str] = ()) -> None:
+    """Raise EcgEdgeError, with the choices, for a name that no pass has.
+
+    Args:
+        others: names of passes that plugins have.
+    """
+    known = [*NAMES, *others]
     for name in names:
-        if name not in NAMES:
-            raise unknown("pass", name, list(NAMES))
+        if name not in known:
+            raise unknown("pass", name, known)
 
 
-def apply_pass(model: Any, name: str, batch: int = 1, length: int | None = None) -> Any | None:
+def apply_pass(
+    model: Any, name: str, batch: int = 1, length: int | None = None, others: Mapping[str, GraphPass] = NONE
+) -> Any | None:
     """A model with one pass applied; None where it changes nothing, or the model has sparse initializers.
 
     Args:
         model: an ``onnx.ModelProto``; it stays as it is.
         batch: for ``fix_batch``.
         length: of the beats, for ``fix_batch`` as well; None: a free one stays free.
+        others: passes of plugins, by name.
     """
     import onnx  # heavy, with the next
     import onnx_ir as ir
@@ -65,8 +77,11 @@ def apply_pass(model: Any, name: str, batch: int = 1, length: int | None = None)
         read.opset_imports[""] = read.opset_imports.pop("ai.onnx")
     changed = ir.from_proto(onnx.shape_inference.infer_shapes(without_shapes(read), data_prop=True))
     before, idle = content(changed), {value for value in constants(changed.graph) if not value.uses()}
-    known = {"length": length} if name == "fix_batch" and length else {}
-    importlib.import_module(f"ecgedge.passes.{name}").apply(changed, batch, **known)
+    if name in others:
+        others[name].apply(changed, batch, length)
+    else:
+        known = {"length": length} if name == "fix_batch" and length else {}
+        importlib.import_module(f"ecgedge.passes.{name}").apply(changed, batch, **known)
     if content(changed) == before:
         return None
     drop_constants(changed.graph, idle)

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from ecgedge.api.artifact import Artifact, copy_to, joined
-from ecgedge.api.parts import Context
+from ecgedge.api.parts import Context, GraphPass
 from ecgedge.api.tensors import TensorSpec
 from ecgedge.errors import ConversionError, told_by_system
-from ecgedge.passes import apply_pass
+from ecgedge.passes import NONE, apply_pass
 
 RELATIVE = 1e-5  # of an output's range, by which a pass may move it
 ROUNDINGS = 8  # of its largest value, by which it may move in any case
@@ -23,7 +23,12 @@ FREE = 16  # beats a call, where the batch is free: of more the cache does not h
 
 
 def optimize(
-    source: Artifact, out: Path, names: Iterable[str], context: Context, left_out: Mapping[str, str] | None = None
+    source: Artifact,
+    out: Path,
+    names: Iterable[str],
+    context: Context,
+    left_out: Mapping[str, str] | None = None,
+    others: Mapping[str, GraphPass] = NONE,
 ) -> Artifact:
     """Apply passes, in order, and write what comes out with its record; a copy where none changes anything.
 
@@ -32,6 +37,7 @@ def optimize(
 
     Args:
         left_out: passes that are not among ``names``, with the reason, for the notes.
+        others: passes of plugins, by name.
 
     Raises:
         ConversionError: onnxruntime cannot run the source.
@@ -40,7 +46,7 @@ def optimize(
 
     model = onnx.load(source.path)
     quantized = any("Quantize" in node.op_type or "Integer" in node.op_type for node in model.graph.node)
-    done = carry_out(model, () if quantized else tuple(names), source, context)
+    done = carry_out(model, () if quantized else tuple(names), source, context, others)
     model, applied, idle, left = done.model, done.applied, done.idle, {**(left_out or {}), **done.left}
     told = ({"idle": idle} if idle else {}) | (left_out_notes(left) if left else {})
     artifact = dataclasses.replace(source, notes=joined(source.notes, told))
@@ -73,24 +79,32 @@ class Done:
     left: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
-def carry_out(model: Any, names: Sequence[str], source: Artifact, context: Context) -> Done:
+def carry_out(
+    model: Any, names: Sequence[str], source: Artifact, context: Context, others: Mapping[str, GraphPass] = NONE
+) -> Done:
     """Apply passes to an ``onnx.ModelProto``, and prove that the answers stay.
 
     All of them are proved at once, which nearly always is enough. Only where the answers move each is proved by itself,
     in order, and left out where it is the one that moves them.
     """
-    done = apply_all(model, names, context)
+    done = apply_all(model, names, context, others)
     if not done.applied or not moved(done.model, source, context):
         return done
-    return apply_all(model, names, context, lambda changed: moved(changed, source, context))
+    return apply_all(model, names, context, others, lambda changed: moved(changed, source, context))
 
 
-def apply_all(model: Any, names: Sequence[str], context: Context, check: Callable[[Any], str] = lambda _: "") -> Done:
+def apply_all(
+    model: Any,
+    names: Sequence[str],
+    context: Context,
+    others: Mapping[str, GraphPass] = NONE,
+    check: Callable[[Any], str] = lambda _: "",
+) -> Done:
     """Apply passes in order; one that fails, or of whose result ``check`` tells a fault, is left out."""
     done = Done(model)
     for name in names:
         try:
-            changed = apply_pass(done.model, name, context.batch, context.beats.shape[-1])
+            changed = apply_pass(done.model, name, context.batch, context.beats.shape[-1], others)
         except Exception as error:  # onnx raises classes of its own
             if told_by_system(error):  # no fault of the pass
                 raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
@@ -11,9 +12,12 @@ from typing import Any
 import pluggy
 
 from ecgedge.api import hookspecs
-from ecgedge.api.parts import Exporter, Model, Part, Quantizer, Runtime
+from ecgedge.api.figures import Figure
+from ecgedge.api.parts import Exporter, GraphPass, Model, Part, Quantizer, Runtime
+from ecgedge.api.precisions import BUILT_IN, Precision
 from ecgedge.environments import Environment
 from ecgedge.errors import EcgEdgeError, unknown
+from ecgedge.passes import check_names
 from ecgedge.plugins.checks import (
     check_part,
     check_version,
@@ -48,7 +52,9 @@ HOOKS: dict[str, type[Part]] = {
     "ecgedge_exporters": Exporter,
     "ecgedge_quantizers": Quantizer,
     "ecgedge_runtimes": Runtime,
+    "ecgedge_passes": GraphPass,
 }
+APART = "uninstall one of them, or leave it out with ECGEDGE_PLUGINS"
 FRAMEWORKS = ("torch", "tensorflow", "onnx", "onnxruntime", "ai_edge_litert", "openvino", "jax")
 
 
@@ -60,6 +66,7 @@ class Parts:
     exporters: dict[str, Exporter] = field(default_factory=dict)
     quantizers: dict[str, Quantizer] = field(default_factory=dict)
     runtimes: dict[str, Runtime] = field(default_factory=dict)
+    passes: dict[str, GraphPass] = field(default_factory=dict)
     owners: dict[tuple[str, str], Owner] = field(default_factory=dict)
     environments: dict[str, Environment] = field(default_factory=dict)
     broken: list[tuple[Owner, str]] = field(default_factory=list)
@@ -67,12 +74,13 @@ class Parts:
     warnings: list[str] = field(default_factory=list)
 
     def of(self, kind: str) -> dict[str, Any]:
-        """The parts of ``"model"``, ``"exporter"``, ``"quantizer"`` or ``"runtime"``, by name."""
+        """The parts of ``"model"``, ``"exporter"``, ``"quantizer"``, ``"runtime"`` or ``"pass"``, by name."""
         groups: dict[str, dict[str, Any]] = {
             "model": self.models,
             "exporter": self.exporters,
             "quantizer": self.quantizers,
             "runtime": self.runtimes,
+            "pass": self.passes,
         }
         return groups[kind]
 
@@ -84,14 +92,31 @@ class Parts:
         return group[name]
 
     def add(self, part: Part, owner: Owner) -> None:
-        """Take in a part, or note that its name is taken."""
-        key = (part.kind, part.name)
-        if key in self.owners:
-            told = f"two plugins provide the {part.kind} {part.name!r}: {self.owners[key]} and {owner}"
-            self.clashes.append(EcgEdgeError(told, "uninstall one of them, or leave it out with ECGEDGE_PLUGINS"))
+        """Take in a part, or note that its name, or one that it declares, is taken."""
+        if clash := self.clash(part, owner):
+            self.clashes.append(EcgEdgeError(clash, APART))
             return
         self.of(part.kind)[part.name] = part
-        self.owners[key] = owner
+        self.owners[part.kind, part.name] = owner
+
+    def clash(self, part: Part, owner: Owner) -> str:
+        """What another part has, or means by a name, that this one has or means otherwise; empty: nothing."""
+        if (part.kind, part.name) in self.owners:
+            both = f"{self.owners[part.kind, part.name]} and {owner}"
+            return f"two plugins provide the {part.kind} {part.name!r}: {both}"
+        for other in self.steps:
+            both = f"{self.owners[other.kind, other.name]} and {owner}"
+            if name := meant_otherwise(other.precisions, part.precisions):
+                return f"two plugins declare the precision {name!r} otherwise: {both}"
+            figures = [each.figures for each in (other, part) if isinstance(each, Runtime)]
+            if len(figures) == 2 and (name := meant_otherwise(*figures)):
+                return f"two plugins declare the figure {name!r} otherwise: {both}"
+        return ""
+
+    @property
+    def precisions(self) -> dict[str, Precision]:
+        """The precisions that there are, by name: those that are built in, then those that parts declare."""
+        return dict(BUILT_IN) | {each.name: each for part in self.steps for each in part.precisions}
 
     @property
     def steps(self) -> list[Part]:
@@ -102,6 +127,12 @@ class Parts:
         """The parts that say they work in that environment."""
         groups = (self.models, self.exporters, self.quantizers, self.runtimes)
         return [part for group in groups for part in group.values() if part.environment == name]
+
+
+def meant_otherwise(known: Iterable[Precision | Figure], declared: Iterable[Precision | Figure]) -> str:
+    """A name that both declare, and not alike; empty: none."""
+    by_name = {each.name: each for each in known}
+    return next((each.name for each in declared if by_name.get(each.name, each) != each), "")
 
 
 def load(allow_clashes: bool = False, trace: list[Step] | None = None) -> Parts:
@@ -138,9 +169,24 @@ def load(allow_clashes: bool = False, trace: list[Step] | None = None) -> Parts:
         if heavy := [name for name in FRAMEWORKS if name in set(sys.modules) - loaded]:
             told = f"plugin {owner} imports {', '.join(heavy)} when it is loaded: every command waits for that"
             parts.warnings.append(told)
+    leave_out_strangers(parts)
     if parts.clashes and not allow_clashes:
         raise parts.clashes[0]
     return parts
+
+
+def leave_out_strangers(parts: Parts) -> None:
+    """Take out the parts that want a pass which no plugin has: known when all are loaded."""
+    for part in parts.steps:
+        try:
+            check_names(getattr(part, "wants", None) or (), parts.passes)
+        except EcgEdgeError as error:
+            del parts.of(part.kind)[part.name]
+            owner = parts.owners.pop((part.kind, part.name))
+            told = f"TypeError: {type(part).__name__}.wants names an {error.message}; {error.hint}"
+            if os.environ.get("ECGEDGE_STRICT") == "1":
+                raise TypeError(told) from None
+            parts.broken.append((owner, told[:300]))
 
 
 def collect(manager: pluggy.PluginManager, name: str, module: ModuleType) -> list[Part]:

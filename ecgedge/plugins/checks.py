@@ -9,14 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ecgedge import environments
+from ecgedge.api.figures import BETTER, FIGURE_NAME, UNIT_NAME, Figure
 from ecgedge.api.hookspecs import API_VERSION
 from ecgedge.api.measured import Blocks
 from ecgedge.api.options import Option
-from ecgedge.api.parts import Part
+from ecgedge.api.parts import Part, Runtime
+from ecgedge.api.precisions import BUILT_IN, PEAKS, TYPES, Precision
 from ecgedge.environments import Environment
 from ecgedge.errors import EcgEdgeError, cut
 from ecgedge.measure.steadiness import LEAST
-from ecgedge.passes import check_names
+from ecgedge.passes import NAMES
 
 CALLS, ROUNDS = (1, 1_000_000), (LEAST, 10_000)  # at least and at most, of the blocks that a runtime may ask for
 MOST_PAUSE = 3600  # seconds
@@ -62,6 +64,7 @@ def check_part(part: Part) -> None:
         "exporter": ("produces",),
         "quantizer": ("precision",),
         "runtime": ("device",),
+        "pass": (),
     }
     for attribute in ("name", *words[part.kind]):
         if not isinstance(getattr(part, attribute, None), str):
@@ -70,10 +73,12 @@ def check_part(part: Part) -> None:
     if part.environment is not None and not is_name:
         told = "must be a name of small letters, digits, - and _"
         raise TypeError(f"{type(part).__name__}.environment {told}, it is {part.environment!r}")
-    if part.environment is not None and part.kind == "model":
-        told = "a model is built where it is used: give the environment to exporters and runtimes"
+    if part.environment is not None and part.kind in ("model", "pass"):
+        told = f"a {part.kind} is used where ecgedge is: give the environment to exporters and runtimes"
         raise TypeError(f"{type(part).__name__}.environment: {told}")
-    tuples = ["needs", "libraries", *(() if part.kind == "model" else ("accepts",))]
+    tuples = ["needs", "libraries", *(() if part.kind in ("model", "pass") else ("accepts",))]
+    if part.kind == "pass" and part.name in NAMES:
+        raise TypeError(f"{type(part).__name__}.name: {part.name} is a pass of ecgedge itself")
     if part.kind in ("exporter", "runtime") or getattr(part, "wants", None) is not None:
         tuples.append("wants")
     for attribute in tuples:
@@ -85,10 +90,9 @@ def check_part(part: Part) -> None:
         raise TypeError(f"{type(part).__name__}.refuses must map precisions to reasons, it is {refused!r}")
     check_blocks(part)
     check_options(part)
-    try:
-        check_names(getattr(part, "wants", None) or ())
-    except EcgEdgeError as error:
-        raise TypeError(f"{type(part).__name__}.wants names an {error.message}; {error.hint}") from None
+    check_precisions(part)
+    if isinstance(part, Runtime):
+        check_figures(part)
 
 
 def check_blocks(part: Part) -> None:
@@ -126,6 +130,48 @@ def check_options(part: Part) -> None:
                 option.read(value, part.name)
             except EcgEdgeError as error:
                 raise TypeError(f"{who}: {error.message}; {error.hint}") from None
+
+
+def check_precisions(part: Part) -> None:
+    """Raise TypeError where what a part declares as precisions is none, or one is built in or cannot be."""
+    who, declared = f"{type(part).__name__}.precisions", part.precisions
+    if not isinstance(declared, tuple) or not all(isinstance(each, Precision) for each in declared):
+        raise TypeError(f"{who} must be a tuple of ecgedge.Precision, it is {declared!r}")
+    for each in declared:
+        if not isinstance(each.name, str) or not re.fullmatch("[a-z0-9][a-z0-9._-]{0,63}", each.name):
+            raise TypeError(f"{who}: {each.name!r} must be a name of small letters, digits, ., - and _")
+        if each.name in BUILT_IN:
+            raise TypeError(f"{who}: {each.name} is built in, and means {BUILT_IN[each.name].help}")
+        if [one.name for one in declared].count(each.name) > 1:
+            raise TypeError(f"{who}: {each.name} is there twice")
+        for types in (each.weights, each.activations, (each.products,) if each.products else ()):
+            if not isinstance(types, tuple) or not set(types) <= set(TYPES):
+                raise TypeError(f"{who}: {each.name} claims {types!r}, which are not all of {', '.join(TYPES)}")
+        is_number = isinstance(each.cosine, int | float) and -1 <= each.cosine <= 1
+        if each.cosine is not None and not is_number:
+            raise TypeError(f"{who}: {each.name} has the cosine {each.cosine!r}, which is no number from -1 to 1")
+        if each.peak not in ("", *PEAKS):
+            raise TypeError(f"{who}: {each.name} has the peak {each.peak!r}, which is not one of {', '.join(PEAKS)}")
+        if not isinstance(each.help, str) or not each.help.isprintable():
+            raise TypeError(f"{who}: the help of {each.name} must be one line")
+
+
+def check_figures(runtime: Runtime) -> None:
+    """Raise TypeError where what a runtime declares as figures is none."""
+    who, declared = f"{type(runtime).__name__}.figures", runtime.figures
+    if not isinstance(declared, tuple) or not all(isinstance(each, Figure) for each in declared):
+        raise TypeError(f"{who} must be a tuple of ecgedge.Figure, it is {declared!r}")
+    for each in declared:
+        if not re.fullmatch(FIGURE_NAME, str(each.name)):
+            raise TypeError(f"{who}: {each.name!r} must be a name of small letters, digits and _")
+        if [one.name for one in declared].count(each.name) > 1:
+            raise TypeError(f"{who}: {each.name} is there twice")
+        if not re.fullmatch(UNIT_NAME, str(each.unit)):
+            raise TypeError(f"{who}: {each.name} has the unit {each.unit!r}, which is no word of letters, / and %")
+        if each.better not in BETTER:
+            raise TypeError(f"{who}: better is {each.better!r} of {each.name}, and must be {' or '.join(BETTER)}")
+        if not isinstance(each.help, str) or not each.help.isprintable():
+            raise TypeError(f"{who}: the help of {each.name} must be one line")
 
 
 def one_line(error: BaseException) -> str:

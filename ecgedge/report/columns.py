@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from ecgedge.evaluate.metric import Metric
-from ecgedge.run.metrics import BULK, METRICS
+from ecgedge.run.metrics import BULK, METRICS, metrics_of
 from ecgedge.run.row import Row
 from ecgedge.run.rows import UNSTEADY
 
@@ -68,11 +68,12 @@ def text_columns(rows: Sequence[Row], task: str, ratios: Column | None = None) -
 
 def page_columns(rows: Sequence[Row], task: str) -> list[Column]:
     """Of the page's table of one task; a figure that no row has is left out."""
-    known = {name for name, metric in METRICS.items() if any(metric.value(row) is not None for row in rows)}
+    metrics = metrics_of(rows)
+    known = {name for name, metric in metrics.items() if any(metric.value(row) is not None for row in rows)}
     return [
         column
         for column in all_columns(rows, task)
-        if column.name and (column.metric in known or column.metric not in METRICS)
+        if column.name and (column.metric in known or column.metric not in metrics)
     ]
 
 
@@ -83,7 +84,8 @@ def all_columns(rows: Sequence[Row], task: str, ratios: Column | None = None) ->
     times = [column for metric in shown if metric.kind in ("time", "rate", "energy") for column in of_time(metric)]
     route = [ROUTE] if rivals(rows) else []
     extra = [ratios] if ratios else []
-    own = [MEASURED] if any(row.meters for row in rows) else []
+    own = [of_metric(metric) for name, metric in metrics_of(rows).items() if name not in METRICS]
+    own += [MEASURED] if any(row.meters for row in rows) else []
     return [*IDENTITY, *route, *sizes, *extra, TIMES, *quality, CHANGES[task], *times, *own, STATUS]
 
 

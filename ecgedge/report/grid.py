@@ -44,6 +44,7 @@ def as_csv(rows: Sequence[Row], more: Sequence[Mapping[str, str]] = ()) -> str:
     """
     found = [{**first, **row.flat} for first, row in zip(more or [{}] * len(rows), rows)]
     short = [{key: value for key, value in row.items() if not isinstance(value, NESTED)} for row in found]
+    short = [one | {f"figures.{name}": value for name, value in row.figures.items()} for one, row in zip(short, rows)]
     safe = [{escape.csv_cell(key): escape.csv_cell(value) for key, value in row.items()} for row in short]
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, list(dict.fromkeys(key for row in safe for key in row)))

@@ -53,10 +53,20 @@ def tables(report: Report, markdown: bool = False) -> str:
                 f"## {title}" if markdown else title,
                 table([column.head for column in columns], cells, words, markdown),
             ]
-    blocks.append(LEGEND.format(batches(rows)))
+    blocks.append("\n".join([LEGEND.format(batches(rows)), *told_by_runtimes(rows, markdown)]))
     if lines := [*reasons(rows, markdown), *unsteady(rows, markdown), *own(rows, markdown), *notes(rows, markdown)]:
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
+
+
+def told_by_runtimes(rows: Sequence[Row], markdown: bool = False) -> list[str]:
+    """A line for each figure that runtimes declare: its unit, and what it is."""
+    shown = escape.markdown if markdown else escape.line
+    declared = {figure.name: figure for row in rows for figure in row.declared}
+    return [
+        shown(f"{name}: {', '.join(filter(None, [figure.help, f'in {figure.unit}' if figure.unit else '']))}")
+        for name, figure in declared.items()
+    ]
 
 
 def cell(row: Row, column: Column, report: Report, markdown: bool) -> str:

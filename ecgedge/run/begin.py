@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ecgedge.api.artifact import Artifact, digest_of
+from ecgedge.api.precisions import Precision
 from ecgedge.errors import EcgEdgeError, MachineError, machine_error, remedy, told_by_system
 from ecgedge.files import strict_json
 from ecgedge.files.locks import PART, whole_file
@@ -43,12 +44,14 @@ def describe_run(
     energy: EnergyCounter,
     installed: Mapping[str, Mapping[str, str]],
     command: str,
+    precisions: Mapping[str, Precision],
 ) -> dict[str, Any]:
     """What ``run.json`` holds: what was asked, of which data and models, on which machine.
 
     Args:
         installed: versions in the environments of their own that its cells work in.
         command: by which it was asked for.
+        precisions: that its cells have, those that are built in aside.
 
     Raises:
         EcgEdgeError: it could not be read again, such as for a name that is no text.
@@ -75,6 +78,7 @@ def describe_run(
         "machine": machine.describe(energy),
         "versions": machine.versions(),
         "environments": installed,
+        "precisions": {name: each.record() for name, each in precisions.items()},
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
     check_readable(about)

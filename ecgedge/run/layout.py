@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ecgedge.api.figures import BETTER, FIGURE_NAME, UNIT_NAME
 from ecgedge.api.graph import KINDS
+from ecgedge.api.precisions import PEAKS, TYPES
 from ecgedge.evaluate.facts import key_of, keys_of, needed_of
 from ecgedge.files.schema import (
     Rule,
     SchemaError,
     flag,
     free,
+    like,
     list_of,
     maybe,
     number,
@@ -59,6 +62,18 @@ MACHINE = record(
 )
 VERSIONS = table_of(WORD, 10_000)
 DIGESTS = table_of(WORD, MANY)
+PRECISION = record(
+    {
+        "name": WORD,
+        "help": LINE,
+        "weights": list_of(one_of(*TYPES), 100),
+        "products": one_of("", *TYPES),
+        "activations": list_of(one_of(*TYPES), 100),
+        "cosine": maybe(number(-1)),
+        "peak": one_of("", *PEAKS),
+    },
+    others=ANY,
+)
 CELLS = list_of(name, MANY, unique=True)
 ABOUT = record(
     {
@@ -84,16 +99,27 @@ ABOUT = record(
         "rounds_most": whole(1, 100_000),
         "batch_sizes": maybe(list_of(whole(1, 2**20), 1000, least=1)),
         "environments": table_of(VERSIONS, 1000),
+        "precisions": table_of(PRECISION, 1000),
         "files": table_of(WORD, 1000),
     },
     others=ANY,
 )
 
+FIGURE = record(
+    {
+        "name": like(FIGURE_NAME, "the name of a figure"),
+        "unit": like(UNIT_NAME, "a unit"),
+        "better": one_of(*BETTER),
+        "help": LINE,
+        "exact": flag,
+    }
+)
 FACTS = {key_of(fact): fact.metadata["rule"] for fact in facts()}
 ALWAYS = [*needed_of(Identity), *needed_of(Outcome)]  # of a row, whatever became of its cell
 ROW = record(
     {key: FACTS[key] for key in ALWAYS},
-    {key: FACTS[key] for key in FACTS if key not in ALWAYS} | {"figures": table_of(either(number(), TEXT), 10_000)},
+    {key: FACTS[key] for key in FACTS if key not in ALWAYS}
+    | {"figures": table_of(either(number(), TEXT), 10_000), "figures_declared": list_of(FIGURE, 1000)},
     others=ANY,
 )
 TRIED = ("precision", "route", "quantizer", "batch", "threads")  # of a row that is not skipped

@@ -28,6 +28,7 @@ from ecgedge.run.rounds import Rounds, draw
 from ecgedge.run.row import Identity, Outcome, Row
 from ecgedge.run.scoring import Scoring
 
+STEPS = 3  # of a cell
 Tell = Callable[[float, str], object]  # how many steps are done, and what comes next
 
 
@@ -40,7 +41,7 @@ def measure_cells(
     energy: EnergyCounter,
     tell: Tell,
 ) -> None:
-    """Carry out what the journal does not hold yet. A cell is two steps: to be scored, and to be timed.
+    """Carry out what the journal does not hold yet. A cell is ``STEPS``: to be converted, scored and timed.
 
     Raises:
         MachineError, OSError: the machine failed; what the journal holds stays, and the rest can be done later.
@@ -59,6 +60,7 @@ def measure_cells(
             if left:
                 tell(done, f"{left[0].model} conversions")
                 helper.make(left)
+            done += len(of_model)
             measure_model(
                 of_model,
                 lab,
@@ -68,7 +70,7 @@ def measure_cells(
                 pauses,
                 lambda steps, what, base=done: tell(base + steps, what),  # type: ignore[misc]
             )
-            done += 2 * len(of_model)
+            done += (STEPS - 1) * len(of_model)
     tell(done, "")
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 
+from ecgedge.api.figures import UNITS, Figure
 from ecgedge.errors import unknown
-from ecgedge.evaluate.metric import UNITS, Metric, Shown
-from ecgedge.run.row import facts
+from ecgedge.evaluate.metric import Metric, Shown
+from ecgedge.run.row import Row, facts
 
 
 def rate(size: int) -> Metric:
@@ -24,16 +26,42 @@ METRICS: dict[str, Metric] = {
 QUALITY = {"classification": METRICS["accuracy"], "anomaly": METRICS["auroc"]}
 
 
-def known_metric(name: str) -> Metric | None:
+def metric_of(figure: Figure) -> Metric:
+    """A figure of a runtime as a metric like any other."""
+    own = figure.unit if figure.kind == "number" else ""
+    return Metric(
+        figure.name,
+        figure.name,
+        figure.kind,
+        higher=figure.better == "higher",
+        scale=figure.scale,
+        exact=figure.exact,
+        shown=Shown(figure.name, figure.name.replace("_", " "), figure.unit, 1 / figure.scale, means=figure.help),
+        unit=own,
+        of_runtime=True,
+    )
+
+
+def with_figures(figures: Iterable[Figure]) -> dict[str, Metric]:
+    """The metrics by name, those that runtimes declare behind the others; one that is ours stays ours."""
+    return {figure.name: metric_of(figure) for figure in figures} | METRICS if figures else METRICS
+
+
+def metrics_of(rows: Iterable[Row]) -> dict[str, Metric]:
+    """The metrics that there are for some rows."""
+    return with_figures({figure.name: figure for row in rows for figure in row.declared}.values())
+
+
+def known_metric(name: str, known: Mapping[str, Metric] = METRICS) -> Metric | None:
     """A metric by its name, in any case, ``-`` or ``_``; ``throughput_N`` is one for each N. None: there is none."""
     plain = name.strip().lower().replace("-", "_")
     if size := re.fullmatch(r"throughput_([1-9]\d*)", plain):
-        return METRICS.get(plain) or rate(int(size[1]))
-    return METRICS.get(plain)
+        return known.get(plain) or rate(int(size[1]))
+    return known.get(plain)
 
 
-def find_metric(name: str) -> Metric:
+def find_metric(name: str, known: Mapping[str, Metric] = METRICS) -> Metric:
     """As ``known_metric``. Raises EcgEdgeError where there is none: lists all."""
-    if (metric := known_metric(name)) is None:
-        raise unknown("metric", name, list(METRICS))
+    if (metric := known_metric(name, known)) is None:
+        raise unknown("metric", name, list(known))
     return metric

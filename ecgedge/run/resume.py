@@ -57,8 +57,9 @@ def check_same(known: dict[str, Any], now: dict[str, Any], folder: Path) -> None
         ("skips", "what cannot run here"),
         ("versions", "a library"),
         ("environments", "a library in an environment of its own"),
+        ("precisions", "what a part declares of a precision"),
     ):
-        then, today = known.get(key, {}), now[key]  # older runs know no environments
+        then, today = known.get(key, {}), now[key]  # older runs know not all of these
         if then != today:
             raise EcgEdgeError(
                 f"{folder} cannot be resumed: {what} has changed ({difference(then, today)})",

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from ecgedge.api.figures import Figure
 from ecgedge.evaluate.facts import figure, plain, read, told
 from ecgedge.evaluate.judgement import (
     ChangedDecision,
@@ -127,7 +128,7 @@ class Row:
 
     Attributes:
         throughput: beats a second by batch size.
-        figures: what the runtime tells besides, by name.
+        figures: what the runtime tells besides, by name; those of ``declared`` are metrics.
         flat: the row as JSON has it.
     """
 
@@ -148,13 +149,15 @@ class Row:
     latency: Latency | None = None
     throughput: Mapping[int, float] = field(default_factory=dict)
     figures: Mapping[str, float | str] = field(default_factory=dict)
+    declared: Sequence[Figure] = ()
 
     @classmethod
     def from_record(cls, told: Mapping[str, Any]) -> Row:
         """From JSON that ``ROW`` takes; what it has no name for is left out."""
         groups = {where: read(group, told) for where, group in GROUPS.items()}
         rates = {int(key.split("_")[1]): told[key] for key in told if THROUGHPUT.fullmatch(key)}
-        return cls(throughput=rates, figures=told.get("figures") or {}, **groups)  # type: ignore[arg-type]
+        declared = [Figure(**each) for each in told.get("figures_declared") or ()]
+        return cls(throughput=rates, figures=told.get("figures") or {}, declared=declared, **groups)  # type: ignore[arg-type]
 
     @cached_property
     def flat(self) -> dict[str, Any]:
@@ -163,7 +166,8 @@ class Row:
             if (group := getattr(self, where)) is not None:
                 found |= plain(group)
         found |= {f"throughput_{size}_per_s": rate for size, rate in self.throughput.items()}
-        return found | ({"figures": dict(self.figures)} if self.figures else {})
+        found |= {"figures": dict(self.figures)} if self.figures else {}
+        return found | ({"figures_declared": [figure.record() for figure in self.declared]} if self.declared else {})
 
     @property
     def id(self) -> str:

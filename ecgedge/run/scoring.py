@@ -14,11 +14,12 @@ import numpy as np
 
 from ecgedge.api.artifact import Anomaly, Artifact, copy_to, digest_of, file_name
 from ecgedge.api.graph import Graph
+from ecgedge.api.parts import Runtime
 from ecgedge.convert.lab import Lab
 from ecgedge.errors import ConversionError, EcgEdgeError, MachineError
 from ecgedge.evaluate import precision_check, verdicts
 from ecgedge.evaluate.judgement import Judgement
-from ecgedge.evaluate.verdicts import Answers, Terms
+from ecgedge.evaluate.verdicts import Answers
 from ecgedge.files import typed_json
 from ecgedge.files.arrays import read_array
 from ecgedge.files.locks import PART, whole_file
@@ -72,7 +73,7 @@ class Scoring:
                 row = loaded(row, session.opened)
                 stage = "score"
                 graph = self.answer(session, cell, artifact)
-                row = replace(row, figures=dict(session.figures()))
+                row = with_figures(row, session.figures(), self.lab.tools.parts["runtime", cell.runtime])
                 stage = "judge"
                 row = judged(row, self.judge(cell, artifact, expected, graph))
                 stage = "throughput"
@@ -155,10 +156,9 @@ class Scoring:
             training = Answers(np.load(self.file(cell, "train.npy")), train.x, train.y)
         outputs = np.load(self.file(cell, "outputs.npy"))
         here = Answers(outputs, lab.beats.scored.x, lab.beats.scored.y, lab.beats.index)
-        terms = Terms(artifact.precision, runtime.computes, lab.seed)
-        answers = verdicts.judge(here, expected, artifact.task, terms, training)
+        answers = verdicts.judge(here, expected, artifact.task, lab.tools.terms(artifact, runtime, lab.seed), training)
         source, parent = lab.sources[cell.model], self.parent_graph(cell)
-        return precision_check.judge_file(graph, artifact, source, runtime, parent), answers
+        return precision_check.judge_file(graph, artifact, source, runtime, parent, lab.tools.precisions), answers
 
     def parent_graph(self, cell: Cell) -> Graph | None:
         """The graph of the fp32 form of a quantized cell, where this run has it."""
@@ -205,6 +205,12 @@ def started(cell: Cell, lab: Lab, profile: str) -> Row:
         ),
         outcome=Outcome(status="ok"),
     )
+
+
+def with_figures(row: Row, told: Mapping[str, float | str], runtime: Runtime) -> Row:
+    """With what the runtime tells, and with the unit and direction of what it declares of that."""
+    declared = [figure for figure in runtime.figures if figure.name in told]
+    return replace(row, figures=dict(told), declared=declared)
 
 
 def file_of(artifact: Artifact, path: str) -> File:

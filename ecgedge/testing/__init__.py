@@ -1,4 +1,4 @@
-"""What plugin authors test with: contracts for the four kinds, and tiny parts that need numpy only.
+"""What plugin authors test with: contracts for the kinds of parts, and tiny parts that need numpy only.
 
 A contract is a plain class of test methods. Derive from it, say what is under test, and let pytest
 collect it::
@@ -23,6 +23,7 @@ from ecgedge.testing.fakes import (
     write_fake_checkpoint,
 )
 from ecgedge.testing.models import ModelContract
+from ecgedge.testing.passes import PassContract
 from ecgedge.testing.runtimes import RuntimeContract
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "FakeRuntime",
     "FakeSession",
     "ModelContract",
+    "PassContract",
     "QuantizerContract",
     "RuntimeContract",
     "draw",

@@ -100,6 +100,10 @@ def work(
     elif part.kind == "model":
         assert build is not None
         part.build(*build)
+    elif part.kind == "pass":
+        import onnx_ir as ir  # heavy
+
+        part.apply(ir.load(source.path), context.batch, context.beats.shape[-1])
     else:
         (part.convert if part.kind == "exporter" else part.quantize)(source, Path(out), context)
 

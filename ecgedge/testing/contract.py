@@ -165,7 +165,7 @@ def make_artifact(model: str, format: str, folder: Path, quantizer: str = "none"
     def optimized(artifact: Artifact) -> Artifact:
         if artifact.format != "onnx" or not passes:
             return artifact
-        return stored(optimize(artifact, folder / "optimized.onnx", passes, context))
+        return stored(optimize(artifact, folder / "optimized.onnx", passes, context, others=parts.passes))
 
     for exporter in chain:
         out = folder / f"{exporter.name}.{format}"

@@ -25,6 +25,7 @@ from ecgedge.plugins import Parts, missing
 from ecgedge.testing.contract import Contract, make_artifact
 from ecgedge.testing.conversions import ExporterContract, QuantizerContract
 from ecgedge.testing.models import ModelContract
+from ecgedge.testing.passes import PassContract
 from ecgedge.testing.runtimes import RuntimeContract
 from ecgedge.workers.hosts import hosts
 from ecgedge.workers.standins import at_hand
@@ -35,6 +36,7 @@ KINDS: dict[str, type[Contract]] = {
     "exporter": ExporterContract,
     "quantizer": QuantizerContract,
     "runtime": RuntimeContract,
+    "pass": PassContract,
 }
 
 
@@ -110,7 +112,7 @@ def with_stand_ins(contract: type[Contract], there: Any) -> type[Contract]:
 
 def contract_for(part: Part, parts: Parts) -> type[Contract]:
     """A contract with a specimen of the first format that the part takes and installed parts can make."""
-    accepts = getattr(part, "accepts", ())
+    accepts = ("onnx",) if part.kind == "pass" else getattr(part, "accepts", ())
     specimen = lambda self, folder: make_specimen(accepts, parts, folder)  # noqa: E731  (a method in the making)
     name = "".join(word.capitalize() for word in part.name.split("-"))
     return type(f"Test{name}", (KINDS[part.kind],), {"part": part, "artifact": specimen, "source": specimen})

@@ -16,9 +16,11 @@ from ecgedge.api.artifact import Anomaly, Artifact
 from ecgedge.api.graph import Graph
 from ecgedge.api.parts import Runtime, Session
 from ecgedge.api.profile import Profile
+from ecgedge.choose.requirements import FIELDS
 from ecgedge.errors import ConversionError, EcgEdgeError
 from ecgedge.measure import meters
 from ecgedge.measure.bench import infer
+from ecgedge.run.metrics import METRICS
 from ecgedge.testing.contract import Contract, draw, length_of, nearly
 
 
@@ -196,6 +198,11 @@ class RuntimeContract(Contract):
             assert isinstance(name, str) and name.isidentifier(), f"{name!r} is no name of a figure"
             assert type(value) in (int, float, str), f"{name} is {value!r}: an int, a float or a str"
             assert isinstance(value, str) or math.isfinite(value), f"{name} is {value!r}"
+        for figure in self.part.figures:
+            assert figure.name in figures, f"figure {figure.name} is declared, and figures() does not tell it"
+            assert not isinstance(figures[figure.name], str), f"figure {figure.name} is declared, and is no number"
+            taken = figure.name in {**METRICS, **FIELDS}
+            assert not taken, f"figure {figure.name} is a name that ecgedge gives itself: choose another"
 
     def test_what_it_measures_itself_is_of_the_calls_made(self) -> None:
         """``measured()`` gives None, or as many times as there were calls since it was last asked, by the same clock.

@@ -132,6 +132,7 @@ def figures(row: Row) -> dict[str, float]:
     """The numbers of a row that are no parameters, and those of its ratio and verdict."""
     flat = {key: value for key, value in row.flat.items() if key not in PARAMETERS}
     flat |= {"time_ratio": row.time_ratio.ratio if row.time_ratio else None}
+    flat |= {f"figures.{key}": value for key, value in row.figures.items()}
     flat |= {f"verdict.{key}": value for key, value in (row.flat.get("verdict") or {}).items()}
     return {
         escape.mlflow_name(key): float(value)

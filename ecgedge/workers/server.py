@@ -26,7 +26,8 @@ from ecgedge import plugins
 from ecgedge.api.artifact import Artifact
 from ecgedge.api.graph import Graph
 from ecgedge.api.measured import Measured
-from ecgedge.api.parts import Context, Session
+from ecgedge.api.parts import Context, Runtime, Session
+from ecgedge.api.precisions import find as find_precision
 from ecgedge.api.profile import Profile
 from ecgedge.devices import launch
 from ecgedge.errors import ConversionError, EcgEdgeError, MachineError, remedy, told_by_system
@@ -191,8 +192,8 @@ class Worker:
 
     @answers(protocol.Optimize)
     def optimize(self, asked: protocol.Optimize) -> Packed:
-        given = unpack(asked.source, self.parts.models)
-        return pack(optimize(given, asked.out, [*asked.passes], context_of(asked.terms), asked.left_out))
+        given, context = unpack(asked.source, self.parts.models), context_of(asked.terms)
+        return pack(optimize(given, asked.out, [*asked.passes], context, asked.left_out, self.parts.passes))
 
     @answers(protocol.MakeWhole)
     def make_whole(self, asked: protocol.MakeWhole) -> Path:
@@ -302,12 +303,16 @@ class Worker:
         samples, figures = self.benches[asked.session].block(asked.seconds, asked.calls)
         return protocol.Timed(base64.b64encode(samples.T.astype("<i8").tobytes()).decode(), **figures)
 
+    def peak_of(self, runtime: Runtime) -> str | None:
+        """The peak that holds for what a runtime computes in float32; None: float32's own."""
+        return runtime.computes and (find_precision(runtime.computes, self.parts.precisions).peak or None)
+
     @answers(protocol.MeasurePeaks)
     def peaks(self, asked: protocol.MeasurePeaks) -> protocol.Peaks:
         bench.pin(asked.threads)
         part = self.find("runtime", asked.runtime)
         if part.device in ("cpu", "cuda"):
-            told = measure_peaks(asked.threads) if part.device == "cpu" else measure_gpu_peaks(part.computes)
+            told = measure_peaks(asked.threads) if part.device == "cpu" else measure_gpu_peaks(self.peak_of(part))
             found: protocol.Peaks = typed_json.read(protocol.Peaks, told)
             return found
         why = f"none was measured, {asked.runtime} computes on {part.device}"

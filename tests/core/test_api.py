@@ -90,9 +90,9 @@ def test_a_script_is_told_nothing_that_it_did_not_ask_for(script: subprocess.Com
 
 def test_it_hears_of_each_step(told_by_it: dict[str, Any]) -> None:
     steps = told_by_it["steps"]
-    assert {total for _, total, _ in steps} == {4}  # two cells, each scored and timed
+    assert {total for _, total, _ in steps} == {6}  # two cells, each converted, scored and timed
     done = [each for each, _, _ in steps]
-    assert done == sorted(done) and done[0] == 0 and steps[-1] == [4, 4, ""]
+    assert done == sorted(done) and done[0] == 0 and steps[-1] == [6, 6, ""]
     assert all(text for _, _, text in steps[:-1])
 
 

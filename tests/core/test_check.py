@@ -17,6 +17,7 @@ import pytest
 from ecgedge.api import tasks
 from ecgedge.api.artifact import Anomaly, Classification, task_record
 from ecgedge.api.graph import KINDS, Graph, Node, Weight
+from ecgedge.api.precisions import INTEGERS, Precision, find
 from ecgedge.audit import check_run, graphs, stats
 from ecgedge.audit.answers import Answers, examine
 from ecgedge.errors import EcgEdgeError
@@ -612,6 +613,12 @@ GRAPHS = [
     graph("CONV_2D", "float32 int8", "float32", (0, 2048), "int8", 2048),
     graph("CONV_2D", "int8 int8", "int8", (0, 2048), "int8", 2048),
     graph("CONV_2D", "int8 float32", "int8", (), "int8", 100),
+    graph("CONV_2D", "int16 int8", "int16", (0, 2048), "int8", 2048),
+    graph("CONV_2D", "int16 int4", "int16", (0, 2048), "int4", 1024),
+    graph("DEQUANTIZE", "int4", "float32", (2048,), "int4", 1024),
+    graph("CONV_2D", "float16 float16", "float16", (0, 2048), "float16", 4096),
+    graph("ADD", "int16", "int16", (0,), "int8", 2048),
+    graph("TRANSPOSE_CONV", "int32 int8 int16", "int16", (4, 2048, 0), "int8", 2048),
     graph("Conv", "float32 float32", "float32", (0, 4), "int8", 2048),
     graph("MEAN", "float32", "float32", (0,), "int8", 2048),
     graph("DEQUANTIZE", "int8", "float32", (2048,), "int8", 2048),
@@ -629,15 +636,27 @@ GRAPHS += [  # one of a name that nobody knows, and of one that says otherwise
 ]
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "dynamic", "full-int8", "int3"])
+OWN = (
+    Precision("w8a16", "", ("int8", "int32"), "int8", ("int16", "int32", "int64"), cosine=0.99),
+    Precision("w8", "", ("int8",)),
+    Precision("w4", "", ("int4", "float32"), "int4"),
+    Precision("half", "", ("float16",), "", ("float16",)),
+    Precision("integers", "", (), "int8", INTEGERS),
+)
+CLAIMS = [*map(find, ("fp32", "fp16", "dynamic", "full-int8", "int3")), *OWN]
+
+
+@pytest.mark.parametrize("precision", CLAIMS, ids=lambda each: each.name)
 @pytest.mark.parametrize("number", range(len(GRAPHS)))
-def test_graphs_are_judged_alike(number: int, precision: str) -> None:
+def test_graphs_are_judged_alike(number: int, precision: Precision) -> None:
     told = GRAPHS[number]
     for device, parent in (("cpu", None), ("cuda", None), ("cpu", GRAPHS[0]), ("cpu", told)):
         judged = judge_graph(told, precision, device, parent)
         record = json.loads(json.dumps(told.record()))
-        found = graphs.examine(record, precision)
-        fault = graphs.fault_of(record, precision, device, parent and json.loads(json.dumps(parent.record())))
+        claim = graphs.claim_of(precision.name, {each.name: each.record() for each in OWN})
+        found = graphs.examine(record, claim)
+        before = parent and json.loads(json.dumps(parent.record()))
+        fault = graphs.fault_of(record, precision.name, claim, device, before)
         assert bool(fault) == (judged["status"] == "rejected"), (fault, judged["reason"])
         assert {name: judged[name] for name in found} == found | {
             "weight_shares": pytest.approx(found["weight_shares"], abs=1e-4)
@@ -670,7 +689,7 @@ def test_work_on_two_devices_is_judged_alike(number: int, products: int) -> None
     other = node_of_shapes("MatMul", "cpu", ((1, products), (products, 1)), (1, 1))
     told = Graph((MIXTURES[number], other), None)
     judged = judge_graph(told, "int3", "cuda")
-    fault = graphs.fault_of(json.loads(json.dumps(told.record())), "int3", "cuda", None)
+    fault = graphs.fault_of(json.loads(json.dumps(told.record())), "int3", {}, "cuda", None)
     assert bool(fault) == (judged["status"] == "rejected"), (fault, judged["reason"])
     expected = [1600, 200, 1600, 1600, 400, 1000, 10000, 5000, products][number]
     assert bool(fault) == (expected < products)

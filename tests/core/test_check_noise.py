@@ -146,7 +146,7 @@ def test_the_share_of_int8_weights_is_judged_before_it_is_rounded() -> None:
     told = judge_graph(graph, "dynamic", "cpu")
     assert told["weight_shares"] == {"int8": 0.9, "float32": 0.1}
     assert told["status"] == "rejected"
-    assert graphs.fault_of(json.loads(json.dumps(graph.record())), "dynamic", "cpu", None)
+    assert graphs.fault_of(json.loads(json.dumps(graph.record())), "dynamic", graphs.EXPECTED["dynamic"], "cpu", None)
 
 
 def test_times_exactly_two_percent_apart_are_a_tie_to_both(made: Path, tmp_path: Path) -> None:

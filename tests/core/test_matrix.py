@@ -128,7 +128,7 @@ def test_rows_files_and_table(ecgedge: Command, fakes: Path, tmp_path: Path) -> 
     assert "report.html" in result.out
     assert "synthetic" in result.out
     assert max(map(len, result.out.splitlines())) <= 120
-    assert "[6/6]" in result.err
+    assert "[9/9]" in result.err
     assert "noise: fake: a file timed twice:" in result.out
 
 

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from ecgedge.api.figures import UNITS
 from ecgedge.choose import parse_requirement
 from ecgedge.compare.metrics import METRICS as COMPARED
 from ecgedge.compare.metrics import read_tolerances
 from ecgedge.data.dataset import Dataset
 from ecgedge.evaluate.facts import key_of
-from ecgedge.evaluate.metric import UNITS, Metric
+from ecgedge.evaluate.metric import Metric
 from ecgedge.report import Report, render
 from ecgedge.run.metrics import METRICS, find_metric
 from ecgedge.run.row import GROUPS, Row, facts

@@ -7,7 +7,8 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from ecgedge.choose import METRICS, Choice, Evidence, Metric, decide
 from ecgedge.files import escape
@@ -22,6 +23,9 @@ from ecgedge.report.remake import remake
 from ecgedge.report.table import TITLES, noise_lines
 from ecgedge.run import RunFolder
 from ecgedge.run.row import Row
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 MOST_ROWS = 1000  # in the tables and pictures of the page; of more, those of the models that matter most
 MOST_SECTIONS = 40  # models with pictures of their own
@@ -44,25 +48,18 @@ def render(report: Report) -> str:
 
     Without a choice it shows the Pareto fronts. Where beats or answers are gone from the run's folder, it says so.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # not needed for the other formats
-    from markupsafe import Markup
+    from markupsafe import Markup  # not needed for the other formats
 
-    environment = Environment(
-        loader=PackageLoader("ecgedge.report.html"), autoescape=True, undefined=StrictUndefined, finalize=finished,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters["micro"] = lambda words: words.replace(" us", " µs").replace(
-        " uJ", " µJ"
-    )  # metrics keep to ASCII
     run, fronts = report.run, fronts_of(report)
     choices = report.choices or fronts
     rows, left_out = shown_rows(report.rows, fronts, choices)
     files, looks = RunFiles.read(report.folder), Looks.of(rows)
     with_section = {*ranked(looks.models, rows, fronts, choices)[:MOST_SECTIONS]}
     told = [row for row in rows if row.figures]
-    own = [f"\n{environment.get_template(name).render()}\n" for name in ("style.css", "script.js")]
+    own = [f"\n{templates().get_template(name).render()}\n" for name in ("style.css", "script.js")]
     style, script = map(Markup, own)  # files of ours, into which nothing is put
-    return environment.get_template("page.html").render(
+    page = templates().get_template("page.html")
+    return page.render(
         policy=policy(style, script),
         style=style,
         script=script,
@@ -90,6 +87,19 @@ def render(report: Report) -> str:
         noise=noise_lines(report.noise).splitlines(),
         form=form,
     )
+
+
+@cache
+def templates() -> Environment:
+    """The templates, each compiled when it is first used."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # not needed for the other formats
+
+    found = Environment(
+        loader=PackageLoader("ecgedge.report.html"), autoescape=True, undefined=StrictUndefined, finalize=finished,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    found.filters["micro"] = lambda words: words.replace(" us", " µs").replace(" uJ", " µJ")  # metrics keep to ASCII
+    return found
 
 
 def finished(value: Any) -> Any:

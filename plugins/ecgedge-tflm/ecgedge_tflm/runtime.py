@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge import Artifact, Graph, Runtime, Session
+from ecgedge import Artifact, Figure, Graph, Runtime, Session
 from ecgedge_tflm import boards, interpreter, model_file
 
 DEVICE = "tflm-host"
@@ -64,6 +64,12 @@ class TflmRuntime(Runtime):
     libraries = ("tflite-micro",)
     accepts = ("tflite",)
     suffixes = (".tflite",)
+    figures = (
+        Figure("arena_bytes", "B", help="memory of the interpreter beside the file, head and tail", exact=True),
+        Figure("arena_head_bytes", "B", help="what operations share, one after another", exact=True),
+        Figure("arena_tail_bytes", "B", help="what lasts as long as the interpreter", exact=True),
+        Figure("arena_smallest_bytes", "B", help="the least arena in which it runs", exact=True),
+    )
 
     def inspect(self, path: Path) -> Artifact:
         return model_file.artifact_of(model_file.parse(model_file.read(path), path), path)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgedge import Artifact, Context, Quantizer
+from ecgedge import Artifact, Context, Precision, Quantizer
 from ecgedge.testing import read_fake, write_fake
 
 
@@ -14,7 +14,8 @@ class Acme(Quantizer):
     """The weights of ecgedge's tiny test model, rounded to 8 bits."""
 
     name = "acme-int8"
-    precision = "weights-int8"  # "full-int8" where activations are in 8 bits too: the precision check looks
+    precision = "weights-int8"  # one that is built in, such as "full-int8", or one of your own
+    precisions = (Precision("weights-int8", "int8 weights, multiplied in float", weights=("int8",)),)  # is checked
     needs = ()  # top-level import names of your tool
     libraries = ()  # distributions whose versions change what it makes
     # environment = "acme"  # for a tool in an environment of its own, which acme.lock beside this file describes
