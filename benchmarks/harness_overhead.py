@@ -65,7 +65,7 @@ def main() -> None:
     session = bench.session
     with_harness, without = [], []
     for _ in range(asked.blocks):
-        with_harness.append(float(np.median(bench.timed(CALLS, 0.0)[0])))
+        with_harness.append(float(np.median(bench.timed(CALLS, 0.0)[0][0])))
         without.append(bare(session, CALLS))
     ratio, low, high = paired_ratio(np.array(with_harness), np.array(without))
     print(f"bare loop      {np.median(without) / 1e3:8.2f} us, median of {asked.blocks} blocks of {CALLS} calls")

@@ -18,6 +18,7 @@ from ecgedge.api.artifact import Anomaly, Artifact, Classification, copy_to
 from ecgedge.api.figures import Figure
 from ecgedge.api.graph import ENDS, Graph, Node, Weight
 from ecgedge.api.hookspecs import API_VERSION
+from ecgedge.api.measured import Blocks, Measured
 from ecgedge.api.options import Option
 from ecgedge.api.parts import ANY, Context, Exporter, GraphPass, Model, Quantizer, Runtime, Session
 from ecgedge.api.precisions import Precision
@@ -66,6 +67,7 @@ __all__ = [
     "ENDS",
     "Anomaly",
     "Artifact",
+    "Blocks",
     "Classification",
     "Context",
     "Conversion",
@@ -79,6 +81,7 @@ __all__ = [
     "Graph",
     "GraphPass",
     "MatrixRequest",
+    "Measured",
     "Model",
     "Node",
     "Option",

@@ -22,6 +22,7 @@ import pytest
 import ecgedge
 from ecgedge import choose, passes, plugins, testing
 from ecgedge.api import figures, graph, parts, precisions, training
+from ecgedge.api.measured import Blocks, Measured
 from ecgedge.api.profile import Profile, Step
 from ecgedge.cli import main as group
 from ecgedge.cli.explain import COLUMNS
@@ -173,8 +174,11 @@ def test_each_attribute_of_a_session_is_in_a_table() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [graph.Node, graph.Weight, graph.Graph, Profile, Step, precisions.Precision, figures.Figure]
-)
+    "kind",
+    [
+        graph.Node, graph.Weight, graph.Graph, Profile, Step, precisions.Precision, figures.Figure, Measured, Blocks,
+    ],
+)  # fmt: skip
 def test_each_field_of_a_graph_is_in_its_table(kind: type) -> None:
     table = read(PLUGINS).split(f"| of a `{kind.__name__}` | meaning |")[1].split("\n\n")[0]
     heads = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]

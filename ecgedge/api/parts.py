@@ -13,6 +13,7 @@ import numpy as np
 from ecgedge.api.artifact import Artifact
 from ecgedge.api.figures import Figure
 from ecgedge.api.graph import Graph
+from ecgedge.api.measured import Blocks, Measured
 from ecgedge.api.options import Option, Value
 from ecgedge.api.precisions import Precision
 from ecgedge.api.profile import Profile
@@ -291,6 +292,15 @@ class Session(ABC):
         """
         return {}
 
+    def measured(self) -> Measured | None:
+        """What the device measured itself of the calls of ``invoke`` since this was last asked; None: nothing, and
+        this process's clock tells their time.
+
+        Asked before a number of calls, whose answer is thrown away, and once after them; never between two of them.
+        A session that measures itself gives the same names each time, and as many times as there were calls.
+        """
+        return None
+
     def close(self) -> None:  # noqa: B027  (most sessions have nothing to give back)
         """Give back what the session holds."""
 
@@ -313,6 +323,7 @@ class Runtime(Part):
             another runtime does the same, and its row says it.
         wants: graph passes for the ONNX files that it runs, by name and in order; they are applied
             before the quantizer, where that has no wish of its own.
+        blocks: the blocks of calls that its sessions are timed in; None: as all are.
     """
 
     kind = "runtime"
@@ -325,6 +336,7 @@ class Runtime(Part):
     folders: tuple[str, ...] = ()
     on_request: bool = False
     wants: tuple[str, ...] = ()
+    blocks: Blocks | None = None
 
     def available(self) -> str | None:
         """Why it cannot run here, one line; None where it can. May import its library."""

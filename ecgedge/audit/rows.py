@@ -64,6 +64,7 @@ def check_identity(run: Run, row: Row, findings: Findings) -> None:
         ("profile", about["profile"]),
     ):
         findings.hold(row, name, found)
+    findings.seen[row["id"]].add("blocks_asked")  # calls and rounds are held to the samples; nothing tells of a pause
 
 
 def check_single(row: Row, findings: Findings) -> None:

@@ -62,8 +62,9 @@ class Run:
 
     @cached_property
     def quick(self) -> set[tuple[str, int]] | None:
-        """Name and round of the blocks in the machine's usual quick state; None where it is not told of each block."""
-        blocks = self.of("block")
+        """Name and round of the blocks in the machine's usual quick state; None where it is not told of each block that
+        this machine's clock timed."""
+        blocks = [block for block in self.of("block") if "clock" not in block]
         if not blocks or not all("reference_ns" in block for block in blocks):
             return None
         return quick_blocks([(self.model(block["cell"]), block) for block in blocks])
@@ -71,6 +72,37 @@ class Run:
     def model(self, name: str) -> str:
         """Of a cell, or of one that was timed a second time."""
         return str(self.scored[self.twins.get(name, name)]["row"].get("model"))
+
+    def row_of(self, name: str) -> Row:
+        """What the journal says of a cell, or of the one that is timed twice under that name, from when it was scored;
+        empty where it was not."""
+        record = self.scored.get(self.twins.get(name, name))
+        return record["row"] if record else {}
+
+    def clock(self, name: str) -> str | None:
+        """By which it was timed; None: that of this machine."""
+        found: str | None = self.row_of(name).get("clock")
+        return found
+
+    def told(self, *names: str) -> bool:
+        """Whether the reference kernel tells the machine's state in the blocks of all of these."""
+        return self.quick is not None and all(self.clock(name) is None for name in names)
+
+    def asked(self, name: str) -> Record:
+        """The blocks that its runtime asked for, where it did."""
+        found = self.row_of(name).get("blocks_asked")
+        return found if isinstance(found, dict) else {}
+
+    def rounds(self, name: str) -> int:
+        """How many rounds it has at least."""
+        rounds: int = self.asked(name).get("rounds", self.about["rounds"])
+        if not is_a(rounds, int) or not 0 < rounds <= ROUNDS_MOST:
+            raise ValueError(f"{name} was to have {rounds!r} rounds")
+        return rounds
+
+    def is_fixed(self, name: str) -> bool:
+        """Whether its rounds hang on nothing: its runtime asked for so many, or its clock is not this machine's."""
+        return "rounds" in self.asked(name) or self.clock(name) is not None
 
     def of(self, event: str) -> list[Record]:
         return [record for record in self.records if record["event"] == event]

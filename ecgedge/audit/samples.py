@@ -31,21 +31,35 @@ def check_samples(run: Run, findings: Findings) -> None:
                 check_file(run, name, content, blocks.get(name, []), findings)
 
 
-def lasted_long(block: Record, within: float) -> bool:
+def calls_fault(run: Run, name: str, block: Record, samples: np.ndarray) -> str:
+    """Why a block has not the calls that it should have; empty where it has.
+
+    Those that the runtime asked for, exactly; or as many as every block has, where it did not last so long that fewer
+    are no fault.
+    """
+    wanted = run.asked(name).get("calls")
+    if wanted is not None:
+        return "" if block["calls"] == wanted else f"{block['calls']} calls, {wanted} were asked for"
+    within = None if block.get("clock") else float(samples.sum()) / 1e9
+    return "" if block["calls"] >= CALLS or lasted_long(block, within) else f"only {block['calls']} calls"
+
+
+def lasted_long(block: Record, within: float | None) -> bool:
     """Whether a block lasted so long that few calls are no fault; others may have had their turn between its calls.
 
     Args:
-        within: seconds of its calls. Older runs tell of no others.
+        within: seconds of its calls; None: by another clock. Older runs tell of no others.
     """
     lasted = block.get("seconds")
     if lasted is None:
-        return within >= SECONDS - LOST
-    return bool(lasted >= SECONDS and within <= lasted + LOST)
+        return within is not None and within >= SECONDS - LOST
+    return bool(lasted >= SECONDS and (within is None or within <= lasted + LOST))
 
 
 def check_file(run: Run, name: str, content: bytes, blocks: list[Record], findings: Findings) -> None:
     """The blocks of one name, in the order in which they lie in the file."""
     end, before = 0, len(findings.reasons)
+    most = run.rounds(name) if run.is_fixed(name) else run.rounds_most
     found: dict[int, np.ndarray] = {}
     for block in sorted(blocks, key=lambda block: block["offset"]):
         told, start = f"round {block['round']}", block["offset"]
@@ -58,13 +72,16 @@ def check_file(run: Run, name: str, content: bytes, blocks: list[Record], findin
         if len(part) != end - start:
             findings.wrong(name, f"the samples of {told} are cut off")
             continue
-        if block["round"] in found or not 0 <= block["round"] < run.rounds_most:
+        if block["round"] in found or not 0 <= block["round"] < most:
             findings.wrong(name, f"{told} is there twice, or was not asked for")
         found[block["round"]] = np.frombuffer(part, "<i8").reshape(-1, 2)
-        if block["calls"] < CALLS and not lasted_long(block, float(found[block["round"]].sum()) / 1e9):
-            findings.wrong(name, f"{told} has only {block['calls']} calls")
+        if fault := calls_fault(run, name, block, found[block["round"]]):
+            findings.wrong(name, f"{told} has {fault}")
+        if block.get("clock") != run.clock(name):
+            was, now = run.clock(name) or "this machine's clock", block.get("clock") or "this machine's clock"
+            findings.wrong(name, f"{told} was timed by {now}, its row says by {was}")
     if len(content) > end:
         findings.wrong(name, f"{len(content) - end:,} bytes at the end of its samples belong to no block")
-    if len(found) >= run.about["rounds"] and sorted(found) == list(range(len(found))):
+    if len(found) >= run.rounds(name) and sorted(found) == list(range(len(found))):
         run.samples[name] = [found[number] for number in sorted(found)]
     findings.digests += len(findings.reasons) == before

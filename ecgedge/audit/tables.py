@@ -41,19 +41,21 @@ def check_finished(run: Run, findings: Findings) -> set[str]:
     for block in run.of("block"):
         if (name := block["cell"]) in done:
             done[name].add(block["round"])
-            wanted[run.model(name)] = max(wanted.get(run.model(name), 0), block["round"] + 1)
+            if not run.is_fixed(name):  # rounds are added for all of these together
+                wanted[run.model(name)] = max(wanted.get(run.model(name), 0), block["round"] + 1)
     for name in sorted(done):
-        rounds = max(run.about["rounds"], wanted.get(run.model(name), 0))
+        rounds = run.rounds(name) if run.is_fixed(name) else max(run.rounds(name), wanted.get(run.model(name), 0))
         if missing := sorted(set(range(rounds)) - done[name]):
             lacking[name] = f"rounds {', '.join(map(str, missing))} are missing"
     for name, what in lacking.items():
         findings.wrong(name, f"not finished, {what}: {RESUME}")
     models, paired = (
-        {str(run.scored[cell]["row"].get("model")) for cell in cells if cell in run.scored}
+        {(run.model(cell), run.clock(cell) or "") for cell in cells if cell in run.scored}
         for cells in (run.timed(), run.twins.values())
     )
-    for model in sorted(models - paired):
-        findings.wrong(model, f"not finished, none of its cells was timed twice: {RESUME}")
+    for model, clock in sorted(models - paired):
+        what = f"none of its cells was timed twice{f' by {clock}' if clock else ''}"
+        findings.wrong(model, f"not finished, {what}: {RESUME}")
     return set(lacking)
 
 

@@ -41,22 +41,31 @@ def check_latency(run: Run, row: Row, findings: Findings) -> None:
         findings.hold(row, name, value, THIRD)
     records = [record for record in run.of("block") if record["cell"] == row["id"] and record["round"] in numbers]
     findings.hold(row, "cpu_share", stats.quantile(np.array([record["cpu_share"] for record in records]), 0.5))
-    energy: Any = "not measured"
-    if all("active_uj" in record for record in records):
-        energy = math.fsum(record["active_uj"] for record in records) / len(model)
-    findings.hold(row, "energy_uj_per_beat", energy, THIRD)
+    findings.hold(row, "energy_uj_per_beat", energy_of(records, len(model)), THIRD)
+    if any("energy_uj" in record for record in records) and not row.get("energy_source"):
+        findings.wrong(row["id"], "energy_source: nothing is said of the meter that its blocks are by")
     warm = next((record for record in run.of("warm") if record["cell"] == row["id"]), {})
     for name in ("warm_up_calls", "stable", "load", *(["sm_clock_mhz"] if "sm_clock_mhz" in warm else [])):
         findings.hold(row, name, warm.get(name))
 
 
+def energy_of(records: list[dict[str, Any]], calls: int) -> Any:
+    """Of a call: what the session's own meter says of all blocks, if it is anything; else what this machine's says."""
+    for name, least in (("energy_uj", 0.0), ("active_uj", -math.inf)):
+        told = [record[name] for record in records if name in record]
+        if len(told) == len(records) and math.fsum(told) > least:
+            return math.fsum(told) / calls
+    return "not measured"
+
+
 def counted(run: Run, name: str, findings: Findings, row: Row) -> list[int]:
-    """The rounds that a row's figures are from: those in the machine's usual quick state, or all where they are few."""
+    """The rounds that a row's figures are from: those in the machine's usual quick state, or all where they are few, or
+    where the times are by another clock."""
     everything = list(range(len(run.samples[name])))
-    if run.quick is None:
+    if run.quick is None or not run.told(name):
         return everything
     quick = [number for number in everything if (name, number) in run.quick]
-    rounds = run.about["rounds"]
+    rounds = run.rounds(name)
     unsteady = len(quick) < min(rounds, max(FEW, -(-3 * rounds // 4)))
     findings.hold(row, "blocks_quick", len(quick))
     findings.hold(row, "unsteady", unsteady)
@@ -65,29 +74,29 @@ def counted(run: Run, name: str, findings: Findings, row: Row) -> list[int]:
 
 def check_ratio(run: Run, row: Row, findings: Findings) -> None:
     """The noise floor of the model, and the ratio to the fp32 row that was timed in the same rounds."""
-    floor = noise_floor(run, row["model"])
+    floor = noise_floor(run, row["model"], run.clock(row["id"]))
     # older runs rounded the interval, and took the floor from that
     step = FOURTH if run.quick is not None or floor is None else FOURTH * (1 + (1 + floor) ** 2)
     findings.hold(row, "noise_floor", floor, step)
     whole = fp32_of(run, row)
-    if whole is None:
+    if whole is None or run.clock(whole) != run.clock(row["id"]):
         if row.get("time_ratio"):
-            findings.wrong(row["id"], "time_ratio: claimed without an fp32 row to compare with")
+            findings.wrong(row["id"], "time_ratio: claimed without an fp32 row to compare with, by the same clock")
         return
     middle, low, high = ratio(run, row["id"], whole)
     beyond = round(max(middle, 1 / middle) - 1 - max(floor or 0.0, TIE), 9) > 0 and not low <= 1 <= high
     result = "tie" if not beyond else "faster" if middle < 1 else "slower"
     found = {"ratio": middle, "low": low, "high": high, "result": result, "to": whole}
-    if run.quick is not None:
+    if run.told(row["id"], whole):
         numbers, steady = common(run, row["id"], whole)
         found |= {"rounds": len(numbers), "result": result if steady else "unsteady"}
     findings.hold(row, "time_ratio", found, FOURTH)
 
 
-def noise_floor(run: Run, model: str) -> float | None:
-    """How far from 1 the ratio of the cell that was timed twice may be; None where it was not."""
+def noise_floor(run: Run, model: str, clock: str | None) -> float | None:
+    """How far from 1 the ratio of the cell that was timed twice by a clock may be; None where none was."""
     for twin, cell in run.twins.items():
-        if run.scored[cell]["row"]["model"] == model and {twin, cell} <= run.samples.keys():
+        if (run.model(cell), run.clock(cell)) == (model, clock) and {twin, cell} <= run.samples.keys():
             _, low, high = ratio(run, cell, twin)
             return max(high, 1 / low) - 1
     return None
@@ -104,10 +113,10 @@ def ratio(run: Run, first: str, second: str) -> tuple[float, float, float]:
 def common(run: Run, first: str, second: str) -> tuple[list[int], bool]:
     """The rounds by which two are compared, and whether they are enough: both quick, or all where these are few."""
     shared = list(range(min(len(run.samples[first]), len(run.samples[second]))))
-    if run.quick is None:
+    if run.quick is None or not run.told(first, second):
         return shared, True
     quick = [number for number in shared if {(first, number), (second, number)} <= run.quick]
-    steady = len(quick) >= min(FEW, run.about["rounds"])
+    steady = len(quick) >= min(FEW, run.rounds(first), run.rounds(second))
     return (quick if steady else shared), steady
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ecgedge.evaluate.metric import Metric
@@ -48,9 +48,18 @@ def by_figures(metric: Metric, first: Row, second: Row) -> Difference:
 
     A tie is: for a size, the same; for any other figure with intervals, where these overlap; for times,
     rates and memory, also what is closer than the noise floor of either model, or than ``TIE``.
-    A time of a row that is unsteady says nothing.
+    A time of a row that is unsteady says nothing. Of times by two clocks it is said that they are.
     Scores without an interval tie only where they are the same, and then nothing is known of the noise.
     """
+    found = from_figures(metric, first, second)
+    if (metric.timed or metric.kind == "rate") and first.clock != second.clock:
+        clocks = " and ".join(row.clock or "that of this machine" for row in (first, second))
+        return replace(found, why=f"{found.why}; by two clocks, {clocks}")
+    return found
+
+
+def from_figures(metric: Metric, first: Row, second: Row) -> Difference:
+    """As ``by_figures``, whatever the clocks."""
     here, there = metric.value(first), metric.value(second)
     assert here is not None and there is not None
     if odd := [row for row in (first, second) if metric.unsteady(row)]:

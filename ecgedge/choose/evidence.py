@@ -62,8 +62,8 @@ class Evidence:
         return self.known[key]
 
     def same_rounds(self, first: Row, second: Row) -> bool:
-        """Whether both were timed in turns, as the cells of one model are."""
-        if first.model != second.model:
+        """Whether both were timed in turns by one clock, as the cells of one model are."""
+        if first.model != second.model or not self.timing.comparable(first.id, second.id):
             return False
         rounds = [[block["round"] for block in self.timing.blocks.get(row.id, ())] for row in (first, second)]
         return rounds[0] == rounds[1] != [] and all(self.run.has_samples(row.id) for row in (first, second))

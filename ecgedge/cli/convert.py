@@ -163,6 +163,6 @@ def told_cost(found: Comparison | None, artifact: Any) -> str:
 def told_pair(pair: Pair, runtime: str) -> str:
     """Medians and ratio of two files timed in turns."""
     return (
-        f"p50 {pair.first:.1f} -> {pair.second:.1f} us on {runtime}, "
+        f"p50 {pair.first:.1f} -> {pair.second:.1f} us on {runtime}{f' by {pair.clock}' if pair.clock else ''}, "
         f"x {pair.ratio:.2f} [{pair.low:.2f}, {pair.high:.2f}]{pair.told}"
     )

@@ -383,4 +383,5 @@ def setting_of(lab: Lab) -> Setting:
     networked = frozenset(part.name for part in runtimes if part.needs_network)
     return Setting(at.folder, lab.beats.files["scored"], at.gate, seed=lab.seed, seconds=limits.seconds,
                    memory=limits.memory, hosts=hosts, networked=networked,
-                   options={part.name: lab.tools.options_of(part) for part in runtimes})  # fmt: skip
+                   options={part.name: lab.tools.options_of(part) for part in runtimes},
+                   blocks={part.name: part.blocks for part in runtimes if part.blocks})  # fmt: skip

@@ -14,6 +14,7 @@ from ecgedge.api.artifact import Artifact
 from ecgedge.errors import EcgEdgeError
 
 if TYPE_CHECKING:  # the rest is imported when something is explained: ``import ecgedge`` is to stay quick
+    from ecgedge.api.measured import Blocks
     from ecgedge.explain.explanation import Explanation
     from ecgedge.explain.findings import Finding
     from ecgedge.plugins import Parts
@@ -132,13 +133,19 @@ def explain(
         beats = study.write_beats(artifact, size, folder / "call.npy")
         setting = Setting(folder, beats, gate(), threads, seconds=limits.seconds, memory=limits.memory,
                           hosts=runtime_hosts(parts), networked=networked(parts),
-                          options={name: options_of(part, given) for name, part in parts.runtimes.items()})  # fmt: skip
+                          options={name: options_of(part, given) for name, part in parts.runtimes.items()},
+                          blocks=blocks_of(parts))  # fmt: skip
         explained = study.study(artifact, taken, setting, against_peaks(artifact, taken, parts))
         explanation = named(explained, os.fspath(target), parts, request.told.output)
         if other:
             timed = dataclasses.replace(setting, beats=study.write_beats(artifact, study.BEATS, folder / "beats.npy"))
             explanation = dataclasses.replace(explanation, ratio=compare(explanation, *pair, timed))
     return Explained(explanation, tuple(find(explanation)), size, threads)
+
+
+def blocks_of(parts: Parts) -> dict[str, Blocks]:
+    """The blocks of calls that runtimes ask for, by the runtime's name."""
+    return {name: part.blocks for name, part in parts.runtimes.items() if part.blocks}
 
 
 def against_peaks(artifact: Artifact, runtime: str, parts: Parts) -> dict[str, str]:

@@ -101,12 +101,15 @@ def of_latency(a: Run, row: Row, b: Run, other: Row, tolerance: float) -> Verdic
     further from 1 than either run's noise floor.
 
     Two runs at two times are not paired, so the interval is that of two medians measured apart. Where either is
-    unsteady, nothing can be told.
+    unsteady, or they are by two clocks, nothing can be told.
     """
+    if row.clock != other.clock:
+        clocks = (f"{each.clock or 'the clock of its machine'} in {name}" for name, each in zip("AB", (row, other)))
+        return Verdict("latency", CANNOT_TELL, f"times are by {' and by '.join(clocks)}")
     logs = [np.log(run.block_medians(each)) for run, each in ((b, other), (a, row))]
     medians = [(float(np.median(each)), median_interval(each)) for each in logs]
     log_ratio, low, high = apart(*medians[0], *medians[1])
-    floors = [run.floors.get(row.model) for run in (a, b)]
+    floors = [run.floors.get((row.model, row.clock)) for run in (a, b)]
     known = [floor for floor in floors if floor is not None]
     floor = max(*known, TIE) if len(known) == 2 else None
     change, least, most = (100 * math.expm1(value) for value in (log_ratio, low, high))

@@ -15,7 +15,7 @@ from ecgedge.errors import EcgEdgeError
 from ecgedge.measure.steadiness.states import WIDTH_LEAST
 from ecgedge.run import RunFolder
 from ecgedge.run.row import Row
-from ecgedge.run.rows import Timing, floors_of
+from ecgedge.run.rows import Clocked, Timing, floors_of
 
 SKIPPED = "skipped"
 TOLD_OF_MACHINE = ("cpu", "cores", "isa", "governor", "system")
@@ -31,7 +31,7 @@ class Run:
         rows: of the cells that were tried.
         skips: of those that were not.
         timing: the timed blocks.
-        floors: the noise floor of each model, where it is known.
+        floors: the noise floor of each model, by each clock, where it is known.
         x, y, index: the scored beats, ``(N, 1, L)``, their classes and their numbers among the test beats, ``(N,)``.
     """
 
@@ -39,7 +39,7 @@ class Run:
     rows: list[Row]
     skips: list[Row]
     timing: Timing
-    floors: dict[str, float]
+    floors: dict[Clocked, float]
     x: np.ndarray
     y: np.ndarray
     index: np.ndarray

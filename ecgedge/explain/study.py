@@ -52,7 +52,8 @@ def study(artifact: Artifact, runtime: str, setting: Setting, against: Mapping[s
         try:
             session = open_session(child, asked, setting.seconds)
             session.invoke(setting.beats, setting.folder / "answers.npy")
-            weighed, graph = session.weigh(SECONDS), session.graph()
+            blocks = setting.blocks.get(runtime)
+            weighed, graph = session.weigh(SECONDS, blocks.calls if blocks else None), session.graph()
         except ChildError as error:
             told = f"{artifact.path} does not run on {runtime}: {error}"
             raise EcgEdgeError(told, error.hint or "try another --runtime") from None
@@ -69,7 +70,9 @@ def study(artifact: Artifact, runtime: str, setting: Setting, against: Mapping[s
     if device == "cuda":  # kernels that are waited for, or the time of each would be that of its launch
         with setting.child(runtime, setting.folder / "profiled.log", CUDA_LAUNCH_BLOCKING="1") as child, setting.turn():
             profile = ask_profile(child, setting, asked, calls, notes)
-    if weighed.cpu_share < BUSY and device == "cpu":
+    if weighed.clock:
+        notes.append(f"times of whole calls are by {weighed.clock}")
+    if weighed.cpu_share < BUSY and device == "cpu" and not weighed.clock:
         notes.append(f"others kept the processor busy: this process had it {weighed.cpu_share:.0%} of the time")
     times = [typical(step.microseconds, profile.tick) for step in profile.steps] if profile else []
     return Explanation(

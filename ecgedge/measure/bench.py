@@ -8,7 +8,7 @@ import importlib
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter, perf_counter_ns, process_time
 from typing import Any
@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from ecgedge.api.artifact import Artifact
+from ecgedge.api.measured import Measured
 from ecgedge.api.parts import Runtime, Session
 from ecgedge.errors import EcgEdgeError
-from ecgedge.measure import memory, nvidia
+from ecgedge.measure import memory, meters, nvidia
 
 BULK = 64  # beats a call, for scoring where the file allows it
 MOST_BYTES = 1 << 31  # that the beats of one call, or their answers, may take
@@ -38,6 +39,7 @@ WARM_UP_CALLS = 20  # between two looks whether it has become stable
 STABLE = 0.05  # medians of the last three looks are within that share
 MEMORY_CALLS = 20
 RELOAD_MS = 250  # a file that loads faster is loaded anew for each block
+SOURCES = ("clock", "energy_source", "memory_source")  # of what a session measures itself, as figures name them
 BALLAST = 1 << 16  # bytes at most, by which what a new load finds in memory is moved
 
 
@@ -88,7 +90,10 @@ class Bench:
         figures: ``load_ms``; ``first_call_us``; ``memory_kib``, the most that loading and the first calls
             took above the process with the same libraries imported, and ``memory_base_kib``, that process
             (both None where the system does not tell); on a GPU also ``device_memory_kib``, what they took of its
-            memory (None likewise).
+            memory (None likewise). Of a session that measures itself also ``clock``, ``energy_source`` and
+            ``memory_source``, as far as it does; ``memory_kib`` is then what it tells, and there is no base.
+        sources: by what the session measures itself.
+        look: calls of warming up that are looked at together.
     """
 
     def __init__(
@@ -125,10 +130,21 @@ class Bench:
         }
         if self.on_gpu:
             self.figures["device_memory_kib"] = device_memory(taken)
+        self.figures |= self.told_by_session(meters.ask(self.session, 1 + MEMORY_CALLS))
         self.rng = np.random.default_rng(seed)
         order = self.rng.integers(0, len(beats), 512)
         self.inputs = [np.repeat(beats[i : i + 1], self.session.batch or 1, axis=0) for i in order]
         self.next = 0
+        asked = runtime.blocks.calls if runtime.blocks else None
+        self.look = min(WARM_UP_CALLS, asked or WARM_UP_CALLS)
+
+    def told_by_session(self, found: Measured | None) -> dict[str, Any]:
+        """The figures that a session measures itself of loading and the first calls, and by what it does."""
+        self.sources = meters.sources_of(found)
+        told: dict[str, Any] = {key: name for key, name in zip(SOURCES, self.sources, strict=True) if name}
+        if found is not None and found.memory_bytes is not None:
+            told |= {"memory_kib": kib(int(found.memory_bytes)), "memory_base_kib": None}
+        return told
 
     def load(self, artifact: Artifact) -> Session:
         return self.runtime.load(artifact, self.threads, **self.options)
@@ -151,32 +167,43 @@ class Bench:
     def warm_up(self) -> dict[str, Any]:
         """Call until the medians of three looks agree; says after how many calls, and whether they did.
 
-        Before that the clock of a GPU is brought up.
+        Before that the clock of a GPU is brought up. A look is no longer than a block that the runtime asks for.
         """
         clock = self.raise_clock() if self.on_gpu else {}
         medians: list[float] = []
         calls, start, stable = 0, perf_counter(), False
         while (spent := perf_counter() - start) < WARM_UP_SECONDS_MOST and not (stable and spent > WARM_UP_SECONDS):
-            medians.append(float(np.median(self.timed(WARM_UP_CALLS, 0.0)[0])))
-            calls += WARM_UP_CALLS
+            medians.append(float(np.median(self.timed(self.look, 0.0)[0][0])))
+            calls += self.look
             last = medians[-3:]
             stable = len(last) == 3 and max(last) <= (1 + STABLE) * min(last)
         return {"warm_up_calls": calls, "stable": stable} | clock
 
-    def block(self, seconds: float) -> tuple[np.ndarray, dict[str, Any]]:
+    def block(self, seconds: float, calls: int | None = None) -> tuple[np.ndarray, dict[str, Any]]:
         """One block of timed calls, on another device than the CPU ``LONGER`` times as long.
+
+        Args:
+            calls: as many as the runtime asks for, however long they take; None: for so many ``seconds``.
 
         Returns:
             Nanoseconds of the model (``invoke``) and of the host (``bind`` and ``fetch``), ``(2, calls)``
             int64; and ``cpu_share``, the share of the time in which this process was on a processor: below
             1 where others took its turn, above where it has several threads. Of a block that time cut short also
-            ``seconds``, which its calls need not fill: others may have had their turn between them.
+            ``seconds``, which its calls need not fill: others may have had their turn between them. ``energy_uj`` is
+            what the session's own meter counted, where it has one.
         """
         cpu, wall = process_time(), perf_counter()
-        samples = self.timed(BLOCK_CALLS, seconds if self.runtime.device == "cpu" else seconds * LONGER)
+        if calls is None:
+            samples, own = self.timed(BLOCK_CALLS, seconds if self.runtime.device == "cpu" else seconds * LONGER)
+        else:
+            samples, own = self.timed(calls, 0.0, math.inf)
         lasted = perf_counter() - wall
         figures = {"cpu_share": round((process_time() - cpu) / lasted, 4)}
-        return samples, figures if samples.shape[1] >= BLOCK_CALLS else figures | {"seconds": round(lasted, 4)}
+        if own is not None and own.energy_uj is not None:
+            figures["energy_uj"] = float(own.energy_uj)
+        if calls is None and samples.shape[1] < BLOCK_CALLS:
+            figures["seconds"] = round(lasted, 4)
+        return samples, figures
 
     def load_anew(self) -> None:
         """Load the file once more, elsewhere in memory, unless that takes long.
@@ -191,10 +218,19 @@ class Bench:
         ballast = [np.ones(int(size), dtype=np.uint8) for size in self.rng.integers(1, BALLAST, 8)]
         self.session = self.load(self.artifact)
         del ballast
-        self.timed(WARM_UP_CALLS, 0.0)
+        self.timed(self.look, 0.0)
 
-    def timed(self, calls: int, seconds: float) -> np.ndarray:
-        """Time at least so many calls of one beat, for at least so long; a larger fixed batch is filled up."""
+    def timed(self, calls: int, seconds: float, most: float = BLOCK_SECONDS_MOST) -> tuple[np.ndarray, Measured | None]:
+        """Time at least so many calls of one beat, for at least so long; a larger fixed batch is filled up.
+
+        Args:
+            most: seconds after which it ends, however few the calls are.
+
+        Returns:
+            Nanoseconds ``(2, calls)`` of the model, by the session's own clock where it has one, and of the host; and
+            what the session measured itself of these calls.
+        """
+        self.session.measured()  # what was before is not of these calls
         bind, invoke, fetch, inputs, now = (
             self.session.bind, self.session.invoke, self.session.fetch, self.inputs, perf_counter_ns,
         )  # fmt: skip
@@ -202,7 +238,7 @@ class Bench:
         host: list[int] = []
         with no_collection():
             begun = now()
-            earliest, latest = begun + int(seconds * 1e9), begun + int(BLOCK_SECONDS_MOST * 1e9)
+            earliest, latest = begun + int(seconds * 1e9), begun + most * 1e9
             end = begun
             while (len(model) < calls or end < earliest) and end < latest:
                 x = inputs[self.next % len(inputs)]
@@ -216,14 +252,15 @@ class Bench:
                 end = now()
                 model.append(done - bound)
                 host.append(bound - start + end - done)
-        return np.array([model, host], dtype=np.int64)
+        own = meters.ask(self.session, len(model), self.sources)
+        return np.array([by_its_clock(own, model), host], dtype=np.int64), own
 
     def throughput(
         self, sized: dict[int, Artifact], beats: np.ndarray, profile: Profile, sizes: Sequence[int] | None = None
     ) -> dict[str, np.ndarray]:
         """Nanoseconds of the model a call, for each batch size, or for the one that a user's file fixes.
 
-        The host's time is not in them.
+        The host's time is not in them. They are by the session's own clock, where it has one.
 
         Args:
             sized: the same model in files for that batch, where the format fixes it; else the file itself is used.
@@ -245,7 +282,7 @@ class Bench:
         size = session.batch or wanted
         if str(size) not in taken:
             session.bind(np.resize(beats, (size, *beats.shape[1:])))
-            taken[str(size)] = repeated(session.invoke, profile.bulk_calls, profile.bulk_seconds)
+            taken[str(size)], _ = repeated(session, profile.bulk_calls, profile.bulk_seconds, self.sources)
         session.close()
 
     def grow(self, taken: dict[str, np.ndarray], beats: np.ndarray, profile: Profile) -> None:
@@ -300,20 +337,47 @@ def infer(session: Session, beats: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def repeated(call: Callable[[], object], calls: int, seconds: float) -> np.ndarray:
-    """Nanoseconds of each call: at least so many, for at least so long, after a fifth of that to warm up."""
+def repeated(
+    session: Session,
+    calls: int,
+    seconds: float,
+    sources: meters.Sources | None = None,
+    most: float = BLOCK_SECONDS_MOST,
+) -> tuple[np.ndarray, Measured | None]:
+    """Invoke what was bound: at least so many times, for at least so long, after a fifth of that to warm up.
+
+    Args:
+        sources: by what the session measures itself; None: that is not known yet.
+        most: seconds after which it ends, however few the calls are.
+
+    Returns:
+        Nanoseconds of each call ``(calls,)``, by the session's own clock where it has one; and what it measured itself.
+    """
     taken: list[int] = []
+    call = session.invoke
     with no_collection():
         warm = perf_counter() + seconds / 5
         call()
         while perf_counter() < warm:
             call()
+        session.measured()  # what was before is not of the calls that count
         begun = perf_counter()
-        while (len(taken) < calls or perf_counter() < begun + seconds) and perf_counter() < begun + BLOCK_SECONDS_MOST:
+        while (len(taken) < calls or perf_counter() < begun + seconds) and perf_counter() < begun + most:
             start = perf_counter_ns()
             call()
             taken.append(perf_counter_ns() - start)
-    return np.array(taken, dtype=np.int64)
+    own = meters.ask(session, len(taken), sources)
+    return np.array(by_its_clock(own, taken), dtype=np.int64), own
+
+
+def by_its_clock(own: Measured | None, ours: Sequence[int]) -> Sequence[int]:
+    """Nanoseconds of the same calls: those of the session's own clock, or for want of one ours."""
+    return ours if own is None or own.latencies_ns is None else own.latencies_ns
+
+
+def kib(size: int) -> int | float:
+    """Bytes in units of 1,024, exactly."""
+    return size // 1024 if size % 1024 == 0 else size / 1024
 
 
 @contextlib.contextmanager

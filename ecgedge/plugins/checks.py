@@ -12,13 +12,18 @@ from pathlib import Path
 from ecgedge import environments
 from ecgedge.api.figures import BETTER, FIGURE_NAME, UNIT_NAME, Figure
 from ecgedge.api.hookspecs import API_VERSION
+from ecgedge.api.measured import Blocks
 from ecgedge.api.options import Option
 from ecgedge.api.parts import ANY, Model, Part, Runtime
 from ecgedge.api.precisions import BUILT_IN, PEAKS, TYPES, Precision
 from ecgedge.api.training import Recipe
 from ecgedge.environments import Environment
 from ecgedge.errors import EcgEdgeError, cut
+from ecgedge.measure.steadiness import LEAST
 from ecgedge.passes import NAMES
+
+CALLS, ROUNDS = (1, 1_000_000), (LEAST, 10_000)  # at least and at most, of the blocks that a runtime may ask for
+MOST_PAUSE = 3600  # seconds
 
 
 def new_environments(found: list[Part], known: dict[str, Environment]) -> dict[str, Environment]:
@@ -87,6 +92,7 @@ def check_part(part: Part) -> None:
     refused = getattr(part, "refuses", {})
     if not isinstance(refused, Mapping) or not all(isinstance(word, str) for pair in refused.items() for word in pair):
         raise TypeError(f"{type(part).__name__}.refuses must map precisions to reasons, it is {refused!r}")
+    check_blocks(part)
     check_options(part)
     check_precisions(part)
     if isinstance(part, Runtime):
@@ -103,6 +109,24 @@ def check_recipe(part: Part) -> None:
     for attribute, more in (("recipe", set()), ("build_options", set()), ("heeds", {ANY})):
         if strange := [name for name in getattr(part, attribute) if name not in known | more]:
             raise TypeError(f"{who}.{attribute} names {strange[0]!r}; a recipe has {', '.join(sorted(known))}")
+
+
+def check_blocks(part: Part) -> None:
+    """Raise TypeError where the blocks that a runtime asks for are none."""
+    blocks, who = getattr(part, "blocks", None), f"{type(part).__name__}.blocks"
+    if blocks is None:
+        return
+    if not isinstance(blocks, Blocks):
+        raise TypeError(f"{who} must be ecgedge.Blocks or None, it is {cut(repr(blocks))}")
+    for name, (least, most) in (("calls", CALLS), ("rounds", ROUNDS)):
+        value = getattr(blocks, name)
+        if value is not None and (type(value) is not int or not least <= value <= most):
+            raise TypeError(f"{who}: {name} must be a whole number from {least} to {most:,}, it is {cut(repr(value))}")
+    pause = blocks.pause_s
+    if type(pause) not in (int, float) or not 0 <= pause <= MOST_PAUSE:
+        raise TypeError(f"{who}: pause_s must be seconds from 0 to {MOST_PAUSE:,}, it is {cut(repr(pause))}")
+    if type(blocks.reload) is not bool:
+        raise TypeError(f"{who}: reload must be True or False, it is {cut(repr(blocks.reload))}")
 
 
 def check_options(part: Part) -> None:

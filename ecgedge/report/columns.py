@@ -17,6 +17,7 @@ from ecgedge.run.rows import UNSTEADY
 
 NOTHING = "–"  # on the page; elsewhere a hyphen
 USUAL = 64  # beats a call, in the largest batch; others are told
+OWN = "*"  # behind a figure that the session measured itself
 MARKS = {"tie": "=", UNSTEADY: "?"}  # before a ratio of times
 
 
@@ -84,6 +85,7 @@ def all_columns(rows: Sequence[Row], task: str, ratios: Column | None = None) ->
     route = [ROUTE] if rivals(rows) else []
     extra = [ratios] if ratios else []
     own = [of_metric(metric) for name, metric in metrics_of(rows).items() if name not in METRICS]
+    own += [MEASURED] if any(row.meters for row in rows) else []
     return [*IDENTITY, *route, *sizes, *extra, TIMES, *quality, CHANGES[task], *times, *own, STATUS]
 
 
@@ -100,7 +102,7 @@ def of_metric(metric: Metric) -> Column:
 
     def text(row: Row) -> str:
         value = metric.value(row)
-        return "-" if value is None else shown.text(value)
+        return "-" if value is None else shown.text(value) + OWN * bool(source_of(metric, row))
 
     def show(row: Row) -> Cell:
         value, ends = metric.value(row), metric.interval(row)
@@ -111,6 +113,23 @@ def of_metric(metric: Metric) -> Column:
         return Cell(shown.text(value, page=True), mark + below, value * shown.scale)
 
     return Column(shown.head, text, shown.title, show, shown.unit, means=shown.means, metric=metric.name)
+
+
+def source_of(metric: Metric, row: Row) -> str | None:
+    """The clock or meter of the session that a figure of a row is by; None: ecgedge measured it."""
+    if row.meters is None:
+        return None
+    if metric.name.startswith(("latency", "throughput")):
+        return row.meters.clock
+    return {"memory": row.meters.memory_source, "energy": row.meters.energy_source}.get(metric.name)
+
+
+def measured_by(row: Row) -> str:
+    """What a session measured itself, and by what; empty where that is nothing."""
+    if row.meters is None:
+        return ""
+    told = (("times", row.meters.clock), ("RAM", row.meters.memory_source), ("energy", row.meters.energy_source))
+    return "; ".join(f"{what} by {source}" for what, source in told if source)
 
 
 def of_time(metric: Metric) -> list[Column]:
@@ -210,6 +229,11 @@ ROUTE = Column(
 TIMES = Column(
     "time x", times_text, "time ×", times, "of fp32",
     means="p50 relative to fp32 of the same model, format and runtime, with its 95% interval",
+)  # fmt: skip
+MEASURED = Column(
+    "", lambda _: "",
+    "measured by", lambda row: Cell(measured_by(row) or NOTHING, key=measured_by(row) or None), words=True,
+    means="the device's own clock and meters, where a row's times, memory or energy are by them",
 )  # fmt: skip
 CHANGES = {"classification": change("points"), "anomaly": change("AUROC")}
 STATUS = Column("status", lambda row: UNSTEADY if row.unsteady else row.status, "status", status, words=True)

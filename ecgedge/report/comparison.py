@@ -97,7 +97,7 @@ def changed(metric: str) -> Callable[[Pair], str]:
 
 def interval(pair: Pair) -> str:
     found = verdict_on(pair, "latency")
-    return f"[{found.low:+.1f}, {found.high:+.1f}]" if found else "-"
+    return "-" if found is None or found.low is None else f"[{found.low:+.1f}, {found.high:+.1f}]"
 
 
 def amount_of(pair: Pair, field: str) -> str:
@@ -111,8 +111,8 @@ def remarks(comparison: Comparison) -> Iterator[str]:
     yield from (f"only in B: {row.id} ({row.status})" for row in comparison.only_b)
     for name, run in (("A", comparison.a), ("B", comparison.b)):
         yield from (
-            f"noise: {model} in {name}: floor {floor:.1%}{TOO_NOISY}"
-            for model, floor in run.floors.items()
+            f"noise: {model}{f' by {clock}' if clock else ''} in {name}: floor {floor:.1%}{TOO_NOISY}"
+            for (model, clock), floor in run.floors.items()
             if floor > NOISY
         )
     for pair in comparison.pairs:

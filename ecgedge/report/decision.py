@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ecgedge.choose import METRICS, Choice, Limit, quick_blocks
 from ecgedge.files import escape
@@ -108,12 +108,22 @@ def rows_table(choice: Choice, rows: list[tuple[str, Row]], markdown: bool) -> s
 def notes(choice: Choice, report: Report) -> Iterator[str]:
     for row in choice.unsteady:
         yield f"unsteady: {quick_blocks(row)} in the machine's usual quick state; its times decide nothing"
+    if len({row.clock for row in choice.considered}) > 1:
+        yield f"times are by several clocks: {'; '.join(clocks_of(choice.considered))}"
     if choice.winner:
         yield from winner_notes(choice, choice.winner, report)
     elif choice.front:
         yield from front_notes(choice, report)
     else:
         yield from miss_notes(choice)
+
+
+def clocks_of(rows: Sequence[Row]) -> list[str]:
+    """Each clock that rows were timed by, with their runtimes."""
+    runtimes: dict[str, list[str]] = {}
+    for row in rows:
+        runtimes.setdefault(row.clock or "that of this machine", []).append(row.runtime)
+    return [f"{clock} ({', '.join(dict.fromkeys(names))})" for clock, names in runtimes.items()]
 
 
 def winner_notes(choice: Choice, winner: Row, report: Report) -> Iterator[str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ecgedge.files import escape
 from ecgedge.report import decision
-from ecgedge.report.columns import Column, text_columns
+from ecgedge.report.columns import OWN, Column, measured_by, text_columns
 from ecgedge.report.document import Report
 from ecgedge.report.grid import cut, table
 from ecgedge.run.row import Row
@@ -54,7 +54,7 @@ def tables(report: Report, markdown: bool = False) -> str:
                 table([column.head for column in columns], cells, words, markdown),
             ]
     blocks.append("\n".join([LEGEND.format(batches(rows)), *told_by_runtimes(rows, markdown)]))
-    if lines := [*reasons(rows, markdown), *unsteady(rows, markdown), *notes(rows, markdown)]:
+    if lines := [*reasons(rows, markdown), *unsteady(rows, markdown), *own(rows, markdown), *notes(rows, markdown)]:
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
 
@@ -129,6 +129,14 @@ def unsteady(rows: Sequence[Row], markdown: bool = False) -> list[str]:
         item(UNSTEADY, "yellow", f": {model}, {len(odd)} of its rows: {quick_of(odd)}", markdown)
         for model, odd in found.items()
     ]
+
+
+def own(rows: Sequence[Row], markdown: bool = False) -> list[str]:
+    """A line for each runtime whose sessions measure themselves: what, and by what."""
+    shown = escape.markdown if markdown else escape.line
+    found = dict.fromkeys((row.runtime, measured_by(row)) for row in rows if row.meters)
+    lines = [shown(f"{OWN} of {runtime}: {told}; all else is by this machine") for runtime, told in found]
+    return [f"- {line}" for line in lines] if markdown else lines
 
 
 def quick_of(rows: Sequence[Row]) -> str:

@@ -206,6 +206,8 @@ EVENTS: dict[str, Rule] = {  # of the journal, by name
             "seconds": AMOUNT,
             "active_uj": number(),
             "package_uj": number(),
+            "clock": LINE,
+            "energy_uj": AMOUNT,
         },
         others=ANY,
     ),

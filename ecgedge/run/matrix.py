@@ -3,8 +3,8 @@
 The cells of one model are made and scored one by one, each in a process of its own that stays alive,
 asleep. Then these processes are timed in turns: round after round, a block of calls each, in random
 order, so that a machine that slows down or speeds up does so for all of them. Rounds are added while too
-few were timed in the machine's usual quick state. One cell, drawn at random, is timed a second time in
-another process: what differs between the two is noise.
+few were timed in the machine's usual quick state. One cell by each clock, drawn at random, is timed a second
+time in another process: what differs between the two is noise.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ecgedge.files.locks import PART
 from ecgedge.measure.bench import PROFILES, Profile
 from ecgedge.measure.machine import EnergyCounter
 from ecgedge.plan.plan import Cell, Skip
+from ecgedge.run.block import Pauses
 from ecgedge.run.journal import Journal
 from ecgedge.run.processes import FOLDERS, Processes
 from ecgedge.run.rounds import Rounds, draw
@@ -51,7 +52,7 @@ def measure_cells(
     for skip in skips:
         if not journal.of("scored", skip.id):
             journal.append("scored", cell=skip.id, row=skipped(skip, lab).flat)
-    done = 0
+    done, pauses = 0, Pauses()
     with contextlib.closing(Helper(lab)) as helper:
         for _, group in groupby(cells, lambda cell: cell.model):
             of_model = list(group)
@@ -66,6 +67,7 @@ def measure_cells(
                 journal,
                 PROFILES[profile],
                 energy,
+                pauses,
                 lambda steps, what, base=done: tell(base + steps, what),  # type: ignore[misc]
             )
             done += (STEPS - 1) * len(of_model)
@@ -73,7 +75,13 @@ def measure_cells(
 
 
 def measure_model(
-    cells: list[Cell], lab: Lab, journal: Journal, profile: Profile, energy: EnergyCounter, tell: Tell
+    cells: list[Cell],
+    lab: Lab,
+    journal: Journal,
+    profile: Profile,
+    energy: EnergyCounter,
+    pauses: Pauses,
+    tell: Tell,
 ) -> None:
     """Score the cells of one model, then time them in turns."""
     with Processes(lab, journal) as processes:
@@ -87,7 +95,7 @@ def measure_model(
         timed = draw(cells, lab.seed, journal)
         for cell in {cell.id: cell for cell in timed.values()}.values():
             scoring.bring_back(cell)
-        for number in Rounds(timed, lab, journal, profile, energy, processes).carry_out():
+        for number in Rounds(timed, lab, journal, profile, energy, processes, pauses).carry_out():
             share = number / max(profile.rounds, number + 1)
             tell(len(cells) * (1 + share), f"{cells[0].model} round {number + 1}")
 

@@ -8,12 +8,35 @@ from ecgedge.evaluate.facts import figure, rule_of, told
 from ecgedge.evaluate.metric import Change, Metric, Shown
 from ecgedge.files.schema import flag, list_of, maybe, number, one_of, whole
 from ecgedge.files.values import AMOUNT, COUNTED, LINE, MANY, POSITIVE, TRIED_COUNT, either, name
+from ecgedge.measure.steadiness import LEAST
 
 
 def time(name: str, shown: Shown | None = None, change: Change | None = None) -> Metric:
     """A time of the timed calls, in microseconds."""
     ends = (f"{name}_low_us", f"{name}_high_us")
     return Metric(name, f"{name}_us", "time", timed=True, ends=ends, shown=shown, change=change)
+
+
+BLOCKS = {  # that a runtime asks for, by the fields of ``api.Blocks``
+    "calls": whole(1, MANY),
+    "rounds": whole(LEAST, 10_000),
+    "pause_s": number(least=0, below=1e6),
+    "reload": flag,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Meters:
+    """By what a cell was measured, where its session measures itself; what is None, ecgedge measured.
+
+    Attributes:
+        clock: that its latencies and its throughput are by.
+        memory_source, energy_source: what told its memory and its energy.
+    """
+
+    clock: str | None = told(LINE)
+    memory_source: str | None = told(LINE)
+    energy_source: str | None = told(LINE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +57,11 @@ class Memory:
     """What loading and the first calls took at most, in KiB; None where the system does not tell.
 
     Attributes:
-        kib: above the process with the same libraries imported.
+        kib: above the process with the same libraries imported; of a session that tells its own memory that.
         base_kib: that process.
     """
 
-    kib: int | None = figure(
+    kib: int | float | None = figure(
         maybe(AMOUNT),
         Metric("memory", "memory_kib", "bytes", scale=1024,
                shown=Shown("RAM", "RAM", "MB", 1e-6, digits=1, means="memory that it takes beyond the libraries")),

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import product
+from typing import Any
 
 from ecgedge.convert.lab import Lab
+from ecgedge.errors import EcgEdgeError
 from ecgedge.measure import machine
 from ecgedge.measure.bench import Profile
 from ecgedge.measure.machine import EnergyCounter
 from ecgedge.measure.steadiness import most_rounds
 from ecgedge.plan.plan import Cell, is_parent
-from ecgedge.run.block import time_block
+from ecgedge.run.block import Pauses, asked_in, time_block
 from ecgedge.run.journal import Journal
 from ecgedge.run.processes import Processes
 from ecgedge.run.reading import TWIN
-from ecgedge.run.rows import Timing
+from ecgedge.run.rows import Timing, fixed_rounds
 from ecgedge.workers.protocol import Packed
+from ecgedge.workers.session import OpenSession
 
 
 @dataclass
@@ -26,8 +29,9 @@ class Rounds:
     """The rounds of one model.
 
     Attributes:
-        timed: the cells that are timed, and the one that is timed twice, by the name of its process; see ``draw``.
+        timed: the cells that are timed, and those that are timed twice, by the name of the process; see ``draw``.
         processes: one of each that is not done.
+        pauses: between the blocks of a runtime that asks for some.
     """
 
     timed: dict[str, Cell]
@@ -36,19 +40,29 @@ class Rounds:
     profile: Profile
     energy: EnergyCounter
     processes: Processes
+    pauses: Pauses = field(default_factory=Pauses)
 
     def carry_out(self) -> Iterator[int]:
         """Time what is not on record, round by round; yields the number of each before it is begun."""
-        wanted = self.wanted()
-        for name in (name for name, rounds in self.done().items() if len(rounds) < wanted):
+        targets = self.targets()
+        for name in (name for name, rounds in self.done().items() if len(rounds) < targets[name]):
             self.processes.of(name, self.timed[name])
         for name in [*self.processes.children]:
             self.warm_up(name)
-        number = 0
-        while number < self.wanted():
+        number, targets = 0, self.targets()
+        while number < max(targets.values(), default=0):
             yield number
-            self.time_round(number)
-            number += 1
+            self.time_round(number, targets)
+            number, targets = number + 1, self.targets()
+
+    def scored(self, name: str) -> Mapping[str, Any]:
+        """The row of a cell, or of one that is timed twice, as the journal has it."""
+        return self.journal.row(self.timed[name].id)
+
+    def targets(self) -> dict[str, int]:
+        """How many rounds each cell and twin that did not fail shall have."""
+        wanted = self.wanted()
+        return {name: fixed_rounds(self.scored(name), self.profile.rounds) or wanted for name in self.done()}
 
     def done(self) -> dict[str, set[int]]:
         """The rounds that are on record of each cell and twin that did not fail."""
@@ -60,12 +74,13 @@ class Rounds:
         return found
 
     def wanted(self) -> int:
-        """How many rounds there shall be, by what is on record.
+        """How many rounds there shall be of those that follow this machine's state, by what is on record.
 
         Those of the profile; then one more each time, as long as too few were in the machine's usual quick state, and
         there are not ``most_rounds`` yet.
         """
-        done = self.done()
+        fixed = {name for name in self.timed if fixed_rounds(self.scored(name), self.profile.rounds)}
+        done = {name: rounds for name, rounds in self.done().items() if name not in fixed}
         begun = max((max(rounds) + 1 for rounds in done.values() if rounds), default=0)
         wanted = max(self.profile.rounds, begun)
         if not done or any(len(rounds) < wanted for rounds in done.values()):
@@ -93,13 +108,24 @@ class Rounds:
         with self.processes.surviving(name, "warm up"), self.lab.converters.turn():
             if name not in self.processes.sessions:
                 here = Packed(self.journal.folder / packed["path"], packed["record"], packed["model"])
-                self.processes.open(name, cell, here)
+                self.check_sources(name, self.processes.open(name, cell, here))
             found = self.processes.sessions[name].warm_up()
             self.journal.append("warm", cell=name, load=machine.load(), **found.figures())
 
-    def time_round(self, number: int) -> None:
-        """A block of timed calls for each cell that lacks this round, in random order."""
-        names = [name for name, rounds in self.done().items() if number not in rounds]
+    def check_sources(self, name: str, session: OpenSession) -> None:
+        """Raise EcgEdgeError where a session is by another clock or meter than when its cell was scored."""
+        row = self.scored(name)
+        for key, what, now in (
+            ("clock", "clock", session.clock),
+            ("energy_source", "energy meter", session.energy_source),
+        ):
+            if row.get(key) != now:
+                told = f"by {row.get(key) or 'this machine'!r} when it was scored, by {now or 'this machine'!r} now"
+                raise EcgEdgeError(f"it is measured by another {what}: {told}")
+
+    def time_round(self, number: int, targets: Mapping[str, int]) -> None:
+        """A block of timed calls for each cell that lacks this round and shall have it, in random order."""
+        names = [name for name, rounds in self.done().items() if number not in rounds and number < targets[name]]
         for name in names:
             if name not in self.processes.children:  # it had all rounds that were wanted when this run went on
                 self.processes.of(name, self.timed[name])
@@ -108,19 +134,28 @@ class Rounds:
         model = next(iter(self.timed.values())).model
         random.Random(f"{self.lab.seed} {model} {number}").shuffle(names)
         for name in names:
-            with self.processes.surviving(name, "measure"), self.lab.converters.turn():
-                block = time_block(self.processes.sessions[name], self.profile.block_seconds, self.energy)
+            asked, runtime = asked_in(self.scored(name)), self.timed[name].runtime
+            with (
+                self.processes.surviving(name, "measure"),
+                self.pauses.around(runtime, asked),
+                self.lab.converters.turn(),
+            ):
+                block = time_block(self.processes.sessions[name], self.profile.block_seconds, asked, self.energy)
                 self.journal.block(name, number, block.samples, **block.figures, **block.state)
 
 
 def draw(cells: Sequence[Cell], seed: int, journal: Journal) -> dict[str, Cell]:
-    """The cells that are timed, by the name of their processes: those that work, and one of them twice.
+    """The cells that are timed, by the name of their processes: those that work, and one by each clock twice.
 
-    Which one is drawn once and for all. What differs between the two is noise.
+    Which one is drawn once and for all. What differs between the two is noise of that clock.
     """
     ready = [cell for cell in cells if journal.row(cell.id)["status"] == "ok"]
-    if ready and not any(journal.of("twin", cell.id) for cell in cells):
-        drawn = random.Random(f"{seed} {ready[0].model}").choice(ready)
-        journal.append("twin", cell=drawn.id, name=drawn.id + TWIN)
+    clocks: dict[str | None, list[Cell]] = {}
+    for cell in ready:
+        clocks.setdefault(journal.row(cell.id).get("clock"), []).append(cell)
+    for clock, by_it in clocks.items():
+        if not any(journal.of("twin", cell.id) for cell in cells if journal.row(cell.id).get("clock") == clock):
+            drawn = random.Random(f"{seed} {ready[0].model}" + (f" {clock}" if clock else "")).choice(by_it)
+            journal.append("twin", cell=drawn.id, name=drawn.id + TWIN)
     timed = {cell.id: cell for cell in ready}
     return timed | {cell.id + TWIN: cell for cell in ready if journal.of("twin", cell.id)}

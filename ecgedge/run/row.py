@@ -37,7 +37,7 @@ from ecgedge.files.values import (
     name,
     path,
 )
-from ecgedge.run.measurement import Elsewhere, Latency, Loading, Memory, TimeRatio
+from ecgedge.run.measurement import BLOCKS, Elsewhere, Latency, Loading, Memory, Meters, TimeRatio
 
 STATUSES = ("ok", "rejected", "failed", "timeout", "skipped")
 TASKS = ("classification", "anomaly")
@@ -71,6 +71,7 @@ class Setup:
         route: the exporters.
         dataset_digest: SHA-256 of the data, in hexadecimal digits.
         beats: how many were scored.
+        blocks_asked: the blocks that its runtime asks for, by the fields of ``api.Blocks``; None: none of its own.
     """
 
     device: str | None = told(LINE)
@@ -83,6 +84,7 @@ class Setup:
     beats: int | None = told(whole(1, 10**9))
     profile: str | None = told(LINE)
     runtime_options: dict[str, Any] | None = told(table_of(ANY, 1000))
+    blocks_asked: dict[str, Any] | None = told(record({}, BLOCKS, others=ANY))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +136,7 @@ class Row:
     outcome: Outcome
     setup: Setup | None = None
     file: File | None = None
+    meters: Meters | None = None
     loading: Loading | None = None
     memory: Memory | None = None
     elsewhere: Elsewhere | None = None
@@ -204,6 +207,11 @@ class Row:
         return self.setup.device if self.setup else None
 
     @property
+    def clock(self) -> str | None:
+        """That its times are by; None: this machine's."""
+        return self.meters.clock if self.meters else None
+
+    @property
     def route(self) -> list[str]:
         """Its exporters; none of a row that was skipped."""
         return self.setup.route if self.setup else []
@@ -259,6 +267,7 @@ GROUPS: dict[str, type] = {
     "setup": Setup,
     "outcome": Outcome,
     "file": File,
+    "meters": Meters,
     "loading": Loading,
     "memory": Memory,
     "elsewhere": Elsewhere,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from ecgedge.run.measurement import TimeRatio
 from ecgedge.run.row import Row
 
 Record = dict[str, Any]
+Clocked = tuple[str, str | None]  # a model, and the clock that some of its cells were timed by; None: this machine's
 
 TIE = 0.02  # relative; by that much two processes of one file may differ, see docs/how-figures-are-made.md
 P99_CALLS = 3000  # with fewer, the slowest hundredth is a handful of calls
@@ -46,23 +47,35 @@ class Noise:
         return {"cell": self.cell, **plain(self.ratio), "floor": self.floor}
 
 
+def fixed_rounds(row: Mapping[str, Any], rounds: int) -> int | None:
+    """How many rounds a scored cell has whatever state this machine is in: as many as its runtime asks for, or those of
+    the profile where its times are by a clock of its own; None: that hangs on the state."""
+    asked: int | None = (row.get("blocks_asked") or {}).get("rounds")
+    return asked or (rounds if row.get("clock") else None)
+
+
 class Timing:
     """The timed blocks of a run, and those of them that figures are made from.
 
     These are the blocks in the machine's usual quick state, by the reference kernel beside them. Where too few are,
     it is all of them, and the figures are called unsteady. Blocks of older runs have no reference: all count, and
-    nothing is said of the machine.
+    nothing is said of the machine. Nor is it of blocks that a session timed by a clock of its own: all of these count.
 
     Attributes:
         blocks: the recorded blocks of each cell and twin, by round.
+        clocks: by which each cell and twin was timed; None: this machine's.
         kernels: median nanoseconds of each reference kernel in the quick state.
     """
 
     def __init__(self, records: Sequence[Record], rounds: int, folder: Path):
         self.rounds, self.folder, self.blocks = rounds, folder, blocks_of(records)
-        models = {record["cell"]: record["row"].get("model") for record in records if record["event"] == "scored"}
-        models |= {record["name"]: models[record["cell"]] for record in records if record["event"] == "twin"}
-        readings = [reading_of(block, models.get(name)) for name, each in self.blocks.items() for block in each]
+        self.rows = {record["cell"]: record["row"] for record in records if record["event"] == "scored"}
+        self.rows |= {record["name"]: self.rows[record["cell"]] for record in records if record["event"] == "twin"}
+        self.clocks: dict[str, str | None] = {name: row.get("clock") for name, row in self.rows.items()}
+        self.clocks |= {name: each[0].get("clock") for name, each in self.blocks.items()}
+        models = {name: row.get("model") for name, row in self.rows.items()}
+        ours = [name for name in self.blocks if self.clocks[name] is None]
+        readings = [reading_of(block, models.get(name)) for name in ours for block in self.blocks[name]]
         self.known = bool(readings) and None not in readings
         self.quick = quick_readings([reading for reading in readings if reading]) if self.known else set()
         self.medians: dict[str, dict[int, float]] = {}  # of each block that was asked for
@@ -72,13 +85,22 @@ class Timing:
                 times.setdefault(reading.kernel, []).append(max(reading.before, reading.after))
         self.kernels = {kernel: float(np.median(each)) for kernel, each in times.items()}
 
+    def asked(self, name: str) -> int:
+        """How many rounds a cell or twin has at least."""
+        return fixed_rounds(self.rows.get(name, {}), self.rounds) or self.rounds
+
+    def told(self, *names: str) -> bool:
+        """Whether the references tell the state of the machine in each block of all of these."""
+        return self.known and all(self.clocks.get(name) is None for name in names)
+
     def quick_blocks(self, name: str) -> list[Record]:
         """The blocks in the quick state; all, where there are no references."""
-        return [block for block in self.blocks[name] if not self.known or (name, block["round"]) in self.quick]
+        blocks = self.blocks[name]
+        return [each for each in blocks if (name, each["round"]) in self.quick] if self.told(name) else blocks
 
     def unsteady(self, name: str) -> bool:
         """Whether too few of its blocks were in the quick state."""
-        return self.known and len(self.quick_blocks(name)) < enough_blocks(self.rounds)
+        return self.told(name) and len(self.quick_blocks(name)) < enough_blocks(self.asked(name))
 
     def used(self, name: str) -> list[Record]:
         """The blocks that figures are made from."""
@@ -88,9 +110,15 @@ class Timing:
         """The rounds by which two of one model are compared, and whether enough of them are in the quick state."""
         rounds = [{block["round"] for block in self.blocks.get(name, ())} for name in (first, second)]
         shared = sorted(rounds[0] & rounds[1])
-        quick = [each for each in shared if not self.known or {(first, each), (second, each)} <= self.quick]
-        steady = len(quick) >= enough_pairs(self.rounds) or not self.known
+        if not self.told(first, second):
+            return shared, True
+        quick = [each for each in shared if {(first, each), (second, each)} <= self.quick]
+        steady = len(quick) >= enough_pairs(min(self.asked(first), self.asked(second)))
         return (quick if steady else shared), steady
+
+    def comparable(self, first: str, second: str) -> bool:
+        """Whether a ratio of their times means anything: they are by one clock."""
+        return self.clocks.get(first) == self.clocks.get(second)
 
     def ratio(self, first: str, second: str) -> intervals.Ratio:
         """Of the rounds that count."""
@@ -102,7 +130,7 @@ class Timing:
     def compare(self, first: str, second: str, floor: float | None) -> TimeRatio:
         """As ``compare``, of the rounds that count; ``rounds`` says how many, where there are references."""
         found = judged(self.ratio(first, second), floor)
-        if not self.known:
+        if not self.told(first, second):
             return found
         rounds, steady = self.common(first, second)
         return replace(found, rounds=len(rounds), result=found.result if steady else UNSTEADY)
@@ -129,7 +157,7 @@ class Timing:
 
     def state(self, name: str) -> Record:
         """What a row says of the machine; empty where there are no references."""
-        if not self.known:
+        if not self.told(name):
             return {}
         return {"blocks_quick": len(self.quick_blocks(name)), "unsteady": self.unsteady(name)}
 
@@ -146,14 +174,14 @@ def rows_of(records: Sequence[Record], rounds: int, folder: Path) -> list[Row]:
         if name in failed:
             row |= failed[name]["row"]
         elif row["status"] == "ok":
-            if len(timing.blocks.get(name, [])) < rounds:
+            if len(timing.blocks.get(name, [])) < timing.asked(name):
                 continue
             row |= timing.latency(name) | {"blocks": len(timing.blocks[name])} | timing.state(name)
             row |= warm_up(warm[name])
         told.append(row)
     rows = [Row.from_record(row) for row in told]
     floors, whole_forms = floors_of(timing, records), whole_rows(rows)
-    return [compared(row, whole_forms.get(row.form), floors.get(row.model), timing) for row in rows]
+    return [compared(row, whole_forms.get(row.form), floors.get((row.model, row.clock)), timing) for row in rows]
 
 
 def compared(row: Row, whole: Row | None, floor: float | None, timing: Timing) -> Row:
@@ -161,7 +189,7 @@ def compared(row: Row, whole: Row | None, floor: float | None, timing: Timing) -
     if row.latency is None or row.status != "ok":
         return row
     ratio = None
-    if row.precision != "fp32" and whole:
+    if row.precision != "fp32" and whole and timing.comparable(row.id, whole.id):
         ratio = replace(timing.compare(row.id, whole.id, floor), to=whole.id)
     known = replace(row.latency, noise_floor=None if floor is None else round(floor, 4), time_ratio=ratio)
     return replace(row, latency=known)
@@ -195,11 +223,19 @@ def latency(blocks: Sequence[Record], each: Sequence[np.ndarray], medians: np.nd
         "timed_calls": len(model),
         "blocks": len(blocks),
         "cpu_share": float(np.median([block["cpu_share"] for block in blocks])),
-        "energy_uj_per_beat": "not measured",
+        "energy_uj_per_beat": energy(blocks, len(model)),
     }
-    if all("active_uj" in block for block in blocks):
-        row["energy_uj_per_beat"] = round(sum(block["active_uj"] for block in blocks) / len(model), 3)
     return row
+
+
+def energy(blocks: Sequence[Record], calls: int) -> float | str:
+    """Microjoules of a call: by the session's own meter where it told something of each block, or by this machine's."""
+    own = [block["energy_uj"] for block in blocks if "energy_uj" in block]
+    if len(own) == len(blocks) and sum(own) > 0:
+        return round(sum(own) / calls, 3)
+    if all("active_uj" in block for block in blocks):
+        return round(sum(block["active_uj"] for block in blocks) / calls, 3)
+    return "not measured"
 
 
 def first_of(records: Sequence[Record], event: str) -> dict[str, Record]:
@@ -237,27 +273,30 @@ def judged(found: intervals.Ratio, floor: float | None) -> TimeRatio:
 
 
 def noise_of(records: Sequence[Record], rounds: int, folder: Path) -> dict[str, Noise]:
-    """The A/A pairs by model: which cell was timed twice, how the two compare, and the noise floor."""
+    """The A/A pairs by model, and by clock where that is not this machine's: which cell was timed twice, how the two
+    compare, and the noise floor."""
     timing = Timing(records, rounds, folder)
     return {
-        model: Noise(pair[0], timing.compare(*pair, floor=None), round(floor_of(timing, pair), 4))
-        for model, pair in pairs_of(timing, records).items()
+        model if clock is None else f"{model} by {clock}": Noise(
+            pair[0], timing.compare(*pair, floor=None), round(floor_of(timing, pair), 4)
+        )
+        for (model, clock), pair in pairs_of(timing, records).items()
     }
 
 
-def floors_of(timing: Timing, records: Sequence[Record]) -> dict[str, float]:
-    """The noise floor of each model of which a cell was timed twice; not rounded, as other figures come from it."""
-    return {model: floor_of(timing, pair) for model, pair in pairs_of(timing, records).items()}
+def floors_of(timing: Timing, records: Sequence[Record]) -> dict[Clocked, float]:
+    """The noise floor of each model, and clock, of which a cell was timed twice; not rounded, for other figures come
+    from it."""
+    return {key: floor_of(timing, pair) for key, pair in pairs_of(timing, records).items()}
 
 
-def pairs_of(timing: Timing, records: Sequence[Record]) -> dict[str, tuple[str, str]]:
-    """Cell and twin of each model for which both were timed."""
-    models = {record["cell"]: record["row"]["model"] for record in records if record["event"] == "scored"}
+def pairs_of(timing: Timing, records: Sequence[Record]) -> dict[Clocked, tuple[str, str]]:
+    """Cell and twin of each model, and clock, for which both were timed."""
     pairs = ((record["cell"], record["name"]) for record in records if record["event"] == "twin")
     return {
-        models[pair[0]]: pair
+        (timing.rows[pair[0]]["model"], timing.clocks[pair[0]]): pair
         for pair in pairs
-        if all(len(timing.blocks.get(name, ())) >= timing.rounds for name in pair)
+        if all(len(timing.blocks.get(name, ())) >= timing.asked(name) for name in pair)
     }
 
 

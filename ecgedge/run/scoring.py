@@ -26,7 +26,7 @@ from ecgedge.files.locks import PART, whole_file
 from ecgedge.measure.bench import BATCHES
 from ecgedge.plan.plan import Cell, is_parent
 from ecgedge.run.journal import Journal
-from ecgedge.run.measurement import Elsewhere, Loading, Memory
+from ecgedge.run.measurement import Elsewhere, Loading, Memory, Meters
 from ecgedge.run.processes import Processes, status_of
 from ecgedge.run.reading import read_graph
 from ecgedge.run.row import File, Identity, Outcome, Row, Setup
@@ -201,6 +201,7 @@ def started(cell: Cell, lab: Lab, profile: str) -> Row:
             beats=len(lab.beats.scored),
             profile=profile,
             runtime_options=lab.tools.options_of(runtime) or None,
+            blocks_asked=typed_json.known(runtime.blocks) if runtime.blocks else None,
         ),
         outcome=Outcome(status="ok"),
     )
@@ -223,14 +224,17 @@ def file_of(artifact: Artifact, path: str) -> File:
 
 
 def loaded(row: Row, opened: Opened) -> Row:
-    """With what loading took; of another device than the CPU also what is told of that."""
+    """With what loading took, and by what it measures itself; of another device than the CPU also what is told of
+    that."""
     told = opened.loaded
     assert told is not None
+    sources = Meters(clock=told.clock, memory_source=told.memory_source, energy_source=told.energy_source)
     processors = None if told.processors is None else list(told.processors)
     memory = Memory(kib=told.memory_kib, base_kib=told.memory_base_kib)
     elsewhere = None if opened.device == "cpu" else Elsewhere(copies=opened.copies, memory_kib=told.device_memory_kib)
     loading = Loading(load_ms=told.load_ms, first_call_us=told.first_call_us, processors=processors)
-    return replace(row, loading=loading, memory=memory, elsewhere=elsewhere)
+    meters = None if sources == Meters() else sources
+    return replace(row, meters=meters, loading=loading, memory=memory, elsewhere=elsewhere)
 
 
 def judged(row: Row, found: tuple[Judgement, Judgement]) -> Row:

@@ -5,23 +5,25 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ecgedge.api.artifact import Artifact
+from ecgedge.api.measured import Blocks
 from ecgedge.devices.host import Host
+from ecgedge.errors import EcgEdgeError
 from ecgedge.files.locks import turn
 from ecgedge.measure.bench import PROFILES
 from ecgedge.measure.steadiness import Reading, enough_blocks, lost_in, most_rounds, quick_readings
-from ecgedge.run.block import time_block
+from ecgedge.run.block import Pauses, time_block
 from ecgedge.run.rows import UNSTEADY, compare
 from ecgedge.workers import protocol
 from ecgedge.workers.client import Child
 from ecgedge.workers.protocol import pack
-from ecgedge.workers.session import open_session
+from ecgedge.workers.session import OpenSession, open_session
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Pair:
             usual quick state in too few rounds.
         rounds: that these are from: the ones in that state, or all where they are too few.
         timed: rounds in all.
+        clock: of the sessions, that they are by; None: this machine's.
     """
 
     first: float
@@ -43,6 +46,7 @@ class Pair:
     result: str
     rounds: int
     timed: int
+    clock: str | None = None
 
     @property
     def told(self) -> str:
@@ -65,6 +69,7 @@ class Setting:
         hosts: the interpreters of runtimes that do not work in ours, by the runtime's name.
         networked: runtimes that need the network, by name.
         options: what the user chose of each runtime, by its name.
+        blocks: that runtimes ask for, by their names.
     """
 
     folder: Path
@@ -77,6 +82,7 @@ class Setting:
     hosts: Mapping[str, Host] = field(default_factory=dict)
     networked: frozenset[str] = frozenset()
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    blocks: Mapping[str, Blocks] = field(default_factory=dict)
 
     def child(self, runtime: str, log: Path, **variables: str) -> Child:
         """A process for what a runtime does, in the interpreter that it works in, with variables in its environment."""
@@ -95,12 +101,17 @@ def time_in_turns(
 ) -> Pair:
     """Blocks of both, one beat a call, in random order, round after round.
 
-    Rounds are added while too few were timed in the machine's usual quick state, as in a matrix.
+    Rounds are added while too few were timed in the machine's usual quick state, as in a matrix. Runtimes get the
+    blocks that they ask for; where they ask for different numbers of rounds, the larger one.
 
     Raises:
         ChildError: one of them cannot be loaded, or its process died.
+        EcgEdgeError: their times are by two clocks.
     """
     asked = PROFILES[profile]
+    blocks = [setting.blocks.get(runtime) for runtime in runtimes]
+    own = max((each.rounds for each in blocks if each and each.rounds), default=None)
+    pauses = Pauses()
     medians: list[tuple[float, ...]] = []
     readings: list[Reading] = []
     with ExitStack() as stack:
@@ -117,18 +128,35 @@ def time_in_turns(
                 )
                 sessions.append(open_session(child, question, setting.seconds))
                 sessions[-1].warm_up()
-        while len(medians) < asked.rounds or (
-            len(medians) < most_rounds(asked.rounds) and len(quick_rounds(readings)) < enough_blocks(asked.rounds)
-        ):
+        clock = common_clock(artifacts, sessions)
+        rounds = own or asked.rounds
+        most = rounds if own or clock else most_rounds(rounds)
+        while len(medians) < rounds or (len(medians) < most and len(quick_rounds(readings)) < enough_blocks(rounds)):
             number = len(medians)
             taken = {}
             for i in random.Random(f"{setting.seed} {number}").sample(range(2), 2):
-                with setting.turn():
-                    block = time_block(sessions[i], asked.block_seconds)
-                taken[i], (before, after) = block.median_us, block.state["reference_ns"]
-                readings.append(Reading(str(i), "", number, block.state["kernel"], before, after, lost_in(block.state)))
+                with pauses.around(runtimes[i], blocks[i]), setting.turn():
+                    block = time_block(sessions[i], asked.block_seconds, blocks[i])
+                taken[i] = block.median_us
+                if not clock:
+                    before, after = block.state["reference_ns"]
+                    kernel, lost = block.state["kernel"], lost_in(block.state)
+                    readings.append(Reading(str(i), "", number, kernel, before, after, lost))
             medians.append((taken[0], taken[1]))
-    return pair_of(np.array(medians), quick_rounds(readings), enough_blocks(asked.rounds))
+    if clock:  # of which no reference tells anything
+        return replace(pair_of(np.array(medians), range(rounds), rounds), clock=clock)
+    return pair_of(np.array(medians), quick_rounds(readings), enough_blocks(rounds))
+
+
+def common_clock(artifacts: Sequence[Artifact], sessions: Sequence[OpenSession]) -> str | None:
+    """The clock that the times of all are by; None: this machine's. Raises EcgEdgeError where there are two."""
+    clocks = [session.clock for session in sessions]
+    if clocks[0] != clocks[1]:
+        names = " and ".join(
+            f"{artifact.path} by {clock or 'the clock of this machine'}" for artifact, clock in zip(artifacts, clocks)
+        )
+        raise EcgEdgeError(f"times by two clocks have no ratio: {names}", "take one runtime for both")
+    return clocks[0]
 
 
 def quick_rounds(readings: Sequence[Reading]) -> list[int]:

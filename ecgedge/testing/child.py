@@ -95,6 +95,7 @@ def work(
         session.fetch()
         session.graph()
         session.figures()
+        session.measured()
         session.close()
     elif part.kind == "model":
         assert build is not None

@@ -17,7 +17,8 @@ from ecgedge.api.graph import Graph
 from ecgedge.api.parts import Runtime, Session
 from ecgedge.api.profile import Profile
 from ecgedge.choose.requirements import FIELDS
-from ecgedge.errors import EcgEdgeError
+from ecgedge.errors import ConversionError, EcgEdgeError
+from ecgedge.measure import meters
 from ecgedge.measure.bench import infer
 from ecgedge.run.metrics import METRICS
 from ecgedge.testing.contract import Contract, draw, length_of, nearly
@@ -202,6 +203,26 @@ class RuntimeContract(Contract):
             assert not isinstance(figures[figure.name], str), f"figure {figure.name} is declared, and is no number"
             taken = figure.name in {**METRICS, **FIELDS}
             assert not taken, f"figure {figure.name} is a name that ecgedge gives itself: choose another"
+
+    def test_what_it_measures_itself_is_of_the_calls_made(self) -> None:
+        """``measured()`` gives None, or as many times as there were calls since it was last asked, by the same clock.
+
+        Warm up first: what is told of the calls before is thrown away.
+        """
+        with self.session() as session:
+            x = self.beats(size_of(session))
+            before = np.array(call(session, x))
+            session.measured()
+            first: meters.Sources | None = None
+            for calls in (3, 1, 5):
+                for _ in range(calls):
+                    session.bind(x)
+                    session.invoke()
+                try:
+                    first = meters.sources_of(meters.ask(session, calls, first))
+                except ConversionError as error:
+                    raise AssertionError(f"after {calls} calls: {error}") from error
+            nearly(before, call(session, x), self.tolerance, "after measured()")
 
     def test_close_can_be_called_twice(self) -> None:
         """And it takes nothing from another session, nor from the next one."""

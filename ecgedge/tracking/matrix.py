@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "ecgedge matrix"
 PARAMETERS = ("model", "format", "precision", "quantizer", "runtime", "device", "threads", "batch", "task", "profile")
+TAGS = (
+    "status", "stage", "reason", "placement", "digest", "unsteady", "clock", "energy_source", "memory_source",
+)  # fmt: skip
 DIGEST_MOST = 36  # letters that MLflow keeps of a data set's digest; the whole one is a tag
 FLAVOR = "ecgedge"
 FILES = ("run.json", "rows.jsonl", "report.csv", "report.html", "report.md")  # of the folder; no other one is sent
@@ -75,11 +78,7 @@ def log_cell(
         route, passes = " > ".join(row.route) or "none", ", ".join(row.flat.get("passes", ())) or "none"
         mlflow.log_params(escape.mlflow_values(parameters | {"route": route, "passes": passes}))
         mlflow.log_metrics(figures(row))
-        tags = {
-            key: row.flat[key]
-            for key in ("status", "stage", "reason", "placement", "digest", "unsteady")
-            if row.flat.get(key)
-        }
+        tags = {key: row.flat[key] for key in TAGS if row.flat.get(key)}
         mlflow.set_tags(escape.mlflow_values(tags))
         mlflow.MlflowClient().log_inputs(child.info.run_id, [data_of(run)])
         mlflow.log_dict(row.flat, "row.json")

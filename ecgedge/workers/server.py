@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import ctypes
 import itertools
+import math
 import os
 import select
 import signal
@@ -24,6 +25,7 @@ import numpy as np
 from ecgedge import plugins
 from ecgedge.api.artifact import Artifact
 from ecgedge.api.graph import Graph
+from ecgedge.api.measured import Measured
 from ecgedge.api.parts import Context, Runtime, Session
 from ecgedge.api.precisions import find as find_precision
 from ecgedge.api.profile import Profile
@@ -251,16 +253,23 @@ class Worker:
     def figures(self, asked: protocol.FiguresOf) -> Mapping[str, int | float | str]:
         return self.session(asked.session).figures()
 
+    @answers(protocol.MeasuredOf)
+    def measured(self, asked: protocol.MeasuredOf) -> Measured | None:
+        return self.session(asked.session).measured()
+
     @answers(protocol.ProfileOf)
     def profile(self, asked: protocol.ProfileOf) -> Profile | None:
         return self.session(asked.session).profile(asked.calls)
 
     @answers(protocol.Weigh)
     def weigh(self, asked: protocol.Weigh) -> protocol.Weighed:
-        cpu, wall = process_time(), perf_counter()
-        taken = bench.repeated(self.session(asked.session).invoke, bench.BLOCK_CALLS, asked.seconds)
+        cpu, wall, session = process_time(), perf_counter(), self.session(asked.session)
+        if asked.calls:
+            taken, own = bench.repeated(session, asked.calls, 0.0, most=math.inf)
+        else:
+            taken, own = bench.repeated(session, bench.BLOCK_CALLS, asked.seconds)
         share = (process_time() - cpu) / (perf_counter() - wall)
-        return protocol.Weighed(tuple(taken.tolist()), round(share, 4))
+        return protocol.Weighed(tuple(taken.tolist()), round(share, 4), own.clock or None if own else None)
 
     @answers(protocol.Close)
     def close(self, asked: protocol.Close) -> None:
@@ -291,7 +300,7 @@ class Worker:
 
     @answers(protocol.Block)
     def block(self, asked: protocol.Block) -> protocol.Timed:
-        samples, figures = self.benches[asked.session].block(asked.seconds)
+        samples, figures = self.benches[asked.session].block(asked.seconds, asked.calls)
         return protocol.Timed(base64.b64encode(samples.T.astype("<i8").tobytes()).decode(), **figures)
 
     def peak_of(self, runtime: Runtime) -> str | None:

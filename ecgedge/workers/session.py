@@ -31,6 +31,16 @@ class OpenSession:
     def ask(self, question: Question[A]) -> A:
         return self.child.ask(question, self.limit)
 
+    @property
+    def clock(self) -> str | None:
+        """By which the times of its calls are, where it has one of its own and was opened to be timed."""
+        return self.opened.loaded.clock if self.opened.loaded else None
+
+    @property
+    def energy_source(self) -> str | None:
+        """What counts its energy, likewise."""
+        return self.opened.loaded.energy_source if self.opened.loaded else None
+
     def infer(self, beats: Path, out: Path) -> None:
         """Have it answer all beats of a file; the answers are saved to ``out``."""
         self.ask(protocol.Infer(self.opened.session, beats, out))
@@ -51,9 +61,9 @@ class OpenSession:
         """What its operations take on the beats of the last call; None: the runtime does not tell."""
         return self.ask(protocol.ProfileOf(self.opened.session, calls))
 
-    def weigh(self, seconds: float) -> protocol.Weighed:
-        """Time whole calls on the beats of the last one."""
-        return self.ask(protocol.Weigh(self.opened.session, seconds))
+    def weigh(self, seconds: float, calls: int | None = None) -> protocol.Weighed:
+        """Time whole calls on the beats of the last one: for so many seconds, or so many calls."""
+        return self.ask(protocol.Weigh(self.opened.session, seconds, calls))
 
     def warm_up(self) -> protocol.WarmedUp:
         """Call it until it is as fast as it gets."""
@@ -63,9 +73,9 @@ class OpenSession:
         """Load its file once more, elsewhere in memory."""
         self.ask(protocol.LoadAnew(self.opened.session))
 
-    def block(self, seconds: float) -> protocol.Timed:
-        """Time calls for so many seconds."""
-        return self.ask(protocol.Block(self.opened.session, seconds))
+    def block(self, seconds: float, calls: int | None = None) -> protocol.Timed:
+        """Time calls: for so many seconds, or so many."""
+        return self.ask(protocol.Block(self.opened.session, seconds, calls))
 
     def throughput(
         self, sized: Mapping[int, Packed], beats: Path, profile: str, out: Path, sizes: tuple[int, ...] | None

@@ -18,6 +18,7 @@ import numpy as np
 from ecgedge.api import tasks
 from ecgedge.api.artifact import Artifact
 from ecgedge.api.graph import Graph
+from ecgedge.api.measured import Measured
 from ecgedge.api.parts import Context, Exporter, Part, Quantizer, Runtime, Session
 from ecgedge.api.profile import Profile
 from ecgedge.data.synthetic import synthetic_beats
@@ -250,6 +251,9 @@ class SessionElsewhere(Session):
 
     def profile(self, calls: int) -> Profile | None:
         return self.ask(protocol.ProfileOf(self.number, calls))
+
+    def measured(self) -> Measured | None:
+        return self.ask(protocol.MeasuredOf(self.number))
 
     def close(self) -> None:
         if self.errand.child.process:

@@ -20,6 +20,7 @@ from ecgedge import (
     EcgEdgeError,
     Fitted,
     Graph,
+    Measured,
     Model,
     Node,
     Session,
@@ -277,6 +278,37 @@ class NotFinite(Figures):
     told = {"share": float("nan")}
 
 
+class Measuring(FakeSession):
+    """Tells of every call by a clock of its own."""
+
+    calls = 0
+    clock = "a clock"
+
+    def invoke(self) -> None:
+        super().invoke()
+        self.calls += 1
+
+    def measured(self) -> Any:
+        calls, self.calls = self.calls, 0
+        return Measured((1000,) * calls, self.clock)
+
+
+class ForgetsNothing(Measuring):
+    def measured(self) -> Any:
+        return Measured((1000,) * self.calls, self.clock)
+
+
+class SeveralClocks(Measuring):
+    def measured(self) -> Any:
+        self.clock += "!"
+        return super().measured()
+
+
+class NoMeasured(Measuring):
+    def measured(self) -> Any:
+        return 1000
+
+
 class TwoThreads(FakeSession):
     def __init__(self, weights: np.ndarray):
         super().__init__(weights)
@@ -350,6 +382,9 @@ class MoreThreadsOtherAnswers(FakeRuntime):
         (Broken(NoNames), "figures_have_names_and_values"),
         (Broken(NoValues), "figures_have_names_and_values"),
         (Broken(NotFinite), "figures_have_names_and_values"),
+        (Broken(ForgetsNothing), "what_it_measures_itself_is_of_the_calls_made"),
+        (Broken(SeveralClocks), "what_it_measures_itself_is_of_the_calls_made"),
+        (Broken(NoMeasured), "what_it_measures_itself_is_of_the_calls_made"),
         (Broken(TwoThreads), "one_thread_is_one_thread"),
         (Broken(needs=("no_such_library",)), "what_it_needs_is_importable"),
         (Broken(needs=("json.decoder",)), "what_it_needs_is_importable"),
@@ -733,6 +768,7 @@ def test_a_broken_part_fails_only_where_it_is_broken() -> None:
     assert list(breaks(OfFakeRuntime, Broken(NoJson))) == ["test_the_graph_is_told_or_none"]
     type("Tried", (OfFakeRuntime,), {"part": Broken(Tells)})().test_the_graph_is_told_or_none()
     type("Tried", (OfFakeRuntime,), {"part": Broken(Figures)})().test_figures_have_names_and_values()
+    type("Tried", (OfFakeRuntime,), {"part": Broken(Measuring)})().test_what_it_measures_itself_is_of_the_calls_made()
     assert list(breaks(OfFakeInt8, SaysFp32())) == ["test_it_makes_what_it_promises"]
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecgedge import Profile, Step, TensorSpec, environments, plugins, tell_artifact
+from ecgedge import Measured, Profile, Step, TensorSpec, environments, plugins, tell_artifact
 from ecgedge.api.parts import Context, Part, Quantizer, Runtime
 from ecgedge.data.dataset import synthetic
 from ecgedge.devices.host import Host
@@ -34,7 +34,7 @@ from tests.conftest import FAKES, Command, Result, error_of, rows_of
 THEIRS = """
 import ctypes
 from dataclasses import replace
-from ecgedge import Option, Profile, Step, hookimpl
+from ecgedge import Blocks, Measured, Option, Profile, Step, hookimpl
 from ecgedge.testing import FakeInt8, FakeRuntime
 
 class TheirRuntime(FakeRuntime):
@@ -83,11 +83,13 @@ class Teller(TheirRuntime):  # likewise
     device, computes, refuses = "npu", "float16", {"fp16": "it cannot"}
     options = (Option("gain", float, 1.0, "Of its times."),)
     folders, wants, on_request = ("told.json",), ("fold_constants",), True
+    blocks = Blocks(calls=3, rounds=7, pause_s=0.5, reload=False)
 
     def load(self, artifact, threads, gain=1.0):
         session = super().load(artifact, threads)
         session.copies = "inside"
         if gain != 1.0:  # it tells no graph, so that its contract wants no profile either
+            session.measured = lambda: Measured((1500,), "a clock", gain, "a meter", 7, "a map")
             session.profile = lambda calls: Profile((Step("MatMul", "m", ("m",), (gain,) * calls),), tick=0.5)
         return session
 
@@ -326,6 +328,7 @@ def test_what_goes_there_and_comes_back_is_whole(place: Path, tmp_path: Path, mo
     session.bind(beats)
     session.invoke()
     assert session.copies == "inside"
+    assert session.measured() == Measured((1500,), "a clock", 2.5, "a meter", 7, "a map")
     assert session.profile(2) == Profile((Step("MatMul", "m", ("m",), (2.5, 2.5)),), tick=0.5)
     session.close()
 

@@ -236,9 +236,9 @@ def test_a_block_on_a_device_lasts_longer(monkeypatch: pytest.MonkeyPatch) -> No
     for runtime in (Counter(), OnGpu()):
         made, device = bench_of(runtime), runtime.device
 
-        def timed(calls: int, seconds: float, at: str = device) -> np.ndarray:
+        def timed(calls: int, seconds: float, at: str = device) -> tuple[np.ndarray, None]:
             asked[at] = seconds
-            return np.zeros((2, calls), dtype=np.int64)
+            return np.zeros((2, calls), dtype=np.int64), None
 
         monkeypatch.setattr(made, "timed", timed)
         made.block(0.05)
@@ -264,9 +264,9 @@ class Roomy(OnGpu):
         session.bind = binding
         return session
 
-    def nanoseconds(self, *_: object) -> np.ndarray:
+    def nanoseconds(self, *_: object) -> tuple[np.ndarray, None]:
         """Of calls with the beats that were bound last."""
-        return np.full(5, max(len(self.seen[-1]), self.whole) * 1000)
+        return np.full(5, max(len(self.seen[-1]), self.whole) * 1000), None
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,16 @@ def test_its_rows_are_full(nimbus: Callable[..., Result], beats: Dataset, tmp_pa
     assert "sram_bytes" in done.out and "of the array's own memory, in B" in done.out
     assert small["accuracy"] == pytest.approx(by_hand(tmp_path, beats, small["beats"]))
 
+    # 140 samples by 5 classes on 4 lanes, 10 ns a cycle, whatever the weights
+    times = ("latency_p50_us", "latency_p50_low_us", "latency_p50_high_us", "latency_p90_us", "latency_p95_us")
+    assert {small[name] for name in times} == {140 * 5 / 4 * 0.010} == {rows["fp32"][name] for name in times}
+    assert (small["clock"], small["timed_calls"], small["blocks"]) == ("Nimbus cycle counter at 100 MHz", 150, 6)
+    assert (small["energy_uj_per_beat"], small["energy_source"]) == (0.25, "Nimbus power rail")
+    assert (small["memory_kib"] * 1024, small["memory_source"]) == (350 + 4 * 5, "Nimbus SRAM")
+    assert small["throughput_64_per_s"] == pytest.approx(1e9 / (140 * 5 / 4 * 10), abs=0.06)
+    assert small["noise_floor"] == 0.0, "a counter that never errs, by its own twin"
+    assert "* of nimbus: times by Nimbus cycle counter at 100 MHz; RAM by Nimbus SRAM; energy by Nimbus" in done.out
+
     held = nimbus("check", "run")
     assert held.code == 0, held.out
     chosen = json.loads(nimbus("choose", "run", "--require", "precision!=fp32", "--require", "sram_bytes<=1KiB",

@@ -2,6 +2,7 @@
 
 from ecgedge.measure.steadiness.kernel import about_block, reference
 from ecgedge.measure.steadiness.states import (
+    LEAST,
     Reading,
     enough_blocks,
     enough_pairs,
@@ -12,6 +13,7 @@ from ecgedge.measure.steadiness.states import (
 )
 
 __all__ = [
+    "LEAST",
     "Reading",
     "about_block",
     "enough_blocks",

@@ -50,11 +50,21 @@ def latencies(rows: Sequence[Row], calls: Calls, colour: str) -> Figure | None:
             " Calls of all blocks are drawn; strokes and bars are of the blocks in the machine's usual quick state, or "
             "of all where a form is unsteady."
         )
+    caption += other_clocks([row for row, _ in timed])
     return Figure(
         svg.picture(WIDTH, bottom + 44, "Latency of each form", "; ".join(words), *parts, class_="lanes"),
         caption,
         wide=True,
     )
+
+
+def other_clocks(rows: Sequence[Row]) -> str:
+    """A sentence for each clock of their own that forms were timed by; empty where there is none."""
+    forms: dict[str, list[str]] = {}
+    for row in rows:
+        if row.clock:
+            forms.setdefault(row.clock, []).append(form(row))
+    return "".join(f" By {clock}: {', '.join(dict.fromkeys(names))}." for clock, names in forms.items())
 
 
 def frame(x: Scale, y: Scale) -> Markup:

@@ -12,6 +12,7 @@ from ecgedge.evaluate.metric import Metric
 from ecgedge.report.html import svg
 from ecgedge.report.html.figures import Figure, Key, Looks, form, swatch
 from ecgedge.report.html.labels import Box, Place, Point, place
+from ecgedge.report.html.latency import other_clocks
 from ecgedge.report.html.svg import Scale
 from ecgedge.run.metrics import METRICS, QUALITY
 from ecgedge.run.row import Row
@@ -62,7 +63,7 @@ def pareto(rows: Sequence[Row], task: str, front: Collection[str], chosen: str |
         "area of a mark is the size of the file, the line joins the Pareto front. "
         f"The bar on the right is as long as a 95% interval of {name}, ±{half:.4f}; forms of one model are told apart "
         "more sharply, beat by beat, by the changes in the table."
-    )
+    ) + other_clocks(shown)
     return Figure(
         svg.picture(WIDTH, HEIGHT, f"{name} against latency", description, *parts, class_="pareto"),
         caption, legend(shown, looks, radius), wide=True,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ecgedge.api.graph import Graph
+from ecgedge.api.measured import Measured
 from ecgedge.api.profile import Profile
 from ecgedge.workers.protocol.packed import Packed
 from ecgedge.workers.protocol.question import Question
@@ -94,18 +95,31 @@ class FiguresOf(Question[Mapping[str, int | float | str]]):
 
 @dataclass(frozen=True)
 class Weighed:
-    """Nanoseconds of whole calls, and the share of that time in which the worker had a processor."""
+    """Nanoseconds of whole calls, and the share of that time in which the worker had a processor.
+
+    Attributes:
+        clock: of the session, that they are by; None: the worker's.
+    """
 
     taken: tuple[int, ...]
     cpu_share: float
+    clock: str | None = None
 
 
 @dataclass(frozen=True)
 class Weigh(Question[Weighed]):
-    """Time whole calls on the beats of the last one, for so many seconds."""
+    """Time whole calls on the beats of the last one, for so many seconds; or so many ``calls``."""
 
     session: int
     seconds: float
+    calls: int | None = None
+
+
+@dataclass(frozen=True)
+class MeasuredOf(Question[Measured | None]):
+    """What did a session measure itself since it was last asked?"""
+
+    session: int
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,18 @@ class Loaded:
 
     Attributes:
         processors: on which alone the worker now runs; None: on any.
+        clock, energy_source, memory_source: by what the session measures itself; None: it does not.
     """
 
     load_ms: float
     first_call_us: float
-    memory_kib: int | None
+    memory_kib: int | float | None
     memory_base_kib: int | None
     processors: tuple[int, ...] | None
     device_memory_kib: int | None = None
+    clock: str | None = None
+    energy_source: str | None = None
+    memory_source: str | None = None
 
 
 @dataclass(frozen=True)
@@ -102,11 +106,13 @@ class Timed:
 
     Attributes:
         samples: little-endian int64 pairs in base64.
+        energy_uj: what the session's own meter counted; None: it has none, or that did not tell.
     """
 
     samples: str
     cpu_share: float
     seconds: float | None = None
+    energy_uj: float | None = None
 
     def figures(self) -> dict[str, Any]:
         """What the journal keeps of it beside the samples."""
@@ -115,7 +121,8 @@ class Timed:
 
 @dataclass(frozen=True)
 class Block(Question[Timed]):
-    """Time calls for so many seconds."""
+    """Time calls for so many seconds; or, where that is told, so many ``calls``."""
 
     session: int
     seconds: float
+    calls: int | None = None

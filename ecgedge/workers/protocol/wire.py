@@ -12,7 +12,7 @@ from ecgedge.files.schema import SchemaError
 from ecgedge.workers.protocol import conversions, files, parts, peaks, sessions, timing
 from ecgedge.workers.protocol.question import A, Question
 
-PROTOCOL = 2  # the next number for any change of what is said here
+PROTOCOL = 3  # the next number for any change of what is said here
 
 
 @dataclass(frozen=True)

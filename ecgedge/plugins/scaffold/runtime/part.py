@@ -25,6 +25,10 @@ class AcmeSession(Session):
     def fetch(self) -> np.ndarray:
         return self.returned.decode(self.y)
 
+    # def measured(self):  # for a device with a clock of its own: all calls since this was last asked
+    #     taken, self.taken = self.taken, []  # nanoseconds, to which each invoke adds its own
+    #     return Measured(tuple(taken), clock="cycle counter of the acme at 32 MHz")
+
 
 class Acme(Runtime):
     """Runs ``.acme`` files: an archive of numpy with ``weights`` ``(L, C)``."""
@@ -35,6 +39,7 @@ class Acme(Runtime):
     # environment = "acme"  # for an engine in an environment of its own, which acme.lock beside this file describes
     accepts = ("acme",)  # "onnx" here brings every ONNX file of the matrix
     suffixes = (".acme",)
+    # blocks = Blocks(calls=20, pause_s=2, reload=False)  # for a device that is slow, gets hot, or is slow to load
 
     def inspect(self, path: Path) -> Artifact:
         length, classes = read_weights(path).shape
