@@ -297,7 +297,7 @@ def verify_file(artifact: Artifact, cell: Cell, lab: Lab) -> Verification | None
         raise ConversionError(f"the result is wrong and was not kept: {found.reason}")
     parent = was.graph if was and (source.format, source.precision) == (artifact.format, "fp32") else None
     claims = precision_check.judge_file(here.graph, artifact, source, here.runtime, parent, lab.tools.precisions)
-    amounts = here.graph is not None and precision_check.amounts_to_it(here.graph, terms.precision)
+    amounts = here.graph is not None and precision_check.amounts_to_it(here.graph, terms.precision, artifact.notes)
     if claims.status != "ok" and not amounts:
         raise ConversionError(f"the result is not {artifact.precision} and was not kept: {claims.reason}")
     names = ("accuracy", "macro_f1") if artifact.task.kind == "classification" else ("auroc", "auprc", "f1")

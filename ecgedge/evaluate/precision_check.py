@@ -271,11 +271,19 @@ def mixed(graph: Graph, notes: Mapping[str, Any]) -> Iterator[Fault]:
         yield Fault.of_nodes("activations are quantized while it runs (this is dynamic) by {}", nodes)
 
 
-def amounts_to_it(graph: Graph, precision: Precision) -> bool:
+def amounts_to_it(graph: Graph, precision: Precision, notes: Mapping[str, Any]) -> bool:
     """Whether a file that is rejected has its claim in what weighs and multiplies: not what it claims, but of use.
 
     So is one in which operations without weights compute in float, and one too small to have a weight that counts.
+
+    Args:
+        notes: of its artifact, see ``judge``.
     """
+    if precision.name == MIXED.name and notes.get("left"):
+        weighing = [node for node in graph.nodes if multiplies(node) or computes_in(node) in IDLE]
+        return not [*mixed(replace(graph, nodes=tuple(weighing)), notes)]
+    if precision.name == MIXED.name:
+        precision = FULL_INT8
     if not (of := precision.products):
         return False
     judged = shares([weight for weight in counted(graph) if not exempt(weight, precision)])

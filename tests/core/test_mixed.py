@@ -12,10 +12,12 @@ import pytest
 
 from ecgedge import ENDS, Context, ConversionError, Graph, Node, Weight, plugins
 from ecgedge.api.artifact import Anomaly, Artifact, Classification
+from ecgedge.api.precisions import find
 from ecgedge.api.tensors import TensorSpec
 from ecgedge.audit import mixed as checked
 from ecgedge.builtin.mixed import Step, Trial, in_float, search_mixed
 from ecgedge.data.dataset import Dataset, Split, calibration_beats, judging_beats
+from ecgedge.evaluate.precision_check import amounts_to_it
 from ecgedge.measure import processor
 from tests.judging import judge_graph
 
@@ -161,6 +163,28 @@ def test_exactly_what_was_left_is_in_float(graph: Graph, notes: dict[str, Any], 
     assert (verdict["status"] == "ok") == (not reason) and reason in verdict["reason"]
     assert verdict["precision_check"] == "checked"
     assert bool(checked.fault_of(json.loads(json.dumps(graph.record())), notes)) == bool(reason), "the other code"
+
+
+ADDS = node("h", "HardSigmoid", "float32", "float32", constant=0)
+NOTHING_LEFT: dict[str, Any] = {"left": [], "float": []}
+
+
+@pytest.mark.parametrize(
+    ("graph", "notes", "amounts"),
+    [
+        (replace(MIXED, nodes=(INT8, ADDS), weights=WEIGHTS[:1]), NOTHING_LEFT, True),
+        (replace(MIXED, nodes=(INT8, FLOAT), weights=WEIGHTS[:1]), NOTHING_LEFT, False),
+        (replace(MIXED, nodes=(*MIXED.nodes, ADDS)), NOTES, True),
+        (replace(MIXED, nodes=(*MIXED.nodes, replace(FLOAT, name="e"))), NOTES, False),
+        (replace(MIXED, nodes=(INT8, ADDS)), NOTES, False),
+    ],
+)
+def test_one_that_a_matrix_rejects_is_kept_for_what_weighs_and_multiplies(
+    graph: Graph, notes: dict[str, Any], amounts: bool
+) -> None:
+    """As of full-int8: an operation without weights that a library has in float only takes nothing from it."""
+    assert judge_graph(graph, "mixed", "cpu", notes=notes)["status"] == "rejected"
+    assert amounts_to_it(graph, find("mixed"), notes) is amounts
 
 
 def test_it_is_judged_on_beats_that_it_was_not_calibrated_on_where_there_are_enough(beats: Dataset) -> None:
