@@ -22,7 +22,8 @@ from ecgedge.report import Report
 from ecgedge.report.files import write_files
 from ecgedge.run.journal import read
 from ecgedge.run.rows import noise_of, rows_of
-from tests.judging import judge_answers, judge_graph
+from ecgedge.testing import judge_graph
+from tests.judging import judge_answers
 
 JOURNALS = 100
 Record = dict[str, Any]

@@ -17,7 +17,7 @@ from ecgedge.audit import mixed as checked
 from ecgedge.builtin.mixed import Step, Trial, in_float, search_mixed
 from ecgedge.data.dataset import Dataset, Split, calibration_beats, judging_beats
 from ecgedge.measure import processor
-from tests.judging import judge_graph
+from ecgedge.testing import judge_graph
 
 LAYERS = ("a", "b", "c", "d")
 X = np.random.default_rng(0).normal(size=(200, 1, 5)).astype(np.float32)
