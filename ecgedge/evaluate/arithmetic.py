@@ -13,14 +13,14 @@ SMALL = 1024  # elements: converters leave smaller float tensors as they are, si
 
 # Other operations, named as in ``macs.MACS``.
 MOVES = frozenset({
-    "broadcastto", "cast", "concat", "concatenation", "constant", "constantofshape", "convert", "copy", "crop",
-    "depthtospace", "expand", "expanddims", "flatten", "gather", "gathernd", "identity", "memcpyfromhost",
-    "memcpytohost", "mirrorpad", "pack", "pad", "padv2", "permute", "range", "reorder", "reorderinput", "reorderoutput",
-    "reshape", "reverse", "reversesequence", "reversev2", "shape", "shapeof", "slice", "spacetodepth", "split",
-    "splitv", "squeeze", "stridedslice", "tile", "transpose", "unpack", "unsqueeze",
+    "broadcastto", "cast", "concat", "concatenation", "constant", "constantofshape", "copy", "crop", "depthtospace",
+    "expand", "expanddims", "flatten", "gather", "gathernd", "identity", "memcpyfromhost", "memcpytohost", "mirrorpad",
+    "pack", "pad", "padv2", "permute", "range", "reorderinput", "reorderoutput", "reshape", "reverse",
+    "reversesequence", "reversev2", "shape", "slice", "spacetodepth", "split", "splitv", "squeeze", "stridedslice",
+    "tile", "transpose", "unpack", "unsqueeze",
 })  # fmt: skip
 QUANTIZES = frozenset({
-    "dequantize", "dequantizelinear", "dynamicquantizelinear", "fakequantize", "quantize", "quantizelinear",
+    "dequantize", "dequantizelinear", "dynamicquantizelinear", "quantize", "quantizelinear",
 })  # fmt: skip
 BODIES = frozenset({"call", "callonce", "if", "loop", "scan", "while"})  # a runtime may not show what runs inside
 IDLE = ("moves", "quantizes")

@@ -53,7 +53,7 @@ HOOKS: dict[str, type[Part]] = {
     "ecgedge_runtimes": Runtime,
 }
 APART = "uninstall one of them, or leave it out with ECGEDGE_PLUGINS"
-FRAMEWORKS = ("torch", "tensorflow", "onnx", "onnxruntime", "ai_edge_litert", "openvino", "jax")
+FRAMEWORKS = ("torch", "tensorflow", "onnx", "onnxruntime", "ai_edge_litert", "jax")
 
 
 @dataclass
