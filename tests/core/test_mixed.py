@@ -16,6 +16,7 @@ from ecgedge.api.tensors import TensorSpec
 from ecgedge.audit import mixed as checked
 from ecgedge.builtin.mixed import Step, Trial, in_float, search_mixed
 from ecgedge.data.dataset import Dataset, Split, calibration_beats, judging_beats
+from ecgedge.evaluate import arithmetic
 from ecgedge.measure import processor
 from ecgedge.testing import judge_graph
 
@@ -160,7 +161,8 @@ def test_exactly_what_was_left_is_in_float(graph: Graph, notes: dict[str, Any], 
     verdict = judge_graph(graph, "mixed", "cpu", notes=notes)
     assert (verdict["status"] == "ok") == (not reason) and reason in verdict["reason"]
     assert verdict["precision_check"] == "checked"
-    assert bool(checked.fault_of(json.loads(json.dumps(graph.record())), notes)) == bool(reason), "the other code"
+    record = json.loads(json.dumps(arithmetic.kept(graph)))
+    assert bool(checked.fault_of(record, notes)) == bool(reason), "the other code"
 
 
 def test_it_is_judged_on_beats_that_it_was_not_calibrated_on_where_there_are_enough(beats: Dataset) -> None:
