@@ -1,4 +1,4 @@
-"""The judges as the tests ask them: in plain arguments, and what they find as JSON has it."""
+"""The judge of answers as the tests ask it: in plain arguments, and what it finds as JSON has it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ecgedge.api import precisions
-from ecgedge.evaluate import precision_check, verdicts
+from ecgedge.evaluate import verdicts
 from ecgedge.evaluate.verdicts import Answers, Terms
 
 
@@ -27,12 +27,6 @@ def judge_answers(
     of_training = Answers(*training) if training else None
     held_to = Terms(*map(named, terms), **{name: named(value) for name, value in more.items()})
     found = verdicts.judge(Answers(outputs, beats, y, index), expected, task, held_to, of_training)
-    return json.loads(json.dumps(found.flat, allow_nan=False))
-
-
-def judge_graph(graph: Any, precision: Any, *asked: Any, **more: Any) -> dict[str, Any]:
-    """``precision_check.judge``; a precision by name."""
-    found = precision_check.judge(graph, named(precision), *asked, **more)
     return json.loads(json.dumps(found.flat, allow_nan=False))
 
 

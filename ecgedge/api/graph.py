@@ -23,13 +23,14 @@ class Node:
         op: its type in the runtime's own words: ``"Conv"``, ``"CONV_2D"``.
         runner: the execution provider or delegate that runs it.
         device: ``"cpu"``, ``"cuda"``, as in ``Runtime.device``.
-        takes: dtypes of its inputs, weights included, by numpy's names.
+        takes: dtypes of its inputs, weights included, by numpy's names; of what multiplies, data before weights.
         gives: dtypes of its outputs.
         constants: for each input its number of elements where it is a constant, else 0; empty: not told.
         input_shapes, output_shapes: one for each of ``takes`` and ``gives``; empty: not told.
         makes: its first output, as the file names it; empty: not told.
         kind: what it does, one of ``KINDS``; empty: it is looked up by ``op``, among names that are known.
         macs: multiply-accumulates of one call; None: they are told from the shapes, where ``op`` is known.
+        dynamic: it quantizes by the range of the values of that very call.
 
     Raises:
         ValueError: there is no such kind.
@@ -47,6 +48,7 @@ class Node:
     makes: str = ""
     kind: str = ""
     macs: int | None = None
+    dynamic: bool = False
 
     def __post_init__(self) -> None:
         if self.kind and self.kind not in KINDS:
@@ -108,7 +110,13 @@ class Graph:
 
 
 def node_from(record: Mapping[str, Any]) -> Node:
-    """A node of ``Graph.record``; older records know no shapes."""
-    told = {key: tuple(record[key]) for key in ("takes", "gives", "constants")}
+    """A node of ``Graph.record``; older records know no shapes.
+
+    One that a run kept has in ``told`` what the runtime said of it, see ``evaluate.arithmetic.kept``: all else that was
+    found out is left away.
+    """
+    untold = {"kind", "macs", "dynamic"} - {*record["told"]} if "told" in record else set()
+    told = {key: value for key, value in record.items() if key not in untold | {"told", "data"}}
+    lists = {key: tuple(record[key]) for key in ("takes", "gives", "constants")}
     shapes = {key: tuple(map(tuple, record.get(key, ()))) for key in ("input_shapes", "output_shapes")}
-    return Node(**{**record, **told, **shapes})
+    return Node(**{**told, **lists, **shapes})

@@ -36,7 +36,7 @@ def ecgedge_exporters() -> Iterable[Exporter]:  # type: ignore[empty-body]
 
         @hookimpl
         def ecgedge_exporters():
-            return [OpenVinoExporter()]
+            return [AcmeExporter()]
     """
 
 
@@ -48,7 +48,7 @@ def ecgedge_quantizers() -> Iterable[Quantizer]:  # type: ignore[empty-body]
 
         @hookimpl
         def ecgedge_quantizers():
-            return [NncfInt8()]
+            return [AcmeInt8()]
     """
 
 
@@ -60,7 +60,7 @@ def ecgedge_runtimes() -> Iterable[Runtime]:  # type: ignore[empty-body]
 
         @hookimpl
         def ecgedge_runtimes():
-            return [OpenVinoRuntime(device="cpu")]
+            return [AcmeRuntime(device="cpu")]
     """
 
 

@@ -30,6 +30,7 @@ class Findings:
     seen: the figures of each row that were looked at.
     unchecked: names of figures that are not known here.
     notes: what to know of rows that hold, a line each.
+    older: cells whose graphs say too little for this check.
     """
 
     reasons: list[str] = field(default_factory=list)
@@ -38,6 +39,7 @@ class Findings:
     seen: dict[str, set[str]] = field(default_factory=dict)
     unchecked: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    older: list[str] = field(default_factory=list)
 
     @property
     def rows(self) -> int:

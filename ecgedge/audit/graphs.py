@@ -1,8 +1,11 @@
-"""From the saved graph of a file: what it holds, what it computes in, who ran it, whether that is what it claims."""
+"""From the saved graph of a file: what it holds, what it computes in, who ran it, whether that is what it claims.
+
+What an operation does, and how much it multiplies, stands in the graph beside who says so: its runtime, or the table of
+names of the ecgedge that made the run. There is none here.
+"""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from typing import Any
 
@@ -10,44 +13,14 @@ Record = dict[str, Any]
 
 MOST = 0.9  # of the weight bytes have the claimed type
 SMALL = 1024  # elements: smaller float tensors do not count
-MOVES = {
-    "broadcastto", "cast", "concat", "concatenation", "constant", "constantofshape", "convert", "copy", "crop",
-    "depthtospace", "expand", "expanddims", "flatten", "gather", "gathernd", "identity", "memcpyfromhost",
-    "memcpytohost", "mirrorpad", "pack", "pad", "padv2", "permute", "range", "reorder", "reorderinput",
-    "reorderoutput", "reshape", "reverse", "reversesequence", "reversev2", "shape", "shapeof", "slice",
-    "spacetodepth", "split", "splitv", "squeeze", "stridedslice", "tile", "transpose", "unpack", "unsqueeze",
-}  # fmt: skip
-QUANTIZES = {
-    "dequantize", "dequantizelinear", "dynamicquantizelinear", "fakequantize", "quantize", "quantizelinear",
-}  # fmt: skip
-MULTIPLIES = {
-    "attention", "batchmatmul", "bidirectionalsequencelstm", "bidirectionalsequencernn", "conv", "conv1d", "conv2d",
-    "conv3d", "conv3dtranspose", "convinteger", "convolution", "convolution1d", "convolutiondepthwise",
-    "convolutiondepthwise1d", "convtranspose", "convtranspose1d", "convtranspose2d", "deconvolution",
-    "deconvolution1d", "deconvolutiondepthwise", "deconvolutiondepthwise1d", "depthwiseconv2d", "dynamicquantizelstm",
-    "dynamicquantizematmul", "einsum", "fullyconnected", "fusedconv", "fusedgemm", "fusedmatmul", "gemm",
-    "groupconvolution", "gru", "innerproduct", "linear", "lstm", "matmul", "matmulinteger", "matmulintegertofloat",
-    "matmulnbits", "multiheadattention", "nhwcconv", "nhwcfusedconv", "qattention", "qgemm", "qlinearconv",
-    "qlinearconvtranspose", "qlinearmatmul", "rnn", "svdf", "transposeconv", "transposematmul",
-    "unidirectionalsequencelstm", "unidirectionalsequencernn",
-}  # fmt: skip
-DATA_AND_WEIGHTS = {  # among their inputs, where these are not the first two
-    "qlinearconv": (0, 3), "qlinearconvtranspose": (0, 3), "qlinearmatmul": (0, 3), "qgemm": (0, 3),
-    "transposeconv": (2, 1),
-}  # fmt: skip
-CONVOLVES = {
-    "conv", "conv1d", "conv2d", "convinteger", "convolution", "convolution1d", "convolutiondepthwise",
-    "convolutiondepthwise1d", "fusedconv", "nhwcconv", "nhwcfusedconv", "qlinearconv",
-}  # fmt: skip
-SPREADS = {"convtranspose", "convtranspose1d", "convtranspose2d", "qlinearconvtranspose"}
-DENSE = {"fullyconnected", "innerproduct", "linear"}
-PRODUCTS = {
-    "batchmatmul", "dynamicquantizematmul", "fusedgemm", "fusedmatmul", "gemm", "matmul", "matmulinteger",
-    "matmulintegertofloat", "qgemm", "qlinearmatmul",
-}  # fmt: skip
+IDLE = ("moves", "quantizes")  # kinds of operations that compute nothing
+KINDS = (*IDLE, "multiplies", "computes", "controls")
 BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
 WEIGHTS = {*BYTES, "int32", "int16", "int8", "int4"}
 WHOLE = ["int4", "int8", "int16", "int32", "int64", "bool"]  # types without fractions
+FIGURES = {  # of a row, that its graph gives
+    "kinds", "weight_shares", "exempt", "computes", "float_ops", "placement", "placed", "input_dtype", "output_dtype",
+}  # fmt: skip
 EXPECTED: dict[str, Record] = {  # what the precisions that are built in claim
     "fp16": {"weights": ["float16"]},
     "dynamic": {"weights": ["int8", "int32"], "products": "int8"},
@@ -60,16 +33,26 @@ def claim_of(precision: str, declared: Record) -> Record:
     return EXPECTED.get(precision) or declared.get(precision) or {}
 
 
+def says_kinds(graph: Record) -> bool:
+    """Whether each operation has what it was taken for; those of older runs have not."""
+    return all("told" in node for node in graph["nodes"])
+
+
 def examine(graph: Record, claim: Record) -> Record:
     """The figures of a row that its graph gives.
 
     Args:
         claim: of its precision, see ``claim_of``.
+
+    Raises:
+        ValueError: an operation is of no kind that there is.
     """
+    if odd := [node for node in graph["nodes"] if node["kind"] not in KINDS]:
+        raise ValueError(f"{odd[0]['name']} is of the kind {odd[0]['kind']!r}")
     ways = [way(node) for node in graph["nodes"]]
     floats = [node["name"] for node, kind in zip(graph["nodes"], ways) if "float" in kind]
     small = [{"name": w["name"], "bytes": w["size_bytes"]} for w in weights(graph) if exempt(w, claim)]
-    told = sum(bool(node.get("kind")) for node in graph["nodes"])
+    told = sum("kind" in node["told"] for node in graph["nodes"])
     some = "told" if told == len(graph["nodes"]) else f"told of {told} operations"
     return ({"kinds": some} if told else {}) | {
         "weight_shares": shares(weights(graph)),
@@ -97,43 +80,16 @@ def fault_of(graph: Record, precision: str, claim: Record, device: str, parent: 
 
 def elsewhere(graph: Record, device: str) -> str:
     """Why a graph did not run on a device; empty where at least half of its multiplications did."""
-    busy = [node for node in graph["nodes"] if way(node) not in ("moves", "quantizes")]
+    busy = [node for node in graph["nodes"] if node["kind"] not in IDLE]
     if busy and all(node["device"] != device for node in busy):
         return f"nothing ran on {device}"
     products = [node for node in busy if multiplies(node)]
-    told = [products_of(node) for node in products]
+    told = [node["macs"] for node in products]
     work = [count or 0 for count in told]
     if None in told or not any(work):  # then each counts alike
         work = [1 for _ in products]
     mine = sum(count for node, count in zip(products, work) if node["device"] == device)
     return f"only {mine} of {sum(work)} products ran on {device}" if 2 * mine < sum(work) else ""
-
-
-def products_of(node: Record) -> int | None:
-    """Products of numbers in one call, by the shapes; None where they are not told, or not known how to be used."""
-    if node.get("macs") is not None:
-        return int(node["macs"])
-    op, shapes, made = plain(node["op"]), node.get("input_shapes") or [], node.get("output_shapes") or []
-    first, second = DATA_AND_WEIGHTS.get(op, (0, 1))
-    if not made or len(shapes) <= max(first, second):
-        return None
-    data, weights, result = shapes[first], shapes[second], math.prod(made[0])
-    if op in CONVOLVES:  # each output is a sum over the channels of its group and over the kernel
-        return result * math.prod(weights) // weights[0] if weights[0] else 0
-    if op in SPREADS:  # each input goes into so many outputs
-        return math.prod(data) * math.prod(weights) // weights[0] if weights[0] else 0
-    if op == "transposeconv":
-        return math.prod(data) * math.prod(weights) // weights[-1] if weights[-1] else 0
-    if op == "depthwiseconv2d":
-        return result * math.prod(weights[1:3])
-    if op in DENSE:
-        return result * weights[-1]
-    if op not in PRODUCTS:
-        return None
-    if len(data) < 2 or len(weights) < 2:
-        return result * math.prod(data if len(data) < 2 else weights)
-    rows = made[0][-2] if len(made[0]) > 1 else 1
-    return result * (data[-2] * data[-1] // rows) if rows else 0
 
 
 def wrong_weights(graph: Record, claim: Record) -> str:
@@ -150,46 +106,40 @@ def wrong_nodes(graph: Record, claim: Record) -> str:
     """Integer weights must be multiplied as such, and where activations are claimed nothing else is in between."""
     product, between = claim.get("products"), claim.get("activations")
     for node in graph["nodes"]:
-        op, large = plain(node["op"]), [size >= SMALL for size in node["constants"]]
+        large = [size >= SMALL for size in node["constants"]]
         kinds = [word(dtype) for dtype in node["takes"]]
         gives_float = any("float" in dtype for dtype in node["gives"])
         if product and multiplies(node):
             is_float = any("float" in kind and big for kind, big in zip(kinds, large))
             if is_float or (not large and product not in kinds):
                 return f"{node['name']} multiplies float weights"
-        elif product and gives_float and way(node) in ("moves", "quantizes") and (product, True) in zip(kinds, large):
+        elif product and gives_float and node["kind"] in IDLE and (product, True) in zip(kinds, large):
             return f"{node['name']} turns {product} weights back into float"
         if between:
             hybrid = multiplies(node) and "int8" in kinds and gives_float and kinds[0] != "int8"
-            if op.startswith("dynamicquantize") or hybrid:
+            if node["dynamic"] or hybrid:
                 return f"{node['name']} quantizes while it runs"
             found = way_between(node)
-            if found not in ("moves", "quantizes", "unknown", *between):
+            if found not in (*IDLE, "unknown", *between):
                 return f"{node['name']} computes in {found}"
     return ""
 
 
 def way_between(node: Record) -> str:
     """As ``way``; of a product of int8 weights the type of the other factor."""
-    found = way(node)
-    place = DATA_AND_WEIGHTS.get(plain(node["op"]), (0, 1))[0]
+    found, place = way(node), node["data"]
     is_product = found == "int8" and multiplies(node) and place < len(node["takes"])
     return word(node["takes"][place]) if is_product else found
 
 
 def multiplies(node: Record) -> bool:
-    """As its runtime says, else by its name."""
-    kind = node.get("kind")
-    return kind == "multiplies" if kind else plain(node["op"]) in MULTIPLIES
+    return bool(node["kind"] == "multiplies")
 
 
 def way(node: Record) -> str:
     """What a node computes in: int8 where it multiplies int8 weights, else the first float or first type it gives."""
-    op, kind = plain(node["op"]), node.get("kind")
-    if kind == "moves" or (not kind and op in MOVES):
-        return "moves"
-    if kind == "quantizes" or (not kind and op in QUANTIZES):
-        return "quantizes"
+    if node["kind"] in IDLE:
+        return str(node["kind"])
     if multiplies(node) and "int8" in [word(dtype) for dtype in node["takes"]]:
         return "int8"
     first = [dtype for dtype in node["gives"] if "float" in dtype] or node["gives"] or ["unknown"]
@@ -234,7 +184,3 @@ def exempt(weight: Record, claim: Record) -> bool:
 def word(dtype: str) -> str:
     """Signed and unsigned integers are one kind."""
     return dtype[1:] if dtype in ("uint4", "uint8", "uint16", "uint32") else dtype
-
-
-def plain(op: str) -> str:
-    return op.lower().replace("_", "")

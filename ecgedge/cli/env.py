@@ -22,7 +22,7 @@ def env() -> None:
 
     \b
     ecgedge env ls
-    ecgedge env create openvino
+    ecgedge env create acme
     ecgedge env check
     """
 
@@ -37,7 +37,7 @@ def create(name: str, uv: bool, force: bool) -> None:
     What one of its parts cannot do on this machine is told, and the others serve.
 
     \b
-    ecgedge env create openvino --uv
+    ecgedge env create acme --uv
     """
     from ecgedge.environments import install
 
@@ -109,7 +109,7 @@ def remove(name: str) -> None:
     """Take an environment away, also one that no plugin wants any more.
 
     \b
-    ecgedge env rm openvino
+    ecgedge env rm acme
     """
     from ecgedge import environments
     from ecgedge.environments import Environment, install

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from typing import Any
 
 from ecgedge.api.graph import Graph, Node, Weight
-from ecgedge.evaluate.macs import MACS, PLACES, multiplies, plain
+from ecgedge.evaluate.macs import MACS, PLACES, macs_of, multiplies, plain
 
 SMALL = 1024  # elements: converters leave smaller float tensors as they are, since they cost nothing
 
 # Other operations, named as in ``macs.MACS``.
 MOVES = frozenset({
-    "broadcastto", "cast", "concat", "concatenation", "constant", "constantofshape", "convert", "copy", "crop",
-    "depthtospace", "expand", "expanddims", "flatten", "gather", "gathernd", "identity", "memcpyfromhost",
-    "memcpytohost", "mirrorpad", "pack", "pad", "padv2", "permute", "range", "reorder", "reorderinput", "reorderoutput",
-    "reshape", "reverse", "reversesequence", "reversev2", "shape", "shapeof", "slice", "spacetodepth", "split",
-    "splitv", "squeeze", "stridedslice", "tile", "transpose", "unpack", "unsqueeze",
+    "broadcastto", "cast", "concat", "concatenation", "constant", "constantofshape", "copy", "crop", "depthtospace",
+    "expand", "expanddims", "flatten", "gather", "gathernd", "identity", "memcpyfromhost", "memcpytohost", "mirrorpad",
+    "pack", "pad", "padv2", "permute", "range", "reorderinput", "reorderoutput", "reshape", "reverse",
+    "reversesequence", "reversev2", "shape", "slice", "spacetodepth", "split", "splitv", "squeeze", "stridedslice",
+    "tile", "transpose", "unpack", "unsqueeze",
 })  # fmt: skip
 QUANTIZES = frozenset({
-    "dequantize", "dequantizelinear", "dynamicquantizelinear", "fakequantize", "quantize", "quantizelinear",
+    "dequantize", "dequantizelinear", "dynamicquantizelinear", "quantize", "quantizelinear",
 })  # fmt: skip
 BODIES = frozenset({"call", "callonce", "if", "loop", "scan", "while"})  # a runtime may not show what runs inside
 IDLE = ("moves", "quantizes")
@@ -81,13 +82,16 @@ def computes_in(node: Node) -> str:
     return class_of((*floats, *node.gives, UNTOLD)[0])
 
 
+def data_of(node: Node) -> int:
+    """Which of its inputs a multiplication multiplies by its weights."""
+    return PLACES.get(plain(node.op), (0, 1))[0]
+
+
 def activation_of(node: Node) -> str:
     """As ``computes_in``, but of a multiplication of integers the type of what is multiplied with the weights."""
-    found = computes_in(node)
-    if found != "int8" or not multiplies(node):
-        return found
-    place = PLACES.get(plain(node.op), (0, 1))[0]
-    return class_of(node.takes[place]) if place < len(node.takes) else found
+    found, place = computes_in(node), data_of(node)
+    is_product = found == "int8" and multiplies(node) and place < len(node.takes)
+    return class_of(node.takes[place]) if is_product else found
 
 
 def takes_float_weights(node: Node, of: str = "int8") -> bool:
@@ -103,7 +107,26 @@ def restores_weights(node: Node, of: str) -> bool:
     return computes_in(node) in IDLE and is_large and "float" in "".join(node.gives)
 
 
+def is_dynamic(node: Node) -> bool:
+    """Whether it quantizes by the range of each call's values, as its runtime says or by its name."""
+    return node.dynamic or plain(node.op).startswith("dynamicquantize")
+
+
 def quantizes_while_it_runs(node: Node) -> bool:
-    """By its name, or as LiteRT's hybrid operations, which take float beside 8-bit weights and give float."""
+    """A dynamic one, or as LiteRT's hybrid operations, which take float beside 8-bit weights and give float."""
     hybrid = multiplies(node) and computes_in(node) == "int8" and "float" in "".join(node.gives)
-    return plain(node.op).startswith("dynamicquantize") or (hybrid and class_of(node.takes[0]) != "int8")
+    return is_dynamic(node) or (hybrid and class_of(node.takes[0]) != "int8")
+
+
+def kept(graph: Graph) -> dict[str, Any]:
+    """A graph as a run keeps it: with what each operation was taken for, so that no reader needs a table of names.
+
+    ``Graph.from_record`` reads it back. Beside what ``Graph.record`` has, each node says which of its inputs is
+    multiplied by weights (``data``), and which of ``kind``, ``macs`` and ``dynamic`` its runtime told (``told``).
+    """
+    record = graph.record()
+    for entry, node in zip(record["nodes"], graph.nodes, strict=True):
+        said = {"kind": bool(node.kind), "macs": node.macs is not None, "dynamic": node.dynamic}
+        found = {"kind": kind_of(node), "macs": macs_of(node), "dynamic": is_dynamic(node), "data": data_of(node)}
+        entry |= found | {"told": [name for name, is_told in said.items() if is_told]}
+    return record

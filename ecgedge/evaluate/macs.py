@@ -9,14 +9,13 @@ import numpy as np
 
 from ecgedge.api.graph import Node
 
-# Operations that multiply, by name, as ``plain`` has it: ONNX, onnxruntime's own, LiteRT, OpenVINO, ncnn, torch.
+# Operations that multiply, by name, as ``plain`` has it: those of what is built in, that is ONNX, onnxruntime, LiteRT,
+# TensorFlow and torch. A runtime of a plugin tells the kind of its own, see ``Node.kind``.
 MACS = frozenset({
     "attention", "batchmatmul", "bidirectionalsequencelstm", "bidirectionalsequencernn", "conv", "conv1d", "conv2d",
-    "conv3d", "conv3dtranspose", "convinteger", "convolution", "convolution1d", "convolutiondepthwise",
-    "convolutiondepthwise1d", "convtranspose", "convtranspose1d", "convtranspose2d", "deconvolution", "deconvolution1d",
-    "deconvolutiondepthwise", "deconvolutiondepthwise1d", "depthwiseconv2d", "dynamicquantizelstm",
-    "dynamicquantizematmul", "einsum", "fullyconnected", "fusedconv", "fusedgemm", "fusedmatmul", "gemm",
-    "groupconvolution", "gru", "innerproduct", "linear", "lstm", "matmul", "matmulinteger", "matmulintegertofloat",
+    "conv3d", "conv3dtranspose", "convinteger", "convolution", "convtranspose", "convtranspose1d", "convtranspose2d",
+    "depthwiseconv2d", "dynamicquantizelstm", "dynamicquantizematmul", "einsum", "fullyconnected", "fusedconv",
+    "fusedgemm", "fusedmatmul", "gemm", "gru", "linear", "lstm", "matmul", "matmulinteger", "matmulintegertofloat",
     "matmulnbits", "multiheadattention", "nhwcconv", "nhwcfusedconv", "qattention", "qgemm", "qlinearconv",
     "qlinearconvtranspose", "qlinearmatmul", "rnn", "svdf", "transposeconv", "transposematmul",
     "unidirectionalsequencelstm", "unidirectionalsequencernn",
@@ -93,14 +92,14 @@ def matmul(a: Shape, b: Shape, out: Shape) -> int | None:
 
 RULES: dict[str, Callable[[Shape, Shape, Shape], int | None]] = {
     **dict.fromkeys(
-        ("conv", "conv1d", "conv2d", "convinteger", "convolution", "convolution1d", "convolutiondepthwise",
-         "convolutiondepthwise1d", "fusedconv", "nhwcconv", "nhwcfusedconv", "qlinearconv"),
+        ("conv", "conv1d", "conv2d", "convinteger", "convolution", "fusedconv", "nhwcconv", "nhwcfusedconv",
+         "qlinearconv"),
         conv,
     ),
     **dict.fromkeys(("convtranspose", "convtranspose1d", "convtranspose2d", "qlinearconvtranspose"), transposed_conv),
     "transposeconv": transposed_conv_last,
     "depthwiseconv2d": depthwise_conv,
-    **dict.fromkeys(("fullyconnected", "innerproduct", "linear"), fully_connected),
+    **dict.fromkeys(("fullyconnected", "linear"), fully_connected),
     **dict.fromkeys(
         ("batchmatmul", "dynamicquantizematmul", "fusedgemm", "fusedmatmul", "gemm", "matmul", "matmulinteger",
          "matmulintegertofloat", "qgemm", "qlinearmatmul"),

@@ -14,13 +14,13 @@ from ecgedge.evaluate.macs import macs_of, plain
 from ecgedge.evaluate.precision_check import listed
 from ecgedge.explain.explanation import Explanation, Line
 from ecgedge.measure.peaks import known
+from ecgedge.passes import INT8_FOR
 
 WORTH = 0.02  # of the time, below which a cost is not worth a line
 MUCH = 0.2  # of the time, from which moving data is worth one
 SLOW = 0.5  # of the machine's int8 peak, below which an integer convolution is slow
 DOT_PRODUCTS = ("avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
 RESIZES = ("resizenearestneighbor", "resizebilinear", "gather", "gathernd")  # where they give more than they take
-ISLANDS = {"reducemean": "mean_to_pool", "batchnormalization": "norm_to_conv", "resize": "upsample_to_concat"}
 WORDS = {"fp32": "none", "float32": "none", "int8": "full-int8"}  # what --quantize calls a precision
 
 
@@ -77,7 +77,8 @@ def outside_delegate(e: Explanation) -> Iterator[Finding]:
     others = [node for node in outside(e) if node not in lone_relus(e)]
     if others and not e.graph.free_batch:
         yield Finding(
-            f"{counted(others)} {are(others)} outside the delegate, in LiteRT's own kernels"
+            f"{counted(others)} {are(others)} outside the delegate, in {listed(sorted({n.runner for n in others}))}'s "
+            "own kernels"
             + (f"; the rest is in {e.graph.partitions} partitions" if (e.graph.partitions or 0) > 1 else ""),
             cause=True,
         )
@@ -161,12 +162,12 @@ def float_islands(e: Explanation) -> Iterator[Finding]:
     mine = [node for node in between if "float" in computes_in(node)]
     if not mine:
         return
-    known = sorted({ISLANDS[plain(node.op)] for node in mine if plain(node.op) in ISLANDS})
+    remedies = sorted({INT8_FOR[node.op] for node in mine if node.op in INT8_FOR})
     names = {node.name for node in mine} | {node.name for node in between if computes_in(node) == "quantizes"}
     yield Finding(
         f"{counted(mine)} between int8 operations {'computes' if len(mine) == 1 else 'compute'} in float32; with the "
         f"conversions around them that takes {percent(lines_with(e, names))} of the time",
-        offer(e, *known),
+        offer(e, *remedies),
         cause=True,
     )
 

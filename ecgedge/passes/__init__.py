@@ -42,6 +42,9 @@ NAMES = (
     "drop_dead_ends",
 )
 
+# Which of them takes away an ONNX operation that is computed in float among int8 ones, by that operation's type.
+INT8_FOR = {"ReduceMean": "mean_to_pool", "BatchNormalization": "norm_to_conv", "Resize": "upsample_to_concat"}
+
 
 def check_names(names: Iterable[str], others: Iterable[str] = ()) -> None:
     """Raise EcgEdgeError, with the choices, for a name that no pass has.

@@ -55,7 +55,7 @@ HOOKS: dict[str, type[Part]] = {
     "ecgedge_passes": GraphPass,
 }
 APART = "uninstall one of them, or leave it out with ECGEDGE_PLUGINS"
-FRAMEWORKS = ("torch", "tensorflow", "onnx", "onnxruntime", "ai_edge_litert", "openvino", "jax")
+FRAMEWORKS = ("torch", "tensorflow", "onnx", "onnxruntime", "ai_edge_litert", "jax")
 
 
 @dataclass

@@ -225,6 +225,9 @@ NODE = record(
         "makes": LINE,
         "kind": one_of("", *KINDS),
         "macs": maybe(whole(0, 2**62)),
+        "dynamic": flag,
+        "data": whole(0, 100),
+        "told": list_of(one_of("kind", "macs", "dynamic"), 3, unique=True),  # older runs know neither this nor data
     },
 )
 WEIGHT = record({"name": LINE, "dtype": WORD, "size_bytes": COUNTED}, {"digest": WORD})

@@ -17,7 +17,7 @@ from ecgedge.api.graph import Graph
 from ecgedge.api.parts import Runtime
 from ecgedge.convert.lab import Lab
 from ecgedge.errors import ConversionError, EcgEdgeError, MachineError
-from ecgedge.evaluate import precision_check, verdicts
+from ecgedge.evaluate import arithmetic, precision_check, verdicts
 from ecgedge.evaluate.judgement import Judgement
 from ecgedge.evaluate.verdicts import Answers
 from ecgedge.files import typed_json
@@ -143,7 +143,7 @@ class Scoring:
         graph = session.graph()
         if graph:
             with whole_file(self.file(cell, "graph.json"), "w", encoding="utf-8") as file:
-                json.dump(graph.record(), file)
+                json.dump(arithmetic.kept(graph), file)
         return graph
 
     def judge(

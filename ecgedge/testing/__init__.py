@@ -1,4 +1,4 @@
-"""What plugin authors test with: contracts for the kinds of parts, and tiny parts that need numpy only.
+"""What plugin authors test with: contracts of the kinds of parts, a judge of graphs, tiny parts that need numpy only.
 
 A contract is a plain class of test methods. Derive from it, say what is under test, and let pytest
 collect it::
@@ -22,6 +22,7 @@ from ecgedge.testing.fakes import (
     write_fake,
     write_fake_checkpoint,
 )
+from ecgedge.testing.judging import judge_graph
 from ecgedge.testing.models import ModelContract
 from ecgedge.testing.passes import PassContract
 from ecgedge.testing.runtimes import RuntimeContract
@@ -39,6 +40,7 @@ __all__ = [
     "QuantizerContract",
     "RuntimeContract",
     "draw",
+    "judge_graph",
     "make_artifact",
     "read_fake",
     "write_fake",

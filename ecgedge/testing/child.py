@@ -11,14 +11,14 @@ import json
 import os
 import pickle  # nosec B403  # see main
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-FRAMEWORKS = {
-    "ai_edge_litert", "executorch", "jax", "keras", "matplotlib", "mlflow", "ncnn", "nncf", "onnx", "onnx2tf",
-    "onnxruntime", "openvino", "pandas", "safetensors", "scipy", "sklearn", "tensorflow", "tf_keras",
-    "tflite_micro", "torch",
+FRAMEWORKS = {  # heavy libraries that nobody may need; a contract adds what the installed parts do
+    "ai_edge_litert", "jax", "keras", "matplotlib", "mlflow", "onnx", "onnx2tf", "onnxruntime", "pandas",
+    "safetensors", "scipy", "sklearn", "tensorflow", "tf_keras", "torch",
 }  # fmt: skip
 BUSY_SECONDS = 0.5
 
@@ -37,23 +37,27 @@ def absent(part: Any) -> list[str]:
     return [name for name in part.needs if not importlib.util.find_spec(name)]
 
 
-def collected(part: Any) -> list[str]:
-    """What is imported once the part is made and the hooks of its module and packages were called."""
+def collected(part: Any, needed: Iterable[str]) -> list[str]:
+    """What is imported once the part is made and the hooks of its module and packages were called.
+
+    Args:
+        needed: what all installed parts need.
+    """
     names = type(part).__module__.split(".")
     for end in range(1, len(names) + 1):
         module = importlib.import_module(".".join(names[:end]))
         for name, hook in list(vars(module).items()):
             if name.startswith("ecgedge_") and callable(hook):
                 list(hook())
-    return sorted(loaded() | {name for name in part.needs if name in sys.modules and name != "numpy"})
+    return sorted(loaded(needed) | {name for name in part.needs if name in sys.modules and name != "numpy"})
 
 
-def worked(part: Any, **task: Any) -> list[str]:
+def worked(part: Any, needed: Iterable[str], **task: Any) -> list[str]:
     """The framework that the part's work missed where only its needs, and what they import, can be found."""
     model = getattr(task.get("artifact") or task.get("source"), "model", None)
     for name in (*part.needs, *(model.needs if model else ())):
         importlib.import_module(name)
-    hidden = FRAMEWORKS - loaded() - {*part.needs}
+    hidden = frameworks(needed) - loaded(needed) - {*part.needs}
     sys.meta_path[:] = [Hiding(finder, hidden) for finder in sys.meta_path]
     try:
         work(part, **task)
@@ -137,8 +141,13 @@ def thread_ticks() -> dict[str, int]:
     return ticks
 
 
-def loaded() -> set[str]:
-    return FRAMEWORKS & set(sys.modules)
+def frameworks(needed: Iterable[str]) -> set[str]:
+    """Libraries that a part may use only where it needs them, by their top-level names."""
+    return FRAMEWORKS | {name.partition(".")[0] for name in needed} - {"numpy", *sys.stdlib_module_names}
+
+
+def loaded(needed: Iterable[str]) -> set[str]:
+    return frameworks(needed) & set(sys.modules)
 
 
 if __name__ == "__main__":

@@ -21,15 +21,16 @@ from ecgedge.api.precisions import INTEGERS, Precision, find
 from ecgedge.audit import check_run, graphs, stats
 from ecgedge.audit.answers import Answers, examine
 from ecgedge.errors import EcgEdgeError
-from ecgedge.evaluate import arithmetic, macs
+from ecgedge.evaluate import arithmetic
 from ecgedge.evaluate.intervals import bootstrap_auroc, holm, mcnemar, median_interval, paired_share, wilson
 from ecgedge.report import Report
 from ecgedge.report.files import write_files
 from ecgedge.run.journal import read
 from ecgedge.run.rows import noise_of, rows_of
+from ecgedge.testing import judge_graph
 from tests.conftest import Command, error_of
 from tests.core.test_matrix import BAD_PARTS, NARROW
-from tests.judging import judge_answers, judge_graph
+from tests.judging import judge_answers
 
 TORCH, WHOLE, INT8 = (
     "fake.none.fake-runtime",
@@ -598,6 +599,11 @@ def test_anomalies_are_judged_alike(spoil: Callable[[np.ndarray], np.ndarray], p
     agree(Answers(record, flat, was, beats[:, 0], y, np.arange(300), of_training), judged, precision)
 
 
+def kept(told: Graph) -> dict[str, Any]:
+    """As a run has it in ``cells/CELL.graph.json``."""
+    return json.loads(json.dumps(arithmetic.kept(told)))
+
+
 def graph(op: str, takes: str, gives: str, constants: tuple[int, ...], weight: str, size: int) -> Graph:
     nodes = (
         Node("first", op, "XNNPACK", "cpu", tuple(takes.split()), (gives,), constants),
@@ -636,6 +642,11 @@ GRAPHS += [  # one of a name that nobody knows, and of one that says otherwise
 ]
 
 
+GRAPHS += [  # that quantizes while it runs, by its runtime's word alone
+    replace(each, nodes=(replace(each.nodes[0], kind="quantizes", dynamic=True), *each.nodes[1:]))
+    for each in (graph("Convert", "float32", "int8", (0,), "int8", 2048), GRAPHS[-1])
+]
+
 OWN = (
     Precision("w8a16", "", ("int8", "int32"), "int8", ("int16", "int32", "int64"), cosine=0.99),
     Precision("w8", "", ("int8",)),
@@ -652,10 +663,10 @@ def test_graphs_are_judged_alike(number: int, precision: Precision) -> None:
     told = GRAPHS[number]
     for device, parent in (("cpu", None), ("cuda", None), ("cpu", GRAPHS[0]), ("cpu", told)):
         judged = judge_graph(told, precision, device, parent)
-        record = json.loads(json.dumps(told.record()))
+        record = kept(told)
         claim = graphs.claim_of(precision.name, {each.name: each.record() for each in OWN})
         found = graphs.examine(record, claim)
-        before = parent and json.loads(json.dumps(parent.record()))
+        before = parent and kept(parent)
         fault = graphs.fault_of(record, precision.name, claim, device, before)
         assert bool(fault) == (judged["status"] == "rejected"), (fault, judged["reason"])
         assert {name: judged[name] for name in found} == found | {
@@ -689,15 +700,29 @@ def test_work_on_two_devices_is_judged_alike(number: int, products: int) -> None
     other = node_of_shapes("MatMul", "cpu", ((1, products), (products, 1)), (1, 1))
     told = Graph((MIXTURES[number], other), None)
     judged = judge_graph(told, "int3", "cuda")
-    fault = graphs.fault_of(json.loads(json.dumps(told.record())), "int3", {}, "cuda", None)
+    record = kept(told)
+    fault = graphs.fault_of(record, "int3", {}, "cuda", None)
     assert bool(fault) == (judged["status"] == "rejected"), (fault, judged["reason"])
-    expected = [1600, 200, 1600, 1600, 400, 1000, 10000, 5000, products][number]
-    assert bool(fault) == (expected < products)
+    expected = [1600, 200, 1600, 1600, 400, 1000, 10000, 5000, None][number]
+    assert [node["macs"] for node in record["nodes"]] == [expected, products]
+    assert bool(fault) == (expected is not None and expected < products)
 
 
-def test_operations_are_sorted_alike() -> None:
-    assert (graphs.MOVES, graphs.QUANTIZES, graphs.MULTIPLIES) == (
-        arithmetic.MOVES,
-        arithmetic.QUANTIZES,
-        macs.MACS,
-    )
+def test_a_kind_that_there_is_not_is_no_kind() -> None:
+    record = kept(GRAPHS[0])
+    record["nodes"][0]["kind"] = "rests"
+    with pytest.raises(ValueError, match="first is of the kind 'rests'"):
+        graphs.examine(record, {})
+
+
+def test_a_run_keeps_what_operations_were_taken_for_and_who_said_so() -> None:
+    named = node_of_shapes("TRANSPOSE_CONV", "cpu", ((4,), (8, 1, 5, 4), (1, 1, 10, 4)), (1, 1, 14, 8))
+    own = Node("zap", "Zap", "x", "cpu", ("float32",), ("int8",), kind="quantizes", macs=0, dynamic=True)
+    told = Graph((named, own, replace(named, op="DynamicQuantizeLinear")), None)
+    found = [{key: node[key] for key in ("kind", "macs", "dynamic", "data", "told")} for node in kept(told)["nodes"]]
+    assert found == [
+        {"kind": "multiplies", "macs": 1600, "dynamic": False, "data": 2, "told": []},
+        {"kind": "quantizes", "macs": 0, "dynamic": True, "data": 0, "told": ["kind", "macs", "dynamic"]},
+        {"kind": "quantizes", "macs": 0, "dynamic": True, "data": 0, "told": []},
+    ]
+    assert Graph.from_record(kept(told)) == told

@@ -16,13 +16,14 @@ import pytest
 from ecgedge.api.artifact import Classification
 from ecgedge.api.graph import Graph, Weight
 from ecgedge.audit import check_run, graphs
-from ecgedge.evaluate import gates
+from ecgedge.evaluate import arithmetic, gates
 from ecgedge.measure import bench
 from ecgedge.report import Report
 from ecgedge.report.files import write_files
 from ecgedge.run.journal import read
 from ecgedge.run.rows import noise_of, rows_of
-from tests.judging import judge_answers, judge_graph
+from ecgedge.testing import judge_graph
+from tests.judging import judge_answers
 
 JOURNALS = 100
 Record = dict[str, Any]
@@ -146,7 +147,8 @@ def test_the_share_of_int8_weights_is_judged_before_it_is_rounded() -> None:
     told = judge_graph(graph, "dynamic", "cpu")
     assert told["weight_shares"] == {"int8": 0.9, "float32": 0.1}
     assert told["status"] == "rejected"
-    assert graphs.fault_of(json.loads(json.dumps(graph.record())), "dynamic", graphs.EXPECTED["dynamic"], "cpu", None)
+    record = json.loads(json.dumps(arithmetic.kept(graph)))
+    assert graphs.fault_of(record, "dynamic", graphs.EXPECTED["dynamic"], "cpu", None)
 
 
 def test_times_exactly_two_percent_apart_are_a_tie_to_both(made: Path, tmp_path: Path) -> None:

@@ -465,27 +465,51 @@ class Lazy(FakeRuntime):
 """
 
 
+NEIGHBOUR = """
+import acme_engine
+from ecgedge import hookimpl
+from ecgedge.testing import FakeRuntime
+
+
+class Neighbour(FakeRuntime):
+    needs = ("acme_engine",)
+
+
+@hookimpl
+def ecgedge_runtimes():
+    return [Neighbour("neighbour")]
+"""
+
+
+@pytest.mark.parametrize("framework", ["jax", "acme_engine"])
 @pytest.mark.parametrize(
-    ("top", "needs", "collected", "worked"),
-    [
-        ("", ("executorch",), True, True),
-        ("", (), True, False),
-        ("import executorch", ("executorch",), False, True),
-    ],
+    ("top", "is_needed", "collected", "worked"),
+    [("", True, True, True), ("", False, True, False), ("import {framework}", True, False, True)],
 )
 def test_imports_are_seen(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    framework: str,
     top: str,
-    needs: tuple[str, ...],
+    is_needed: bool,
     collected: bool,
     worked: bool,
 ) -> None:
-    """With an empty module in the place of a framework that is not installed."""
-    (tmp_path / "executorch.py").write_text("")
-    (tmp_path / "lazy_part.py").write_text(UNDECLARED.format(top=top, needs=needs, framework="executorch"))
+    """Of a framework that all know, and of one that another plugin needs, which itself imports it too early.
+
+    With an empty module in its place.
+    """
+    needs = (framework,) if is_needed else ()
+    (tmp_path / f"{framework}.py").write_text("")
+    text = UNDECLARED.format(top=top.format(framework=framework), needs=needs, framework=framework)
+    (tmp_path / "lazy_part.py").write_text(text)
+    if framework == "acme_engine":
+        (tmp_path / "plugins").mkdir()
+        (tmp_path / "plugins" / "neighbour.py").write_text(NEIGHBOUR)
+        monkeypatch.setenv("ECGEDGE_PLUGINS_DIR", str(tmp_path / "plugins"))
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "lazy_part", raising=False)
+    for name in ("lazy_part", framework):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     import lazy_part
 
     tried = type("Tried", (OfFakeRuntime,), {"part": lazy_part.Lazy()})()
@@ -496,7 +520,7 @@ def test_imports_are_seen(
         if keeps:
             test()
         else:
-            with pytest.raises(AssertionError, match="executorch"):
+            with pytest.raises(AssertionError, match=framework):
                 test()
 
 

@@ -95,6 +95,18 @@ def test_builtins_are_plugins_like_any() -> None:
         assert {name for name in ours if not name.startswith("ecgedge.builtin.")} <= offered, file.name
 
 
+def test_the_core_has_no_names_of_packages_beside_it() -> None:
+    """Those under ``plugins/``, and the libraries that only these bring: what a part knows, it tells."""
+    libraries = re.compile(r"openvino|ncnn|nncf|executorch|tflm|tflite.?micro|litert.?torch", re.IGNORECASE)
+    found = [
+        f"{file.relative_to(ROOT)}:{number}: {line.strip()}"
+        for file in sorted(ROOT.rglob("*.py"))
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1)
+        if libraries.search(line)
+    ]
+    assert not found, found
+
+
 @pytest.mark.parametrize("name", ["builtin", "cli", "testing"])
 def test_nobody_imports_it(name: str) -> None:
     users = {folder_of(file) for file in FILES if name in folders(file)}

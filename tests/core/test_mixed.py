@@ -17,9 +17,10 @@ from ecgedge.api.tensors import TensorSpec
 from ecgedge.audit import mixed as checked
 from ecgedge.builtin.mixed import Step, Trial, in_float, search_mixed
 from ecgedge.data.dataset import Dataset, Split, calibration_beats, judging_beats
+from ecgedge.evaluate import arithmetic
 from ecgedge.evaluate.precision_check import amounts_to_it
 from ecgedge.measure import processor
-from tests.judging import judge_graph
+from ecgedge.testing import judge_graph
 
 LAYERS = ("a", "b", "c", "d")
 X = np.random.default_rng(0).normal(size=(200, 1, 5)).astype(np.float32)
@@ -162,7 +163,8 @@ def test_exactly_what_was_left_is_in_float(graph: Graph, notes: dict[str, Any], 
     verdict = judge_graph(graph, "mixed", "cpu", notes=notes)
     assert (verdict["status"] == "ok") == (not reason) and reason in verdict["reason"]
     assert verdict["precision_check"] == "checked"
-    assert bool(checked.fault_of(json.loads(json.dumps(graph.record())), notes)) == bool(reason), "the other code"
+    record = json.loads(json.dumps(arithmetic.kept(graph)))
+    assert bool(checked.fault_of(record, notes)) == bool(reason), "the other code"
 
 
 ADDS = node("h", "HardSigmoid", "float32", "float32", constant=0)

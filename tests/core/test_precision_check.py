@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ecgedge import Graph, Node, Weight
-from tests.judging import judge_graph as judge
+from ecgedge.testing import judge_graph as judge
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 

@@ -11,9 +11,8 @@ import pytest
 from ecgedge import Graph, Node, Precision, Weight
 from ecgedge.api.precisions import BUILT_IN, INTEGERS
 from ecgedge.plugins import check_part
-from ecgedge.testing import FakeInt8
+from ecgedge.testing import FakeInt8, judge_graph
 from tests.conftest import Command, error_of, rows_of
-from tests.judging import judge_graph
 
 W8A16 = Precision("w8a16", "int8 weights, int16 between", ("int8", "int32"), "int8", ("int16", "int32"), cosine=0.99)
 

@@ -19,12 +19,11 @@ from ecgedge.data.dataset import Dataset
 from ecgedge.evaluate import arithmetic
 from ecgedge.measure import processor
 from ecgedge.plan.plan import Cell
-from ecgedge.testing import make_artifact
+from ecgedge.testing import judge_graph, make_artifact
 from ecgedge.workers.client import Limits
 from tests.conftest import Command
 from tests.full.graphs import graph, weight
 from tests.full.test_onnx_int8 import artifact_of
-from tests.judging import judge_graph
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from ecgedge import Artifact, Context, Graph, Runtime
+from ecgedge.evaluate import arithmetic, macs
 from ecgedge.measure.bench import infer
 from ecgedge.plugins import Parts
 from ecgedge.testing import draw, make_artifact
-from tests.judging import judge_graph as judge
+from ecgedge.testing import judge_graph as judge
 
 for framework in ("torch", "onnxruntime", "tensorflow", "onnx2tf", "ai_edge_litert"):
     pytest.importorskip(framework)
@@ -267,3 +268,28 @@ def test_torch_tells_its_modules(shipped: Callable[[str], Artifact], tell: Tell)
     assert (verdict["status"], verdict["weight_shares"]) == ("ok", {"float32": 1.0})
     assert verdict["placed"] == {"cpu": 18}
     assert {node.op for node in tell(shipped("base-cnn")).nodes} >= {"Conv1d", "Linear"}
+
+
+def test_names_that_are_looked_up_are_those_of_what_is_built_in() -> None:
+    """Each in the list of ONNX, onnxruntime, LiteRT, torch or TensorFlow; a runtime of a plugin tells kinds itself."""
+    import onnx
+    import tensorflow as tf
+    import torch
+    from ai_edge_litert.schema_py_generated import BuiltinOperator
+    from onnxruntime.capi.onnxruntime_pybind11_state import get_all_operator_schema
+
+    of_tensorflow = [name.removesuffix("V2").removesuffix("Native") for name in dir(tf.raw_ops)]
+    known = {
+        macs.plain(name)
+        for names in (
+            [schema.name for schema in onnx.defs.get_all_schemas_with_history()],
+            [schema.name for schema in get_all_operator_schema()],
+            vars(BuiltinOperator),
+            dir(torch.ops.aten),
+            dir(torch.nn),
+            of_tensorflow,
+        )
+        for name in names
+    }
+    tables = (macs.MACS, macs.RULES, macs.PLACES, arithmetic.MOVES, arithmetic.QUANTIZES, arithmetic.BODIES)
+    assert not [name for table in tables for name in table if name not in known]

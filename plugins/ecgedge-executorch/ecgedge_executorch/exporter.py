@@ -17,7 +17,7 @@ class ExecuTorchExporter(Exporter):
     """For a fixed batch, checked against torch on real beats."""
 
     name = "executorch"
-    needs = ("executorch", "torch", "safetensors")
+    needs = ("executorch", "torch", "torchao", "safetensors")
     libraries = LIBRARIES
     environment = ENVIRONMENT
     accepts = ("torch",)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ecgedge import Artifact, Graph, Node, Weight
+from ecgedge_executorch.kinds import kind_of_kernel, kind_of_node, macs_of_kernel, macs_of_node
 
 XNNPACK = "XnnpackBackend"
 ABSENT = 2**32 - 1
@@ -22,11 +23,6 @@ DTYPES = {  # XNNPACK's types for values by numpy's names, which know no scales
     "fp32": "float32", "pfp32": "float32", "fp16": "float16", "bf16": "bfloat16", "qint8": "int8", "qcint8": "int8",
     "qdint8": "int8", "qpint8": "int8", "quint8": "uint8", "qint32": "int32", "qcint32": "int32", "int32": "int32",
     "qcint4": "int4", "qbint4": "int4",
-}  # fmt: skip
-KERNELS = {  # of ExecuTorch's own: by names that other runtimes share
-    "cat": "Concat", "clone": "Copy", "constant_pad_nd": "Pad", "permute": "Transpose", "view": "Reshape",
-    "dequantize_per_channel": "Dequantize", "dequantize_per_tensor": "Dequantize",
-    "quantize_per_channel": "Quantize", "quantize_per_tensor": "Quantize",
 }  # fmt: skip
 WHILE_IT_RUNS = ("qdint8", "qpint8")
 SCALARS = {"byte": "uint8", "char": "int8", "short": "int16", "int": "int32", "long": "int64", "half": "float16",
@@ -61,9 +57,21 @@ def kernel(index: int, call: Any, plan: Any) -> Node:
     """An operation outside the delegate, by ExecuTorch's own kernel: its last tensor is what it writes."""
     operator = plan.operators[call.op_index].name.rpartition("::")[2].removesuffix("_copy")
     *taken, written = (value for value in (plan.values[at].val for at in call.args) if hasattr(value, "scalar_type"))
-    op, takes = KERNELS.get(operator, operator), tuple(map(dtype_of, taken))
-    sizes = tuple(math.prod(tensor.sizes) if is_constant(tensor) else 0 for tensor in taken)
-    return Node(f"{operator}_{index}", op, "ExecuTorch", "cpu", takes, (dtype_of(written),), sizes)
+    shapes, made = [tuple(tensor.sizes) for tensor in taken], tuple(written.sizes)
+    return Node(
+        f"{operator}_{index}",
+        operator,
+        "ExecuTorch",
+        "cpu",
+        tuple(map(dtype_of, taken)),
+        (dtype_of(written),),
+        tuple(math.prod(shape) if is_constant(tensor) else 0 for tensor, shape in zip(taken, shapes)),
+        tuple(shapes),
+        (made,),
+        kind=kind_of_kernel(operator),
+        macs=macs_of_kernel(operator, shapes, made),
+        dynamic=operator.startswith("choose_qparams"),  # of the values that come
+    )
 
 
 def own_weights(plan: Any) -> Iterator[Weight]:
@@ -107,17 +115,24 @@ def delegated(piece: dict[str, Any], which: int) -> Iterator[Node]:
         ids = {key: at for key, at in node["xnode_union"].items() if key.endswith("_id") and at != ABSENT}
         taken = [values[at] for key, at in ids.items() if not key.startswith("output")]
         given = [values[at] for key, at in ids.items() if key.startswith("output")]
-        op = name_of(node["xnode_union_type"].removeprefix("XNN"), given)
+        op = node["xnode_union_type"].removeprefix("XNN")
         takes, gives = (tuple(type_of(value) for value in some) for some in (taken, given))
+        read, made = (tuple(tuple(value["dims"]) for value in some) for some in (taken, given))
         sizes = tuple(math.prod(value["dims"]) if value["constant_buffer_idx"] else 0 for value in taken)
-        yield Node(f"{op}_{which}_{index}", op, "XNNPACK", "cpu", takes, gives, sizes)
-
-
-def name_of(kind: str, given: list[dict[str, Any]]) -> str:
-    """XNNPACK's word for a node, shortened to what it shares with other runtimes."""
-    if kind == "Convert" and xnnpack_type(given[0]) in WHILE_IT_RUNS:
-        return "DynamicQuantizeLinear"
-    return re.sub(r"^Concatenate\d$", "Concat", kind.removeprefix("Static").replace("ConstantPad", "Pad"))
+        yield Node(
+            f"{op}_{which}_{index}",
+            op,
+            "XNNPACK",
+            "cpu",
+            takes,
+            gives,
+            sizes,
+            read,
+            made,
+            kind=kind_of_node(op, takes, gives),
+            macs=macs_of_node(op, node["xnode_union"], read, made),
+            dynamic=op == "Convert" and xnnpack_type(given[0]) in WHILE_IT_RUNS,
+        )
 
 
 def piece_weights(piece: dict[str, Any], which: int) -> Iterator[Weight]:

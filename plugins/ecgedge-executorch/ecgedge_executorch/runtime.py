@@ -52,7 +52,7 @@ class ExecuTorchRuntime(Runtime):
     """Runs the method ``forward`` of ``.pte`` files."""
 
     name = "executorch"
-    needs = ("executorch", "torch")
+    needs = ("executorch", "torch", "torchao")  # the last to read what is in a file
     libraries = LIBRARIES
     environment = ENVIRONMENT
     accepts = ("executorch",)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import replace
-from importlib import metadata
+from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,14 @@ import torch
 from ecgedge_executorch.contracts import *  # noqa: F403  (classes that pytest collects)
 from ecgedge_executorch.contracts import RUNTIME
 from ecgedge_executorch.exporter import described, write
+from ecgedge_executorch.kinds import KERNELS, NODES
 from ecgedge_executorch.planes import in_planes
 from ecgedge_executorch.quantizer import ExecuTorchInt8
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from ecgedge import Artifact, Context, EcgEdgeError, Graph
-from ecgedge.evaluate.precision_check import judge
-from ecgedge.testing import draw, make_artifact
+from ecgedge import Artifact, Context, EcgEdgeError, Graph, load_network
+from ecgedge.testing import draw, judge_graph, make_artifact
 
 LENGTH = 45  # odd after the first pooling, and after the second
 
@@ -64,18 +67,137 @@ def test_all_of_a_network_is_handed_to_xnnpack(base: Artifact) -> None:
     assert multiplied(graph) == [("float32", "float32")] * 5
     assert graph.placement() == f"1 partition, all {len(graph.nodes)} ops in XNNPACK"
     assert sum(weight.size_bytes for weight in graph.weights or ()) > 0.9 * base.size_bytes
-    assert judge(graph, "fp32", "cpu").flat["status"] == "ok"
+    verdict = judge_graph(graph, "fp32")
+    assert (verdict["status"], verdict["kinds"]) == ("ok", "told")
 
 
 def test_int8_computes_in_int8(base: Artifact, tmp_path: Path) -> None:
     made = make_artifact("base-cnn", "executorch", tmp_path, "executorch-full-int8")
     graph = graph_of(made)
     assert multiplied(graph) == [("int8", "int8")] * 5
-    verdict = judge(graph, "full-int8", "cpu", graph_of(base)).flat
+    verdict = judge_graph(graph, "full-int8", parent=graph_of(base))
     assert (verdict["status"], verdict["float_ops"]) == ("ok", []), verdict["reason"]
     assert verdict["precision_check"] == "checked"
     assert made.size_bytes < 0.3 * base.size_bytes
-    assert judge(graph_of(base), "full-int8", "cpu").flat["status"] == "rejected"
+    assert judge_graph(graph_of(base), "full-int8")["status"] == "rejected"
+
+
+def flops_of(network: nn.Module, *given: torch.Tensor) -> int:
+    """By torch's own counter, which counts a multiply-accumulate as two."""
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        network(*given)
+    return counter.get_total_flops()
+
+
+def macs_of(graph: Graph) -> int:
+    return sum(node.macs or 0 for node in graph.nodes)
+
+
+def test_as_much_is_multiplied_as_torch_counts(base: Artifact, checkpoint: Artifact, tmp_path: Path) -> None:
+    """In groups, transposed, with strides, of matrices, in XNNPACK and outside of it."""
+    network = load_network(make_artifact("base-cnn", "torch", tmp_path)).eval()
+    assert 2 * macs_of(graph_of(base)) == flops_of(network, torch.from_numpy(draw(1)))
+    layers = (nn.Conv2d(1, 8, (1, 5), stride=2), nn.Conv2d(8, 8, (1, 3), groups=4), nn.Conv2d(8, 8, 3, padding=1,
+              groups=8), nn.ConvTranspose2d(8, 6, (1, 4)))  # fmt: skip
+    products = Products(nn.Sequential(*layers)).eval()
+    x = torch.randn(1, 1, 140)
+    artifact = described(checkpoint, tmp_path / "products.pte", 1, "fp32")
+    write(torch.export.export(products, (x,)), artifact)
+    graph = graph_of(artifact)
+    assert {node.op for node in graph.nodes if node.kind == "multiplies"} == {
+        "Conv2d", "DepthwiseConv2d", "ConvTranspose2d", "BatchMatrixMultiply", "FullyConnected"
+    }  # fmt: skip
+    assert 2 * macs_of(graph) == flops_of(products, x)
+    assert all(len(node.input_shapes) == len(node.takes) for node in graph.nodes)
+
+
+class Products(nn.Module):
+    def __init__(self, layers: nn.Module) -> None:
+        super().__init__()
+        self.layers, self.head = layers, nn.Linear(6, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.layers(x.unsqueeze(2)).squeeze(2)
+        return self.head((x @ x.transpose(1, 2)).softmax(-1))
+
+
+def test_what_is_quantized_while_it_runs_is_no_full_int8(checkpoint: Artifact, tmp_path: Path) -> None:
+    """XNNPACK calls it Convert, as what is quantized by fixed ranges."""
+    from executorch.backends.xnnpack.quantizer import xnnpack_quantizer as xnnpack
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+    network, x = nn.Sequential(nn.Linear(140, 40), nn.Linear(40, 140)).eval(), torch.from_numpy(draw(1))
+    wanted = xnnpack.get_symmetric_quantization_config(is_per_channel=True, is_dynamic=True)
+    watched = prepare_pt2e(torch.export.export(network, (x,)).module(), xnnpack.XNNPACKQuantizer().set_global(wanted))
+    watched(x)
+    artifact = described(checkpoint, tmp_path / "dynamic.pte", 1, "dynamic")
+    write(torch.export.export(convert_pt2e(watched), (x,)), artifact)
+    graph = graph_of(artifact)
+    assert any(node.dynamic for node in graph.nodes)
+    assert judge_graph(graph, "dynamic")["status"] == "ok"
+    assert "quantized while it runs (this is dynamic)" in judge_graph(graph, "full-int8")["reason"]
+
+
+def test_the_kind_of_each_node_of_this_xnnpack_is_known() -> None:
+    from executorch.backends.xnnpack import serialization
+
+    schema = resources.files(serialization).joinpath("schema.fbs").read_text()
+    [union] = re.findall(r"union XNodeUnion \{(.*?)\}", schema, re.DOTALL)
+    assert {*re.findall(r"^\s*XNN(\w+)", union, re.MULTILINE)} == {*NODES}
+
+
+def test_kernels_are_those_of_torch() -> None:
+    """Of aten; or of what PT2E and ExecuTorch's own dialect add to it."""
+    from executorch.exir.passes import dim_order_ops_registry  # noqa: F401  (registers operations)
+    from torch.ao.quantization.fx import _decomposed  # noqa: F401  (the same)
+
+    spaces = (torch.ops.aten, torch.ops.quantized_decomposed, torch.ops.dim_order_ops)
+    unknown = [name for name in KERNELS if not any(hasattr(ops, name + end) for ops in spaces for end in ("", "_copy"))]
+    assert not unknown
+
+
+Call = Callable[[Any, torch.Tensor], Any]
+MOVES: dict[str, Call] = {  # of (4, 4, 6) values
+    "alias": lambda aten, x: aten.alias(x),
+    "as_strided": lambda aten, x: aten.as_strided(x, [2, 3], [6, 2]),
+    "cat": lambda aten, x: aten.cat([x, x], 1),
+    "clone": lambda aten, x: aten.clone(x),
+    "constant_pad_nd": lambda aten, x: aten.constant_pad_nd(x, [1, 2]),
+    "detach": lambda aten, x: aten.detach(x),
+    "expand": lambda aten, x: aten.expand(x[:, :1], [4, 5, 6]),
+    "flip": lambda aten, x: aten.flip(x, [2]),
+    "gather": lambda aten, x: aten.gather(x, 1, torch.ones(4, 2, 6, dtype=torch.int64)),
+    "index_select": lambda aten, x: aten.index_select(x, 1, torch.tensor([2, 0])),
+    "narrow": lambda aten, x: aten.narrow(x, 2, 1, 3),
+    "permute": lambda aten, x: aten.permute(x, [2, 0, 1]),
+    "pixel_shuffle": lambda aten, x: aten.pixel_shuffle(x, 2),
+    "pixel_unshuffle": lambda aten, x: aten.pixel_unshuffle(x, 2),
+    "reflection_pad1d": lambda aten, x: aten.reflection_pad1d(x, [1, 2]),
+    "repeat": lambda aten, x: aten.repeat(x, [1, 2, 1]),
+    "replication_pad1d": lambda aten, x: aten.replication_pad1d(x, [1, 2]),
+    "roll": lambda aten, x: aten.roll(x, [2], [2]),
+    "select": lambda aten, x: aten.select(x, 1, 2),
+    "slice": lambda aten, x: aten.slice(x, 2, 1, 6, 2),
+    "split_with_sizes": lambda aten, x: aten.split_with_sizes(x, [1, 3], 1)[1],
+    "squeeze": lambda aten, x: aten.squeeze(x[:1]),
+    "stack": lambda aten, x: aten.stack([x, x]),
+    "t": lambda aten, x: aten.t(x[0]),
+    "transpose": lambda aten, x: aten.transpose(x, 1, 2),
+    "unbind": lambda aten, x: aten.unbind(x, 1)[0],
+    "unfold": lambda aten, x: aten.unfold(x, 2, 3, 1),
+    "unsqueeze": lambda aten, x: aten.unsqueeze(x, 1),
+    "view": lambda aten, x: aten.view(x, [16, 6]),
+}
+OTHER_TYPES = {"_clone_dim_order", "_to", "_to_dim_order"}
+
+
+def test_what_moves_values_leaves_them_as_they_are() -> None:
+    """By what torch answers: each value is one of those that went in, or the zero of a padding."""
+    assert {name for name, kind in KERNELS.items() if kind == "moves"} == MOVES.keys() | OTHER_TYPES
+    x = torch.randn(4, 4, 6)
+    for name, call in MOVES.items():
+        found = call(torch.ops.aten, x)
+        assert {*found.flatten().tolist()} <= {0.0, *x.flatten().tolist()} and found.numel() > 1, name
 
 
 class Everything(nn.Module):
@@ -131,7 +253,7 @@ def test_what_xnnpack_does_not_take_is_told(checkpoint: Artifact, tmp_path: Path
     graph = graph_of(artifact)
     assert [node.op for node in graph.nodes if node.runner == "ExecuTorch"] == ["cumsum"]
     assert graph.placement() == "2 partitions, 1 op outside XNNPACK"
-    assert "cumsum" in str(judge(graph, "full-int8", "cpu").flat["float_ops"])
+    assert "cumsum" in str(judge_graph(graph, "full-int8")["float_ops"])
 
 
 class Sums(nn.Module):

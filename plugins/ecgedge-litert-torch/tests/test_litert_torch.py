@@ -17,8 +17,7 @@ from ecgedge_litert_torch.quantizer import LitertFullInt8
 
 from ecgedge import Artifact, Context, ConversionError, EcgEdgeError
 from ecgedge.builtin.tflite_runtime import TfliteRuntime
-from ecgedge.evaluate.precision_check import judge
-from ecgedge.testing import draw, make_artifact
+from ecgedge.testing import draw, judge_graph, make_artifact
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +39,7 @@ def verdict_on(artifact: Artifact) -> dict[str, Any]:
     session = TfliteRuntime().load(artifact, 1)
     session.bind(draw(1))
     session.invoke()
-    return judge(session.graph(), artifact.precision, "cpu").flat
+    return judge_graph(session.graph(), artifact.precision)
 
 
 def test_the_entry_point_leads_here() -> None:

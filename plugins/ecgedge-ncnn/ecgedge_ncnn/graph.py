@@ -6,6 +6,7 @@ from math import prod
 from typing import Any
 
 from ecgedge import Artifact, Graph, Node
+from ecgedge_ncnn.kinds import kind_of, macs_of
 from ecgedge_ncnn.model_file import PARAM_FILE, Layer, Shape, read_layers, read_weights
 
 RAW = 1  # of ``Extractor.extract``: neither unpacked nor turned into float32
@@ -49,6 +50,7 @@ def node_of(layer: Any, line: Layer, values: dict[int, Any], dtypes: dict[str, s
     taken, given = [values[blob] for blob in layer.bottoms], [values[blob] for blob in layer.tops]
     dtype = "bfloat16" if is_half and layer.support_bf16_storage else "float32"
     shapes = line.shapes if dtypes else ()
+    read, made = [*map(shape_of, taken)], [*map(shape_of, given)]
     return Node(
         layer.name,
         layer.type,
@@ -57,8 +59,10 @@ def node_of(layer: Any, line: Layer, values: dict[int, Any], dtypes: dict[str, s
         (*[dtype] * len(taken), *(dtypes[f"{layer.name}.{place}"] for place in range(len(shapes)))),
         tuple(dtype_of(value, is_half) for value in given),
         (*[0] * len(taken), *map(prod, shapes)),
-        (*map(shape_of, taken), *shapes),
-        tuple(map(shape_of, given)),
+        (*read, *shapes),
+        tuple(made),
+        kind=kind_of(layer.type),
+        macs=macs_of(layer.type, read, shapes, made),
     )
 
 

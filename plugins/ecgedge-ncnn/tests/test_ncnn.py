@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,14 +19,14 @@ import torch
 from ecgedge_ncnn.contracts import *  # noqa: F403  (classes that pytest collects)
 from ecgedge_ncnn.contracts import BF16, FP32
 from ecgedge_ncnn.converters import NcnnExporter, program
+from ecgedge_ncnn.kinds import KINDS
 from ecgedge_ncnn.model_file import BIN_FILE, PARAM_FILE, read_weights
 from ecgedge_ncnn.runtime import HALVES, NcnnRuntime
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from ecgedge import Artifact, Context, ConversionError, EcgEdgeError, Graph, copy_to, load_network
-from ecgedge.evaluate.macs import macs_of
-from ecgedge.evaluate.precision_check import judge
-from ecgedge.testing import draw, make_artifact
+from ecgedge.testing import draw, judge_graph, make_artifact
 
 MODELS = ("base-cnn", "vgg", "inception", "tcn", "cnn-ae")
 
@@ -63,6 +64,13 @@ def multiplied(graph: Graph) -> list[tuple[str, ...]]:
     return [node.takes[:2] for node in graph.nodes if node.op in ("Convolution", "InnerProduct")]
 
 
+def flops_of(network: nn.Module, *given: torch.Tensor) -> int:
+    """By torch's own counter, which counts a multiply-accumulate as two."""
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        network(*given)
+    return counter.get_total_flops()
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_decisions_are_those_of_torch(model: str, tmp_path: Path) -> None:
     """Of float32 and of float16 files; what bfloat16 changes is told by the matrix."""
@@ -78,8 +86,12 @@ def test_decisions_are_those_of_torch(model: str, tmp_path: Path) -> None:
         assert np.abs(found - expected).max() < allowed * np.abs(expected).max()
         if expected.ndim == 2:
             np.testing.assert_array_equal(found.argmax(1), expected.argmax(1))
-        verdict = judge(graph, made.precision, "cpu").flat
+        verdict = judge_graph(graph, made.precision)
         assert (verdict["status"], verdict["precision_check"]) == ("ok", "checked"), verdict["reason"]
+        assert verdict["kinds"] == "told"
+        if model in ("base-cnn", "vgg", "tcn"):  # no pass changes how much these multiply
+            flops = flops_of(network, torch.from_numpy(beats))
+            assert 2 * sum(node.macs or 0 for node in graph.nodes) == flops
         assert graph.placement() == f"{len(graph.nodes)}/{len(graph.nodes)} ncnn"
 
 
@@ -107,7 +119,7 @@ def test_shapes_are_told_as_they_ran(base: Artifact) -> None:
     assert (first.op, first.input_shapes) == ("Convolution", ((3, 1, 1, 140), (64, 1, 1, 7), (64,)))
     assert first.output_shapes == ((3, 64, 1, 140),)
     layers = [140 * 64 * 7, 70 * 128 * 64 * 5, 35 * 256 * 128 * 3, 256 * 128, 128 * 5]
-    assert [macs for node in graph.nodes if (macs := macs_of(node))] == [3 * count for count in layers]
+    assert [node.macs for node in graph.nodes if node.macs] == [3 * count for count in layers]
 
 
 def test_a_file_is_two_files_and_a_record(base: Artifact, tmp_path: Path) -> None:
@@ -169,7 +181,9 @@ def test_all_weights_are_read(everything: tuple[nn.Module, Artifact], tmp_path: 
     told = sum(weight.size_bytes for weight in graph.weights or ())
     tags = sum(node.op != "BatchNorm" for node in graph.nodes if any(node.constants))
     assert told + 4 * tags == (made.path / BIN_FILE).stat().st_size
-    assert all(macs_of(node) != 0 for node in graph.nodes if any(node.constants) and node.op != "BatchNorm")
+    products = [node for node in graph.nodes if node.kind == "multiplies"]
+    assert products == [node for node in graph.nodes if any(node.constants) and node.op != "BatchNorm"]
+    assert 2 * sum(node.macs or 0 for node in products) == flops_of(network, torch.from_numpy(draw(4)))
 
 
 def test_weights_that_are_not_known_are_not_told(base: Artifact, tmp_path: Path) -> None:
@@ -183,7 +197,7 @@ def test_weights_that_are_not_known_are_not_told(base: Artifact, tmp_path: Path)
     found, graph = answers(FP32, replace(base, path=tmp_path / "more"), draw(3))
     np.testing.assert_array_equal(found, answers(FP32, base, draw(3))[0])
     assert graph.weights is None
-    assert judge(graph, "fp32", "cpu").flat["precision_check"] == "checked, but its weights are not told"
+    assert judge_graph(graph, "fp32")["precision_check"] == "checked, but its weights are not told"
 
 
 @pytest.mark.parametrize("batch", [1, 4])
@@ -277,3 +291,65 @@ def test_a_damaged_file_is_the_users_error(
     with pytest.raises(EcgEdgeError, match=f"{name}.*{told}") as caught:
         FP32.load(replace(base, path=tmp_path / "bad"), 1)
     assert "\n" not in caught.value.message
+
+
+def test_the_kind_of_each_layer_of_this_ncnn_is_known() -> None:
+    """ncnn counts its layers: all numbers up to the last are there, and each has one of our names."""
+    import ncnn
+
+    assert {ncnn.layer_to_index(name) for name in KINDS} == {*range(len(KINDS))}
+    assert ncnn.create_layer(len(KINDS) - 1) is not None and ncnn.create_layer(len(KINDS)) is None
+
+
+MOVES: dict[str, tuple[Any, ...]] = {  # the shape of ``in``, and the lines of a file that makes ``out`` of it
+    "Concat": ((4, 6), "Split s 1 2 in a b", "Concat c 2 1 a b out 0=1"),
+    "CopyTo": ((4, 6), "Split s 1 2 in a b", "CopyTo c 2 1 a b out"),
+    "Crop": ((4, 6), "Crop c 1 1 in out 0=1 1=1 2=0 3=4 4=2 5=1"),
+    "DeepCopy": ((4, 6), "DeepCopy c 1 1 in out"),
+    "Diag": ((6, 6), "Diag c 1 1 in out 0=1"),
+    "ExpandDims": ((4, 6), "ExpandDims c 1 1 in out -23303=1,0"),
+    "Flatten": ((4, 6), "Flatten c 1 1 in out"),
+    "Flip": ((4, 6), "Flip c 1 1 in out -23300=1,0"),
+    "Noop": ((4, 6), "Noop c 1 1 in out"),
+    "Packing": ((4, 6), "Packing c 1 1 in out 0=1"),
+    "Padding": ((4, 6), "Padding c 1 1 in out 0=1 1=0 2=2 3=1 4=2"),
+    "Permute": ((4, 6), "Permute c 1 1 in out 0=1"),
+    "PixelShuffle": ((4, 2, 3), "PixelShuffle c 1 1 in out 0=2"),
+    "Reorg": ((2, 4, 6), "Reorg c 1 1 in out 0=2"),
+    "Reshape": ((4, 6), "Reshape c 1 1 in out 0=8 1=3"),
+    "ShuffleChannel": ((4, 2, 3), "ShuffleChannel c 1 1 in out 0=2"),
+    "Slice": ((4, 6), "Slice c 1 2 in out b -23300=2,-233,-233 1=0"),
+    "Split": ((4, 6), "Split s 1 2 in out b"),
+    "Squeeze": ((1, 4, 6), "Squeeze c 1 1 in out -23303=1,0"),
+    "Tile": ((4, 6), "Tile c 1 1 in out 0=0 1=2"),
+    "Unfold": ((2, 4, 6), "Unfold c 1 1 in out 1=2 11=2"),
+}
+NO_VALUES = {"Cast", "Input", "MemoryData"}  # other types; what is there without a layer
+
+
+@pytest.mark.parametrize("name", MOVES)
+def test_what_moves_values_leaves_them_as_they_are(name: str, tmp_path: Path) -> None:
+    """By what ncnn answers: each value is one of those that went in, or the zero of a padding."""
+    import ncnn
+
+    shape, *lines = MOVES[name]
+    values = {word for line in lines for word in line.split() if word in ("in", "out", "a", "b")}
+    text = "\n".join(["7767517", f"{len(lines) + 1} {len(values)}", "Input i 0 1 in", *lines])
+    (tmp_path / "net.param").write_text(text + "\n")
+    net = ncnn.Net()
+    assert net.load_param(str(tmp_path / "net.param")) == 0
+    x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    extractor = net.create_extractor()
+    extractor.input("in", ncnn.Mat(x).clone())
+    status, made = extractor.extract("out")
+    found = np.array(made)
+    assert status == 0 and found.size > 1 and KINDS[name] == "moves"
+    assert {*found.ravel().tolist()} <= {0.0, *x.ravel().tolist()}
+
+
+def test_each_layer_that_is_said_to_move_was_seen_to() -> None:
+    assert {name for name, kind in KINDS.items() if kind == "moves"} == MOVES.keys() | NO_VALUES
+
+
+def test_bfloat16_is_declared() -> None:
+    assert [each.name for each in BF16.precisions] == [BF16.computes] and not FP32.precisions

@@ -85,7 +85,10 @@ def kernels_of(model: Any) -> set[str]:
 
 
 def graph_of(model: Any, artifact: Artifact, device: str) -> Graph:
-    """Its operations in order, all run by TFLM, and its constants."""
+    """Its operations in order, all run by TFLM, and its constants.
+
+    What they do is looked up by their names: they are LiteRT's, which ecgedge knows.
+    """
     tensors, ops = model.subgraphs[0].tensors, model.subgraphs[0].operators
     dtypes = list(map(dtype_of, tensors))
     shapes = [tuple(map(int, tensor.shape)) for tensor in tensors]
