@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from ecgedge import Artifact, EcgEdgeError, Runtime, Session, TensorSpec, tell_artifact
+from ecgedge import (
+    Artifact,
+    EcgEdgeError,
+    Figure,
+    Graph,
+    Node,
+    Option,
+    Runtime,
+    Session,
+    TensorSpec,
+    Weight,
+    tell_artifact,
+)
 
 
 class AcmeSession(Session):
@@ -25,6 +38,15 @@ class AcmeSession(Session):
     def fetch(self) -> np.ndarray:
         return self.returned.decode(self.y)
 
+    def graph(self) -> Graph:
+        """What really runs, in the engine's own words: the precision is checked by it, and the placement."""
+        size, takes = self.weights.size, ("float32", "float32")
+        node = Node("product", "Multiply", "acme", "cpu", takes, takes[:1], (0, size), kind="multiplies", macs=size)
+        return Graph((node,), (Weight("weights", "float32", 4 * size),), input="float32", output="float32")
+
+    def figures(self) -> dict[str, int | float | str]:
+        return {"weights_bytes": self.weights.nbytes}
+
     # def measured(self):  # for a device with a clock of its own: all calls since this was last asked
     #     taken, self.taken = self.taken, []  # nanoseconds, to which each invoke adds its own
     #     return Measured(tuple(taken), clock="cycle counter of the acme at 32 MHz")
@@ -39,6 +61,8 @@ class Acme(Runtime):
     # environment = "acme"  # for an engine in an environment of its own, which acme.lock beside this file describes
     accepts = ("acme",)  # "onnx" here brings every ONNX file of the matrix
     suffixes = (".acme",)
+    options = (Option("order", str, "C", "How it lies in memory.", choices=("C", "F")),)  # --option acme.order=F
+    figures = (Figure("weights_bytes", "B", help="of the matrix as it lies in memory", exact=True),)  # to require by
     # blocks = Blocks(calls=20, pause_s=2, reload=False)  # for a device that is slow, gets hot, or is slow to load
 
     def inspect(self, path: Path) -> Artifact:
@@ -46,8 +70,8 @@ class Acme(Runtime):
         beats = TensorSpec("beats", (None, length), "float32", "NL")
         return tell_artifact(path, "acme", beats, TensorSpec("scores", (None, classes), "float32", "NC"))
 
-    def load(self, artifact: Artifact, threads: int) -> Session:
-        return AcmeSession(read_weights(artifact.path), artifact)
+    def load(self, artifact: Artifact, threads: int, order: Literal["C", "F"] = "C") -> Session:
+        return AcmeSession(np.asarray(read_weights(artifact.path), order=order), artifact)
 
 
 def read_weights(path: Path) -> np.ndarray:
