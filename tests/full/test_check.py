@@ -55,7 +55,7 @@ def change_a_weight(run: Path) -> None:
 
 
 def change_a_node(run: Path) -> None:
-    pool = {"op": "MEAN", "takes": ["float32"], "gives": ["float32"], "constants": [0]}
+    pool = {"op": "MEAN", "kind": "computes", "takes": ["float32"], "gives": ["float32"], "constants": [0]}
     edit_json(run / "cells" / f"{BEATS}.graph.json", lambda graph: graph["nodes"][0].update(pool))
 
 
