@@ -41,8 +41,9 @@ NASTY: tuple[Json, ...] = (
 
 
 def content_of(path: Path) -> bytes:
-    """What a file holds. Raises OSError for what an earlier change made a pipe or a device of, which never ends."""
-    if not path.is_file():
+    """What a file holds. Raises OSError for what an earlier change made a pipe of, which never ends, or a link, through
+    which the next change would be written to what nobody may touch."""
+    if path.is_symlink() or not path.is_file():
         raise OSError(f"{path} is no file any more")
     return path.read_bytes()
 
