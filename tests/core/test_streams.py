@@ -25,15 +25,33 @@ LABELS = [*map(str, CLASSES)]
 NUMBERS = [*map(str, range(len(BEATS)))]
 
 
+BY_VALUES = [
+    (table(LABELS), "column 1 looks like a label and is left out"),
+    (table(None, LABELS), "column 10 looks like a label and is left out"),
+    (table(NUMBERS, LABELS), "column 11 looks like a label and is left out"),
+]
+
+
+@pytest.mark.parametrize(("lines", "said"), BY_VALUES)
+def test_what_looks_like_a_label_is_left_out_where_a_model_takes_any_length(lines: list[str], said: str) -> None:
+    stream = read_stream(lines, "t.csv", Columns(), None)
+    np.testing.assert_array_equal(np.stack(list(stream.beats)), BEATS)
+    assert said in stream.told
+
+
+@pytest.mark.parametrize(("lines", "_"), BY_VALUES)
+def test_where_it_does_not_the_user_is_asked(lines: list[str], _: str) -> None:
+    with pytest.raises(EcgEdgeError, match="10 numbers, the model takes 9") as caught:
+        read_stream(lines, "t.csv", Columns(), 9)
+    assert "--label-column last the last" in caught.value.hint
+
+
 @pytest.mark.parametrize("length", [None, 9])
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
         (table(), ""),
-        (table(LABELS), "column 1 looks like a label and is left out"),
-        (table(None, LABELS), "column 10 looks like a label and is left out"),
         (table(NUMBERS), "column 1 holds row numbers and is left out"),
-        (table(NUMBERS, LABELS), "column 11 looks like a label and is left out"),
         (table(LABELS, None, f"class,{NAMES}"), "column 1 (class) is called a label and is left out"),
         (table(None, [f"kind {c}" for c in CLASSES]), "column 10 holds words and is left out"),
     ],

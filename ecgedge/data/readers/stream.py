@@ -113,7 +113,7 @@ def sample_columns(table: Table, asked: Columns, length: int | None) -> tuple[li
         if length == len(rest):
             odd = [index for index in (rest[0], rest[-1]) if stands_out(table, index, rest)]
             told += [f"{table.call(i)} holds few whole numbers, as labels do, and is read as a sample" for i in odd]
-        elif (looks := find_label(table, rest)[0]) is not None:
+        elif length is None and (looks := find_label(table, rest)[0]) is not None:  # else their number says enough
             leave_out(looks, "looks like a label")
     if length and len(rest) != length:
         hint = LEAVE_OUT if len(rest) > length else "one beat a line"
