@@ -167,4 +167,4 @@ def test_a_model_of_any_length_is_bundled_for_that_of_its_vectors(here: Command,
     assert "4 finite numbers" in script(sys.executable, folder / "predict.py", "-", stdin="0 0 1\n").stderr
     (tmp_path / "mine.csv").write_text("0,1,3,2\n3,2,1\n")
     told = error_of(here("bundle", "any.onnx", "--vectors", "mine.csv", "-o", "never.zip"))
-    assert "line 2: 3 numbers, the model takes 4" in told
+    assert "line 2: 3 numbers, the lines before have 4" in told
