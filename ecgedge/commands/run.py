@@ -138,8 +138,9 @@ def open_run(folder: str | os.PathLike[str]) -> Run:
 
 def make_run(run: RunFolder, rows: Sequence[Row], noise: Mapping[str, Noise]) -> Run:
     """A run whose best values are marked."""
-    best = choose.best_values(rows, choose.metrics_of(rows).values(), choose.Evidence(run))
-    told = Report(run.path, run.about, rows, noise, frozenset(best))
+    evidence = choose.Evidence(run)
+    best = choose.best_values(rows, choose.metrics_of(rows).values(), evidence)
+    told = Report(run.path, run.about, rows, noise, frozenset(best), evidence=evidence)
     done = sum(row.status != "skipped" for row in rows)
     return Run(run.request, told, max(len(run.about["cells"]) - done, 0))
 
@@ -153,8 +154,7 @@ def with_choice(report: Report, requirements: Iterable[str], optimize: str | Non
     known = choose.metrics_of(report.rows)
     asked = [choose.parse_requirement(text, known) for text in requirements]
     metric = choose.find_metric(optimize, known) if optimize else None
-    evidence = choose.Evidence(RunFolder.read(report.folder))
-    return replace(report, choices=choose.decide(report.rows, asked, metric, evidence))
+    return replace(report, choices=choose.decide(report.rows, asked, metric, report.compared_by()))
 
 
 def nothing_qualifies(report: Report) -> bool:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ecgedge.run import RunFolder
 from ecgedge.run.row import Row
 from ecgedge.run.rows import Noise
 
 if TYPE_CHECKING:
-    from ecgedge.choose import Choice
+    from ecgedge.choose import Choice, Evidence
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Report:
         noise: the files that were timed twice, by model.
         best: ``(id, metric name)`` of the values to mark.
         choices: one a task; empty where none is asked for.
+        evidence: what rows are compared by, where the folder was read already: of 10,000 rows that takes a while.
     """
 
     folder: Path
@@ -33,3 +35,10 @@ class Report:
     noise: Mapping[str, Noise] = field(default_factory=dict)
     best: frozenset[tuple[str, str]] = frozenset()
     choices: Sequence[Choice] = ()
+    evidence: Evidence | None = None
+
+    def compared_by(self) -> Evidence:
+        """What rows are compared by; the folder is read where it was not."""
+        from ecgedge.choose import Evidence  # numpy and what it compares by: a table needs none
+
+        return self.evidence or Evidence(RunFolder.read(self.folder))

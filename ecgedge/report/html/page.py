@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ecgedge.choose import METRICS, Choice, Evidence, Metric, decide
+from ecgedge.choose import METRICS, Choice, Metric, decide
 from ecgedge.files import escape
 from ecgedge.report.columns import Column, page_columns
 from ecgedge.report.document import Report
@@ -21,7 +21,6 @@ from ecgedge.report.html.pareto import pareto
 from ecgedge.report.html.run_files import RunFiles
 from ecgedge.report.remake import remake
 from ecgedge.report.table import TITLES, noise_lines
-from ecgedge.run import RunFolder
 from ecgedge.run.row import Row
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def render(report: Report) -> str:
     run, fronts = report.run, fronts_of(report)
     choices = report.choices or fronts
     rows, left_out = shown_rows(report.rows, fronts, choices)
-    files, looks = RunFiles.read(report.folder), Looks.of(rows)
+    files, looks = RunFiles(report.compared_by().run), Looks.of(rows)
     with_section = {*ranked(looks.models, rows, fronts, choices)[:MOST_SECTIONS]}
     told = [row for row in rows if row.figures]
     own = [f"\n{templates().get_template(name).render()}\n" for name in ("style.css", "script.js")]
@@ -121,7 +120,7 @@ def fronts_of(report: Report) -> Sequence[Choice]:
     """The Pareto fronts, which need no requirement; none where no row works."""
     if not of(report.rows, "status", "ok"):
         return []
-    return decide(report.rows, compare=Evidence(RunFolder.read(report.folder)))
+    return decide(report.rows, compare=report.compared_by())
 
 
 def ranked(

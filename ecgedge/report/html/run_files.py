@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -18,10 +17,6 @@ class RunFiles:
     """
 
     run: RunFolder
-
-    @classmethod
-    def read(cls, folder: Path) -> RunFiles:
-        return cls(RunFolder.read(folder))
 
     @property
     def beats(self) -> Beats | None:
