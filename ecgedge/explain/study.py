@@ -65,7 +65,7 @@ def study(artifact: Artifact, runtime: str, setting: Setting, against: Mapping[s
         if device != "cuda":
             profile = ask_profile(child, setting, asked, calls, notes)
         peaks = joined(before, ask_peaks(child, runtime, setting, [])) if before else {}
-        if against:
+        if peaks and against:
             peaks["holds_for"] = {**peaks.get("holds_for", PEAKS), **against}
     if device == "cuda":  # kernels that are waited for, or the time of each would be that of its launch
         with setting.child(runtime, setting.folder / "profiled.log", CUDA_LAUNCH_BLOCKING="1") as child, setting.turn():

@@ -39,6 +39,6 @@ class Report:
 
     def compared_by(self) -> Evidence:
         """What rows are compared by; the folder is read where it was not."""
-        from ecgedge.choose import Evidence  # numpy and what it compares by: a table needs none
+        from ecgedge.choose import Evidence  # not at the top: the command line imports this for --help
 
         return self.evidence or Evidence(RunFolder.read(self.folder))
