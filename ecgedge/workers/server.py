@@ -33,6 +33,7 @@ from ecgedge.devices import launch
 from ecgedge.errors import ConversionError, EcgEdgeError, MachineError, remedy, told_by_system
 from ecgedge.files import typed_json
 from ecgedge.files.locks import whole_file
+from ecgedge.files.streams import stream_over
 from ecgedge.measure import bench
 from ecgedge.measure.bench import Bench
 from ecgedge.measure.gpu_peaks import measure_gpu_peaks
@@ -41,7 +42,7 @@ from ecgedge.measure.steadiness import reference
 from ecgedge.passes.optimize import optimize
 from ecgedge.plugins import Parts, one_line
 from ecgedge.workers import protocol
-from ecgedge.workers.client import NO_MEMORY, stream_over
+from ecgedge.workers.client import NO_MEMORY
 from ecgedge.workers.protocol import A, Failure, Packed, Question, pack, unpack
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
