@@ -1,0 +1,95 @@
+"""Boards have names, which a small file of the user's keeps; none of them is asked here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Command, error_of
+from tests.nasty import NASTY, unseen
+
+
+@pytest.fixture(autouse=True)
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ECGEDGE_BOARDS", str(tmp_path / "configuration" / "boards.json"))
+    return tmp_path / "configuration" / "boards.json"
+
+
+def test_a_board_is_named_listed_and_forgotten(ecgedge: Command, tmp_path: Path, registry: Path) -> None:
+    assert ecgedge("board", "ls").out == f"in {registry}\n"
+    (tmp_path / "config").write_text("Host pi4\n")
+    options = ("--ssh", "pi@raspberrypi.local", "--ssh-config", "config", "--python", "~/venv/bin/python")
+    assert ecgedge("board", "add", "pi4", *options).code == 0
+    assert ecgedge("board", "add", "a-board", "--ssh", "ssh://me@[::1]:2222").code == 0
+    lines = ecgedge("board", "ls").out.splitlines()
+    assert [line.split()[0] for line in lines[2:4]] == ["a-board", "pi4"]
+    assert lines[3].split() == ["pi4", "pi@raspberrypi.local", "~/venv/bin/python", str(tmp_path / "config")]
+    assert "pi@raspberrypi.local" in ecgedge("board", "rm", "pi4").out
+    assert "pi4" not in ecgedge("board", "ls").out
+    assert "unknown board 'pi4'" in error_of(ecgedge("board", "rm", "pi4"))
+
+
+def test_a_name_is_given_once(ecgedge: Command, registry: Path) -> None:
+    assert ecgedge("board", "add", "pi4", "--ssh", "pi@one").code == 0
+    before = registry.read_bytes()
+    told = error_of(ecgedge("board", "add", "pi4", "--ssh", "pi@two"))
+    assert "there is a board pi4 already: pi@one" in told and "ecgedge board rm pi4" in told
+    assert registry.read_bytes() == before
+
+
+def test_an_unknown_board_is_one_line_with_those_there_are(ecgedge: Command) -> None:
+    assert "ecgedge board add NAME --ssh USER@HOST" in error_of(ecgedge("board", "rm", "pi4"))
+    ecgedge("board", "add", "pi4", "--ssh", "pi@one")
+    told = error_of(ecgedge("board", "rm", "pi5"))
+    assert "unknown board 'pi5'" in told and "choose from: pi4" in told
+
+
+@pytest.mark.parametrize("name", ["host", "Pi", "-pi", "pi-", "a" * 33, "a b", "../pi", "", "pi\n", *NASTY[:4]])
+def test_a_bad_name_is_told(ecgedge: Command, registry: Path, name: str) -> None:
+    told = error_of(ecgedge("board", "add", "--ssh", "pi@one", "--", name.replace("\0", "")))
+    assert "cannot be the name of a board" in told and not unseen(told)
+    assert not registry.exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--ssh", "-oProxyCommand=touch x"), ("--ssh", "a b"), ("--ssh", "pi@one;touch x"), ("--ssh", "$(touch x)"),
+        ("--ssh", ""), ("--python", "-c"), ("--python", "a\nb"), ("--python", "\x1b[2J"), ("--cache", "relative"),
+        ("--cache", "/a\x07b"), ("--cache-limit", "1"), ("--ssh-config", "absent"),
+    ],
+)  # fmt: skip
+def test_what_ssh_could_take_for_something_else_is_refused(
+    ecgedge: Command, registry: Path, option: str, value: str
+) -> None:
+    options = {"--ssh": "pi@one"} | {option: value}
+    told = error_of(ecgedge("board", "add", "pi4", *(word for pair in options.items() for word in pair)))
+    assert not unseen(told) and not registry.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("{", "cannot be read"),
+        ('{"version": 1, "boards": [{"name": "pi4"}]}', "boards[0].ssh is missing"),
+        ('{"version": 1, "boards": [{"name": "pi4", "ssh": "-oProxyCommand=x"}]}', "no place that ssh can go to"),
+        ('{"version": 1, "boards": [{"name": "pi4", "ssh": "a", "shell": "x"}]}', "has the key 'shell'"),
+        ('{"version": 2}', "of version 2"),
+    ],
+)
+def test_a_damaged_file_is_told_and_left_alone(ecgedge: Command, registry: Path, content: str, reason: str) -> None:
+    registry.parent.mkdir()
+    registry.write_text(content)
+    for arguments in (("ls",), ("add", "pi5", "--ssh", "pi@one"), ("rm", "pi4")):
+        assert reason in error_of(ecgedge("board", *arguments))
+    assert registry.read_text() == content
+
+
+def test_the_file_says_what_was_named(ecgedge: Command, registry: Path) -> None:
+    ecgedge("board", "add", "pi4", "--ssh", "pi@one", "--cache", "/mnt/usb/cache", "--cache-limit", "64")
+    told = json.loads(registry.read_text())["boards"]
+    assert [(one["name"], one["ssh"], one["cache"], one["cache_mib"]) for one in told] == [
+        ("pi4", "pi@one", "/mnt/usb/cache", 64)
+    ]
