@@ -33,7 +33,7 @@ from ecgedge.devices import launch
 from ecgedge.errors import ConversionError, EcgEdgeError, MachineError, remedy, told_by_system
 from ecgedge.files import typed_json
 from ecgedge.files.locks import whole_file
-from ecgedge.measure import bench
+from ecgedge.measure import bench, device
 from ecgedge.measure.bench import Bench
 from ecgedge.measure.gpu_peaks import measure_gpu_peaks
 from ecgedge.measure.peaks import measure_peaks
@@ -176,6 +176,11 @@ class Worker:
     def available(self, asked: protocol.Available) -> str | None:
         part = self.find("runtime", asked.runtime)
         return plugins.missing(part) or part.available()
+
+    @answers(protocol.Describe)
+    def describe(self, _: protocol.Describe) -> protocol.BoardFacts:
+        found: protocol.BoardFacts = typed_json.read(protocol.BoardFacts, device.facts())
+        return found
 
     @answers(protocol.Network)
     def network(self, _: protocol.Network) -> str:

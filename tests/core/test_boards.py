@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
+from ecgedge.measure import device
 from tests.conftest import Command, error_of
 from tests.nasty import NASTY, unseen
+
+SLOW = ("under-voltage", "throttled")
 
 
 @pytest.fixture(autouse=True)
@@ -93,3 +97,20 @@ def test_the_file_says_what_was_named(ecgedge: Command, registry: Path) -> None:
     assert [(one["name"], one["ssh"], one["cache"], one["cache_mib"]) for one in told] == [
         ("pi4", "pi@one", "/mnt/usb/cache", 64)
     ]
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("throttled=0x0", []),
+        ("throttled=0x50005", ["under-voltage", "throttled", *(f"{word} since it was started" for word in SLOW)]),
+        ("throttled=0x80000", ["too warm since it was started"]),
+        ("VCHI initialization failed", None),
+        ("throttled=0x1\x1b[2J", None),
+    ],
+)
+def test_what_slows_a_raspberry_pi_down(said: str, told: list[str] | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "THROTTLED", (sys.executable, "-c", f"print({said!r})"))
+    assert device.throttled() == told
+    monkeypatch.setattr(device, "THROTTLED", ("absent-command",))
+    assert device.throttled() is None
