@@ -7,7 +7,11 @@ from pathlib import Path
 import click
 
 from ecgedge.cli import common
+from ecgedge.errors import EcgEdgeError
 from ecgedge.files import escape
+
+VENV = "on Debian and Raspberry Pi OS: sudo apt install python3-venv"
+LEAST_STEPS = 3  # of a setup: a venv, numpy and one runtime
 
 
 @click.group()
@@ -16,7 +20,8 @@ def board() -> None:
 
     \b
     ecgedge board add pi4 --ssh pi@raspberrypi.local
-    ecgedge board ls
+    ecgedge board setup pi4
+    ecgedge board check pi4
     """
 
 
@@ -25,12 +30,12 @@ def board() -> None:
 @click.option("--ssh", required=True, metavar="USER@HOST",
               help="Where ssh finds it; a Host of your configuration will do.")  # fmt: skip
 @click.option("--ssh-config", type=click.Path(path_type=Path), help="A configuration for ssh instead of yours.")
-@click.option("--python", help="The interpreter there. [default: python3]")
+@click.option("--python", help="The interpreter there, also for the venv of setup. [default: python3]")
 @click.option("--cache", metavar="PATH", help="Where files are kept there. [default: ~/.cache/ecgedge-board]")
 @click.option("--cache-limit", type=int, default=1024, show_default=True, metavar="MIB",
               help="How much of files that nobody uses is kept there.")  # fmt: skip
 def add(name: str, ssh: str, ssh_config: Path | None, python: str | None, cache: str | None, cache_limit: int) -> None:
-    """Name a board. It is not asked.
+    """Name a board. It is not asked; that is what check is for.
 
     \b
     ecgedge board add pi4 --ssh pi@raspberrypi.local
@@ -38,7 +43,7 @@ def add(name: str, ssh: str, ssh_config: Path | None, python: str | None, cache:
     from ecgedge.devices import boards
 
     boards.add(boards.Board(name, ssh, ssh_config.absolute() if ssh_config else None, python, cache, cache_limit))
-    common.say(f"board {name} is {ssh}")
+    common.say(f"board {name} is {ssh}; ecgedge board check {name}")
 
 
 @board.command("ls")
@@ -70,3 +75,56 @@ def remove(name: str) -> None:
 
     gone = boards.remove(name)
     common.say(f"forgot board {name}, {gone.ssh}; its files stay in {gone.cache or '~/.cache/ecgedge-board'} there")
+
+
+@board.command()
+@click.argument("name")
+@click.pass_context
+def check(ctx: click.Context, name: str) -> None:
+    """Reach a board and say what is missing there, with the command that mends it.
+
+    Exit code 1 where it cannot be used as it is.
+
+    \b
+    ecgedge board check pi4
+    """
+    from ecgedge.devices import boards
+    from ecgedge.workers import board_check
+
+    bad = False
+    for found in board_check.examine(boards.find(name)):
+        common.say(found.told)
+        if found.mend:
+            common.say(f"  {found.mend}")
+        bad |= found.is_fatal
+    ctx.exit(1 if bad else 0)
+
+
+@board.command()
+@click.argument("name")
+def setup(name: str) -> None:
+    """Make a venv on a board, anew, with what the runtimes need, in the versions that this machine has.
+
+    It lies in the board's cache, and workers run in it from then on. Nothing else is changed there. A runtime for
+    which no wheel fits the board is told, and the others serve.
+
+    \b
+    ecgedge board setup pi4
+    """
+    from ecgedge.devices import boards
+    from ecgedge.workers import board_check
+
+    one = boards.find(name)
+    wanted = board_check.requirements()
+    common.say(f"on board {name}, in {one.cache or '~/.cache/ecgedge-board'}/venv: {', '.join(wanted)}")
+    failed: list[tuple[str, str]] = []
+    done = 0
+    for step, trouble in board_check.setup(one, wanted):
+        common.say(f"{step}: {trouble or 'done'}")
+        done += not trouble
+        failed += [(step, trouble)] if trouble else []
+    if done < LEAST_STEPS or (failed and failed[0][0] == wanted[0]):
+        step, trouble = failed[0] if failed else ("setup", "it does not say what it did")
+        told = f"board {name} is not ready: {step}: {trouble}"
+        raise EcgEdgeError(told, VENV if step == "venv" else "")
+    common.say(f"board {name} is ready; ecgedge board check {name}")
