@@ -40,9 +40,10 @@ EVENTS = Path("/proc/vmstat")  # where Linux counts the processes that it ended 
 OURS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")  # variables that would lead a process to other libraries
 LIBRARIES = ("numpy", "ai-edge-litert", "onnxruntime")
 LOOK = (
-    "import json, platform\nfrom importlib import metadata\nfound = {}\n"
-    f"for name in {LIBRARIES!r}:\n    try:\n        found[name] = metadata.version(name)\n"
-    "    except metadata.PackageNotFoundError:\n        pass\n"
+    "import json, platform\nfound = {}\n"
+    f"for name in {LIBRARIES!r}:\n    try:\n        from importlib import metadata\n"
+    "        found[name] = metadata.version(name)\n"
+    "    except ImportError:\n        pass\n"  # also of a package that is not there
     "print(json.dumps([platform.python_version(), found]))"
 )
 

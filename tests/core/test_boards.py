@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from ecgedge.devices.boards import Board
+from ecgedge.devices.channel import Look
+from ecgedge.devices.link import lacks
 from ecgedge.measure import device
 from tests.conftest import Command, error_of
 from tests.nasty import NASTY, unseen
@@ -114,3 +117,26 @@ def test_what_slows_a_raspberry_pi_down(said: str, told: list[str] | None, monke
     assert device.throttled() == told
     monkeypatch.setattr(device, "THROTTLED", ("absent-command",))
     assert device.throttled() is None
+
+
+@pytest.mark.parametrize(
+    ("look", "told", "mend"),
+    [
+        (
+            Look("/usr/bin/python3", "3.9.2", {"numpy": "1.19"}, "", 1),
+            "is Python 3.9.2, a worker needs 3.11",
+            "--python PATH",
+        ),
+        (Look("/usr/bin/python3", "3.13.0", {}, "", 1), "numpy is not installed there", "ecgedge board setup pi4"),
+        (
+            Look("x", "", {}, "No such file or directory", 1),
+            "does not run there: No such file",
+            "ecgedge board setup pi4",
+        ),
+        (Look("x", "\x1b[2J", {"numpy": "2"}, "", 1), "is Python \\u001b[2J, a worker needs", "--python PATH"),
+    ],
+)
+def test_what_a_worker_lacks_there(look: Look, told: str, mend: str) -> None:
+    lacking = lacks(Board("pi4", "pi@one"), look)
+    assert lacking and told in lacking[0] and lacking[1].endswith(mend)
+    assert lacks(Board("pi4", "pi@one"), Look("x", "3.11.2", {"numpy": "2"}, "", 1)) is None
