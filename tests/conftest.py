@@ -55,10 +55,11 @@ Command = Callable[..., Result]
 
 @pytest.fixture(scope="session", autouse=True)
 def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A cache for this test run alone, shared by its workers, and no plugins or data of the user's."""
+    """A cache for this test run alone, shared by its workers, and no plugins, boards or data of the user's."""
     root = tmp_path_factory.getbasetemp()
     shared = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
     changed = {"ECGEDGE_CACHE": str(shared / "cache"), "ECGEDGE_PLUGINS": "", "ECGEDGE_TURNS": "0"}
+    changed |= {"ECGEDGE_BOARDS": str(shared / "boards.json")}
     with pytest.MonkeyPatch.context() as patch:
         for name in ("ECGEDGE_PLUGINS_DIR", "ECGEDGE_STRICT"):
             patch.delenv(name, raising=False)

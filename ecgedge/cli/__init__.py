@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from ecgedge.cli.board import board
 from ecgedge.cli.boundary import Front
 from ecgedge.cli.bundle import bundle
 from ecgedge.cli.check import check
@@ -80,6 +81,7 @@ for command in (
     summary,
     plugins,
     env,
+    board,
     data,
     store,
     doctor,

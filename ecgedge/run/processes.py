@@ -56,11 +56,11 @@ class Processes:
         children = {cell: self.of(cell.id, cell) for cell in cells}
         with self.lab.converters.turn(), ThreadPoolExecutor(cores) as pool:
             for child in children.values():  # each dies with the thread that started it: this one
-                if not child.process:
+                if not child.is_running:
                     with contextlib.suppress(ChildError, MachineError):
                         child.start()
             for cell, child in children.items():
-                if child.process:
+                if child.is_running:
                     pool.submit(child.ask, protocol.Available(cell.runtime), self.lab.converters.limits.seconds)
 
     def kill(self) -> None:

@@ -10,13 +10,15 @@ import signal
 import subprocess
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from ecgedge.devices import launch
 from ecgedge.devices.host import Host, launching
+from ecgedge.devices.pipe import Pipe, ProcessPipe
 from ecgedge.errors import EcgEdgeError, MachineError, machine_error, told_by_system
 from ecgedge.files import strict_json
 from ecgedge.files.locks import open_to_append
@@ -30,6 +32,7 @@ NO_MEMORY = re.compile(
     re.IGNORECASE,
 )  # in the words of the libraries, each of which has its own
 TAIL = 1 << 16  # bytes of a log that are looked at
+SERVER = "ecgedge.workers.server"  # the module that a worker runs
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,8 @@ class ChildError(Exception):
 
     Attributes:
         why: ``"late"``, ``"dead"``, ``"memory"``: there was not enough of it, ``"wrong"``: a conversion that gives
-            nothing right, or ``"bug"``: an exception that nobody foresaw.
+            nothing right, or ``"bug"``: an exception that nobody foresaw. Of a board also ``"lost"``: the connection
+            is, ``"rebooted"``: it was started anew meanwhile, and ``"disk"``: it is out of that.
         trace: of a bug, its traceback.
     """
 
@@ -65,29 +69,22 @@ class ChildError(Exception):
     @property
     def hint(self) -> str:
         """The option that may help; empty where none does."""
-        return {"late": "raise --timeout", "memory": "raise --memory"}.get(self.why, "")
+        hints = {"late": "raise --timeout", "memory": "raise --memory", "disk": "make room on the board"}
+        return hints.get(self.why, "")
 
     @property
     def is_of_limits(self) -> bool:
         """Whether the child was stopped, or died: nothing that it said itself."""
-        return self.why in ("late", "dead", "memory")
+        return self.why in ("late", "dead", "memory", "lost", "rebooted", "disk")
 
 
-def end(process: subprocess.Popen[str]) -> None:
-    """Kill a child and, where there are process groups, whatever it started."""
-    with contextlib.suppress(ProcessLookupError):
-        if hasattr(os, "killpg"):
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
-
-
-def how_it_ended(code: int | None) -> str:
-    """A process's exit code, in words."""
+def how_it_ended(code: int | None, oom: bool | None = None) -> str:
+    """A process's exit code, in words, and whether memory was lacking, where that is known or may be; see ``Ended``."""
     if code is not None and code < 0:
         with contextlib.suppress(ValueError):
             name = signal.Signals(-code).name
-            return f"{name} (out of memory?)" if name == "SIGKILL" else name
+            may_be = name == "SIGKILL" and oom is not False
+            return f"{name} (out of memory{'' if oom else '?'})" if may_be else name
     return f"exit code {code}"
 
 
@@ -95,13 +92,13 @@ class Conversation:
     """Questions to a worker and its answers, over the two directions of any pipe.
 
     Args:
-        questions, answers: streams of UTF-8 text, to write to and to read from.
+        questions, answers: streams of UTF-8 text, to write to and to read from; a ``Pipe`` is both.
 
     Attributes:
         greeted: both sides have said the version of the protocol that they speak, and it is the same.
     """
 
-    def __init__(self, questions: IO[str], answers: IO[str]):
+    def __init__(self, questions: IO[str] | Pipe, answers: IO[str] | Pipe):
         self.questions, self.answers = questions, answers
         self.greeted = False
 
@@ -155,8 +152,113 @@ def understood(line: str, question: Question[A]) -> A:
     raise ChildError(answer.error, answer.kind, answer.trace)
 
 
-class Child:
-    """A worker process that is started when first asked, and again after it died.
+class WorkerClient(ABC):
+    """A worker, wherever it runs, that is started when first asked, and again after it died.
+
+    Args:
+        log: a file for whatever it prints.
+    """
+
+    def __init__(self, log: Path):
+        self.log = log
+        self.pipe: Pipe | None = None
+        self.conversation: Conversation | None = None
+
+    @abstractmethod
+    def open_pipe(self) -> Pipe:
+        """Start a worker. Raises ChildError or MachineError where that fails."""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there is a worker, as far as was seen."""
+        return self.pipe is not None
+
+    def start(self) -> Pipe:
+        """Start a worker before it is asked anything."""
+        self.pipe = self.open_pipe()
+        self.conversation = Conversation(self.pipe, self.pipe)
+        return self.pipe
+
+    def ask(self, question: Question[A], timeout: float) -> A:
+        """Send one question and wait for its answer, asleep.
+
+        Raises:
+            MachineError: the child, or its end, says that the machine is at fault.
+            EcgEdgeError: the child says that the user's input is at fault.
+            ChildError: it failed, died or took longer than ``timeout`` seconds.
+        """
+        pipe = self.pipe or self.start()
+        conversation, before = self.conversation, self.log.stat().st_size if self.log.exists() else 0
+        assert conversation is not None
+        late = threading.Event()
+
+        def kill() -> None:
+            late.set()
+            pipe.end()
+
+        timer = threading.Timer(timeout, kill)
+        timer.daemon = True  # interrupted while it starts, it must not keep us from ending
+        try:
+            timer.start()
+            line = conversation.exchange(question)
+        except EcgEdgeError:  # it speaks another protocol
+            self.close()
+            raise
+        finally:
+            timer.cancel()
+        if late.is_set():
+            self.close()
+            raise ChildError(f"no answer within {timeout:g} s", "late")
+        if not line.endswith("\n"):  # nothing, or it died in the middle of a line
+            raise self.obituary(pipe, before)
+        return understood(line, question)
+
+    def obituary(self, pipe: Pipe, before: int) -> ChildError | MachineError:
+        """How it ended. One that was killed, not by us, or whose last words are of memory, had not enough of that.
+
+        Args:
+            before: bytes of the log that were there before it was asked.
+        """
+        if pipe.lost:
+            self.close()
+            return ChildError(pipe.lost, "lost")
+        ended = pipe.bury()
+        self.close()
+        if hasattr(signal, "SIGXFSZ") and ended.code == -signal.SIGXFSZ:  # of a limit that this process is under too
+            return machine_error("a process died", OSError(errno.EFBIG, os.strerror(errno.EFBIG)))
+        told = how_it_ended(ended.code, ended.oom)
+        is_of_memory = "of memory" in told or NO_MEMORY.search(self.last_words(before))
+        return ChildError(f"the process died: {told}; see {self.log}", "memory" if is_of_memory else "dead")
+
+    def last_words(self, before: int = 0) -> str:
+        """The last line that it printed after the first ``before`` bytes of the log; empty where it printed nothing."""
+        if not self.log.exists():
+            return ""
+        with self.log.open("rb") as file:
+            file.seek(max(before, self.log.stat().st_size - TAIL))
+            lines = file.read().decode("utf-8", errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+    def kill(self) -> None:
+        """From another thread: end what it is doing, which fails whoever waits for it."""
+        if pipe := self.pipe:
+            pipe.end()
+
+    def close(self) -> None:
+        """End it, whatever it is doing."""
+        if self.pipe:
+            self.pipe.close()
+        self.pipe = self.conversation = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Child(WorkerClient):
+    """A worker process of this machine.
 
     Args:
         log: a file for whatever it prints.
@@ -178,116 +280,35 @@ class Child:
         variables: Mapping[str, str] | None = None,
         network: bool = False,
     ):
-        self.log, self.threads, self.memory, self.host, self.network = log, threads, memory, host, network
+        super().__init__(log)
+        self.threads, self.memory, self.host, self.network = threads, memory, host, network
         self.variables = dict(variables or {})
-        self.process: subprocess.Popen[str] | None = None
-        self.conversation: Conversation | None = None
-        self.logfile: IO[bytes] | None = None
 
-    def ask(self, question: Question[A], timeout: float) -> A:
-        """Send one question and wait for its answer, asleep.
-
-        Raises:
-            MachineError: the child, or its end, says that the machine is at fault.
-            EcgEdgeError: the child says that the user's input is at fault.
-            ChildError: it failed, died or took longer than ``timeout`` seconds.
-        """
-        process = self.process or self.start()
-        conversation, before = self.conversation, self.log.stat().st_size
-        assert conversation is not None
-        late = threading.Event()
-
-        def kill() -> None:
-            late.set()
-            end(process)
-
-        timer = threading.Timer(timeout, kill)
-        timer.daemon = True  # interrupted while it starts, it must not keep us from ending
-        try:
-            timer.start()
-            line = conversation.exchange(question)
-        except EcgEdgeError:  # it speaks another protocol
-            self.close()
-            raise
-        finally:
-            timer.cancel()
-        if late.is_set():
-            self.close()
-            raise ChildError(f"no answer within {timeout:g} s", "late")
-        if not line.endswith("\n"):  # nothing, or it died in the middle of a line
-            raise self.obituary(before)
-        return understood(line, question)
-
-    def start(self) -> subprocess.Popen[str]:
+    def open_pipe(self) -> Pipe:
         environment = self.host.surroundings(os.environ) if self.host else dict(os.environ)
-        environment |= self.variables | {"PYTHONHASHSEED": "0"}  # or each process walks its own way through memory
-        environment |= {launch.NETWORK: "" if self.network else "none"}
-        if self.threads is not None:
-            environment |= {"OMP_NUM_THREADS": str(self.threads)}
-        if self.memory is not None:
-            environment |= {launch.MEMORY: str(self.memory)}
-        self.logfile = open_to_append(self.log)
-        try:
-            self.process = subprocess.Popen(
-                launching(self.host.python if self.host else sys.executable, "ecgedge.workers.server"),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self.logfile,
-                env=environment,
-                text=True,
-                encoding="utf-8",
-                start_new_session=True,  # so that what it starts ends with it
-            )
-        except OSError as error:
-            self.close()
-            if told_by_system(error):
-                raise machine_error("a process cannot be started", error) from error
-            raise ChildError(f"the process cannot be started: {error.strerror}: {error.filename}") from error
-        assert self.process.stdin is not None and self.process.stdout is not None
-        self.conversation = Conversation(self.process.stdin, self.process.stdout)
-        return self.process
+        environment |= self.variables | limiting(self.threads, self.memory, self.network)
+        with open_to_append(self.log) as logfile:
+            try:
+                process = subprocess.Popen(
+                    launching(self.host.python if self.host else sys.executable, SERVER),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=logfile,
+                    env=environment,
+                    text=True,
+                    encoding="utf-8",
+                    start_new_session=True,  # so that what it starts ends with it
+                )
+            except OSError as error:
+                if told_by_system(error):
+                    raise machine_error("a process cannot be started", error) from error
+                raise ChildError(f"the process cannot be started: {error.strerror}: {error.filename}") from error
+        return ProcessPipe(process)
 
-    def obituary(self, before: int) -> ChildError | MachineError:
-        """How it ended. One that was killed, not by us, or whose last words are of memory, had not enough of that.
 
-        Args:
-            before: bytes of the log that were there before it was asked.
-        """
-        code = self.process.wait() if self.process else None
-        self.close()
-        if hasattr(signal, "SIGXFSZ") and code == -signal.SIGXFSZ:  # of a limit that this process is under as well
-            return machine_error("a process died", OSError(errno.EFBIG, os.strerror(errno.EFBIG)))
-        told = how_it_ended(code)
-        is_of_memory = told.startswith("SIGKILL") or NO_MEMORY.search(self.last_words(before))
-        return ChildError(f"the process died: {told}; see {self.log}", "memory" if is_of_memory else "dead")
-
-    def last_words(self, before: int = 0) -> str:
-        """The last line that it printed after the first ``before`` bytes of the log; empty where it printed nothing."""
-        if not self.log.exists():
-            return ""
-        with self.log.open("rb") as file:
-            file.seek(max(before, self.log.stat().st_size - TAIL))
-            lines = file.read().decode("utf-8", errors="replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "")
-
-    def kill(self) -> None:
-        """From another thread: end what it is doing, which fails whoever waits for it."""
-        if process := self.process:
-            end(process)
-
-    def close(self) -> None:
-        """End it, whatever it is doing."""
-        if self.process:
-            end(self.process)
-            self.process.wait()
-        for stream in (*((self.process.stdin, self.process.stdout) if self.process else ()), self.logfile):
-            with contextlib.suppress(BrokenPipeError):
-                if stream:
-                    stream.close()
-        self.process = self.logfile = self.conversation = None
-
-    def __enter__(self) -> Child:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+def limiting(threads: int | None, memory: int | None, network: bool) -> dict[str, str]:
+    """The variables of a worker's environment that limit it, and make it work as the others do."""
+    told = {"PYTHONHASHSEED": "0"}  # or each process walks its own way through memory
+    told |= {launch.NETWORK: "" if network else "none"}
+    told |= {"OMP_NUM_THREADS": str(threads)} if threads is not None else {}
+    return told | ({launch.MEMORY: str(memory)} if memory is not None else {})

@@ -34,7 +34,7 @@ from ecgedge.errors import ConversionError, EcgEdgeError, MachineError, remedy, 
 from ecgedge.files import typed_json
 from ecgedge.files.locks import whole_file
 from ecgedge.files.streams import stream_over
-from ecgedge.measure import bench
+from ecgedge.measure import bench, device
 from ecgedge.measure.bench import Bench
 from ecgedge.measure.gpu_peaks import measure_gpu_peaks
 from ecgedge.measure.peaks import measure_peaks
@@ -178,6 +178,11 @@ class Worker:
     def available(self, asked: protocol.Available) -> str | None:
         part = self.find("runtime", asked.runtime)
         return plugins.missing(part) or part.available()
+
+    @answers(protocol.Describe)
+    def describe(self, _: protocol.Describe) -> protocol.BoardFacts:
+        found: protocol.BoardFacts = typed_json.read(protocol.BoardFacts, device.facts())
+        return found
 
     @answers(protocol.Network)
     def network(self, _: protocol.Network) -> str:

@@ -11,20 +11,20 @@ from ecgedge.api.graph import Graph
 from ecgedge.api.profile import Profile
 from ecgedge.errors import EcgEdgeError
 from ecgedge.workers import protocol
-from ecgedge.workers.client import Child, ChildError
+from ecgedge.workers.client import ChildError, WorkerClient
 from ecgedge.workers.protocol import A, Opened, Packed, Question
 
 
 @dataclass(frozen=True)
 class OpenSession:
-    """A session by its number in a child process; each method raises what ``Child.ask`` does.
+    """A session by its number in a worker; each method raises what ``WorkerClient.ask`` does.
 
     Attributes:
         opened: what the worker said of it.
         limit: seconds of each question.
     """
 
-    child: Child
+    child: WorkerClient
     opened: Opened
     limit: float
 
@@ -85,7 +85,7 @@ class OpenSession:
 
     def close(self) -> None:
         """Give back what it holds, where its process still lives."""
-        if self.child.process:
+        if self.child.is_running:
             self.ask(protocol.Close(self.opened.session))
 
     def __enter__(self) -> OpenSession:
@@ -96,10 +96,10 @@ class OpenSession:
             self.close()
 
 
-def open_session(child: Child, question: protocol.Open, limit: float) -> OpenSession:
-    """Have a child process load an artifact.
+def open_session(child: WorkerClient, question: protocol.Open, limit: float) -> OpenSession:
+    """Have a worker load an artifact.
 
     Raises:
-        ChildError, EcgEdgeError, MachineError: as ``Child.ask``.
+        ChildError, EcgEdgeError, MachineError: as ``WorkerClient.ask``.
     """
     return OpenSession(child, child.ask(question, limit), limit)

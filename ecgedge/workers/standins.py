@@ -256,7 +256,7 @@ class SessionElsewhere(Session):
         return self.ask(protocol.MeasuredOf(self.number))
 
     def close(self) -> None:
-        if self.errand.child.process:
+        if self.errand.child.is_running:
             self.ask(protocol.Close(self.number))
         self.errand.close()
 

@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import time
-import zipfile
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -30,6 +29,7 @@ from ecgedge.workers.client import Child, ChildError
 from ecgedge.workers.hosts import guests, hosts
 from ecgedge.workers.standins import at_hand
 from tests.conftest import FAKES, Command, Result, error_of, rows_of
+from tests.packages import write_wheel
 
 THEIRS = """
 import ctypes
@@ -156,18 +156,6 @@ KEPT = ()  # of the one that is there to fail
 TestCrashes = type("TestCrashes", (RuntimeContract,), few(RuntimeContract) | {"part": TheirRuntime("crashes")})
 """
 WORKER = "numpy\npluggy\n"  # what every lock here says besides
-
-
-def write_wheel(folder: Path, name: str, version: str, files: dict[str, str]) -> None:
-    info = f"{name}-{version}.dist-info"
-    files = files | {
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    record = "".join(f"{file},,\n" for file in [*files, f"{info}/RECORD"])
-    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
-        for file, content in (files | {f"{info}/RECORD": record}).items():
-            wheel.writestr(file, content)
 
 
 def write_wheels(folder: Path) -> Path:

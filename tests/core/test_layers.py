@@ -133,8 +133,26 @@ def test_only_the_command_line_knows_click() -> None:
     assert users == {"cli"}
 
 
-def test_what_comes_before_ecgedge_imports_none_of_it() -> None:
-    assert not folders(ROOT / "devices" / "launch.py")
+@pytest.mark.parametrize("name", ["launch.py", "keeper.py"])
+def test_what_comes_before_ecgedge_imports_none_of_it(name: str) -> None:
+    assert not folders(ROOT / "devices" / name)
+    theirs = {dotted.split(".")[0] for dotted in imported(ROOT / "devices" / name)}
+    assert theirs <= sys.stdlib_module_names
+
+
+def test_a_worker_needs_numpy_and_pluggy_alone() -> None:
+    probe = (
+        "import sys\n"
+        "before = {*sys.modules}\n"
+        "import ecgedge.workers.server as server\n"
+        "from ecgedge import plugins\n"
+        "plugins.load()\n"
+        "new = {name.partition('.')[0] for name in {*sys.modules} - before} - {*sys.stdlib_module_names}\n"
+        "print(sorted(name for name in new if getattr(sys.modules.get(name), '__file__', None)))"
+    )
+    alone = os.environ | {"ECGEDGE_GUESTS": '{"places": {}, "points": []}'}
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, env=alone, timeout=60)
+    assert done.stdout.splitlines()[-1] == "['ecgedge', 'numpy', 'pluggy']", done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(

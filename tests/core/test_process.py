@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ecgedge import EcgEdgeError
-from ecgedge.workers.client import Child, ChildError
+from ecgedge.workers.client import Child, ChildError, how_it_ended
 from ecgedge.workers.protocol import Available
 
 PLUGIN = """
@@ -76,6 +76,15 @@ def ecgedge_runtimes():
 """
 
 
+@pytest.mark.parametrize(
+    ("oom", "told"),
+    [(None, "SIGKILL (out of memory?)"), (True, "SIGKILL (out of memory)"), (False, "SIGKILL")],
+)
+def test_what_the_system_says_of_memory_is_told(oom: bool | None, told: str) -> None:
+    assert how_it_ended(-9, oom) == told
+    assert (how_it_ended(-11, oom), how_it_ended(3, oom)) == ("SIGSEGV", "exit code 3")
+
+
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
 
 
@@ -106,7 +115,7 @@ def test_every_end_is_told_and_survived(child: Child) -> None:
     log = child.log.read_text()
     assert "noise on stdout" in log
     assert "ZeroDivisionError" in log
-    assert child.process is None
+    assert not child.is_running
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tomllib
+import zipfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -20,3 +21,16 @@ def install(project: Path, site: Path) -> None:
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {about['name']}\nVersion: {about['version']}\n")
     points = "".join(f"{name} = {value}\n" for name, value in about["entry-points"]["ecgedge"].items())
     (info / "entry_points.txt").write_text(f"[ecgedge]\n{points}")
+
+
+def write_wheel(folder: Path, name: str, version: str, files: dict[str, str]) -> None:
+    """Write a wheel of plain Python, which pip installs without an index."""
+    info = f"{name}-{version}.dist-info"
+    files = files | {
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(f"{file},,\n" for file in [*files, f"{info}/RECORD"])
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+        for file, content in (files | {f"{info}/RECORD": record}).items():
+            wheel.writestr(file, content)

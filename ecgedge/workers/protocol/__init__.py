@@ -5,9 +5,11 @@ reply. Files are handed over by their paths.
 """
 
 from ecgedge.workers.protocol.conversions import Convert, ConverterKind, Optimize, Terms
+from ecgedge.workers.protocol.facts import BoardFacts, Describe
 from ecgedge.workers.protocol.files import CodeIn, Inspect, MakeWhole, Prove
 from ecgedge.workers.protocol.packed import Packed, answered, pack, unpack
 from ecgedge.workers.protocol.parts import Available, Missing, Network
+from ecgedge.workers.protocol.paths import with_paths
 from ecgedge.workers.protocol.peaks import MeasurePeaks, Peak, Peaks
 from ecgedge.workers.protocol.question import A, Question
 from ecgedge.workers.protocol.sessions import (
@@ -56,10 +58,12 @@ __all__ = [
     "A",
     "Available",
     "Block",
+    "BoardFacts",
     "Close",
     "CodeIn",
     "Convert",
     "ConverterKind",
+    "Describe",
     "Draw",
     "Failure",
     "FiguresOf",
@@ -104,4 +108,5 @@ __all__ = [
     "protocol_in",
     "question_in",
     "unpack",
+    "with_paths",
 ]
