@@ -60,7 +60,7 @@ class Comparison:
         pair: the other form's time and this one's, in turns; None where they were not timed.
         runtime: that both ran on.
         size_bytes: of the other form; None where it could not be made.
-        reason: why there is less than that, in one line.
+        reason: why there is less than that, in one line, in which "it" is the other form.
     """
 
     pair: Pair | None = None
@@ -363,14 +363,15 @@ def measure_cost(artifact: Artifact, cell: Cell, batch: int, lab: Lab) -> Compar
 def compared(other: Cell, artifact: Artifact, runtime: str, batch: int, lab: Lab) -> Comparison:
     """An artifact beside another form of it, both timed in turns where a runtime takes them."""
     from ecgedge.run.turns import time_in_turns
-    from ecgedge.workers.client import ChildError
+    from ecgedge.workers.client import ChildError, plainly
 
     try:
         form = lab.make(other, batch)
         pair = time_in_turns((form, artifact), (runtime, runtime), setting_of(lab)) if runtime else None
         return Comparison(pair, runtime, form.size_bytes)
     except (ChildError, ConversionError, EcgEdgeError) as error:
-        return Comparison(reason=str(error))
+        told = plainly(error).partition("; see ")[0].replace(str(artifact.path), "the result")
+        return Comparison(reason=lab.store.unnamed(told, lab.sources[other.model].name))
 
 
 def setting_of(lab: Lab) -> Setting:
