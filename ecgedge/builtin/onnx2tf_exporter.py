@@ -18,6 +18,7 @@ from ecgedge import (
     Context,
     ConversionError,
     Exporter,
+    Option,
     check_parity,
     hookimpl,
     layout_of,
@@ -47,6 +48,11 @@ class Onnx2tfExporter(Exporter):
     libraries = ("onnx2tf", "tensorflow", "tf-keras", "onnx")
     accepts = ("onnx",)
     produces = "saved_model"
+    options = (
+        Option(
+            "attempts", int, None, "Ways to set onnx2tf that are tried, one after the other. Default: all.", least=1
+        ),
+    )
     refuses: Mapping[str, str] = dict.fromkeys(QUANTIZED, "onnx2tf takes no quantized ONNX file")
     wants = (  # in two dimensions: without a reshape around each convolution
         "fold_constants", "gelu_in_order", "spell_norms", "stable_softplus", "reciprocal_to_div", "wrap_to_concat",
@@ -59,9 +65,12 @@ class Onnx2tfExporter(Exporter):
         import onnx  # heavy
 
         model, first = onnx.load(source.path), None
-        for told, options in ATTEMPTS.items():
-            if "disable_group_convolution" in options and not has_groups(model):
-                continue
+        fitting = [
+            (told, options)
+            for told, options in ATTEMPTS.items()
+            if "disable_group_convolution" not in options or has_groups(model)
+        ]
+        for told, options in fitting[: context.options.get("attempts")]:
             shutil.rmtree(out, ignore_errors=True)
             try:
                 save(model, source, out, options)

@@ -118,6 +118,46 @@ def ecgedge_runtimes():
 """
 
 
+TRYING = """
+import os
+from pathlib import Path
+
+from ecgedge import ConversionError, Exporter, Option, copy_to, hookimpl
+from ecgedge.builtin.onnxruntime_runtimes import OnnxRuntime
+
+
+class Trying(Exporter):
+    name, accepts, produces, wants = "trying", ("onnx",), "toy", ("drop_identities",)
+    options = (Option("attempts", int, None, "Ways that are tried."),)
+
+    def convert(self, source, out, context):
+        with Path(os.environ["TRIED"]).open("a") as file:
+            file.write(f"{[*source.passes]}, attempts {context.options.get('attempts')}\\n")
+        if not source.passes:
+            raise ConversionError("too plain")
+        copy_to(source.path, out)
+        return source.derive(out, format="toy")
+
+
+class Toy(OnnxRuntime):
+    accepts, suffixes = ("toy",), ()
+
+    def __init__(self):
+        super().__init__("toy", "CPUExecutionProvider")
+        self.device = "cpu"
+
+
+@hookimpl
+def ecgedge_exporters():
+    return [Trying()]
+
+
+@hookimpl
+def ecgedge_runtimes():
+    return [Toy()]
+"""
+
+
 @pytest.fixture
 def plugins(tmp_path: Path) -> Path:
     (tmp_path / "plugins").mkdir()
@@ -188,6 +228,18 @@ def test_why_a_gain_was_not_measured_names_no_path_in_the_cache(
     assert made.code == 0, made.err
     assert "gain       not measured; without the passes: picky cannot run it: too plain\n" in made.out
     assert os.environ["ECGEDGE_CACHE"] not in made.out + made.err
+
+
+def test_a_file_that_is_only_compared_with_is_tried_once(
+    ecgedge: Command, plugins: Path, file: Path, tmp_path: Path
+) -> None:
+    """Without the passes nothing comes of it: neither other ways nor another batch are tried for the sake of a line."""
+    (plugins / "trying.py").write_text(textwrap.dedent(TRYING))
+    made = ecgedge("--plugins-dir", plugins, "convert", file, "--to", "toy", "--dataset", "synthetic",
+                   "--out", "made.toy", TRIED=str(tmp_path / "tried"))  # fmt: skip
+    assert made.code == 0, made.err
+    assert "gain       not measured; without the passes: too plain\n" in made.out
+    assert (tmp_path / "tried").read_text().splitlines() == ["['drop_identities'], attempts None", "[], attempts 1"]
 
 
 def test_one_that_changes_answers_is_left_out_and_the_others_stay(
