@@ -165,6 +165,8 @@ class Exporter(Part):
     Attributes:
         accepts, produces: formats.
         fixed_batch: it writes ``context.batch`` into the file.
+        refuses: precisions of sources that it cannot turn into the new format at all, with one line that says so and
+            what to bring instead: such a file is refused, or its cell skipped, before anything is converted.
         wants: graph passes for the ONNX files that it gets, by name and in order.
     """
 
@@ -172,6 +174,7 @@ class Exporter(Part):
     accepts: tuple[str, ...]
     produces: str
     fixed_batch: bool = False
+    refuses: Mapping[str, str] = {}
     wants: tuple[str, ...] = ()
 
     @abstractmethod

@@ -18,6 +18,7 @@ from ecgedge import (
     Context,
     ConversionError,
     Exporter,
+    Option,
     check_parity,
     hookimpl,
     layout_of,
@@ -25,6 +26,7 @@ from ecgedge import (
 )
 
 AT_ONCE = 100  # beats a call, where the batch is free, by which a SavedModel is held to its ONNX file
+QUANTIZED = ("dynamic", "full-int8", "mixed", "int8", "int16x8")  # whose integers it gets wrong, or does not know
 # Options of onnx2tf, tried in order until one gives a model that answers as the ONNX file does.
 ATTEMPTS: Mapping[str, Mapping[str, Any]] = {
     "": {},
@@ -46,6 +48,12 @@ class Onnx2tfExporter(Exporter):
     libraries = ("onnx2tf", "tensorflow", "tf-keras", "onnx")
     accepts = ("onnx",)
     produces = "saved_model"
+    options = (
+        Option(
+            "attempts", int, None, "Ways to set onnx2tf that are tried, one after the other. Default: all.", least=1
+        ),
+    )
+    refuses: Mapping[str, str] = dict.fromkeys(QUANTIZED, "onnx2tf takes no quantized ONNX file")
     wants = (  # in two dimensions: without a reshape around each convolution
         "fold_constants", "gelu_in_order", "spell_norms", "stable_softplus", "reciprocal_to_div", "wrap_to_concat",
         "relu_into_concat", "fold_norms", "merge_convs", "drop_idle_relu", "crop_into_conv", "upsample_into_conv",
@@ -57,9 +65,12 @@ class Onnx2tfExporter(Exporter):
         import onnx  # heavy
 
         model, first = onnx.load(source.path), None
-        for told, options in ATTEMPTS.items():
-            if "disable_group_convolution" in options and not has_groups(model):
-                continue
+        fitting = [
+            (told, options)
+            for told, options in ATTEMPTS.items()
+            if "disable_group_convolution" not in options or has_groups(model)
+        ]
+        for told, options in fitting[: context.options.get("attempts")]:
             shutil.rmtree(out, ignore_errors=True)
             try:
                 save(model, source, out, options)

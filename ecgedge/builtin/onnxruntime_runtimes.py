@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -74,7 +75,8 @@ class OnnxSession(Session):
         with tempfile.TemporaryDirectory() as folder:
             profile = Path(folder) / "profile"
             session = open_session(self.artifact.path, self.providers, self.threads, profile, pack=False)
-            session.run([returned.name], {given.name: np.zeros_like(self.x)})
+            with told_shortly(self.artifact.path):
+                session.run([returned.name], {given.name: np.zeros_like(self.x)})
             nodes = read_profile(Path(session.end_profiling()))
         return Graph(nodes, weights_of(self.artifact.path), input=given.dtype, output=returned.dtype)
 
@@ -83,8 +85,9 @@ class OnnxSession(Session):
         with tempfile.TemporaryDirectory() as folder:
             profile = Path(folder) / "profile"
             session = open_session(self.artifact.path, self.providers, self.threads, profile)
-            for _ in range(calls + calls // 5 + 1):  # the first ones warm it up
-                session.run([self.artifact.output.name], {self.artifact.input.name: self.x})
+            with told_shortly(self.artifact.path):
+                for _ in range(calls + calls // 5 + 1):  # the first ones warm it up
+                    session.run([self.artifact.output.name], {self.artifact.input.name: self.x})
             return read_times(Path(session.end_profiling()), calls, self.graph().nodes)
 
 
@@ -287,24 +290,27 @@ def open_session(
         raise EcgEdgeError(f"{path} is {'empty' if path.is_file() else 'missing'}", "name an ONNX file")
     named = {provider if isinstance(provider, str) else provider[0]: provider for provider in reversed(providers)}
     known = [named[name] for name in reversed(named) if name in onnxruntime.get_available_providers()]
-    try:
+    with told_shortly(path):
         return onnxruntime.InferenceSession(str(path), options, providers=known)
-    except Exception as error:
-        if not is_its_own(error):
-            raise
-        raise refusal(path, error) from error
 
 
 def run_once(path: Path, session: Any, x: np.ndarray) -> np.ndarray:
     """The first output that holds floats, of the one input. Raises EcgEdgeError where onnxruntime cannot."""
     [given], returned = session.get_inputs(), next(value for value in session.get_outputs() if value.type in FLOATS)
-    try:
+    with told_shortly(path):
         answer: np.ndarray = session.run([returned.name], {given.name: x})[0]
+        return answer
+
+
+@contextlib.contextmanager
+def told_shortly(path: Path) -> Iterator[None]:
+    """Turn what onnxruntime raises of a file into an EcgEdgeError of one line."""
+    try:
+        yield
     except Exception as error:
         if not is_its_own(error):
             raise
         raise refusal(path, error) from error
-    return answer
 
 
 def is_its_own(error: Exception) -> bool:

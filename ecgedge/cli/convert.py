@@ -147,7 +147,8 @@ def told_gain(found: Comparison | None) -> str:
         return ""
     if found.pair is None:
         return f"not measured; without the passes: {found.reason}"
-    return told_pair(found.pair, found.runtime)
+    remedy = "; --no-optimize leaves the passes out" if found.pair.result == "slower" else ""
+    return told_pair(found.pair, found.runtime) + remedy
 
 
 def told_cost(found: Comparison | None, artifact: Any) -> str:

@@ -81,7 +81,7 @@ def table(e: Explanation) -> str:
     """A row an operation, the kernels of a partition below it and set in; then the sum and the whole call."""
     from tabulate import tabulate
 
-    from ecgedge.explain.findings import between
+    from ecgedge.explain.findings import between, in_table
     from ecgedge.report.grid import NARROW
 
     rows = [cells_of(line, e.tick) for line in e.lines]
@@ -89,7 +89,7 @@ def table(e: Explanation) -> str:
     rate = f"{e.macs / e.whole_us / 1e3:.1f}" if e.macs else "-"
     of_limit = "-"
     if e.limit_us and e.limit_most_us:
-        of_limit = between(e.limit_us / e.whole_us, e.limit_most_us / e.whole_us).replace("% to ", "-")
+        of_limit = in_table(between(e.limit_us / e.whole_us, e.limit_most_us / e.whole_us))
     rows.append(["whole call", "", "", "", us_of(e.whole_us, 0.0), "", short(e.macs), short(e.bytes), rate, of_limit])
     has_peak = any(precision in e.peaks for precision in PRECISIONS)
     shown = [*range(len(COLUMNS))] if has_peak else [*range(len(COLUMNS) - 1)]
@@ -100,18 +100,19 @@ def table(e: Explanation) -> str:
 
 
 def cells_of(line: Line, tick: float) -> list[str]:
-    from ecgedge.explain.findings import between
+    from ecgedge.evaluate.metric import percent_of
+    from ecgedge.explain.findings import between, in_table
 
     told = [("  " if line.kind == "kernel" else "") + line.op, line.name, line.placement, line.precision]
     words = [escape.line(word) for word in told]
     return [
         *(word if len(word) <= most else word[: most - 2] + ".." for word, most in zip(words, WIDEST, strict=True)),
         us_of(line.us, tick),
-        "-" if line.share is None else f"{line.share:.0%}",
+        "-" if line.share is None else in_table(percent_of(line.share)),
         short(line.macs) if line.macs != 0 else "",
         short(line.bytes),
         "" if line.gmacs is None else f"{line.gmacs:.1f}",
-        between(line.of_peak, line.of_peak_most).replace("% to ", "-"),
+        in_table(between(line.of_peak, line.of_peak_most)),
     ]
 
 

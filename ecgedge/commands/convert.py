@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,7 +60,7 @@ class Comparison:
         pair: the other form's time and this one's, in turns; None where they were not timed.
         runtime: that both ran on.
         size_bytes: of the other form; None where it could not be made.
-        reason: why there is less than that, in one line.
+        reason: why there is less than that, in one line, in which "it" is the other form.
     """
 
     pair: Pair | None = None
@@ -339,11 +339,16 @@ def warn_of(artifact: Artifact, proof: Verification | None, parts: Parts) -> Non
 
 
 def measure_gain(artifact: Artifact, cell: Cell, batch: int, lab: Lab) -> Comparison | None:
-    """What graph passes are worth for a user's ONNX file: it is made without them too, and both are timed in turns."""
+    """What graph passes are worth for a user's ONNX file: it is made without them too, and both are timed in turns.
+
+    A batch that had to be fixed for the file to be made at all is fixed in both.
+    """
     source = lab.sources[cell.model]
-    if source.format != "onnx" or artifact.passes == source.passes or not cell.runtime:
+    fixed = ("fix_batch",) if "fix_batch" in artifact.passes and "fix_batch" not in cell.passes else ()
+    changed = set(artifact.passes) - set(source.passes) - set(fixed)
+    if source.format != "onnx" or not changed or not cell.runtime:
         return None
-    return compared(replace(cell, passes=()), artifact, cell.runtime, batch, lab)
+    return compared(replace(cell, passes=fixed), artifact, cell.runtime, batch, lab, made_once)
 
 
 def measure_cost(artifact: Artifact, cell: Cell, batch: int, lab: Lab) -> Comparison | None:
@@ -360,17 +365,39 @@ def measure_cost(artifact: Artifact, cell: Cell, batch: int, lab: Lab) -> Compar
     return compared(replace(cell, quantizer=whole[0], precision="full-int8"), artifact, cell.runtime, batch, lab)
 
 
-def compared(other: Cell, artifact: Artifact, runtime: str, batch: int, lab: Lab) -> Comparison:
-    """An artifact beside another form of it, both timed in turns where a runtime takes them."""
+def made_once(lab: Lab, cell: Cell, batch: int) -> Artifact:
+    """The artifact of a cell that is only looked at: what fails is not tried in other ways, which may take longer than
+    to make what the user asked for."""
+    from ecgedge.convert.fallback import Passes
+
+    tools = replace(lab.tools, options={"attempts": 1, **lab.tools.options})
+    *_, made = replace(lab, tools=tools).walk(cell, Passes(cell.passes), batch)
+    return made
+
+
+def compared(
+    other: Cell,
+    artifact: Artifact,
+    runtime: str,
+    batch: int,
+    lab: Lab,
+    make: Callable[[Lab, Cell, int], Artifact] | None = None,
+) -> Comparison:
+    """An artifact beside another form of it, both timed in turns where a runtime takes them.
+
+    Args:
+        make: the other form; None: as all are made.
+    """
     from ecgedge.run.turns import time_in_turns
-    from ecgedge.workers.client import ChildError
+    from ecgedge.workers.client import ChildError, plainly
 
     try:
-        form = lab.make(other, batch)
+        form = make(lab, other, batch) if make else lab.make(other, batch)
         pair = time_in_turns((form, artifact), (runtime, runtime), setting_of(lab)) if runtime else None
         return Comparison(pair, runtime, form.size_bytes)
     except (ChildError, ConversionError, EcgEdgeError) as error:
-        return Comparison(reason=str(error))
+        told = plainly(error).partition("; see ")[0].replace(str(artifact.path), "the result")
+        return Comparison(reason=lab.store.unnamed(told, lab.sources[other.model].name))
 
 
 def setting_of(lab: Lab) -> Setting:

@@ -192,7 +192,8 @@ def compare(explanation: Explanation, other: Artifact, runtime: str, setting: Se
     try:
         pair = time_in_turns((other, mine), runtimes, setting)
     except ChildError as error:
-        raise EcgEdgeError(f"{mine.path} and {other.path} cannot be timed in turns: {error}", error.hint) from None
+        told = f"{mine.path} and {other.path} cannot be timed in turns: {error.plain}"
+        raise EcgEdgeError(told, error.hint) from None
     known = other.maker.get("part") != USER
     return {
         "against": str(other.path),

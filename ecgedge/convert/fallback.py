@@ -53,7 +53,7 @@ def usable_passes(lab: Lab, cell: Cell, batch: int) -> tuple[Passes, list[Artifa
     made, error = attempt(lab, cell, own, batch)  # a disk that failed once is no fault of the passes
     if error is None:
         return own, made
-    told = f"with it, {error}"
+    told = f"with it, {lab.store.unnamed(error.plain, lab.sources[cell.model].name, 'the file')}"
     bare = Passes(fixing, dict.fromkeys(changed, told))
     made, failed = attempt(lab, cell, bare, batch)
     if failed or len(changed) == 1:

@@ -19,6 +19,7 @@ from ecgedge.api.parts import Runtime
 from ecgedge.api.records import (
     SIDECAR,
     USER,
+    check_several,
     check_told,
     check_values,
     read_sidecar,
@@ -96,7 +97,8 @@ class Opener:
             must_run: it is an error where it does not end, or kills the process that tries it out.
 
         Raises:
-            EcgEdgeError: it is none of these; or it brings code of its own, and the user does not trust it.
+            EcgEdgeError: it is none of these; it gives one value a beat; or it brings code of its own, and the user
+                does not trust it.
         """
         path = Path(name)
         readers = sorted(self.parts.runtimes.values(), key=lambda part: not is_installed(part))  # the usable first
@@ -118,7 +120,9 @@ class Opener:
         runtime = self.workers.runtime(reader)
         code = runtime.code_in(path)
         self.check_trust(path, code)
-        return understood(self.vouched(self.open_file(path, runtime, alone), code), runtime, must_run)
+        artifact = self.vouched(self.open_file(path, runtime, alone), code)
+        check_several(artifact)  # here, where every command comes in
+        return understood(artifact, runtime, must_run)
 
     def fit_to_data(self, artifact: Artifact, data: Dataset) -> Artifact:
         """The artifact as it is used on that data: what a user's file does is settled here (``file_options``).

@@ -10,6 +10,7 @@ import inspect
 import json
 import logging
 import os
+import re
 import shutil
 import tempfile
 import uuid
@@ -141,6 +142,15 @@ class Store:
                 return False
         shutil.rmtree(aside, ignore_errors=True)
         return True
+
+    def unnamed(self, text: str, name: str, word: str = "it") -> str:
+        """A text in which a word stands for each file of this store: where that lies is no matter to who reads it.
+
+        Args:
+            name: of the model, by which its files here are called, whatever their suffix.
+        """
+        entry = rf"{re.escape(str(self.root))}/(?:{re.escape(NEW)}\w+/content|[0-9a-f]+)/"
+        return re.sub(rf"{entry}(?:{re.escape(file_name(name))}\.\w+|[^\s:;,]+)", lambda _: word, text)
 
     def unwritable(self, error: OSError) -> MachineError:
         told = f"the artifact store {self.root} cannot be written: {error.strerror}"

@@ -38,6 +38,12 @@ SHOWN: dict[str, list[tuple[float, str, int]]] = {  # from which value on, in wh
 }
 
 
+def percent_of(part: float, digits: int = 0) -> str:
+    """A share in percent, ``34%``; ``under 1%`` where there is something and rounding would leave nothing of it."""
+    least = 10.0 ** -(digits + 2)
+    return f"under {least:.{digits}%}" if 0 < part <= least / 2 else f"{part:.{digits}%}"
+
+
 @dataclass(frozen=True)
 class Shown:
     """How tables show a figure.

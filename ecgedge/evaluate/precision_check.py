@@ -32,6 +32,7 @@ from ecgedge.evaluate.arithmetic import (
 )
 from ecgedge.evaluate.judgement import Judgement, PrecisionCheck
 from ecgedge.evaluate.macs import macs_of, multiplies, plain
+from ecgedge.evaluate.metric import percent_of
 
 SHARE = 0.9  # of the weight bytes that must have the claimed type
 NAMED = 3  # nodes that the reason of a row names; its ``faults`` name all
@@ -338,7 +339,7 @@ def kinds(ops: Sequence[str]) -> str:
 
 
 def told(of: dict[str, float]) -> str:
-    return ", ".join(f"{share:.0%} {dtype}" for dtype, share in of.items())
+    return ", ".join(f"{percent_of(share)} {dtype}" for dtype, share in of.items())
 
 
 def listed(words: Sequence[str], most: int = 5) -> str:

@@ -11,6 +11,7 @@ from math import prod
 from ecgedge.api.graph import Node
 from ecgedge.evaluate.arithmetic import IDLE, computes_in, quantizes_while_it_runs
 from ecgedge.evaluate.macs import macs_of, plain
+from ecgedge.evaluate.metric import percent_of
 from ecgedge.evaluate.precision_check import listed
 from ecgedge.explain.explanation import Explanation, Line
 from ecgedge.measure.peaks import known
@@ -187,7 +188,7 @@ def moving_data(e: Explanation) -> Iterator[Finding]:
     mine = [line for line in e.lines if line.kind != "partition" and line.precision in IDLE]
     if share(mine) >= MUCH:
         costs = {op: share(line for line in mine if line.op == op) for op in {line.op for line in mine}}
-        told = ", ".join(f"{op} {costs[op]:.0%}" for op in sorted(costs, key=lambda op: -costs[op])[:3])
+        told = ", ".join(f"{op} {percent_of(costs[op])}" for op in sorted(costs, key=lambda op: -costs[op])[:3])
         yield Finding(f"moving and converting data takes {percent(mine)} of the time ({told})", cause=True)
 
 
@@ -197,14 +198,15 @@ def slowest(e: Explanation) -> Iterator[Finding]:
         first = max(lines, key=lambda line: line.us or 0.0)
         at = between(first.of_peak, first.of_peak_most)
         rate = f", at {at} of the {first.precision} peak" if at else ""
-        yield Finding(f"most of the time in one operation: {first.op} ({first.name}), {first.share:.0%}{rate}")
+        took = percent_of(first.share or 0.0)
+        yield Finding(f"most of the time in one operation: {first.op} ({first.name}), {took}{rate}")
 
 
 def limit(e: Explanation) -> Iterator[Finding]:
     if e.limit_us and e.limit_most_us and e.macs:
-        within, took = f"{e.whole_us / e.limit_us:.1f}x", f"{e.limit_us:.1f}"
-        if not known(e.limit_us, e.limit_most_us):
-            within, took = f"{e.whole_us / e.limit_most_us:.1f}x to {within}", f"{took} to {e.limit_most_us:.1f}"
+        limits = (e.limit_us,) if known(e.limit_us, e.limit_most_us) else (e.limit_us, e.limit_most_us)
+        within = " to ".join(dict.fromkeys(f"{e.whole_us / us:.1f}x" for us in reversed(limits)))
+        took = " to ".join(dict.fromkeys(f"{us:.1f}" if us >= 0.05 else "under 0.1" for us in limits))
         place = "machine" if e.device == "cpu" else "device"
         yield Finding(
             f"within {within} of this {place}'s limit: {e.macs / e.whole_us / 1e3:.1f} GMAC/s; "
@@ -300,8 +302,14 @@ def between(low: float | None, high: float | None) -> str:
     """``85%``, or ``52% to 93%`` where that is not known better; empty where nothing is."""
     if low is None or high is None:
         return ""
-    return f"{low:.0%}" if known(low, high) else f"{low:.0%} to {high:.0%}"
+    ends = f"{low:.0%}", f"{high:.0%}"
+    return percent_of(low) if known(low, high) or ends[0] == ends[1] else " to ".join(ends)
+
+
+def in_table(told: str) -> str:
+    """The same where there is less room: ``52-93%``, ``<1%``."""
+    return told.replace("% to ", "-").replace("under ", "<")
 
 
 def percent(lines: Sequence[Line]) -> str:
-    return "an unknown part" if any(line.share is None for line in lines) else f"{share(lines):.0%}"
+    return "an unknown part" if any(line.share is None for line in lines) else percent_of(share(lines))

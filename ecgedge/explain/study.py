@@ -16,7 +16,7 @@ from ecgedge.measure import machine
 from ecgedge.measure.peaks import joined
 from ecgedge.run.turns import Setting
 from ecgedge.workers import protocol
-from ecgedge.workers.client import Child, ChildError
+from ecgedge.workers.client import Child, ChildError, plainly
 from ecgedge.workers.protocol import pack
 from ecgedge.workers.session import open_session
 
@@ -55,7 +55,7 @@ def study(artifact: Artifact, runtime: str, setting: Setting, against: Mapping[s
             blocks = setting.blocks.get(runtime)
             weighed, graph = session.weigh(SECONDS, blocks.calls if blocks else None), session.graph()
         except ChildError as error:
-            told = f"{artifact.path} does not run on {runtime}: {error}"
+            told = f"{artifact.path} does not run on {runtime}: {error.plain}"
             raise EcgEdgeError(told, error.hint or "try another --runtime") from None
         if graph is None:
             raise EcgEdgeError(f"runtime {runtime} tells nothing of its operations", "another --runtime may")
@@ -102,7 +102,7 @@ def ask_profile(child: Child, setting: Setting, asked: protocol.Open, calls: int
             session.invoke(setting.beats, setting.folder / "answers.npy")
             profile = session.profile(calls)
     except (ChildError, EcgEdgeError) as error:
-        notes.append(f"no time of single operations: {error}")
+        notes.append(f"no time of single operations: {plainly(error)}")
         return None
     if profile is None:
         notes.append(f"no time of single operations: runtime {asked.runtime} does not tell")
@@ -114,7 +114,7 @@ def ask_peaks(child: Child, runtime: str, setting: Setting, notes: list[str]) ->
     try:
         peaks = child.ask(protocol.MeasurePeaks(setting.threads, runtime), setting.seconds).figures()
     except ChildError as error:
-        notes.append(f"no peak of this machine: {error}")
+        notes.append(f"no peak of this machine: {error.plain}")
         return {}
     where = "machine" if peaks.get("device", "cpu") == "cpu" else "device"
     missing: dict[str, list[str]] = {}

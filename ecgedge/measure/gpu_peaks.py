@@ -38,7 +38,7 @@ def measure_gpu_peaks(float32: str | None) -> dict[str, Any]:
             peaks = {precision: rate(product) | {"by": by} for precision, by, product in products()}
             return told | peaks | {"missing": {}}
         except Exception as error:  # each library has errors of its own
-            missing[name] = " ".join(f"{type(error).__name__}: {error}".split())[:100]
+            missing[name] = " ".join(str(error).split())[:100] or "failed without a word"
     why = "none was measured on this GPU: " + ", ".join(f"{name} {reason}" for name, reason in missing.items())
     return told | {"missing": dict.fromkeys(PRECISIONS, why)}
 

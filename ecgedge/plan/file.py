@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from ecgedge.api.parts import Exporter, Quantizer, Runtime
 from ecgedge.errors import EcgEdgeError, unknown
-from ecgedge.plan.plan import Cell, Source, Way, cell_of, quantizer_words, takers, ways
+from ecgedge.plan.plan import Cell, Source, Way, cell_of, instead, quantizer_words, takers, ways
 
 
 @dataclass(frozen=True)
@@ -77,17 +77,22 @@ def find_way(
     for name in asked.route or ():
         if name not in exporters:
             raise unknown("exporter", name, sorted(exporters))
-    found = list(ways(source, exporters, quantizers))
+    everything = list(ways(source, exporters, quantizers))
+    found = [way for way in everything if not way.refused]
     formats = sorted({way.format for way in found})
     if asked.format not in formats:
+        refused = next((way.refused for way in everything if way.format == asked.format), "")
+        if refused:
+            told = f"no way from {label} to {asked.format}: it is {source.precision}, and {refused}"
+            raise EcgEdgeError(told, instead(source, asked.format, exporters, quantizers))
         told = f"no way from {source.format} to {asked.format!r}"
         raise EcgEdgeError(told, f"choose from: {', '.join(formats)}")
     near = [way for way in found if way.format == asked.format]
     if asked.route is not None:
         near = [way for way in near if way.route == asked.route] or through_none(asked, source, near)
-    fitting = [way for way in near if asked.quantizer in words_of(way, quantizers)]
+    fitting = [way for way in near if asked.quantizer in words_of(way, source, quantizers)]
     if not fitting:
-        words = sorted({word for way in near for word in (quantizers[way.quantizer].precision, way.quantizer)})
+        words = sorted({word for way in near for word in listed_words(way, source, quantizers)})
         known = f": {label} is {source.precision} already" if source.quantized else ""
         told = f"{asked.format} cannot be {asked.quantizer!r}{known}"
         raise EcgEdgeError(told, f"choose from: {', '.join(words)}")
@@ -101,6 +106,13 @@ def through_none(asked: FileAsked, source: Source, near: Sequence[Way]) -> list[
     raise EcgEdgeError(told, f"choose from: {'; '.join(known)}" if known else "leave --exporter out")
 
 
-def words_of(way: Way, quantizers: Mapping[str, Quantizer]) -> set[str]:
-    """What a user may call the quantizer of a way."""
+def words_of(way: Way, source: Source, quantizers: Mapping[str, Quantizer]) -> set[str]:
+    """What a user may call the quantizer of a way. One that leaves a quantized source as it is makes no fp32 of it."""
+    if source.quantized:
+        return {way.quantizer, "none"}
     return quantizer_words(way.quantizer, quantizers[way.quantizer].precision)
+
+
+def listed_words(way: Way, source: Source, quantizers: Mapping[str, Quantizer]) -> set[str]:
+    """Those of the words that an error lists."""
+    return {"none"} if source.quantized else {way.quantizer, quantizers[way.quantizer].precision}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ecgedge.api.artifact import Artifact
 from ecgedge.api.parts import ANY, Exporter, Quantizer, Runtime
+from ecgedge.api.precisions import find
 from ecgedge.errors import EcgEdgeError, unknown
 
 
@@ -37,12 +38,17 @@ def source_of(artifact: Artifact) -> Source:
 
 @dataclass(frozen=True)
 class Way:
-    """A way from a source to a file: exporters, in order, then a quantizer; the file's format and precision."""
+    """A way from a source to a file: exporters, in order, then a quantizer; the file's format and precision.
+
+    Attributes:
+        refused: why an exporter on it cannot take what has the precision of the source, one line; empty: all can.
+    """
 
     route: tuple[str, ...]
     quantizer: str
     format: str
     precision: str
+    refused: str = ""
 
 
 @dataclass(frozen=True)
@@ -130,6 +136,7 @@ def plan(
             lost.append(Lost(cell, "precision", cell.precision, refused))
         else:
             cells.append(cell)
+    lost += refused_cells(sources, exporters, quantizers, runtimes, filters)
     if not cells and not lost:
         raise impossible(filters, list(combinations(sources, exporters, quantizers, runtimes, threads)))
     return cells, skips_of(lost)
@@ -163,6 +170,39 @@ class Lost:
     kind: str
     name: str
     reason: str
+
+
+def refused_cells(
+    sources: Mapping[str, Source],
+    exporters: Mapping[str, Exporter],
+    quantizers: Mapping[str, Quantizer],
+    runtimes: Mapping[str, Runtime],
+    filters: Filters,
+) -> Iterator[Lost]:
+    """Cells within the filters that no way leads to, since an exporter refuses the precision of their source."""
+    for label, source in sources.items():
+        found = list(ways(source, exporters, quantizers))
+        reached = {way.format for way in found if not way.refused}
+        for way in found:
+            for runtime in takers(way.format, runtimes) if way.refused and way.format not in reached else ():
+                cell = cell_of(label, source, way, runtime, exporters, quantizers, None)
+                if asked_for(cell, filters, quantizers[cell.quantizer], runtime) and wanted(cell, filters):
+                    todo = instead(source, way.format, exporters, quantizers)
+                    yield Lost(cell, "precision", source.precision, f"{way.refused}; {todo}")
+
+
+def instead(source: Source, format: str, exporters: Mapping[str, Exporter], quantizers: Mapping[str, Quantizer]) -> str:
+    """What to bring in the place of a quantized file that cannot become a format, and what quantizes that on the way.
+
+    Named are the quantizers that give the precision of the file, else those of integers, else all.
+    """
+    found = [way for way in ways(Source(source.format), exporters, quantizers) if way.format == format]
+    able = [way for way in found if not way.refused and way.precision != "fp32"]
+    alike = [way for way in able if way.precision == source.precision]
+    integers = [way for way in able if find(way.precision).products]
+    names = list(dict.fromkeys(way.quantizer for way in alike or integers or able))
+    quantized = f": {', '.join(names)} quantize{'s' if len(names) == 1 else ''} it on the way" if names else ""
+    return f"bring the float file that it was made of{quantized}"
 
 
 def skips_of(lost: Sequence[Lost]) -> list[Skip]:
@@ -214,10 +254,12 @@ def combinations(
 def ways(source: Source, exporters: Mapping[str, Exporter], quantizers: Mapping[str, Quantizer]) -> Iterator[Way]:
     """Every way from a source to a file. What is quantized goes through quantizers that leave it as it is."""
     for route, exported in routes(source.format, exporters):
+        reasons = (exporters[name].refuses.get(source.precision, "") for name in route)
+        refused = next(filter(None, reasons), "")
         for quantizer in quantizers.values():
             if takes(quantizer.accepts, exported) and not (source.quantized and quantizer.precision != "fp32"):
                 precision = source.precision if source.quantized else quantizer.precision
-                yield Way(route, quantizer.name, quantizer.produces or exported, precision)
+                yield Way(route, quantizer.name, quantizer.produces or exported, precision, refused)
 
 
 def takers(format: str, runtimes: Mapping[str, Runtime]) -> list[Runtime]:

@@ -6,7 +6,7 @@ is written here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -108,7 +108,7 @@ def of_metric(metric: Metric) -> Column:
         value, ends = metric.value(row), metric.interval(row)
         if value is None:
             return Cell(NOTHING)
-        below = "–".join(shown.text(end, page=True) for end in ends) if ends else ""
+        below = span((shown.text(end, page=True) for end in ends), "–") if ends else ""
         mark = "unsteady, " if below and metric.unsteady(row) else ""
         return Cell(shown.text(value, page=True), mark + below, value * shown.scale)
 
@@ -175,7 +175,8 @@ def times(row: Row) -> Cell:
     if not found:
         return Cell(NOTHING)
     word = f"{found.result}, " if found.result in MARKS else ""
-    return Cell(f"{found.ratio:.2f}", f"{word}{found.low:.3f}–{found.high:.3f}", found.ratio, found.result)
+    within = span((f"{found.low:.3f}", f"{found.high:.3f}"), "–")
+    return Cell(f"{found.ratio:.2f}", f"{word}{within}", found.ratio, found.result)
 
 
 def verdict(row: Row) -> Cell:
@@ -186,12 +187,23 @@ def verdict(row: Row) -> Cell:
     if "identical" in found.text:
         return Cell("same", found.text.partition("(")[2].rstrip(")"), found.difference)
     digits, scale = (2, 100) if row.task == "classification" else (5, 1)
-    change, low, high = (signed(scale * value, digits) for value in (found.difference, found.low, found.high))
-    return Cell(f"{found.result} {change}", f"{low} to {high}", found.difference, found.result)
+    change, ends = signed(scale * found.difference, digits), (scale * found.low, scale * found.high)
+    within = span((signed(positive(end, digits), digits) for end in ends), " to ")
+    return Cell(f"{found.result} {change}", within, found.difference, found.result)
 
 
 def signed(value: float, digits: int) -> str:
     return f"{value:+.{digits}f}".replace("-", "−")
+
+
+def positive(value: float, digits: int) -> float:
+    """A value that is rounded, where that leaves nothing without the sign that it had: there is one zero."""
+    return round(value, digits) + 0.0
+
+
+def span(ends: Iterable[str], between: str) -> str:
+    """The ends of an interval as they are shown; one where they are the same when they are rounded."""
+    return between.join(dict.fromkeys(ends))
 
 
 def status(row: Row) -> Cell:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ecgedge.evaluate.metric import percent_of
 from ecgedge.files import escape
 from ecgedge.files.locks import whole_file
 from ecgedge.report import decision
@@ -114,7 +115,7 @@ def certificate(row: Row) -> str:
     check = row.precision_check
     if check is None or not check.computes:
         return (check.text or "") if check else ""
-    shares = ", ".join(f"{share:.1%} {kind}" for kind, share in (check.weight_shares or {}).items())
+    shares = ", ".join(f"{percent_of(share, 1)} {kind}" for kind, share in (check.weight_shares or {}).items())
     nodes = ", ".join(f"{count} {kind}" for kind, count in check.computes.items())
     return f"weights {shares or 'unknown'}; nodes {nodes}; {check.placement}"
 

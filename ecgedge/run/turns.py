@@ -50,9 +50,11 @@ class Pair:
 
     @property
     def told(self) -> str:
-        """The result in a word, and what is behind it, where that is no plain difference; else empty."""
+        """The result in a word, and what is behind it, where the second is not plainly faster; else empty."""
         if self.result == UNSTEADY:
             return f": unsteady, the machine changed its speed in {self.timed} rounds"
+        if self.result == "slower":
+            return f": slower by {self.ratio - 1:.0%}"
         return ": a tie" if self.result == "tie" else ""
 
 

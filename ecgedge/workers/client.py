@@ -31,6 +31,7 @@ NO_MEMORY = re.compile(
     r"|ResourceExhausted",
     re.IGNORECASE,
 )  # in the words of the libraries, each of which has its own
+LABEL = re.compile(r"^\[\w+\] : \d+ : \w+ : ")  # with which onnxruntime begins
 TAIL = 1 << 16  # bytes of a log that are looked at
 SERVER = "ecgedge.workers.server"  # the module that a worker runs
 
@@ -73,9 +74,22 @@ class ChildError(Exception):
         return hints.get(self.why, "")
 
     @property
+    def plain(self) -> str:
+        """The reason as a user reads it: of a bug what was said, without the name of its class."""
+        if self.why != "bug":
+            return str(self)
+        said = LABEL.sub("", str(self).partition(": ")[2])
+        return said if " " in said else f"it failed{f' at {said}' if said else ' without a word'}"
+
+    @property
     def is_of_limits(self) -> bool:
         """Whether the child was stopped, or died: nothing that it said itself."""
         return self.why in ("late", "dead", "memory", "lost", "rebooted", "disk")
+
+
+def plainly(error: Exception) -> str:
+    """What an error of a child says, without the name of a class."""
+    return error.plain if isinstance(error, ChildError) else str(error)
 
 
 def how_it_ended(code: int | None, oom: bool | None = None) -> str:

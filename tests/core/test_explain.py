@@ -15,6 +15,7 @@ from ecgedge.api.artifact import Artifact, Classification
 from ecgedge.api.graph import Graph, Node
 from ecgedge.api.profile import Profile, Step
 from ecgedge.api.tensors import TensorSpec
+from ecgedge.cli.explain import table
 from ecgedge.evaluate.macs import bytes_of, macs_of
 from ecgedge.explain.explanation import Explanation, cost_of_profiler, lines_of, typical
 from ecgedge.explain.findings import FINDINGS, find
@@ -219,6 +220,26 @@ def test_findings_respect_a_peak_that_is_not_known_well() -> None:
     assert "at 40% to 80% of the int8 peak" in unknown["slowest"]
     limit = re.search(r"within (\S+)x to (\S+)x of this machine's limit", unknown["limit"])
     assert limit and float(limit[2]) == pytest.approx(2 * float(limit[1]), rel=0.01)
+
+
+def test_a_range_is_one_value_where_rounding_leaves_one() -> None:
+    """A product of 1,000 in 10 us, 0.1 GMAC/s: of peaks of 25 to 100 GMAC/s that is 0.1% to 0.4%."""
+    tiny, move = node("MatMul", ((1, 10), (10, 100)), (1, 100)), node("Transpose", ((1, 10),), (10, 1))
+
+    def of(highest: float, least: float) -> Explanation:
+        peaks = {**PEAKS, "fp32": {"gmacs": highest, "low": least}}
+        return explained(Graph((tiny, move), None), None, "fp32", "onnx", whole_us=20.0, peaks=peaks)
+
+    last = {name: [line.split()[-1] for line in table(of(*ends)).splitlines()[-4:]]
+            for name, ends in {"small": (100, 25), "alike": (22, 20.5), "apart": (10, 2)}.items()}  # fmt: skip
+    assert [last[name][0] for name in last] == ["<1%", "<1%", "1-5%"]
+    assert [last[name][-1] for name in last] == ["<1%", "<1%", "0-2%"], "of the whole call"
+    slowest = {highest: told(of(highest, low))["slowest"] for highest, low in ((100, 25), (10, 2))}
+    assert "at under 1% of the float32 peak" in slowest[100] and "at 1% to 5% of the float32 peak" in slowest[10]
+    assert "would take under 0.1 of the 20.0 us" in told(of(100, 25))["limit"]
+    assert "would take 0.1 to 0.5 of the 20.0 us" in told(of(10, 2))["limit"]
+    quick = explained(Graph((*[BY_HAND[2][0]] * 300, move), None), None, "fp32", "onnx")
+    assert "<1%" in table(quick) and " 0% " not in table(quick)
 
 
 def test_two_measurements_of_a_peak_become_an_interval() -> None:

@@ -293,6 +293,48 @@ def test_what_has_its_precision_keeps_it() -> None:
         assert {cell.precision for cell in cells} == {word}
 
 
+class FloatOnly(FakeExporter):
+    name, refuses = "float-only", {"full-int8": "float-only takes no integers", "int8": "float-only takes no integers"}
+
+
+@pytest.mark.parametrize("precision", ["full-int8", "int8"])
+def test_what_an_exporter_refuses_is_known_before_anything_is_made(precision: str) -> None:
+    """As a file and in the matrix alike, with what to bring instead; other precisions go their way."""
+    given = parts(FloatOnly())
+    quantized = Source("numpy", precision=precision)
+    with pytest.raises(EcgEdgeError) as caught:
+        planned(given, FileAsked("fake"), source=quantized)
+    reason, remedy = "float-only takes no integers", "bring the float file that it was made of"
+    assert caught.value.message == f"no way from m to fake: it is {precision}, and {reason}"
+    assert caught.value.hint == f"{remedy}: fake-int8 quantizes it on the way"
+    given["sources"] = {"q": quantized, "h": Source("numpy", precision="fp16")}
+    cells, skips = plan(**given, filters=Filters(), unavailable={})
+    assert {(cell.model, cell.format) for cell in cells} == {("q", "numpy"), ("h", "numpy")}
+    told = f"{precision}: {reason}; {remedy}: fake-int8 quantizes it on the way"
+    assert [(s.model, s.format, s.runtime, s.reason) for s in skips] == [
+        ("q", "fake", "fake-runtime", told), ("q", "fake", "gpu", told)
+    ]  # fmt: skip
+    cells, skips = plan(**given, filters=Filters(formats=("numpy",)), unavailable={})
+    assert not skips, "what was not asked for is not skipped"
+    for source in (Source("numpy"), Source("numpy", precision="fp16")):
+        assert planned(given, FileAsked("fake"), source=source).route == ("float-only",)
+    around = parts(FloatOnly(), Rival()) | {"sources": {"q": quantized}}
+    assert planned(around, FileAsked("fake"), source=quantized).route == ("rival",)
+    assert plan(**around, filters=Filters(), unavailable={})[1] == []
+
+
+def test_nothing_turns_a_quantized_file_back_into_fp32() -> None:
+    """That leaves it as it is has the precision fp32, and gives none."""
+    given = parts()
+    for format, precision in (("fake", "full-int8"), ("numpy", "fp16")):
+        source = Source("numpy", precision=precision)
+        with pytest.raises(EcgEdgeError, match=f"{format} cannot be 'fp32': m is {precision} already") as caught:
+            planned(given, FileAsked(format, "fp32"), source=source)
+        assert caught.value.hint == "choose from: none"
+        assert planned(given, FileAsked(format, "none"), source=source).precision == precision
+    assert planned(given, FileAsked("fake", "fp32")).precision == "fp32"
+
+
 def test_a_route_that_does_not_lead_there_is_told_with_those_that_do() -> None:
     with pytest.raises(EcgEdgeError, match="no way from numpy to fake through rival,other") as caught:
         planned(parts(FakeExporter(), Rival(), Other()), FileAsked("fake", route=("rival", "other")))

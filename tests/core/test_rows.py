@@ -114,6 +114,27 @@ def test_a_figure_that_no_row_has_takes_no_column_of_the_page(report: Report) ->
     assert ">energy" not in render(report, "html")
 
 
+def test_an_interval_is_one_value_where_rounding_leaves_one(report: Report) -> None:
+    """Of a figure, of a ratio of times, of a change, on the page; where its ends differ, both are there."""
+    base = next(row for row in report.rows if row.precision == "full-int8" and row.task == "classification")
+    assert base.verdict and base.time_ratio
+
+    def page(*ends: tuple[float, float]) -> list[str]:
+        (low, high), (quick, slow), (least, most) = ends
+        ratio = base.flat["time_ratio"] | {"low": quick, "high": slow}
+        verdict = base.flat["verdict"] | {"low": least, "high": most, "difference": 0.0, "text": "by a test"}
+        row = Row.from_record(
+            {**base.flat, "accuracy_low": low, "accuracy_high": high, "time_ratio": ratio, "verdict": verdict}
+        )
+        html = render(Report(report.folder, report.run, [row]), "html")
+        return re.findall(r"<small>([^<]*)</small>", html)
+
+    same = page((0.934812, 0.934844), (0.3121, 0.3123), (-0.00001, 0.00001))
+    assert {"0.9348", "0.312", "+0.00"} <= {one.rpartition(", ")[2] for one in same}
+    apart = page((0.93481, 0.93486), (0.3124, 0.3126), (-0.0001, 0.0001))
+    assert {"0.9348–0.9349", "0.312–0.313", "−0.01 to +0.01"} <= {one.rpartition(", ")[2] for one in apart}
+
+
 def test_names_say_their_unit() -> None:
     """KiB are not called kB, and a number whose name ends in a unit is in that unit."""
     ends = {"time": ("_us", "_ms"), "bytes": ("_bytes", "_kib"), "rate": ("_per_s",), "energy": ("_uj_per_beat",)}

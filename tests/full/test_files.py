@@ -14,6 +14,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from ecgedge import Artifact, plugins
+from ecgedge.convert.lab import Lab
 from ecgedge.data.dataset import Dataset
 from ecgedge.testing import RuntimeContract, draw
 from tests.conftest import Command, Result, error_of, rows_of, script, write_beats
@@ -617,33 +618,39 @@ def quantized(source: Path, out: Path, way: str) -> Path:
         def get_next(self):
             return next(({"x": x[None]} for x in self.beats), None)
 
+    form = quantization.QuantFormat.QOperator if way == "operators" else quantization.QuantFormat.QDQ
     if way == "dynamic":
         quantization.quantize_dynamic(source, out)
     else:
-        quantization.quantize_static(source, out, Reader(), quant_format=quantization.QuantFormat.QDQ, per_channel=True)
+        quantization.quantize_static(source, out, Reader(), quant_format=form, per_channel=True)
     return out
 
 
-def test_the_precision_of_an_onnx_file_is_told_by_what_is_in_it(here: Command, inspect, tmp_path: Path) -> None:
+def halved(source: Path, out: Path) -> Path:
+    """A file in float16, with input and output in float32."""
     import onnx
     from onnxruntime.transformers import float16
 
-    class Wide(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            first, second = torch.nn.Conv1d(1, 16, 7, stride=2), torch.nn.Conv1d(16, 32, 5)
-            head = torch.nn.Linear(32, 5)
-            self.body = torch.nn.Sequential(first, torch.nn.ReLU(), second, torch.nn.ReLU(),
-                                            torch.nn.AdaptiveAvgPool1d(1), torch.nn.Flatten(), head)  # fmt: skip
+    onnx.save(float16.convert_float_to_float16(onnx.load(source), keep_io_types=True), out)
+    return out
 
-        def forward(self, x):
-            return self.body(x)
 
-    whole = export(Wide(), tmp_path / "whole.onnx", ["y"])
-    onnx.save(float16.convert_float_to_float16(onnx.load(whole), keep_io_types=True), tmp_path / "half.onnx")
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A float32 file of two convolutions and a head."""
+    torch.manual_seed(0)
+    first, second, head = torch.nn.Conv1d(1, 16, 7, stride=2), torch.nn.Conv1d(16, 32, 5), torch.nn.Linear(32, 5)
+    network = torch.nn.Sequential(first, torch.nn.ReLU(), second, torch.nn.ReLU(), torch.nn.AdaptiveAvgPool1d(1),
+                                  torch.nn.Flatten(), head)  # fmt: skip
+    return export(network, tmp_path_factory.mktemp("precisions") / "whole.onnx", ["y"])
+
+
+def test_the_precision_of_an_onnx_file_is_told_by_what_is_in_it(
+    here: Command, inspect, whole: Path, tmp_path: Path
+) -> None:
     files = {
         "fp32": whole,
-        "fp16": tmp_path / "half.onnx",
+        "fp16": halved(whole, tmp_path / "half.onnx"),
         "dynamic": quantized(whole, tmp_path / "dynamic.onnx", "dynamic"),
         "full-int8": quantized(whole, tmp_path / "static.onnx", "static"),
     }
@@ -654,6 +661,37 @@ def test_the_precision_of_an_onnx_file_is_told_by_what_is_in_it(here: Command, i
     assert [line.split()[1:4] for line in told.out.splitlines() if line.startswith("cell")] == [
         ["static.onnx", "->", "none"]
     ]
+
+
+@pytest.mark.parametrize("way", ["static", "operators", "dynamic"])
+def test_a_quantized_onnx_file_has_no_way_to_tflite(
+    here: Command, whole: Path, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line before a conversion is paid for; nor does anything make float32 of it."""
+    monkeypatch.setattr(Lab, "make", lambda *_: pytest.fail("it was converted"))
+    file, precision = quantized(whole, tmp_path / "theirs.onnx", way), "dynamic" if way == "dynamic" else "full-int8"
+    remedy = f"bring the float file that it was made of: tflite-{precision} quantizes it on the way"
+    for format in ("tflite", "saved_model"):
+        told = error_of(here("convert", file, "--to", format, "--dataset", "synthetic"))
+        assert f"no way from theirs to {format}: it is {precision}, and onnx2tf takes no quantized ONNX file" in told
+        assert (remedy if format == "tflite" else "bring the float file that it was made of") in told
+    told = here("matrix", "--artifact", file, "--dry-run", "--dataset", "synthetic").out
+    line = f"skip  theirs.onnx  tflite on tflite: {precision}: onnx2tf takes no quantized ONNX file; {remedy}"
+    assert line in told.splitlines() and "cell  theirs.onnx -> none  =>  onnx" in told
+    told = error_of(here("convert", file, "--to", "onnx", "--quantize", "fp32", "--dataset", "synthetic"))
+    assert f"onnx cannot be 'fp32': theirs is {precision} already" in told
+
+
+@pytest.mark.usefixtures("untimed")
+def test_a_file_in_float16_goes_to_tflite(here: Command, whole: Path, tmp_path: Path) -> None:
+    file, x = halved(whole, tmp_path / "half.onnx"), draw(8)
+    made = here("convert", file, "--to", "tflite", "-o", "half.tflite", "--dataset", "synthetic")
+    assert made.code == 0, made.err
+    expected = run_onnx(whole, x)  # before it was halved
+    assert np.abs(fresh(tmp_path / "half.tflite", x) - expected).max() <= 2e-3 * np.abs(expected).max()
+    assert "half is fp16 already" in error_of(
+        here("convert", file, "--to", "onnx", "--quantize", "fp32", "--dataset", "synthetic")
+    )
 
 
 def test_the_precision_of_a_tflite_file_is_told_by_what_is_in_it(inspect, tmp_path: Path) -> None:
@@ -716,13 +754,15 @@ def test_what_ecgedge_cannot_feed_or_read_is_told(here: Command, tmp_path: Path)
     torch.onnx.export(Mean(), (torch.zeros(1, 12, 1000),), str(tmp_path / "twelve.onnx"), **options)
     torch.onnx.export(Mean(), (torch.zeros(1, 1, 140),), str(tmp_path / "one.onnx"), **options)
     write_beats(tmp_path / "beats.csv", draw(3))
-    for name, words, but in (
-        ("two", "takes 2 inputs (beat (1, 1, 140), rr (1, 5))", ()),
-        ("twelve", "takes beats of 12 leads (its input is (1, 12, 1000))", ()),
-        ("one", "gives one value a beat", ("explain",)),  # what it means does not matter there
+    for name, words in (
+        ("two", "takes 2 inputs (beat (1, 1, 140), rr (1, 5))"),
+        ("twelve", "takes beats of 12 leads (its input is (1, 12, 1000))"),
+        ("one", "gives one value a beat"),
     ):
-        for command in COMMANDS.keys() - {*but}:
+        for command in COMMANDS:
             assert words in error_of(called(here, command, tmp_path / f"{name}.onnx")), command
+    five = onnx_of(tmp_path / "five.onnx", [node("MatMul", "x w", "y")], LINEAR)
+    assert "gives one value a beat" in error_of(here("explain", five, "--against", tmp_path / "one.onnx"))
 
 
 def test_the_length_of_an_output_that_the_file_does_not_tell(here: Command, beats: Dataset, tmp_path: Path) -> None:

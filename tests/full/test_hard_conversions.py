@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from ecgedge import Artifact, Classification, Context, ConversionError, TensorSpec
+from ecgedge.builtin import onnx2tf_exporter
 from ecgedge.data.dataset import Dataset
 from ecgedge.passes.optimize import optimize
 from ecgedge.plugins import Parts
@@ -131,6 +132,25 @@ def test_tflite_answers_as_torch_does(name: str, parts: Parts, beats: Dataset, t
     assert np.abs(run_litert(plain.path, x) - expected).max() <= CLOSE * max(1, np.abs(expected).max())
     found = run_litert(integer.path, x)
     assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.98
+
+
+@pytest.mark.parametrize(("options", "tried"), [({}, 2), ({"attempts": 1}, 1)])
+def test_as_many_ways_to_set_onnx2tf_are_tried_as_are_asked_for(
+    options: dict[str, Any], tried: int, beats: Dataset, parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a graph without groups there are two: as it is, and with onnx2tf's own simplification."""
+    settings: list[Any] = []
+
+    def fail(model: Any, source: Artifact, out: Path, asked: Any) -> None:
+        settings.append(asked)
+        raise ConversionError("not today")
+
+    monkeypatch.setattr(onnx2tf_exporter, "save", fail)
+    source = exported(around(nn.ReLU()), tmp_path / "plain.onnx")
+    with pytest.raises(ConversionError, match="not today"):
+        context = Context(beats.train.x[:8], options=options)
+        parts.exporters["onnx2tf"].convert(source, tmp_path / "saved", context)
+    assert len(settings) == tried and settings[0] == {}
 
 
 def test_a_free_batch_and_a_free_length_on_the_way_to_tflite(here: Command, beats: Dataset, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -47,19 +49,112 @@ class Wrong(DropIdentities):
                 model.graph.remove(node, safe=True)
 
 
+class Detour(GraphPass):
+    """Multiplies by the identity, many times: the same answers, later."""
+
+    name = "detour"
+
+    def apply(self, model, batch, length):
+        import numpy as np
+        import onnx_ir as ir
+
+        [flatten] = [node for node in model.graph if node.op_type == "Flatten"]
+        if "eye" in model.graph.initializers:
+            return
+        tensor = ir.tensor(np.eye(140, dtype=np.float32), name="eye")
+        eye = ir.val("eye", tensor.dtype, tensor.shape, const_value=tensor)
+        model.graph.register_initializer(eye)
+        given, readers = flatten.outputs[0], list(flatten.outputs[0].uses())
+        nodes = []
+        for number in range(100):
+            nodes.append(ir.node("MatMul", [given, eye], outputs=[ir.val(f"detour_{number}")]))
+            given = nodes[-1].outputs[0]
+        model.graph.insert_after(flatten, nodes)
+        for reader, place in readers:
+            reader.replace_input_with(place, given)
+
+
 class Wanting(FakeRuntime):
     wants = ("drop_identitys",)
 
 
 @hookimpl
 def ecgedge_passes():
-    return [DropIdentities(), Wrong()]
+    return [DropIdentities(), Wrong(), Detour()]
 '''
 WANTING = """
 
 @hookimpl
 def ecgedge_runtimes():
     return [Wanting("wanting")]
+"""
+
+
+STEADY = """
+from ecgedge.measure.steadiness import kernel
+
+kernel.piece = lambda: 33_000
+kernel.waited = kernel.stolen = lambda: None
+"""
+PICKY = """
+from ecgedge import EcgEdgeError, hookimpl
+from ecgedge.builtin.onnxruntime_runtimes import OnnxRuntime
+
+
+class Picky(OnnxRuntime):
+    def __init__(self):
+        super().__init__("picky", "CPUExecutionProvider")
+        self.device = "cpu"
+
+    def load(self, artifact, threads):
+        if not artifact.passes:
+            raise EcgEdgeError(f"picky cannot run {artifact.path}: too plain")
+        return super().load(artifact, threads)
+
+
+@hookimpl
+def ecgedge_runtimes():
+    return [Picky()]
+"""
+
+
+TRYING = """
+import os
+from pathlib import Path
+
+from ecgedge import ConversionError, Exporter, Option, copy_to, hookimpl
+from ecgedge.builtin.onnxruntime_runtimes import OnnxRuntime
+
+
+class Trying(Exporter):
+    name, accepts, produces, wants = "trying", ("onnx",), "toy", ("drop_identities",)
+    options = (Option("attempts", int, None, "Ways that are tried."),)
+
+    def convert(self, source, out, context):
+        with Path(os.environ["TRIED"]).open("a") as file:
+            file.write(f"{[*source.passes]}, attempts {context.options.get('attempts')}\\n")
+        if not source.passes:
+            raise ConversionError("too plain")
+        copy_to(source.path, out)
+        return source.derive(out, format="toy")
+
+
+class Toy(OnnxRuntime):
+    accepts, suffixes = ("toy",), ()
+
+    def __init__(self):
+        super().__init__("toy", "CPUExecutionProvider")
+        self.device = "cpu"
+
+
+@hookimpl
+def ecgedge_exporters():
+    return [Trying()]
+
+
+@hookimpl
+def ecgedge_runtimes():
+    return [Toy()]
 """
 
 
@@ -111,6 +206,42 @@ def test_it_is_applied_and_told(ecgedge: Command, plugins: Path, file: Path, tmp
     np.testing.assert_allclose(outputs(tmp_path / "made.onnx", beats), outputs(file, beats), rtol=1e-6)
 
 
+def test_one_that_makes_a_file_slower_is_told(ecgedge: Command, plugins: Path, file: Path, tmp_path: Path) -> None:
+    """A hundred matrix products more, on a machine that is steady whatever runs beside the test."""
+    (plugins / "steady.py").write_text(STEADY)
+    made = ecgedge("--plugins-dir", plugins, "convert", file, "--to", "onnx", "--passes", "detour",
+                   "--dataset", "synthetic", "--out", "made.onnx")  # fmt: skip
+    assert made.code == 0, made.err
+    told = re.search(r"(?m)^gain +p50 (\S+) -> (\S+) us on cpu, x (\S+) \[.*\]: slower by (\d+)%; (.*)$", made.out)
+    assert told, made.out
+    before, after, ratio, percent = map(float, told.groups()[:4])
+    assert after > 2 * before and ratio > 2 and percent == pytest.approx(100 * (ratio - 1), abs=1)
+    assert told[5] == "--no-optimize leaves the passes out"
+
+
+def test_why_a_gain_was_not_measured_names_no_path_in_the_cache(
+    ecgedge: Command, plugins: Path, file: Path, tmp_path: Path
+) -> None:
+    (plugins / "picky.py").write_text(textwrap.dedent(PICKY))
+    made = ecgedge("--plugins-dir", plugins, "convert", file, "--to", "onnx", "--passes", "drop_identities",
+                   "--runtime", "picky", "--dataset", "synthetic", "--out", "made.onnx")  # fmt: skip
+    assert made.code == 0, made.err
+    assert "gain       not measured; without the passes: picky cannot run it: too plain\n" in made.out
+    assert os.environ["ECGEDGE_CACHE"] not in made.out + made.err
+
+
+def test_a_file_that_is_only_compared_with_is_tried_once(
+    ecgedge: Command, plugins: Path, file: Path, tmp_path: Path
+) -> None:
+    """Without the passes nothing comes of it: neither other ways nor another batch are tried for the sake of a line."""
+    (plugins / "trying.py").write_text(textwrap.dedent(TRYING))
+    made = ecgedge("--plugins-dir", plugins, "convert", file, "--to", "toy", "--dataset", "synthetic",
+                   "--out", "made.toy", TRIED=str(tmp_path / "tried"))  # fmt: skip
+    assert made.code == 0, made.err
+    assert "gain       not measured; without the passes: too plain\n" in made.out
+    assert (tmp_path / "tried").read_text().splitlines() == ["['drop_identities'], attempts None", "[], attempts 1"]
+
+
 def test_one_that_changes_answers_is_left_out_and_the_others_stay(
     ecgedge: Command, plugins: Path, file: Path, tmp_path: Path
 ) -> None:
@@ -138,7 +269,7 @@ def test_a_part_that_wants_one_that_is_not_there_is_left_out(
     parts = load()
     [(_, why)] = parts.broken
     assert "Wanting.wants names an unknown pass 'drop_identitys'" in why and "wanting" not in parts.runtimes
-    assert parts.passes.keys() == {"drop_identities", "drop_scales"}, "the rest of the plugin stays"
+    assert parts.passes.keys() == {"detour", "drop_identities", "drop_scales"}, "the rest of the plugin stays"
 
 
 class Swapped(GraphPass):

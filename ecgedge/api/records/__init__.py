@@ -270,16 +270,20 @@ def shape_told(spec: TensorSpec) -> str:
     return f"({', '.join('N' if axis is None else str(axis) for axis in spec.shape)})"
 
 
+def check_several(artifact: Artifact) -> None:
+    """Raise EcgEdgeError where a user's file gives one value a beat, of which no class can be told."""
+    if artifact.maker.get("part") == USER and values_of(artifact.output) == 1:
+        told = f"{artifact.path} gives one value a beat ({artifact.output.name}), and not a score for each class"
+        raise EcgEdgeError(told, "of a probability p give both classes: torch.cat([1 - p, p], 1)")
+
+
 def check_values(artifact: Artifact, kind: str | None = None) -> None:
-    """Raise EcgEdgeError where a user's file gives one value a beat, of which no class can be told, or too many.
+    """Raise EcgEdgeError where a user's file gives more values a beat than there can be classes.
 
     Args:
         kind: ``"classification"``, ``"anomaly"``, or None where the user did not say.
     """
     values = values_of(artifact.output)
-    if values == 1:
-        told = f"{artifact.path} gives one value a beat ({artifact.output.name}), and not a score for each class"
-        raise EcgEdgeError(told, "of a probability p give both classes: torch.cat([1 - p, p], 1)")
     if kind != "anomaly" and values > MOST_LABELS and values != length_of(artifact):
         told = f"{artifact.path} gives {values:,} values a beat, more than the {MOST_LABELS:,} classes that are known"
         raise EcgEdgeError(told, "say --task anomaly where it is an autoencoder")

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from ecgedge.api import tasks
 from ecgedge.evaluate import intervals
+from ecgedge.report.columns import positive, span
 from ecgedge.report.html import svg
 from ecgedge.report.html.figures import Figure, Key, form, stroke, swatch
 from ecgedge.report.html.svg import Scale
@@ -69,6 +70,11 @@ class Change:
     low: float
     high: float
     flagged: bool
+
+    @property
+    def within(self) -> str:
+        """The interval, as the table has it."""
+        return span((f"{positive(end, 2):+.2f}" for end in (self.low, self.high)), " to ")
 
 
 @dataclass(frozen=True)
