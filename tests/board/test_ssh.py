@@ -209,7 +209,7 @@ def test_a_late_answer_ends_the_worker_there(
 ) -> None:
     session = open_session(there, timed(packed, some_beats), SECONDS)
     with pytest.raises(ChildError, match="no answer within 1 s") as error:
-        there.ask(protocol.Block(session.opened.session, 600, None), 1)
+        there.ask(protocol.Weigh(session.opened.session, 0, calls=10**9), 1)
     assert error.value.status == "timeout"
     assert servers.wait_until(lambda: not servers.workers(link.board))
     assert there.ask(protocol.Network(), SECONDS)
@@ -248,7 +248,7 @@ def test_a_connection_that_is_cut_while_it_works(
     cutting = threading.Timer(1, sshd.cut)
     cutting.start()
     with pytest.raises(ChildError) as error:
-        there.ask(protocol.Block(session.opened.session, 60, None), SECONDS)
+        there.ask(protocol.Weigh(session.opened.session, 0, calls=10**9), SECONDS)  # for hours
     cutting.join()
     assert error.value.why == "lost"
     assert servers.wait_until(lambda: not servers.workers(link.board)), "nobody computes for nobody"
