@@ -15,7 +15,7 @@ from ecgedge.devices.link import BoardPipe, Link, RebootedError
 from ecgedge.errors import EcgEdgeError, MachineError, cut
 from ecgedge.files import arrays, escape
 from ecgedge.files.locks import PART, current_umask
-from ecgedge.workers import protocol
+from ecgedge.workers import protocol, strangers
 from ecgedge.workers.client import SERVER, ChildError, WorkerClient, limiting
 from ecgedge.workers.protocol import A, Question, with_paths
 
@@ -83,7 +83,7 @@ class BoardChild(WorkerClient):
                 if not self.is_running:
                     self.start()
                 asked = with_paths(question, lambda field, path: self.name_there(field, path, brought))
-                answer = super().ask(asked, timeout)
+                answer = self.checked(asked, timeout)
                 for name, out in brought.items():
                     if name.parts[0] == OUT:
                         self.fetch(name, out, packed=isinstance(question, protocol.Throughput))
@@ -95,6 +95,18 @@ class BoardChild(WorkerClient):
         except ChildError as error:
             raise ChildError(in_our_words(str(error), brought), error.why, error.trace[:MOST_TRACE]) from None
         return with_paths(answer, lambda _, path: path_here(path, brought))
+
+    def checked(self, question: Question[A], timeout: float) -> A:
+        """An answer that can be one. Raises ChildError where it cannot."""
+        try:
+            answer = super().ask(question, timeout)
+            strangers.check(answer)
+        except EcgEdgeError:
+            raise
+        except ValueError as error:  # also of a class that is particular about its fields
+            self.close()
+            raise ChildError(f"its answer cannot be: {error}", "wrong") from None
+        return answer
 
     def reach_again(self) -> None:
         """Raises ChildError where the board was started anew, or does not come back."""

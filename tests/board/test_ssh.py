@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import os
 import re
 import signal
@@ -104,6 +105,17 @@ def test_a_file_is_sent_once_and_anew_when_it_changes(
         assert len([*kept.iterdir()]) == len(before) + 1
     one, two, three = (np.load(tmp_path / f"{name}.npy") for name in ("one", "two", "three"))
     assert (one == two).all() and (one == three[::-1]).all() and not (one == three).all()
+
+
+def test_a_folder_arrives_whole(there: BoardChild, link: Link, tmp_path: Path) -> None:
+    (tmp_path / "model" / "variables").mkdir(parents=True)
+    (tmp_path / "model" / "saved_model.pb").write_bytes(b"graph")
+    (tmp_path / "model" / "variables" / "variables.data-00000-of-00001").write_bytes(b"weights")
+    with pytest.raises(EcgEdgeError):
+        there.ask(protocol.Inspect("tflite", tmp_path / "model"), SECONDS)
+    [place] = Path(str(link.board.cache)).glob("sessions/*/in/*-model")
+    found = {str(path.relative_to(place)): path.read_bytes() for path in place.rglob("*") if path.is_file()}
+    assert found == {"saved_model.pb": b"graph", "variables/variables.data-00000-of-00001": b"weights"}
 
 
 # The way there
@@ -431,6 +443,27 @@ def test_a_board_that_means_ill_does_nothing_here(
     shown = str(error.value)
     assert shown.isprintable() and len(shown) < 1500
     assert {path.name for path in tmp_path.iterdir()} - before <= {"log"}, "no file of it stays"
+
+
+def test_an_answer_that_cannot_be_is_told(sshd: servers.Sshd, tmp_path: Path) -> None:
+    node = {"name": "n", "op": "Conv", "runner": "x", "device": "cpu", "takes": [], "gives": [], "kind": "no such kind"}
+    answers = {
+        protocol.GraphOf(0): ({"nodes": [node], "weights": []}, "kind"),
+        protocol.Block(0, 0.1): ({"samples": "x", "cpu_share": 1.0}, "no base64"),
+        protocol.Inspect("tflite", tmp_path / "evil"): ({"path": "/etc/passwd", "record": {}}, "none of ours"),
+    }
+    for number, (question, (answer, told)) in enumerate(answers.items()):
+        evil = (
+            f"answer = {json.dumps({'answer': answer}).encode()!r} + bytes([10])\n    if asked['do'] == 'hear'"
+            " and globals().get('greeted'): say({'size': len(answer)}, answer); continue"
+        )
+        board = stub(sshd, tmp_path, evil)
+        log = tmp_path / f"{number}.log"
+        with Link(board, log, wait=1) as link, BoardChild(link, log) as child:
+            child.start()
+            with pytest.raises(ChildError, match=told) as error:
+                child.ask(question, 20)
+            assert error.value.why == "wrong"
 
 
 # The command line
