@@ -137,9 +137,11 @@ class BoardChild(WorkerClient):
         except OSError as error:
             raise EcgEdgeError(f"{cut(path)} cannot be read: {error.strerror}") from error
         if kind == OUT or self.there.get(path, (None,))[0] != stamp:
-            name = Path(kind, f"{next(self.numbers)}-{escape.file_name(path.name)}{suffix_of(path)}")
+            name = Path(kind, str(next(self.numbers)), path.name)  # as it is called here: records tell of it
             if kind == IN:
                 self.bring(path, name)
+            else:
+                self.prepare(name)
             self.there[path] = stamp, name
         name = self.there[path][1]
         brought[name] = path
@@ -153,6 +155,11 @@ class BoardChild(WorkerClient):
         for inner in sorted(each for each in path.rglob("*") if each.is_file()):
             self.pipe.channel.put((name / inner.relative_to(path)).as_posix(), digest_of(inner), inner)
         return None
+
+    def prepare(self, name: Path) -> None:
+        """Make the folder of what the worker is to write."""
+        assert isinstance(self.pipe, BoardPipe)
+        self.pipe.channel.ask("prepare", name=name.as_posix())
 
     def fetch(self, name: Path, out: Path, packed: bool) -> None:
         """Take what the worker wrote, where it is arrays of numbers and nothing else."""
@@ -189,17 +196,11 @@ def digest_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def suffix_of(path: Path) -> str:
-    """What a name lacks where it was made plain: libraries look at how it ends."""
-    return "" if escape.file_name(path.name).endswith(path.suffix) else path.suffix
-
-
 def in_our_words(told: str, brought: dict[Path, Path]) -> str:
     """What a board says, in one line, and of our files where it is of those there."""
-    told = one_line(told)
     for name, path in brought.items():
         told = told.replace(str(name), str(path))
-    return told
+    return one_line(told)
 
 
 def path_here(path: Path, brought: dict[Path, Path]) -> Path:
