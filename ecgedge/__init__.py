@@ -1,65 +1,77 @@
 """ecgedge: which form of this ECG model should run on that device?
 
-These names are for plugin authors, and those of ``FOR_SCRIPTS`` for scripts and notebooks; all else may change.
+These names are for plugin authors, for scripts and for notebooks; all else may change. Each is imported when it is
+asked for: the command line asks for none of them, and a plugin for few.
 """
 
 import logging
-from importlib import import_module
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import pluggy
-
-# Packages whose names are those of functions below: imported first, for importing one binds its name.
-import ecgedge.convert
-import ecgedge.evaluate
-import ecgedge.explain  # noqa: F401
-from ecgedge.api import tasks
-from ecgedge.api.artifact import Anomaly, Artifact, Classification, copy_to
-from ecgedge.api.figures import Figure
-from ecgedge.api.graph import ENDS, Graph, Node, Weight
-from ecgedge.api.hookspecs import API_VERSION
-from ecgedge.api.measured import Blocks, Measured
-from ecgedge.api.options import Option
-from ecgedge.api.parts import ANY, Context, Exporter, GraphPass, Model, Quantizer, Runtime, Session
-from ecgedge.api.precisions import Precision
-from ecgedge.api.profile import Profile, Step
-from ecgedge.api.records import artifact_from, check_tensors, tell_artifact, write_sidecar
-from ecgedge.api.tensors import TensorSpec, layout_of
-from ecgedge.api.training import Fitted, Recipe, TrainingContext, TrainingSet
-from ecgedge.commands.convert import convert
-from ecgedge.commands.evaluate import evaluate
-from ecgedge.commands.explain import explain
-from ecgedge.commands.predict import predict
-from ecgedge.convert.checkpoint import load_network, save_weights, write_checkpoint
-from ecgedge.environments.versions import VERSION
-from ecgedge.errors import ConversionError, EcgEdgeError
-from ecgedge.evaluate.parity import check_parity
-from ecgedge.files.strict_json import loads as loads_json
-from ecgedge.measure.bench import infer
-from ecgedge.measure.processor import int8_products, without_tf32
-
 if TYPE_CHECKING:
-    from ecgedge.commands.convert import Conversion
-    from ecgedge.commands.evaluate import Evaluation
-    from ecgedge.commands.explain import Explained
+    from ecgedge.api import tasks
+    from ecgedge.api.artifact import Anomaly, Artifact, Classification, copy_to
+    from ecgedge.api.figures import Figure
+    from ecgedge.api.graph import ENDS, Graph, Node, Weight
+    from ecgedge.api.hookspecs import API_VERSION, hookimpl
+    from ecgedge.api.measured import Blocks, Measured
+    from ecgedge.api.options import Option
+    from ecgedge.api.parts import ANY, Context, Exporter, GraphPass, Model, Quantizer, Runtime, Session
+    from ecgedge.api.precisions import Precision
+    from ecgedge.api.profile import Profile, Step
+    from ecgedge.api.records import artifact_from, check_tensors, tell_artifact, write_sidecar
+    from ecgedge.api.tensors import TensorSpec, layout_of
+    from ecgedge.api.training import Fitted, Recipe, TrainingContext, TrainingSet
+    from ecgedge.commands.convert import Conversion, convert
+    from ecgedge.commands.evaluate import Evaluation, evaluate
+    from ecgedge.commands.explain import Explained, explain
     from ecgedge.commands.matrix import run_matrix
+    from ecgedge.commands.predict import predict
     from ecgedge.commands.run import Run, open_run
+    from ecgedge.convert.checkpoint import load_network, save_weights, write_checkpoint
+    from ecgedge.environments.versions import VERSION as __version__
+    from ecgedge.errors import ConversionError, EcgEdgeError
+    from ecgedge.evaluate.parity import check_parity
+    from ecgedge.files.strict_json import loads as loads_json
+    from ecgedge.measure.bench import infer
+    from ecgedge.measure.processor import int8_products, without_tf32
     from ecgedge.run.request import MatrixRequest, Told
 
-FOR_SCRIPTS = {  # with their modules, which are imported when they are asked for: a plugin needs none of them
-    "Conversion": "ecgedge.commands.convert",
-    "Evaluation": "ecgedge.commands.evaluate",
-    "Explained": "ecgedge.commands.explain",
-    "MatrixRequest": "ecgedge.run.request",
-    "Run": "ecgedge.commands.run",
-    "Told": "ecgedge.run.request",
-    "open_run": "ecgedge.commands.run",
-    "run_matrix": "ecgedge.commands.matrix",
+PLACES = {  # the same once more, for Python: what is in which module
+    "api": "tasks",
+    "api.artifact": "Anomaly Artifact Classification copy_to",
+    "api.figures": "Figure",
+    "api.graph": "ENDS Graph Node Weight",
+    "api.hookspecs": "API_VERSION hookimpl",
+    "api.measured": "Blocks Measured",
+    "api.options": "Option",
+    "api.parts": "ANY Context Exporter GraphPass Model Quantizer Runtime Session",
+    "api.precisions": "Precision",
+    "api.profile": "Profile Step",
+    "api.records": "artifact_from check_tensors tell_artifact write_sidecar",
+    "api.tensors": "TensorSpec layout_of",
+    "api.training": "Fitted Recipe TrainingContext TrainingSet",
+    "commands.convert": "Conversion convert",
+    "commands.evaluate": "Evaluation evaluate",
+    "commands.explain": "Explained explain",
+    "commands.matrix": "run_matrix",
+    "commands.predict": "predict",
+    "commands.run": "Run open_run",
+    "convert.checkpoint": "load_network save_weights write_checkpoint",
+    "environments.versions": "__version__=VERSION",
+    "errors": "ConversionError EcgEdgeError",
+    "evaluate.parity": "check_parity",
+    "files.strict_json": "loads_json=loads",
+    "measure.bench": "infer",
+    "measure.processor": "int8_products without_tf32",
+    "run.request": "MatrixRequest Told",
 }
-
-__version__ = VERSION
-logging.getLogger("ecgedge").addHandler(logging.NullHandler())  # a library prints nothing: see ecgedge.files.notices
-hookimpl = pluggy.HookimplMarker("ecgedge")
+ORIGINS = {
+    name: (f"ecgedge.{module}", original or name)
+    for module, names in PLACES.items()
+    for name, _, original in (each.partition("=") for each in names.split())
+}
 
 __all__ = [
     "ANY",
@@ -98,6 +110,7 @@ __all__ = [
     "TrainingContext",
     "TrainingSet",
     "Weight",
+    "__version__",
     "artifact_from",
     "check_parity",
     "check_tensors",
@@ -122,8 +135,25 @@ __all__ = [
     "write_sidecar",
 ]
 
+logging.getLogger("ecgedge").addHandler(logging.NullHandler())  # a library prints nothing: see ecgedge.files.notices
+
 
 def __getattr__(name: str) -> Any:
-    if name not in FOR_SCRIPTS:
+    if name not in ORIGINS:
         raise AttributeError(f"module 'ecgedge' has no attribute {name!r}")
-    return getattr(import_module(FOR_SCRIPTS[name]), name)
+    module, original = ORIGINS[name]
+    return getattr(__import__(module, fromlist=(original,)), original)
+
+
+class Offering(ModuleType):
+    """This package. ``convert``, ``evaluate`` and ``explain`` are functions that it offers, and packages within it.
+
+    Python binds the name of a package within when that is imported; here the functions keep these names.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in ORIGINS and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = Offering

@@ -14,6 +14,7 @@ from ecgedge.api.parts import Exporter, GraphPass, Model, Quantizer, Runtime
 
 API_VERSION = 1  # of the hooks and kinds: it grows when a plugin that kept to them would break
 hookspec = pluggy.HookspecMarker("ecgedge")
+hookimpl = pluggy.HookimplMarker("ecgedge")
 
 
 @hookspec

@@ -16,7 +16,7 @@ LEAST_STEPS = 3  # of a setup: a venv, numpy and one runtime
 
 @click.group()
 def board() -> None:
-    """Look after the boards that are reached over SSH, in ECGEDGE_BOARDS or in your configuration.
+    """Look after the boards that are reached over SSH, or emulated, in ECGEDGE_BOARDS or in your configuration.
 
     \b
     ecgedge board add pi4 --ssh pi@raspberrypi.local
@@ -27,23 +27,43 @@ def board() -> None:
 
 @board.command()
 @click.argument("name")
-@click.option("--ssh", required=True, metavar="USER@HOST",
-              help="Where ssh finds it; a Host of your configuration will do.")  # fmt: skip
+@click.option("--ssh", metavar="USER@HOST", help="Where ssh finds it; a Host of your configuration will do.")
 @click.option("--ssh-config", type=click.Path(path_type=Path), help="A configuration for ssh instead of yours.")
 @click.option("--python", help="The interpreter there, also for the venv of setup. [default: python3]")
+@click.option("--emulated", metavar="CORE",
+              help="No board: this machine plays an Arm core by QEMU, such as cortex-a76. It answers; its times say "
+              "nothing.")  # fmt: skip
+@click.option("--rootfs", type=click.Path(path_type=Path), metavar="FOLDER",
+              help="The files of the emulated one; docker/arm64-rootfs.sh makes them.")  # fmt: skip
 @click.option("--cache", metavar="PATH", help="Where files are kept there. [default: ~/.cache/ecgedge-board]")
 @click.option("--cache-limit", type=int, default=1024, show_default=True, metavar="MIB",
               help="How much of files that nobody uses is kept there.")  # fmt: skip
-def add(name: str, ssh: str, ssh_config: Path | None, python: str | None, cache: str | None, cache_limit: int) -> None:
+def add(
+    name: str,
+    ssh: str | None,
+    ssh_config: Path | None,
+    python: str | None,
+    emulated: str | None,
+    rootfs: Path | None,
+    cache: str | None,
+    cache_limit: int,
+) -> None:
     """Name a board. It is not asked; that is what check is for.
 
     \b
     ecgedge board add pi4 --ssh pi@raspberrypi.local
+    ecgedge board add arm64 --emulated cortex-a76 --rootfs arm64
     """
     from ecgedge.devices import boards
+    from ecgedge.devices.emulated import Emulator
 
-    boards.add(boards.Board(name, ssh, ssh_config.absolute() if ssh_config else None, python, cache, cache_limit))
-    common.say(f"board {name} is {ssh}; ecgedge board check {name}")
+    where = {"ssh_config": ssh_config and ssh_config.absolute(), "rootfs": rootfs and rootfs.absolute()}
+    made = boards.Board(name, ssh, python=python, cache=cache, cache_mib=cache_limit, emulated=emulated, **where)
+    boards.check(made)
+    if emulated:
+        Emulator(made).close()  # tells what is missing
+    boards.add(made)
+    common.say(f"board {name} is {made.place}; ecgedge board check {name}")
 
 
 @board.command("ls")
@@ -57,9 +77,9 @@ def list_boards() -> None:
 
     from ecgedge.devices import boards
 
-    rows = [[one.name, one.ssh, one.python or "-", one.ssh_config or "-"] for one in boards.boards().values()]
+    rows = [[one.name, one.place, one.python or "-", one.ssh_config or "-"] for one in boards.boards().values()]
     if rows:
-        click.echo(tabulate(escape.cells(rows), ["name", "ssh", "python", "ssh configuration"]) + "\n")
+        click.echo(tabulate(escape.cells(rows), ["name", "where", "python", "ssh configuration"]) + "\n")
     common.say(f"in {boards.registry()}")
 
 
@@ -74,7 +94,7 @@ def remove(name: str) -> None:
     from ecgedge.devices import boards
 
     gone = boards.remove(name)
-    common.say(f"forgot board {name}, {gone.ssh}; its files stay in {gone.cache or '~/.cache/ecgedge-board'} there")
+    common.say(f"forgot board {name}, {gone.place}; its files stay in {gone.files} there")
 
 
 @board.command()
@@ -116,7 +136,7 @@ def setup(name: str) -> None:
 
     one = boards.find(name)
     wanted = board_check.requirements()
-    common.say(f"on board {name}, in {one.cache or '~/.cache/ecgedge-board'}/venv: {', '.join(wanted)}")
+    common.say(f"on board {name}, in {one.files}/venv: {', '.join(wanted)}")
     failed: list[tuple[str, str]] = []
     done = 0
     for step, trouble in board_check.setup(one, wanted):

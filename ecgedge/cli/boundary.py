@@ -21,7 +21,7 @@ import click
 
 from ecgedge.errors import ConversionError, EcgEdgeError, cut, remedy, told_by_system
 from ecgedge.files import escape
-from ecgedge.workers.client import Stream, stream_over
+from ecgedge.files.streams import Stream, stream_over
 
 INTERRUPTED, NO_READER = 128 + 2, 128 + 13  # 128 and the number of the signal, as shells have it
 

@@ -43,7 +43,7 @@ class Helper:
             return
         with self.beside.converters.turn():  # once for both
             self.task = self.thread.submit(make_all, self.lab, groups)
-            make_all(replace(self.beside, converters=self.beside.converters.without_gate()), groups)
+            make_all(self.beside.in_this_turn(), groups)
             self.task.result()
 
     def close(self) -> None:

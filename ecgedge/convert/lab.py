@@ -134,6 +134,10 @@ class Lab:
         made = self.store.make(key, f"{source.name}.{part.produces or source.format}", maker, build)
         return replace(made, model=source.model if made.format == source.format else None)
 
+    def in_this_turn(self) -> Lab:
+        """This lab, for who has its turn on this machine already."""
+        return replace(self, converters=self.converters.without_gate())
+
     def outputs_of(self, artifact: Artifact, beats: str) -> np.ndarray:
         """Outputs of an artifact, see ``run``."""
         return self.run(artifact, beats).outputs

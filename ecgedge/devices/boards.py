@@ -19,7 +19,9 @@ NAME = re.compile(r"[a-z0-9]([a-z0-9_-]{0,30}[a-z0-9])?")
 HOST = "host"  # the name of the machine itself, where boards are asked for
 SSH = re.compile(r"(ssh://)?[A-Za-z0-9_][A-Za-z0-9_.@:%+\[\]-]{0,254}")  # never an option of ssh
 PATH = re.compile(r"[^-\x00-\x1f\x7f][^\x00-\x1f\x7f]{0,299}")
+WAYS = "--ssh USER@HOST, or --emulated CORE --rootfs FOLDER"
 CACHE_MIB = (16, 1 << 20)  # at least and at most
+CACHE = "~/.cache/ecgedge-board"
 VERSION = 1
 
 
@@ -28,20 +30,35 @@ class Board:
     """A board, as the user named it.
 
     Attributes:
-        ssh: where ssh finds it: ``USER@HOST``, or a ``Host`` of the user's configuration.
+        ssh: where ssh finds it: ``USER@HOST``, or a ``Host`` of the user's configuration; None: it is emulated here.
         ssh_config: a configuration for ssh to use instead of the user's.
         python: the interpreter there, in which a worker runs until ``board setup`` has made a venv of it; None:
             ``python3``.
-        cache: the folder there in which files are kept; None: ``~/.cache/ecgedge-board``.
+        cache: the folder there in which files are kept; None: ``~/.cache/ecgedge-board``, of one that is emulated with
+            its name behind.
         cache_mib: how many MiB of files that nobody uses are kept there.
+        emulated: the core that this machine plays; see ``emulated.py``.
+        rootfs: the folder with its files.
     """
 
     name: str
-    ssh: str
+    ssh: str | None = None
     ssh_config: Path | None = None
     python: str | None = None
     cache: str | None = None
     cache_mib: int = 1024
+    emulated: str | None = None
+    rootfs: Path | None = None
+
+    @property
+    def place(self) -> str:
+        """Where it is, in words."""
+        return self.ssh or f"{self.emulated}, emulated on this machine"
+
+    @property
+    def files(self) -> str:
+        """The folder there in which files are kept."""
+        return self.cache or (CACHE if self.ssh else f"{CACHE}-{self.name}")
 
 
 @dataclass(frozen=True)
@@ -96,7 +113,7 @@ def add(board: Board) -> None:
         raise EcgEdgeError(f"{cut(board.ssh_config)} is no file", "--ssh-config names a configuration of ssh")
     with changing() as known:
         if board.name in known:
-            told = f"there is a board {board.name} already: {known[board.name].ssh}"
+            told = f"there is a board {board.name} already: {known[board.name].place}"
             raise EcgEdgeError(told, f"choose another name, or ecgedge board rm {board.name}")
         known[board.name] = board
 
@@ -114,7 +131,12 @@ def check(board: Board) -> None:
         told = f"{cut(repr(board.name))} cannot be the name of a board"
         hint = f"{HOST} is this machine" if board.name == HOST else "use up to 32 small letters, digits, - and _"
         raise EcgEdgeError(told, hint)
-    if not SSH.fullmatch(board.ssh):
+    if (board.ssh is None) == (board.emulated is None) or (board.emulated is None) != (board.rootfs is None):
+        raise EcgEdgeError(f"nothing says where board {board.name} is", WAYS)
+    if board.emulated and (board.ssh_config or board.python):
+        told = "a configuration of ssh, and an interpreter, are of a board that ssh reaches"
+        raise EcgEdgeError(told, "leave out --ssh-config and --python")
+    if board.ssh is not None and not SSH.fullmatch(board.ssh):
         raise EcgEdgeError(f"{cut(repr(board.ssh))} is no place that ssh can go to", "--ssh USER@HOST")
     for option, path in (("python", board.python), ("cache", board.cache)):
         if path is not None and not PATH.fullmatch(path):

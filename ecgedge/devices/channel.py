@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ecgedge.devices import keeper
+from ecgedge.devices.emulated import Emulator
 from ecgedge.devices.pipe import Ended
 from ecgedge.devices.ssh import Control, refused
 from ecgedge.errors import EcgEdgeError
@@ -121,7 +122,7 @@ class Channel:
         LostError: it cannot be reached, or not any more.
     """
 
-    def __init__(self, control: Control, log: Path, boot_id: str = keeper.BOOT_ID):
+    def __init__(self, control: Control | Emulator, log: Path, boot_id: str = keeper.BOOT_ID):
         self.board, self.log = control.board, log
         self.late = False
         self.logged, self.last_said = 0, b""
@@ -138,9 +139,10 @@ class Channel:
         self.listener.start()
         first = {
             "word": secrets.token_hex(16),
-            "root": self.board.cache or "~/.cache/ecgedge-board",
+            "root": self.board.files,
             "limit": self.board.cache_mib << 20,
             "boot_id": boot_id,
+            "interpreter": list(control.interpreter),
         }
         try:
             with self.within(LOGIN):
@@ -158,7 +160,7 @@ class Channel:
         """Why no keeper said hello, by what ssh, or the shell there, said instead."""
         said = self.said()
         if self.late:
-            told = f"board {self.board.name} ({self.board.ssh}) does not say hello within {LOGIN} s"
+            told = f"board {self.board.name} ({self.board.place}) does not say hello within {LOGIN} s"
             return EcgEdgeError(told, "its login hangs, or waits for somebody: try it by hand")
         if self.process.returncode == LOST:
             return refused(self.board, said) or LostError(f"the connection is lost: {said[-200:] or told}")

@@ -69,12 +69,14 @@ class Keeper:
 
     Args:
         told: the host's first line: ``root``, the folder of all files here; ``limit``, the bytes of files that are
-            kept; ``boot_id``, the file that tells one boot from the next.
+            kept; ``boot_id``, the file that tells one boot from the next; ``interpreter``, the command of the
+            worker's, empty where the keeper is to find it.
     """
 
     def __init__(self, told: Told):
         self.root = Path(told["root"]).expanduser()
         self.limit, self.boot_file = told["limit"], Path(told["boot_id"])
+        self.told_interpreter: list[str] = told["interpreter"]
         self.files, self.sessions, self.packages = (self.root / name for name in ("files", "sessions", "packages"))
         self.session: Path | None = None  # the folder of this keeper's worker
         self.lease: IO[bytes] | None = None
@@ -294,7 +296,7 @@ class Keeper:
         kept.update(variables, PYTHONNOUSERSITE="1", ECGEDGE_CACHE=str(self.session / "cache"))
         with (self.session / "log").open("ab") as log:
             self.worker = subprocess.Popen(
-                [self.interpreter(), "-P", str(path), module],
+                [*self.interpreter(), "-P", str(path), module],
                 cwd=self.session,
                 env=kept,
                 stdin=subprocess.PIPE,
@@ -321,10 +323,10 @@ class Keeper:
         os.utime(place)
         return place
 
-    def interpreter(self) -> str:
-        """The worker's: that of ``setup`` where it was made, else this one."""
+    def interpreter(self) -> list[str]:
+        """The command of the worker's: as it was told, else that of ``setup`` where it was made, else this one."""
         made = self.root / "venv" / "bin" / "python"
-        return str(made) if made.exists() else sys.executable
+        return self.told_interpreter or [str(made) if made.exists() else sys.executable]
 
     def hear(self, size: int) -> None:
         """Pass on what follows to the worker, and its next line back; or how it ended."""
@@ -388,10 +390,10 @@ class Keeper:
         which, place = self.interpreter(), self.root
         while not place.is_dir():
             place = place.parent
-        told: Told = {"interpreter": which, "python": "", "libraries": {}, "trouble": ""}
+        told: Told = {"interpreter": which[-1], "python": "", "libraries": {}, "trouble": ""}
         told["free"] = shutil.disk_usage(place).free
         try:
-            done = subprocess.run([which, "-I", "-c", LOOK], capture_output=True, timeout=60, stdin=subprocess.DEVNULL)
+            done = subprocess.run([*which, "-I", "-c", LOOK], capture_output=True, timeout=60, stdin=subprocess.DEVNULL)
             if done.returncode:
                 told["trouble"] = error_in(done.stderr) or f"exit code {done.returncode}"
             else:

@@ -14,6 +14,7 @@ from pathlib import Path
 from ecgedge.devices import keeper
 from ecgedge.devices.boards import Board
 from ecgedge.devices.channel import MOST_LINE, Asked, BoardError, Channel, Look, LostError, one_line
+from ecgedge.devices.emulated import Emulator
 from ecgedge.devices.parcel import parcel
 from ecgedge.devices.pipe import Ended
 from ecgedge.devices.ssh import Control, UnreachedError
@@ -52,7 +53,7 @@ class Link:
         self.board, self.log, self.wait, self.patience, self.waiting = board, log, wait, patience, waiting
         self.boot_file, self.boot_id = boot_id, ""
         self.token = secrets.token_hex(16)
-        self.control = Control(board)
+        self.control = way_to(board)
         self.opening = threading.RLock()
         self.anchor: Channel | None = None  # holds the lease while no worker does
         self.look: Look | None = None
@@ -178,6 +179,11 @@ class BoardPipe:
 
     def close(self) -> None:
         self.channel.close()
+
+
+def way_to(board: Board) -> Control | Emulator:
+    """The way to a board. Raises EcgEdgeError where this machine lacks what it takes."""
+    return Emulator(board) if board.emulated else Control(board)
 
 
 def who() -> str:

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,10 +73,13 @@ class UnreachedError(EcgEdgeError):
 class Control:
     """The control connection to a board, which all channels share: a socket in a short folder that only we can see."""
 
+    interpreter: Sequence[str] = ()  # of a worker: that which the keeper finds there
+
     def __init__(self, board: Board):
+        assert board.ssh
         if not shutil.which("ssh"):
             raise EcgEdgeError("ssh is not installed", "install OpenSSH's client")
-        self.board = board
+        self.board, self.place = board, board.ssh
         self.folder = Path(tempfile.mkdtemp(prefix="ecgedge-"))
 
     def ssh(self, *more: str) -> list[str]:
@@ -91,11 +95,11 @@ class Control:
         The shell stays, so that a keeper that is killed is an exit code, and no lost connection.
         """
         script = f"{there(self.board.python or 'python3')} -I -c {shlex.quote(START)} {size}; exit $?"
-        return self.ssh("--", self.board.ssh, f"sh -c {shlex.quote(script)}")
+        return self.ssh("--", self.place, f"sh -c {shlex.quote(script)}")
 
     def close(self) -> None:
         """End the connection, and all channels with it."""
-        command = self.ssh("-O", "exit", "--", self.board.ssh)
+        command = self.ssh("-O", "exit", "--", self.place)
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False)
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -108,10 +112,11 @@ def there(path: str) -> str:
 
 def refused(board: Board, said: str) -> EcgEdgeError | None:
     """The error for what ssh said where it could not begin; None: it said nothing that is known."""
-    words = ["ssh", *(["-F", str(board.ssh_config)] if board.ssh_config else []), board.ssh]
+    place = board.ssh or ""
+    words = ["ssh", *(["-F", str(board.ssh_config)] if board.ssh_config else []), place]
     for one in REFUSALS:
         if re.search(one.pattern, said, re.IGNORECASE):
-            hint = one.hint.format(ssh=shlex.join(words), place=board.ssh, host=board.ssh.rpartition("@")[2])
+            hint = one.hint.format(ssh=shlex.join(words), place=place, host=place.rpartition("@")[2])
             kind = UnreachedError if one.passes else EcgEdgeError
-            return kind(f"board {board.name} ({board.ssh}) {one.told}", hint)
+            return kind(f"board {board.name} ({place}) {one.told}", hint)
     return None

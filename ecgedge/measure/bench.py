@@ -391,6 +391,25 @@ def no_collection() -> Iterator[None]:
         gc.enable()
 
 
+def processors() -> set[int] | None:
+    """Those that this process may use; None where the system does not tell."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+
+
+@contextlib.contextmanager
+def on(others: set[int] | None) -> Iterator[None]:
+    """Let this thread use other processors for a while; None: those that it has."""
+    own = processors()
+    if own is None or others is None:
+        yield
+        return
+    os.sched_setaffinity(0, others)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, own)
+
+
 def pin(threads: int) -> list[int] | None:
     """Keep this process on the last ``threads`` processors that it may use; which, or None where that cannot be done.
 

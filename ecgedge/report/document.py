@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ecgedge.run import RunFolder
-from ecgedge.run.row import Row
-from ecgedge.run.rows import Noise
-
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the command line imports this for --help
     from ecgedge.choose import Choice, Evidence
+    from ecgedge.run.row import Row
+    from ecgedge.run.rows import Noise
 
 
 @dataclass(frozen=True)
@@ -39,6 +37,7 @@ class Report:
 
     def compared_by(self) -> Evidence:
         """What rows are compared by; the folder is read where it was not."""
-        from ecgedge.choose import Evidence  # not at the top: the command line imports this for --help
+        from ecgedge.choose import Evidence
+        from ecgedge.run import RunFolder
 
         return self.evidence or Evidence(RunFolder.read(self.folder))

@@ -1,6 +1,6 @@
 """Carry out cells: from a trained model to what the journal of a run holds.
 
-The cells of one model are made and scored one by one, each in a process of its own that stays alive,
+The cells of one model are made and scored, each in a process of its own that stays alive,
 asleep. Then these processes are timed in turns: round after round, a block of calls each, in random
 order, so that a machine that slows down or speeds up does so for all of them. Rounds are added while too
 few were timed in the machine's usual quick state. One cell by each clock, drawn at random, is timed a second
@@ -88,10 +88,11 @@ def measure_model(
         scoring = Scoring(cells, lab, journal, profile.name, processes)
         tell(0, f"{cells[0].model} processes")
         processes.start([cell for cell in cells if not journal.of("scored", cell.id)])
-        for done, cell in enumerate(cells):
-            tell(done, f"{cell.model} {cell.format} {cell.precision} {cell.runtime}")
-            if not journal.of("scored", cell.id):
-                scoring.score(cell)
+        left = [cell for cell in cells if not journal.of("scored", cell.id)]
+        tell(len(cells) - len(left), f"{cells[0].model} answers")
+        scoring.score(
+            left, lambda cell: tell(cells.index(cell), f"{cell.model} {cell.format} {cell.precision} {cell.runtime}")
+        )
         timed = draw(cells, lab.seed, journal)
         for cell in {cell.id: cell for cell in timed.values()}.values():
             scoring.bring_back(cell)

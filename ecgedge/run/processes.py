@@ -63,6 +63,11 @@ class Processes:
                 if child.is_running:
                     pool.submit(child.ask, protocol.Available(cell.runtime), self.lab.converters.limits.seconds)
 
+    def kill(self) -> None:
+        """End them all, whatever they are doing."""
+        for child in self.children.values():
+            child.kill()
+
     def drop(self, name: str) -> None:
         self.sessions.pop(name, None)
         self.children.pop(name).close()

@@ -1,4 +1,7 @@
-"""Score a cell: make its artifact, load it, have it answer all beats, and judge what came out."""
+"""Score the cells of a model: make their artifacts, load them, have them answer all beats, judge what came out.
+
+Loading and throughput are timed, one cell after the other. In between all of them answer, on every core that there is.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,11 @@ import contextlib
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +29,7 @@ from ecgedge.files import typed_json
 from ecgedge.files.arrays import read_array
 from ecgedge.files.locks import PART, whole_file
 from ecgedge.measure.bench import BATCHES
+from ecgedge.measure.machine import usable_cores
 from ecgedge.plan.plan import Cell, is_parent
 from ecgedge.run.journal import Journal
 from ecgedge.run.measurement import Elsewhere, Loading, Memory, Meters
@@ -35,6 +41,26 @@ from ecgedge.workers.protocol import Opened, Packed, pack
 from ecgedge.workers.session import OpenSession
 
 KEPT = ("outputs.npy", "train.npy", "graph.json", "throughput.npz")  # of a cell, what its row is made from
+
+
+@dataclass
+class Attempt:
+    """A cell on its way to its row.
+
+    Attributes:
+        row: as far as it is known.
+        stage: what is being done, or failed.
+        sized: its files for other batch sizes.
+        answered: becomes the graph that ran, once all beats are answered.
+    """
+
+    cell: Cell
+    row: Row
+    stage: str = "convert"
+    artifact: Artifact | None = None
+    sized: dict[int, Packed] = field(default_factory=dict)
+    session: OpenSession | None = None
+    answered: Future[Graph | None] | None = None
 
 
 @dataclass
@@ -56,37 +82,101 @@ class Scoring:
     def folder(self) -> Path:
         return self.journal.folder
 
-    def score(self, cell: Cell) -> None:
-        """Record what is found of a cell; its process stays where all is well."""
-        row, packed = started(cell, self.lab, self.profile), None
-        stage = "convert"
+    def score(self, cells: Sequence[Cell], tell: Callable[[Cell], object]) -> None:
+        """Record what is found of cells; the process of each stays where all is well.
+
+        Args:
+            tell: is called with each before the last that is done for it.
+        """
+        attempts = [Attempt(cell, started(cell, self.lab, self.profile)) for cell in cells]
+        for attempt in attempts:
+            self.carry_out(attempt, self.make)
+        with self.lab.converters.turn():
+            for attempt in attempts:
+                self.carry_out(attempt, self.load)
+            with self.answering(attempts):
+                for attempt in attempts:
+                    self.carry_out(attempt, self.judge)
+            for attempt in attempts:
+                tell(attempt.cell)
+                self.carry_out(attempt, self.finish)
+                self.record(attempt)
+
+    def carry_out(self, attempt: Attempt, step: Callable[[Attempt], None]) -> None:
+        """Do one step for a cell, unless an earlier one failed; what fails here fails this cell alone."""
+        if attempt.row.status != "ok":
+            return
         try:
-            artifact = self.keep(self.lab.make(cell))
-            packed = typed_json.plain(replace(pack(artifact), path=artifact.path.relative_to(self.folder)))
-            row = replace(row, file=file_of(artifact, packed["path"]))
-            sized = self.sized(cell) if artifact.input.batch else {}
-            stage = "reference"
-            expected = self.reference(cell.model)
-            with self.lab.converters.turn():
-                stage = "load"
-                session = self.processes.open(cell.id, cell, pack(artifact))
-                row = loaded(row, session.opened)
-                stage = "score"
-                graph = self.answer(session, cell, artifact)
-                row = with_figures(row, session.figures(), self.lab.tools.parts["runtime", cell.runtime])
-                stage = "judge"
-                row = judged(row, self.judge(cell, artifact, expected, graph))
-                stage = "throughput"
-                if row.status == "ok":
-                    row = replace(row, throughput=self.throughput(session, cell, sized))
+            step(attempt)
         except MachineError:
             raise
         except (ChildError, EcgEdgeError, ConversionError) as error:
             self.processes.check_machine(error)
-            row = replace(row, outcome=Outcome(status=status_of(error), stage=stage, reason=str(error)))
-        self.journal.append("scored", cell=cell.id, row=row.flat, artifact=packed, files=self.digests(cell))
+            attempt.row = replace(
+                attempt.row, outcome=Outcome(status=status_of(error), stage=attempt.stage, reason=str(error))
+            )
+
+    def make(self, attempt: Attempt) -> None:
+        """Its artifact, and those for other batch sizes."""
+        attempt.stage = "convert"
+        attempt.artifact = self.keep(self.lab.make(attempt.cell))
+        attempt.row = replace(attempt.row, file=file_of(attempt.artifact, self.packed(attempt)["path"]))
+        attempt.sized = self.sized(attempt.cell) if attempt.artifact.input.batch else {}
+
+    def load(self, attempt: Attempt) -> None:
+        """Load it, which is timed and weighed."""
+        attempt.stage = "load"
+        assert attempt.artifact is not None
+        attempt.session = self.processes.open(attempt.cell.id, attempt.cell, pack(attempt.artifact))
+        attempt.row = loaded(attempt.row, attempt.session.opened)
+
+    @contextlib.contextmanager
+    def answering(self, attempts: Sequence[Attempt]) -> Iterator[None]:
+        """Have all that are loaded answer, as many at a time as there are cores for."""
+        left = [attempt for attempt in attempts if attempt.row.status == "ok"]
+        threads = max((attempt.cell.threads for attempt in left), default=1)
+        with ThreadPoolExecutor(max((usable_cores() or 1) // threads, 1)) as pool:
+            try:
+                for attempt in left:
+                    attempt.answered = pool.submit(self.answer, attempt)
+                yield
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                self.processes.kill()  # or what they are doing now would be waited for
+                raise
+
+    def judge(self, attempt: Attempt) -> None:
+        """Its figures of quality and of the precision check, once it has answered."""
+        attempt.stage = "reference"
+        expected = self.reference(attempt.cell.model)
+        attempt.stage = "score"
+        assert attempt.answered is not None and attempt.session is not None and attempt.artifact is not None
+        graph = attempt.answered.result()
+        runtime = self.lab.tools.parts["runtime", attempt.cell.runtime]
+        attempt.row = with_figures(attempt.row, attempt.session.figures(), runtime)
+        attempt.stage = "judge"
+        attempt.row = judged(attempt.row, self.judgements(attempt.cell, attempt.artifact, expected, graph))
+
+    def finish(self, attempt: Attempt) -> None:
+        """Its throughput."""
+        attempt.stage = "throughput"
+        assert attempt.session is not None
+        found = self.throughput(attempt.session, attempt.cell, attempt.sized)
+        attempt.row = replace(attempt.row, throughput=found)
+
+    def record(self, attempt: Attempt) -> None:
+        """Write its row down; a process that is not to be timed ends."""
+        cell, row = attempt.cell, attempt.row
+        artifact = self.packed(attempt) if attempt.artifact else None
+        self.journal.append("scored", cell=cell.id, row=row.flat, artifact=artifact, files=self.digests(cell))
         if row.status != "ok" and cell.id in self.processes.children:
             self.processes.drop(cell.id)
+
+    def packed(self, attempt: Attempt) -> Any:
+        """Its artifact as the journal keeps it, with its path in the run's folder."""
+        assert attempt.artifact is not None
+        path = attempt.artifact.path.relative_to(self.folder)
+        return typed_json.plain(replace(pack(attempt.artifact), path=path))
 
     def digests(self, cell: Cell) -> dict[str, str]:
         """SHA-256 of what is kept of a cell, by path in the run's folder."""
@@ -130,23 +220,25 @@ class Scoring:
         """What the trained model or the user's file itself answers on the scored beats."""
         file = self.folder / "cells" / f"{model}.reference.npy"
         if not file.exists():
-            outputs = self.lab.outputs_of(self.lab.sources[model], "scored")
+            outputs = self.lab.in_this_turn().outputs_of(self.lab.sources[model], "scored")
             with whole_file(file) as scratch:
                 np.save(scratch, outputs)
         return read_array(self.folder, f"cells/{model}.reference.npy")
 
-    def answer(self, session: OpenSession, cell: Cell, artifact: Artifact) -> Graph | None:
+    def answer(self, attempt: Attempt) -> Graph | None:
         """Have the outputs saved, an anomaly detector's for the training beats too, and the graph that ran."""
-        session.infer(self.lab.beats.files["scored"], self.file(cell, "outputs.npy"))
+        session, artifact = attempt.session, attempt.artifact
+        assert session is not None and artifact is not None
+        session.infer(self.lab.beats.files["scored"], self.file(attempt.cell, "outputs.npy"))
         if isinstance(artifact.task, Anomaly):
-            session.infer(self.lab.beats.files["train"], self.file(cell, "train.npy"))
+            session.infer(self.lab.beats.files["train"], self.file(attempt.cell, "train.npy"))
         graph = session.graph()
         if graph:
-            with whole_file(self.file(cell, "graph.json"), "w", encoding="utf-8") as file:
+            with whole_file(self.file(attempt.cell, "graph.json"), "w", encoding="utf-8") as file:
                 json.dump(arithmetic.kept(graph), file)
         return graph
 
-    def judge(
+    def judgements(
         self, cell: Cell, artifact: Artifact, expected: np.ndarray, graph: Graph | None
     ) -> tuple[Judgement, Judgement]:
         """Whether the file is what it claims to be, and whether its answers are right."""

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from ecgedge.devices.boards import Board
 from ecgedge.devices.channel import BoardError, Channel, Look, LostError, one_line
-from ecgedge.devices.link import Link, RebootedError, lacks
-from ecgedge.devices.ssh import Control
+from ecgedge.devices.link import Link, RebootedError, lacks, way_to
 from ecgedge.environments.versions import version_of
 from ecgedge.errors import EcgEdgeError, cut
 from ecgedge.workers import protocol
@@ -65,11 +64,12 @@ class Fatal(Exception):
 
 def look_around(board: Board, log: Path) -> Iterator[Finding]:
     """What can be seen without a worker, and while somebody else uses the board."""
-    control = Control(board)
+    control = way_to(board)
     try:
         channel = Channel(control, log)
         try:
-            yield Finding(f"board {board.name} is reached: {board.ssh}, {one_line(channel.hello.machine)}")
+            machine = f", {one_line(channel.hello.machine)}" if board.ssh else ": its answers hold, its times do not"
+            yield Finding(f"board {board.name} is reached: {board.place}{machine}")
             look = channel.look()
         finally:
             channel.close()
@@ -105,6 +105,8 @@ def told_by_worker(board: Board, child: BoardChild, look: Look | None) -> Iterat
             yield Finding(f"runtime {runtime} works there, by {distribution} {version}")
     if not works:
         raise Fatal(f"no runtime works on board {board.name}", f"ecgedge board setup {board.name}")
+    if board.emulated:
+        return  # what follows is of this machine
     if facts.governor and facts.governor != "performance":
         mend = "echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"
         told = f"its processor is governed by {facts.governor!r}, which makes times uneven"
@@ -121,6 +123,8 @@ def setup(board: Board, requirements: Sequence[str], wait: float = 3) -> Iterato
     Raises:
         EcgEdgeError: the board cannot be reached, is used by somebody, or is lost meanwhile.
     """
+    if board.emulated:
+        raise EcgEdgeError(f"board {board.name} is emulated", f"docker/arm64-rootfs.sh {board.rootfs} does that")
     with tempfile.TemporaryDirectory() as scratch:
         link = Link(board, Path(scratch) / "log", wait)
         try:

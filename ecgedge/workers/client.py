@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import io
 import os
 import re
 import signal
@@ -15,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Self, TextIO
+from typing import IO, Any, Self
 
 from ecgedge.devices import launch
 from ecgedge.devices.host import Host, launching
@@ -87,51 +86,6 @@ def how_it_ended(code: int | None, oom: bool | None = None) -> str:
             may_be = name == "SIGKILL" and oom is not False
             return f"{name} (out of memory{'' if oom else '?'})" if may_be else name
     return f"exit code {code}"
-
-
-class Stream(io.RawIOBase):
-    """A standard stream to write to.
-
-    Attributes:
-        forgives: what cannot be written is lost then, and fails nothing.
-        error: the last that there was.
-    """
-
-    def __init__(self, number: int, forgives: bool):
-        self.number, self.forgives = number, forgives
-        self.error: OSError | None = None
-
-    def writable(self) -> bool:
-        return True
-
-    def fileno(self) -> int:
-        return self.number
-
-    def isatty(self) -> bool:
-        return os.isatty(self.number)
-
-    def write(self, content: Any) -> int:
-        left = memoryview(content)
-        size = left.nbytes
-        try:
-            while left:
-                left = left[os.write(self.number, left) :]
-        except OSError as error:
-            self.error = error
-            if not self.forgives:
-                raise
-        return size
-
-
-def stream_over(number: int, stream: TextIO | None, forgives: bool) -> tuple[io.TextIOWrapper, Stream]:
-    """A standard stream of text that no odd character fails, and no full disk where it ``forgives``.
-
-    Args:
-        stream: that had its number, and the encoding.
-    """
-    raw = Stream(number, forgives)
-    encoding = stream.encoding if stream else "utf-8"
-    return io.TextIOWrapper(io.BufferedWriter(raw), encoding, "backslashreplace", line_buffering=forgives), raw
 
 
 class Conversation:

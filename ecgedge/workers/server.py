@@ -33,6 +33,7 @@ from ecgedge.devices import launch
 from ecgedge.errors import ConversionError, EcgEdgeError, MachineError, remedy, told_by_system
 from ecgedge.files import typed_json
 from ecgedge.files.locks import whole_file
+from ecgedge.files.streams import stream_over
 from ecgedge.measure import bench, device
 from ecgedge.measure.bench import Bench
 from ecgedge.measure.gpu_peaks import measure_gpu_peaks
@@ -41,7 +42,7 @@ from ecgedge.measure.steadiness import reference
 from ecgedge.passes.optimize import optimize
 from ecgedge.plugins import Parts, one_line
 from ecgedge.workers import protocol
-from ecgedge.workers.client import NO_MEMORY, stream_over
+from ecgedge.workers.client import NO_MEMORY
 from ecgedge.workers.protocol import A, Failure, Packed, Question, pack, unpack
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -156,6 +157,7 @@ class Worker:
         self.sessions: dict[int, Session] = {}
         self.benches: dict[int, Bench] = {}  # of those that are timed
         self.numbers = itertools.count()
+        self.processors = bench.processors()  # before any session is bound to some of them
 
     def find(self, kind: str, name: str) -> Any:
         """The part of that name. Raises EcgEdgeError where there is none, or its plugin cannot be loaded here."""
@@ -248,7 +250,9 @@ class Worker:
     @answers(protocol.Infer)
     def infer(self, asked: protocol.Infer) -> None:
         beats = np.load(asked.beats)
-        save(bench.infer(self.session(asked.session), beats), beats, asked.out)
+        with bench.on(self.processors):  # others may answer meanwhile: nothing is timed
+            outputs = bench.infer(self.session(asked.session), beats)
+        save(outputs, beats, asked.out)
 
     @answers(protocol.GraphOf)
     def graph(self, asked: protocol.GraphOf) -> Graph | None:

@@ -1,4 +1,4 @@
-"""Conversions before anything is timed: two processes share them, each is made once, and a failure is told as ever."""
+"""What processors share before anything is timed: conversions, getting ready, answers. A failure is told as ever."""
 
 from __future__ import annotations
 
@@ -70,6 +70,42 @@ class Slow(FakeRuntime):
 @hookimpl
 def ecgedge_runtimes():
     return [Slow("slow")]
+"""
+
+ANSWERING = """
+import os
+import time
+from pathlib import Path
+
+from ecgedge import hookimpl
+from ecgedge.testing import FakeRuntime
+from ecgedge.testing.fakes import FakeSession
+
+HERE, EACH, SECONDS = Path({folder!r}), {each!r}, {seconds!r}
+
+
+class MeetingSession(FakeSession):
+    def bind(self, x):
+        super().bind(x)
+        if len(x) > 1 and not hasattr(self, "met"):  # the first beats that are answered, not one to be timed
+            self.met = True
+            (HERE / f"came-{{os.getpid()}}").touch()
+            end = time.monotonic() + SECONDS
+            while time.monotonic() < end and len([*HERE.glob("came-*")]) < EACH:
+                time.sleep(0.05)
+            (HERE / ("met" if time.monotonic() < end else "alone")).touch()
+
+
+class Meeting(FakeRuntime):
+    accepts = ("fake",)
+
+    def load(self, artifact, threads):
+        return MeetingSession(super().load(artifact, threads).weights)
+
+
+@hookimpl
+def ecgedge_runtimes():
+    return [Meeting("meeting")]
 """
 
 
@@ -160,3 +196,28 @@ def test_the_processes_of_cells_get_ready_together(fakes: Path, cores: set[int],
     assert "met" in seen and "alone" not in seen
     rows = [row for row in rows_of(tmp_path / "run") if row["runtime"] == "slow"]
     assert rows and all(row["status"] == "ok" for row in rows)
+
+
+def test_cells_answer_together(fakes: Path, cores: set[int], tmp_path: Path) -> None:
+    (tmp_path / "seen").mkdir()
+    (fakes / "meeting.py").write_text(ANSWERING.format(folder=str(tmp_path / "seen"), each=2, seconds=60))
+    process = started(fakes, tmp_path, cores)
+    _, told = process.communicate(timeout=300)
+    assert process.returncode == 0, told
+    seen = {path.name for path in (tmp_path / "seen").iterdir()}
+    assert "met" in seen and "alone" not in seen
+    rows = {row["precision"]: row for row in rows_of(tmp_path / "run") if row["runtime"] == "meeting"}
+    assert len(rows) > 1 and all(row["status"] == "ok" and row["processors"] == [max(cores)] for row in rows.values())
+
+
+def test_ctrl_c_waits_for_no_answer(fakes: Path, cores: set[int], tmp_path: Path) -> None:
+    (tmp_path / "seen").mkdir()
+    (fakes / "meeting.py").write_text(ANSWERING.format(folder=str(tmp_path / "seen"), each=9, seconds=600))
+    process = started(fakes, tmp_path, cores)
+    while not (seen := [*(tmp_path / "seen").iterdir()]):
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130 and "--resume" in told and "Traceback" not in told, told
+    assert not any(Path(f"/proc/{path.name.removeprefix('came-')}").exists() for path in seen)

@@ -77,10 +77,31 @@ def test_what_ssh_could_take_for_something_else_is_refused(
 
 
 @pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ((), "nothing says where board arm64 is; --ssh USER@HOST, or --emulated CORE --rootfs FOLDER"),
+        (("--ssh", "pi@one", "--emulated", "cortex-a76", "--rootfs", "."), "nothing says where"),
+        (("--emulated", "cortex-a76"), "nothing says where"),
+        (("--ssh", "pi@one", "--rootfs", "."), "nothing says where"),
+        (("--emulated", "cortex-a76", "--rootfs", ".", "--python", "x"), "leave out --ssh-config and --python"),
+        (("--emulated", "max", "--rootfs", "."), "unknown core 'max'"),
+        (("--emulated", "cortex-a76", "--rootfs", "."), ""),
+    ],
+)
+def test_where_a_board_is_has_to_be_said_once(
+    ecgedge: Command, registry: Path, options: tuple[str, ...], told: str
+) -> None:
+    """The last has no root file system, and no emulator where that is not installed."""
+    assert " ".join(told.split("; ")[:1]) in error_of(ecgedge("board", "add", "arm64", *options))
+    assert not registry.exists()
+
+
+@pytest.mark.parametrize(
     ("content", "reason"),
     [
         ("{", "cannot be read"),
-        ('{"version": 1, "boards": [{"name": "pi4"}]}', "boards[0].ssh is missing"),
+        ('{"version": 1, "boards": [{"ssh": "pi@one"}]}', "boards[0].name is missing"),
+        ('{"version": 1, "boards": [{"name": "pi4"}]}', "nothing says where board pi4 is"),
         ('{"version": 1, "boards": [{"name": "pi4", "ssh": "-oProxyCommand=x"}]}', "no place that ssh can go to"),
         ('{"version": 1, "boards": [{"name": "pi4", "ssh": "a", "shell": "x"}]}', "has the key 'shell'"),
         ('{"version": 2}', "of version 2"),

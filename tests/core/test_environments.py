@@ -342,7 +342,7 @@ def test_what_is_said_of_a_broken_environment(place: Path, ecgedge: Command, ski
         (made / "bin" / "python", "is broken: its interpreter is gone"),
         (made / environments.RECORD, f"is not ours: {made} holds no {environments.RECORD}"),
         (site / "theirlib.py", "is broken: theirlib is not installed"),
-        (place / "borrowed", "is broken: the process died: exit code 1: ModuleNotFoundError: No module named 'pluggy'"),
+        (place / "borrowed", "is broken: the process died: exit code 1: ModuleNotFoundError: No module named 'numpy'"),
     ):
         aside = file.with_name("aside")
         file.rename(aside)

@@ -115,7 +115,7 @@ def test_nobody_imports_it(name: str) -> None:
 
 def test_only_the_command_line_calls_commands() -> None:
     users = {folder_of(file) for file in FILES if "commands" in folders(file)}
-    assert users == {"cli", "__init__"}, "and ecgedge itself, which offers them to scripts"
+    assert users == {"cli"}  # and ecgedge itself by ``PLACES``, which offers them to scripts
 
 
 def test_parts_are_handed_down() -> None:
@@ -169,16 +169,42 @@ def test_no_framework_is_imported(arguments: list[str]) -> None:
     assert done.stdout.splitlines()[-1] == "LOADED []", done.stdout + done.stderr
 
 
-# Of these three are named as packages, so that Python does not ask for them; they import nothing but what is there.
-AT_ONCE = [f"ecgedge.commands.{name}" for name in ("convert", "evaluate", "explain", "predict")]
+def test_help_is_told_without_numpy() -> None:
+    """Its import alone takes longer than all the rest, and starts threads."""
+    lines = ["import sys", "from ecgedge.cli import main", "try:", "    main(['--help'])", "finally:"]
+    probe = "\n".join([*lines, "    print('numpy' in sys.modules)"])
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, env=os.environ, timeout=60)
+    assert done.stdout.splitlines()[-1] == "False", done.stdout + done.stderr
+
+
+def test_what_is_offered_is_told_alike_to_python_and_to_the_type_checker() -> None:
+    """The type checker reads imports that Python never carries out, and Python a table."""
+    offered = {
+        alias.asname or alias.name: (each.module, alias.name)
+        for each in ast.walk(ast.parse((ROOT / "__init__.py").read_text(encoding="utf-8")))
+        if isinstance(each, ast.ImportFrom) and str(each.module).startswith("ecgedge")
+        for alias in each.names
+    }
+    assert offered == ecgedge.ORIGINS
+    assert {*ecgedge.__all__} == {*ecgedge.ORIGINS}
+
+
+@pytest.mark.parametrize("name", ["convert", "evaluate", "explain"])
+@pytest.mark.parametrize("first", ["package", "function"])
+def test_a_function_keeps_its_name_beside_the_package_of_that_name(name: str, first: str) -> None:
+    lines = [f"import ecgedge.{name}", f"from ecgedge import {name}"]
+    proof = f"assert callable({name}) and ecgedge.{name} is {name}"
+    probe = "\n".join([*(lines if first == "package" else reversed(lines)), "import ecgedge", proof])
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, env=os.environ, timeout=60)
+    assert not done.returncode, done.stderr
 
 
 def test_what_scripts_call_is_imported_when_it_is_asked_for_and_imports_no_framework() -> None:
     probe = (
         "import sys, ecgedge\n"
         "print([name for name in sys.modules if name.startswith(('ecgedge.commands.', 'ecgedge.run.'))])\n"
-        f"print(all(getattr(ecgedge, name) for name in {[*ecgedge.FOR_SCRIPTS]!r}))\n"
+        f"print(all(getattr(ecgedge, name) for name in {ecgedge.__all__!r}))\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, env=os.environ, timeout=60)
-    assert done.stdout.splitlines() == [str(AT_ONCE), "True", "[]"], done.stdout + done.stderr
+    assert done.stdout.splitlines() == ["[]", "True", "[]"], done.stdout + done.stderr
