@@ -26,6 +26,7 @@ import stat
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -33,6 +34,7 @@ from typing import IO, Any
 MARK = "ECGEDGE-KEEPER"  # begins its first line, before a word of the host's
 LONGEST = 1 << 20  # bytes of a line
 PIECE = 1 << 16
+PACKAGES = 2  # that are kept, of those that were used last
 TAIL = 1 << 16  # bytes of a log that are handed over
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
@@ -75,7 +77,7 @@ class Keeper:
         self.root = Path(told["root"]).expanduser()
         self.limit, self.boot_file = told["limit"], Path(told["boot_id"])
         self.told_interpreter: list[str] = told["interpreter"]
-        self.files, self.sessions = self.root / "files", self.root / "sessions"
+        self.files, self.sessions, self.packages = (self.root / name for name in ("files", "sessions", "packages"))
         self.session: Path | None = None  # the folder of this keeper's worker
         self.lease: IO[bytes] | None = None
         self.worker: subprocess.Popen[bytes] | None = None
@@ -142,7 +144,7 @@ class Keeper:
 
     def try_lease(self, token: str, who: str) -> str:
         """Empty: it is ours. Else who holds it."""
-        for folder in (self.root, self.files, self.sessions):
+        for folder in (self.root, self.files, self.sessions, self.packages):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with open_plain(self.root / "gate") as gate:
             fcntl.flock(gate, fcntl.LOCK_EX)  # for an instant
@@ -171,6 +173,9 @@ class Keeper:
             shutil.rmtree(folder, ignore_errors=True)
         for file in self.files.glob("*.part"):
             file.unlink()
+        packages = sorted(self.packages.iterdir(), key=lambda path: path.stat().st_mtime_ns)
+        for folder in (*packages[:-PACKAGES], *self.packages.glob("*.part")):
+            shutil.rmtree(folder, ignore_errors=True)
         self.make_room(0)
 
     # Files
@@ -262,11 +267,16 @@ class Keeper:
         path.unlink()
         self.say({"size": len(content), "digest": hashlib.sha256(content).hexdigest()}, content)
 
+    def prepare(self, name: str) -> None:
+        """Make the folders of a name, for what the worker is to write."""
+        self.path_of(name)
+        self.say({})
+
     def path_of(self, name: str) -> Path:
         """The place of a name in the folder of the worker, its folders made."""
         if self.session is None:
             raise Failed("lease", "the board is not leased")
-        if not all(re.fullmatch(r"\w[\w.-]*", part, re.ASCII) for part in name.split("/")):
+        if "\0" in name or {"", ".", ".."} & {*name.split("/")}:
             raise Failed("name", f"{name[:100]!r} is no name")
         path = self.session / name
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -278,9 +288,9 @@ class Keeper:
         """Show that somebody is here."""
         self.say({})
 
-    def start(self, package: str, module: str, variables: Told) -> None:
+    def start(self, package: str, digest: str, module: str, variables: Told) -> None:
         """Start the worker, from the package that lies under a name, in a folder of its own."""
-        path, _ = self.path_of(package), self.path_of("out/any")
+        path = self.unpack(self.path_of(package), digest_of(digest))
         assert self.session and self.lease
         kept = {name: value for name, value in os.environ.items() if name not in OURS}
         kept.update(variables, PYTHONNOUSERSITE="1", ECGEDGE_CACHE=str(self.session / "cache"))
@@ -297,6 +307,21 @@ class Keeper:
             )
         self.heard, self.short_of_memory = bytearray(), ended_for_memory()
         self.say({})
+
+    def unpack(self, path: Path, digest: str) -> Path:
+        """The folder of a package, whose compiled files stay there: a slow board is spared some seconds a worker."""
+        place = self.packages / digest
+        if not place.is_dir():
+            part = place.with_name(f"{digest}.{os.getpid()}.part")
+            try:
+                with zipfile.ZipFile(path) as file:
+                    file.extractall(part)
+                with contextlib.suppress(OSError):  # another keeper of the run was faster
+                    part.rename(place)
+            finally:
+                shutil.rmtree(part, ignore_errors=True)
+        os.utime(place)
+        return place
 
     def interpreter(self) -> list[str]:
         """The command of the worker's: as it was told, else that of ``setup`` where it was made, else this one."""
@@ -422,7 +447,7 @@ class Keeper:
 
 DOES: dict[str, Callable[..., None]] = {
     "lease": Keeper.take_lease, "place": Keeper.place, "put": Keeper.put, "take": Keeper.take, "start": Keeper.start,
-    "hear": Keeper.hear, "look": Keeper.look, "setup": Keeper.setup, "ping": Keeper.ping,
+    "hear": Keeper.hear, "look": Keeper.look, "setup": Keeper.setup, "ping": Keeper.ping, "prepare": Keeper.prepare,
 }  # fmt: skip
 
 

@@ -100,7 +100,8 @@ class Link:
         try:
             packed = parcel()
             channel.put(PACKAGE, packed.digest, packed.content)
-            channel.ask("start", package=PACKAGE, module=module, variables=dict(variables))
+            told = {"module": module, "variables": dict(variables)}
+            channel.ask("start", package=PACKAGE, digest=packed.digest, **told)
         except BaseException:
             channel.close()
             raise

@@ -15,7 +15,7 @@ from ecgedge.devices.link import BoardPipe, Link, RebootedError
 from ecgedge.errors import EcgEdgeError, MachineError, cut
 from ecgedge.files import arrays, escape
 from ecgedge.files.locks import PART, current_umask
-from ecgedge.workers import protocol
+from ecgedge.workers import protocol, strangers
 from ecgedge.workers.client import SERVER, ChildError, WorkerClient, limiting
 from ecgedge.workers.protocol import A, Question, with_paths
 
@@ -83,7 +83,7 @@ class BoardChild(WorkerClient):
                 if not self.is_running:
                     self.start()
                 asked = with_paths(question, lambda field, path: self.name_there(field, path, brought))
-                answer = super().ask(asked, timeout)
+                answer = self.checked(asked, timeout)
                 for name, out in brought.items():
                     if name.parts[0] == OUT:
                         self.fetch(name, out, packed=isinstance(question, protocol.Throughput))
@@ -95,6 +95,18 @@ class BoardChild(WorkerClient):
         except ChildError as error:
             raise ChildError(in_our_words(str(error), brought), error.why, error.trace[:MOST_TRACE]) from None
         return with_paths(answer, lambda _, path: path_here(path, brought))
+
+    def checked(self, question: Question[A], timeout: float) -> A:
+        """An answer that can be one. Raises ChildError where it cannot."""
+        try:
+            answer = super().ask(question, timeout)
+            strangers.check(answer)
+        except EcgEdgeError:
+            raise
+        except ValueError as error:  # also of a class that is particular about its fields
+            self.close()
+            raise ChildError(f"its answer cannot be: {error}", "wrong") from None
+        return answer
 
     def reach_again(self) -> None:
         """Raises ChildError where the board was started anew, or does not come back."""
@@ -125,9 +137,11 @@ class BoardChild(WorkerClient):
         except OSError as error:
             raise EcgEdgeError(f"{cut(path)} cannot be read: {error.strerror}") from error
         if kind == OUT or self.there.get(path, (None,))[0] != stamp:
-            name = Path(kind, f"{next(self.numbers)}-{escape.file_name(path.name)}{suffix_of(path)}")
+            name = Path(kind, str(next(self.numbers)), path.name)  # as it is called here: records tell of it
             if kind == IN:
                 self.bring(path, name)
+            else:
+                self.prepare(name)
             self.there[path] = stamp, name
         name = self.there[path][1]
         brought[name] = path
@@ -141,6 +155,11 @@ class BoardChild(WorkerClient):
         for inner in sorted(each for each in path.rglob("*") if each.is_file()):
             self.pipe.channel.put((name / inner.relative_to(path)).as_posix(), digest_of(inner), inner)
         return None
+
+    def prepare(self, name: Path) -> None:
+        """Make the folder of what the worker is to write."""
+        assert isinstance(self.pipe, BoardPipe)
+        self.pipe.channel.ask("prepare", name=name.as_posix())
 
     def fetch(self, name: Path, out: Path, packed: bool) -> None:
         """Take what the worker wrote, where it is arrays of numbers and nothing else."""
@@ -177,17 +196,11 @@ def digest_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def suffix_of(path: Path) -> str:
-    """What a name lacks where it was made plain: libraries look at how it ends."""
-    return "" if escape.file_name(path.name).endswith(path.suffix) else path.suffix
-
-
 def in_our_words(told: str, brought: dict[Path, Path]) -> str:
     """What a board says, in one line, and of our files where it is of those there."""
-    told = one_line(told)
     for name, path in brought.items():
         told = told.replace(str(name), str(path))
-    return told
+    return one_line(told)
 
 
 def path_here(path: Path, brought: dict[Path, Path]) -> Path:

@@ -138,7 +138,7 @@ def descendants(pid: int) -> Iterator[tuple[int, str]]:
 
 def workers(board: Board) -> list[int]:
     """The processes of workers on the board."""
-    return [number for number, _, words in processes() if f"{board.cache}/sessions" in words and "worker.zip" in words]
+    return [number for number, _, words in processes() if f" {board.cache}/packages/" in words]
 
 
 def kill(pid: int, number: int = signal.SIGKILL) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import os
 import re
 import signal
@@ -22,6 +23,7 @@ from ecgedge import EcgEdgeError
 from ecgedge.devices import channel as channels
 from ecgedge.devices.boards import Board, add
 from ecgedge.devices.link import Link
+from ecgedge.files import escape
 from ecgedge.workers import protocol
 from ecgedge.workers.boards import BoardChild
 from ecgedge.workers.client import Child, ChildError
@@ -75,19 +77,22 @@ def test_the_package_travels_and_is_the_one_that_runs(there: BoardChild, link: L
     assert there.ask(protocol.Network(), SECONDS)
     with pytest.raises(ChildError) as bug:
         there.ask(protocol.FiguresOf(7), SECONDS)
-    assert (bug.value.why, "worker.zip/ecgedge/workers/server.py" in bug.value.trace) == ("bug", True)
+    assert (bug.value.why, f"{link.board.cache}/packages/" in bug.value.trace) == ("bug", True)
     with pytest.raises(EcgEdgeError, match="unknown runtime"):
         there.ask(protocol.Available("none-such"), SECONDS)
     with pytest.raises(EcgEdgeError, match="no question for a board"):
         there.ask(protocol.Prove(Path("bundle")), SECONDS)
-    assert "worker.zip" in there.log.read_text(), "what is printed there is told here"
+    assert f"{link.board.cache}/packages/" in there.log.read_text(), "what is printed there is told here"
 
 
 def test_its_errors_name_our_files(there: BoardChild, tmp_path: Path) -> None:
-    (tmp_path / "broken.tflite").write_bytes(b"no model at all")
-    with pytest.raises(EcgEdgeError) as error:
-        there.ask(protocol.Inspect("tflite", tmp_path / "broken.tflite"), SECONDS)
-    assert str(tmp_path / "broken.tflite") in error.value.message and "in/" not in error.value.message
+    for name in ("broken.tflite", "-it's über \u202e$(touch x).tflite"):
+        (tmp_path / name).write_bytes(b"no model at all")
+        with pytest.raises(EcgEdgeError) as error:
+            there.ask(protocol.Inspect("tflite", tmp_path / name), SECONDS)
+        assert error.value.message.startswith(escape.line(str(tmp_path / name)))
+    with pytest.raises(EcgEdgeError, match="cannot be read: No such file"):
+        there.ask(protocol.Inspect("tflite", tmp_path / "absent.tflite"), SECONDS)
 
 
 def test_a_file_is_sent_once_and_anew_when_it_changes(
@@ -104,6 +109,17 @@ def test_a_file_is_sent_once_and_anew_when_it_changes(
         assert len([*kept.iterdir()]) == len(before) + 1
     one, two, three = (np.load(tmp_path / f"{name}.npy") for name in ("one", "two", "three"))
     assert (one == two).all() and (one == three[::-1]).all() and not (one == three).all()
+
+
+def test_a_folder_arrives_whole(there: BoardChild, link: Link, tmp_path: Path) -> None:
+    (tmp_path / "model" / "variables").mkdir(parents=True)
+    (tmp_path / "model" / "saved_model.pb").write_bytes(b"graph")
+    (tmp_path / "model" / "variables" / "variables.data-00000-of-00001").write_bytes(b"weights")
+    with pytest.raises(EcgEdgeError):
+        there.ask(protocol.Inspect("tflite", tmp_path / "model"), SECONDS)
+    [place] = Path(str(link.board.cache)).glob("sessions/*/in/*/model")
+    found = {str(path.relative_to(place)): path.read_bytes() for path in place.rglob("*") if path.is_file()}
+    assert found == {"saved_model.pb": b"graph", "variables/variables.data-00000-of-00001": b"weights"}
 
 
 # The way there
@@ -209,7 +225,7 @@ def test_a_late_answer_ends_the_worker_there(
 ) -> None:
     session = open_session(there, timed(packed, some_beats), SECONDS)
     with pytest.raises(ChildError, match="no answer within 1 s") as error:
-        there.ask(protocol.Block(session.opened.session, 600, None), 1)
+        there.ask(protocol.Weigh(session.opened.session, 0, calls=10**9), 1)
     assert error.value.status == "timeout"
     assert servers.wait_until(lambda: not servers.workers(link.board))
     assert there.ask(protocol.Network(), SECONDS)
@@ -248,7 +264,7 @@ def test_a_connection_that_is_cut_while_it_works(
     cutting = threading.Timer(1, sshd.cut)
     cutting.start()
     with pytest.raises(ChildError) as error:
-        there.ask(protocol.Block(session.opened.session, 60, None), SECONDS)
+        there.ask(protocol.Weigh(session.opened.session, 0, calls=10**9), SECONDS)  # for hours
     cutting.join()
     assert error.value.why == "lost"
     assert servers.wait_until(lambda: not servers.workers(link.board)), "nobody computes for nobody"
@@ -270,6 +286,7 @@ def test_a_board_that_was_started_anew_is_told(sshd: servers.Sshd, tmp_path: Pat
 def test_a_full_disk_is_told(
     sshd: servers.Sshd, disk: Disk, packed: protocol.Packed, some_beats: Path, tmp_path: Path
 ) -> None:
+    disk.run(f"mount -o remount,size=16m '{disk.folder}'")
     board = sshd.board(cache=str(disk.path / "cache"))
     with Link(board, tmp_path / "log") as link, BoardChild(link, tmp_path / "log") as child:
         assert child.ask(protocol.Network(), SECONDS)
@@ -296,10 +313,15 @@ def test_the_cache_there_has_a_limit(sshd: servers.Sshd, tmp_path: Path) -> None
             file.truncate(6 << 20)
         os.utime(name, (time.time() - days * 86_400,) * 2)
     (files / "half.1.part").write_bytes(b"of one that was killed")
+    packages = files.parent / "packages"
+    for days in range(1, 5):
+        (packages / f"{days}").mkdir(parents=True)
+        os.utime(packages / f"{days}", (time.time() - days * 86_400,) * 2)
     with Link(board, tmp_path / "log") as link, BoardChild(link, tmp_path / "log") as child:
         assert child.ask(protocol.Network(), SECONDS)
         left = {file.name[0] for file in files.iterdir() if file.stat().st_size == 6 << 20}
         assert left == {"1", "2"} and not [*files.glob("*.part")]
+        assert {path.name[:1] for path in packages.iterdir() if len(path.name) == 1} == {"1", "2"}
         sessions = [*(Path(str(board.cache)) / "sessions").iterdir()]
         assert len(sessions) == 2
     assert servers.wait_until(lambda: not [*(Path(str(board.cache)) / "sessions").iterdir()])
@@ -431,6 +453,27 @@ def test_a_board_that_means_ill_does_nothing_here(
     shown = str(error.value)
     assert shown.isprintable() and len(shown) < 1500
     assert {path.name for path in tmp_path.iterdir()} - before <= {"log"}, "no file of it stays"
+
+
+def test_an_answer_that_cannot_be_is_told(sshd: servers.Sshd, tmp_path: Path) -> None:
+    node = {"name": "n", "op": "Conv", "runner": "x", "device": "cpu", "takes": [], "gives": [], "kind": "no such kind"}
+    answers = {
+        protocol.GraphOf(0): ({"nodes": [node], "weights": []}, "kind"),
+        protocol.Block(0, 0.1): ({"samples": "x", "cpu_share": 1.0}, "no base64"),
+        protocol.Inspect("tflite", tmp_path / "evil"): ({"path": "/etc/passwd", "record": {}}, "none of ours"),
+    }
+    for number, (question, (answer, told)) in enumerate(answers.items()):
+        evil = (
+            f"answer = {json.dumps({'answer': answer}).encode()!r} + bytes([10])\n    if asked['do'] == 'hear'"
+            " and globals().get('greeted'): say({'size': len(answer)}, answer); continue"
+        )
+        board = stub(sshd, tmp_path, evil)
+        log = tmp_path / f"{number}.log"
+        with Link(board, log, wait=1) as link, BoardChild(link, log) as child:
+            child.start()
+            with pytest.raises(ChildError, match=told) as error:
+                child.ask(question, 20)
+            assert error.value.why == "wrong"
 
 
 # The command line
