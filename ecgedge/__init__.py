@@ -24,6 +24,7 @@ from ecgedge.api.parts import ANY, Context, Exporter, GraphPass, Model, Quantize
 from ecgedge.api.precisions import Precision
 from ecgedge.api.profile import Profile, Step
 from ecgedge.api.records import artifact_from, check_tensors, tell_artifact, write_sidecar
+from ecgedge.api.records.embedded import write_record
 from ecgedge.api.tensors import TensorSpec, layout_of
 from ecgedge.api.training import Fitted, Recipe, TrainingContext, TrainingSet
 from ecgedge.commands.convert import convert
@@ -119,6 +120,7 @@ __all__ = [
     "tell_artifact",
     "without_tf32",
     "write_checkpoint",
+    "write_record",
     "write_sidecar",
 ]
 
