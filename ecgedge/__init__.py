@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ecgedge.api.precisions import Precision
     from ecgedge.api.profile import Profile, Step
     from ecgedge.api.records import artifact_from, check_tensors, tell_artifact, write_sidecar
+    from ecgedge.api.records.embedded import write_record
     from ecgedge.api.tensors import TensorSpec, layout_of
     from ecgedge.api.training import Fitted, Recipe, TrainingContext, TrainingSet
     from ecgedge.commands.convert import Conversion, convert
@@ -50,6 +51,7 @@ PLACES = {  # the same once more, for Python: what is in which module
     "api.precisions": "Precision",
     "api.profile": "Profile Step",
     "api.records": "artifact_from check_tensors tell_artifact write_sidecar",
+    "api.records.embedded": "write_record",
     "api.tensors": "TensorSpec layout_of",
     "api.training": "Fitted Recipe TrainingContext TrainingSet",
     "commands.convert": "Conversion convert",
@@ -132,6 +134,7 @@ __all__ = [
     "tell_artifact",
     "without_tf32",
     "write_checkpoint",
+    "write_record",
     "write_sidecar",
 ]
 

@@ -92,6 +92,7 @@ class Model(Part):
         task: ``"classification"`` or ``"anomaly"``.
         produces: the format of its checkpoints.
         min_length: the shortest beat that it takes, in samples.
+        leads: that a beat has for it. The data sets that ``ecgedge train`` takes have one.
         recipe: what ``ecgedge train`` changes of its default recipe for this model, by the names of
             the fields of ``Recipe``.
         build_options: fields of the recipe that ``build`` takes as options of the same name, such as ``"dropout"``.
@@ -103,16 +104,17 @@ class Model(Part):
     task: str = "classification"
     produces: str = "torch"
     min_length: int = 1
+    leads: int = 1
     recipe: Mapping[str, Any] = {}
     build_options: tuple[str, ...] = ()
     heeds: tuple[str, ...] = ()
 
     @abstractmethod
     def build(self, classes: int, length: int, **options: Any) -> Any:
-        """A fresh network for inputs ``(N, 1, length)`` float32.
+        """A fresh network for inputs ``(N, leads, length)`` float32.
 
         A classifier gives logits ``(N, classes)``, an anomaly model a reconstruction
-        ``(N, 1, length)`` or ``(N, length)``. For the ``torch`` format it is a ``torch.nn.Module``.
+        ``(N, leads, length)``, or flat ``(N, leads * length)``. For the ``torch`` format it is a ``torch.nn.Module``.
 
         Args:
             options: what the checkpoint keeps of them, see ``Fitted``; none where the network is only looked at.
@@ -146,7 +148,7 @@ class Model(Part):
         raise TypeError(f"model {self.name} does not say how {self.produces} is loaded")
 
     def predict(self, network: Any, x: np.ndarray) -> np.ndarray:
-        """What a network, fitted or loaded, answers to beats ``(N, 1, L)`` float32: see ``build``; float32 too."""
+        """What a network, fitted or loaded, answers to beats ``(N, C, L)`` float32: see ``build``; float32 too."""
         raise TypeError(f"model {self.name} does not say how {self.produces} answers")
 
     def pretrained(self) -> Path | None:
@@ -263,7 +265,7 @@ class Session(ABC):
 
     @abstractmethod
     def bind(self, x: np.ndarray) -> None:
-        """Hand over beats ``(N, 1, L)`` float32, turned into the layout and type that the file wants."""
+        """Hand over beats ``(N, C, L)`` float32, turned into the layout and type that the file wants."""
 
     @abstractmethod
     def invoke(self) -> None:
@@ -271,7 +273,7 @@ class Session(ABC):
 
     @abstractmethod
     def fetch(self) -> np.ndarray:
-        """The outputs as float32: ``(N, C)`` scores, or ``(N, 1, L)`` reconstructions."""
+        """The outputs as float32: ``(N, classes)`` scores, or ``(N, C, L)`` reconstructions of C leads."""
 
     def graph(self) -> Graph | None:
         """The operations as they really run, and the weights of the file; None: the runtime does not tell.

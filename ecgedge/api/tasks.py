@@ -21,8 +21,8 @@ def decide(outputs: np.ndarray, beats: np.ndarray, task: Task) -> np.ndarray:
     """The decision for each beat: a class index, or 1 for an anomaly.
 
     Args:
-        outputs: ``(N, C)`` class scores or ``(N, 1, L)`` reconstructions.
-        beats: ``(N, 1, L)``, what went in.
+        outputs: ``(N, classes)`` scores or ``(N, C, L)`` reconstructions.
+        beats: ``(N, C, L)`` of C leads, what went in.
 
     Returns:
         ``(N,)`` int64.
@@ -78,16 +78,20 @@ def anomaly_scores(outputs: np.ndarray, beats: np.ndarray, window: int) -> np.nd
     sample to the next is noise in both. Smoothed errors: Hundman et al., KDD 2018, arXiv 1802.04431.
 
     Args:
-        window: samples of the moving average, 1 to L; there are L - ``window`` + 1 of it. 1: mean squared error.
+        outputs: reconstructions, in the order of the beats' values.
+        beats: ``(N, C, L)`` of C leads.
+        window: samples of the moving average of each lead, 1 to L; there are L - ``window`` + 1 of it. 1: mean squared
+            error.
 
     Raises:
         EcgEdgeError: a beat has fewer samples than the window.
     """
-    residual = outputs.reshape(len(beats), -1).astype(np.float64) - beats.reshape(len(beats), -1)
-    if window > residual.shape[1]:
-        raise EcgEdgeError(f"a beat has {residual.shape[1]} samples, fewer than a window of {window}", "lower --window")
-    smooth = np.lib.stride_tricks.sliding_window_view(residual, window, axis=1).mean(axis=2)
-    return (smooth**2).mean(axis=1)
+    residual = outputs.reshape(beats.shape).astype(np.float64) - beats
+    length = residual.shape[-1]
+    if window > length:
+        raise EcgEdgeError(f"a beat has {length} samples, fewer than a window of {window}", "lower --window")
+    smooth = np.lib.stride_tricks.sliding_window_view(residual, window, axis=-1).mean(axis=-1)
+    return (smooth**2).reshape(len(beats), -1).mean(axis=1)
 
 
 def score_name(window: int) -> str:

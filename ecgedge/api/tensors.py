@@ -8,6 +8,8 @@ from functools import cache
 
 import numpy as np
 
+from ecgedge.errors import EcgEdgeError
+
 limits_of = cache(np.iinfo)
 
 
@@ -40,8 +42,19 @@ class TensorSpec:
         """Samples a beat, of an input; None: any number."""
         return self.shape[1 if self.layout in ("NL", "NLC") else 2]
 
+    @property
+    def leads(self) -> int | None:
+        """Leads a beat, of an input; None: any number."""
+        return 1 if self.layout == "NL" else self.shape[2 if self.layout == "NLC" else 1]
+
     def encode(self, x: np.ndarray) -> np.ndarray:
-        """Beats ``(N, 1, L)`` float32 as this input wants them: its layout, its type, its scale."""
+        """Beats ``(N, C, L)`` float32 of C leads as this input wants them: its layout, its type, its scale.
+
+        Raises:
+            EcgEdgeError: it takes beats of another number of leads.
+        """
+        if self.leads not in (None, x.shape[1]):
+            raise EcgEdgeError(f"input {self.name} takes beats of {counted(self.leads)}, these have {x.shape[1]}")
         x = arrange(x, self.layout)
         if self.scale is None or self.zero_point is None:
             return np.ascontiguousarray(x, dtype=self.dtype)
@@ -65,15 +78,29 @@ class TensorSpec:
             yield self.encode(part)
 
     def decode(self, y: np.ndarray) -> np.ndarray:
-        """What this output holds as float32: scores ``(N, C)``, or ``(N, 1, L)``."""
+        """What this output holds as float32: scores ``(N, classes)``, or reconstructions ``(N, C, L)`` of C leads.
+
+        A beat of one lead may lie in any order of axes.
+        """
         y = y.astype(np.float32)
         if self.scale is not None and self.zero_point is not None:
             y = (y - self.zero_point) * np.float32(self.scale)
-        return y.reshape(len(y), -1) if self.layout == "NC" else y.reshape(len(y), 1, -1)
+        if self.layout == "NC":
+            return y.reshape(len(y), -1)
+        axes = y.shape[1:] if y.ndim == 3 else self.shape[1:]  # a runtime may hand them over flat
+        if len(axes) != 2 or 1 in axes or None in axes:
+            return y.reshape(len(y), 1, -1)
+        y = y.reshape(len(y), *axes)
+        return y.transpose(0, 2, 1) if self.layout == "NLC" else y
+
+
+def counted(leads: int | None) -> str:
+    """A number of leads in words."""
+    return f"{leads or 'any number of'} lead{'' if leads == 1 else 's'}"
 
 
 def arrange(x: np.ndarray, layout: str) -> np.ndarray:
-    """Beats ``(N, 1, L)`` in the axis order of ``layout``."""
+    """Beats ``(N, C, L)`` in the axis order of ``layout``; C is 1 where that has no axis for leads."""
     if layout == "NCL":
         return x
     if layout == "NLC":

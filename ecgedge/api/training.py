@@ -67,7 +67,8 @@ class TrainingSet:
     """The beats that a model is fitted to. Those that judge it, of the test part or of a left-out fold, are not in it.
 
     Attributes:
-        x: beats ``(N, 1, L)`` float32; for an anomaly model those of the normal class alone.
+        x: beats ``(N, C, L)`` float32 of C leads; for an anomaly model those of the normal class alone. Those of data
+            sets have one lead.
         y: their class indices ``(N,)`` int64.
         labels: ``labels[i]`` names class ``i``. A class may have no beat here, where those that it has were left out.
     """
@@ -85,8 +86,14 @@ class TrainingSet:
         return len(self.labels)
 
     @property
+    def leads(self) -> int:
+        """Leads a beat."""
+        leads: int = self.x.shape[1]
+        return leads
+
+    @property
     def length(self) -> int:
-        """Samples a beat."""
+        """Samples a beat and lead."""
         length: int = self.x.shape[2]
         return length
 
@@ -95,7 +102,8 @@ class Loop(Protocol):
     """ecgedge's own training of a torch network."""
 
     def __call__(self, network: Any, data: TrainingSet, recipe: Recipe) -> None:
-        """Train a network in place. Raises EcgEdgeError where its loss or its weights stop being finite."""
+        """Train a network in place. Raises EcgEdgeError where its loss or its weights stop being finite, or the beats
+        have more leads than one."""
 
 
 class Report(Protocol):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-from ecgedge import Artifact, Context, Exporter, Option, check_parity, hookimpl, load_network
+from ecgedge import Artifact, Context, Exporter, Option, check_parity, hookimpl, load_network, write_record
 
 CALL = 16  # beats: of more the cache does not hold what goes between layers
 
@@ -46,10 +45,8 @@ class OnnxExporter(Exporter):
                 dynamic_axes={source.input.name: {0: "batch"}, source.output.name: {0: "batch"}},
             )
         artifact = source.derive(out, format="onnx", precision="fp32")
-        graph = onnx.load(out)
-        onnx.checker.check_model(graph, full_check=True)
-        onnx.helper.set_model_props(graph, {"ecgedge": json.dumps(artifact.record())})
-        onnx.save(graph, out)
+        onnx.checker.check_model(onnx.load(out), full_check=True)
+        write_record(artifact)
 
         with torch.inference_mode():
             expected = network(beats).numpy()

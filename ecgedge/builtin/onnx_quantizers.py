@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import re
 import traceback
@@ -24,6 +23,7 @@ from ecgedge import (
     copy_to,
     hookimpl,
     int8_products,
+    write_record,
 )
 
 NORMS = ("LayerNormalization", "InstanceNormalization", "GroupNormalization")
@@ -83,8 +83,8 @@ def keep(graph: Any, artifact: Artifact) -> Artifact:
     import onnx  # heavy
     import onnxruntime
 
-    onnx.helper.set_model_props(graph, {"ecgedge": json.dumps(artifact.record())})
     onnx.save(graph, artifact.path)
+    write_record(artifact)
     onnxruntime.InferenceSession(str(artifact.path), providers=["CPUExecutionProvider"])  # raises where it cannot run
     return artifact
 

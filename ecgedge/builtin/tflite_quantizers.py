@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import sys
@@ -14,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge import Artifact, Context, ConversionError, Quantizer, TensorSpec, hookimpl
+from ecgedge import Artifact, Context, ConversionError, Quantizer, TensorSpec, hookimpl, write_record
 from ecgedge.builtin.saved_model_runtime import signature_of
 from ecgedge.builtin.tflite_file import reason_in
 from ecgedge.builtin.tflite_runtime import tensor_spec
@@ -168,7 +167,8 @@ def keep(
     """Write a file with its record."""
     given, returned = io_specs(content, source)
     artifact = source.derive(out, format="tflite", precision=precision, input=given, output=returned, notes=notes or {})
-    out.write_bytes(with_record(content, artifact))
+    out.write_bytes(content)
+    write_record(artifact)
     return artifact
 
 
@@ -212,23 +212,6 @@ def io_specs(content: bytes, source: Artifact) -> tuple[TensorSpec, TensorSpec]:
     interpreter = Interpreter(model_content=content)
     [given], [returned] = interpreter.get_input_details(), interpreter.get_output_details()
     return tensor_spec(given, source.input.layout), tensor_spec(returned, source.output.layout)
-
-
-def with_record(content: bytes, artifact: Artifact) -> bytes:
-    """The same model with the artifact's record as a metadata entry named ``ecgedge``."""
-    import flatbuffers  # comes with LiteRT
-    from ai_edge_litert import schema_py_generated as schema  # heavy
-
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
-    text = json.dumps(artifact.record()).encode()
-    buffer, entry = schema.BufferT(), schema.MetadataT()
-    buffer.data = np.frombuffer(text, dtype=np.uint8)
-    entry.name, entry.buffer = "ecgedge", len(model.buffers)
-    model.buffers.append(buffer)
-    model.metadata = [*(model.metadata or []), entry]
-    builder = flatbuffers.Builder(len(content) + len(text) + 1024)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
 
 
 @hookimpl

@@ -6,7 +6,6 @@ Their code travels with them, so no model part is needed; ``pt2_archive`` tells 
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 import warnings
 from collections.abc import Iterable
@@ -35,6 +34,7 @@ from ecgedge import (
     hookimpl,
     layout_of,
     tell_artifact,
+    write_record,
 )
 from ecgedge.builtin.onnx_exporter import OPSET
 from ecgedge.builtin.pt2_archive import code_in, damaged, kind_of
@@ -353,8 +353,7 @@ class ProgramExporter(Exporter):
         graph = onnx.load(out)
         onnx.checker.check_model(graph, full_check=True)
         artifact = as_declared(graph, source.derive(out, format="onnx", precision="fp32"))
-        onnx.helper.set_model_props(graph, {"ecgedge": json.dumps(artifact.record())})
-        onnx.save(graph, out)
+        write_record(artifact)
         for extra in out.parent.glob(f"{out.name}.data"):  # where torch put large weights; they are in the file now
             extra.unlink()
         session = onnxruntime.InferenceSession(str(out), providers=["CPUExecutionProvider"])

@@ -80,6 +80,7 @@ def bundle(file: str, out: Path | None, force: bool, private: Path | None, vecto
                 f"{file} is {artifact.format}, a bundle takes {' or '.join(TARGETS)}",
                 f"first: ecgedge convert {file} --to tflite",
             )
+        check_leads(artifact)
         name = bundle_name(artifact)
         target = out or Path(f"{name}.zip")
         usable_folder(target.absolute().parent)
@@ -101,6 +102,13 @@ def bundle(file: str, out: Path | None, force: bool, private: Path | None, vecto
     place(files, name, target)
     size = target.stat().st_size if target.is_file() else sum(map(len, files.values()))
     common.say(f"{target}: {name}, {len(files)} files, {size:,} bytes; its own check passed on {len(beats)} beats")
+
+
+def check_leads(artifact: Artifact) -> None:
+    """Raise EcgEdgeError where a model takes beats of several leads: a bundle reads its beats from lines of numbers."""
+    if artifact.input.leads not in (None, 1):
+        told = f"{artifact.path} takes beats of {artifact.input.leads} leads, a bundle is of beats of one lead"
+        raise EcgEdgeError(told, "hand over the file itself: its record says how it is fed")
 
 
 def bundle_name(artifact: Artifact) -> str:
@@ -197,8 +205,10 @@ def vector_beats(artifact: Artifact, path: Path | None, data: Dataset | None) ->
 
 def with_length(artifact: Artifact, length: int) -> Artifact:
     """A model that takes any length is bundled for the length of its test vectors."""
-    shape = (artifact.input.shape[0], *(axis or length for axis in artifact.input.shape[1:]))
-    return replace(artifact, input=replace(artifact.input, shape=shape))
+    given = artifact.input
+    settled = {"L": length, "C": 1}  # of the axes that it leaves free
+    shape = [axis or settled.get(letter) for axis, letter in zip(given.shape, given.layout, strict=True)]
+    return replace(artifact, input=replace(given, shape=tuple(shape)))
 
 
 def facts_of(artifact: Artifact, name: str, runtime: Runtime, parts: Parts, told: tuple[str, ...]) -> Facts:

@@ -14,8 +14,9 @@ from ecgedge.cli import common
 @click.argument("run_a", type=click.Path(path_type=Path))
 @click.argument("run_b", type=click.Path(path_type=Path))
 @click.option("--tolerance", "tolerances", multiple=True, metavar="METRIC=VALUE",
-              help="How much worse B may be: latency and size in %, accuracy and recall in points, auroc. "
-              "Default: latency=5%, size=1%, else 0.")  # fmt: skip
+              help="How much worse B may be: latency and size in %, accuracy and recall in points, auroc; figures that "
+              "runtimes declare in %, shares in points. Default: latency=5%, size=1%, of such a figure that is not "
+              "exact 5% or 1 point, else 0.")  # fmt: skip
 @click.option("--allow-missing", is_flag=True, help="A cell that B lacks is no regression.")
 @click.option("--format", "form", type=click.Choice(["table", "json", "md"]), default="table", show_default=True)
 @click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Also write JUnit XML, for CI.")
@@ -30,11 +31,12 @@ def compare(ctx: click.Context, run_a: Path, run_b: Path, tolerances: tuple[str,
     ecgedge compare runs/before runs/after
     ecgedge compare runs/before runs/after --tolerance latency=10% --tolerance accuracy=0.2 --junit compare.xml
     """
-    from ecgedge.compare import compare_runs, read_run, read_tolerances, write_junit
+    from ecgedge.compare import compare_runs, metrics_of, read_run, read_tolerances, write_junit
     from ecgedge.report import comparison as told
 
-    allowed = read_tolerances(tolerances)
-    found = compare_runs(read_run(run_a), read_run(run_b), allowed, allow_missing=allow_missing)
+    before, after = read_run(run_a), read_run(run_b)
+    allowed = read_tolerances(tolerances, metrics_of(before, after))
+    found = compare_runs(before, after, allowed, allow_missing=allow_missing)
     if junit:
         with common.written(junit) as file:
             write_junit(found, file)

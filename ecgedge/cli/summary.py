@@ -30,4 +30,4 @@ def summary(model: str, classes: int, length: int) -> None:
     import torchinfo  # heavy: brings torch
 
     columns = ("input_size", "output_size", "num_params", "mult_adds")
-    click.echo(str(torchinfo.summary(network, (1, 1, length), col_names=columns, verbose=0, device="cpu")))
+    click.echo(str(torchinfo.summary(network, (1, part.leads, length), col_names=columns, verbose=0, device="cpu")))

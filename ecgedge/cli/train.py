@@ -73,7 +73,7 @@ def train(model: str, dataset: str | None, out: Path | None, force: bool, cv: in
     require(part)
     if part.produces != "torch" and not part.fits_itself:
         raise EcgEdgeError(f"{model} is no torch model ({part.produces})", "train it with its own tools")
-    options = options_of(part, chosen_of(chosen, [part]))
+    options = options_of(part, chosen_of(chosen, [part], [*parts.models.values(), *parts.steps]))
     data = common.load_data(dataset)
     folder = out or Path("checkpoints") / model
     keep_earlier(folder, force, data)

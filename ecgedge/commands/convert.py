@@ -170,7 +170,7 @@ def convert(
     used = None if request.passes is None else tuple(request.passes)
     parts, limits = load_parts(), limits_of(request)
     check_names(used or (), parts.passes)
-    given, beats = chosen(request.options, parts.steps), data_of(request)
+    given, beats = chosen(request.options, parts.steps, parts.models.values()), data_of(request)
     with opener(parts, limits, request.told, trust) as opened:
         origin = opened.fit_to_data(opened.find_artifact(os.fspath(source)), beats)
     check_size(origin, batch)
@@ -212,7 +212,8 @@ def carry_out(work: Work, asked: Any, out: Path | None, force: bool) -> Conversi
     from ecgedge.convert.opening import with_threshold
     from ecgedge.files.notices import note
     from ecgedge.plan.file import plan_file
-    from ecgedge.plan.plan import source_of
+    from ecgedge.plan.options import check_used
+    from ecgedge.plan.plan import source_of, takers
     from ecgedge.workers.availability import require
 
     lab, parts, origin = work.lab, work.parts, work.origin
@@ -220,6 +221,8 @@ def carry_out(work: Work, asked: Any, out: Path | None, force: bool) -> Conversi
                      lambda part: lab.lacks(part) is None)  # fmt: skip
     for kind, name in [*(("exporter", name) for name in cell.route), ("quantizer", cell.quantizer)]:
         require(parts.find(kind, name))
+    running = [asked.runtime or cell.runtime, *(part.name for part in takers(origin.format, parts.runtimes))]
+    check_used(lab.tools.options, [*cell.route, cell.quantizer, *running])
     if asked.runtime and not cell.runtime:
         reason = lab.lacks(parts.runtimes[asked.runtime])
         raise EcgEdgeError(f"runtime {asked.runtime} cannot be used: {reason}", "name another, or leave --runtime out")

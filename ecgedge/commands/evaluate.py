@@ -108,7 +108,7 @@ def evaluate(
     from ecgedge.commands.loading import data_of, limits_of, load_parts, settled
     from ecgedge.convert.opening import opener, with_threshold
     from ecgedge.files.notices import note
-    from ecgedge.plan.options import chosen, options_of
+    from ecgedge.plan.options import check_used, chosen, options_of
     from ecgedge.run import Told
     from ecgedge.workers.availability import pick_runtime
 
@@ -117,10 +117,11 @@ def evaluate(
         options=options or {}, threads=threads, timeout=timeout, memory=memory,
     )  # fmt: skip
     parts, beats = load_parts(), data_of(request)
-    given = chosen(request.options, parts.steps)
+    given = chosen(request.options, parts.steps, parts.models.values())
     with opener(parts, limits_of(request), request.told, trust, threads) as opened:
         artifact = opened.fit_to_data(opened.find_artifact(os.fspath(target)), beats)
         taken = pick_runtime(artifact.format, runtime, parts, opened.workers)
+        check_used(given, [taken.name])
         session = taken.load(artifact, threads, **options_of(taken, given))
         artifact = with_threshold(artifact, beats, lambda _, split: session.infer(split.x), note)
         outputs = session.infer(beats.test.x)

@@ -110,7 +110,7 @@ def explain(
     from ecgedge.explain import study
     from ecgedge.explain.findings import find
     from ecgedge.files.locks import gate
-    from ecgedge.plan.options import chosen, options_of
+    from ecgedge.plan.options import check_used, chosen, options_of
     from ecgedge.run import Told
     from ecgedge.run.turns import Setting
     from ecgedge.workers.availability import pick_runtime
@@ -119,7 +119,7 @@ def explain(
     request = settled(told=told or Told(), batch_sizes=batch, options=options or {}, threads=threads,
                       timeout=timeout, memory=memory)  # fmt: skip
     parts, limits = load_parts(), limits_of(request)
-    given = chosen(request.options, parts.steps)
+    given = chosen(request.options, parts.steps, parts.models.values())
     with opener(parts, limits, request.told, trust) as opened:
         artifact = opened.find_artifact(os.fspath(target))
         taken = pick_runtime(artifact.format, runtime, parts, opened.workers).name
@@ -128,6 +128,7 @@ def explain(
         if other:
             name = taken if other.format == artifact.format else None
             pair = other, pick_runtime(other.format, name, parts, opened.workers).name
+        check_used(given, [taken, *([pair[1]] if other else [])])
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         beats = study.write_beats(artifact, size, folder / "call.npy")

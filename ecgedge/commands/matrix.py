@@ -16,7 +16,7 @@ import numpy as np
 from ecgedge.api.precisions import BUILT_IN, Precision
 from ecgedge.commands import tracked
 from ecgedge.commands.loading import limits_of
-from ecgedge.commands.planning import Plan, plan_matrix
+from ecgedge.commands.planning import Plan, options_asked, plan_matrix
 from ecgedge.commands.publishing import publish, publish_if_begun
 from ecgedge.commands.run import Run, resume_command
 from ecgedge.convert.lab import open_lab
@@ -28,7 +28,6 @@ from ecgedge.files.notices import note, warn
 from ecgedge.measure import machine
 from ecgedge.measure.bench import PROFILES
 from ecgedge.measure.machine import EnergyCounter
-from ecgedge.plan.options import chosen
 from ecgedge.plan.plan import Cell
 from ecgedge.plugins import Parts
 from ecgedge.run import RUN, MatrixRequest, RunFolder
@@ -128,7 +127,7 @@ def take_up(folder: Path, trust: bool = False) -> RunFolder:
 
 def check_asked(request: MatrixRequest, matrix: Plan, known: RunFolder) -> None:
     """Raise EcgEdgeError where a request is another one than the run in the folder had; how it is told may differ."""
-    request = replace(request, options=chosen(request.options, matrix.parts.steps))
+    request = replace(request, options=options_asked(request, matrix.parts))
     now, then = (
         replace(each, **SAID_ANEW).record() for each in (asked_then(request, matrix.parts.models), matrix.request)
     )

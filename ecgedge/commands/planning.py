@@ -8,14 +8,15 @@ from pathlib import Path
 
 from ecgedge import choose
 from ecgedge.api.artifact import Artifact, file_name
+from ecgedge.api.options import Value
 from ecgedge.commands.loading import data_of, limits_of, load_parts
 from ecgedge.convert.opening import Opener, opener
 from ecgedge.data.dataset import Dataset
 from ecgedge.errors import EcgEdgeError
 from ecgedge.files.notices import warn
 from ecgedge.passes import check_names
-from ecgedge.plan.options import chosen
-from ecgedge.plan.plan import Cell, Filters, Skip, plan, requested, source_of
+from ecgedge.plan.options import check_used, chosen
+from ecgedge.plan.plan import Cell, Filters, Skip, plan, requested, source_of, takers
 from ecgedge.plugins import Parts
 from ecgedge.run import MatrixRequest, RunFolder
 from ecgedge.run.metrics import with_figures
@@ -51,7 +52,7 @@ def plan_matrix(asked: MatrixRequest | RunFolder, trust: bool = False) -> Plan:
     parts = load_parts()
     request = asked_then(asked.request, parts.models) if isinstance(asked, RunFolder) else asked
     check_names(request.passes or (), parts.passes)
-    request = replace(request, options=chosen(request.options, parts.steps))
+    request = replace(request, options=options_asked(request, parts))
     data = data_of(request)
     with opener(parts, limits_of(request), request.told, trust) as opened:
         is_of_models = request.models or not request.files
@@ -62,15 +63,27 @@ def plan_matrix(asked: MatrixRequest | RunFolder, trust: bool = False) -> Plan:
     return matrix
 
 
+def options_asked(request: MatrixRequest, parts: Parts) -> dict[str, Value]:
+    """The options of parts that are asked for, each of its type. Raises EcgEdgeError as ``chosen``."""
+    return chosen(request.options, parts.steps, parts.models.values())
+
+
 def plan_cells(
     sources: Mapping[str, Artifact], parts: Parts, request: MatrixRequest
 ) -> tuple[list[Cell], list[Skip], availability.Reasons]:
     """The cells and skips that were asked for, and what cannot work here: runtimes that none of them needs are not
-    asked, since a library takes seconds to load."""
+    asked, since a library takes seconds to load.
+
+    Raises:
+        EcgEdgeError: as ``plan``; or an option was chosen of a part that none of them has to do with.
+    """
     named = {name: source_of(source) for name, source in sources.items()}
     asked = (request.formats, request.quantizers, request.runtimes, request.exporters)
     given = (named, parts.exporters, parts.quantizers, parts.runtimes, Filters(*map(tuple, asked)))
-    reasons = availability.unavailable(parts, {cell.runtime for cell in requested(*given)})
+    within = [*requested(*given)]
+    running = {runtime.name for source in named.values() for runtime in takers(source.format, parts.runtimes)}
+    check_used(request.options, running.union(*({*cell.route, cell.quantizer, cell.runtime} for cell in within)))
+    reasons = availability.unavailable(parts, {cell.runtime for cell in within})
     passes = None if request.passes is None else tuple(request.passes)
     return *plan(*given, reasons, request.threads, passes), reasons
 

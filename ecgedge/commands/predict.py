@@ -70,7 +70,7 @@ def predict(
 
     Args:
         target: the name of a model, a folder of a checkpoint, or a file.
-        beats: ``(N, L)`` or ``(N, 1, L)``, as the model takes them, or a text file with a line for each.
+        beats: ``(N, L)``, or ``(N, C, L)`` of C leads, as the model takes them, or a text file with a line for each.
         runtime: that runs it; None: the first that takes it and works here.
         normalize: bring each beat to mean 0 and standard deviation 1, as the built-in weights expect.
         label_column, ignore_columns: of a file: columns that hold no samples, by name or number.
@@ -82,7 +82,8 @@ def predict(
         memory: millions of bytes that a child process may take; None: no limit.
 
     Raises:
-        EcgEdgeError: there is no such file, it is not known what it does, or the beats have another length.
+        EcgEdgeError: there is no such file, it is not known what it does, or the beats have another length or other
+            leads.
         ConversionError: it gives no answers, such as ones that are not finite.
     """
     from ecgedge.commands.loading import limits_of, settled
@@ -110,7 +111,7 @@ class Predictor:
     session: SessionElsewhere
 
     def decide(self, x: np.ndarray) -> Decisions:
-        """The decisions for beats ``(N, 1, L)``. Raises ConversionError where its outputs are no answers."""
+        """The decisions for beats ``(N, C, L)``. Raises ConversionError where its outputs are no answers."""
         task = self.artifact.task
         outputs = self.session.infer(x)
         if reason := tasks.wrong(outputs, x, task):
@@ -145,11 +146,12 @@ def opened(
 
 
 def as_beats(beats: np.ndarray, artifact: Artifact) -> np.ndarray:
-    """Beats ``(N, 1, L)`` float32. Raises EcgEdgeError where the array holds none that the model takes."""
-    length = artifact.input.length
+    """Beats ``(N, C, L)`` float32. Raises EcgEdgeError where the array holds none that the model takes."""
+    leads, length = artifact.input.leads, artifact.input.length
     x = beats[:, None] if beats.ndim == 2 else beats
-    if x.ndim != 3 or x.shape[1] != 1 or not len(x) or (length is not None and x.shape[2] != length):
-        wanted = f"(N, {length or 'L'}) or (N, 1, {length or 'L'})"
+    if x.ndim != 3 or not x.size or leads not in (None, x.shape[1]) or length not in (None, x.shape[2]):
+        wanted = f"(N, {leads or 'C'}, {length or 'L'})"
+        wanted = f"(N, {length or 'L'}) or {wanted}" if leads == 1 else wanted
         raise EcgEdgeError(f"beats of shape {beats.shape} are none that {artifact.name} takes", f"it takes {wanted}")
     return x.astype(np.float32)
 
@@ -194,7 +196,21 @@ def open_beats(path: Path) -> IO[str]:
 def chunks(
     source: Iterable[str], name: str, artifact: Artifact, asked: Columns, normalize: bool
 ) -> Iterator[np.ndarray]:
-    """Beats ``(n, 1, L)`` float32, at most ``CHUNK`` at a time; what was guessed of the lines is a note."""
+    """Beats ``(n, 1, L)`` float32, at most ``CHUNK`` at a time; what was guessed of the lines is a note.
+
+    Raises:
+        EcgEdgeError: the model takes beats of more leads; and in the reading, what is wrong with a line.
+    """
+    from ecgedge.api.records import check_leads
+
+    check_leads(artifact, 1, name)
+    return read_chunks(source, name, artifact, asked, normalize)
+
+
+def read_chunks(
+    source: Iterable[str], name: str, artifact: Artifact, asked: Columns, normalize: bool
+) -> Iterator[np.ndarray]:
+    """As ``chunks``, of a model of one lead."""
     from ecgedge.data.readers import read_stream
     from ecgedge.files.notices import note
 
@@ -206,7 +222,7 @@ def chunks(
 
 
 def normalized(x: np.ndarray, wanted: bool) -> np.ndarray:
-    """Beats ``(N, 1, L)`` float32, each z-normalised where that is wanted; one that does not vary becomes zeros."""
+    """Beats ``(N, C, L)`` float32, each lead z-normalised where that is wanted; one that never varies becomes zeros."""
     if wanted:
         spread = x.std(axis=2, ddof=1, keepdims=True)
         x = (x - x.mean(axis=2, keepdims=True)) / np.where(spread > 0, spread, 1)

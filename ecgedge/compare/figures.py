@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ecgedge.api.figures import Figure
+from ecgedge.choose import by_figures
 from ecgedge.compare import quality
-from ecgedge.compare.metrics import METRICS, Metric
+from ecgedge.compare.metrics import METRICS, STATUS, Metric
 from ecgedge.compare.quality import Beats
 from ecgedge.compare.runs import Run
 from ecgedge.evaluate.intervals import ALPHA, Change, amount, apart, median_interval
@@ -18,7 +20,6 @@ from ecgedge.run.row import Row
 from ecgedge.run.rows import TIE
 
 BETTER, SAME, WORSE, CANNOT_TELL = "better", "same", "worse", "cannot tell"
-STATUS = "status"  # compared in every cell, without a tolerance
 
 
 @dataclass(frozen=True)
@@ -135,3 +136,52 @@ def of_size(a: Row, b: Row, tolerance: float) -> Verdict:
     result = SAME if was == now else BETTER if METRICS["size"].better(change) else WORSE
     text = f"{now:,} bytes" if was == now else f"{was:,} -> {now:,} bytes ({change:+.2g}%)"
     return Verdict("size", result, text, change, regression=result == WORSE and change > tolerance)
+
+
+def of_runtime(a: Row, b: Row, metrics: Mapping[str, Metric], tolerances: Mapping[str, float]) -> Iterator[Verdict]:
+    """The verdicts on the figures that both rows' runtimes declare and either tells, in A's order."""
+    theirs = {figure.name: figure for figure in b.declared}
+    for figure in a.declared:
+        metric, name = metrics.get(figure.name), figure.name
+        is_told = name in theirs and (name in a.figures or name in b.figures)
+        if is_told and metric and metric.figure and metric.figure.of_runtime:
+            yield of_figure(a, b, figure, theirs[name], metric, tolerances[name])
+
+
+def of_figure(a: Row, b: Row, figure: Figure, other: Figure, metric: Metric, tolerance: float) -> Verdict:
+    """The verdict on one figure that both rows declare: better or worse by its direction.
+
+    One that is exact has changed where it is not the same. Of any other a change within the noise is none, as
+    ``choose`` has it; the noise of a share or a bare number is not known. Declared otherwise it is not compared.
+    """
+    name = figure.name
+    if (figure.unit, figure.better) != (other.unit, other.better):
+        told = (f"{meaning(each)} in {run}" for each, run in ((figure, "A"), (other, "B")))
+        return Verdict(name, CANNOT_TELL, f"{name} is declared otherwise, so not compared: {', '.join(told)}")
+    assert metric.figure, "it is of rows"
+    of_rows = replace(metric.figure, exact=figure.exact and other.exact)
+    was, now = of_rows.value(a), of_rows.value(b)
+    if was is None or now is None:
+        lacking = " and ".join(run for run, value in (("A", was), ("B", now)) if value is None)
+        return Verdict(name, CANNOT_TELL, f"{name} is not told as a number in {lacking}")
+    unit = f" {figure.unit}" if figure.unit else ""
+    if was == now:
+        return Verdict(name, SAME, f"{name} {spoken(a.figures[name])}{unit} in both", 0.0)
+    relative = 100 * (now - was) / abs(was) if was else None
+    change = 100 * (now - was) if metric.unit == "points" else relative
+    found = by_figures(of_rows, b, a)
+    result = {"better": BETTER, "worse": WORSE}.get(found.result, SAME)
+    size = "" if change is None else f" ({change:+.3g}{'%' if metric.unit == '%' else ' points'})"
+    text = f"{name} {spoken(a.figures[name])} -> {spoken(b.figures[name])}{unit}{size}: {found.why}"
+    beyond = change is None or abs(change) > tolerance
+    return Verdict(name, result, text, change, regression=result == WORSE and beyond)
+
+
+def spoken(value: float | str) -> str:
+    """A figure as its runtime tells it."""
+    return f"{value:,.6g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
+
+
+def meaning(figure: Figure) -> str:
+    """What a declared figure is in, and which way is better."""
+    return f"{'in ' + figure.unit if figure.unit else 'a number'}, {figure.better} is better"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from ecgedge.api.figures import Figure as Declared
 from ecgedge.errors import EcgEdgeError
 from ecgedge.evaluate.metric import Metric as Figure
 from ecgedge.run.metrics import METRICS as FIGURES
+from ecgedge.run.metrics import metric_of
+from ecgedge.run.row import Row
 
 
 @dataclass(frozen=True)
@@ -31,29 +34,47 @@ class Metric:
         return change > 0 if self.figure is None else self.figure.better(change, 0)
 
 
+STATUS = "status"  # compared in every cell, without a tolerance
 CLASS_RECALL = Metric("class_recall", "points", 0.0)  # of all classes: no figure of a row
 OF_FIGURES = [Metric(f.change.name, f.change.unit, f.change.tolerance, f) for f in FIGURES.values() if f.change]
 METRICS = {metric.name: metric for metric in (*OF_FIGURES, CLASS_RECALL)}
 NAMES = {metric.figure.name: name for name, metric in METRICS.items() if metric.figure}
+AGAIN = {"%": 5.0, "points": 1.0}  # by which a figure of a runtime that is not exact may be worse, told once more
 
 
-def read_tolerances(given: Iterable[str]) -> dict[str, float]:
+def with_declared(rows: Iterable[Row]) -> dict[str, Metric]:
+    """The metrics by name, those that the runtimes of some rows declare behind ours; a name that is ours stays ours."""
+    declared = {figure.name: figure for row in rows for figure in row.declared if figure.name not in FIGURES}
+    others = {name: metric_of_runtime(each) for name, each in declared.items() if name not in (*METRICS, STATUS)}
+    return METRICS | others
+
+
+def metric_of_runtime(figure: Declared) -> Metric:
+    """How two runs are compared in a figure that a runtime declares."""
+    unit = "points" if figure.kind == "share" else "%"
+    return Metric(figure.name, unit, 0.0 if figure.exact else AGAIN[unit], metric_of(figure))
+
+
+def read_tolerances(given: Iterable[str], known: Mapping[str, Metric] = METRICS) -> dict[str, float]:
     """The tolerance of each metric, from texts such as ``latency=5%`` or ``accuracy=0.2``.
 
     A bare number has the metric's own unit, so a share meant as 0.05 and read as 0.05% is the stricter one.
 
+    Args:
+        known: the metrics that there are.
+
     Raises:
         EcgEdgeError: no such metric, no number, or a unit that is not the metric's.
     """
-    tolerances = {name: metric.tolerance for name, metric in METRICS.items()}
+    tolerances = {name: metric.tolerance for name, metric in known.items()}
     for text in given:
         for part in text.split(","):
             word, _, amount = (word.strip() for word in part.partition("="))
             plain = word.lower().replace("-", "_")
             name = NAMES.get(plain, plain)
-            if name not in METRICS:
-                raise EcgEdgeError(f"--tolerance {text}: no metric {word!r}", f"METRIC=VALUE, of {', '.join(METRICS)}")
-            tolerances[name] = read_amount(amount, METRICS[name], text)
+            if name not in known:
+                raise EcgEdgeError(f"--tolerance {text}: no metric {word!r}", f"METRIC=VALUE, of {', '.join(known)}")
+            tolerances[name] = read_amount(amount, known[name], text)
     return tolerances
 
 

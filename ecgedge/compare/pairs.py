@@ -11,14 +11,15 @@ from ecgedge.compare.figures import (
     BETTER,
     CANNOT_TELL,
     SAME,
-    STATUS,
     WORSE,
     Verdict,
     of_latency,
     of_quality,
+    of_runtime,
     of_size,
     status,
 )
+from ecgedge.compare.metrics import STATUS, Metric, with_declared
 from ecgedge.compare.quality import Beats
 from ecgedge.compare.runs import Run, differences
 from ecgedge.errors import EcgEdgeError
@@ -57,6 +58,8 @@ class Comparison:
         pairs: in A's order, those that B lacks among them.
         only_b: the cells that A lacks.
         differences: what else is not the same, a line each.
+        tolerances: of each metric, in its unit.
+        metrics: that the two can be compared in, by name.
     """
 
     a: Run
@@ -66,6 +69,7 @@ class Comparison:
     only_b: list[Row]
     differences: list[str]
     tolerances: dict[str, float]
+    metrics: Mapping[str, Metric]
 
     @property
     def regressions(self) -> list[tuple[Pair, Verdict]]:
@@ -76,7 +80,7 @@ def compare_runs(a: Run, b: Run, tolerances: Mapping[str, float], allow_missing:
     """Compare B with A.
 
     Args:
-        tolerances: by how much each metric may become worse, in its unit.
+        tolerances: by how much each metric may become worse, in its unit; what is not among them: by its default.
         allow_missing: a cell that B lacks is no regression.
 
     Raises:
@@ -90,17 +94,24 @@ def compare_runs(a: Run, b: Run, tolerances: Mapping[str, float], allow_missing:
             f"{a.folder} and {b.folder} have no cell in common",
             next((line for line in told if line.startswith(("threads", "command"))), "name two runs of the same cells"),
         )
-    beats = quality.common_beats(a, b)
+    beats, metrics = quality.common_beats(a, b), metrics_of(a, b)
+    allowed = {name: metric.tolerance for name, metric in metrics.items()} | dict(tolerances)
     pairs = []
     for row in a.rows:
         other = known.get(identity(row))
         if other is None:
             pairs.append(Pair(row, None, (missing(row, b, allow_missing),)))
         else:
-            pairs.append(compare_cells(a, row, b, other, beats, tolerances))
+            pairs.append(compare_cells(a, row, b, other, beats, metrics, allowed))
             told += passes_that_differ(row, other)
+            told += [line for line in figures_that_differ(row, other) if line not in told]
     only_b = [row for row in b.rows if identity(row) not in found]
-    return Comparison(a, b, beats, pairs, only_b, told, dict(tolerances))
+    return Comparison(a, b, beats, pairs, only_b, told, allowed, metrics)
+
+
+def metrics_of(a: Run, b: Run) -> Mapping[str, Metric]:
+    """The metrics that two runs can be compared in, those that their runtimes declare among them."""
+    return with_declared([*b.rows, *a.rows])
 
 
 def identity(row: Row) -> tuple[Any, ...]:
@@ -118,13 +129,30 @@ def passes_that_differ(a: Row, b: Row) -> list[str]:
     return [f"passes of {a.id}: {', '.join(one) or 'none'} in A, {', '.join(other) or 'none'} in B"]
 
 
+def figures_that_differ(a: Row, b: Row) -> list[str]:
+    """A line for each figure that the runtime declares in one of two rows alone."""
+    if (a.status, b.status) != ("ok", "ok"):
+        return []
+    ours, theirs = ({figure.name for figure in row.declared} for row in (a, b))
+    told = {name: "A" if name in ours else "B" for name in sorted(ours ^ theirs)}
+    return [f"figure {name} of {a.runtime}: told in {run} alone" for name, run in told.items()]
+
+
 def missing(row: Row, b: Run, allowed: bool) -> Verdict:
     """The verdict on a cell that B lacks."""
     text = f"not in B: {b.why_missing(row)}"
     return Verdict(STATUS, CANNOT_TELL if allowed else WORSE, text, regression=not allowed)
 
 
-def compare_cells(a: Run, row: Row, b: Run, other: Row, beats: Beats, tolerances: Mapping[str, float]) -> Pair:
+def compare_cells(
+    a: Run,
+    row: Row,
+    b: Run,
+    other: Row,
+    beats: Beats,
+    metrics: Mapping[str, Metric],
+    tolerances: Mapping[str, float],
+) -> Pair:
     """The verdicts on a cell that both runs have."""
     verdicts = [status(row, other)]
     if (row.status, other.status) != ("ok", "ok"):
@@ -135,4 +163,5 @@ def compare_cells(a: Run, row: Row, b: Run, other: Row, beats: Beats, tolerances
         verdicts += found
     verdicts.append(of_latency(a, row, b, other, tolerances["latency"]))
     verdicts.append(of_size(row, other, tolerances["size"]))
+    verdicts += of_runtime(row, other, metrics, tolerances)
     return Pair(row, other, tuple(verdicts), changed)

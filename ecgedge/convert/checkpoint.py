@@ -106,7 +106,7 @@ def tensors_of(record: Mapping[str, Any]) -> tuple[TensorSpec, TensorSpec]:
     is_classifier = record["task"]["kind"] == "classification"
     beat = (None, 1, record["length"])
     given = tuple(record.get("input_shape", beat))
-    returned = tuple(record.get("output_shape", (None, record["classes"]) if is_classifier else beat))
+    returned = tuple(record.get("output_shape", (None, record["classes"]) if is_classifier else given))
     return (
         TensorSpec("input", given, "float32", "NCL"),
         TensorSpec("output", returned, "float32", "NC" if is_classifier else "NCL"),
@@ -136,7 +136,7 @@ def write_checkpoint(
         task: what the outputs mean; of an anomaly model with its threshold.
         options: what ``Model.build`` is given beside these, fit for JSON; kept as they are.
         input_shape, output_shape: of beats and of answers, both float32, with None for an axis that is free. None:
-            beats ``(N, 1, length)``, and by the task logits ``(N, classes)`` or reconstructions ``(N, 1, length)``.
+            beats ``(N, 1, length)``, and by the task logits ``(N, classes)`` or reconstructions of the shape of beats.
         training: what there is to tell of the training, fit for JSON.
 
     Raises:

@@ -19,6 +19,7 @@ from ecgedge.api.parts import Runtime
 from ecgedge.api.records import (
     SIDECAR,
     USER,
+    check_leads,
     check_several,
     check_told,
     check_values,
@@ -128,8 +129,10 @@ class Opener:
         """The artifact as it is used on that data: what a user's file does is settled here (``file_options``).
 
         Raises:
-            EcgEdgeError: it takes beats of another length, or knows other classes; or it cannot be told what it does.
+            EcgEdgeError: it takes beats of another length or of other leads, or knows other classes; or it cannot be
+                told what it does.
         """
+        check_leads(artifact, data.leads, data.name)
         length = artifact.input.length
         if length is not None and length != data.length:
             raise EcgEdgeError(

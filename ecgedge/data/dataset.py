@@ -69,6 +69,11 @@ class Dataset:
     told: str = ""
 
     @property
+    def leads(self) -> int:
+        """Leads a beat: what is read has one."""
+        return self.train.x.shape[1]
+
+    @property
     def length(self) -> int:
         return self.train.x.shape[2]
 

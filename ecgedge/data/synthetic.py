@@ -11,6 +11,7 @@ from importlib import resources
 import numpy as np
 
 SEED = 0  # of the beats that stand in for real ones of any length
+LATER = 7  # samples by which a lead lags behind the one before
 LABELS = ("1", "2", "3", "4", "5")
 
 
@@ -33,8 +34,10 @@ def draw_beats(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return x[:, None].astype(np.float32), y.astype(np.int64)
 
 
-def synthetic_beats(count: int, length: int) -> np.ndarray:
-    """Synthetic beats ``(count, 1, length)`` float32, z-normalised; of another length than 140 by interpolation."""
+def synthetic_beats(count: int, length: int, leads: int = 1) -> np.ndarray:
+    """Synthetic beats ``(count, leads, length)`` float32, z-normalised; of another length than 140 by interpolation."""
+    if leads > 1:
+        return in_leads(synthetic_beats(count, length), leads)
     beats, _ = draw_beats(count, SEED)
     if beats.shape[2] == length:
         return beats
@@ -42,3 +45,8 @@ def synthetic_beats(count: int, length: int) -> np.ndarray:
     x = np.stack([np.interp(places, np.arange(beats.shape[2]), beat) for beat in beats[:, 0]])
     spread = x.std(axis=1, ddof=1, keepdims=True) if length > 1 else np.ones((count, 1))
     return ((x - x.mean(axis=1, keepdims=True)) / spread)[:, None].astype(np.float32)
+
+
+def in_leads(beats: np.ndarray, leads: int) -> np.ndarray:
+    """Beats ``(N, 1, L)`` seen in several leads, ``(N, leads, L)``: each a little later than the one before."""
+    return np.concatenate([np.roll(beats, LATER * lead, axis=2) for lead in range(leads)], axis=1)

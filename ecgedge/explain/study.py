@@ -29,9 +29,9 @@ BUSY = 0.8  # of the time that the process has a processor, below which a line s
 
 
 def write_beats(artifact: Artifact, count: int, file: Path) -> Path:
-    """Random beats of the length that a file takes: what they say does not change what it does."""
-    length = artifact.input.length or LENGTH
-    np.save(file, np.random.default_rng(0).standard_normal((count, 1, length), dtype=np.float32))
+    """Random beats of the leads and length that a file takes: what they say does not change what it does."""
+    shape = (count, artifact.input.leads or 1, artifact.input.length or LENGTH)
+    np.save(file, np.random.default_rng(0).standard_normal(shape, dtype=np.float32))
     return file
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 
 from ecgedge.api.artifact import Artifact, copy_to, joined
 from ecgedge.api.parts import Context, GraphPass
+from ecgedge.api.records.embedded import add_to_onnx
 from ecgedge.api.tensors import TensorSpec
 from ecgedge.errors import ConversionError, told_by_system
 from ecgedge.passes import NONE, apply_pass
@@ -57,8 +57,7 @@ def optimize(
     returned = dataclasses.replace(source.output, shape=(given.batch, *source.output.shape[1:]))
     passes = tuple(dict.fromkeys([*source.passes, *applied]))
     artifact = artifact.derive(out, input=given, output=returned, passes=passes)
-    kept = {entry.key: entry.value for entry in model.metadata_props}
-    onnx.helper.set_model_props(model, kept | {"ecgedge": json.dumps(artifact.record())})
+    add_to_onnx(model, artifact)
     onnx.save(model, out)
     return artifact
 

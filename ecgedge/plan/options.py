@@ -12,33 +12,64 @@ if TYPE_CHECKING:
     from ecgedge.api.parts import Part
 
 
-def chosen(given: Mapping[str, Any], parts: Iterable[Part]) -> dict[str, Value]:
+def chosen(given: Mapping[str, Any], parts: Iterable[Part], others: Iterable[Part] = ()) -> dict[str, Value]:
     """The options that were asked for, each of its type.
 
     Args:
         given: values, or texts of such, by ``PART.NAME``; by ``NAME`` alone it is of all parts that have it.
-        parts: those that there are.
+        parts: those that may be used.
+        others: that are installed and cannot be used for what is asked.
 
     Raises:
-        EcgEdgeError: there is no such part, it has no such option, or that has no such value.
+        EcgEdgeError: there is no such part, or it is one of the others; or it has no such option, or no such value.
     """
-    everything = [part for part in parts if part.options]
-    return {key: read(key, value, everything) for key, value in given.items()}
+    mine, rest = [*parts], [*others]
+    return {key: read(key, value, mine, rest) for key, value in given.items()}
 
 
-def read(key: str, value: Any, parts: Iterable[Part]) -> Value:
+def read(key: str, value: Any, parts: list[Part], others: list[Part]) -> Value:
     """One of them."""
     named, _, name = key.rpartition(".")
     of_name = [part for part in parts if not named or part.name == named]
     if not of_name:
-        raise unknown("part with options", named, sorted({part.name for part in parts}))
+        raise misplaced(key, named, parts, others)
     having = [(part, option) for part in of_name for option in part.options if option.name == name]
     if not having:
         has = ", ".join(sorted({f"{part.name}.{option.name}" for part in of_name for option in part.options}))
         raise EcgEdgeError(f"{named or 'no part'} has {'no' if named else 'an'} option {cut(name)!r}",
-                           f"choose from: {has or 'none'}")  # fmt: skip
+                           f"choose from: {has}" if has else "it has none: leave that out")  # fmt: skip
     part, option = having[0]
     return option.read(value, part.name)
+
+
+def misplaced(key: str, named: str, parts: list[Part], others: list[Part]) -> EcgEdgeError:
+    """The error for an option of a part that there is not, or that cannot be used for what is asked."""
+    other = next((part for part in others if part.name == named), None)
+    is_training = [part.kind for part in parts] == ["model"]
+    if other is None:
+        having = sorted({part.name for part in parts if part.options})
+        if is_training and not having:
+            return EcgEdgeError(f"unknown part {cut(named)!r}", f"leave it out: {parts[0].name} has no options")
+        return unknown("part", named, having)
+    if is_training:
+        told = f"option {cut(key)}: {named} is not the model that is trained, {parts[0].name} is"
+        return EcgEdgeError(told, f"leave it out, or train {named}" if other.kind == "model" else "leave it out")
+    told = f"option {cut(key)}: {named} is a {other.kind}, and its options are for its training"
+    return EcgEdgeError(told, f"leave it out here: ecgedge train {named} takes it")
+
+
+def check_used(given: Mapping[str, Any], used: Iterable[str]) -> None:
+    """Raise EcgEdgeError where an option was chosen by the name of a part that has nothing to do for what is asked.
+
+    Args:
+        given: as for ``chosen``.
+        used: names of the parts that have.
+    """
+    names = sorted({*used} - {""})
+    for key in given:
+        named = key.rpartition(".")[0]
+        if named and named not in names:
+            raise EcgEdgeError(f"option {cut(key)}: {named} is not used for this", f"used are {', '.join(names)}")
 
 
 def options_of(part: Part, asked: Mapping[str, Value]) -> dict[str, Value]:

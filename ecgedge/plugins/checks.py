@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from ecgedge.passes import NAMES
 
 CALLS, ROUNDS = (1, 1_000_000), (LEAST, 10_000)  # at least and at most, of the blocks that a runtime may ask for
 MOST_PAUSE = 3600  # seconds
+PRECISION_NAME = "[a-z0-9][a-z0-9._-]{0,63}"
 
 
 def new_environments(found: list[Part], known: dict[str, Environment]) -> dict[str, Environment]:
@@ -60,7 +61,17 @@ def check_version(plugin: object) -> None:
 
 
 def check_part(part: Part) -> None:
-    """Raise TypeError where a part lacks what the planner reads, or has it in another type."""
+    """Raise TypeError where a part lacks what the planner reads, has it in another type, or declares what cannot be."""
+    for faults in (of_words, of_environment, of_model, of_blocks, of_options, of_precisions, of_figures):
+        if fault := next(faults(part), None):
+            raise TypeError(f"{type(part).__name__}.{fault}")
+
+
+# What follows yields what is wrong, the attribute first; whoever asks takes the first and goes no further.
+
+
+def of_words(part: Part) -> Iterator[str]:
+    """Names and formats: texts, and tuples of such."""
     words = {
         "model": ("produces", "task"),
         "exporter": ("produces",),
@@ -70,124 +81,123 @@ def check_part(part: Part) -> None:
     }
     for attribute in ("name", *words[part.kind]):
         if not isinstance(getattr(part, attribute, None), str):
-            raise TypeError(f"{type(part).__name__}.{attribute} must be a string")
-    is_name = isinstance(part.environment, str) and environments.NAME.fullmatch(part.environment)
-    if part.environment is not None and not is_name:
-        told = "must be a name of small letters, digits, - and _"
-        raise TypeError(f"{type(part).__name__}.environment {told}, it is {part.environment!r}")
-    if part.environment is not None and part.kind in ("model", "pass"):
-        told = f"a {part.kind} is used where ecgedge is: give the environment to exporters and runtimes"
-        raise TypeError(f"{type(part).__name__}.environment: {told}")
+            yield f"{attribute} must be a string"
+    if part.kind == "pass" and part.name in NAMES:
+        yield f"name: {part.name} is a pass of ecgedge itself"
     of_kind: dict[str, tuple[str, ...]] = {"model": ("build_options", "heeds"), "pass": ()}
     tuples = ["needs", "libraries", *of_kind.get(part.kind, ("accepts",))]
-    if part.kind == "pass" and part.name in NAMES:
-        raise TypeError(f"{type(part).__name__}.name: {part.name} is a pass of ecgedge itself")
     if part.kind in ("exporter", "runtime") or getattr(part, "wants", None) is not None:
         tuples.append("wants")
     for attribute in tuples:
         value = getattr(part, attribute, None)
         if not isinstance(value, tuple) or not all(isinstance(word, str) for word in value):
-            raise TypeError(f"{type(part).__name__}.{attribute} must be a tuple of strings, it is {value!r}")
-    check_recipe(part)
+            yield f"{attribute} must be a tuple of strings, it is {value!r}"
     refused = getattr(part, "refuses", {})
     if not isinstance(refused, Mapping) or not all(isinstance(word, str) for pair in refused.items() for word in pair):
-        raise TypeError(f"{type(part).__name__}.refuses must map precisions to reasons, it is {refused!r}")
-    check_blocks(part)
-    check_options(part)
-    check_precisions(part)
-    if isinstance(part, Runtime):
-        check_figures(part)
+        yield f"refuses must map precisions to reasons, it is {refused!r}"
 
 
-def check_recipe(part: Part) -> None:
-    """Raise TypeError where what a model says of recipes is not of such, or names what none has."""
+def of_environment(part: Part) -> Iterator[str]:
+    """That it is a name, of a part that may work elsewhere."""
+    if part.environment is None:
+        return
+    if not isinstance(part.environment, str) or not environments.NAME.fullmatch(part.environment):
+        yield f"environment must be a name of small letters, digits, - and _, it is {part.environment!r}"
+    if part.kind in ("model", "pass"):
+        told = f"a {part.kind} is used where ecgedge is: give the environment to exporters and runtimes"
+        yield f"environment: {told}"
+
+
+def of_model(part: Part) -> Iterator[str]:
+    """That a model's leads are a number, and what it says of recipes is of such."""
     if not isinstance(part, Model):
         return
-    known, who = {field.name for field in fields(Recipe)}, type(part).__name__
+    for attribute in ("leads", "min_length"):
+        if type(value := getattr(part, attribute)) is not int or value < 1:
+            yield f"{attribute} must be a whole number of at least 1, it is {cut(repr(value))}"
+    known = {field.name for field in fields(Recipe)}
     if not isinstance(part.recipe, Mapping):
-        raise TypeError(f"{who}.recipe must map fields of a recipe to values, it is {part.recipe!r}")
+        yield f"recipe must map fields of a recipe to values, it is {part.recipe!r}"
     for attribute, more in (("recipe", set()), ("build_options", set()), ("heeds", {ANY})):
         if strange := [name for name in getattr(part, attribute) if name not in known | more]:
-            raise TypeError(f"{who}.{attribute} names {strange[0]!r}; a recipe has {', '.join(sorted(known))}")
+            yield f"{attribute} names {strange[0]!r}; a recipe has {', '.join(sorted(known))}"
 
 
-def check_blocks(part: Part) -> None:
-    """Raise TypeError where the blocks that a runtime asks for are none."""
-    blocks, who = getattr(part, "blocks", None), f"{type(part).__name__}.blocks"
+def of_blocks(part: Part) -> Iterator[str]:
+    """That the blocks of calls that a runtime asks for can be timed."""
+    blocks = getattr(part, "blocks", None)
     if blocks is None:
         return
     if not isinstance(blocks, Blocks):
-        raise TypeError(f"{who} must be ecgedge.Blocks or None, it is {cut(repr(blocks))}")
+        yield f"blocks must be ecgedge.Blocks or None, it is {cut(repr(blocks))}"
     for name, (least, most) in (("calls", CALLS), ("rounds", ROUNDS)):
         value = getattr(blocks, name)
         if value is not None and (type(value) is not int or not least <= value <= most):
-            raise TypeError(f"{who}: {name} must be a whole number from {least} to {most:,}, it is {cut(repr(value))}")
+            yield f"blocks: {name} must be a whole number from {least} to {most:,}, it is {cut(repr(value))}"
     pause = blocks.pause_s
     if type(pause) not in (int, float) or not 0 <= pause <= MOST_PAUSE:
-        raise TypeError(f"{who}: pause_s must be seconds from 0 to {MOST_PAUSE:,}, it is {cut(repr(pause))}")
+        yield f"blocks: pause_s must be seconds from 0 to {MOST_PAUSE:,}, it is {cut(repr(pause))}"
     if type(blocks.reload) is not bool:
-        raise TypeError(f"{who}: reload must be True or False, it is {cut(repr(blocks.reload))}")
+        yield f"blocks: reload must be True or False, it is {cut(repr(blocks.reload))}"
 
 
-def check_options(part: Part) -> None:
-    """Raise TypeError where what a part declares as options is none, or one has a default that it cannot have."""
-    who, options = f"{type(part).__name__}.options", part.options
-    if not isinstance(options, tuple) or not all(isinstance(option, Option) for option in options):
-        raise TypeError(f"{who} must be a tuple of ecgedge.Option, it is {options!r}")
-    for option in options:
-        if not re.fullmatch("[a-z][a-z0-9_]{0,63}", option.name):
-            raise TypeError(f"{who}: {option.name!r} must be a name of small letters, digits and _")
+def declared(part: Part, attribute: str, kind: type, names: str, letters: str) -> Iterator[str]:
+    """That what a part declares is a tuple of such, each with a name of its own and a line of help.
+
+    Args:
+        names: what a name must match; ``letters``: the same in words.
+    """
+    found = getattr(part, attribute)
+    if not isinstance(found, tuple) or not all(isinstance(each, kind) for each in found):
+        yield f"{attribute} must be a tuple of ecgedge.{kind.__name__}, it is {found!r}"
+    for each in found:
+        if not isinstance(each.name, str) or not re.fullmatch(names, each.name):
+            yield f"{attribute}: {each.name!r} must be a name of {letters}"
+        if [one.name for one in found].count(each.name) > 1:
+            yield f"{attribute}: {each.name} is there twice"
+        if not isinstance(each.help, str) or not each.help.isprintable():
+            yield f"{attribute}: the help of {each.name} must be one line"
+
+
+def of_options(part: Part) -> Iterator[str]:
+    """Options, of which none has a default that it cannot have."""
+    yield from declared(part, "options", Option, FIGURE_NAME, "small letters, digits and _")
+    for option in part.options:
         if option.type not in (bool, int, float, str):
-            raise TypeError(f"{who}: {option.name} must be of the type bool, int, float or str, not {option.type!r}")
-        if [each.name for each in options].count(option.name) > 1:
-            raise TypeError(f"{who}: {option.name} is there twice")
+            yield f"options: {option.name} must be of the type bool, int, float or str, not {option.type!r}"
         for value in (*option.choices, *([] if option.default is None else [option.default])):
             try:
                 option.read(value, part.name)
             except EcgEdgeError as error:
-                raise TypeError(f"{who}: {error.message}; {error.hint}") from None
+                yield f"options: {error.message}; {error.hint}"
 
 
-def check_precisions(part: Part) -> None:
-    """Raise TypeError where what a part declares as precisions is none, or one is built in or cannot be."""
-    who, declared = f"{type(part).__name__}.precisions", part.precisions
-    if not isinstance(declared, tuple) or not all(isinstance(each, Precision) for each in declared):
-        raise TypeError(f"{who} must be a tuple of ecgedge.Precision, it is {declared!r}")
-    for each in declared:
-        if not isinstance(each.name, str) or not re.fullmatch("[a-z0-9][a-z0-9._-]{0,63}", each.name):
-            raise TypeError(f"{who}: {each.name!r} must be a name of small letters, digits, ., - and _")
+def of_precisions(part: Part) -> Iterator[str]:
+    """Precisions, of which none is built in, and each claims types and a peak that there are."""
+    yield from declared(part, "precisions", Precision, PRECISION_NAME, "small letters, digits, ., - and _")
+    for each in part.precisions:
         if each.name in BUILT_IN:
-            raise TypeError(f"{who}: {each.name} is built in, and means {BUILT_IN[each.name].help}")
-        if [one.name for one in declared].count(each.name) > 1:
-            raise TypeError(f"{who}: {each.name} is there twice")
+            yield f"precisions: {each.name} is built in, and means {BUILT_IN[each.name].help}"
         for types in (each.weights, each.activations, (each.products,) if each.products else ()):
             if not isinstance(types, tuple) or not set(types) <= set(TYPES):
-                raise TypeError(f"{who}: {each.name} claims {types!r}, which are not all of {', '.join(TYPES)}")
+                yield f"precisions: {each.name} claims {types!r}, which are not all of {', '.join(TYPES)}"
         is_number = isinstance(each.cosine, int | float) and -1 <= each.cosine <= 1
         if each.cosine is not None and not is_number:
-            raise TypeError(f"{who}: {each.name} has the cosine {each.cosine!r}, which is no number from -1 to 1")
+            yield f"precisions: {each.name} has the cosine {each.cosine!r}, which is no number from -1 to 1"
         if each.peak not in ("", *PEAKS):
-            raise TypeError(f"{who}: {each.name} has the peak {each.peak!r}, which is not one of {', '.join(PEAKS)}")
-        if not isinstance(each.help, str) or not each.help.isprintable():
-            raise TypeError(f"{who}: the help of {each.name} must be one line")
+            yield f"precisions: {each.name} has the peak {each.peak!r}, which is not one of {', '.join(PEAKS)}"
 
 
-def check_figures(runtime: Runtime) -> None:
-    """Raise TypeError where what a runtime declares as figures is none."""
-    who, declared = f"{type(runtime).__name__}.figures", runtime.figures
-    if not isinstance(declared, tuple) or not all(isinstance(each, Figure) for each in declared):
-        raise TypeError(f"{who} must be a tuple of ecgedge.Figure, it is {declared!r}")
-    for each in declared:
-        if not re.fullmatch(FIGURE_NAME, str(each.name)):
-            raise TypeError(f"{who}: {each.name!r} must be a name of small letters, digits and _")
-        if [one.name for one in declared].count(each.name) > 1:
-            raise TypeError(f"{who}: {each.name} is there twice")
+def of_figures(part: Part) -> Iterator[str]:
+    """A runtime's figures, each in a unit and with a direction."""
+    if not isinstance(part, Runtime):
+        return
+    yield from declared(part, "figures", Figure, FIGURE_NAME, "small letters, digits and _")
+    for each in part.figures:
         if not re.fullmatch(UNIT_NAME, str(each.unit)):
-            raise TypeError(f"{who}: {each.name} has the unit {each.unit!r}, which is no word of letters, / and %")
+            yield f"figures: {each.name} has the unit {each.unit!r}, which is no word of letters, / and %"
         if each.better not in BETTER:
-            raise TypeError(f"{who}: better is {each.better!r} of {each.name}, and must be {' or '.join(BETTER)}")
-        if not isinstance(each.help, str) or not each.help.isprintable():
-            raise TypeError(f"{who}: the help of {each.name} must be one line")
+            yield f"figures: better is {each.better!r} of {each.name}, and must be {' or '.join(BETTER)}"
 
 
 def one_line(error: BaseException) -> str:

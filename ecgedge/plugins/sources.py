@@ -7,9 +7,12 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
@@ -84,11 +87,36 @@ def import_plugin(source: str | Path | metadata.EntryPoint) -> ModuleType:
     if isinstance(source, str):
         return importlib.import_module(source)
     if isinstance(source, Path):
-        name = f"ecgedge_plugin_{source.stem}"
-        spec = importlib.util.spec_from_file_location(name, source)
-        if spec is None or spec.loader is None:
-            raise ImportError(f"cannot load {source}")
-        sys.modules[name] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        sys.modules[module_of(source)] = module = module_in(source, source.read_bytes())
         return module
     return source.load()
+
+
+@cache
+def module_in(file: Path, content: bytes) -> ModuleType:
+    """The module that a file is, made once as long as it has that content: parts of one class can be compared, and
+    pickled."""
+    name = module_of(file)
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"cannot load {file}")
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def module_of(file: Path) -> str:
+    """The name of the module that a plugin is which is a file."""
+    return f"ecgedge_plugin_{file.stem.replace('.', '_')}"
+
+
+class PluginFiles(MetaPathFinder):
+    """Finds the modules of the files in ``--plugins-dir`` by their names, so that their parts can be unpickled."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        folder = os.environ.get(PLUGINS_DIR)
+        files = Path(folder).glob("*.py") if folder else ()
+        file = next((file for file in files if module_of(file) == fullname), None)
+        return importlib.util.spec_from_file_location(fullname, file) if file else None

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from statistics import median
 from typing import Any
 
-from ecgedge.compare.figures import BETTER, CANNOT_TELL, SAME, STATUS, WORSE, Verdict
-from ecgedge.compare.metrics import METRICS
+from ecgedge.compare.figures import BETTER, CANNOT_TELL, SAME, WORSE, Verdict
+from ecgedge.compare.metrics import STATUS
 from ecgedge.compare.pairs import Comparison, Pair
 from ecgedge.compare.runs import Run
 from ecgedge.files import escape
@@ -26,6 +26,7 @@ LEGEND = (
     "without a word is the same; changed: beats that B decides otherwise; [interval]: 95% of latency; floor: what\n"
     "noise may do to it, in %; ?: cannot be told"
 )
+OF_RUNTIMES = "+.3g"  # of figures that runtimes declare
 
 
 def render(comparison: Comparison, markdown: bool = False) -> str:
@@ -34,8 +35,9 @@ def render(comparison: Comparison, markdown: bool = False) -> str:
     blocks = ["\n".join(map(shown, heading(comparison)))]
     for task, names in FIGURES.items():
         if pairs := [pair for pair in comparison.pairs if pair.a.task == task]:
-            blocks += [f"## {TITLES[task]}" if markdown else TITLES[task], pairs_table(pairs, names, markdown)]
-    blocks.append(LEGEND)
+            more = told_by_runtimes(comparison, pairs)
+            blocks += [f"## {TITLES[task]}" if markdown else TITLES[task], pairs_table(pairs, names, more, markdown)]
+    blocks.append("\n".join([LEGEND, *map(shown, legend_of_figures(comparison))]))
     if notes := [*remarks(comparison)]:
         blocks.append("\n".join(map(shown, notes)))
     blocks.append("\n".join(map(shown, summary(comparison))))
@@ -59,7 +61,26 @@ def about(run: Run) -> str:
     return f"{found['started']}, {found['data_source']}, {found['beats']:,} beats, profile {found['profile']}"
 
 
-def pairs_table(pairs: list[Pair], figures: tuple[str, ...], markdown: bool) -> str:
+def told_by_runtimes(comparison: Comparison, pairs: list[Pair]) -> list[str]:
+    """The figures, of those that runtimes declare, on which there is a verdict in some of these cells."""
+    judged = {verdict.metric for pair in pairs for verdict in pair.verdicts}
+    return [
+        name for name, metric in comparison.metrics.items()
+        if name in judged and metric.figure and metric.figure.of_runtime
+    ]  # fmt: skip
+
+
+def legend_of_figures(comparison: Comparison) -> Iterator[str]:
+    """A line for each of them: what its column is in."""
+    for name in told_by_runtimes(comparison, comparison.pairs):
+        figure = comparison.metrics[name].figure
+        assert figure and figure.shown
+        better = "higher" if figure.higher else "lower"
+        means = f": {figure.shown.means}" if figure.shown.means else ""
+        yield f"{name}: in {comparison.metrics[name].unit}, {better} is better{means}"
+
+
+def pairs_table(pairs: list[Pair], figures: tuple[str, ...], told: list[str], markdown: bool) -> str:
     identity = [*IDENTITY, ROUTE] if rivals([pair.a for pair in pairs]) else IDENTITY
     columns: list[tuple[str, Callable[[Pair], str]]] = [
         *((column.head, lambda pair, column=column: column.text(pair.a)) for column in identity),
@@ -69,6 +90,7 @@ def pairs_table(pairs: list[Pair], figures: tuple[str, ...], markdown: bool) -> 
         ("[interval]", interval),
         ("floor", lambda pair: amount_of(pair, "floor")),
         ("size", changed("size")),
+        *((name, changed(name)) for name in told),
         ("verdict", lambda pair: pair.result if pair.b else "missing"),
     ]
     cells = [[show(pair) for _, show in columns] for pair in pairs]
@@ -89,7 +111,7 @@ def changed(metric: str) -> Callable[[Pair], str]:
             return "-"
         if found.change is None:
             return found.result if found.result != CANNOT_TELL else "?"
-        text = format(found.change, FORMS[metric]) if found.change else "0"
+        text = format(found.change, FORMS.get(metric, OF_RUNTIMES)) if found.change else "0"
         return text + MARKS[found.result]
 
     return show
@@ -127,7 +149,7 @@ def remarks(comparison: Comparison) -> Iterator[str]:
 
 
 def tolerance(comparison: Comparison, metric: str) -> str:
-    unit = METRICS[metric].unit
+    unit = comparison.metrics[metric].unit
     return f"{comparison.tolerances[metric]:g}{'' if unit in ('', '%') else ' '}{unit}"
 
 
@@ -137,7 +159,7 @@ def summary(comparison: Comparison) -> Iterator[str]:
         yield f"latency of all cells: {median(ratios):+.1f}% in the median; two runs at two times are not paired"
     counts = Counter(pair.result for pair in comparison.pairs)
     told = ", ".join(f"{counts[result]} {result}" for result in (SAME, BETTER, WORSE, CANNOT_TELL) if counts[result])
-    allowed = ", ".join(f"{name} {tolerance(comparison, name)}" for name in METRICS)
+    allowed = ", ".join(f"{name} {tolerance(comparison, name)}" for name in comparison.metrics)
     found = len(comparison.regressions)
     yield f"{len(comparison.pairs)} cells: {told}"
     yield f"{found or 'no'} regression{'' if found == 1 else 's'} beyond tolerance ({allowed})"

@@ -16,6 +16,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from ecgedge.plugins.sources import PluginFiles
+
 FRAMEWORKS = {  # heavy libraries that nobody may need; a contract adds what the installed parts do
     "ai_edge_litert", "jax", "keras", "matplotlib", "mlflow", "onnx", "onnx2tf", "onnxruntime", "pandas",
     "safetensors", "scipy", "sklearn", "tensorflow", "tf_keras", "torch",
@@ -26,6 +28,7 @@ BUSY_SECONDS = 0.5
 def main() -> None:
     answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a library prints is not the answer
+    sys.meta_path.append(PluginFiles())
     request = pickle.loads(sys.stdin.buffer.read())  # nosec B301  # of the test that started this process
     actions = {action.__name__: action for action in (absent, collected, worked, busy_threads)}
     json.dump(actions[sys.argv[1]](**request), answer)

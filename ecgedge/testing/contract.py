@@ -19,7 +19,7 @@ from ecgedge import plugins
 from ecgedge.api.artifact import Artifact, digest_of
 from ecgedge.api.parts import Context, Runtime
 from ecgedge.convert.checkpoint import read_checkpoint
-from ecgedge.data.synthetic import draw_beats
+from ecgedge.data.synthetic import draw_beats, in_leads
 from ecgedge.measure.bench import infer
 from ecgedge.passes.optimize import optimize
 from ecgedge.plan.plan import passes_of, routes, takes
@@ -109,19 +109,18 @@ def needs_of_all() -> list[str]:
     return sorted({name for part in (*parts.models.values(), *parts.steps) for name in part.needs})
 
 
-def draw(count: int, length: int = 140, seed: int = 0) -> np.ndarray:
-    """Synthetic beats ``(count, 1, length)`` float32, of all classes from 10 on."""
+def draw(count: int, length: int = 140, seed: int = 0, leads: int = 1) -> np.ndarray:
+    """Synthetic beats ``(count, leads, length)`` float32, of all classes from 10 on."""
     x, _ = draw_beats(max(count, 10), seed)
     if length != x.shape[2]:
         old, new = np.linspace(0, 1, x.shape[2]), np.linspace(0, 1, length)
         x = np.stack([np.interp(new, old, beat) for beat in x[:, 0]])[:, None].astype(np.float32)
-    return np.ascontiguousarray(x[:count])
+    return np.ascontiguousarray(in_leads(x[:count], leads))
 
 
-def length_of(artifact: Artifact) -> int:
-    """Samples of a beat that it takes."""
-    length = artifact.input.shape[2 if artifact.input.layout == "NCL" else 1]
-    return 140 if length is None else length
+def draw_for(artifact: Artifact, count: int, seed: int = 0) -> np.ndarray:
+    """Synthetic beats ``(count, C, L)`` float32 as an artifact takes them."""
+    return draw(count, artifact.input.length or 140, seed, artifact.input.leads or 1)
 
 
 def answers(artifact: Artifact, beats: np.ndarray, runtimes: tuple[Runtime, ...] = ()) -> np.ndarray:
@@ -162,7 +161,7 @@ def make_artifact(model: str, format: str, folder: Path, quantizer: str = "none"
     ]
     assert ways, f"no way from {model} to {format} with {quantizer}"
     made = read_checkpoint(checkpoint, parts.models)
-    context = Context(draw(100, length_of(made)), batch=batch)
+    context = Context(draw_for(made, 100), batch=batch)
     there = hosts(parts)
     chain = [at_hand(parts.find("exporter", name), there) for name in min(ways, key=len)]
     runtime = next((r for r in parts.runtimes.values() if takes(r.accepts, format) and not plugins.missing(r)), None)

@@ -11,7 +11,7 @@ import numpy as np
 from ecgedge.api.artifact import Artifact, copy_to, digest_of, files_of
 from ecgedge.api.parts import ANY, Context, Runtime
 from ecgedge.api.records import from_record
-from ecgedge.testing.contract import Contract, answers, draw, length_of, nearly, stored
+from ecgedge.testing.contract import Contract, answers, draw_for, nearly, stored
 
 CALIBRATION = 100  # beats
 
@@ -123,7 +123,7 @@ class ConversionContract(Contract):
         return self.once((batch, time), make)
 
     def beats(self, count: int, seed: int = 0) -> np.ndarray:
-        return draw(count, length_of(self.given), seed)
+        return draw_for(self.given, count, seed)
 
     def context(self, batch: int = 1) -> Context:
         return Context(self.beats(CALIBRATION), batch=batch, options=dict(self.part.defaults))

@@ -12,7 +12,7 @@ from ecgedge.api.parts import Model
 from ecgedge.api.training import Fitted
 from ecgedge.convert.checkpoint import load_network, read_checkpoint, write_checkpoint
 from ecgedge.data.dataset import Split
-from ecgedge.data.synthetic import LABELS, draw_beats
+from ecgedge.data.synthetic import LABELS, draw_beats, in_leads
 from ecgedge.errors import EcgEdgeError
 from ecgedge.testing.contract import Contract, draw, nearly
 from ecgedge.training import Trainee, fit, options_for, recipe_for
@@ -57,13 +57,13 @@ class ModelContract(Contract):
         assert self.part.task in ("classification", "anomaly"), f"task {self.part.task!r}"
 
     def test_answers_have_the_right_shape(self) -> None:
-        """``(N, C)`` logits, or reconstructions ``(N, 1, L)`` or ``(N, L)``, for one beat and for several."""
+        """``(N, classes)`` logits, or reconstructions ``(N, C, L)`` or ``(N, C * L)``, for one beat and for several."""
         for classes, length in (*self.shapes, (5, max(self.part.min_length, 1))):
             network = self.part.build(classes, length)
             for count in (1, 3):
-                beats = draw(count, length)
+                beats = draw(count, length, leads=self.part.leads)
                 y = self.answers(network, beats)
-                shapes = [beats.shape, (count, length)] if self.part.task == "anomaly" else [(count, classes)]
+                shapes = [beats.shape, (count, beats[0].size)] if self.part.task == "anomaly" else [(count, classes)]
                 assert y.shape in shapes, f"{count} beats of {length}, {classes} classes: {y.shape}, not {shapes[0]}"
                 assert y.dtype == np.float32, f"answers are {y.dtype}"
                 assert np.isfinite(y).all(), f"beats of {length}: an answer is not finite"
@@ -73,7 +73,7 @@ class ModelContract(Contract):
         found = []
         for _ in range(2):
             self.seed()
-            found.append(self.answers(self.part.build(classes, length), draw(5, length)))
+            found.append(self.answers(self.part.build(classes, length), draw(5, length, leads=self.part.leads)))
         nearly(found[0], found[1], 0, "built twice from one seed")
 
     def test_it_is_built_with_the_options_that_it_names(self) -> None:
@@ -89,7 +89,7 @@ class ModelContract(Contract):
 
     def test_neighbours_in_a_batch_do_not_matter(self) -> None:
         classes, length = self.shapes[0]
-        network, beats = self.part.build(classes, length), draw(5, length)
+        network, beats = self.part.build(classes, length), draw(5, length, leads=self.part.leads)
         alone = np.concatenate([self.answers(network, beat[None]) for beat in beats])
         nearly(self.answers(network, beats), alone, self.tolerance, "beats one by one")
 
@@ -123,7 +123,7 @@ class ModelContract(Contract):
         if not self.part.fits_itself:
             return
         fitted = self.once("fitted", lambda _: self.fitted())
-        beats = draw(5)
+        beats = draw(5, leads=self.part.leads)
         found = predict(self.part, fitted.network, beats)
         assert found.dtype == np.float32, f"answers are {found.dtype}"
         nearly(found, predict(self.part, self.fitted().network, beats), 0, "fitted twice from one seed")
@@ -154,6 +154,7 @@ class ModelContract(Contract):
                 files=save(self.part, fitted.network, folder, half=False),
                 classes=len(LABELS),
                 length=140,
+                input_shape=(None, self.part.leads, 140),
                 options=fitted.options,
                 task=Classification(LABELS) if is_classifier else Anomaly(1.0, 0.95, LABELS[0], LABELS),
             )
@@ -163,7 +164,7 @@ class ModelContract(Contract):
 
     def check_weights(self, artifact: Artifact) -> None:
         length = artifact.input.length or self.part.min_length
-        y = self.answers(load_network(artifact), draw(3, length))
+        y = self.answers(load_network(artifact), draw(3, length, leads=self.part.leads))
         assert y.shape[1:] == artifact.output.shape[1:], f"answers {y.shape}, the checkpoint says {artifact.output}"
         assert np.isfinite(y).all(), "an answer of the trained weights is not finite"
 
@@ -178,6 +179,7 @@ def fit_to_few(model: Model, without: int | None = None) -> Fitted:
         without: a class of which there are none.
     """
     x, y = draw_beats(BEATS, 0)
+    x = in_leads(x, model.leads)
     kept = y != (-1 if without is None else without)
     trainee = Trainee(model, LABELS, recipe_for(model, QUICK), options_for(model))
     return fit(trainee, Split(x[kept], y[kept]), "training")[0]

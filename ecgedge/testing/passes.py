@@ -9,7 +9,7 @@ from ecgedge.api.artifact import Artifact
 from ecgedge.api.parts import Context, GraphPass
 from ecgedge.passes import apply_pass
 from ecgedge.passes.optimize import moved
-from ecgedge.testing.contract import Contract, draw, length_of, stored
+from ecgedge.testing.contract import Contract, draw_for, stored
 
 
 class PassContract(Contract):
@@ -64,7 +64,7 @@ class PassContract(Contract):
         return self.once("source", lambda folder: stored(self.source(folder)))
 
     def context(self) -> Context:
-        return Context(draw(64, length_of(self.given)), batch=self.given.input.batch or 1)
+        return Context(draw_for(self.given, 64), batch=self.given.input.batch or 1)
 
     def changed(self) -> Any:
         """The source after the pass; None where it changes nothing."""

@@ -21,7 +21,7 @@ from ecgedge.errors import ConversionError, EcgEdgeError
 from ecgedge.measure import meters
 from ecgedge.measure.bench import infer
 from ecgedge.run.metrics import METRICS
-from ecgedge.testing.contract import Contract, draw, length_of, nearly
+from ecgedge.testing.contract import Contract, draw_for, nearly
 
 
 class RuntimeContract(Contract):
@@ -86,9 +86,9 @@ class RuntimeContract(Contract):
         """Nothing of a beat is remembered in those that follow, as a recurrent network's state would be."""
         with self.session() as session:
             size = size_of(session)
-            x = self.beats(3 * size).reshape(3, size, 1, -1)
-            forth = np.array([call(session, part) for part in x])
-            back = np.array([call(session, part) for part in x[::-1]])[::-1]
+            parts = np.split(self.beats(3 * size), 3)
+            forth = np.array([call(session, part) for part in parts])
+            back = np.array([call(session, part) for part in parts[::-1]])[::-1]
         np.testing.assert_array_equal(forth, back, "the same beats in another order")
 
     def test_neighbours_in_a_batch_do_not_matter(self) -> None:
@@ -268,7 +268,7 @@ class RuntimeContract(Contract):
         return self.once("artifact", self.artifact)
 
     def beats(self, count: int, seed: int = 0) -> np.ndarray:
-        return draw(count, length_of(self.loaded), seed)
+        return draw_for(self.loaded, count, seed)
 
     def need_it(self) -> None:
         """Skip where the runtime says that it cannot run here."""

@@ -131,7 +131,7 @@ def loss(outputs: np.ndarray, beats: Split, task: str) -> float:
 
 
 def predict(model: Model, network: Any, x: np.ndarray) -> np.ndarray:
-    """What a network of the model answers to beats ``(N, 1, L)``: ``(N, C)``, or as many values as a beat has."""
+    """What a network of the model answers to beats ``(N, C, L)``: ``(N, classes)``, or as many values as a beat has."""
     return loop.predict(network, x) if model.produces == "torch" else np.asarray(model.predict(network, x))
 
 

@@ -37,8 +37,12 @@ def train_network(
         report: takes the figures of each epoch, and the averaged network.
 
     Raises:
-        EcgEdgeError: the loss or a weight is not finite.
+        EcgEdgeError: the loss or a weight is not finite, or the beats have more leads than one.
     """
+    if data.leads != 1:
+        raise EcgEdgeError(
+            f"ecgedge's own training takes beats of 1 lead, these have {data.leads}", "train the network in Model.fit"
+        )
     device = best_device()
     source = batches(Split(data.x, data.y), data.classes, recipe, task, device)
     run_epochs(network.to(device), source, math.ceil(len(data) / recipe.batch), recipe, title, report)
@@ -114,7 +118,7 @@ def finite(network: nn.Module) -> bool:
 
 
 def loss_of(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Mean squared error of reconstructions to beats ``(N, 1, L)``; cross entropy of logits ``(N, C)`` to the classes'
+    """Mean squared error of reconstructions to beats ``(N, C, L)``; cross entropy of logits ``(N, C)`` to the classes'
     probabilities ``(N, C)``."""
     from torch.nn import functional
 
@@ -124,7 +128,7 @@ def loss_of(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def predict(network: nn.Module, x: np.ndarray) -> np.ndarray:
-    """Outputs for beats ``(N, 1, L)``, in evaluation mode and in float32, on a GPU as well."""
+    """Outputs for beats ``(N, C, L)``, in evaluation mode and in float32, on a GPU as well."""
     import torch
 
     own = next(itertools.chain(network.parameters(), network.buffers()), torch.empty(0))  # it may have buffers alone

@@ -16,6 +16,7 @@ from ecgedge.api import tasks
 from ecgedge.api.artifact import CHECKPOINT_FILE, Task, files_of
 from ecgedge.api.options import Value
 from ecgedge.api.parts import Model
+from ecgedge.api.tensors import counted
 from ecgedge.api.training import Recipe
 from ecgedge.convert.checkpoint import read_checkpoint, write_checkpoint
 from ecgedge.data.dataset import Dataset
@@ -123,6 +124,9 @@ def train(
 
 def check(model: Model, data: Dataset, recipe: Recipe) -> None:
     """Raise EcgEdgeError, before any work, where no training can come of the data."""
+    if model.leads != data.leads:
+        told = f"{model.name} is for beats of {counted(model.leads)}, those of {data.name} have {data.leads}"
+        raise EcgEdgeError(told, "train it from Python, on beats of your own: ecgedge.write_checkpoint keeps it")
     if model.task == "anomaly" and recipe.normal not in data.labels:
         raise EcgEdgeError(f"no class {recipe.normal!r} in {data.name}", f"--normal takes {', '.join(data.labels)}")
     if model.task == "anomaly" and recipe.window > data.length:

@@ -191,7 +191,7 @@ class RuntimeElsewhere(Runtime):
     def try_out(self, artifact: Artifact) -> tuple[str, Graph | None]:
         """What class scores a file gives that says nothing of itself, by those of a few synthetic beats, and the graph
         that ran; None: it is not told."""
-        beats = synthetic_beats(BEATS, artifact.input.length or 140)
+        beats = synthetic_beats(BEATS, artifact.input.length or 140, artifact.input.leads or 1)
         with self.errand(None) as errand, closing(SessionElsewhere(errand, self.name, artifact, 1)) as session:
             outputs, graph = session.infer(beats), session.graph()
         return tasks.told_scores(outputs.reshape(len(outputs), -1), artifact.output.scale or 0.0), graph

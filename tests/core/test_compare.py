@@ -417,3 +417,108 @@ def test_a_machine_that_was_another_one_all_the_time_is_told(run: Path, one: Pat
     assert line.startswith("machine: the reference kernel took 33 us in A, 50 us in B (+52%)")
     assert f"differs: {line}" in compare(one, run).out
     assert not [line for line in compared(run, run).differences if "reference kernel" in line]
+
+
+# -- figures that runtimes declare
+
+SPENT = {"name": "joules", "unit": "mJ", "better": "lower", "help": "of one beat, by its own meter", "exact": False}
+ARENA = {"name": "arena", "unit": "B", "better": "lower", "help": "", "exact": True}
+FILL = {"name": "fill", "unit": "%", "better": "higher", "help": "of its cores", "exact": False}
+
+
+def tell(run: Path, declared: list[dict[str, Any]] | None = None, **figures: Any) -> Path:
+    """Have each cell of a run tell figures, of which some are declared."""
+    more = {"figures": figures, "figures_declared": [SPENT, ARENA, FILL] if declared is None else declared}
+    more |= {"noise_floor": 0.01}
+    edit_rows(run, lambda row: not row.update(more))
+    return run
+
+
+@pytest.fixture
+def told(one: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """Two runs that differ in nothing but what will be told of their figures."""
+    return Path(shutil.copytree(one, tmp_path / "a")), Path(shutil.copytree(one, tmp_path / "b"))
+
+
+@pytest.mark.parametrize(
+    ("name", "was", "now", "result", "change", "regression"),
+    [
+        ("joules", 12.0, 12.0, "same", 0, False),
+        ("joules", 12.0, 15.0, "worse", 25, True),
+        ("joules", 12.0, 9.0, "better", -25, False),
+        ("joules", 12.0, 12.1, "same", 100 / 120, False),  # within the noise
+        ("arena", 1000, 1001, "worse", 0.1, True),  # exact: it has none
+        ("arena", 1000, 999, "better", -0.1, False),
+        ("arena", 0, 5, "worse", None, True),
+        ("fill", 70.0, 80.0, "better", 10, False),
+        ("fill", 70.0, 69.5, "worse", -0.5, False),  # tolerated
+        ("fill", 70.0, 60, "worse", -10, True),
+    ],
+)
+def test_a_declared_figure_is_better_or_worse_by_its_direction(
+    told: tuple[Path, Path], name: str, was: float, now: float, result: str, change: float | None, regression: bool
+) -> None:
+    a, b = tell(told[0], **{name: was}), tell(told[1], **{name: now})
+    found = on(compared(a, b), INT8, name)
+    assert (found.result, found.regression) == (result, regression)
+    assert found.change == (None if change is None else pytest.approx(change))
+    assert compare(a, b).code == int(regression)
+
+
+def test_a_declared_figure_has_a_column_and_a_tolerance(told: tuple[Path, Path], tmp_path: Path) -> None:
+    a, b = tell(told[0], joules=10.0, note="as told"), tell(told[1], joules=12.0, note="otherwise")
+    line = f"regression: {INT8}: joules 10 -> 12 mJ (+20%): by the figures alone: no interval is known"
+    shown = compare(a, b, "--junit", tmp_path / "junit.xml")
+    words = [text.split() for text in shown.out.splitlines()]
+    [head] = [each for each in words if "joules" in each and "floor" in each]
+    [row] = [each for each in words if each[:3] == ["fake", "fake", "full-int8"]]
+    assert shown.code == 1 and row[-3:] == ["+20", "worse", "worse"] and head[-2:] == ["joules", "verdict"]
+    assert "joules: in %, lower is better: of one beat, by its own meter" in shown.out
+    assert f"{line}; tolerance 5%" in shown.out.splitlines()
+    assert "joules 5%" in shown.out.splitlines()[-1] and "arena" not in shown.out.partition("verdict")[0]
+    page = [[cell.strip() for cell in text.split("|")] for text in compare(a, b, "--format", "md").out.splitlines()]
+    assert any("joules" in cells and "verdict" in cells for cells in page)
+    assert any(cells[-3:] == ["+20 worse", "worse", ""] for cells in page)
+    record = json.loads(compare(a, b, "--format", "json").out)
+    assert record["tolerances"]["joules"] == 5 and record["regressions"] == 3
+    verdicts = [each for cell in record["cells"] for each in cell["verdicts"] if each["metric"] == "joules"]
+    assert [(each["result"], round(each["change"], 6)) for each in verdicts] == [("worse", 20)] * 3
+    cases = ET.parse(tmp_path / "junit.xml").getroot().iter("testcase")
+    assert [case.find("failure") is not None for case in cases if case.get("name") == "joules"] == [True] * 3
+    allowed = compare(a, b, "--tolerance", "joules=25%")
+    assert allowed.code == 0 and f"tolerated: {INT8}: joules 10 -> 12 mJ" in allowed.out
+    assert "--tolerance volts=1: no metric 'volts'" in error_of(compare(a, b, "--tolerance", "volts=1"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "meant"),
+    [
+        ({"unit": "J"}, "in mJ, lower is better in A, in J, lower is better in B"),
+        ({"better": "higher"}, "in mJ, lower is better in A, in mJ, higher is better in B"),
+    ],
+)
+def test_a_figure_that_is_declared_otherwise_is_not_compared(
+    told: tuple[Path, Path], changed: dict[str, str], meant: str
+) -> None:
+    a, b = tell(told[0], joules=10.0), tell(told[1], [SPENT | changed], joules=1000.0)
+    found = on(compared(a, b), INT8, "joules")
+    assert (found.result, found.change, found.regression) == ("cannot tell", None, False)
+    assert found.text == f"joules is declared otherwise, so not compared: {meant}"
+    done = compare(a, b)
+    assert done.code == 0 and f"cannot tell: {INT8}: {found.text}" in done.out
+    words = on(compared(a, tell(b, [SPENT | {"help": "in other words"}], joules=10.0)), INT8, "joules")
+    assert words.result == "same"
+
+
+def test_a_figure_of_one_run_alone_is_told_and_decides_nothing(told: tuple[Path, Path]) -> None:
+    a, b = tell(told[0], joules=10.0, arena=5), tell(told[1], [ARENA], arena="unknown")
+    done = compare(a, b)
+    assert done.code == 0 and done.out.count("differs: figure joules of spin: told in A alone") == 1
+    assert on(compared(a, b), INT8, "arena").text == "arena is not told as a number in B"
+
+
+def test_a_figure_that_is_called_as_one_of_ours_leaves_ours_alone(told: tuple[Path, Path]) -> None:
+    for name in ("latency", "size", "accuracy", "status"):
+        mine = [SPENT | {"name": name}]
+        a, b = tell(told[0], mine, **{name: 1.0}), tell(told[1], mine, **{name: 9.0})
+        assert compare(a, b).code == 0

@@ -116,7 +116,9 @@ def accuracy(evaluated: Result) -> float:
         ("toy.inverted=perhaps", "option toy.inverted cannot be 'perhaps'", "true or false"),
         ("scaled.by=1.5", "option scaled.by cannot be '1.5'", "a whole number of at least 1"),
         ("toy.volume=1", "toy has no option 'volume'", "choose from: toy.gain, toy.inverted, toy.mode, toy.port"),
-        ("fake-runtime.gain=1", "unknown part with options 'fake-runtime'", "toy"),
+        ("fake-runtime.gain=1", "fake-runtime has no option 'gain'", "it has none: leave that out"),
+        ("nobody.gain=1", "unknown part 'nobody'", "choose from: "),
+        ("fake.scale=2", "option fake.scale: fake is a model, and its options are for its training", "train fake"),
         ("gain=1", "--option gain=1: a part, an option and a value are wanted", "--option onnx.opset=18"),
         ("toy.gain", "--option toy.gain: a part, an option and a value are wanted", "--option onnx.opset=18"),
     ],
@@ -127,6 +129,47 @@ def test_a_wrong_one_is_told_with_the_choices(
     done = matrix(ecgedge, toys, "--option", option, "--out", "run")
     said, advice = error_of(done).splitlines()
     assert said == f"Error: {told}" and hint in advice and not (tmp_path / "run").exists()
+
+
+def test_one_of_a_part_that_has_nothing_to_do_here_is_told(ecgedge: Command, toys: Path, tmp_path: Path) -> None:
+    def told(*command: str | Path) -> list[str]:
+        return error_of(ecgedge("--plugins-dir", toys, *command)).splitlines()
+
+    data, plain = ("--dataset", "synthetic"), ("--exporter", "fake-exporter", "--runtime", "fake-runtime")
+    unused = "Error: option scaled.by: scaled is not used for this"
+    first, second = told("matrix", "--model", "fake", *data, *plain, "--option", "scaled.by=2", "--out", "run")
+    assert first == unused and second.startswith("  used are ") and "fake-exporter, fake-int8, " in second
+    for command in (("evaluate", "fake", *data), ("explain", "fake")):
+        first, second = told(*command, "--runtime", "fake-runtime", "--option", "toy.gain=2")
+        assert (first, second) == ("Error: option toy.gain: toy is not used for this", "  used are fake-runtime")
+    assert told("convert", "fake", "--to", "fake", *data, *plain, "--option", "scaled.by=2")[0] == unused
+    for command in ("evaluate", "explain", "convert --to fake"):
+        name, *more = command.split()
+        first, _ = told(name, "fake", *more, "--option", "fake.scale=2")
+        assert first == "Error: option fake.scale: fake is a model, and its options are for its training"
+    assert {each.name for each in tmp_path.iterdir()} == {"plugins", "fake-checkpoint"}
+
+
+def test_a_training_takes_those_of_its_model_alone(ecgedge: Command, toys: Path, tmp_path: Path) -> None:
+    (toys / "bare.py").write_text(
+        "from pathlib import Path\nfrom ecgedge import hookimpl\nfrom ecgedge.testing import FakeModel\n"
+        "class Bare(FakeModel):\n    options = ()\n"
+        "@hookimpl\ndef ecgedge_models():\n    return [Bare(Path('none'), 'bare')]\n"
+    )
+    for option, said, hint in (
+        (
+            "fake.scale=3",
+            "option fake.scale: fake is not the model that is trained, bare is",
+            "  leave it out, or train fake",
+        ),
+        ("toy.gain=2", "option toy.gain: toy is not the model that is trained, bare is", "  leave it out"),
+        ("bare.width=3", "bare has no option 'width'", "it has none: leave that out"),
+        ("nobody.gain=1", "unknown part 'nobody'", "leave it out: bare has no options"),
+    ):
+        done = ecgedge("--plugins-dir", toys, "train", "bare", "--dataset", "synthetic", "--option", option)
+        first, second = error_of(done).splitlines()
+        assert first == f"Error: {said}" and hint in second
+    assert {each.name for each in tmp_path.iterdir()} == {"plugins", "fake-checkpoint"}
 
 
 def test_without_a_part_it_is_of_all_that_have_it() -> None:

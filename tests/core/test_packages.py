@@ -134,3 +134,46 @@ def test_names_that_cannot_be(ecgedge: Command, tmp_path: Path) -> None:
     assert "cannot be written" in error_of(ecgedge("plugins", "new", "acme", "--kind", "model", "--out", "no/where"))
     assert "choose from: keras_models, models, onnx2tf_exporter" in error_of(ecgedge("plugins", "check", "acme"))
     assert list(tmp_path.iterdir()) == [tmp_path / "ecgedge-acme"]
+
+
+OWN = """
+from pathlib import Path
+from ecgedge import hookimpl
+from ecgedge.testing import FakeExporter, FakeModel, FakeRuntime
+
+class Mine(FakeRuntime):
+    "Of this file."
+
+class Own(FakeExporter):
+    name = "own"
+
+class Linear(FakeModel):
+    "Of this file, too."
+
+@hookimpl
+def ecgedge_runtimes():
+    return [Mine("mine")]
+
+@hookimpl
+def ecgedge_exporters():
+    return [Own()]
+
+@hookimpl
+def ecgedge_models():
+    return [Linear(Path("none"), "linear")]
+"""
+
+
+@pytest.mark.parametrize("name", ["mine", "my-own", "my.own"])
+def test_a_plugin_that_is_a_file_is_checked(ecgedge: Command, fakes: Path, name: str) -> None:
+    """The processes of its contracts know its module, which nothing installed."""
+    (fakes / f"{name}.py").write_text(OWN)
+    checked = ecgedge("--plugins-dir", fakes, "plugins", "check", name)
+    assert checked.code == 0, checked.out + checked.err
+    for told in ("TestMine, runtime mine: ", "TestOwn, exporter own: ", "TestLinear, model linear: "):
+        [line] = [line for line in checked.out.splitlines() if line.startswith(told)]
+        assert "passed" in line and "failed" not in line
+    loud = OWN.replace("FakeRuntime):", 'FakeRuntime):\n    needs = ("wave",)')
+    (fakes / f"{name}.py").write_text(f"import wave\n{loud}")
+    checked = ecgedge("--plugins-dir", fakes, "plugins", "check", name)
+    assert checked.code == 1 and "imported before the part works: wave" in checked.out

@@ -135,13 +135,14 @@ def test_a_checkpoint_says_its_own_shapes_and_options(tmp_path: Path) -> None:
 
     assert written() == ((None, 1, 9), (None, 2))
     assert written(input_shape=(None, 1, 9), output_shape=(None, 2, 1)) == ((None, 1, 9), (None, 2, 1))
+    assert written(input_shape=(None, 12, 9)) == ((None, 12, 9), (None, 2))
     written(options={"width": 8, "sizes": [3, 5]})
     assert json.loads((tmp_path / "model.json").read_text())["options"] == {"width": 8, "sizes": [3, 5]}
     before = (tmp_path / "model.json").read_bytes()
     for wrong, line in (
         ({"output_shape": (None, 3)}, r"output_shape is \[None, 3\], and its task wants 2 values a beat"),
         ({"input_shape": (None, 1, 8)}, r"input_shape is \[None, 1, 8\], and length is 9"),
-        ({"input_shape": (None, 12, 9)}, r"input.shape\[1\] is 12, not 1: a beat has one lead"),
+        ({"input_shape": (None, 2**20, 9)}, "more than 1,048,576 values a beat"),
         ({"files": ["../weights"]}, "not the name of a file"),
         ({"classes": 3}, "classes is 3, and task.labels has 2"),
         ({"training": {"loss": float("nan")}}, "not JSON compliant"),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgedge import Anomaly, Artifact, Classification, TensorSpec
+from ecgedge import Anomaly, Artifact, Classification, TensorSpec, write_record
 from ecgedge.api.artifact import task_record
 from tests.fuzz.run import CORPUS
 from tests.fuzz.targets import APART, BEAT, FILES_OF_A_RUN, LABELS, LENGTH, SCORES, a_run
@@ -68,7 +68,7 @@ def onnx_files() -> dict[str, bytes]:
 def tflite_files() -> dict[str, bytes]:
     import tensorflow as tf
 
-    from ecgedge.builtin.tflite_quantizers import io_specs, with_record
+    from ecgedge.builtin.tflite_quantizers import io_specs
 
     rng = np.random.default_rng(0)
     weights = tf.constant(rng.normal(size=(LENGTH, 3)).astype(np.float32))
@@ -85,10 +85,14 @@ def tflite_files() -> dict[str, bytes]:
     converter.inference_input_type = converter.inference_output_type = tf.int8
     coded = converter.convert()
     like = replace(NET, input=TensorSpec("input", (1, LENGTH, 1), "float32", "NLC"))
-    with tempfile.TemporaryDirectory():
-        given, returned = io_specs(coded, like)
-    artifact = replace(like, format="tflite", precision="full-int8", input=given, output=returned)
-    return {"int8.tflite": with_record(coded, artifact), "plain.tflite": plain}
+    given, returned = io_specs(coded, like)
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / "int8.tflite"
+        file.write_bytes(coded)
+        write_record(
+            replace(like, path=file, format="tflite", precision="full-int8", input=given, output=returned)
+        )  # fmt: skip
+        return {"int8.tflite": file.read_bytes(), "plain.tflite": plain}
 
 
 def folders() -> dict[str, bytes]:

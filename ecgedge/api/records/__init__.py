@@ -23,7 +23,7 @@ from ecgedge.api.records.rules import (
     task_rule,
     values_of,
 )
-from ecgedge.api.tensors import TensorSpec
+from ecgedge.api.tensors import TensorSpec, counted
 from ecgedge.errors import EcgEdgeError
 from ecgedge.files import strict_json
 from ecgedge.files.schema import SchemaError, shown
@@ -150,6 +150,18 @@ def check_same(told: TensorSpec, found: TensorSpec, where: str) -> None:
             raise SchemaError(f"{where}.{key} is {getattr(told, key)}, the file has {getattr(found, key)}")
 
 
+def check_leads(artifact: Artifact, leads: int, of: str) -> None:
+    """Raise EcgEdgeError where a model takes beats of another number of leads than those that it is to be given.
+
+    Args:
+        of: whose beats these are, for the error.
+    """
+    wanted = artifact.input.leads
+    if wanted not in (None, leads):
+        told = f"{artifact.name} takes beats of {counted(wanted)}, those of {of} have {leads}"
+        raise EcgEdgeError(told, f"ecgedge reads beats of one lead; ecgedge.predict takes arrays (N, {wanted}, L)")
+
+
 def check_told(artifact: Artifact) -> Artifact:
     """A user's file with what the user says of it. Raises EcgEdgeError where no record could say so."""
     try:
@@ -214,8 +226,9 @@ def tell_artifact(
     if given.layout == "?":
         leads = min((axis for axis in given.shape[1:] if axis), default=0) if len(given.shape) == 3 else 0
         if leads > 1:
-            told = f"{path} takes beats of {leads} leads (its input is {shape_told(given)}), ecgedge knows one lead"
-            raise EcgEdgeError(told, "only models of one-channel beats can be used: (N, 1, L), (N, L, 1) or (N, L)")
+            told = f"{path} takes beats of {leads} leads (its input is {shape_told(given)}), and no record says which"
+            usable = "only models of one-channel beats can be used without a record: (N, 1, L), (N, L, 1) or (N, L)"
+            raise EcgEdgeError(told, usable)
         raise EcgEdgeError(
             f"{path}: input of shape {shape_told(given)} is not (N, 1, L), (N, L, 1) or (N, L)",
             "only models of one-channel beats can be used",

@@ -139,9 +139,6 @@ def check_tensor(spec: Any, where: str) -> None:
             raise unlike(f"{where}.zero_point", spec.zero_point, f"in the range of {spec.dtype}")
     if where == "input" and LAYOUTS.get(spec.layout) != len(spec.shape):
         raise unlike("input.layout", spec.layout, f"the order of {len(spec.shape)} axes: {', '.join(LAYOUTS)}")
-    leads = {"NCL": 1, "NLC": 2}.get(spec.layout)
-    if where == "input" and leads and spec.shape[leads] not in (1, None):
-        raise unlike(f"input.shape[{leads}]", spec.shape[leads], "1: a beat has one lead")
     if values_of(spec) > MOST_AXIS:
         raise SchemaError(f"{where}.shape is {list(spec.shape)}, more than {MOST_AXIS:,} values a beat")
 
@@ -154,8 +151,9 @@ def check_meaning(artifact: Any) -> None:
     values = values_of(artifact.output)
     if task.kind == "classification" and values != len(task.labels):
         raise SchemaError(f"task.labels has {len(task.labels):,} entries, the output {values:,} values")
-    if task.kind == "anomaly" and length is not None and values != length:
-        raise SchemaError(f"output.shape gives {values:,} values for a beat of {length:,}: no reconstruction")
+    beat = values_of(artifact.input)
+    if task.kind == "anomaly" and length is not None and values != beat:
+        raise SchemaError(f"output.shape gives {values:,} values for a beat of {beat:,}: no reconstruction")
     if task.kind == "anomaly" and length is not None and task.window > length:
         raise unlike("task.window", task.window, f"at most the {length:,} samples of a beat")
 
@@ -166,6 +164,6 @@ def values_of(spec: Any) -> int:
 
 
 def length_of(artifact: Any) -> int | None:
-    """Samples a beat; None where the model takes any."""
-    axis: int | None = artifact.input.shape[1 if artifact.input.layout in ("NL", "NLC") else 2]
-    return axis
+    """Samples a beat and lead; None where the model takes any number."""
+    length: int | None = artifact.input.length
+    return length

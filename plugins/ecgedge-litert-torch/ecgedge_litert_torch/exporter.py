@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgedge import Artifact, Context, ConversionError, Exporter, check_parity, load_network
+from ecgedge import Artifact, Context, ConversionError, Exporter, check_parity, load_network, write_record
 from ecgedge_litert_torch import tflite
 
 ENVIRONMENT = "litert-torch"
@@ -39,7 +39,7 @@ class LitertTorchExporter(Exporter):
         content = out.read_bytes()
         given, returned = tflite.specs_of(content, source.input.layout, source.output.layout)
         artifact = source.derive(out, format="tflite", precision="fp32", input=given, output=returned)
-        out.write_bytes(tflite.with_record(content, artifact))
+        write_record(artifact)
 
         with torch.inference_mode():
             expected = network(torch.from_numpy(context.parity_beats)).numpy()

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge import Artifact, Context, ConversionError, Quantizer
+from ecgedge import Artifact, Context, ConversionError, Quantizer, write_record
 from ecgedge_litert_torch import tflite
 from ecgedge_litert_torch.exporter import ENVIRONMENT
 
@@ -38,7 +38,8 @@ class LitertFullInt8(Quantizer):
             made = bytes(quantizer.Quantizer(bytearray(content), rules).quantize(limits).quantized_model)
         given, returned = tflite.specs_of(made, source.input.layout, source.output.layout)
         artifact = source.derive(out, precision=self.precision, input=given, output=returned)
-        out.write_bytes(tflite.with_record(made, artifact))
+        out.write_bytes(made)
+        write_record(artifact)
         tflite.open_interpreter(out.read_bytes(), out)  # raises where it cannot run
         return artifact
 

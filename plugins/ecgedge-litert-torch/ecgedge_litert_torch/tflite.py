@@ -1,16 +1,13 @@
-"""TFLite files by LiteRT: what they declare, how they answer, and the record in their metadata."""
+"""TFLite files by LiteRT: what they declare, and how they answer."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ecgedge import Artifact, EcgEdgeError, TensorSpec
-
-RECORD = b"ecgedge"  # the metadata entry in which ecgedge looks for the record
 
 
 def open_interpreter(content: bytes, path: Path | str = "the file") -> Any:
@@ -57,26 +54,3 @@ def answers(artifact: Artifact, beats: np.ndarray) -> np.ndarray:
         interpreter.invoke()
         found.append(artifact.output.decode(interpreter.get_tensor(gives["index"])))
     return np.concatenate(found)[: len(beats)]
-
-
-def with_record(content: bytes, artifact: Artifact) -> bytes:
-    """The same model with the artifact's record as a metadata entry, in the place of another's."""
-    import flatbuffers  # comes with LiteRT
-    from ai_edge_litert import schema_py_generated as schema  # heavy
-
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
-    for buffer in model.buffers:  # of a large model they lie behind it, where packing it anew would lose them
-        if buffer.offset > 1:
-            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
-            buffer.offset = buffer.size = 0
-    text = json.dumps(artifact.record()).encode()
-    entries = {entry.name: entry for entry in model.metadata or []}
-    if RECORD not in entries:
-        entries[RECORD] = schema.MetadataT()
-        entries[RECORD].name, entries[RECORD].buffer = RECORD, len(model.buffers)
-        model.buffers.append(schema.BufferT())
-    model.buffers[entries[RECORD].buffer].data = np.frombuffer(text, dtype=np.uint8)
-    model.metadata = list(entries.values())
-    builder = flatbuffers.Builder(len(content) + len(text) + 1024)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())

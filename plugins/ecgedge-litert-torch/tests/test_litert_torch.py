@@ -15,7 +15,7 @@ from ecgedge_litert_torch.contracts import *  # noqa: F403  (classes that pytest
 from ecgedge_litert_torch.exporter import LitertTorchExporter
 from ecgedge_litert_torch.quantizer import LitertFullInt8
 
-from ecgedge import Artifact, Context, ConversionError, EcgEdgeError
+from ecgedge import Artifact, Context, ConversionError, EcgEdgeError, write_record
 from ecgedge.builtin.tflite_runtime import TfliteRuntime
 from ecgedge.testing import draw, judge_graph, make_artifact
 
@@ -119,7 +119,7 @@ def test_weights_that_lie_behind_the_model_are_kept(whole: Artifact, tmp_path: P
     behind = replace(whole, path=tmp_path / "behind.tflite")
     expected = tflite.answers(whole, draw(5))
     assert np.array_equal(tflite.answers(behind, draw(5)), expected)
-    behind.path.write_bytes(tflite.with_record(packed + weights, whole))
+    write_record(behind)
     assert np.array_equal(tflite.answers(behind, draw(5)), expected)
 
 
