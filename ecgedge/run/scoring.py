@@ -140,9 +140,10 @@ class Scoring:
                 for attempt in left:
                     attempt.answered = pool.submit(self.answer, attempt)
                 yield
-            except BaseException:
+            except BaseException as error:
                 pool.shutdown(wait=False, cancel_futures=True)
-                self.processes.kill()  # or what they are doing now would be waited for
+                if not isinstance(error, Exception):  # Ctrl-C waits for nobody; else they may end what they write
+                    self.processes.kill()
                 raise
 
     def judge(self, attempt: Attempt) -> None:

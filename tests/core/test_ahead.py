@@ -118,11 +118,17 @@ def started(fakes: Path, folder: Path, cores: set[int], fails: bool = False, tak
         [*map(str, command), *map(str, asked)],
         cwd=folder,
         env=os.environ | {"ECGEDGE_CACHE": str(folder / "cache")},
-        preexec_fn=lambda: os.sched_setaffinity(0, cores),
+        preexec_fn=lambda: begin(cores),
         stdout=DEVNULL,
         stderr=PIPE,
         text=True,
     )
+
+
+def begin(cores: set[int]) -> None:
+    """As from a terminal: a shell has what it runs in the background ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.sched_setaffinity(0, cores)
 
 
 def begun(folder: Path) -> list[tuple[str, str]]:
