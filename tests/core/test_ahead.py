@@ -73,6 +73,7 @@ def ecgedge_runtimes():
 """
 
 ANSWERING = """
+import errno
 import os
 import time
 from pathlib import Path
@@ -81,7 +82,7 @@ from ecgedge import hookimpl
 from ecgedge.testing import FakeRuntime
 from ecgedge.testing.fakes import FakeSession
 
-HERE, EACH, SECONDS = Path({folder!r}), {each!r}, {seconds!r}
+HERE, EACH, SECONDS, FULL = Path({folder!r}), {each!r}, {seconds!r}, {full!r}
 
 
 class MeetingSession(FakeSession):
@@ -94,6 +95,9 @@ class MeetingSession(FakeSession):
             while time.monotonic() < end and len([*HERE.glob("came-*")]) < EACH:
                 time.sleep(0.05)
             (HERE / ("met" if time.monotonic() < end else "alone")).touch()
+            if FULL and min(HERE.glob("came-*")).name == f"came-{{os.getpid()}}":
+                raise OSError(errno.ENOSPC, "No space left on device")
+            time.sleep(2 if FULL else 0)
 
 
 class Meeting(FakeRuntime):
@@ -206,7 +210,7 @@ def test_the_processes_of_cells_get_ready_together(fakes: Path, cores: set[int],
 
 def test_cells_answer_together(fakes: Path, cores: set[int], tmp_path: Path) -> None:
     (tmp_path / "seen").mkdir()
-    (fakes / "meeting.py").write_text(ANSWERING.format(folder=str(tmp_path / "seen"), each=2, seconds=60))
+    (fakes / "meeting.py").write_text(ANSWERING.format(folder=str(tmp_path / "seen"), each=2, seconds=60, full=False))
     process = started(fakes, tmp_path, cores)
     _, told = process.communicate(timeout=300)
     assert process.returncode == 0, told
@@ -218,7 +222,7 @@ def test_cells_answer_together(fakes: Path, cores: set[int], tmp_path: Path) -> 
 
 def test_ctrl_c_waits_for_no_answer(fakes: Path, cores: set[int], tmp_path: Path) -> None:
     (tmp_path / "seen").mkdir()
-    (fakes / "meeting.py").write_text(ANSWERING.format(folder=str(tmp_path / "seen"), each=9, seconds=600))
+    (fakes / "meeting.py").write_text(ANSWERING.format(folder=str(tmp_path / "seen"), each=9, seconds=600, full=False))
     process = started(fakes, tmp_path, cores)
     while not (seen := [*(tmp_path / "seen").iterdir()]):
         assert process.poll() is None
@@ -227,3 +231,16 @@ def test_ctrl_c_waits_for_no_answer(fakes: Path, cores: set[int], tmp_path: Path
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130 and "--resume" in told and "Traceback" not in told, told
     assert not any(Path(f"/proc/{path.name.removeprefix('came-')}").exists() for path in seen)
+
+
+def test_who_answers_ends_what_it_writes_where_another_finds_the_disk_full(
+    fakes: Path, cores: set[int], tmp_path: Path
+) -> None:
+    (tmp_path / "seen").mkdir()
+    meeting = ANSWERING.format(folder=str(tmp_path / "seen"), each=2, seconds=60, full=True)
+    (fakes / "meeting.py").write_text(meeting)
+    process = started(fakes, tmp_path, cores)
+    _, told = process.communicate(timeout=300)
+    assert process.returncode == 2 and "make room, then: " in told and "Traceback" not in told, told
+    cells = tmp_path / "run" / "cells"
+    assert len([*cells.glob("*.meeting.outputs.npy")]) == 1 and not [*cells.glob(".*")]
