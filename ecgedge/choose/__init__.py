@@ -4,7 +4,7 @@ Pure: it reads rows, and what a run's folder holds to compare two of them by, an
 """
 
 from ecgedge.choose.decide import decide, settle
-from ecgedge.choose.differences import Compare, Difference, by_figures, quick_blocks
+from ecgedge.choose.differences import Compare, Difference, by_figures
 from ecgedge.choose.evidence import Evidence
 from ecgedge.choose.front import best_values
 from ecgedge.choose.requirements import Limit, Requirement, Wanted, parse_requirement
@@ -31,6 +31,5 @@ __all__ = [
     "find_metric",
     "metrics_of",
     "parse_requirement",
-    "quick_blocks",
     "settle",
 ]

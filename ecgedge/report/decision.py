@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
-from ecgedge.choose import METRICS, Choice, Limit, quick_blocks
+from ecgedge.choose import METRICS, Choice, Limit
 from ecgedge.files import escape
 from ecgedge.report.columns import IDENTITY, rivals
 from ecgedge.report.document import Report
-from ecgedge.report.grid import as_csv, table
+from ecgedge.report.grid import as_csv, spread, table
 from ecgedge.report.remake import remake
 from ecgedge.run.row import Row
 
@@ -106,8 +106,7 @@ def rows_table(choice: Choice, rows: list[tuple[str, Row]], markdown: bool) -> s
 
 
 def notes(choice: Choice, report: Report) -> Iterator[str]:
-    for row in choice.unsteady:
-        yield f"unsteady: {quick_blocks(row)} in the machine's usual quick state; its times decide nothing"
+    yield from unsteady_notes(choice.unsteady)
     if len({row.clock for row in choice.considered}) > 1:
         yield f"times are by several clocks: {'; '.join(clocks_of(choice.considered))}"
     if choice.winner:
@@ -116,6 +115,23 @@ def notes(choice: Choice, report: Report) -> Iterator[str]:
         yield from front_notes(choice, report)
     else:
         yield from miss_notes(choice)
+
+
+def unsteady_notes(rows: Sequence[Row]) -> Iterator[str]:
+    """A line for each model some of whose rows are unsteady: how few of their blocks count."""
+    for model in dict.fromkeys(row.model for row in rows):
+        odd = [row for row in rows if row.model == model]
+        quick, all_of = (spread([count or 0 for count in counts]) for counts in zip(*map(blocks_of, odd), strict=True))
+        who = f"{odd[0].id} has" if len(odd) == 1 else f"{len(odd)} rows of {model} have"
+        yield (
+            f"unsteady: {who} {quick} of {all_of} blocks in the machine's usual quick state; "
+            f"{'its' if len(odd) == 1 else 'their'} times decide nothing"
+        )
+
+
+def blocks_of(row: Row) -> tuple[int | None, int | None]:
+    """How many of its blocks were timed in the machine's usual quick state, and how many at all."""
+    return row.times.blocks_quick, row.times.blocks
 
 
 def clocks_of(rows: Sequence[Row]) -> list[str]:

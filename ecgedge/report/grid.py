@@ -51,3 +51,9 @@ def as_csv(rows: Sequence[Row], more: Sequence[Mapping[str, str]] = ()) -> str:
     writer.writeheader()
     writer.writerows(safe)
     return text.getvalue()
+
+
+def spread(counts: Sequence[int]) -> str:
+    """Of several counts the least and the most: ``3 to 5``, or ``3``."""
+    least, most = min(counts), max(counts)
+    return str(least) if least == most else f"{least} to {most}"

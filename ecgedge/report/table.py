@@ -8,7 +8,7 @@ from ecgedge.files import escape
 from ecgedge.report import decision
 from ecgedge.report.columns import OWN, Column, measured_by, text_columns
 from ecgedge.report.document import Report
-from ecgedge.report.grid import cut, table
+from ecgedge.report.grid import cut, spread, table
 from ecgedge.run.row import Row
 from ecgedge.run.rows import UNSTEADY, Noise, whole_rows
 
@@ -146,11 +146,6 @@ def quick_of(rows: Sequence[Row]) -> str:
         "blocks in the "
         "machine's usual quick state; times are of all blocks"
     )
-
-
-def spread(counts: Sequence[int]) -> str:
-    least, most = min(counts), max(counts)
-    return str(least) if least == most else f"{least} to {most}"
 
 
 def batches(rows: Sequence[Row]) -> str:
