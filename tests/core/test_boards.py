@@ -180,3 +180,11 @@ def test_what_a_worker_lacks_there(look: Look, told: str, mend: str) -> None:
     lacking = lacks(Board("pi4", "pi@one"), look)
     assert lacking and told in lacking[0] and lacking[1].endswith(mend)
     assert lacks(Board("pi4", "pi@one"), Look("x", "3.11.2", {"numpy": "2"}, "", 1)) is None
+
+
+def test_an_emulated_one_is_mended_here() -> None:
+    """There is no setup of one."""
+    board = Board("arm64", emulated="cortex-a76", rootfs=Path("/arm64"))
+    for trouble, mend in (("", "docker/arm64-rootfs.sh /arm64"), ("unshare: Operation not permitted", "--privileged")):
+        lacking = lacks(board, Look("x", "3.11.2", {}, trouble, 1))
+        assert lacking and lacking[1].endswith(mend)
