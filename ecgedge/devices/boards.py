@@ -18,7 +18,8 @@ from ecgedge.files.schema import SchemaError
 NAME = re.compile(r"[a-z0-9]([a-z0-9_-]{0,30}[a-z0-9])?")
 HOST = "host"  # the name of the machine itself, where boards are asked for
 SSH = re.compile(r"(ssh://)?[A-Za-z0-9_][A-Za-z0-9_.@:%+\[\]-]{0,254}")  # never an option of ssh
-PATH = re.compile(r"[^-\x00-\x1f\x7f][^\x00-\x1f\x7f]{0,299}")
+PATH = re.compile(r"[^-\x00-\x1f\x7f\ud800-\udfff][^\x00-\x1f\x7f\ud800-\udfff]{0,299}")
+LOCAL = re.compile(r"[^\x00\ud800-\udfff]+")  # bytes that are no UTF-8 become halves of pairs, which no JSON takes
 WAYS = "--ssh USER@HOST, or --emulated CORE --rootfs FOLDER"
 CACHE_MIB = (16, 1 << 20)  # at least and at most
 CACHE = "~/.cache/ecgedge-board"
@@ -92,9 +93,16 @@ def boards() -> dict[str, Board]:
         raise EcgEdgeError(f"{path} cannot be read: {error}", mend) from error
     if kept.version != VERSION:
         raise EcgEdgeError(f"{path} is of version {kept.version}, this ecgedge reads {VERSION}", mend)
-    for board in kept.boards:
-        check(board)
-    return {board.name: board for board in sorted(kept.boards, key=lambda board: board.name)}
+    found: dict[str, Board] = {}
+    for board in sorted(kept.boards, key=lambda board: board.name):
+        try:
+            check(board)
+        except EcgEdgeError as error:
+            raise EcgEdgeError(f"{path} cannot be used: {error.message}", mend) from error
+        if board.name in found:
+            raise EcgEdgeError(f"{path} cannot be used: it has a board {board.name} twice", mend)
+        found[board.name] = board
+    return found
 
 
 def find(name: str) -> Board:
@@ -143,6 +151,9 @@ def check(board: Board) -> None:
             raise EcgEdgeError(f"{cut(repr(path))} is no path on a board", f"--{option} PATH, as it is there")
     if board.cache is not None and not board.cache.startswith(("/", "~/")):
         raise EcgEdgeError(f"{cut(board.cache)} is no whole path", "begin it with / or with ~/")
+    for option, file in (("ssh-config", board.ssh_config), ("rootfs", board.rootfs)):
+        if file is not None and not (file.is_absolute() and LOCAL.fullmatch(str(file))):
+            raise EcgEdgeError(f"{cut(repr(str(file)))} is no whole path", f"--{option} PATH, in plain letters")
     if not CACHE_MIB[0] <= board.cache_mib <= CACHE_MIB[1]:
         raise EcgEdgeError(f"a cache of {board.cache_mib:,} MiB", f"from {CACHE_MIB[0]} to {CACHE_MIB[1]:,} can be had")
 
@@ -151,6 +162,7 @@ def check(board: Board) -> None:
 def changing() -> Iterator[dict[str, Board]]:
     """The boards, to be changed by one process at a time, and kept when that is done."""
     path = registry()
+    boards()  # where that cannot be read, nothing is made beside it
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = open_lock(path.with_name(f".{path.name}.lock"))

@@ -22,7 +22,7 @@ from typing import IO, Any
 from ecgedge.devices import keeper
 from ecgedge.devices.emulated import Emulator
 from ecgedge.devices.pipe import Ended
-from ecgedge.devices.ssh import Control, refused
+from ecgedge.devices.ssh import Control, by_hand, refused
 from ecgedge.errors import EcgEdgeError
 from ecgedge.files import escape, strict_json, typed_json
 from ecgedge.files.locks import open_to_append
@@ -168,7 +168,7 @@ class Channel:
             told = f"board {self.board.name} has no {self.board.python or 'python3'}"
             return EcgEdgeError(told, "install it there, or name another one: ecgedge board add --python PATH")
         told = f"board {self.board.name} cannot run what looks after the worker: {said[-200:] or told}"
-        return EcgEdgeError(told, f"see {self.log}")
+        return EcgEdgeError(told, f"a worker needs Python 3.11 or later: {by_hand(self.board)}")
 
     # What goes to and fro
 
@@ -249,10 +249,10 @@ class Channel:
         Raises:
             EcgEdgeError: somebody has it all that time.
         """
-        reply = self.ask("lease", seconds + STALLED, token=token, who=who, seconds=seconds)
-        while reply.leased is None:
-            waiting(one_line(reply.held_by))
-            with self.within(seconds + STALLED):
+        with self.within(seconds + STALLED):  # all together: it could name another one for ever
+            reply = self.ask("lease", seconds + STALLED, token=token, who=who, seconds=seconds)
+            while reply.leased is None:
+                waiting(one_line(reply.held_by))
                 reply = self.reply()
         if not reply.leased:
             told = f"board {self.board.name} is used by {one_line(reply.held_by)}"
@@ -268,10 +268,15 @@ class Channel:
     def setup(self, requirements: Sequence[str], seconds: float) -> Iterator[tuple[str, str]]:
         """Make a venv there and install requirements: each step when it is done, and what was wrong with it."""
         reply = self.ask("setup", seconds, requirements=list(requirements))
-        while not reply.done:
+        for _ in ("venv", *requirements):
+            if reply.done:
+                return
             yield one_line(reply.step), one_line(reply.trouble)
             with self.within(seconds):
                 reply = self.reply()
+        if not reply.done:
+            self.end()
+            raise BoardError("wrong", "it tells more steps than there are")
 
     # The pipe
 

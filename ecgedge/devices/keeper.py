@@ -34,13 +34,14 @@ from typing import IO, Any
 MARK = "ECGEDGE-KEEPER"  # begins its first line, before a word of the host's
 LONGEST = 1 << 20  # bytes of a line
 PIECE = 1 << 16
+GATE = "gate"  # the first file of a cache, by which it is known as one
 PACKAGES = 2  # that are kept, of those that were used last
 TAIL = 1 << 16  # bytes of a log that are handed over
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 EVENTS = Path("/proc/vmstat")  # where Linux counts the processes that it ended for want of memory
 OURS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")  # variables that would lead a process to other libraries
-LIBRARIES = ("numpy", "ai-edge-litert", "onnxruntime")
+LIBRARIES = ("numpy", "ai-edge-litert", "onnxruntime", "onnxruntime-gpu")
 LOOK = (
     "import json, platform\nfound = {}\n"
     f"for name in {LIBRARIES!r}:\n    try:\n        from importlib import metadata\n"
@@ -144,10 +145,14 @@ class Keeper:
 
     def try_lease(self, token: str, who: str) -> str:
         """Empty: it is ours. Else who holds it."""
-        for folder in (self.root, self.files, self.sessions, self.packages):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open_plain(self.root / "gate") as gate:
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not (self.root / GATE).exists() and any(self.root.iterdir()) and not (self.root / GATE).exists():
+            told = f"{self.root} holds what is not of ecgedge: its cache (--cache) has to be a folder of its own"
+            raise Failed("other", told)  # or what lies there would be tidied away
+        with open_plain(self.root / GATE) as gate:
             fcntl.flock(gate, fcntl.LOCK_EX)  # for an instant
+            for folder in (self.files, self.sessions, self.packages):
+                folder.mkdir(mode=0o700, exist_ok=True)
             lease = open_plain(self.root / "lease")
             try:
                 fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -421,11 +426,17 @@ class Keeper:
 
     def command(self, words: list[str]) -> str:
         """Run an installer; the first error that it tells, in a line, or nothing. It ends where the host is gone."""
-        assert self.session
+        assert self.session and self.lease
         log = self.session / "setup.log"
         with log.open("wb") as file:
             process = subprocess.Popen(
-                words, stdin=subprocess.DEVNULL, stdout=file, stderr=file, cwd=self.session, start_new_session=True
+                words,
+                cwd=self.session,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                pass_fds=[self.lease.fileno()],  # nobody else has the board as long as it writes
+                start_new_session=True,
             )
         try:
             while process.poll() is None:

@@ -203,17 +203,32 @@ def require(board: Board, look: Look) -> None:
 
 def lacks(board: Board, look: Look) -> tuple[str, str] | None:
     """What is missing there for a worker, and the command that mends it; None: nothing."""
-    setup = f"ecgedge board setup {board.name}"
+    setup = mended_by(board)
     which = one_line(look.interpreter)
     if look.trouble:
-        return f"{which} does not run there: {one_line(look.trouble)}", setup
-    try:
-        version = tuple(int(word) for word in look.python.split(".")[:2])
-    except ValueError:
-        version = ()
-    if version < OLDEST:
-        told = f"{which} there is Python {one_line(look.python)}, a worker needs {'.'.join(map(str, OLDEST))} or later"
-        return told, "install one there, and name it: ecgedge board add --python PATH"
+        hidden = board.emulated and look.trouble.startswith(("unshare:", "mount:"))
+        mend = "let this user make namespaces, in a container by --privileged" if hidden else setup
+        return f"{which} does not run there: {one_line(look.trouble)}", mend
+    if too_old := outdated(board, which, look.python):
+        return too_old
     if "numpy" not in look.libraries:
         return f"numpy is not installed there, for {which}", setup
     return None
+
+
+def mended_by(board: Board) -> str:
+    """The command that brings what the runtimes need."""
+    return f"docker/arm64-rootfs.sh {board.rootfs}" if board.emulated else f"ecgedge board setup {board.name}"
+
+
+def outdated(board: Board, which: str, told: str) -> tuple[str, str] | None:
+    """Why an interpreter there of that version runs no worker, and what mends it; None: it does."""
+    try:
+        version = tuple(int(word) for word in told.split(".")[:2])
+    except ValueError:
+        version = ()
+    if version >= OLDEST:
+        return None
+    message = f"{which} there is Python {one_line(told)}, a worker needs {'.'.join(map(str, OLDEST))} or later"
+    again = f"ecgedge board rm {board.name}, then ecgedge board add with --python PATH"
+    return message, mended_by(board) if board.emulated else f"install one there, and name it: {again}"

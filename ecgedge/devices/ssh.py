@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shlex
 import shutil
@@ -16,6 +17,7 @@ from ecgedge.devices.boards import Board
 from ecgedge.errors import EcgEdgeError
 
 START = "import sys;exec(compile(sys.stdin.buffer.read(int(sys.argv[1])),'keeper.py','exec'))"
+LONGEST_FOLDER = 60  # characters of a temporary folder: the path of a socket has 104 at most, ssh adds some of its own
 OPTIONS = {
     "BatchMode": "yes",  # it asks for nothing
     "StrictHostKeyChecking": "yes",  # whatever the configuration says
@@ -80,7 +82,8 @@ class Control:
         if not shutil.which("ssh"):
             raise EcgEdgeError("ssh is not installed", "install OpenSSH's client")
         self.board, self.place = board, board.ssh
-        self.folder = Path(tempfile.mkdtemp(prefix="ecgedge-"))
+        short = len(os.fsencode(tempfile.gettempdir())) <= LONGEST_FOLDER
+        self.folder = Path(tempfile.mkdtemp(prefix="ecgedge-", dir=None if short else "/tmp"))
 
     def ssh(self, *more: str) -> list[str]:
         """An ssh command to the board."""
@@ -100,9 +103,11 @@ class Control:
     def close(self) -> None:
         """End the connection, and all channels with it."""
         command = self.ssh("-O", "exit", "--", self.place)
-        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        try:
+            with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False)
+        finally:  # also where Ctrl-C comes meanwhile
+            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def there(path: str) -> str:
@@ -110,13 +115,18 @@ def there(path: str) -> str:
     return f'"$HOME"/{shlex.quote(path[2:])}' if path.startswith("~/") else shlex.quote(path)
 
 
+def by_hand(board: Board, login: bool = False) -> str:
+    """The command by which the user gets in there, or asks for the version of the interpreter."""
+    words = ["ssh", *(["-F", str(board.ssh_config)] if board.ssh_config else []), board.ssh or ""]
+    return shlex.join(words if login else [*words, f"{there(board.python or 'python3')} --version"])
+
+
 def refused(board: Board, said: str) -> EcgEdgeError | None:
     """The error for what ssh said where it could not begin; None: it said nothing that is known."""
     place = board.ssh or ""
-    words = ["ssh", *(["-F", str(board.ssh_config)] if board.ssh_config else []), place]
     for one in REFUSALS:
         if re.search(one.pattern, said, re.IGNORECASE):
-            hint = one.hint.format(ssh=shlex.join(words), place=place, host=place.rpartition("@")[2])
+            hint = one.hint.format(ssh=by_hand(board, login=True), place=place, host=place.rpartition("@")[2])
             kind = UnreachedError if one.passes else EcgEdgeError
             return kind(f"board {board.name} ({place}) {one.told}", hint)
     return None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ecgedge.devices.boards import Board
 from ecgedge.devices.channel import BoardError, Channel, Look, LostError, one_line
-from ecgedge.devices.link import Link, RebootedError, lacks, way_to
+from ecgedge.devices.link import Link, RebootedError, lacks, mended_by, outdated, way_to
 from ecgedge.environments.versions import version_of
 from ecgedge.errors import EcgEdgeError, cut
 from ecgedge.workers import protocol
@@ -17,7 +17,7 @@ from ecgedge.workers.boards import BoardChild
 from ecgedge.workers.client import ChildError
 
 RUNTIMES = {"ai-edge-litert": "tflite", "onnxruntime": "cpu"}  # the distribution, and the runtime that it brings
-SAME_AS = {"onnxruntime": ("onnxruntime", "onnxruntime-gpu")}  # where the host has it by another name
+SAME_AS = {"onnxruntime": ("onnxruntime", "onnxruntime-gpu")}  # where it has another name
 LEAST_FREE = 200 << 20  # bytes of the disk, for files and for a venv
 SECONDS = 120  # for one answer
 INSTALLING = 3600  # seconds for one step of a setup, on a slow card
@@ -77,8 +77,8 @@ def look_around(board: Board, log: Path) -> Iterator[Finding]:
         control.close()
     if lacking := lacks(board, look):
         raise Fatal(*lacking)
-    if not look.libraries.keys() & RUNTIMES:
-        raise Fatal(f"no runtime is installed there: {' or '.join(RUNTIMES)}", f"ecgedge board setup {board.name}")
+    if not any(names_of(distribution) & look.libraries.keys() for distribution in RUNTIMES):
+        raise Fatal(f"no runtime is installed there: {' or '.join(RUNTIMES)}", mended_by(board))
     yield Finding(f"{one_line(look.interpreter)} there is Python {one_line(look.python)}")
     if look.free < LEAST_FREE:
         yield Finding(f"its disk has {look.free >> 20:,} MiB left", "make room on the board")
@@ -91,20 +91,22 @@ def told_by_worker(board: Board, child: BoardChild, look: Look | None) -> Iterat
     yield Finding(shown(f"it is {facts.cpu}, {facts.cores or '?'} cores{memory}; {', '.join(facts.isa) or 'no flags'}"))
     works = 0
     for distribution, runtime in RUNTIMES.items():
-        if look is None or distribution not in look.libraries:
+        found = names_of(distribution) & look.libraries.keys() if look else None
+        if look is None or not found:
+            yield Finding(f"runtime {runtime} does not work there: {distribution} is not installed", mended_by(board))
             continue
-        version, ours = one_line(look.libraries[distribution]), host_version(distribution)
+        version, ours = one_line(look.libraries[min(found)]), host_version(distribution)
         reason = child.ask(protocol.Available(runtime), SECONDS)
         works += not reason
         if reason:
             yield Finding(shown(f"runtime {runtime} does not work there: {reason}"))
         elif ours and ours != version:
             told = f"runtime {runtime} works there, by {distribution} {version}; here it is {ours}"
-            yield Finding(told, f"ecgedge board setup {board.name}")
+            yield Finding(told, mended_by(board))
         else:
             yield Finding(f"runtime {runtime} works there, by {distribution} {version}")
     if not works:
-        raise Fatal(f"no runtime works on board {board.name}", f"ecgedge board setup {board.name}")
+        raise Fatal(f"no runtime works on board {board.name}", mended_by(board))
     if board.emulated:
         return  # what follows is of this machine
     if facts.governor and facts.governor != "performance":
@@ -130,11 +132,15 @@ def setup(board: Board, requirements: Sequence[str], wait: float = 3) -> Iterato
         try:
             channel = link.leased(link.log)
             try:
+                if too_old := outdated(board, board.python or "python3", channel.hello.python):
+                    raise EcgEdgeError(f"board {board.name}: {too_old[0]}", too_old[1])
                 yield from channel.setup(requirements, INSTALLING)
             finally:
                 channel.close()
         except (BoardError, LostError, RebootedError) as error:
-            raise EcgEdgeError(f"board {board.name}: {error}", "do it again") from None
+            full = isinstance(error, BoardError) and error.kind == "disk"
+            hint = "make room on the board" if full else "" if isinstance(error, BoardError) else "do it again"
+            raise EcgEdgeError(f"board {board.name}: {error}", hint) from None
         finally:
             link.close()
 
@@ -150,7 +156,12 @@ def requirements() -> list[str]:
 
 def host_version(distribution: str) -> str | None:
     """Of a library on this machine; None where it is not installed."""
-    return next(filter(None, map(version_of, SAME_AS.get(distribution, (distribution,)))), None)
+    return next(filter(None, map(version_of, sorted(names_of(distribution)))), None)
+
+
+def names_of(distribution: str) -> set[str]:
+    """The distributions that bring the same library."""
+    return {*SAME_AS.get(distribution, (distribution,))}
 
 
 def shown(text: str) -> str:

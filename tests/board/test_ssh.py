@@ -8,8 +8,10 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -21,10 +23,11 @@ import pytest
 
 from ecgedge import EcgEdgeError
 from ecgedge.devices import channel as channels
+from ecgedge.devices import ssh
 from ecgedge.devices.boards import Board, add
 from ecgedge.devices.link import Link
 from ecgedge.files import escape
-from ecgedge.workers import protocol
+from ecgedge.workers import board_check, protocol
 from ecgedge.workers.boards import BoardChild
 from ecgedge.workers.client import Child, ChildError
 from ecgedge.workers.session import open_session
@@ -307,6 +310,7 @@ def test_the_cache_there_has_a_limit(sshd: servers.Sshd, tmp_path: Path) -> None
     board = sshd.board(cache_mib=16)
     files = Path(str(board.cache)) / "files"
     files.mkdir(parents=True)
+    (files.parent / "gate").touch()
     for days in range(1, 5):
         name = files / (f"{days}" * 64)
         with name.open("wb") as file:
@@ -325,6 +329,23 @@ def test_the_cache_there_has_a_limit(sshd: servers.Sshd, tmp_path: Path) -> None
         sessions = [*(Path(str(board.cache)) / "sessions").iterdir()]
         assert len(sessions) == 2
     assert servers.wait_until(lambda: not [*(Path(str(board.cache)) / "sessions").iterdir()])
+
+
+def test_what_lies_in_a_folder_of_others_is_left_alone(ecgedge: Command, sshd: servers.Sshd, tmp_path: Path) -> None:
+    """As where --cache names somebody's home: the names of our folders are names of theirs as well."""
+    home = tmp_path / "home"
+    for name in ("files/thesis.part", "packages/a/x", "packages/b/x", "packages/c/x", "sessions/x", "venv/x"):
+        (home / name).parent.mkdir(parents=True)
+        (home / name).touch()
+    before = {*home.rglob("*")}
+    add(sshd.board(cache=str(home)))
+    assert f"{home} holds what is not of ecgedge" in error_of(ecgedge("board", "setup", "loop"))
+    found = ecgedge("board", "check", "loop")
+    assert found.code == 1 and "(--cache) has to be a folder of its own" in found.out
+    assert {*home.rglob("*")} == before
+    (tmp_path / "empty").mkdir()
+    with Link(sshd.board(cache=str(tmp_path / "empty")), tmp_path / "log") as link:
+        link.open()
 
 
 # Two that want one board
@@ -455,6 +476,28 @@ def test_a_board_that_means_ill_does_nothing_here(
     assert {path.name for path in tmp_path.iterdir()} - before <= {"log"}, "no file of it stays"
 
 
+def test_a_board_that_never_ends_is_left(
+    ecgedge: Command, sshd: servers.Sshd, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(
+        stub(
+            sshd,
+            tmp_path,
+            """for _ in range(100 * (asked["do"] == "setup")): say({"step": "one", "trouble": "more"})""",
+        )
+    )
+    assert "it tells more steps than there are" in error_of(ecgedge("board", "setup", "evil"))
+    board = stub(
+        sshd,
+        tmp_path,
+        """import time
+    for _ in range(100 * (asked["do"] == "lease")): say({"held_by": "x"}); time.sleep(0.1)""",
+    )
+    monkeypatch.setattr(channels, "STALLED", 1)
+    with Link(board, tmp_path / "log", wait=1, waiting=lambda _: None) as link, pytest.raises(channels.LostError):
+        link.open()
+
+
 def test_an_answer_that_cannot_be_is_told(sshd: servers.Sshd, tmp_path: Path) -> None:
     node = {"name": "n", "op": "Conv", "runner": "x", "device": "cpu", "takes": [], "gives": [], "kind": "no such kind"}
     answers = {
@@ -553,3 +596,93 @@ def test_a_setup_that_fails_is_told(
     add(stub(sshd, tmp_path, evil))
     error = error_of(ecgedge("board", "setup", "evil"))
     assert told in error and ("python3-venv" in error) == (len(steps) == 1)
+
+
+def test_an_interpreter_that_is_too_old_gets_no_venv(
+    ecgedge: Command, sshd: servers.Sshd, named: str, tmp_path: Path
+) -> None:
+    board = stub(sshd, tmp_path, "assert asked['do'] != 'setup'")
+    script = Path(str(board.python))
+    script.write_text(script.read_text().replace("3.11.0", "3.9.2"))
+    add(board)
+    told = error_of(ecgedge("board", "setup", "evil"))
+    assert "there is Python 3.9.2, a worker needs 3.11 or later" in told and "--python PATH" in told
+
+
+def test_a_runtime_that_is_not_there_is_told(ecgedge: Command, named: str, tmp_path: Path) -> None:
+    """The board has what this machine has: ONNX Runtime by either of its names."""
+    found = ecgedge("board", "check", named)
+    names = {each.metadata["Name"] for each in metadata.distributions()}
+    works = f"by onnxruntime {version}" if (version := board_check.host_version("onnxruntime")) else "is not installed"
+    assert f"runtime cpu {'works' if version else 'does not work'} there" in found.out, names
+    assert works in found.out
+
+
+def test_the_socket_of_ssh_fits_however_long_the_temporary_folder_is(
+    ecgedge: Command, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    monkeypatch.setenv("TMPDIR", str(long))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    found = ecgedge("board", "check", named)
+    assert "board loop is reached" in found.out, found.out
+    assert not [*long.iterdir()]
+
+
+def test_an_old_interpreter_that_runs_no_keeper_is_told(
+    ecgedge: Command, sshd: servers.Sshd, named: str, tmp_path: Path
+) -> None:
+    (tmp_path / "python2").write_text("#!/bin/sh\necho 'Unknown option: -I' >&2\nexit 2\n")
+    (tmp_path / "python2").chmod(0o755)
+    add(sshd.board("old", python=str(tmp_path / "python2")))
+    lines = ecgedge("board", "check", "old").out.splitlines()
+    assert "Unknown option: -I" in lines[-2] and lines[-1].endswith(f"loop '{tmp_path}/python2 --version'")
+
+
+def test_an_installer_whose_keeper_was_killed_still_has_the_board(sshd: servers.Sshd, tmp_path: Path) -> None:
+    """Nobody else writes into the venv meanwhile."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        index = f"http://127.0.0.1:{silent.getsockname()[1]}/simple"
+        sshd.stop()
+        sshd.configure(f"SetEnv PIP_INDEX_URL={index} PIP_TIMEOUT=600 PIP_RETRIES=0")
+        sshd.start()
+        steps = board_check.setup(sshd.board(), ["numpy"])
+        assert next(steps) == ("venv", "")
+        stuck = f"{sshd.folder}/cache/venv/bin/python -I -m pip install"
+
+        def installers() -> list[int]:
+            return [pid for pid, _, words in servers.processes() if words.startswith(stuck)]
+
+        assert servers.wait_until(installers)
+        assert sshd.process
+        for pid, words in servers.descendants(sshd.process.pid):
+            if words.startswith(f"{sys.executable} -I -c import sys"):
+                servers.kill(pid)  # and not its shell, whose end it would see
+        with pytest.raises(EcgEdgeError, match=r"is lost|ended with exit code"):
+            next(steps)
+        assert installers()
+        second = Link(sshd.board(), tmp_path / "log", wait=0.5, waiting=lambda _: None)
+        with second, pytest.raises(EcgEdgeError, match="is used by"):
+            second.open()
+        for pid in installers():
+            servers.kill(pid)
+        second = Link(sshd.board(), tmp_path / "log", wait=30, waiting=lambda _: None)
+        with second:
+            second.leased(tmp_path / "log").close()
+
+
+def test_ctrl_c_while_a_connection_is_closed_leaves_no_folder(
+    sshd: servers.Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    control = ssh.Control(sshd.board())
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ssh.subprocess, "run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        control.close()
+    assert not control.folder.exists()

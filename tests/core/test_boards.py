@@ -104,6 +104,9 @@ def test_where_a_board_is_has_to_be_said_once(
         ('{"version": 1, "boards": [{"name": "pi4"}]}', "nothing says where board pi4 is"),
         ('{"version": 1, "boards": [{"name": "pi4", "ssh": "-oProxyCommand=x"}]}', "no place that ssh can go to"),
         ('{"version": 1, "boards": [{"name": "pi4", "ssh": "a", "shell": "x"}]}', "has the key 'shell'"),
+        ('{"version": 1, "boards": [{"name": "a", "ssh": "x"}, {"name": "a", "ssh": "y"}]}', "a board a twice"),
+        ('{"version": 1, "boards": [{"name": "a", "ssh": "x", "ssh_config": "/\\u0000"}]}', "is no whole path"),
+        ('{"version": 1, "boards": [{"name": "a", "ssh": "x", "ssh_config": ""}]}', "is no whole path"),
         ('{"version": 2}', "of version 2"),
     ],
 )
@@ -111,8 +114,24 @@ def test_a_damaged_file_is_told_and_left_alone(ecgedge: Command, registry: Path,
     registry.parent.mkdir()
     registry.write_text(content)
     for arguments in (("ls",), ("add", "pi5", "--ssh", "pi@one"), ("rm", "pi4")):
-        assert reason in error_of(ecgedge("board", *arguments))
-    assert registry.read_text() == content
+        told = error_of(ecgedge("board", *arguments))
+        assert reason in told and str(registry) in told and "take it away and add the boards again" in told
+    assert registry.read_text() == content and [*registry.parent.iterdir()] == [registry]
+
+
+def test_the_file_can_be_no_folder(ecgedge: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in (tmp_path, Path("/")):
+        monkeypatch.setenv("ECGEDGE_BOARDS", str(folder))
+        for arguments in (("ls",), ("add", "pi5", "--ssh", "pi@one"), ("rm", "pi4")):
+            assert f"{folder} cannot be read: Is a directory" in error_of(ecgedge("board", *arguments))
+
+
+def test_a_path_that_the_file_cannot_hold_is_refused(ecgedge: Command, registry: Path, tmp_path: Path) -> None:
+    """Or no board could be read any more."""
+    (tmp_path / "\udcff").write_text("Host pi4\n")
+    for option, value in (("--ssh-config", "\udcff"), ("--cache", "/\udcff"), ("--python", "\udcff")):
+        assert "is no" in error_of(ecgedge("board", "add", "pi4", "--ssh", "pi@one", option, value))
+    assert not registry.exists()
 
 
 def test_the_file_says_what_was_named(ecgedge: Command, registry: Path) -> None:
@@ -161,3 +180,11 @@ def test_what_a_worker_lacks_there(look: Look, told: str, mend: str) -> None:
     lacking = lacks(Board("pi4", "pi@one"), look)
     assert lacking and told in lacking[0] and lacking[1].endswith(mend)
     assert lacks(Board("pi4", "pi@one"), Look("x", "3.11.2", {"numpy": "2"}, "", 1)) is None
+
+
+def test_an_emulated_one_is_mended_here() -> None:
+    """There is no setup of one."""
+    board = Board("arm64", emulated="cortex-a76", rootfs=Path("/arm64"))
+    for trouble, mend in (("", "docker/arm64-rootfs.sh /arm64"), ("unshare: Operation not permitted", "--privileged")):
+        lacking = lacks(board, Look("x", "3.11.2", {}, trouble, 1))
+        assert lacking and lacking[1].endswith(mend)
