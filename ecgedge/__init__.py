@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ecgedge.commands.predict import predict
     from ecgedge.commands.run import Run, open_run
     from ecgedge.convert.checkpoint import load_network, save_weights, write_checkpoint
-    from ecgedge.environments.versions import VERSION as __version__
+    from ecgedge.environments.versions import VERSION as __version__  # noqa: F401  # no name that `import *` would bring
     from ecgedge.errors import ConversionError, EcgEdgeError
     from ecgedge.evaluate.parity import check_parity
     from ecgedge.files.strict_json import loads as loads_json
@@ -112,7 +112,6 @@ __all__ = [
     "TrainingContext",
     "TrainingSet",
     "Weight",
-    "__version__",
     "artifact_from",
     "check_parity",
     "check_tensors",
