@@ -83,7 +83,8 @@ class Control:
             raise EcgEdgeError("ssh is not installed", "install OpenSSH's client")
         self.board, self.place = board, board.ssh
         short = len(os.fsencode(tempfile.gettempdir())) <= LONGEST_FOLDER
-        self.folder = Path(tempfile.mkdtemp(prefix="ecgedge-", dir=None if short else "/tmp"))
+        place = None if short else "/tmp"  # nosec B108  # mkdtemp makes a folder there that only we can see
+        self.folder = Path(tempfile.mkdtemp(prefix="ecgedge-", dir=place))
 
     def ssh(self, *more: str) -> list[str]:
         """An ssh command to the board."""
