@@ -150,7 +150,7 @@ def test_a_worker_needs_numpy_and_pluggy_alone() -> None:
         "new = {name.partition('.')[0] for name in {*sys.modules} - before} - {*sys.stdlib_module_names}\n"
         "print(sorted(name for name in new if getattr(sys.modules.get(name), '__file__', None)))"
     )
-    alone = os.environ | {"ECGEDGE_GUESTS": '{"places": {}, "points": []}'}
+    alone = os.environ | {"ECGEDGE_GUESTS": '{"places": {}, "points": []}', "ECGEDGE_PLUGINS_DIR": ""}
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, env=alone, timeout=60)
     assert done.stdout.splitlines()[-1] == "['ecgedge', 'numpy', 'pluggy']", done.stdout + done.stderr
 

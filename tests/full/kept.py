@@ -90,7 +90,7 @@ def run_here(*arguments: str | Path) -> Told:
 
     from ecgedge.cli import main
 
-    with keeping_workers():
+    with keeping_workers(), mock.patch.dict(os.environ):  # a command may set variables for its children
         done = CliRunner().invoke(main, [str(argument) for argument in arguments])
     bug = done.exception if not isinstance(done.exception, SystemExit) else None
     return Told(done.exit_code, done.stdout, done.stderr + ("".join(traceback.format_exception(bug)) if bug else ""))

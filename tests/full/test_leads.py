@@ -159,7 +159,7 @@ def test_an_onnx_file_of_several_leads_answers_as_its_network_does(
         infer(session, data.x[:, :1])
 
 
-def test_what_has_one_lead_is_told_at_every_door(here: Command, tmp_path: Path, data: TrainingSet) -> None:
+def test_what_has_one_lead_is_told_at_every_door(ecgedge: Command, tmp_path: Path, data: TrainingSet) -> None:
     folder, _ = saved(tmp_path / "mine", data)
     file = plugins.load().exporters["onnx"].convert(artifact_of(folder), tmp_path / "two.onnx", Context(data.x)).path
     write_beats(tmp_path / "beats.csv", data.x[:3, :1])
@@ -168,13 +168,13 @@ def test_what_has_one_lead_is_told_at_every_door(here: Command, tmp_path: Path, 
     doors += [("convert", folder, "--to", "onnx"), ("convert", file, "--to", "tflite")]
     doors += [("matrix", "--model", folder, "--profile", "quick"), ("matrix", "--artifact", file, "--profile", "quick")]
     for door in doors:
-        assert error_of(here(*door, "--dataset", "synthetic")).splitlines()[0] == line, door
+        assert error_of(ecgedge(*door, "--dataset", "synthetic")).splitlines()[0] == line, door
     for target in (folder, file):
-        told = error_of(here("predict", target, "beats.csv"))
+        told = error_of(ecgedge("predict", target, "beats.csv"))
         assert told.splitlines()[0] == "Error: pair takes beats of 2 leads, those of beats.csv have 1"
-    told = error_of(here("bundle", file))
+    told = error_of(ecgedge("bundle", file))
     assert told.splitlines()[0] == f"Error: {file} takes beats of 2 leads, a bundle is of beats of one lead"
-    told = error_of(here("train", "pair", "--dataset", "synthetic"))
+    told = error_of(ecgedge("train", "pair", "--dataset", "synthetic"))
     assert told.splitlines()[0] == "Error: pair is for beats of 2 leads, those of synthetic have 1"
     for call in (lambda: evaluate(folder, data="synthetic"), lambda: convert(folder, "onnx", data="synthetic")):
         with pytest.raises(EcgEdgeError, match="takes beats of 2 leads"):
@@ -191,16 +191,16 @@ def test_a_beat_of_several_leads_is_refused_by_a_model_of_one(tmp_path: Path, da
         predict("cnn-ae", np.zeros((3, LEADS, 140), np.float32))
 
 
-def test_where_its_time_goes_is_told(here: Command, tmp_path: Path, data: TrainingSet) -> None:
+def test_where_its_time_goes_is_told(ecgedge: Command, tmp_path: Path, data: TrainingSet) -> None:
     folder, _ = saved(tmp_path / "mine", data)
-    told = here("explain", folder)
+    told = ecgedge("explain", folder)
     assert told.code == 0 and "Conv1d" in told.out, told.err
-    layers = here("summary", "pair", "--classes", "3", "--length", "60")
+    layers = ecgedge("summary", "pair", "--classes", "3", "--length", "60")
     assert layers.code == 0 and "[1, 2, 60]" in layers.out, layers.err
 
 
-def test_the_contract_of_a_model_draws_beats_of_its_leads(here: Command) -> None:
-    checked = here("plugins", "check", "pairs")
+def test_the_contract_of_a_model_draws_beats_of_its_leads(ecgedge: Command) -> None:
+    checked = ecgedge("plugins", "check", "pairs")
     assert checked.code == 0, checked.out
     assert "TestPair, model pair:" in checked.out and "failed" not in checked.out
 

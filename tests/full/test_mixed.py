@@ -100,7 +100,8 @@ def test_onnx_leaves_the_layer_that_int8_ruins(tmp_path: Path, beats: Dataset) -
     x, y = context.labelled or (None, None)
     assert (answers(made, x).argmax(axis=1) == y).mean() == loss["mixed"]
     assert made.notes["text"].startswith("left in float: b (1 of 4 layers); accuracy")
-    stored = json.loads(onnx.load(made.path).metadata_props[0].value)
+    kept = {entry.key: entry.value for entry in onnx.load(made.path).metadata_props}
+    stored = json.loads(kept["ecgedge"])
     assert stored["notes"] == made.notes
 
     ran = graph_of(made)
