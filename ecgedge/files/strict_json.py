@@ -16,6 +16,8 @@ from ecgedge.errors import EcgEdgeError
 MOST_BYTES = 64 * 2**20  # of one document; a journal is one a line
 MOST_DEPTH = 64  # containers in each other: ours have up to ten
 MOST_INTEGER = 2**64  # nothing that is counted here comes near
+SAFE_DEPTH = 1000  # that Python's parser can go down on any stack
+TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)  # a text, whole or not, or a bracket
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 
 
@@ -42,10 +44,13 @@ def loads(text: str | bytes, what: str, hint: str = "", most: int = MOST_BYTES) 
         if len(text) > most:
             raise ValueError(f"it is longer than {most:,} bytes")
         plain = text.decode("utf-8") if isinstance(text, bytes) else text
+        containers_at_most = plain.count("[") + plain.count("{")
+        if containers_at_most > SAFE_DEPTH:  # a library may have raised the limit that keeps the parser's stack
+            check_brackets(plain)
         value = json.loads(
             plain, object_pairs_hook=once, parse_constant=no_constant, parse_float=finite, parse_int=bounded
         )
-        if plain.count("[") + plain.count("{") > MOST_DEPTH:  # else it cannot be deeper
+        if containers_at_most > MOST_DEPTH:  # else it cannot be deeper
             check_depth(value)
         if SURROGATE.search(plain):
             check_text(value)
@@ -93,6 +98,15 @@ def bounded(text: str) -> int:
     if len(text) > len(str(MOST_INTEGER)) or abs(value := int(text)) > MOST_INTEGER:
         raise ValueError(f"an integer of {len(text):,} digits")
     return value
+
+
+def check_brackets(plain: str) -> None:
+    """Raise RecursionError where brackets are nested more deeply than ``SAFE_DEPTH``, before anything is parsed."""
+    depth = 0
+    for token in TOKEN.finditer(plain):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
+        if depth > SAFE_DEPTH:
+            raise RecursionError
 
 
 def check_depth(value: Any) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,20 @@ def test_what_is_within_the_limits_is_read() -> None:
     assert loads(r'"\ud83d\ude00"', "it") == "\U0001f600", "both halves of a pair"
     assert loads("[1e300, -9223372036854775808]", "it") == [1e300, -(2**63)]
     assert loads("[" + "[],{}," * 10_000 + "1]", "it")[-1] == 1, "many beside each other"
+    inside = "[" * 5000 + '"\\' + "{" * 5000
+    assert loads(json.dumps([inside, 1]), "it") == [inside, 1], "brackets within a text"
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, '["' + "[" * 5000 + '",' + "[" * 100_000])
+def test_depth_is_bounded_whatever_a_library_has_made_of_the_limit(text: str, tmp_path: Path) -> None:
+    """Deeper than the stack, Python's parser would end the process."""
+    (tmp_path / "deep").write_text(text)
+    probe = (
+        "import sys\nfrom pathlib import Path\nfrom ecgedge.files import strict_json\nsys.setrecursionlimit(10**8)\n"
+        "try:\n    strict_json.read(Path('deep'))\nexcept strict_json.JsonError as error:\n    print(error.message)"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert done.stdout == "deep cannot be read: it is nested too deeply\n", (done.returncode, done.stderr)
 
 
 def test_bytes_that_are_no_text() -> None:
