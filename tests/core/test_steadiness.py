@@ -312,6 +312,7 @@ def test_the_reports_say_so(unsteady: Path) -> None:
     page = command("report", unsteady, "--format", "html", "-o", unsteady / "page.html")
     assert page.code == 0
     text = (unsteady / "page.html").read_text()
+    assert "Unsteady: 6 rows of pca-ae have 3 of 18 blocks" in text, "with the choice"
     assert "its times are unsteady: 3 of 18 blocks were timed in the machine&#39;s usual quick state" in text
     flat = list(csv.DictReader(io.StringIO(command("report", unsteady, "--format", "csv").out)))
     assert {row["unsteady"] for row in flat if row["status"] == "ok"} == {"True"}

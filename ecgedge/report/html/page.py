@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ecgedge.choose import METRICS, Choice, Metric, decide
 from ecgedge.files import escape
 from ecgedge.report.columns import Column, page_columns
+from ecgedge.report.decision import unsteady_notes
 from ecgedge.report.document import Report
 from ecgedge.report.files import changed_decisions, machine_words, on_device
 from ecgedge.report.html.figures import Figure, Looks, form
@@ -183,6 +184,11 @@ class Decision:
         """What the figures of a form are told by."""
         asked = [self.choice.optimize] if self.choice.optimize else []
         return list(dict.fromkeys([*asked, METRICS["latency_p50"], METRICS["size"], self.choice.quality]))
+
+    @property
+    def unsteady(self) -> list[str]:
+        """Whose times decided nothing, a line a model."""
+        return [*unsteady_notes(self.choice.unsteady)]
 
     def ship(self, row: Row) -> str:
         """The file, or the command that makes it again."""
