@@ -42,8 +42,8 @@ if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so tha
     from ecgedge.run import MatrixRequest
 
 ALIKE = (  # options that are named as what they ask for
-    "models", "files", "exporters", "quantizers", "runtimes", "seed", "threads", "calibration", "batch_sizes",
-    "timeout", "memory", "requirements", "optimize",
+    "models", "files", "exporters", "quantizers", "runtimes", "devices", "seed", "threads", "calibration",
+    "batch_sizes", "timeout", "memory", "requirements", "optimize",
 )  # fmt: skip
 SAID_ANEW = ("resume", "mlflow", "trust")  # what whoever resumes says for himself, and no run for him
 
@@ -60,6 +60,8 @@ SAID_ANEW = ("resume", "mlflow", "trust")  # what whoever resumes says for himse
               help=f"Of the files: torch, onnx, tflite, ...; or of what is printed: {', '.join(FORMATS)}.")  # fmt: skip
 @click.option("--quantizer", "quantizers", multiple=True, metavar="NAME", help="A precision, or one quantizer.")
 @click.option("--runtime", "runtimes", multiple=True, metavar="NAME", help="torch, cpu, cuda, tflite, ...")
+@click.option("--device", "devices", multiple=True, metavar="NAME",
+              help="A board (ecgedge board ls), or host, which is this machine. Default: this machine.")  # fmt: skip
 @click.option("--profile", type=click.Choice(["quick", "full"]), default="full", show_default=True,
               help="quick: 500 test beats and few timed calls; full: all beats.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the run. Default: runs/DATE-TIME.")
@@ -87,6 +89,7 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
     ecgedge matrix --model tcn --model vgg --quantizer full-int8 --out runs/int8
     ecgedge matrix --artifact theirs.onnx --model tcn
     ecgedge matrix --model tcn --no-optimize
+    ecgedge matrix --device host --device pi4
     ecgedge matrix --require "accuracy>=0.93" --require "size<=200KB" --optimize latency_p50
     ecgedge matrix --mlflow http://localhost:5000
     ecgedge matrix --resume runs/int8
@@ -96,7 +99,7 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
     from ecgedge.commands.planning import plan_matrix
     from ecgedge.commands.publishing import publish, publish_if_begun
     from ecgedge.commands.run import nothing_qualifies, resume_command
-    from ecgedge.run.matrix import STEPS
+    from ecgedge.run.measuring import STEPS
     from ecgedge.tracking import connect
     from ecgedge.tracking.matrix import EXPERIMENT
 
@@ -172,9 +175,11 @@ def request_of(ctx: click.Context, asked: Mapping[str, Any]) -> MatrixRequest:
 def list_plan(plan: Plan) -> None:
     for cell in plan.cells:
         route = " -> ".join([cell.model, *cell.route, cell.quantizer])
-        common.say(f"cell  {route}  =>  {cell.format} {cell.precision} on {cell.runtime}")
+        place = f", {cell.board}" if cell.board else ""
+        common.say(f"cell  {route}  =>  {cell.format} {cell.precision} on {cell.runtime}{place}")
     for skip in plan.skips:
-        common.say(f"skip  {skip.model}  {skip.format} on {skip.runtime}: {skip.reason}")
+        place = f", {skip.board}" if skip.board else ""
+        common.say(f"skip  {skip.model}  {skip.format} on {skip.runtime}{place}: {skip.reason}")
     common.say(f"{len(plan.cells)} cells, {len(plan.skips)} skips; data: {plan.data.describe()}")
 
 

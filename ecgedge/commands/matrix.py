@@ -32,8 +32,10 @@ from ecgedge.plan.plan import Cell
 from ecgedge.plugins import Parts
 from ecgedge.run import RUN, MatrixRequest, RunFolder
 from ecgedge.run.begin import beginning, describe_run, write_run, writing
+from ecgedge.run.device import OnBoard
 from ecgedge.run.journal import Journal
-from ecgedge.run.matrix import STEPS, measure_cells
+from ecgedge.run.matrix import measure_cells
+from ecgedge.run.measuring import STEPS
 from ecgedge.run.resume import asked_then, check_same
 from ecgedge.tracking import connect
 from ecgedge.tracking.matrix import EXPERIMENT
@@ -192,11 +194,23 @@ def begin(matrix: Plan, folder: Path | None, known: RunFolder | None, command: s
     energy = EnergyCounter.find()
     about = describe_run(matrix.request, matrix.data, matrix.sources, matrix.cells, matrix.skips, energy,
                          availability.used(matrix.cells, matrix.parts), command,
-                         declared_precisions(matrix.cells, matrix.parts))  # fmt: skip
+                         declared_precisions(matrix.cells, matrix.parts), told_of_boards(matrix))  # fmt: skip
     if known:
         check_same(known.about, about, known.path)
         return Begun(matrix, known.path, known.about, energy, resumed=True)
     return Begun(matrix, new_folder(folder), about, energy, resumed=False)
+
+
+def told_of_boards(matrix: Plan) -> dict[str, dict[str, Any]]:
+    """What ``run.json`` says of each board; not where it is."""
+    return {
+        name: {
+            "cpu": each.facts.cpu, "isa": [*each.facts.isa], "cores": each.facts.cores, "system": each.facts.system,
+            "libraries": dict(each.facts.libraries), "emulated": each.board.emulated,
+            "governor": each.facts.governor, "memory_kib": each.facts.memory_kib,
+        }
+        for name, each in matrix.boards.items()
+    }  # fmt: skip
 
 
 def declared_precisions(cells: Sequence[Cell], parts: Parts) -> dict[str, Precision]:
@@ -246,8 +260,18 @@ def measure(begun: Begun, progress: Progress, trust: bool = False, uri: str | No
         }
         journal.append("start", time=time.strftime("%Y-%m-%dT%H:%M:%S%z"), load=machine.load())
         measure_cells(matrix.cells, matrix.skips, lab, journal, request.preset, begun.energy,
-                      lambda done, text: progress(done, total, text))  # fmt: skip
+                      lambda done, text: progress(done, total, text), boards_of(matrix, folder, closed))  # fmt: skip
         return tracked.saved_models(matrix.cells, journal.records, lab) if uri else {}
+
+
+def boards_of(matrix: Plan, folder: Path, closed: contextlib.ExitStack) -> list[OnBoard]:
+    """The boards that cells run on, each ours until it is let go."""
+    found = [
+        OnBoard(each.board, each.facts.cores, folder / "logs" / f"{name}.log") for name, each in matrix.boards.items()
+    ]
+    for board in found:
+        closed.callback(board.close)
+    return found
 
 
 def scored_beats(data: Dataset, request: MatrixRequest) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ecgedge import choose
@@ -12,6 +12,8 @@ from ecgedge.api.options import Value
 from ecgedge.commands.loading import data_of, limits_of, load_parts
 from ecgedge.convert.opening import Opener, opener
 from ecgedge.data.dataset import Dataset
+from ecgedge.devices import boards
+from ecgedge.devices.boards import Board
 from ecgedge.errors import EcgEdgeError
 from ecgedge.files.notices import warn
 from ecgedge.passes import check_names
@@ -23,6 +25,7 @@ from ecgedge.run.metrics import with_figures
 from ecgedge.run.resume import asked_then
 from ecgedge.run.row import Identity, Outcome, Row, Setup
 from ecgedge.workers import availability
+from ecgedge.workers.survey import Surveyed, survey
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,9 @@ class Plan:
 
     Attributes:
         sources: the trained models and files, by the name that their rows bear.
-        unavailable: (kind, name) of the parts that cannot work here, with the reason.
+        unavailable: (kind, name) of the parts that cannot work here, with the reason; a runtime that works on a board
+            is none of them.
+        boards: those that cells run on, by name.
     """
 
     request: MatrixRequest
@@ -41,6 +46,7 @@ class Plan:
     cells: list[Cell]
     skips: list[Skip]
     unavailable: availability.Reasons
+    boards: dict[str, Surveyed] = field(default_factory=dict)
 
 
 def plan_matrix(asked: MatrixRequest | RunFolder, trust: bool = False) -> Plan:
@@ -53,12 +59,13 @@ def plan_matrix(asked: MatrixRequest | RunFolder, trust: bool = False) -> Plan:
     request = asked_then(asked.request, parts.models) if isinstance(asked, RunFolder) else asked
     check_names(request.passes or (), parts.passes)
     request = replace(request, options=options_asked(request, parts))
+    named = named_boards(request)
     data = data_of(request)
     with opener(parts, limits_of(request), request.told, trust) as opened:
         is_of_models = request.models or not request.files
         sources = find_sources(request.models, data, opened) if is_of_models else {}
         sources |= find_files(request.files, list(sources), data, opened)
-    matrix = Plan(request, parts, data, sources, *plan_cells(sources, parts, request))
+    matrix = Plan(request, parts, data, sources, *plan_cells(sources, parts, request, named))
     check_choice(matrix)
     return matrix
 
@@ -68,14 +75,24 @@ def options_asked(request: MatrixRequest, parts: Parts) -> dict[str, Value]:
     return chosen(request.options, parts.steps, parts.models.values())
 
 
+def named_boards(request: MatrixRequest) -> list[Board]:
+    """The boards that are asked for. Raises EcgEdgeError where there is none of such a name, or one is named twice."""
+    devices = [*request.devices]
+    if twice := next((name for name in devices if devices.count(name) > 1), None):
+        raise EcgEdgeError(f"device {twice} is named twice", "name it once")
+    return [boards.find(name) for name in devices if name != boards.HOST]
+
+
 def plan_cells(
-    sources: Mapping[str, Artifact], parts: Parts, request: MatrixRequest
-) -> tuple[list[Cell], list[Skip], availability.Reasons]:
-    """The cells and skips that were asked for, and what cannot work here: runtimes that none of them needs are not
-    asked, since a library takes seconds to load.
+    sources: Mapping[str, Artifact], parts: Parts, request: MatrixRequest, named_boards: Sequence[Board] = ()
+) -> tuple[list[Cell], list[Skip], availability.Reasons, dict[str, Surveyed]]:
+    """The cells and skips that were asked for, device by device, what cannot work here, and the boards.
+
+    Runtimes that none of them needs are not asked, since a library takes seconds to load.
 
     Raises:
-        EcgEdgeError: as ``plan``; or an option was chosen of a part that none of them has to do with.
+        EcgEdgeError: as ``plan``; an option was chosen of a part that none of them has to do with; or a board cannot be
+            reached.
     """
     named = {name: source_of(source) for name, source in sources.items()}
     asked = (request.formats, request.quantizers, request.runtimes, request.exporters)
@@ -83,9 +100,19 @@ def plan_cells(
     within = [*requested(*given)]
     running = {runtime.name for source in named.values() for runtime in takers(source.format, parts.runtimes)}
     check_used(request.options, running.union(*({*cell.route, cell.quantizer, cell.runtime} for cell in within)))
-    reasons = availability.unavailable(parts, {cell.runtime for cell in within})
+    asked_of = dict.fromkeys(cell.runtime for cell in within)
+    is_here = not named_boards or boards.HOST in request.devices
+    reasons = availability.unavailable(parts, asked_of if is_here else ())
     passes = None if request.passes is None else tuple(request.passes)
-    return *plan(*given, reasons, request.threads, passes), reasons
+    cells, skips = plan(*given, reasons, request.threads, passes) if is_here else ([], [])
+    found = {board.name: survey(board, parts, asked_of) for board in named_boards}
+    for name, board in found.items():
+        there = {key: reason for key, reason in reasons.items() if key[0] != "runtime"} | board.reasons
+        more, left = plan(*given, there, request.threads, passes)
+        cells += [replace(cell, board=name) for cell in more]
+        skips += [replace(skip, board=name) for skip in left]
+    working = {("runtime", cell.runtime) for cell in cells}
+    return cells, skips, {key: reason for key, reason in reasons.items() if key not in working}, found
 
 
 def find_sources(models: Sequence[str], data: Dataset, opened: Opener) -> dict[str, Artifact]:
@@ -131,22 +158,25 @@ def check_choice(matrix: Plan) -> None:
     runtimes = {cell.runtime for cell in matrix.cells} or matrix.parts.runtimes.keys()
     metrics = with_figures([figure for name in runtimes for figure in matrix.parts.runtimes[name].figures])
     required = [choose.parse_requirement(text, metrics) for text in request.requirements]
-    metric = choose.find_metric(request.optimize, metrics) if request.optimize else None
+    metric, there = choose.parse_optimize(request.optimize, metrics) if request.optimize else (None, None)
+    required += [there] if there else []
     if not matrix.cells or not request.wants_choice:
         return
     planned = [
-        planned_row(cell, matrix.sources[cell.model].task.kind, matrix.parts.runtimes[cell.runtime].device)
+        planned_row(cell, matrix.sources[cell.model].task.kind, matrix.parts.runtimes[cell.runtime].device,
+                    matrix.boards[cell.board].board.emulated if cell.board else None)
         for cell in matrix.cells
-    ]
+    ]  # fmt: skip
     known = [each for each in required if not (isinstance(each, choose.Wanted) and each.field == "verdict")]
     choose.settle(planned, known, metric)
 
 
-def planned_row(cell: Cell, task: str, device: str) -> Row:
+def planned_row(cell: Cell, task: str, device: str, emulated: str | None = None) -> Row:
     """What is known of the row of a cell before it is measured."""
     return Row(
         identity=Identity(id=cell.id, model=cell.model, task=task, format=cell.format, precision=cell.precision,
-                          runtime=cell.runtime),
+                          runtime=cell.runtime, board=cell.board),
         outcome=Outcome(status="ok"),
-        setup=Setup(device=device, route=[*cell.route], quantizer=cell.quantizer, threads=cell.threads, batch=1),
+        setup=Setup(device=device, route=[*cell.route], quantizer=cell.quantizer, threads=cell.threads, batch=1,
+                    emulated=emulated),
     )  # fmt: skip

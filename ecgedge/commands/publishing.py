@@ -56,7 +56,7 @@ def publish(folder: Path, request: MatrixRequest | None = None) -> Published:
     """
     kept = RunFolder.read(folder)
     rounds = kept.about["rounds"]
-    rows = in_order(rows_of(kept.records, rounds, folder), list(kept.about["sources"]))
+    rows = in_order(rows_of(kept.records, rounds, folder), [*kept.about["sources"]], [*kept.about.get("boards", {})])
     run = make_run(kept, rows, noise_of(kept.records, rounds, folder))
     results = [attempt(folder / name, partial(make, run.told)) for name, make in files.TEXTS.items()]
     failure = None
@@ -77,9 +77,14 @@ def publish_if_begun(folder: Path) -> Published | None:
     return None
 
 
-def in_order(rows: Sequence[Row], models: Sequence[str]) -> list[Row]:
-    """Model by model, what was skipped last."""
-    return sorted(rows, key=lambda row: (models.index(row.model), row.status == "skipped"))
+def in_order(rows: Sequence[Row], models: Sequence[str], boards: Sequence[str]) -> list[Row]:
+    """Model by model, each on this machine first and then on one board after the other, what was skipped last."""
+    places = {board: number for number, board in enumerate([None, *boards])}
+
+    def key(row: Row) -> tuple[int, int, bool]:
+        return models.index(row.model), places.get(row.board, len(places)), row.status == "skipped"
+
+    return sorted(rows, key=key)
 
 
 def attempt(path: Path, make: Callable[[], str]) -> tuple[Path, str]:

@@ -57,11 +57,12 @@ class Run:
         return self.told.run
 
     def choose(self, require: str | Iterable[str] = (), optimize: str | None = None) -> Sequence[Choice]:
-        """The choice for each task, as ``ecgedge choose`` makes it: a winner in a metric, else the Pareto front.
+        """The choice for each task and device, as ``ecgedge choose`` makes it: a winner in a metric, else the Pareto
+        front.
 
         Args:
             require: what a row has to meet, such as ``"accuracy>=0.94"`` or ``"format==tflite"``.
-            optimize: the metric in which one row is to win; there is then one choice.
+            optimize: the metric in which one row is to win, or ``METRIC@DEVICE``.
 
         Raises:
             EcgEdgeError: what is asked for does not fit this run.
@@ -76,8 +77,11 @@ class Run:
         Raises:
             EcgEdgeError: what is asked for does not fit this run.
         """
-        [choice] = self.choose(require, optimize)
-        return choice.winner
+        choices = self.choose(require, optimize)
+        if len(choices) > 1:
+            devices = ", ".join(choice.device for choice in choices)
+            raise EcgEdgeError(f"this run has several devices: {devices}", f"optimize={f'{optimize}@DEVICE'!r}")
+        return choices[0].winner
 
     def report(self, format: str = "table", require: str | Iterable[str] = (), optimize: str | None = None) -> str:
         """The run as text: ``table``, ``markdown``, ``csv``, ``json`` or ``html``, which is a page of its own.
@@ -153,7 +157,8 @@ def with_choice(report: Report, requirements: Iterable[str], optimize: str | Non
     """
     known = choose.metrics_of(report.rows)
     asked = [choose.parse_requirement(text, known) for text in requirements]
-    metric = choose.find_metric(optimize, known) if optimize else None
+    metric, there = choose.parse_optimize(optimize, known) if optimize else (None, None)
+    asked += [there] if there else []
     return replace(report, choices=choose.decide(report.rows, asked, metric, report.compared_by()))
 
 

@@ -53,7 +53,11 @@ class Way:
 
 @dataclass(frozen=True)
 class Cell:
-    """One row of the matrix, as data."""
+    """One row of the matrix, as data.
+
+    Attributes:
+        board: on which it is loaded, answers and is timed; None: this machine.
+    """
 
     model: str
     route: tuple[str, ...]  # exporters, in order
@@ -63,35 +67,40 @@ class Cell:
     runtime: str
     threads: int = 1
     passes: tuple[str, ...] = ()  # for the ONNX graph on the way, in order
+    board: str | None = None
 
     @property
     def id(self) -> str:
-        return ".".join([self.model, *self.route, self.quantizer, self.runtime])
+        return on_board(".".join([self.model, *self.route, self.quantizer, self.runtime]), self.board)
+
+
+def on_board(name: str, board: str | None) -> str:
+    """The name of what is done on a board; as it is for this machine."""
+    return f"{name}@{board}" if board else name
 
 
 def is_parent(other: Cell, cell: Cell) -> bool:
     """Whether a cell is the fp32 form of another."""
-    same = (other.model, other.route, other.format, other.runtime) == (
-        cell.model,
-        cell.route,
-        cell.format,
-        cell.runtime,
-    )
-    return same and other.precision == "fp32" and cell.precision != "fp32"
+
+    def form(one: Cell) -> tuple[object, ...]:
+        return one.model, one.route, one.format, one.runtime, one.board
+
+    return form(other) == form(cell) and other.precision == "fp32" and cell.precision != "fp32"
 
 
 @dataclass(frozen=True)
 class Skip:
-    """A model that cannot run on a runtime here, and why."""
+    """A model that cannot run on a runtime here, or on a board, and why."""
 
     model: str
     format: str
     runtime: str
     reason: str
+    board: str | None = None
 
     @property
     def id(self) -> str:
-        return f"{self.model}.{self.runtime}"
+        return on_board(f"{self.model}.{self.runtime}", self.board)
 
 
 @dataclass(frozen=True)

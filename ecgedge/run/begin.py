@@ -45,6 +45,7 @@ def describe_run(
     installed: Mapping[str, Mapping[str, str]],
     command: str,
     precisions: Mapping[str, Precision],
+    boards: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
     """What ``run.json`` holds: what was asked, of which data and models, on which machine.
 
@@ -52,6 +53,7 @@ def describe_run(
         installed: versions in the environments of their own that its cells work in.
         command: by which it was asked for.
         precisions: that its cells have, those that are built in aside.
+        boards: what is told of those that cells run on, by name.
 
     Raises:
         EcgEdgeError: it could not be read again, such as for a name that is no text.
@@ -79,6 +81,7 @@ def describe_run(
         "versions": machine.versions(),
         "environments": installed,
         "precisions": {name: each.record() for name, each in precisions.items()},
+        **({"boards": boards} if boards else {}),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
     check_readable(about)

@@ -22,6 +22,7 @@ from ecgedge.run.reading import (
     ROWS,
     RUN,
     Record,
+    blocks_of,
     check_entries,
     checked,
     damaged,
@@ -84,7 +85,7 @@ class RunFolder:
         task, labels = self.tasks.get(row.id), self.about["labels"]
         if task and task.kind != row.task:
             return f"it is for {row.task}, its artifact for {task.kind}"
-        if row.status == "ok" and row.id not in self.blocks:
+        if row.status == "ok" and not row.emulated and row.id not in self.blocks:
             return "it is ok, and the journal tells of no call that was timed"
         confusion = row.quality.confusion if row.quality else None
         if confusion is not None and len(confusion) != len(labels):
@@ -99,11 +100,7 @@ class RunFolder:
     @cached_property
     def blocks(self) -> dict[str, list[Record]]:
         """The timed blocks of each cell and twin that has some."""
-        found: dict[str, list[Record]] = {}
-        for record in self.records:
-            if record["event"] == "block":
-                found.setdefault(record["cell"], []).append(record)
-        return found
+        return blocks_of(self.records)
 
     @cached_property
     def tasks(self) -> dict[str, Task]:

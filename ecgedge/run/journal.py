@@ -45,6 +45,8 @@ class Journal:
         self.found: dict[tuple[str, str | None], list[dict[str, Any]]] = {}  # by kind and cell; None: of all cells
         for record in records:
             self.remember(record)
+            if record["event"] == "void":
+                self.forget(record["cell"])
         self.file.truncate(whole)
         ends = {record["cell"]: 0 for record in self.of("scored")} | {record["name"]: 0 for record in self.of("twin")}
         ends |= {record["cell"]: record["offset"] + record["calls"] * PAIR for record in self.of("block")}
@@ -60,6 +62,20 @@ class Journal:
         record = {"event": event, **fields}
         add(self.file, line(record))
         self.remember(record)
+
+    def void(self, cell: str, reason: str) -> None:
+        """What was timed of a cell or twin does not count; it begins anew."""
+        self.append("void", cell=cell, reason=reason)
+        self.forget(cell)
+        cut_samples(self.folder, cell, 0)
+
+    def forget(self, cell: str) -> None:
+        """Know no block of a cell any more, nor that it was warm."""
+        kinds = ("block", "warm")
+        self.records = [each for each in self.records if each["event"] not in kinds or each["cell"] != cell]
+        for event in kinds:
+            self.found.pop((event, cell), None)
+            self.found[event, None] = [each for each in self.of(event) if each["cell"] != cell]
 
     def remember(self, record: dict[str, Any]) -> None:
         """Know a record, by its kind and its cell, so that a run of many cells need not look through all of them."""

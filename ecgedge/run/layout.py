@@ -61,6 +61,11 @@ MACHINE = record(
     others=ANY,
 )
 VERSIONS = table_of(WORD, 10_000)
+BOARD = record(
+    {"cpu": LINE, "isa": list_of(WORD, 1000), "cores": maybe(whole(1, MANY)), "system": LINE, "libraries": VERSIONS},
+    {"emulated": maybe(LINE), "governor": maybe(LINE), "memory_kib": maybe(COUNTED)},
+    others=ANY,
+)
 DIGESTS = table_of(WORD, MANY)
 PRECISION = record(
     {
@@ -101,6 +106,7 @@ ABOUT = record(
         "environments": table_of(VERSIONS, 1000),
         "precisions": table_of(PRECISION, 1000),
         "files": table_of(WORD, 1000),
+        "boards": table_of(BOARD, 1000),
     },
     others=ANY,
 )
@@ -164,9 +170,15 @@ def scored_row(row: Any, where: str) -> dict[str, Any]:
 def finished_row(row: Any, where: str) -> dict[str, Any]:
     """A row as ``rows.jsonl`` has it."""
     scored_row(row, where)
-    if row["status"] == "ok":
+    if row["status"] == "ok" and not row.get("emulated"):
         need(row, TIMED, where)
     return dict(row)
+
+
+def lost_row(row: Any, where: str) -> dict[str, Any]:
+    """A row whose board was lost before it was done."""
+    FAILURE(row, where)
+    return scored_row(row, where)
 
 
 def need(row: Mapping[str, Any], names: Iterable[str], where: str) -> None:
@@ -178,7 +190,7 @@ def need(row: Mapping[str, Any], names: Iterable[str], where: str) -> None:
 PACKED = record(
     {"path": path, "record": record({"task": free(dict)}, others=ANY)}, {"model": maybe(LINE)}, others=ANY
 )  # ``records`` knows more of it
-LOST = record({"status": one_of("failed", "timeout"), "stage": LINE, "reason": TEXT}, others=ANY)
+FAILURE = record({"status": one_of("failed", "timeout"), "stage": LINE, "reason": TEXT}, others=ANY)
 EVENTS: dict[str, Rule] = {  # of the journal, by name
     "start": record({"time": WORD}, {"load": maybe(AMOUNT)}, others=ANY),
     "scored": record(
@@ -187,7 +199,7 @@ EVENTS: dict[str, Rule] = {  # of the journal, by name
     "twin": record({"cell": name, "name": name}, others=ANY),
     "warm": record(
         {"cell": name, "warm_up_calls": COUNTED, "stable": flag, "load": maybe(AMOUNT)},
-        {"sm_clock_mhz": maybe(AMOUNT)},
+        {"sm_clock_mhz": maybe(AMOUNT), "boot": maybe(LINE)},
         others=ANY,
     ),
     "block": record(
@@ -211,7 +223,10 @@ EVENTS: dict[str, Rule] = {  # of the journal, by name
         },
         others=ANY,
     ),
-    "failed": record({"cell": name, "row": LOST}, others=ANY),
+    "failed": record({"cell": name, "row": FAILURE}, others=ANY),
+    "lost": record({"cell": name, "row": lost_row}, others=ANY),
+    "void": record({"cell": name, "reason": LINE}, others=ANY),
+    "board": record({"board": name}, {"celsius": maybe(number()), "throttled": maybe(list_of(LINE, 100))}, others=ANY),
 }
 
 NODE = record(

@@ -4,32 +4,31 @@ The cells of one model are made and scored, each in a process of its own that st
 asleep. Then these processes are timed in turns: round after round, a block of calls each, in random
 order, so that a machine that slows down or speeds up does so for all of them. Rounds are added while too
 few were timed in the machine's usual quick state. One cell by each clock, drawn at random, is timed a second
-time in another process: what differs between the two is noise.
+time in another process: what differs between the two is noise. Cells of boards come after those of this machine, so
+that nothing is timed here while boards are served.
 """
 
 from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
 
 from ecgedge.convert.ahead import Helper
 from ecgedge.convert.lab import Lab
 from ecgedge.files.locks import PART
-from ecgedge.measure.bench import PROFILES, Profile
+from ecgedge.measure.bench import PROFILES
 from ecgedge.measure.machine import EnergyCounter
 from ecgedge.plan.plan import Cell, Skip
 from ecgedge.run.block import Pauses
+from ecgedge.run.device import Here, OnBoard
 from ecgedge.run.journal import Journal
-from ecgedge.run.processes import FOLDERS, Processes
-from ecgedge.run.rounds import Rounds, draw
+from ecgedge.run.measuring import STEPS, Measuring, Tell, measure_model
+from ecgedge.run.on_boards import measure_on_boards
+from ecgedge.run.processes import FOLDERS
 from ecgedge.run.row import Identity, Outcome, Row
-from ecgedge.run.scoring import Scoring
-
-STEPS = 3  # of a cell
-Tell = Callable[[float, str], object]  # how many steps are done, and what comes next
 
 
 def measure_cells(
@@ -40,8 +39,12 @@ def measure_cells(
     profile: str,
     energy: EnergyCounter,
     tell: Tell,
+    boards: Sequence[OnBoard] = (),
 ) -> None:
     """Carry out what the journal does not hold yet. A cell is ``STEPS``: to be converted, scored and timed.
+
+    Args:
+        boards: that cells run on.
 
     Raises:
         MachineError, OSError: the machine failed; what the journal holds stays, and the rest can be done later.
@@ -52,53 +55,28 @@ def measure_cells(
     for skip in skips:
         if not journal.of("scored", skip.id):
             journal.append("scored", cell=skip.id, row=skipped(skip, lab).flat)
-    done, pauses = 0, Pauses()
+    done, pauses, here = 0, Pauses(), Here()
     with contextlib.closing(Helper(lab)) as helper:
-        for _, group in groupby(cells, lambda cell: cell.model):
+        for _, group in groupby((cell for cell in cells if cell.board is None), lambda cell: cell.model):
             of_model = list(group)
-            left = [cell for cell in of_model if not journal.of("scored", cell.id)]
-            if left:
-                tell(done, f"{left[0].model} conversions")
-                helper.make(left)
+            make_ahead(of_model, helper, journal, lambda what, base=done: tell(base, what))  # type: ignore[misc]
             done += len(of_model)
-            measure_model(
-                of_model,
-                lab,
-                journal,
-                PROFILES[profile],
-                energy,
-                pauses,
-                lambda steps, what, base=done: tell(base + steps, what),  # type: ignore[misc]
-            )
+            measuring = Measuring(of_model, lab, journal, PROFILES[profile], energy, pauses, here)
+            measure_model(measuring, lambda steps, what, base=done: tell(base + steps, what))  # type: ignore[misc]
             done += (STEPS - 1) * len(of_model)
-    tell(done, "")
+        there = [cell for cell in cells if cell.board]
+        make_ahead(there, helper, journal, lambda what: tell(done, what))
+    done += len(there)
+    measure_on_boards(there, boards, lab, journal, PROFILES[profile], energy,
+                      lambda steps, what: tell(done + steps, what))  # fmt: skip
+    tell(STEPS * len(cells), "")
 
 
-def measure_model(
-    cells: list[Cell],
-    lab: Lab,
-    journal: Journal,
-    profile: Profile,
-    energy: EnergyCounter,
-    pauses: Pauses,
-    tell: Tell,
-) -> None:
-    """Score the cells of one model, then time them in turns."""
-    with Processes(lab, journal) as processes:
-        scoring = Scoring(cells, lab, journal, profile.name, processes)
-        tell(0, f"{cells[0].model} processes")
-        processes.start([cell for cell in cells if not journal.of("scored", cell.id)])
-        left = [cell for cell in cells if not journal.of("scored", cell.id)]
-        tell(len(cells) - len(left), f"{cells[0].model} answers")
-        scoring.score(
-            left, lambda cell: tell(cells.index(cell), f"{cell.model} {cell.format} {cell.precision} {cell.runtime}")
-        )
-        timed = draw(cells, lab.seed, journal)
-        for cell in {cell.id: cell for cell in timed.values()}.values():
-            scoring.bring_back(cell)
-        for number in Rounds(timed, lab, journal, profile, energy, processes, pauses).carry_out():
-            share = number / max(profile.rounds, number + 1)
-            tell(len(cells) * (1 + share), f"{cells[0].model} round {number + 1}")
+def make_ahead(cells: Sequence[Cell], helper: Helper, journal: Journal, tell: Callable[[str], object]) -> None:
+    """Put what cells need that were not scored yet into the store."""
+    if left := [cell for cell in cells if not journal.of("scored", cell.id)]:
+        tell(f"{left[0].model} conversions")
+        helper.make(left)
 
 
 def sweep(folder: Path) -> None:
@@ -122,6 +100,7 @@ def skipped(skip: Skip, lab: Lab) -> Row:
             precision=None,
             runtime=skip.runtime,
             dataset=lab.beats.data.name,
+            board=skip.board,
         ),
         outcome=Outcome(status="skipped", reason=skip.reason),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,7 @@ class JournalState:
     def fault_of(self, record: Record) -> str:
         """Why a record cannot come here; empty where it can."""
         event, cell = record["event"], record.get("cell", "")
-        if event == "start":
+        if event in ("start", "board"):
             return ""
         if event == "scored":
             fault = "scores it a second time" if cell in self.scored else ""
@@ -91,12 +91,23 @@ class JournalState:
             known = cell in self.scored and record["name"] == cell + TWIN and record["name"] not in self.scored
             fault = "" if known else "is of no cell that was scored"
             self.twins.add(record["name"])
+        elif event == "lost":
+            fault = "is not about that cell" if record["row"]["id"] != cell else ""
         elif cell not in self.scored | self.twins:
             fault = "is of no cell that was scored"
+        elif event == "void":
+            self.begin_anew(cell)
+            fault = ""
         else:
             fault = self.block_fault(record) if event == "block" else ""
             self.warm |= {cell} if event == "warm" else set()
         return f"{event} of {cell!r} {fault}"[:200] if fault else ""
+
+    def begin_anew(self, cell: str) -> None:
+        """Its blocks are void: it is warmed up and timed from the first round on."""
+        self.warm.discard(cell)
+        self.rounds.pop(cell, None)
+        self.ends.pop(cell, None)
 
     def block_fault(self, block: Record) -> str:
         cell = block["cell"]
@@ -110,6 +121,17 @@ class JournalState:
             return "has a reference without its kernel, or the other way round"
         self.rounds[cell], self.ends[cell] = block["round"] + 1, block["offset"] + block["calls"] * PAIR
         return ""
+
+
+def blocks_of(records: Iterable[Record]) -> dict[str, list[Record]]:
+    """The recorded blocks of each cell and twin, by round; those that came to be void left out."""
+    found: dict[str, list[Record]] = {}
+    for record in records:
+        if record["event"] == "block":
+            found.setdefault(record["cell"], []).append(record)
+        elif record["event"] == "void":
+            found.pop(record["cell"], None)
+    return {name: sorted(each, key=lambda block: block["round"]) for name, each in found.items()}
 
 
 def read_graph(folder: Path, name: str) -> Record:

@@ -67,6 +67,7 @@ class MatrixRequest:
         files: made elsewhere.
         told: what the user says of these.
         exporters, formats, quantizers, runtimes: cells have one of each; empty: any.
+        devices: where cells run: names of boards, and ``host``, which is this machine; empty: this machine.
         preset: ``"quick"``: fewer beats and calls, or ``"full"``.
         seed: of all that is drawn at random.
         threads: of each model.
@@ -96,6 +97,7 @@ class MatrixRequest:
     formats: Sequence[str] = ()
     quantizers: Sequence[str] = ()
     runtimes: Sequence[str] = ()
+    devices: Sequence[str] = ()
     preset: str = "full"
     seed: int = 0
     threads: int = 1
@@ -159,7 +161,8 @@ def text_of(name: Any) -> Any:
 
 
 SEVERAL = (
-    "ignore_columns", "models", "files", "exporters", "formats", "quantizers", "runtimes", "requirements", "passes",
+    "ignore_columns", "models", "files", "exporters", "formats", "quantizers", "runtimes", "devices", "requirements",
+    "passes",
 )  # fmt: skip
 FIELDS = {each.name for each in dataclasses.fields(MatrixRequest)}
 TOLD_FIELDS = {each.name for each in dataclasses.fields(Told)}
@@ -196,5 +199,6 @@ REQUEST = record(
         "sent": flag,
         "place": LINE,
     },
+    {"devices": LINES},  # of which older runs know nothing
     others=ANY,
 )

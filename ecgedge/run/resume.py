@@ -65,6 +65,13 @@ def check_same(known: dict[str, Any], now: dict[str, Any], folder: Path) -> None
                 f"{folder} cannot be resumed: {what} has changed ({difference(then, today)})",
                 "bring it back as it was, or start a new run",
             )
+    for name, board in known.get("boards", {}).items():
+        today = now.get("boards", {}).get(name, {})
+        for part in ("cpu", "emulated", "libraries"):
+            if board.get(part) != today.get(part):
+                told = difference({part: board.get(part)}, {part: today.get(part)})
+                raise EcgEdgeError(f"{folder} cannot be resumed: board {name} has changed ({told})",
+                                   "bring it back as it was, or start a new run")  # fmt: skip
     for part in ("cpu", "gpu"):
         then = known["machine"].get(part, now["machine"][part])  # older runs know no GPU
         if then != now["machine"][part]:

@@ -10,16 +10,17 @@ from typing import Any
 
 from ecgedge.convert.lab import Lab
 from ecgedge.errors import EcgEdgeError
-from ecgedge.measure import machine
 from ecgedge.measure.bench import Profile
 from ecgedge.measure.machine import EnergyCounter
 from ecgedge.measure.steadiness import most_rounds
 from ecgedge.plan.plan import Cell, is_parent
 from ecgedge.run.block import Pauses, asked_in, time_block
+from ecgedge.run.device import TRIES, BoardGone, Device
 from ecgedge.run.journal import Journal
 from ecgedge.run.processes import Processes
 from ecgedge.run.reading import TWIN
-from ecgedge.run.rows import Timing, fixed_rounds
+from ecgedge.run.rows import Timing, fixed_rounds, is_timed
+from ecgedge.workers.client import ChildError
 from ecgedge.workers.protocol import Packed
 from ecgedge.workers.session import OpenSession
 
@@ -42,8 +43,54 @@ class Rounds:
     processes: Processes
     pauses: Pauses = field(default_factory=Pauses)
 
+    @property
+    def device(self) -> Device:
+        return self.processes.device
+
     def carry_out(self) -> Iterator[int]:
-        """Time what is not on record, round by round; yields the number of each before it is begun."""
+        """Time what is not on record, round by round; yields the number of each before it is begun.
+
+        What was timed before the device was started anew does not count: it is timed once more, and where that happens
+        again and again, the device is lost to this run.
+
+        Raises:
+            BoardGone: the board that they run on is lost.
+        """
+        if self.is_of_another_boot():
+            self.begin_anew("the board was started anew")
+        for _ in range(TRIES):
+            try:
+                yield from self.time_all()
+            except ChildError as error:  # of the board: what is a cell's own fault stays with it
+                if error.why == "rebooted":
+                    self.begin_anew(str(error))
+                else:
+                    self.drop_all()
+            else:
+                return
+        raise BoardGone(f"board {self.device.board} was lost {TRIES} times while one model was timed")
+
+    def is_of_another_boot(self) -> bool:
+        """Whether some of these were timed, and more is wanted of them, and the device was started anew since."""
+        boots = {record.get("boot") for name in self.timed for record in self.journal.of("warm", name)}
+        targets = self.targets()
+        unfinished = any(len(rounds) < targets[name] for name, rounds in self.done().items())
+        return bool(unfinished and boots and boots != {self.device.boot()})
+
+    def begin_anew(self, reason: str) -> None:
+        """Forget what was timed of all of these, so that all are timed in the same rounds."""
+        for name in self.done():
+            if self.journal.of("warm", name):
+                self.journal.void(name, reason)
+        self.drop_all()
+
+    def drop_all(self) -> None:
+        """End their processes, of which the connection is gone."""
+        for name in [*self.processes.children]:
+            self.processes.drop(name)
+
+    def time_all(self) -> Iterator[int]:
+        """Time what is not on record, round by round."""
         targets = self.targets()
         for name in (name for name, rounds in self.done().items() if len(rounds) < targets[name]):
             self.processes.of(name, self.timed[name])
@@ -105,12 +152,13 @@ class Rounds:
         """Load a cell where its process is new, and run it until it is as fast as it gets."""
         cell = self.timed[name]
         packed = self.journal.of("scored", cell.id)[0]["artifact"]
-        with self.processes.surviving(name, "warm up"), self.lab.converters.turn():
+        with self.processes.surviving(name, "warm up"), self.device.turn(self.lab):
             if name not in self.processes.sessions:
                 here = Packed(self.journal.folder / packed["path"], packed["record"], packed["model"])
                 self.check_sources(name, self.processes.open(name, cell, here))
             found = self.processes.sessions[name].warm_up()
-            self.journal.append("warm", cell=name, load=machine.load(), **found.figures())
+            boot = {"boot": self.device.boot()} if self.device.board else {}
+            self.journal.append("warm", cell=name, load=self.device.load(), **found.figures(), **boot)
 
     def check_sources(self, name: str, session: OpenSession) -> None:
         """Raise EcgEdgeError where a session is by another clock or meter than when its cell was scored."""
@@ -138,9 +186,10 @@ class Rounds:
             with (
                 self.processes.surviving(name, "measure"),
                 self.pauses.around(runtime, asked),
-                self.lab.converters.turn(),
+                self.device.turn(self.lab),
             ):
-                block = time_block(self.processes.sessions[name], self.profile.block_seconds, asked, self.energy)
+                energy = None if self.device.board else self.energy
+                block = time_block(self.processes.sessions[name], self.profile.block_seconds, asked, energy)
                 self.journal.block(name, number, block.samples, **block.figures, **block.state)
 
 
@@ -149,13 +198,14 @@ def draw(cells: Sequence[Cell], seed: int, journal: Journal) -> dict[str, Cell]:
 
     Which one is drawn once and for all. What differs between the two is noise of that clock.
     """
-    ready = [cell for cell in cells if journal.row(cell.id)["status"] == "ok"]
+    ready = [cell for cell in cells if is_timed(journal.row(cell.id))]
     clocks: dict[str | None, list[Cell]] = {}
     for cell in ready:
         clocks.setdefault(journal.row(cell.id).get("clock"), []).append(cell)
     for clock, by_it in clocks.items():
         if not any(journal.of("twin", cell.id) for cell in cells if journal.row(cell.id).get("clock") == clock):
-            drawn = random.Random(f"{seed} {ready[0].model}" + (f" {clock}" if clock else "")).choice(by_it)
+            place = f"@{ready[0].board}" if ready[0].board else ""
+            drawn = random.Random(f"{seed} {ready[0].model}{place}" + (f" {clock}" if clock else "")).choice(by_it)
             journal.append("twin", cell=drawn.id, name=drawn.id + TWIN)
     timed = {cell.id: cell for cell in ready}
     return timed | {cell.id + TWIN: cell for cell in ready if journal.of("twin", cell.id)}

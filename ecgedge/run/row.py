@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from ecgedge.api.figures import Figure
+from ecgedge.devices.boards import HOST
 from ecgedge.evaluate.facts import figure, plain, read, told
 from ecgedge.evaluate.judgement import (
     ChangedDecision,
@@ -42,6 +43,7 @@ from ecgedge.run.measurement import BLOCKS, Elsewhere, Latency, Loading, Memory,
 STATUSES = ("ok", "rejected", "failed", "timeout", "skipped")
 TASKS = ("classification", "anomaly")
 THROUGHPUT = re.compile(r"throughput_([1-9]\d{0,8})_per_s")
+TimedBy = tuple[str | None, str | None]  # a board, and a clock of its own; None: the machine that converts, and its
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,7 @@ class Identity:
     Attributes:
         id: of the cell, by which its files in the run's folder are named.
         precision: of the file; None where a cell was skipped.
+        board: on which it ran; None: the machine that converted it.
     """
 
     id: str = told(name, needed=True)
@@ -60,6 +63,7 @@ class Identity:
     precision: str | None = told(maybe(LINE), null=True, needed=True)
     runtime: str = told(LINE, needed=True)
     dataset: str | None = told(LINE)
+    board: str | None = told(name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +76,7 @@ class Setup:
         dataset_digest: SHA-256 of the data, in hexadecimal digits.
         beats: how many were scored.
         blocks_asked: the blocks that its runtime asks for, by the fields of ``api.Blocks``; None: none of its own.
+        emulated: the core that its board plays; such a row has answers, and neither times nor memory.
     """
 
     device: str | None = told(LINE)
@@ -85,6 +90,7 @@ class Setup:
     profile: str | None = told(LINE)
     runtime_options: dict[str, Any] | None = told(table_of(ANY, 1000))
     blocks_asked: dict[str, Any] | None = told(record({}, BLOCKS, others=ANY))
+    emulated: str | None = told(LINE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,6 +213,21 @@ class Row:
         return self.setup.device if self.setup else None
 
     @property
+    def board(self) -> str | None:
+        """On which it ran; None: the machine that converted it."""
+        return self.identity.board
+
+    @property
+    def place(self) -> str:
+        """The name of its board, or ``host``."""
+        return self.board or HOST
+
+    @property
+    def emulated(self) -> str | None:
+        """The core that its board plays, where it does; there are no times then."""
+        return self.setup.emulated if self.setup else None
+
+    @property
     def clock(self) -> str | None:
         """That its times are by; None: this machine's."""
         return self.meters.clock if self.meters else None
@@ -223,7 +244,12 @@ class Row:
     @property
     def form(self) -> tuple[Any, ...]:
         """What an fp32 row has in common with those that are quantized from it."""
-        return self.model, tuple(self.route), self.format, self.runtime
+        return self.model, tuple(self.route), self.format, self.runtime, self.board
+
+    @property
+    def timed_by(self) -> TimedBy:
+        """The board and the clock that its times are by; only those of the same two have a ratio."""
+        return self.board, self.clock
 
     @property
     def size_bytes(self) -> int | None:
@@ -236,7 +262,7 @@ class Row:
 
     @property
     def times(self) -> Latency:
-        """Of a row that is ``ok``; no other one was timed."""
+        """Of a row that is ``ok``; no other one was timed, nor one of a board that is emulated."""
         assert self.latency is not None, f"{self.id} was not timed"
         return self.latency
 

@@ -14,10 +14,11 @@ from ecgedge.evaluate.facts import plain
 from ecgedge.measure.steadiness import enough_blocks, enough_pairs, quick_readings, reading_of
 from ecgedge.run.journal import samples
 from ecgedge.run.measurement import TimeRatio
-from ecgedge.run.row import Row
+from ecgedge.run.reading import blocks_of
+from ecgedge.run.row import Row, TimedBy
 
 Record = dict[str, Any]
-Clocked = tuple[str, str | None]  # a model, and the clock that some of its cells were timed by; None: this machine's
+Timed = tuple[str, TimedBy]  # a model, and what some of its cells were timed by
 
 TIE = 0.02  # relative; by that much two processes of one file may differ, see docs/how-figures-are-made.md
 P99_CALLS = 3000  # with fewer, the slowest hundredth is a handful of calls
@@ -60,30 +61,43 @@ class Timing:
     These are the blocks in the machine's usual quick state, by the reference kernel beside them. Where too few are,
     it is all of them, and the figures are called unsteady. Blocks of older runs have no reference: all count, and
     nothing is said of the machine. Nor is it of blocks that a session timed by a clock of its own: all of these count.
+    Each board has states of its own.
 
     Attributes:
         blocks: the recorded blocks of each cell and twin, by round.
-        clocks: by which each cell and twin was timed; None: this machine's.
-        kernels: median nanoseconds of each reference kernel in the quick state.
+        by: the board on which each cell and twin was timed, and its clock.
+        kernels: median nanoseconds of each reference kernel in the quick state, by board.
     """
 
     def __init__(self, records: Sequence[Record], rounds: int, folder: Path):
         self.rounds, self.folder, self.blocks = rounds, folder, blocks_of(records)
         self.rows = {record["cell"]: record["row"] for record in records if record["event"] == "scored"}
         self.rows |= {record["name"]: self.rows[record["cell"]] for record in records if record["event"] == "twin"}
-        self.clocks: dict[str, str | None] = {name: row.get("clock") for name, row in self.rows.items()}
-        self.clocks |= {name: each[0].get("clock") for name, each in self.blocks.items()}
-        models = {name: row.get("model") for name, row in self.rows.items()}
-        ours = [name for name in self.blocks if self.clocks[name] is None]
-        readings = [reading_of(block, models.get(name)) for name in ours for block in self.blocks[name]]
-        self.known = bool(readings) and None not in readings
-        self.quick = quick_readings([reading for reading in readings if reading]) if self.known else set()
+        self.by: dict[str, TimedBy] = {name: (row.get("board"), row.get("clock")) for name, row in self.rows.items()}
+        self.by |= {name: (self.board_of(name), each[0].get("clock")) for name, each in self.blocks.items()}
         self.medians: dict[str, dict[int, float]] = {}  # of each block that was asked for
+        self.quick: set[tuple[str, int]] = set()
+        self.kernels: dict[tuple[str | None, str], float] = {}
+        self.known: set[str | None] = set()  # the boards whose state is told
+        for board in dict.fromkeys(board for board, _ in self.by.values()):
+            self.look_for_states(board)
+
+    def look_for_states(self, board: str | None) -> None:
+        """Which blocks of a board, or of this machine, were timed in its usual quick state."""
+        names = [name for name in self.blocks if self.by[name] == (board, None)]
+        readings = [
+            reading_of(block, self.rows.get(name, {}).get("model")) for name in names for block in self.blocks[name]
+        ]
+        told = [reading for reading in readings if reading]
+        if not told or len(told) < len(readings):
+            return
+        self.known.add(board)
+        self.quick |= quick_readings(told)
         times: dict[str, list[float]] = {}
-        for reading in filter(None, readings if self.known else ()):
+        for reading in told:
             if (reading.name, reading.round) in self.quick:
                 times.setdefault(reading.kernel, []).append(max(reading.before, reading.after))
-        self.kernels = {kernel: float(np.median(each)) for kernel, each in times.items()}
+        self.kernels |= {(board, kernel): float(np.median(each)) for kernel, each in times.items()}
 
     def asked(self, name: str) -> int:
         """How many rounds a cell or twin has at least."""
@@ -91,7 +105,15 @@ class Timing:
 
     def told(self, *names: str) -> bool:
         """Whether the references tell the state of the machine in each block of all of these."""
-        return self.known and all(self.clocks.get(name) is None for name in names)
+        return bool(names) and all(self.clock_of(name) is None and self.board_of(name) in self.known for name in names)
+
+    def board_of(self, name: str) -> str | None:
+        """On which a cell or twin was timed; None: this machine."""
+        return self.by.get(name, (None, None))[0]
+
+    def clock_of(self, name: str) -> str | None:
+        """By which it was; None: that of the machine that it ran on."""
+        return self.by.get(name, (None, None))[1]
 
     def quick_blocks(self, name: str) -> list[Record]:
         """The blocks in the quick state; all, where there are no references."""
@@ -117,8 +139,8 @@ class Timing:
         return (quick if steady else shared), steady
 
     def comparable(self, first: str, second: str) -> bool:
-        """Whether a ratio of their times means anything: they are by one clock."""
-        return self.clocks.get(first) == self.clocks.get(second)
+        """Whether a ratio of their times means anything: they are of one board, by one clock."""
+        return self.by.get(first) == self.by.get(second)
 
     def ratio(self, first: str, second: str) -> intervals.Ratio:
         """Of the rounds that count."""
@@ -166,22 +188,34 @@ def rows_of(records: Sequence[Record], rounds: int, folder: Path) -> list[Row]:
     """The rows of the cells that are done, in the order in which they were scored."""
     timing = Timing(records, rounds, folder)
     failed, warm = first_of(records, "failed"), first_of(records, "warm")
-    told: list[Record] = []
+    told: dict[str, Record] = {}
     for record in records:
         if record["event"] != "scored":
             continue
         name, row = record["cell"], dict(record["row"])
         if name in failed:
             row |= failed[name]["row"]
-        elif row["status"] == "ok":
+        elif is_timed(row):
             if len(timing.blocks.get(name, [])) < timing.asked(name):
                 continue
             row |= timing.latency(name) | {"blocks": len(timing.blocks[name])} | timing.state(name)
             row |= warm_up(warm[name])
-        told.append(row)
-    rows = [Row.from_record(row) for row in told]
+        told[name] = row
+    told = {name: lost["row"] for name, lost in lost_of(records).items()} | told
+    rows = [Row.from_record(row) for row in told.values()]
     floors, whole_forms = floors_of(timing, records), whole_rows(rows)
-    return [compared(row, whole_forms.get(row.form), floors.get((row.model, row.clock)), timing) for row in rows]
+    return [compared(row, whole_forms.get(row.form), floors.get((row.model, row.timed_by)), timing) for row in rows]
+
+
+def is_timed(row: Mapping[str, Any]) -> bool:
+    """Whether a scored cell is to be timed: it works, and its board is none that is emulated."""
+    return bool(row["status"] == "ok" and not row.get("emulated"))
+
+
+def lost_of(records: Sequence[Record]) -> dict[str, Record]:
+    """The cells whose board was lost since the run was last begun or gone on with, each with the row that says so."""
+    last = max((i for i, record in enumerate(records) if record["event"] == "start"), default=0)
+    return {record["cell"]: record for record in records[last:] if record["event"] == "lost"}
 
 
 def compared(row: Row, whole: Row | None, floor: float | None, timing: Timing) -> Row:
@@ -193,14 +227,6 @@ def compared(row: Row, whole: Row | None, floor: float | None, timing: Timing) -
         ratio = replace(timing.compare(row.id, whole.id, floor), to=whole.id)
     known = replace(row.latency, noise_floor=None if floor is None else round(floor, 4), time_ratio=ratio)
     return replace(row, latency=known)
-
-
-def blocks_of(records: Sequence[Record]) -> dict[str, list[Record]]:
-    """The recorded blocks of each cell and twin, by round."""
-    found: dict[str, list[Record]] = {}
-    for record in sorted((r for r in records if r["event"] == "block"), key=lambda r: r["round"]):
-        found.setdefault(record["cell"], []).append(record)
-    return found
 
 
 def latency(blocks: Sequence[Record], each: Sequence[np.ndarray], medians: np.ndarray) -> Record:
@@ -239,8 +265,14 @@ def energy(blocks: Sequence[Record], calls: int) -> float | str:
 
 
 def first_of(records: Sequence[Record], event: str) -> dict[str, Record]:
-    """The first record of one kind of each cell."""
-    return {record["cell"]: record for record in reversed(records) if record["event"] == event}
+    """The first record of one kind of each cell, since what came before was void, where that is so."""
+    found: dict[str, Record] = {}
+    for record in records:
+        if record["event"] == event:
+            found.setdefault(record["cell"], record)
+        elif record["event"] == "void":
+            found.pop(record["cell"], None)
+    return found
 
 
 def warm_up(found: Record) -> Record:
@@ -273,28 +305,32 @@ def judged(found: intervals.Ratio, floor: float | None) -> TimeRatio:
 
 
 def noise_of(records: Sequence[Record], rounds: int, folder: Path) -> dict[str, Noise]:
-    """The A/A pairs by model, and by clock where that is not this machine's: which cell was timed twice, how the two
-    compare, and the noise floor."""
+    """The A/A pairs by model, and by board and clock where these are not this machine's: which cell was timed twice,
+    how the two compare, and the noise floor."""
     timing = Timing(records, rounds, folder)
     return {
-        model if clock is None else f"{model} by {clock}": Noise(
-            pair[0], timing.compare(*pair, floor=None), round(floor_of(timing, pair), 4)
-        )
-        for (model, clock), pair in pairs_of(timing, records).items()
+        timed_words(*key): Noise(pair[0], timing.compare(*pair, floor=None), round(floor_of(timing, pair), 4))
+        for key, pair in pairs_of(timing, records).items()
     }
 
 
-def floors_of(timing: Timing, records: Sequence[Record]) -> dict[Clocked, float]:
-    """The noise floor of each model, and clock, of which a cell was timed twice; not rounded, for other figures come
-    from it."""
+def timed_words(model: str, by: TimedBy) -> str:
+    """A model, with the board on which it was timed and the clock, where these are not this machine's."""
+    board, clock = by
+    return model + (f" on {board}" if board else "") + (f" by {clock}" if clock else "")
+
+
+def floors_of(timing: Timing, records: Sequence[Record]) -> dict[Timed, float]:
+    """The noise floor of each model, by board and clock, of which a cell was timed twice; not rounded, for other
+    figures come from it."""
     return {key: floor_of(timing, pair) for key, pair in pairs_of(timing, records).items()}
 
 
-def pairs_of(timing: Timing, records: Sequence[Record]) -> dict[Clocked, tuple[str, str]]:
-    """Cell and twin of each model, and clock, for which both were timed."""
+def pairs_of(timing: Timing, records: Sequence[Record]) -> dict[Timed, tuple[str, str]]:
+    """Cell and twin of each model, by board and clock, for which both were timed."""
     pairs = ((record["cell"], record["name"]) for record in records if record["event"] == "twin")
     return {
-        (timing.rows[pair[0]]["model"], timing.clocks[pair[0]]): pair
+        (timing.rows[pair[0]]["model"], timing.by[pair[0]]): pair
         for pair in pairs
         if all(len(timing.blocks.get(name, ())) >= timing.asked(name) for name in pair)
     }

@@ -29,13 +29,14 @@ from ecgedge.files import typed_json
 from ecgedge.files.arrays import read_array
 from ecgedge.files.locks import PART, whole_file
 from ecgedge.measure.bench import BATCHES
-from ecgedge.measure.machine import usable_cores
 from ecgedge.plan.plan import Cell, is_parent
+from ecgedge.run.device import OF_BOARD, TRIES, Device
 from ecgedge.run.journal import Journal
 from ecgedge.run.measurement import Elsewhere, Loading, Memory, Meters
 from ecgedge.run.processes import Processes, status_of
 from ecgedge.run.reading import read_graph
 from ecgedge.run.row import File, Identity, Outcome, Row, Setup
+from ecgedge.run.rows import is_timed
 from ecgedge.workers.client import ChildError
 from ecgedge.workers.protocol import Opened, Packed, pack
 from ecgedge.workers.session import OpenSession
@@ -52,6 +53,7 @@ class Attempt:
         stage: what is being done, or failed.
         sized: its files for other batch sizes.
         answered: becomes the graph that ran, once all beats are answered.
+        cut_off: how often the connection to its board was lost, or that was started anew, since it was loaded first.
     """
 
     cell: Cell
@@ -61,6 +63,7 @@ class Attempt:
     sized: dict[int, Packed] = field(default_factory=dict)
     session: OpenSession | None = None
     answered: Future[Graph | None] | None = None
+    cut_off: int = 0
 
 
 @dataclass
@@ -82,16 +85,27 @@ class Scoring:
     def folder(self) -> Path:
         return self.journal.folder
 
-    def score(self, cells: Sequence[Cell], tell: Callable[[Cell], object]) -> None:
+    @property
+    def device(self) -> Device:
+        return self.processes.device
+
+    def prepare(self, cells: Sequence[Cell]) -> list[Attempt]:
+        """Make the artifacts of cells."""
+        attempts = [Attempt(cell, started(cell, self.lab, self.profile, self.device)) for cell in cells]
+        for attempt in attempts:
+            self.carry_out(attempt, self.make)
+        return attempts
+
+    def score(self, attempts: Sequence[Attempt], tell: Callable[[Cell], object]) -> None:
         """Record what is found of cells; the process of each stays where all is well.
 
         Args:
             tell: is called with each before the last that is done for it.
+
+        Raises:
+            BoardGone: the board that they run on is lost.
         """
-        attempts = [Attempt(cell, started(cell, self.lab, self.profile)) for cell in cells]
-        for attempt in attempts:
-            self.carry_out(attempt, self.make)
-        with self.lab.converters.turn():
+        with self.device.turn(self.lab):
             for attempt in attempts:
                 self.carry_out(attempt, self.load)
             with self.answering(attempts):
@@ -103,7 +117,10 @@ class Scoring:
                 self.record(attempt)
 
     def carry_out(self, attempt: Attempt, step: Callable[[Attempt], None]) -> None:
-        """Do one step for a cell, unless an earlier one failed; what fails here fails this cell alone."""
+        """Do one step for a cell, unless an earlier one failed; what fails here fails this cell alone.
+
+        What a lost connection, or a board that was started anew, cuts off is done once more from its loading on.
+        """
         if attempt.row.status != "ok":
             return
         try:
@@ -111,10 +128,26 @@ class Scoring:
         except MachineError:
             raise
         except (ChildError, EcgEdgeError, ConversionError) as error:
-            self.processes.check_machine(error)
-            attempt.row = replace(
-                attempt.row, outcome=Outcome(status=status_of(error), stage=attempt.stage, reason=str(error))
-            )
+            self.processes.check_machine(error, is_made_here=attempt.stage == "convert")
+            if is_cut_off(error) and attempt.cut_off < TRIES:
+                attempt.cut_off += 1
+                self.carry_out_again(attempt, step)
+            else:
+                attempt.row = replace(
+                    attempt.row, outcome=Outcome(status=status_of(error), stage=attempt.stage, reason=str(error))
+                )
+
+    def carry_out_again(self, attempt: Attempt, step: Callable[[Attempt], None]) -> None:
+        """Load a cell anew, and do what it needs up to a step, that included."""
+        self.carry_out(attempt, self.load)
+        if step != self.load:
+            self.carry_out(attempt, self.answer_now)
+            self.carry_out(attempt, step)
+
+    def answer_now(self, attempt: Attempt) -> None:
+        """Have it answer at once, and not beside others."""
+        attempt.answered = Future()
+        attempt.answered.set_result(self.answer(attempt))
 
     def make(self, attempt: Attempt) -> None:
         """Its artifact, and those for other batch sizes."""
@@ -135,7 +168,7 @@ class Scoring:
         """Have all that are loaded answer, as many at a time as there are cores for."""
         left = [attempt for attempt in attempts if attempt.row.status == "ok"]
         threads = max((attempt.cell.threads for attempt in left), default=1)
-        with ThreadPoolExecutor(max((usable_cores() or 1) // threads, 1)) as pool:
+        with ThreadPoolExecutor(max(self.device.cores() // threads, 1)) as pool:
             try:
                 for attempt in left:
                     attempt.answered = pool.submit(self.answer, attempt)
@@ -156,12 +189,15 @@ class Scoring:
         runtime = self.lab.tools.parts["runtime", attempt.cell.runtime]
         attempt.row = with_figures(attempt.row, attempt.session.figures(), runtime)
         attempt.stage = "judge"
-        attempt.row = judged(attempt.row, self.judgements(attempt.cell, attempt.artifact, expected, graph))
+        with self.lab.converters.turn() if self.device.beside else contextlib.nullcontext():  # it keeps a core busy
+            attempt.row = judged(attempt.row, self.judgements(attempt.cell, attempt.artifact, expected, graph))
 
     def finish(self, attempt: Attempt) -> None:
-        """Its throughput."""
+        """Its throughput, where its device has times."""
         attempt.stage = "throughput"
         assert attempt.session is not None
+        if self.device.emulated:
+            return
         found = self.throughput(attempt.session, attempt.cell, attempt.sized)
         attempt.row = replace(attempt.row, throughput=found)
 
@@ -170,7 +206,7 @@ class Scoring:
         cell, row = attempt.cell, attempt.row
         artifact = self.packed(attempt) if attempt.artifact else None
         self.journal.append("scored", cell=cell.id, row=row.flat, artifact=artifact, files=self.digests(cell))
-        if row.status != "ok" and cell.id in self.processes.children:
+        if not is_timed(row.flat) and cell.id in self.processes.children:
             self.processes.drop(cell.id)
 
     def packed(self, attempt: Attempt) -> Any:
@@ -221,7 +257,8 @@ class Scoring:
         """What the trained model or the user's file itself answers on the scored beats."""
         file = self.folder / "cells" / f"{model}.reference.npy"
         if not file.exists():
-            outputs = self.lab.in_this_turn().outputs_of(self.lab.sources[model], "scored")
+            lab = self.lab if self.device.beside else self.lab.in_this_turn()
+            outputs = lab.outputs_of(self.lab.sources[model], "scored")
             with whole_file(file) as scratch:
                 np.save(scratch, outputs)
         return read_array(self.folder, f"cells/{model}.reference.npy")
@@ -270,7 +307,12 @@ class Scoring:
         return self.folder / "cells" / f"{cell.id}.{what}"
 
 
-def started(cell: Cell, lab: Lab, profile: str) -> Row:
+def is_cut_off(error: Exception) -> bool:
+    """Whether a cell failed since its board was out of reach, or was started anew."""
+    return isinstance(error, ChildError) and error.why in OF_BOARD
+
+
+def started(cell: Cell, lab: Lab, profile: str, device: Device) -> Row:
     """What is known of a cell before anything is done."""
     source, runtime = lab.sources[cell.model], lab.tools.parts["runtime", cell.runtime]
     return Row(
@@ -282,9 +324,11 @@ def started(cell: Cell, lab: Lab, profile: str) -> Row:
             precision=cell.precision,
             runtime=cell.runtime,
             dataset=lab.beats.data.name,
+            board=cell.board,
         ),
         setup=Setup(
             device=runtime.device,
+            emulated=device.emulated,
             environment=runtime.environment,
             route=list(cell.route),
             quantizer=cell.quantizer,
@@ -320,7 +364,8 @@ def loaded(row: Row, opened: Opened) -> Row:
     """With what loading took, and by what it measures itself; of another device than the CPU also what is told of
     that."""
     told = opened.loaded
-    assert told is not None
+    if told is None:  # of a device without times
+        return row
     sources = Meters(clock=told.clock, memory_source=told.memory_source, energy_source=told.energy_source)
     processors = None if told.processors is None else list(told.processors)
     memory = Memory(kib=told.memory_kib, base_kib=told.memory_base_kib)
