@@ -7,7 +7,7 @@ from ecgedge.choose.decide import decide, settle
 from ecgedge.choose.differences import Compare, Difference, by_figures
 from ecgedge.choose.evidence import Evidence
 from ecgedge.choose.front import best_values
-from ecgedge.choose.requirements import Limit, Requirement, Wanted, parse_requirement
+from ecgedge.choose.requirements import Limit, Requirement, Wanted, parse_optimize, parse_requirement
 from ecgedge.choose.result import Choice, Miss, Tie
 from ecgedge.evaluate.metric import Metric
 from ecgedge.run.metrics import METRICS, QUALITY, find_metric, metrics_of
@@ -30,6 +30,7 @@ __all__ = [
     "decide",
     "find_metric",
     "metrics_of",
+    "parse_optimize",
     "parse_requirement",
     "settle",
 ]

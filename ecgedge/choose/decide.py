@@ -21,7 +21,7 @@ def decide(
     optimize: Metric | None = None,
     compare: Compare = by_figures,
 ) -> list[Choice]:
-    """The choice for each task that the rows and what is asked for leave; with ``optimize`` there is one.
+    """The choice for each task and each device that the rows and what is asked for leave.
 
     Rows that are not ``ok`` never win. Requirements are judged by the figures themselves.
 
@@ -39,13 +39,13 @@ def decide(
             "no row of this run works", ", ".join(f"{number} {status}" for status, number in count.items())
         )
     working, named = settle(working, asked, optimize)
+    asked = tuple(each.among(rows) if isinstance(each, Limit) else each for each in asked)
     choices = []
-    for task in named:
-        considered = [row for row in working if row.task == task]
-        check_figures(considered, asked, optimize)
-        left_out = Counter(row.status for row in rows if row.status != "ok" and row.task == task)
+    for considered in groups_of(working, named, asked, optimize):
+        task, board = considered[0].task, considered[0].board
+        left_out = Counter(row.status for row in rows if row.status != "ok" and (row.task, row.board) == (task, board))
         qualified = [row for row in considered if all(each.met(row) for each in asked) and has(optimize, row)]
-        choice = Choice(task, asked, optimize, considered, dict(left_out), qualified)
+        choice = Choice(task, board, asked, optimize, considered, dict(left_out), qualified)
         if not qualified:
             choice.misses = nearest_misses(choice)
         elif optimize:
@@ -54,6 +54,23 @@ def decide(
             choice.front, choice.dominated = front(qualified, compare)
         choices.append(choice)
     return choices
+
+
+def groups_of(
+    rows: Sequence[Row], tasks: Sequence[str], requirements: Sequence[Requirement], optimize: Metric | None
+) -> list[list[Row]]:
+    """The rows of each task on each device that has the figures asked for: an emulated one has no times.
+
+    Raises:
+        EcgEdgeError: no device has such a figure.
+    """
+    found: list[list[Row]] = []
+    for task in tasks:
+        of_task = [row for row in rows if row.task == task]
+        check_figures(of_task, requirements, optimize)
+        groups = [[row for row in of_task if row.board == board] for board in dict.fromkeys(r.board for r in of_task)]
+        found += [group for group in groups if optimize is None or any(has(optimize, row) for row in group)]
+    return found
 
 
 def settle(
@@ -66,9 +83,13 @@ def settle(
     """
     words = [each for each in requirements if isinstance(each, Wanted)]
     for each in words:
-        known = sorted({str(FIELDS[each.field](row)) for row in rows} - {"None"})
+        known = sorted({str(word) for row in rows for word in FIELDS[each.field](row)} - {"None"})
         if each.operator == "==" and each.value not in known:
             raise unknown(each.field, each.value, known)
+    places = sorted({row.place for row in rows})
+    for limit in (each for each in requirements if isinstance(each, Limit) and each.device):
+        if limit.device not in places:
+            raise unknown("device", limit.device, places)
     left = [row for row in rows if all(each.met(row) for each in words)]
     if not left:
         raise EcgEdgeError(f"no row is {' and '.join(each.text for each in words)}", "leave one of them out")
@@ -99,9 +120,11 @@ def tasks_of(rows: Sequence[Row], requirements: Iterable[Requirement], optimize:
 
 def check_figures(rows: Sequence[Row], requirements: Iterable[Requirement], optimize: Metric | None) -> None:
     """Raise EcgEdgeError for a metric that no row has a figure of."""
-    metrics = [each.metric for each in requirements if isinstance(each, Limit)] + ([optimize] if optimize else [])
-    for metric in metrics:
-        if all(metric.value(row) is None for row in rows):
+    limits = [each for each in requirements if isinstance(each, Limit)]
+    figures = [(limit.metric, [limit.figure(row) for row in rows]) for limit in limits]
+    figures += [(optimize, [optimize.value(row) for row in rows])] if optimize else []
+    for metric, values in figures:
+        if all(value is None for value in values):
             known = [
                 name for name, other in metrics_of(rows).items() if any(other.value(row) is not None for row in rows)
             ]
@@ -113,7 +136,7 @@ def pick_winner(choice: Choice, metric: Metric, compare: Compare) -> None:
 
     What is unsteady in the metric comes last: a time that may be another machine's state wins against none.
     """
-    by = (metric, METRICS["latency_p50"], METRICS["size"])
+    by = (metric, *choice.criteria[-2:])
     winner, *others = choice.qualified = sorted(
         choice.qualified, key=lambda row: [metric.unsteady(row), *(each.order(row) for each in by)]
     )
@@ -138,7 +161,7 @@ def nearest_misses(choice: Choice) -> list[Miss]:
     misses, limits = [], choice.limits()
     metric = choice.optimize or METRICS["latency_p50"]
     for limit in limits:
-        failing = [row for row in choice.considered if not limit.met(row) and limit.metric.value(row) is not None]
+        failing = [row for row in choice.considered if not limit.met(row) and limit.figure(row) is not None]
         others = [row for row in failing if all(other.met(row) for other in limits if other is not limit)]
         if failing:
             nearest = min(

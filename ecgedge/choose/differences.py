@@ -52,8 +52,8 @@ def by_figures(metric: Metric, first: Row, second: Row) -> Difference:
     Scores without an interval tie only where they are the same, and then nothing is known of the noise.
     """
     found = from_figures(metric, first, second)
-    if (metric.timed or metric.kind == "rate") and first.clock != second.clock:
-        clocks = " and ".join(row.clock or "that of this machine" for row in (first, second))
+    if (metric.timed or metric.kind == "rate") and first.timed_by != second.timed_by:
+        clocks = " and ".join(row.clock or f"that of {row.board or 'this machine'}" for row in (first, second))
         return replace(found, why=f"{found.why}; by two clocks, {clocks}")
     return found
 

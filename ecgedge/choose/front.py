@@ -20,10 +20,9 @@ def has(metric: Metric | None, row: Row) -> bool:
 
 
 def criteria(rows: Sequence[Row]) -> list[Metric]:
-    """What makes one file better than another: quality, where it is known of all rows, latency and size."""
-    quality = QUALITY[rows[0].task]
-    known = all(has(quality, row) for row in rows)
-    return [quality] * known + [METRICS["latency_p50"], METRICS["size"]]
+    """What makes one file better than another: quality and latency, where they are known of all rows, and size."""
+    wanted = QUALITY[rows[0].task], METRICS["latency_p50"]
+    return [metric for metric in wanted if all(has(metric, row) for row in rows)] + [METRICS["size"]]
 
 
 def front(rows: Sequence[Row], compare: Compare) -> tuple[list[Row], dict[str, Row]]:
@@ -32,16 +31,17 @@ def front(rows: Sequence[Row], compare: Compare) -> tuple[list[Row], dict[str, R
     The heaviest rows are held against the rest first, and those that leave dominate nothing more: a circle
     of ties never empties the front.
     """
-    latency, size = METRICS["latency_p50"], METRICS["size"]
     metrics = criteria(rows)[::-1]  # the quickest to compare first
-    by_size = sorted(rows, key=lambda row: (size.order(row), latency.order(row)))
+    latency, size = METRICS["latency_p50"], METRICS["size"]
+    second = latency if latency in metrics else size
+    by_size = sorted(rows, key=lambda row: (size.order(row), second.order(row)))
     times, left, dominated = Times(by_size), np.ones(len(by_size), dtype=bool), {}
     for place, row in reversed(list(enumerate(by_size))):
         rivals = (by_size[i] for i in np.flatnonzero(left & ~times.worse_than(place)))
         if by := dominator(row, rivals, metrics, compare):
             left[place] = False
             dominated[row.id] = by
-    return sorted((by_size[i] for i in np.flatnonzero(left)), key=latency.order), dominated
+    return sorted((by_size[i] for i in np.flatnonzero(left)), key=second.order), dominated
 
 
 class Times:
@@ -50,7 +50,7 @@ class Times:
     def __init__(self, rows: Sequence[Row]):
         metric = METRICS["latency_p50"]
         ends = [metric.interval(row) or (np.inf, -np.inf) for row in rows]  # without one nothing overlaps
-        self.value = np.array([metric.known(row) for row in rows])
+        self.value = np.array([metric.value(row) or np.nan for row in rows])  # nothing is slower than what is not timed
         self.low, self.high = np.array(ends).reshape(-1, 2).T
         self.floor = np.array([noise(row, row) for row in rows])
         self.unsteady = np.array([metric.unsteady(row) for row in rows])
@@ -87,15 +87,15 @@ def dominates(first: Row, second: Row, metrics: Iterable[Metric], compare: Compa
 
 
 def best_values(rows: Sequence[Row], metrics: Iterable[Metric], compare: Compare = by_figures) -> set[tuple[str, str]]:
-    """``(id, metric name)`` of the best value of each model, and of all that tie with it.
+    """``(id, metric name)`` of the best value of each model on each device, and of all that tie with it.
 
     Where nothing differs by more than noise there is no best one.
     """
     best = set()
-    models: dict[str, list[Row]] = {}
+    models: dict[tuple[str, str | None], list[Row]] = {}
     for row in rows:
         if row.status == "ok":
-            models.setdefault(row.model, []).append(row)
+            models.setdefault((row.model, row.board), []).append(row)
     for metric in metrics:
         for working in models.values():
             group = [row for row in working if has(metric, row) and not metric.unsteady(row)]

@@ -1,20 +1,19 @@
-"""What the user requires of a row: ``accuracy>=0.94``, ``size<=200KB``, ``format==tflite``."""
+"""What the user requires of a row: ``accuracy>=0.94``, ``latency_p50@pi4<=2ms``, ``format==tflite``."""
 
 from __future__ import annotations
 
 import math
 import operator
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from ecgedge.errors import EcgEdgeError, unknown
 from ecgedge.evaluate.metric import Metric
 from ecgedge.run.metrics import METRICS, find_metric, known_metric
 from ecgedge.run.row import Row
 
-EXPRESSION = re.compile(r"\s*([\w-]+)\s*(>=|<=|==|!=|=|>|<)\s*(\S.*?)\s*")
+EXPRESSION = re.compile(r"\s*([\w-]+)(?:@([\w-]+))?\s*(>=|<=|==|!=|=|>|<)\s*(\S.*?)\s*")
 NUMBER = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*)")
 OPERATORS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
@@ -23,45 +22,77 @@ OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     "==": math.isclose,
 }
-FIELDS: dict[str, Callable[[Row], Any]] = {
-    "task": lambda row: row.task,
-    "model": lambda row: row.model,
-    "format": lambda row: row.format,
-    "precision": lambda row: row.precision,
-    "runtime": lambda row: row.runtime,
-    "device": lambda row: row.device,
-    "verdict": lambda row: row.verdict.result if row.verdict else None,
+FIELDS: dict[str, Callable[[Row], tuple[str | None, ...]]] = {  # the words that a row answers to
+    "task": lambda row: (row.task,),
+    "model": lambda row: (row.model,),
+    "format": lambda row: (row.format,),
+    "precision": lambda row: (row.precision,),
+    "runtime": lambda row: (row.runtime,),
+    "device": lambda row: (row.place, row.device),  # where it ran, and what of that its runtime uses
+    "verdict": lambda row: (row.verdict.result if row.verdict else None,),
 }
-EXAMPLE = 'such as "accuracy>=0.94", "size<=200KB" or "format==tflite"'
+EXAMPLE = 'such as "accuracy>=0.94", "size<=200KB", "latency_p50@pi4<=2ms" or "format==tflite"'
 
 
 @dataclass(frozen=True)
 class Limit:
-    """A metric held against a value in the own unit of its kind."""
+    """A metric held against a value in the own unit of its kind.
+
+    Attributes:
+        device: whose figure it is, of the same form there; empty: the row's own.
+        there: the row of the same form on that device, by the id of a row; see ``among``.
+    """
 
     text: str
     metric: Metric
     operator: str
     value: float
+    device: str = ""
+    there: Mapping[str, Row] = field(default_factory=dict)
+
+    def among(self, rows: Iterable[Row]) -> Limit:
+        """The limit as it is held to rows of a run: one of another device by their forms there."""
+        if not self.device:
+            return self
+        rows = [*rows]
+        forms = {form_of(row): row for row in rows if row.place == self.device}
+        return replace(self, there={row.id: forms[form_of(row)] for row in rows if form_of(row) in forms})
+
+    def figure(self, row: Row) -> float | None:
+        """What is held against the value; None where it is not known."""
+        asked = self.row(row)
+        return self.metric.value(asked) if asked else None
+
+    def row(self, row: Row) -> Row | None:
+        """The row whose figure counts: itself, or its form on the device."""
+        return self.there.get(row.id) if self.device else row
 
     def met(self, row: Row) -> bool:
         """By the figure itself; a row without it does not meet it."""
-        found = self.metric.value(row)
+        found = self.figure(row)
         return found is not None and OPERATORS[self.operator](found, self.value)
+
+    def told(self, row: Row) -> str:
+        """The figure as people read it."""
+        asked = self.row(row)
+        return self.metric.told(asked) if asked else "-"
 
     def crossed(self, row: Row) -> bool:
         """Whether the limit lies within the figure's 95% interval: other beats or calls might tell otherwise.
 
         So it is with every limit on a figure that is unsteady.
         """
-        ends = self.metric.interval(row)
-        if self.metric.unsteady(row):
+        asked = self.row(row)
+        if asked is None:
+            return False
+        ends = self.metric.interval(asked)
+        if self.metric.unsteady(asked):
             return True
         return ends is not None and self.operator != "==" and ends[0] < self.value < ends[1]
 
     def gap(self, row: Row) -> float:
         """How far the figure is from the limit; infinite without a figure."""
-        found = self.metric.value(row)
+        found = self.figure(row)
         return math.inf if found is None else abs(found - self.value)
 
 
@@ -75,14 +106,29 @@ class Wanted:
     value: str
 
     def met(self, row: Row) -> bool:
-        return (FIELDS[self.field](row) == self.value) == (self.operator == "==")
+        return (self.value in FIELDS[self.field](row)) == (self.operator == "==")
 
 
 Requirement = Limit | Wanted
 
 
+def form_of(row: Row) -> tuple[object, ...]:
+    """What rows of one form have in common, whichever device they ran on."""
+    return row.model, tuple(row.route), row.quantizer, row.format, row.precision, row.runtime
+
+
+def parse_optimize(text: str, metrics: Mapping[str, Metric] = METRICS) -> tuple[Metric, Wanted | None]:
+    """Read ``METRIC``, or ``METRIC@DEVICE``: the metric, and the requirement to be of that device.
+
+    Raises:
+        EcgEdgeError: there is no such metric.
+    """
+    name, at, device = text.partition("@")
+    return find_metric(name, metrics), Wanted(f"device=={device}", "device", "==", device) if at else None
+
+
 def parse_requirement(text: str, metrics: Mapping[str, Metric] = METRICS) -> Requirement:
-    """Read ``METRIC OPERATOR VALUE UNIT`` or ``FIELD==WORD``.
+    """Read ``METRIC OPERATOR VALUE UNIT``, with ``@DEVICE`` behind the metric or without, or ``FIELD==WORD``.
 
     Args:
         metrics: that there are, by name.
@@ -93,10 +139,12 @@ def parse_requirement(text: str, metrics: Mapping[str, Metric] = METRICS) -> Req
     found = EXPRESSION.fullmatch(text)
     if not found:
         raise EcgEdgeError(f"{text!r} is no requirement", EXAMPLE)
-    name, sign, value = found.groups()
+    name, device, sign, value = found.groups()
     sign = "==" if sign == "=" else sign
     is_number = NUMBER.fullmatch(value) and known_metric(name, metrics)  # precision is a word and, of alarms, a metric
     if (field := name.lower()) in FIELDS and not is_number:
+        if device:
+            raise EcgEdgeError(f"{text!r}: {field} is no figure of a device", f"METRIC@DEVICE, {EXAMPLE}")
         if sign not in ("==", "!="):
             raise EcgEdgeError(f"{text!r}: {field} is a word, not a number", f"{field}==WORD or {field}!=WORD")
         return Wanted(text.strip(), field, sign, value)
@@ -105,7 +153,7 @@ def parse_requirement(text: str, metrics: Mapping[str, Metric] = METRICS) -> Req
     if sign not in OPERATORS:
         raise EcgEdgeError(f"{text!r}: {sign} is for words only", f"choose from: {', '.join(OPERATORS)}")
     metric = find_metric(name, metrics)
-    return Limit(text.strip(), metric, sign, read_value(text, value, metric))
+    return Limit(text.strip(), metric, sign, read_value(text, value, metric), device or "")
 
 
 def read_value(text: str, value: str, metric: Metric) -> float:

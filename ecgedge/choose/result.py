@@ -8,6 +8,7 @@ from typing import Any
 from ecgedge.choose.differences import Difference
 from ecgedge.choose.front import criteria
 from ecgedge.choose.requirements import Limit, Requirement
+from ecgedge.devices.boards import HOST
 from ecgedge.evaluate.metric import Metric
 from ecgedge.run.metrics import METRICS, QUALITY
 from ecgedge.run.row import Row
@@ -45,9 +46,10 @@ class Tie:
 
 @dataclass
 class Choice:
-    """What is decided for the models of one task.
+    """What is decided for the models of one task on one device.
 
     Attributes:
+        board: the device; None: this machine.
         optimize: the metric; None: the Pareto front is wanted.
         considered: the rows that work, of that task and of the words required.
         left_out: how many rows of each other status there are.
@@ -60,6 +62,7 @@ class Choice:
     """
 
     task: str
+    board: str | None
     requirements: tuple[Requirement, ...]
     optimize: Metric | None
     considered: list[Row]
@@ -70,6 +73,11 @@ class Choice:
     misses: list[Miss] = field(default_factory=list)
     front: list[Row] = field(default_factory=list)
     dominated: dict[str, Row] = field(default_factory=dict)
+
+    @property
+    def device(self) -> str:
+        """The name of the board, or ``host``."""
+        return self.board or HOST
 
     @property
     def winner(self) -> Row | None:
@@ -98,6 +106,7 @@ class Choice:
         """All of it, fit for JSON; rows that are named by their id are in ``rows.jsonl``."""
         return {
             "task": self.task,
+            "device": self.device,
             "require": [each.text for each in self.requirements],
             "optimize": self.optimize and self.optimize.name,
             "considered": len(self.considered),
