@@ -104,13 +104,13 @@ def of_latency(a: Run, row: Row, b: Run, other: Row, tolerance: float) -> Verdic
     Two runs at two times are not paired, so the interval is that of two medians measured apart. Where either is
     unsteady, or they are by two clocks, nothing can be told.
     """
-    if row.clock != other.clock:
+    if row.timed_by != other.timed_by:
         clocks = (f"{each.clock or 'the clock of its machine'} in {name}" for name, each in zip("AB", (row, other)))
         return Verdict("latency", CANNOT_TELL, f"times are by {' and by '.join(clocks)}")
     logs = [np.log(run.block_medians(each)) for run, each in ((b, other), (a, row))]
     medians = [(float(np.median(each)), median_interval(each)) for each in logs]
     log_ratio, low, high = apart(*medians[0], *medians[1])
-    floors = [run.floors.get((row.model, row.clock)) for run in (a, b)]
+    floors = [run.floors.get((row.model, row.timed_by)) for run in (a, b)]
     known = [floor for floor in floors if floor is not None]
     floor = max(*known, TIE) if len(known) == 2 else None
     change, least, most = (100 * math.expm1(value) for value in (log_ratio, low, high))

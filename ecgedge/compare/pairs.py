@@ -161,7 +161,8 @@ def compare_cells(
     if row.task == other.task:
         found, changed = of_quality(a, row, b, other, beats, tolerances)
         verdicts += found
-    verdicts.append(of_latency(a, row, b, other, tolerances["latency"]))
+    if row.latency and other.latency:
+        verdicts.append(of_latency(a, row, b, other, tolerances["latency"]))
     verdicts.append(of_size(row, other, tolerances["size"]))
     verdicts += of_runtime(row, other, metrics, tolerances)
     return Pair(row, other, tuple(verdicts), changed)

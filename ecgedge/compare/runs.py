@@ -15,10 +15,11 @@ from ecgedge.errors import EcgEdgeError
 from ecgedge.measure.steadiness.states import WIDTH_LEAST
 from ecgedge.run import RunFolder
 from ecgedge.run.row import Row
-from ecgedge.run.rows import Clocked, Timing, floors_of
+from ecgedge.run.rows import Timed, Timing, floors_of
 
 SKIPPED = "skipped"
 TOLD_OF_MACHINE = ("cpu", "cores", "isa", "governor", "system")
+TOLD_OF_BOARD = ("cpu", "cores", "isa", "governor", "system", "emulated")
 TOLD_OF_RUN = ("profile", "threads", "seed", "command")
 
 
@@ -31,7 +32,7 @@ class Run:
         rows: of the cells that were tried.
         skips: of those that were not.
         timing: the timed blocks.
-        floors: the noise floor of each model, by each clock, where it is known.
+        floors: the noise floor of each model, by each board and clock, where it is known.
         x, y, index: the scored beats, ``(N, 1, L)``, their classes and their numbers among the test beats, ``(N,)``.
     """
 
@@ -39,7 +40,7 @@ class Run:
     rows: list[Row]
     skips: list[Row]
     timing: Timing
-    floors: dict[Clocked, float]
+    floors: dict[Timed, float]
     x: np.ndarray
     y: np.ndarray
     index: np.ndarray
@@ -76,7 +77,9 @@ class Run:
 
     def why_missing(self, row: Row) -> str:
         """Why a cell of another run is not in this one, as far as this one tells."""
-        same = [skip for skip in self.skips if (skip.model, skip.runtime) == (row.model, row.runtime)]
+        same = [
+            skip for skip in self.skips if (skip.model, skip.runtime, skip.board) == (row.model, row.runtime, row.board)
+        ]
         if same:
             return f"skipped: {same[0].reason}"
         return "the run is not finished" if row.id in self.about["cells"] else "not part of that run"
@@ -113,6 +116,7 @@ def differences(a: Run, b: Run) -> list[str]:
     told = [*differing("", of(a, TOLD_OF_RUN), of(b, TOLD_OF_RUN))]
     told += differing("data ", {"digest": a.about["data_digest"]}, {"digest": b.about["data_digest"]})
     told += differing("machine: ", *({key: run.about["machine"][key] for key in TOLD_OF_MACHINE} for run in (a, b)))
+    told += boards_that_differ(a, b)
     told += kernels_that_differ(a, b)
     told += differing("library ", a.about["versions"], b.about["versions"])
     common = a.about["sources"].keys() & b.about["sources"].keys()
@@ -120,12 +124,22 @@ def differences(a: Run, b: Run) -> list[str]:
     return told
 
 
+def boards_that_differ(a: Run, b: Run) -> Iterator[str]:
+    """What is not the same of boards that both runs have by one name."""
+    one, other = (run.about.get("boards", {}) for run in (a, b))
+    for name in one.keys() & other.keys():
+        told = ({key: board[name].get(key) for key in TOLD_OF_BOARD} for board in (one, other))
+        yield from differing(f"board {name}: ", *told)
+        yield from differing(f"board {name}: library ", one[name]["libraries"], other[name]["libraries"])
+
+
 def kernels_that_differ(a: Run, b: Run) -> Iterator[str]:
-    """Whether the machine itself was another one in its usual quick state, by the reference kernel."""
-    for kernel, was in a.timing.kernels.items():
-        now = b.timing.kernels.get(kernel, was)
+    """Whether a machine itself was another one in its usual quick state, by the reference kernel."""
+    for (board, kernel), was in a.timing.kernels.items():
+        now = b.timing.kernels.get((board, kernel), was)
         if abs(math.log(now / was)) > WIDTH_LEAST:
-            yield (f"machine: the reference kernel took {was / 1e3:.0f} us in A, {now / 1e3:.0f} us in B "
+            place = f"board {board}" if board else "machine"
+            yield (f"{place}: the reference kernel took {was / 1e3:.0f} us in A, {now / 1e3:.0f} us in B "
                    f"({now / was - 1:+.0%}): latency differs by that where the files are the same")  # fmt: skip
 
 

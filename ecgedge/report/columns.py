@@ -86,12 +86,13 @@ def all_columns(rows: Sequence[Row], task: str, ratios: Column | None = None) ->
     extra = [ratios] if ratios else []
     own = [of_metric(metric) for name, metric in metrics_of(rows).items() if name not in METRICS]
     own += [MEASURED] if any(row.meters for row in rows) else []
-    return [*IDENTITY, *route, *sizes, *extra, TIMES, *quality, CHANGES[task], *times, *own, STATUS]
+    place = [PLACE] if any(row.board for row in rows) else []
+    return [*IDENTITY, *place, *route, *sizes, *extra, TIMES, *quality, CHANGES[task], *times, *own, STATUS]
 
 
 def rivals(rows: Sequence[Row]) -> bool:
     """Whether two routes lead to the same form of a model, so that the table has to name them."""
-    forms = [(row.model, row.format, row.precision, row.runtime) for row in rows]
+    forms = [(row.model, row.format, row.precision, row.runtime, row.board) for row in rows]
     return len(set(forms)) < len(forms)
 
 
@@ -161,7 +162,7 @@ def bulk(row: Row) -> Cell:
 
 def times_text(row: Row) -> str:
     """Latency relative to fp32; ``=`` where the two tie, ``?`` where too few rounds were quick to tell."""
-    if row.precision == "fp32" and row.status == "ok":
+    if row.precision == "fp32" and row.latency:
         return "1.00"
     found = row.time_ratio
     return f"{MARKS.get(found.result, '')}{found.ratio:.2f}" if found else "-"
@@ -169,7 +170,7 @@ def times_text(row: Row) -> str:
 
 def times(row: Row) -> Cell:
     """Relative to the fp32 form of the same model, route, format and runtime."""
-    if row.precision == "fp32" and row.status == "ok":
+    if row.precision == "fp32" and row.latency:
         return Cell("1.00", key=1.0)
     found = row.time_ratio
     if not found:
@@ -234,6 +235,7 @@ IDENTITY = [
     word("precision", lambda row: row.precision),
     word("runtime", lambda row: row.runtime),
 ]
+PLACE = word("device", lambda row: row.place)
 ROUTE = Column(
     "route", lambda row: " ".join([*row.route, row.quantizer or "-"]),
     "route", lambda row: Cell(" → ".join([*row.route, row.quantizer or NOTHING])), words=True,

@@ -16,6 +16,7 @@ from ecgedge.files import escape
 from ecgedge.report.columns import IDENTITY, ROUTE, rivals
 from ecgedge.report.grid import cut, table
 from ecgedge.report.table import NOISY, TITLES, TOO_NOISY
+from ecgedge.run.rows import timed_words
 
 FORMS = {"accuracy": "+.2f", "class_recall": "+.1f", "auroc": "+.4f", "latency": "+.1f", "size": "+.2g"}
 HEADS = {"class_recall": "recall", "auroc": "AUROC"}
@@ -133,8 +134,8 @@ def remarks(comparison: Comparison) -> Iterator[str]:
     yield from (f"only in B: {row.id} ({row.status})" for row in comparison.only_b)
     for name, run in (("A", comparison.a), ("B", comparison.b)):
         yield from (
-            f"noise: {model}{f' by {clock}' if clock else ''} in {name}: floor {floor:.1%}{TOO_NOISY}"
-            for (model, clock), floor in run.floors.items()
+            f"noise: {timed_words(model, by)} in {name}: floor {floor:.1%}{TOO_NOISY}"
+            for (model, by), floor in run.floors.items()
             if floor > NOISY
         )
     for pair in comparison.pairs:

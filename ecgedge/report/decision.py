@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
-from ecgedge.choose import METRICS, Choice, Limit
+from ecgedge.choose import METRICS, Choice
 from ecgedge.files import escape
 from ecgedge.report.columns import IDENTITY, rivals
 from ecgedge.report.document import Report
@@ -18,7 +18,7 @@ DOMINATED = "dominated: another is better in one of these by more than noise, an
 
 
 def terminal(report: Report) -> str:
-    """A block a task, with the winner in colour."""
+    """A block for each task and device, with the winner in colour."""
     return "\n\n".join(block for choice in report.choices for block in blocks(choice, report))
 
 
@@ -41,7 +41,8 @@ def data(report: Report) -> str:
 
 def blocks(choice: Choice, report: Report, markdown: bool = False) -> Iterator[str]:
     """Title, counts, the rows that matter, and what is to be said of them."""
-    title = f"Choice, {choice.task}: {wanted(choice)}"
+    place = f" on {choice.device}" if any(row.board for row in report.rows) else ""
+    title = f"Choice, {choice.task}{place}: {wanted(choice)}"
     yield f"## {escape.markdown(title)}" if markdown else escape.style(title, bold=True)
     shown = escape.markdown if markdown else escape.line
     yield shown(counts(choice))
@@ -58,7 +59,7 @@ def wanted(choice: Choice) -> str:
     """What is asked for."""
     if not choice.optimize:
         *names, last = (metric.name for metric in choice.criteria)
-        return f"Pareto front of {', '.join(names)} and {last}"
+        return f"Pareto front of {', '.join(names)}{' and ' if names else ''}{last}"
     return f"{'highest' if choice.optimize.higher else 'lowest'} {choice.optimize.name}"
 
 
@@ -85,12 +86,14 @@ def placed(choice: Choice) -> list[tuple[str, Row]]:
 def rows_table(choice: Choice, rows: list[tuple[str, Row]], markdown: bool) -> str:
     """Who they are, and their figures in what is asked for and in what else may matter."""
     asked = [choice.optimize] if choice.optimize else []
-    asked += [each.metric for each in choice.requirements if isinstance(each, Limit)]
+    asked += [each.metric for each in choice.limits() if each.device in ("", choice.device)]
     metrics = list(dict.fromkeys([*asked, choice.quality, *choice.criteria, METRICS["memory"]]))
+    elsewhere = [each for each in choice.limits() if each.device and each.device != choice.device]
     cells = [
-        [place, *(column.text(row) for column in IDENTITY), *(metric.told(row) for metric in metrics), row.id]
+        [place, *(column.text(row) for column in IDENTITY), *(metric.told(row) for metric in metrics),
+         *(each.told(row) for each in elsewhere), row.id]
         for place, row in rows
-    ]
+    ]  # fmt: skip
     if not rivals(choice.considered):  # else the id tells them apart
         cells = [row[:-1] for row in cells]
     cells = [[escape.markdown(text, starts=False) if markdown else escape.line(text) for text in row] for row in cells]
@@ -100,6 +103,7 @@ def rows_table(choice: Choice, rows: list[tuple[str, Row]], markdown: bool) -> s
         "nearest to" if choice.misses else "",
         *(column.head for column in IDENTITY),
         *(metric.name for metric in metrics),
+        *(f"{each.metric.name}@{each.device}" for each in elsewhere),
         *(["row"] if rivals(choice.considered) else []),
     ]
     return table(names, cells, 1 + len(IDENTITY), markdown)
@@ -107,6 +111,8 @@ def rows_table(choice: Choice, rows: list[tuple[str, Row]], markdown: bool) -> s
 
 def notes(choice: Choice, report: Report) -> Iterator[str]:
     yield from unsteady_notes(choice.unsteady)
+    if emulated := choice.considered[0].emulated:
+        yield f"{choice.board} is an emulated {emulated}: it has answers, and no times"
     if len({row.clock for row in choice.considered}) > 1:
         yield f"times are by several clocks: {'; '.join(clocks_of(choice.considered))}"
     if choice.winner:
@@ -172,8 +178,9 @@ def crossings(choice: Choice, rows: list[Row]) -> Iterator[str]:
     """The limits that are met, or just met, within the noise of the figure."""
     for row in rows:
         for limit in choice.crossed(row):
-            what = "is unsteady, and may not meet" if limit.metric.unsteady(row) else "crosses the limit"
-            yield f"{name(row, choice)}: {limit.metric.name} {limit.metric.told(row)} {what} {limit.text}"
+            asked = limit.row(row) or row
+            what = "is unsteady, and may not meet" if limit.metric.unsteady(asked) else "crosses the limit"
+            yield f"{name(row, choice)}: {limit.metric.name} {limit.told(row)} {what} {limit.text}"
 
 
 def miss_notes(choice: Choice) -> Iterator[str]:
@@ -184,8 +191,8 @@ def miss_notes(choice: Choice) -> Iterator[str]:
         rest = ("; it meets all else" if miss.others_met else "; no row meets all else") if others else ""
         off = limit.metric.show(limit.gap(miss.row))
         crossed = "; the limit lies within the interval" if limit.crossed(miss.row) else ""
-        crossed = "; the figure is unsteady" if limit.metric.unsteady(miss.row) else crossed
-        told = f"{name(miss.row, choice)} has {limit.metric.told(miss.row)}"
+        crossed = "; the figure is unsteady" if limit.metric.unsteady(limit.row(miss.row) or miss.row) else crossed
+        told = f"{name(miss.row, choice)} has {limit.told(miss.row)}"
         yield f"{limit.text}: {told}, {off} off{crossed}{rest}"
 
 

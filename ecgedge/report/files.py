@@ -10,7 +10,7 @@ from typing import Any
 from ecgedge.evaluate.metric import percent_of
 from ecgedge.files import escape
 from ecgedge.files.locks import whole_file
-from ecgedge.report import decision
+from ecgedge.report import decision, devices
 from ecgedge.report.document import Report
 from ecgedge.report.grid import as_csv
 from ecgedge.report.table import noise_lines, tables
@@ -51,6 +51,7 @@ def markdown(report: Report) -> str:
         item(f"data: {run['data']}"),
         item(f"scored: {run['beats']:,} test beats, profile {run['profile']}"),
         item(f"machine: {', '.join(machine_words(run['machine']))}"),
+        *(item(f"board {name}: {', '.join(machine_of(board))}") for name, board in run.get("boards", {}).items()),
         item(f"versions: {', '.join(f'{name} {version}' for name, version in run['versions'].items())}"),
         *(
             item(f"environment {name}: {', '.join(f'{library} {version}' for library, version in found.items())}")
@@ -73,6 +74,8 @@ def markdown(report: Report) -> str:
     ):
         if found := [item(f"{row.id}: {text}") for row in rows if (text := told(row))]:
             lines += ["", f"## {title}", "", *found]
+    if found := devices.lines(devices.agreements(report), markdown=True):
+        lines += ["", "## The same file on each device", "", *found]
     if changed := changed_decisions(rows):
         lines += ["", "## fp32 decisions that differ from the trained model", "", *map(item, changed)]
     if report.choices:
@@ -95,9 +98,10 @@ def changed_decisions(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def machine_words(machine: Mapping[str, Any]) -> list[str]:
-    """Processor, cores, instruction sets, governor, load and energy counter."""
-    energy = machine["energy"]
+def machine_of(machine: Mapping[str, Any]) -> list[str]:
+    """Processor, cores, system, instruction sets and governor of this machine, or of a board."""
+    if machine.get("emulated"):
+        return [f"emulated, {machine['emulated']}", machine["system"], " ".join(machine["isa"])]
     return [
         machine["cpu"],
         f"{machine['cores']} cores",
@@ -105,6 +109,14 @@ def machine_words(machine: Mapping[str, Any]) -> list[str]:
         machine["system"],
         " ".join(machine["isa"]),
         f"governor {machine['governor'] or 'unknown'}",
+    ]
+
+
+def machine_words(machine: Mapping[str, Any]) -> list[str]:
+    """As ``machine_of``, with its load and energy counter."""
+    energy = machine["energy"]
+    return [
+        *machine_of(machine),
         f"load {machine['load']} before",
         f"energy {energy if isinstance(energy, str) else energy['counter']}",
     ]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ecgedge.files import escape
-from ecgedge.report import decision
+from ecgedge.report import decision, devices
 from ecgedge.report.columns import OWN, Column, measured_by, text_columns
 from ecgedge.report.document import Report
 from ecgedge.report.grid import cut, spread, table
 from ecgedge.run.row import Row
-from ecgedge.run.rows import UNSTEADY, Noise, whole_rows
+from ecgedge.run.rows import UNSTEADY, Noise, timed_words, whole_rows
 
 STATUSES = {"rejected": "red", "failed": "red", "timeout": "red", "skipped": "yellow"}  # with their colours
 TITLES = {"classification": "Classification", "anomaly": "Anomaly detection"}
@@ -31,6 +31,7 @@ def terminal(report: Report) -> str:
         f"{data}\n{run['beats']:,} test beats scored, profile {run['profile']}",
         tables(report),
         noise_lines(report.noise),
+        "\n".join(devices.lines(devices.agreements(report))),
     ]
     if report.choices:
         blocks.append(decision.terminal(report))
@@ -54,7 +55,8 @@ def tables(report: Report, markdown: bool = False) -> str:
                 table([column.head for column in columns], cells, words, markdown),
             ]
     blocks.append("\n".join([LEGEND.format(batches(rows)), *told_by_runtimes(rows, markdown)]))
-    if lines := [*reasons(rows, markdown), *unsteady(rows, markdown), *own(rows, markdown), *notes(rows, markdown)]:
+    told = (reasons, unsteady, own, emulated, notes)
+    if lines := [line for each in told for line in each(rows, markdown)]:
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
 
@@ -94,7 +96,8 @@ def reasons(rows: Sequence[Row], markdown: bool = False) -> list[str]:
     models: dict[tuple[str, str, str], list[str]] = {}
     for row in rows:
         if row.status != "ok":
-            what = " ".join(filter(None, [row.format, row.precision, f"on {row.runtime}"]))
+            place = f", {row.board}" if row.board else ""
+            what = " ".join(filter(None, [row.format, row.precision, f"on {row.runtime}{place}"]))
             names = models.setdefault((row.status, what, row.reason), [])
             names += [row.model] if row.model not in names else []
     order = list(STATUSES)
@@ -113,18 +116,27 @@ def notes(rows: Sequence[Row], markdown: bool = False) -> list[str]:
     """A line for each row of whose file its quantizer has something to tell."""
     shown = escape.markdown if markdown else escape.line
     return [
-        shown(f"note: {row.model} {row.format} {row.precision} on {row.runtime}: {row.note}")
-        for row in rows
-        if row.note
+        shown(line)
+        for line in dict.fromkeys(
+            f"note: {row.model} {row.format} {row.precision} on {row.runtime}: {row.note}" for row in rows if row.note
+        )
     ]
 
 
+def emulated(rows: Sequence[Row], markdown: bool = False) -> list[str]:
+    """A line for each board that is played by this machine."""
+    shown = escape.markdown if markdown else escape.line
+    found = dict.fromkeys((row.board, row.emulated) for row in rows if row.emulated)
+    lines = [shown(f"{board}: an emulated {core}, of which there are answers and no times") for board, core in found]
+    return [f"- {line}" for line in lines] if markdown else lines
+
+
 def unsteady(rows: Sequence[Row], markdown: bool = False) -> list[str]:
-    """A line for each model some of whose rows are unsteady: how many, and how few blocks count."""
+    """A line for each model, on each device, some of whose rows are unsteady: how many, and how few blocks count."""
     found: dict[str, list[Row]] = {}
     for row in rows:
         if row.unsteady:
-            found.setdefault(row.model, []).append(row)
+            found.setdefault(timed_words(row.model, (row.board, None)), []).append(row)
     return [
         item(UNSTEADY, "yellow", f": {model}, {len(odd)} of its rows: {quick_of(odd)}", markdown)
         for model, odd in found.items()

@@ -11,7 +11,7 @@ from ecgedge.api import tasks
 from ecgedge.api.artifact import Anomaly, Classification
 from ecgedge.report.html import beats as curves
 from ecgedge.report.html import classes, detection
-from ecgedge.report.html.figures import Figure, Key, Looks, form
+from ecgedge.report.html.figures import Figure, Key, form
 from ecgedge.report.html.latency import latencies
 from ecgedge.report.html.run_files import RunFiles
 from ecgedge.run import Beats
@@ -29,7 +29,7 @@ class Section:
     examples_title, example_keys, examples: beats with their curves.
     """
 
-    model: str
+    title: str
     anchor: str
     compared: list[Row]
     missing: str = ""
@@ -52,11 +52,11 @@ class Section:
         return [form(row) for row in self.compared]
 
 
-def section(number: int, model: str, rows: Sequence[Row], files: RunFiles, looks: Looks) -> Section:
-    """From the rows of one model, and what the run's folder still holds."""
+def section(number: int, title: str, rows: Sequence[Row], files: RunFiles, colour: str) -> Section:
+    """From the rows of one model on one device, and what the run's folder still holds."""
     ready = [row for row in rows if row.status == "ok"]
-    found = Section(model, f"model-{number}", pair(ready))
-    found.latency = latencies(ready, files.calls, looks.colour(model))
+    found = Section(title, f"model-{number}", pair(ready))
+    found.latency = latencies(ready, files.calls, colour)
     if not ready:
         found.missing = "No form of this model was measured; the reasons are below."
         return found
@@ -88,8 +88,8 @@ def pair(rows: Sequence[Row]) -> list[Row]:
 
 
 def quickness(row: Row) -> tuple[bool, float]:
-    """A key to sort rows by: those whose times are unsteady last."""
-    return row.unsteady, row.times.p50_us
+    """A key to sort rows by: those whose times are unsteady last; the smallest first, where there are no times."""
+    return row.unsteady, row.latency.p50_us if row.latency else row.size_bytes or 0
 
 
 def fill_classifier(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,12 @@ from ecgedge.choose import METRICS, Choice, Metric, decide
 from ecgedge.files import escape
 from ecgedge.report.columns import Column, page_columns
 from ecgedge.report.decision import unsteady_notes
+from ecgedge.report.devices import agreements
 from ecgedge.report.document import Report
-from ecgedge.report.files import changed_decisions, machine_words, on_device
+from ecgedge.report.files import changed_decisions, machine_of, machine_words, on_device
+from ecgedge.report.html.devices import across
 from ecgedge.report.html.figures import Figure, Looks, form
-from ecgedge.report.html.models import section
+from ecgedge.report.html.models import Section, section
 from ecgedge.report.html.pareto import pareto
 from ecgedge.report.html.run_files import RunFiles
 from ecgedge.report.remake import remake
@@ -30,11 +32,12 @@ if TYPE_CHECKING:
 MOST_ROWS = 1000  # in the tables and pictures of the page; of more, those of the models that matter most
 MOST_SECTIONS = 40  # models with pictures of their own
 MOST_TOLD = 40  # rows of a front, and ties with a winner, that are listed
+FILTERS = ("model", "format", "precision", "runtime", "place", "status")  # of the table, by what rows have
 
 
 @dataclass(frozen=True)
 class Block:
-    """The models of one task."""
+    """The models of one task on one device."""
 
     task: str
     title: str
@@ -68,12 +71,12 @@ def render(report: Report) -> str:
         decisions=[Decision(choice, report) for choice in choices],
         front={row.id for choice in fronts for row in choice.front},
         blocks=blocks(rows, fronts, choices, looks),
+        filters=[name for name in FILTERS if name != "place" or several_places(rows)],
         values=lambda key: sorted({value for row in rows if (value := getattr(row, key))}),
-        sections=[
-            section(i, model, of(rows, "model", model), files, looks)
-            for i, model in enumerate(looks.models)
-            if model in with_section
-        ],
+        across=across(rows),
+        agreements=agreements(report),
+        boards=board_words(run),
+        sections=sections(rows, looks, with_section, files),
         left_out=left_out,
         most=MOST_TOLD,
         counts=Counter(row.status for row in report.rows),
@@ -158,14 +161,44 @@ def of(rows: Sequence[Row], key: str, value: str) -> list[Row]:
 
 
 def blocks(rows: Sequence[Row], fronts: Sequence[Choice], choices: Sequence[Choice], looks: Looks) -> list[Block]:
-    front = {choice.task: [row.id for row in choice.front] for choice in fronts}
-    winners = {choice.task: choice.winner.id for choice in choices if choice.winner}
+    """Of each task, and within that of each device."""
+    front = {(choice.task, choice.board): [row.id for row in choice.front] for choice in fronts}
+    winners = {(choice.task, choice.board): choice.winner.id for choice in choices if choice.winner}
     found = []
     for task, title in TITLES.items():
-        if of_task := of(rows, "task", task):
-            plot = pareto(of_task, task, front.get(task, []), winners.get(task), looks)
-            found.append(Block(task, title, of_task, page_columns(of_task, task), plot))
+        for board in boards_of(rows):
+            if group := [row for row in rows if (row.task, row.board) == (task, board)]:
+                plot = pareto(group, task, front.get((task, board), []), winners.get((task, board)), looks)
+                named = f"{title} on {group[0].place}" if several_places(rows) else title
+                found.append(Block(task, named, group, page_columns(group, task), plot))
     return found
+
+
+def sections(rows: Sequence[Row], looks: Looks, with_section: Collection[str], files: RunFiles) -> list[Section]:
+    """Of each model, and within that of each device."""
+    named = [(model, board) for model in looks.models if model in with_section for board in boards_of(rows)]
+    groups = [(model, [row for row in rows if (row.model, row.board) == (model, board)]) for model, board in named]
+    several = several_places(rows)
+    return [
+        section(i, f"{model} on {group[0].place}" if several else model, group, files, looks.colour(model))
+        for i, (model, group) in enumerate(groups)
+        if group
+    ]
+
+
+def boards_of(rows: Sequence[Row]) -> list[str | None]:
+    """The boards that rows are of, None for this machine, in order."""
+    return list(dict.fromkeys(row.board for row in rows))
+
+
+def several_places(rows: Sequence[Row]) -> bool:
+    """Whether rows have to say where they ran."""
+    return any(row.board for row in rows)
+
+
+def board_words(run: Mapping[str, Any]) -> list[str]:
+    """What each board is, in a line."""
+    return [f"{name}: {', '.join(machine_of(board))}" for name, board in run.get("boards", {}).items()]
 
 
 @dataclass(frozen=True)
@@ -177,13 +210,21 @@ class Decision:
 
     @property
     def title(self) -> str:
-        return TITLES[self.choice.task]
+        place = f" on {self.choice.device}" if several_places(self.report.rows) else ""
+        return TITLES[self.choice.task] + place
+
+    @property
+    def criteria(self) -> str:
+        """By what forms are held against each other, in words."""
+        *names, last = (self.name(metric) for metric in self.choice.criteria[::-1])
+        return f"{', '.join(names)} and {last}" if names else last
 
     @property
     def metrics(self) -> list[Metric]:
         """What the figures of a form are told by."""
         asked = [self.choice.optimize] if self.choice.optimize else []
-        return list(dict.fromkeys([*asked, METRICS["latency_p50"], METRICS["size"], self.choice.quality]))
+        timed = [METRICS["latency_p50"]] if METRICS["latency_p50"] in self.choice.criteria else []
+        return list(dict.fromkeys([*asked, *timed, METRICS["size"], self.choice.quality]))
 
     @property
     def unsteady(self) -> list[str]:

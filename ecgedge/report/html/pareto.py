@@ -27,7 +27,7 @@ ROOM = 1.15  # of the axis, relative to what it has to show
 
 
 def pareto(rows: Sequence[Row], task: str, front: Collection[str], chosen: str | None, looks: Looks) -> Figure | None:
-    """All forms that were measured; None where there are none.
+    """All forms that were timed; None where there are none.
 
     Args:
         front: ids of the rows that no other beats, which are joined and labelled.
@@ -35,7 +35,7 @@ def pareto(rows: Sequence[Row], task: str, front: Collection[str], chosen: str |
     """
     quality = QUALITY[task]
     name = quality.shown.title if quality.shown else quality.name
-    shown = [row for row in rows if row.status == "ok" and quality.value(row) is not None]
+    shown = [row for row in rows if row.status == "ok" and row.latency and quality.value(row) is not None]
     if not shown:
         return None
     half = float(np.median([(high - low) / 2 for low, high in filter(None, map(quality.interval, shown))]))
