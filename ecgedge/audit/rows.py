@@ -20,7 +20,7 @@ SINGLE = (  # taken once
 def check_rows(run: Run, findings: Findings) -> None:
     """Each row; graphs of an ecgedge that did not write down what operations do are told in one line."""
     for cell, row in (run.rows or {}).items():
-        if cell not in run.scored:
+        if cell not in run.scored or run.is_lost(cell):
             continue
         with findings.reading(cell, "the row"):
             check_row(run, row, findings)
@@ -49,6 +49,9 @@ def check_row(run: Run, row: Row, findings: Findings) -> None:
     faults = [check_truth(run, row, findings), check_answers(run, row, findings)]
     if row["status"] == "ok" or (row["status"] == "rejected" and None not in faults):
         check_status(row, [fault for fault in faults if fault], findings)
+    if row.get("emulated"):
+        check_without_times(row, findings)
+        return
     with findings.reading(row["id"], "its throughput"):
         if row["status"] == "ok" or any(name.startswith("throughput_") for name in row):
             timing.check_throughput(run, row, findings)
@@ -56,6 +59,14 @@ def check_row(run: Run, row: Row, findings: Findings) -> None:
         with findings.reading(row["id"], "its latency"):
             timing.check_latency(run, row, findings)
             timing.check_ratio(run, row, findings)
+
+
+def check_without_times(row: Row, findings: Findings) -> None:
+    """A row of a board that is emulated claims neither times nor memory."""
+    measured = ("latency_", "throughput_", "load_ms", "first_call_us", "memory_", "energy_", "time_ratio", "host_p50")
+    for name in row:
+        if name.startswith(measured) and row[name] is not None:
+            findings.wrong(row["id"], f"{name}: it is claimed of an emulated {row['emulated']}")
 
 
 def check_identity(run: Run, row: Row, findings: Findings) -> None:
@@ -131,7 +142,7 @@ def parent_of(run: Run, row: Row) -> str | None:
     """The cell with the fp32 form of a quantized one."""
     if row["precision"] == "fp32":
         return None
-    names = ("model", "route", "format", "runtime")
+    names = ("model", "route", "format", "runtime", "board")
     for cell, record in run.scored.items():
         other = record["row"]
         if other.get("precision") == "fp32" and all(other.get(name) == row.get(name) for name in names):

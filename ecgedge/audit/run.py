@@ -24,6 +24,9 @@ FIELDS: dict[str, dict[str, type]] = {  # of each record of the journal, beside 
     "warm": {"cell": str},
     "block": {"cell": str, "round": int, "offset": int, "calls": int, "sha256": str},
     "failed": {"cell": str, "row": dict},
+    "lost": {"cell": str, "row": dict},
+    "void": {"cell": str, "reason": str},
+    "board": {"board": str},
 }
 ABOUT: dict[str, type] = {
     "rounds": int, "beats": int, "seed": int, "threads": int, "labels": list, "cells": list, "skips": list,
@@ -52,6 +55,8 @@ class Run:
     def __post_init__(self) -> None:
         self.scored = {record["cell"]: record for record in self.of("scored")}
         self.failed = {record["cell"]: record["row"] for record in reversed(self.of("failed"))}
+        last = max((i for i, record in enumerate(self.records) if record["event"] == "start"), default=0)
+        self.lost = {each["cell"]: each["row"] for each in self.records[last:] if each["event"] == "lost"}
         self.twins = {record["name"]: record["cell"] for record in self.of("twin")}
 
     @property
@@ -62,12 +67,27 @@ class Run:
 
     @cached_property
     def quick(self) -> set[tuple[str, int]] | None:
-        """Name and round of the blocks in the machine's usual quick state; None where it is not told of each block that
-        this machine's clock timed."""
-        blocks = [block for block in self.of("block") if "clock" not in block]
-        if not blocks or not all("reference_ns" in block for block in blocks):
-            return None
-        return quick_blocks([(self.model(block["cell"]), block) for block in blocks])
+        """Name and round of the blocks in the usual quick state of this machine, or of the board that they were timed
+        on; None where no state is told."""
+        found: set[tuple[str, int]] = set()
+        for board in self.stated:
+            mine = [block for block in self.unclocked if self.board(block["cell"]) == board]
+            found |= quick_blocks([(self.model(block["cell"]), block) for block in mine])
+        return found if self.stated else None
+
+    @cached_property
+    def unclocked(self) -> list[Record]:
+        """The blocks that were timed by the clock of this machine, or of their board."""
+        return [block for block in self.of("block") if "clock" not in block]
+
+    @cached_property
+    def stated(self) -> set[str | None]:
+        """The boards, None for this machine, whose state is told of each of their blocks."""
+        boards: dict[str | None, bool] = {}
+        for block in self.unclocked:
+            board = self.board(block["cell"])
+            boards[board] = boards.get(board, True) and "reference_ns" in block
+        return {board for board, told in boards.items() if told}
 
     def model(self, name: str) -> str:
         """Of a cell, or of one that was timed a second time."""
@@ -84,9 +104,18 @@ class Run:
         found: str | None = self.row_of(name).get("clock")
         return found
 
+    def board(self, name: str) -> str | None:
+        """On which it ran; None: this machine."""
+        found: str | None = self.row_of(name).get("board")
+        return found
+
+    def by(self, name: str) -> tuple[str, str]:
+        """The board and the clock that it was timed by; empty for this machine's."""
+        return self.board(name) or "", self.clock(name) or ""
+
     def told(self, *names: str) -> bool:
         """Whether the reference kernel tells the machine's state in the blocks of all of these."""
-        return self.quick is not None and all(self.clock(name) is None for name in names)
+        return all(self.clock(name) is None and self.board(name) in self.stated for name in names)
 
     def asked(self, name: str) -> Record:
         """The blocks that its runtime asked for, where it did."""
@@ -111,6 +140,11 @@ class Run:
         """What the journal says of a cell, latency aside."""
         return {**self.scored[cell]["row"], **self.failed.get(cell, {})}
 
+    def is_lost(self, cell: str) -> bool:
+        """Whether its board was lost before it was done, so that its row says nothing else."""
+        row = (self.rows or {}).get(cell, {})
+        return cell in self.lost and (row.get("status"), row.get("stage")) == ("failed", "board")
+
     def artifact(self, cell: str) -> dict[str, Any] | None:
         """The packed artifact of a cell, if one was made."""
         artifact: dict[str, Any] | None = self.scored[cell].get("artifact")
@@ -122,7 +156,8 @@ class Run:
 
     def timed(self) -> set[str]:
         """The names of cells and twins that had to be timed."""
-        ready = {cell for cell in self.scored if self.scored[cell]["row"].get("status") == "ok"}
+        rows = {cell: record["row"] for cell, record in self.scored.items()}
+        ready = {cell for cell, row in rows.items() if row.get("status") == "ok" and not row.get("emulated")}
         return {name for name in ready | {*self.twins} if name not in self.failed}
 
 
@@ -169,7 +204,17 @@ def read_journal(folder: Path, findings: Findings) -> list[Record]:
             else:
                 records.append(record)
                 scored |= {record["cell"]} if record["event"] == "scored" else set()
-    return records
+    return without_void(records)
+
+
+def without_void(records: list[Record]) -> list[Record]:
+    """Without what was timed of a cell before that came not to count."""
+    ends = {record["cell"]: i for i, record in enumerate(records) if record["event"] == "void"}
+    return [
+        record
+        for i, record in enumerate(records)
+        if record["event"] not in ("block", "warm") or i > ends.get(record["cell"], -1)
+    ]
 
 
 def is_record(record: Any) -> bool:

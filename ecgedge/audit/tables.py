@@ -19,12 +19,17 @@ def check_tables(run: Run, findings: Findings) -> None:
             findings.wrong("rows.jsonl", "it is missing")
         return
     check_cells(run, findings)
+    for cell in run.lost:
+        if run.is_lost(cell) and run.rows[cell] != run.lost[cell]:
+            findings.wrong(cell, "rows.jsonl says otherwise than the journal that its board was lost")
     for cell in run.scored:
+        if run.is_lost(cell):
+            continue
         if cell in run.rows:
             check_row_of_journal(run, cell, run.rows[cell], findings)
         elif cell not in unfinished:
             findings.wrong(cell, "it is in the journal and not in rows.jsonl")
-    for cell in run.rows.keys() - run.scored.keys():
+    for cell in run.rows.keys() - run.scored.keys() - run.lost.keys():
         findings.wrong(cell, "it is in rows.jsonl and not in the journal")
     with findings.reading("report.csv", "it"):
         check_csv(run, run.rows, findings)
@@ -37,24 +42,27 @@ def check_finished(run: Run, findings: Findings) -> set[str]:
         if cell not in run.scored:
             lacking[cell] = "it was not scored"
     done: dict[str, set[int]] = {name: set() for name in run.timed()}
-    wanted: dict[str, int] = {}
+    wanted: dict[tuple[str, str | None], int] = {}
     for block in run.of("block"):
         if (name := block["cell"]) in done:
             done[name].add(block["round"])
             if not run.is_fixed(name):  # rounds are added for all of these together
-                wanted[run.model(name)] = max(wanted.get(run.model(name), 0), block["round"] + 1)
+                group = run.model(name), run.board(name)
+                wanted[group] = max(wanted.get(group, 0), block["round"] + 1)
     for name in sorted(done):
-        rounds = run.rounds(name) if run.is_fixed(name) else max(run.rounds(name), wanted.get(run.model(name), 0))
+        added = wanted.get((run.model(name), run.board(name)), 0)
+        rounds = run.rounds(name) if run.is_fixed(name) else max(run.rounds(name), added)
         if missing := sorted(set(range(rounds)) - done[name]):
             lacking[name] = f"rounds {', '.join(map(str, missing))} are missing"
     for name, what in lacking.items():
         findings.wrong(name, f"not finished, {what}: {RESUME}")
     models, paired = (
-        {(run.model(cell), run.clock(cell) or "") for cell in cells if cell in run.scored}
+        {(run.model(cell), *run.by(cell)) for cell in cells if cell in run.scored}
         for cells in (run.timed(), run.twins.values())
     )
-    for model, clock in sorted(models - paired):
-        what = f"none of its cells was timed twice{f' by {clock}' if clock else ''}"
+    for model, board, clock in sorted(models - paired):
+        place = (f" on {board}" if board else "") + (f" by {clock}" if clock else "")
+        what = f"none of its cells was timed twice{place}"
         findings.wrong(model, f"not finished, {what}: {RESUME}")
     return set(lacking)
 
@@ -70,8 +78,14 @@ def check_cells(run: Run, findings: Findings) -> None:
         if planned == skipped or skipped != (cell in run.about["skips"]):
             findings.wrong(cell, "it was planned, and is said to be skipped" if planned else "it was not planned")
         way = [] if skipped else [*row.get("route", ()), row.get("quantizer")]
-        if cell != row.get("id") or cell != ".".join(map(str, [row.get("model"), *way, row.get("runtime")])):
-            findings.wrong(cell, "its name is not made of its model, route, quantizer and runtime")
+        place = f"@{row['board']}" if row.get("board") else ""
+        if cell != row.get("id") or cell != ".".join(map(str, [row.get("model"), *way, row.get("runtime")])) + place:
+            findings.wrong(cell, "its name is not made of its model, route, quantizer, runtime and board")
+        known = (run.about.get("boards") or {}).get(row.get("board"), {})
+        if place and not known:
+            findings.wrong(cell, f"run.json tells of no board {row['board']}")
+        elif known.get("emulated") != row.get("emulated") and not skipped:
+            findings.wrong(cell, "whether its board is emulated is told otherwise in run.json")
 
 
 def check_row_of_journal(run: Run, cell: str, row: Row, findings: Findings) -> None:

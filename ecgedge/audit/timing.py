@@ -74,12 +74,12 @@ def counted(run: Run, name: str, findings: Findings, row: Row) -> list[int]:
 
 def check_ratio(run: Run, row: Row, findings: Findings) -> None:
     """The noise floor of the model, and the ratio to the fp32 row that was timed in the same rounds."""
-    floor = noise_floor(run, row["model"], run.clock(row["id"]))
+    floor = noise_floor(run, row["model"], run.by(row["id"]))
     # older runs rounded the interval, and took the floor from that
     step = FOURTH if run.quick is not None or floor is None else FOURTH * (1 + (1 + floor) ** 2)
     findings.hold(row, "noise_floor", floor, step)
     whole = fp32_of(run, row)
-    if whole is None or run.clock(whole) != run.clock(row["id"]):
+    if whole is None or run.by(whole) != run.by(row["id"]):
         if row.get("time_ratio"):
             findings.wrong(row["id"], "time_ratio: claimed without an fp32 row to compare with, by the same clock")
         return
@@ -93,10 +93,11 @@ def check_ratio(run: Run, row: Row, findings: Findings) -> None:
     findings.hold(row, "time_ratio", found, FOURTH)
 
 
-def noise_floor(run: Run, model: str, clock: str | None) -> float | None:
-    """How far from 1 the ratio of the cell that was timed twice by a clock may be; None where none was."""
+def noise_floor(run: Run, model: str, by: tuple[str, str]) -> float | None:
+    """How far from 1 the ratio of the cell that was timed twice on a board and by a clock may be; None where none
+    was."""
     for twin, cell in run.twins.items():
-        if (run.model(cell), run.clock(cell)) == (model, clock) and {twin, cell} <= run.samples.keys():
+        if (run.model(cell), run.by(cell)) == (model, by) and {twin, cell} <= run.samples.keys():
             _, low, high = ratio(run, cell, twin)
             return max(high, 1 / low) - 1
     return None
@@ -124,7 +125,7 @@ def fp32_of(run: Run, row: Row) -> str | None:
     """The fp32 row of the same model, route, format and runtime, for one that is not fp32 itself."""
 
     def form(one: Row) -> list[Any]:
-        return [one.get(name) for name in ("model", "route", "format", "runtime")]
+        return [one.get(name) for name in ("model", "route", "format", "runtime", "board")]
 
     rows = (run.rows or {}).values()
     found = (one["id"] for one in rows if form(one) == form(row) and is_ready(one) and one["id"] in run.samples)
