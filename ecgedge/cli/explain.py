@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -22,8 +21,8 @@ from ecgedge.cli.options import (
 from ecgedge.files import escape
 
 if TYPE_CHECKING:
+    from ecgedge.commands.explain import Explained
     from ecgedge.explain.explanation import Explanation, Line
-    from ecgedge.explain.findings import Finding
 
 COLUMNS = ("operation", "name", "runs on", "in", "us", "share", "MACs", "bytes", "GMAC/s", "of peak")
 PRECISIONS = ("fp32", "tf32", "fp16", "int8")  # of which there may be a peak
@@ -34,6 +33,7 @@ WIDEST = (38, 24, 12, 9)  # characters of each of these
 @click.command()
 @click.argument("target", metavar="FILE|MODEL")
 @click.option("--runtime", metavar="NAME", help="Default: the first that takes it and works here.")
+@click.option("--device", metavar="NAME", help="A board (ecgedge board ls). Default: this machine.")
 @output_option
 @click.option("--batch", type=click.IntRange(1, MOST_BEATS), help="Beats a call. Default: that of the file, else 1.")
 @click.option("--against", metavar="FILE", help="Also time this file in turns with it, one beat a call.")
@@ -42,28 +42,31 @@ WIDEST = (38, 24, 12, 9)  # characters of each of these
 @part_option
 @threads_option
 @limit_options
-def explain(target: str, runtime: str | None, batch: int | None, against: str | None, as_json: bool,
+def explain(target: str, runtime: str | None, device: str | None, batch: int | None, against: str | None, as_json: bool,
             chosen: dict[str, str], threads: int, timeout: float, memory: int | None) -> None:  # fmt: skip
     """Say why a file takes its time: each operation, how far it is from the machine's limit, and what to do.
 
     \b
     ecgedge explain tcn.tflite
     ecgedge explain theirs-int8.onnx --against theirs.onnx
+    ecgedge explain tcn.tflite --device pi4
     """
     from ecgedge.commands.explain import explain as look_into
 
-    found = look_into(target, runtime=runtime, batch=batch, against=against, told=told_files(), trust=trusted(),
+    found = look_into(target, runtime=runtime, device=device, batch=batch, against=against, told=told_files(),
+                      trust=trusted(),
                       options=chosen, threads=threads, timeout=timeout, memory=memory)  # fmt: skip
     if as_json:
         click.echo(json.dumps(found.record(), indent=1))
     else:
-        show(target, found.explanation, found.findings, found.batch, threads)
+        show(target, found, threads)
 
 
-def show(target: str, e: Explanation, found: Sequence[Finding], batch: int, threads: int) -> None:
+def show(target: str, explained: Explained, threads: int) -> None:
     """Print it: the file, the table, how its times were measured, the machine's peak, the findings."""
-    beats, processors = counted(batch, "beat"), counted(threads, "thread")
-    common.say(f"{target}: {e.artifact.format} {e.precision} on {e.runtime}, {beats} a call, {processors}")
+    e, place = explained.explanation, f", {explained.board.board.name}" if explained.board else ""
+    beats, processors = counted(explained.batch, "beat"), counted(threads, "thread")
+    common.say(f"{target}: {e.artifact.format} {e.precision} on {e.runtime}{place}, {beats} a call, {processors}")
     common.say(f"{e.graph.placement()}; passes: {', '.join(e.artifact.passes) or 'none'}")
     click.echo()
     click.echo(table(e))
@@ -71,7 +74,7 @@ def show(target: str, e: Explanation, found: Sequence[Finding], batch: int, thre
     for line in (*of_times(e), *of_peaks(e), *e.notes):
         common.say(line)
     click.echo()
-    for finding in found:
+    for finding in explained.findings:
         common.say(f"- {finding.text}")
         if finding.remedy:
             common.say(f"  {finding.remedy}")

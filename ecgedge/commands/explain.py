@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import tempfile
@@ -15,11 +16,13 @@ from ecgedge.errors import EcgEdgeError
 
 if TYPE_CHECKING:  # the rest is imported when something is explained: ``import ecgedge`` is to stay quick
     from ecgedge.api.measured import Blocks
+    from ecgedge.devices.boards import Board
     from ecgedge.explain.explanation import Explanation
     from ecgedge.explain.findings import Finding
     from ecgedge.plugins import Parts
     from ecgedge.run import Told
     from ecgedge.run.turns import Setting
+    from ecgedge.workers.survey import Surveyed
 
 
 @dataclass(frozen=True)
@@ -31,18 +34,21 @@ class Explained:
         findings: what stands out, with a remedy where there is one.
         batch: beats a call that were timed.
         threads: of the model.
+        board: on which it ran; None: this machine.
     """
 
     explanation: Explanation
     findings: tuple[Finding, ...]
     batch: int
     threads: int
+    board: Surveyed | None = None
 
     def record(self) -> dict[str, Any]:
         """All of it as JSON has it."""
+        from ecgedge.files import typed_json
         from ecgedge.measure import machine
 
-        e = self.explanation
+        e, there = self.explanation, typed_json.plain(self.board.facts) if self.board else None
         return {
             "file": str(e.artifact.path),
             "format": e.artifact.format,
@@ -67,8 +73,9 @@ class Explained:
                 "limit_us": e.limit_us,
             },
             "peaks": dict(e.peaks),
-            "machine": machine.describe(),
-            "versions": machine.versions(),
+            "device": self.board.board.name if self.board else "host",
+            "machine": there or machine.describe(),
+            "versions": there["libraries"] if there else machine.versions(),
             "notes": list(e.notes),
             "against": dict(e.ratio) or None,
             "findings": [dataclasses.asdict(finding) for finding in self.findings],
@@ -79,6 +86,7 @@ def explain(
     target: str | os.PathLike[str],
     *,
     runtime: str | None = None,
+    device: str | None = None,
     batch: int | None = None,
     against: str | os.PathLike[str] | None = None,
     told: Told | None = None,
@@ -92,7 +100,8 @@ def explain(
 
     Args:
         target: the name of a model, a folder of a checkpoint, or a file.
-        runtime: that runs it; None: the first that takes it and works here.
+        runtime: that runs it; None: the first that takes it and works there.
+        device: a board, by its name; None: this machine.
         batch: beats a call; None: that of the file, else 1.
         against: a file that is timed in turns with it, one beat a call.
         told: which output of a file without a record is meant, where it has several.
@@ -103,10 +112,12 @@ def explain(
         memory: millions of bytes that a child process may take; None: no limit.
 
     Raises:
-        EcgEdgeError: there is no such file, no runtime runs it, or its runtime tells nothing of its operations.
+        EcgEdgeError: there is no such file, no runtime runs it, its runtime tells nothing of its operations, or the
+            board cannot be reached, or has no times.
     """
     from ecgedge.commands.loading import limits_of, load_parts, settled
     from ecgedge.convert.opening import opener
+    from ecgedge.devices.link import Link
     from ecgedge.explain import study
     from ecgedge.explain.findings import find
     from ecgedge.files.locks import gate
@@ -115,33 +126,56 @@ def explain(
     from ecgedge.run.turns import Setting
     from ecgedge.workers.availability import pick_runtime
     from ecgedge.workers.hosts import networked, runtime_hosts
+    from ecgedge.workers.survey import pick_there, survey
 
     request = settled(told=told or Told(), batch_sizes=batch, options=options or {}, threads=threads,
                       timeout=timeout, memory=memory)  # fmt: skip
     parts, limits = load_parts(), limits_of(request)
     given = chosen(request.options, parts.steps, parts.models.values())
+    board = timed_board(device)
     with opener(parts, limits, request.told, trust) as opened:
         artifact = opened.find_artifact(os.fspath(target))
-        taken = pick_runtime(artifact.format, runtime, parts, opened.workers).name
+        there = survey(board, parts, parts.runtimes) if board else None
+
+        def picked(format: str, name: str | None) -> str:
+            if there:
+                return pick_there(there, format, name, parts)
+            return pick_runtime(format, name, parts, opened.workers).name
+
+        taken = picked(artifact.format, runtime)
         size = chosen_batch(artifact, batch)
         other = opened.find_artifact(os.fspath(against), alone=False) if against is not None else None
         if other:
             name = taken if other.format == artifact.format else None
-            pair = other, pick_runtime(other.format, name, parts, opened.workers).name
+            pair = other, picked(other.format, name)
         check_used(given, [taken, *([pair[1]] if other else [])])
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as closed:
         folder = Path(scratch)
+        link = closed.enter_context(Link(board, folder / "board.log")) if board else None
         beats = study.write_beats(artifact, size, folder / "call.npy")
         setting = Setting(folder, beats, gate(), threads, seconds=limits.seconds, memory=limits.memory,
                           hosts=runtime_hosts(parts), networked=networked(parts),
                           options={name: options_of(part, given) for name, part in parts.runtimes.items()},
-                          blocks=blocks_of(parts))  # fmt: skip
-        explained = study.study(artifact, taken, setting, against_peaks(artifact, taken, parts))
+                          blocks=blocks_of(parts), link=link)  # fmt: skip
+        explained = study.study(artifact, taken, setting, against_peaks(artifact, taken, parts),
+                                there.facts.isa if there else None)  # fmt: skip
         explanation = named(explained, os.fspath(target), parts, request.told.output)
         if other:
             timed = dataclasses.replace(setting, beats=study.write_beats(artifact, study.BEATS, folder / "beats.npy"))
             explanation = dataclasses.replace(explanation, ratio=compare(explanation, *pair, timed))
-    return Explained(explanation, tuple(find(explanation)), size, threads)
+    return Explained(explanation, tuple(find(explanation)), size, threads, there)
+
+
+def timed_board(name: str | None) -> Board | None:
+    """The board of that name; None for this machine. Raises EcgEdgeError where there is none, or it has no times."""
+    from ecgedge.devices import boards
+
+    if name in (None, boards.HOST):
+        return None
+    board = boards.find(str(name))
+    if board.emulated:
+        raise EcgEdgeError(f"board {name} is an emulated {board.emulated}, which has no times", "name a real one")
+    return board
 
 
 def blocks_of(parts: Parts) -> dict[str, Blocks]:

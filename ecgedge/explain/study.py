@@ -16,7 +16,7 @@ from ecgedge.measure import machine
 from ecgedge.measure.peaks import joined
 from ecgedge.run.turns import Setting
 from ecgedge.workers import protocol
-from ecgedge.workers.client import Child, ChildError, plainly
+from ecgedge.workers.client import ChildError, WorkerClient, plainly
 from ecgedge.workers.protocol import pack
 from ecgedge.workers.session import open_session
 
@@ -35,10 +35,17 @@ def write_beats(artifact: Artifact, count: int, file: Path) -> Path:
     return file
 
 
-def study(artifact: Artifact, runtime: str, setting: Setting, against: Mapping[str, str] | None = None) -> Explanation:
+def study(
+    artifact: Artifact,
+    runtime: str,
+    setting: Setting,
+    against: Mapping[str, str] | None = None,
+    isa: tuple[str, ...] | None = None,
+) -> Explanation:
     """All but the comparison with another file. The beats of ``setting`` are those of one call.
 
     Args:
+        isa: flags of the processor of a board; None: this machine's.
         against: the peaks that multiplications are held against, by the type that they compute in, where that is not
             the usual one.
 
@@ -89,12 +96,14 @@ def study(artifact: Artifact, runtime: str, setting: Setting, against: Mapping[s
         cpu_share=weighed.cpu_share,
         peaks=peaks,
         device=device,
-        isa=tuple(machine.describe()["isa"]) if device == "cpu" else (),
+        isa=() if device != "cpu" else tuple(machine.describe()["isa"]) if isa is None else isa,
         notes=tuple(notes),
     )
 
 
-def ask_profile(child: Child, setting: Setting, asked: protocol.Open, calls: int, notes: list[str]) -> Profile | None:
+def ask_profile(
+    child: WorkerClient, setting: Setting, asked: protocol.Open, calls: int, notes: list[str]
+) -> Profile | None:
     """Of a session of its own; None, and a note, where the runtime does not tell or its profiler does not work: the
     rest still stands."""
     try:
@@ -109,7 +118,7 @@ def ask_profile(child: Child, setting: Setting, asked: protocol.Open, calls: int
     return profile
 
 
-def ask_peaks(child: Child, runtime: str, setting: Setting, notes: list[str]) -> dict[str, Any]:
+def ask_peaks(child: WorkerClient, runtime: str, setting: Setting, notes: list[str]) -> dict[str, Any]:
     """Of the device that a runtime computes on; empty, and a note, where they cannot be measured."""
     try:
         peaks = child.ask(protocol.MeasurePeaks(setting.threads, runtime), setting.seconds).figures()

@@ -14,6 +14,7 @@ import numpy as np
 from ecgedge.api.artifact import Artifact
 from ecgedge.api.measured import Blocks
 from ecgedge.devices.host import Host
+from ecgedge.devices.link import Link
 from ecgedge.errors import EcgEdgeError
 from ecgedge.files.locks import turn
 from ecgedge.measure.bench import PROFILES
@@ -21,7 +22,8 @@ from ecgedge.measure.steadiness import Reading, enough_blocks, lost_in, most_rou
 from ecgedge.run.block import Pauses, time_block
 from ecgedge.run.rows import UNSTEADY, compare
 from ecgedge.workers import protocol
-from ecgedge.workers.client import Child
+from ecgedge.workers.boards import BoardChild
+from ecgedge.workers.client import Child, WorkerClient
 from ecgedge.workers.protocol import pack
 from ecgedge.workers.session import OpenSession, open_session
 
@@ -72,6 +74,7 @@ class Setting:
         networked: runtimes that need the network, by name.
         options: what the user chose of each runtime, by its name.
         blocks: that runtimes ask for, by their names.
+        link: to the board that they run on; None: this machine.
     """
 
     folder: Path
@@ -85,16 +88,19 @@ class Setting:
     networked: frozenset[str] = frozenset()
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     blocks: Mapping[str, Blocks] = field(default_factory=dict)
+    link: Link | None = None
 
-    def child(self, runtime: str, log: Path, **variables: str) -> Child:
+    def child(self, runtime: str, log: Path, **variables: str) -> WorkerClient:
         """A process for what a runtime does, in the interpreter that it works in, with variables in its environment."""
+        if self.link:
+            return BoardChild(self.link, log, self.threads, self.memory)
         host, network = self.hosts.get(runtime), runtime in self.networked
         return Child(log, self.threads, self.memory, host, variables, network)
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Measure while nothing else on this machine does."""
-        with turn(self.gate) if self.gate else nullcontext():
+        """Measure while nothing else on this machine does; a board is ours."""
+        with turn(self.gate) if self.gate and not self.link else nullcontext():
             yield
 
 

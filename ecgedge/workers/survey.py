@@ -11,6 +11,7 @@ from ecgedge.api.parts import Runtime
 from ecgedge.devices.boards import Board
 from ecgedge.devices.link import Link
 from ecgedge.errors import EcgEdgeError
+from ecgedge.plan.plan import takers
 from ecgedge.plugins import Parts
 from ecgedge.workers import protocol
 from ecgedge.workers.availability import SECONDS, Reasons
@@ -51,6 +52,23 @@ def survey(board: Board, parts: Parts, names: Iterable[str]) -> Surveyed:
             except ChildError as error:
                 raise EcgEdgeError(str(error), f"ecgedge board check {board.name}") from None
     return Surveyed(board, facts, reasons)
+
+
+def pick_there(found: Surveyed, format: str, name: str | None, parts: Parts) -> str:
+    """The named runtime, or the first that takes a format and works on a board.
+
+    Raises:
+        EcgEdgeError: there is none, or the one that is named does not take the format.
+    """
+    fitting = [part.name for part in takers(format, parts.runtimes)]
+    if name and parts.find("runtime", name).name not in fitting:
+        raise EcgEdgeError(f"runtime {name} does not take {format}", f"choose from: {', '.join(fitting)}")
+    wanted = [name] if name else fitting
+    for each in wanted:
+        if ("runtime", each) not in found.reasons:
+            return each
+    reasons = "; ".join(f"{each}: {found.reasons['runtime', each]}" for each in wanted)
+    raise EcgEdgeError(f"no runtime for {format} works on board {found.board.name}", reasons or "install one")
 
 
 def travels(part: Runtime, parts: Parts) -> bool:
