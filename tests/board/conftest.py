@@ -61,3 +61,13 @@ def packed(here: Child) -> protocol.Packed:
     """A TFLite file in int8, as this machine reads it."""
     pytest.importorskip("ai_edge_litert")
     return here.ask(protocol.Inspect("tflite", HERE / "tcn-int8.tflite"), 120)
+
+
+@pytest.fixture
+def rootfs() -> Path:
+    """What docker/arm64-rootfs.sh has made. Skipped where there is none, but never in CI."""
+    made = os.environ.get("ECGEDGE_ROOTFS")
+    if not made:
+        told = "ECGEDGE_ROOTFS names no folder that docker/arm64-rootfs.sh has made"
+        pytest.fail(told) if os.environ.get("CI") else pytest.skip(told)
+    return Path(made)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,16 +20,6 @@ from tests.conftest import Command, error_of
 
 SECONDS = 300
 CORES = ("cortex-a53", "cortex-a76")  # without and with dot products of 8-bit integers
-
-
-@pytest.fixture
-def rootfs() -> Path:
-    """What docker/arm64-rootfs.sh has made. Skipped where there is none, but never in CI."""
-    made = os.environ.get("ECGEDGE_ROOTFS")
-    if not made:
-        told = "ECGEDGE_ROOTFS names no folder that docker/arm64-rootfs.sh has made"
-        pytest.fail(told) if os.environ.get("CI") else pytest.skip(told)
-    return Path(made)
 
 
 @pytest.fixture(params=CORES)
