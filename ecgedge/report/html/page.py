@@ -216,7 +216,7 @@ class Decision:
     @property
     def criteria(self) -> str:
         """By what forms are held against each other, in words."""
-        *names, last = (self.name(metric) for metric in self.choice.criteria[::-1])
+        *names, last = (self.name(metric).partition(",")[0] for metric in self.choice.criteria[::-1])
         return f"{', '.join(names)} and {last}" if names else last
 
     @property
