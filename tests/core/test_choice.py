@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from ecgedge.choose import (
     by_figures,
     decide,
     find_metric,
+    parse_optimize,
     parse_requirement,
 )
 from ecgedge.data.dataset import Dataset, Split
@@ -440,3 +442,69 @@ def test_a_choice_is_data() -> None:
     assert told["winner"]["id"] == "a" and told["winner"]["artifact"] == "artifacts/a.onnx"
     assert told["winner"]["latency_p50_low_us"] == 99
     assert (told["runner_up"]["id"], told["ties"][0]["ahead"], told["not_considered"]) == ("b", ["size"], {"failed": 1})
+
+
+# Several devices
+
+
+def on_devices(**times: dict[str, float]) -> list[Row]:
+    """A row of each form on each device: its median there; None is an emulated one."""
+    return [
+        row(
+            name + (f"@{board}" if board != "host" else ""),
+            size=1000 * int(name[-1]),
+            p50=p50,
+            quantizer=name,
+            **({"board": board} if board != "host" else {}),
+        )
+        for name, by_device in times.items()
+        for board, p50 in by_device.items()
+    ]
+
+
+def without_times(found: Row) -> Row:
+    return replace(found, latency=None, setup=replace(found.setup, emulated="cortex-a53"))  # type: ignore[type-var]
+
+
+def test_each_device_has_a_choice_and_rows_of_two_are_not_held_against_each_other() -> None:
+    rows = on_devices(q1={"host": 10, "pi4": 300}, q2={"host": 20, "pi4": 200})
+    here, there = decide(rows, optimize=METRICS["latency_p50"])
+    assert (here.device, here.winner.id) == ("host", "q1")  # type: ignore[union-attr]
+    assert (there.device, there.winner.id) == ("pi4", "q2@pi4")  # type: ignore[union-attr]
+    fronts = decide(rows)
+    assert [{row.id for row in choice.front} for choice in fronts] == [{"q1"}, {"q1@pi4", "q2@pi4"}]
+    assert {name for name, metric in best_values(rows, [METRICS["latency_p50"]])} == {"q1", "q2@pi4"}
+
+
+def test_a_limit_on_a_device_is_held_to_the_same_form_there() -> None:
+    rows = on_devices(q1={"host": 10, "pi4": 300}, q2={"host": 20, "pi4": 200}, q3={"host": 5})
+    asked = [parse_requirement(text) for text in ("latency_p50@pi4<=250us", "latency_p50@host<=30us")]
+    here, there = decide(rows, asked, METRICS["size"])
+    assert [row.id for row in here.qualified] == ["q2"], "q3 was not on pi4, so nobody knows"
+    assert [row.id for row in there.qualified] == ["q2@pi4"]
+    here, _ = decide(rows, [parse_requirement("latency_p50@pi4<=100us")], METRICS["size"])
+    assert not here.qualified and here.misses[0].row.id == "q2" and here.misses[0].requirement.gap(rows[2]) == 100
+    with pytest.raises(EcgEdgeError, match="unknown device 'pi'"):
+        decide(rows, [parse_requirement("latency_p50@pi<=100us")])
+    with pytest.raises(EcgEdgeError, match="format is no figure of a device"):
+        parse_requirement("format@pi4==onnx")
+
+
+def test_a_metric_of_one_device_chooses_there_alone() -> None:
+    rows = on_devices(q1={"host": 10, "pi4": 300}, q2={"host": 20, "pi4": 200})
+    metric, there = parse_optimize("latency_p50@pi4")
+    [choice] = decide(rows, [there] if there else [], metric)
+    assert choice.winner is not None and choice.winner.id == "q2@pi4"
+    assert [choice.device for choice in decide(rows, [parse_requirement("device==pi4")])] == ["pi4"]
+    assert [choice.device for choice in decide(rows, [parse_requirement("device!=pi4")])] == ["host"]
+
+
+def test_a_device_without_times_is_chosen_on_by_the_rest() -> None:
+    rows = on_devices(q1={"host": 10, "a53": 1}, q2={"host": 20, "a53": 1})
+    rows = [without_times(each) if each.board else each for each in rows]
+    _, there = decide(rows)
+    assert [metric.name for metric in there.criteria] == ["accuracy", "size"]
+    assert [row.id for row in there.front] == ["q1@a53"]
+    assert [choice.device for choice in decide(rows, optimize=METRICS["latency_p50"])] == ["host"]
+    with pytest.raises(EcgEdgeError, match="no row of this run has latency_p50"):
+        decide(rows, [parse_requirement("device==a53")], METRICS["latency_p50"])
