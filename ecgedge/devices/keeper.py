@@ -408,20 +408,30 @@ class Keeper:
         self.say({"look": told})
 
     def setup(self, requirements: list[str]) -> None:
-        """Make a venv anew and install requirements, each for itself; tells each step when it is done."""
+        """Make a venv anew and install requirements, each for itself; tells each step when it is done.
+
+        It takes the place of the one that is there once it has the first of them, and another one: else that stays.
+        """
         if self.session is None:
             raise Failed("lease", "the board is not leased")
-        venv = self.root / "venv"
+        venv, kept = self.root / "venv.new", self.root / "venv"
         shutil.rmtree(venv, ignore_errors=True)
         trouble = self.command([sys.executable, "-I", "-m", "venv", str(venv)])
         self.say({"step": "venv", "trouble": trouble})
         if trouble:
             shutil.rmtree(venv, ignore_errors=True)
             return self.say({"done": True})
+        works = []
         pip = [str(venv / "bin" / "python"), "-I", "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
         for requirement in requirements:
             trouble = self.command([*pip, "--only-binary=:all:", requirement])
             self.say({"step": requirement, "trouble": trouble})
+            works.append(not trouble)
+        if works[:1] == [True] and any(works[1:]):
+            shutil.rmtree(kept, ignore_errors=True)
+            venv.rename(kept)
+        else:
+            shutil.rmtree(venv, ignore_errors=True)
         return self.say({"done": True})
 
     def command(self, words: list[str]) -> str:

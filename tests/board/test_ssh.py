@@ -578,6 +578,11 @@ def test_setup_makes_a_venv_in_which_workers_run(
     assert re.search("^onnxruntime\\S*: ERROR: .*onnxruntime", made.out, re.MULTILINE), "one runtime is enough"
     found = ecgedge("board", "check", named)
     assert found.code == 0 and f"{sshd.folder}/cache/venv/bin/python there is Python" in found.out, found.out
+    for wheel in wheels.iterdir():
+        wheel.unlink()
+    assert "not ready" in error_of(ecgedge("board", "setup", named))
+    found = ecgedge("board", "check", named)
+    assert found.code == 0 and "runtime tflite works there" in found.out, "the venv that worked is still there"
 
 
 @pytest.mark.parametrize(
