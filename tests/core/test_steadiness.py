@@ -352,7 +352,9 @@ def run_of(folder: Path) -> Rounds:
     journal = Journal(folder)
     names = [name for name in rows(folder) if int(name[1:].partition(".")[0]) > 5]  # of the second model
     cells = [
-        SimpleNamespace(id=name, model="pca-ae", precision=name.split(".")[2], route=(), format=name, runtime="")
+        SimpleNamespace(
+            id=name, model="pca-ae", precision=name.split(".")[2], route=(), format=name, runtime="", board=None
+        )
         for name in names
     ]
     timed = {cell.id: cell for cell in cells}
