@@ -28,7 +28,7 @@ from ecgedge.workers import protocol
 from ecgedge.workers.client import Child, ChildError
 from ecgedge.workers.hosts import guests, hosts
 from ecgedge.workers.standins import at_hand
-from tests.conftest import FAKES, Command, Result, error_of, rows_of
+from tests.conftest import FAKES, Command, Result, error_of, rows_of, run_command
 from tests.packages import write_wheel
 
 THEIRS = """
@@ -206,15 +206,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             (folder / "plugins" / f"{name}.py").write_text(OTHER.replace("NAME", repr(name)))
             (folder / "plugins" / f"{name}.lock").write_text("theirlib==2.0\n")  # without what the worker needs
         for name in ("theirs", "other"):
-            made = run_ecgedge("env", "create", name, cwd=folder)
+            made = run_command("env", "create", name, folder=folder)
             assert made.code == 0, made.err
         yield folder
-
-
-def run_ecgedge(*arguments: str | Path, cwd: Path, **environment: str) -> Result:
-    command = [sys.executable, "-P", "-m", "ecgedge", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=os.environ | environment, timeout=300)
-    return Result(done.returncode, done.stdout, done.stderr)
 
 
 def matrix(ecgedge: Command, *arguments: str) -> Result:
