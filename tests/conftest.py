@@ -17,6 +17,7 @@ import pytest
 
 from ecgedge.data.dataset import Dataset, synthetic
 from ecgedge.testing import write_fake_checkpoint
+from tests import forked
 
 FAKES = """
 from pathlib import Path
@@ -66,6 +67,7 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for name, value in changed.items():
             patch.setenv(name, value)
         yield
+        forked.close()
 
 
 def pytest_configure() -> None:
@@ -84,20 +86,30 @@ def beats() -> Dataset:
 
 @pytest.fixture
 def ecgedge(tmp_path: Path) -> Command:
-    """Run the command line in a process of its own, in ``tmp_path``; -P: as the console script is run."""
+    """Run the command line in a process of its own, in ``tmp_path``. Runs measure briefly, see ``brief.py``."""
 
     def run(*arguments: str | Path, **environment: str) -> Result:
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "ecgedge", *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            env=os.environ | environment,
-            cwd=tmp_path,
-            timeout=300,
-        )
+        return run_command(*arguments, folder=tmp_path, **environment)
+
+    return run
+
+
+@pytest.fixture
+def at_length(tmp_path: Path) -> Command:
+    """As ``ecgedge``, for what times are about: Python is started anew, and timed is as long as it takes."""
+
+    def run(*arguments: str | Path, **environment: str) -> Result:
+        command = [sys.executable, "-P", "-m", "ecgedge", *map(str, arguments)]  # -P: as the console script is run
+        variables = os.environ | environment
+        done = subprocess.run(command, capture_output=True, text=True, env=variables, cwd=tmp_path, timeout=300)
         return Result(done.returncode, done.stdout, done.stderr)
 
     return run
+
+
+def run_command(*arguments: str | Path, folder: Path, **environment: str) -> Result:
+    """``ecgedge`` in a process of its own, in a folder."""
+    return Result(*forked.run([*map(str, arguments)], os.environ | environment, folder, timeout=300))
 
 
 @pytest.fixture

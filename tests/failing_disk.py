@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.brief import ECGEDGE
+
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EDQUOT)
 
 
@@ -79,7 +81,7 @@ class FailingDisk:
             "FAIL_ERRNO": str(fault.error if fault else 0),
             "FAIL_MODE": "from" if fault and fault.stays else "once",
         }
-        command = [sys.executable, "-P", "-m", "ecgedge", *map(str, arguments)]
+        command = [*ECGEDGE, *map(str, arguments)]
         done = subprocess.run(
             command, cwd=self.disk, env=os.environ | variables | more, capture_output=True, text=True, timeout=300
         )

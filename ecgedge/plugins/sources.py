@@ -71,6 +71,8 @@ def installed() -> Iterator[tuple[Owner, metadata.EntryPoint]]:
     """The entry points that may load, sorted by name."""
     allowed = os.environ.get("ECGEDGE_PLUGINS")
     names = None if allowed is None else {name.strip() for name in allowed.split(",")}
+    if names == {""}:  # none may: what is installed need not be looked through
+        return
     for point in sorted(metadata.entry_points(group=GROUP), key=lambda point: point.name):
         if names is None or point.name in names:
             dist = point.dist

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +11,7 @@ import pytest
 from ecgedge.data.dataset import Dataset
 from ecgedge.report import Report
 from ecgedge.testing import write_fake_checkpoint
-from tests.conftest import FAKES
+from tests.conftest import FAKES, run_command
 from tests.core.synthetic_run import write_run
 
 
@@ -31,10 +28,9 @@ def made(tmp_path_factory: pytest.TempPathFactory, beats: Dataset) -> Path:
     checkpoint = write_fake_checkpoint(folder / "checkpoint", beats)
     (folder / "plugins").mkdir()
     (folder / "plugins" / "fakes.py").write_text(FAKES.format(folder=str(checkpoint)))
-    command = [sys.executable, "-P", "-m", "ecgedge", "--plugins-dir", "plugins", "matrix", "--model", "fake"]
-    command += ["--dataset", "synthetic", "--profile", "quick", "--out", "run"]
-    done = subprocess.run(command, cwd=folder, env=os.environ, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    asked = ("matrix", "--model", "fake", "--dataset", "synthetic", "--profile", "quick", "--out", "run")
+    done = run_command("--plugins-dir", "plugins", *asked, folder=folder)
+    assert done.code == 0, done.err
     return folder / "run"
 
 

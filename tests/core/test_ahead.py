@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, Popen
 
 import pytest
 
+from tests.brief import ECGEDGE
 from tests.conftest import rows_of
 
 FIXED = """
@@ -116,7 +116,7 @@ def ecgedge_runtimes():
 def started(fakes: Path, folder: Path, cores: set[int], fails: bool = False, takes: float = 0.5) -> Popen[str]:
     """A matrix that may use these processors, and whose conversions each write a line to ``folder/"converted"``."""
     (fakes / "fixed.py").write_text(FIXED.format(log=str(folder / "converted"), fails=fails, takes=takes))
-    command = [sys.executable, "-P", "-m", "ecgedge", "--plugins-dir", fakes, "matrix", "--dataset", "synthetic"]
+    command = [*ECGEDGE, "--plugins-dir", fakes, "matrix", "--dataset", "synthetic"]
     asked = ["--model", "fake", "--exporter", "fixed", "--profile", "quick", "--out", folder / "run"]
     return Popen(
         [*map(str, command), *map(str, asked)],

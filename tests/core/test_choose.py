@@ -7,7 +7,6 @@ import io
 import json
 import shlex
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from ecgedge.report import remake
 from ecgedge.run import MatrixRequest, Told
 from ecgedge.run.row import Identity, Outcome, Row, Setup
 from ecgedge.testing import write_fake_checkpoint
-from tests.conftest import FAKES, Result, error_of, on_a_terminal, rows_of
+from tests.conftest import FAKES, Result, error_of, on_a_terminal, rows_of, run_command
 
 ASKED = ("--require", "accuracy>=0.5", "--require", "size<=1MB", "--optimize", "size")
 
@@ -49,9 +48,7 @@ def matrix(plugins: Path, *arguments: str | Path) -> Result:
 
 def on_its_own(plugins: Path, *arguments: str | Path) -> Result:
     """In a process of its own, since it changes its surroundings."""
-    command = [sys.executable, "-m", "ecgedge", "--plugins-dir", plugins, *arguments]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300)
-    return Result(done.returncode, done.stdout, done.stderr)
+    return run_command("--plugins-dir", plugins, *arguments, folder=Path.cwd())
 
 
 def new_matrix(plugins: Path, out: Path, *arguments: str) -> Result:

@@ -9,11 +9,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -45,7 +42,7 @@ from ecgedge.run.metrics import METRICS
 from ecgedge.run.rows import noise_of
 from ecgedge.run.turns import common_clock
 from ecgedge.testing import FakeRuntime, write_fake_checkpoint
-from tests.conftest import FAKES, Command, rows_of
+from tests.conftest import FAKES, Command, rows_of, run_command
 
 CLOCK, SHUNT, MAP = "cycle counter of a board at 32 MHz", "shunt of the board", "linker's map"
 CALLS, ROUNDS, PAUSE = 20, 7, 0.03
@@ -157,13 +154,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory, beats: Dataset) -> Path:
     folder = tmp_path_factory.mktemp("boards")
     boards(folder, beats)
     runtimes = [word for name in ("board", "meter", "fake-runtime") for word in ("--runtime", name)]
-    command = [sys.executable, "-P", "-m", "ecgedge", "--plugins-dir", "plugins", "matrix", *ASKED, *runtimes]
-    environment = os.environ | {"BOARD_LOG": str(folder / "log")}
-    done = subprocess.run(
-        [*command, "--out", "run"], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    (folder / "printed").write_text(done.stdout)
+    asked = ("--plugins-dir", "plugins", "matrix", *ASKED, *runtimes, "--out", "run")
+    done = run_command(*asked, folder=folder, BOARD_LOG=str(folder / "log"))
+    assert done.code == 0, done.err
+    (folder / "printed").write_text(done.out)
     return folder
 
 

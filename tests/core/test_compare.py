@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,7 +22,7 @@ from ecgedge.data.dataset import Dataset
 from ecgedge.errors import EcgEdgeError
 from ecgedge.evaluate.intervals import apart, wilson
 from ecgedge.testing import write_fake_checkpoint
-from tests.conftest import FAKES, Result, error_of
+from tests.conftest import FAKES, Result, error_of, run_command
 from tests.core.test_resume import SPINNING
 
 TORCH, WHOLE, INT8 = "fake.none.spin", "fake.fake-exporter.none.spin", "fake.fake-exporter.fake-int8.spin"
@@ -39,11 +36,10 @@ def two(tmp_path_factory: pytest.TempPathFactory, beats: Dataset) -> Path:
     (folder / "plugins").mkdir()
     (folder / "plugins" / "fakes.py").write_text(FAKES.format(folder=str(checkpoint)))
     (folder / "plugins" / "spin.py").write_text(SPINNING)
-    command = [sys.executable, "-P", "-m", "ecgedge", "--plugins-dir", "plugins", "matrix", "--model", "fake"]
-    command += ["--dataset", "synthetic", "--profile", "quick", "--runtime", "spin", "--out"]
+    asked = ("--model", "fake", "--dataset", "synthetic", "--profile", "quick", "--runtime", "spin", "--out")
     for name in ("one", "two"):
-        done = subprocess.run([*command, name], cwd=folder, env=os.environ, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr
+        done = run_command("--plugins-dir", "plugins", "matrix", *asked, name, folder=folder)
+        assert done.code == 0, done.err
     return folder
 
 

@@ -28,7 +28,7 @@ from ecgedge.workers import protocol
 from ecgedge.workers.client import Child, ChildError
 from ecgedge.workers.hosts import guests, hosts
 from ecgedge.workers.standins import at_hand
-from tests.conftest import FAKES, Command, Result, error_of, rows_of
+from tests.conftest import FAKES, Command, Result, error_of, rows_of, run_command
 from tests.packages import write_wheel
 
 THEIRS = """
@@ -180,6 +180,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The fakes, an installed plugin with an environment, a plugin of one file with another; both are made."""
     folder = tmp_path_factory.mktemp("environments")
     with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("UV_")]:  # ours, likewise
+            patch.delenv(name)
         for name, value in {
             "ECGEDGE_ENVS": folder / "envs",
             "ECGEDGE_PLUGINS": "their_plugin",
@@ -206,15 +208,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             (folder / "plugins" / f"{name}.py").write_text(OTHER.replace("NAME", repr(name)))
             (folder / "plugins" / f"{name}.lock").write_text("theirlib==2.0\n")  # without what the worker needs
         for name in ("theirs", "other"):
-            made = run_ecgedge("env", "create", name, cwd=folder)
+            made = run_command("env", "create", name, folder=folder)
             assert made.code == 0, made.err
         yield folder
-
-
-def run_ecgedge(*arguments: str | Path, cwd: Path, **environment: str) -> Result:
-    command = [sys.executable, "-P", "-m", "ecgedge", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=os.environ | environment, timeout=300)
-    return Result(done.returncode, done.stdout, done.stderr)
 
 
 def matrix(ecgedge: Command, *arguments: str) -> Result:

@@ -21,6 +21,7 @@ import pytest
 from ecgedge.api.artifact import digest_of
 from ecgedge.run.journal import read, samples
 from ecgedge.run.rows import blocks_of, compare
+from tests.brief import ECGEDGE
 from tests.conftest import Command, error_of, rows_of
 
 SPINNING = """
@@ -63,7 +64,7 @@ class Running:
     """A matrix in a process of its own that can be hit."""
 
     def __init__(self, cwd: Path, plugins: Path, *arguments: str):
-        command = [sys.executable, "-P", "-m", "ecgedge", "--plugins-dir", str(plugins), "matrix", *arguments]
+        command = [*ECGEDGE, "--plugins-dir", str(plugins), "matrix", *arguments]
         self.process = subprocess.Popen(
             command,
             cwd=cwd,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -25,7 +24,7 @@ from ecgedge.cli import main
 from ecgedge.data.dataset import Dataset
 from ecgedge.data.synthetic import synthetic_beats
 from ecgedge.testing import write_fake_checkpoint
-from tests.conftest import FAKES, Result, error_of
+from tests.conftest import FAKES, Result, error_of, run_command
 
 RAW = serialization.NoEncryption()
 
@@ -79,10 +78,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory, beats: Dataset) -> Path:
     checkpoint = write_fake_checkpoint(folder / "checkpoint", few)
     (folder / "plugins").mkdir()
     (folder / "plugins" / "fakes.py").write_text(FAKES.format(folder=str(checkpoint)))
-    command = [sys.executable, "-P", "-m", "ecgedge", "--plugins-dir", "plugins", "matrix", "--model", "fake"]
-    command += ["--dataset", "synthetic", "--profile", "quick", "--quantizer", "none", "--out", "run"]
-    done = subprocess.run(command, cwd=folder, env=os.environ, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    asked = ("--model", "fake", "--dataset", "synthetic", "--profile", "quick", "--quantizer", "none", "--out", "run")
+    done = run_command("--plugins-dir", "plugins", "matrix", *asked, folder=folder)
+    assert done.code == 0, done.err
     return folder / "run"
 
 

@@ -414,35 +414,35 @@ kernel.waited = kernel.stolen = lambda: None  # what else runs beside the test i
 """
 
 
-def test_a_matrix_goes_on_until_it_has_six_quick_rounds(ecgedge: Command, fakes: Path, tmp_path: Path) -> None:
+def test_a_matrix_goes_on_until_it_has_six_quick_rounds(at_length: Command, fakes: Path, tmp_path: Path) -> None:
     (fakes / "planted.py").write_text(PLANTED)
     asked = ("--dataset", "synthetic", "--model", "fake", "--profile", "quick", "--runtime", "fake-runtime")
     run = tmp_path / "run"
-    done = ecgedge("--plugins-dir", fakes, "matrix", *asked, "--out", run, SLOW_BLOCKS="3")
+    done = at_length("--plugins-dir", fakes, "matrix", *asked, "--out", run, SLOW_BLOCKS="3")
     assert done.code == 0, done.err
     assert {(row["blocks"], row["blocks_quick"], row["unsteady"]) for row in rows(run).values()} == {(9, 6, False)}
-    assert ecgedge("check", run).code == 0
+    assert at_length("check", run).code == 0
     kept = sum(block["calls"] for each in blocks_of(read(run)).values() for block in each)
     assert sum(file.stat().st_size for file in (run / "samples").iterdir()) == 16 * kept, "of all rounds"
 
     journal = run / "journal.jsonl"
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join(lines[:-2]) + lines[-2][:30])  # killed in the ninth round
-    unfinished = ecgedge("check", run)
+    unfinished = at_length("check", run)
     assert unfinished.code == 1 and "rounds 8 are missing: resume it" in unfinished.out
-    again = ecgedge("--plugins-dir", fakes, "matrix", "--resume", run, SLOW_BLOCKS="0")
+    again = at_length("--plugins-dir", fakes, "matrix", "--resume", run, SLOW_BLOCKS="0")
     assert again.code == 0, again.err
     assert {(row["blocks"], row["blocks_quick"]) for row in rows(run).values()} == {(9, 6)}
     assert all([b["round"] for b in each] == list(range(9)) for each in blocks_of(read(run)).values()), "each once"
-    assert ecgedge("check", run).code == 0
+    assert at_length("check", run).code == 0
 
 
-def test_a_matrix_ends_where_the_machine_never_becomes_steady(ecgedge: Command, fakes: Path, tmp_path: Path) -> None:
+def test_a_matrix_ends_where_the_machine_never_becomes_steady(at_length: Command, fakes: Path, tmp_path: Path) -> None:
     (fakes / "planted.py").write_text(PLANTED.replace("block < int(os.environ", "block % 5 > int(os.environ"))
     asked = ("--dataset", "synthetic", "--model", "fake", "--profile", "quick", "--runtime", "fake-runtime")
     run = tmp_path / "run"
-    done = ecgedge("--plugins-dir", fakes, "matrix", *asked, "--out", run, SLOW_BLOCKS="0")
+    done = at_length("--plugins-dir", fakes, "matrix", *asked, "--out", run, SLOW_BLOCKS="0")
     assert done.code == 0, done.err
     assert {(row["blocks"], row["blocks_quick"], row["unsteady"]) for row in rows(run).values()} == {(18, 4, True)}
     assert "unsteady: fake, 3 of its rows: 4 of 18 blocks" in done.out
-    assert ecgedge("check", run).code == 0
+    assert at_length("check", run).code == 0
