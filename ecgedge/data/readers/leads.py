@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ecgedge.api.tensors import MOST_LEADS
 from ecgedge.data.readers.fields import short
 from ecgedge.errors import EcgEdgeError
 
-MOST_LEADS = 16  # that are told from an array's shape: twelve, and those of Frank
 LONGEST_NAME = 40
 NAMES_FILE = "leads.txt"
 LAYOUTS = ("NCL", "NLC")
