@@ -101,6 +101,7 @@ ABOUT = record(
         "environments": table_of(VERSIONS, 1000),
         "precisions": table_of(PRECISION, 1000),
         "files": table_of(WORD, 1000),
+        "leads": list_of(LABEL, 1000),
     },
     others=ANY,
 )
