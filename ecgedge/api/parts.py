@@ -29,8 +29,8 @@ class Context:
     """What a conversion may need, and nothing else.
 
     Attributes:
-        beats: calibration beats ``(N, 1, L)`` float32, from the training split, all classes.
-        labelled: training beats ``(N, 1, L)`` float32 and their class indices ``(N,)``, for a quantizer that
+        beats: calibration beats ``(N, C, L)`` float32, from the training split, all classes.
+        labelled: training beats ``(N, C, L)`` float32 and their class indices ``(N,)``, for a quantizer that
             ``judges``.
         seed: for whatever is drawn at random.
         batch: the batch of the file where its format wants a fixed one.
@@ -45,7 +45,7 @@ class Context:
 
     @property
     def parity_beats(self) -> np.ndarray:
-        """The beats ``(n, 1, L)``, evenly spaced among ``beats``, on which an exporter proves that its file answers as
+        """The beats ``(n, C, L)``, evenly spaced among ``beats``, on which an exporter proves that its file answers as
         its source does: enough to see a wrong conversion. Who asked for the file compares it on test beats."""
         count = len(self.beats)
         return self.beats[np.linspace(0, count - 1, min(count, PARITY_BEATS)).astype(int)]
@@ -92,7 +92,8 @@ class Model(Part):
         task: ``"classification"`` or ``"anomaly"``.
         produces: the format of its checkpoints.
         min_length: the shortest beat that it takes, in samples.
-        leads: that a beat has for it. The data sets that ``ecgedge train`` takes have one.
+        leads: that a beat has for it; None: any number, and ``build`` takes the option ``leads``, which is left out for
+            one lead.
         recipe: what ``ecgedge train`` changes of its default recipe for this model, by the names of
             the fields of ``Recipe``.
         build_options: fields of the recipe that ``build`` takes as options of the same name, such as ``"dropout"``.
@@ -104,7 +105,7 @@ class Model(Part):
     task: str = "classification"
     produces: str = "torch"
     min_length: int = 1
-    leads: int = 1
+    leads: int | None = 1
     recipe: Mapping[str, Any] = {}
     build_options: tuple[str, ...] = ()
     heeds: tuple[str, ...] = ()
@@ -132,6 +133,7 @@ class Model(Part):
             EcgEdgeError: nothing can come of this data or recipe.
         """
         options = {name: getattr(context.recipe, name) for name in self.build_options} | dict(context.options)
+        options |= self.for_leads(data.leads)
         network = self.build(data.classes, data.length, **options)
         context.loop(network, data, context.recipe)
         return Fitted(network, options)
@@ -154,6 +156,10 @@ class Model(Part):
     def pretrained(self) -> Path | None:
         """The folder of the checkpoint shipped with the part, if there is one."""
         return None
+
+    def for_leads(self, leads: int) -> dict[str, int]:
+        """What ``build`` is told of the leads of a beat: nothing where the model has a number of its own, or of one."""
+        return {} if self.leads is not None or leads == 1 else {"leads": leads}
 
     @property
     def fits_itself(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -11,6 +11,12 @@ import numpy as np
 from ecgedge.errors import EcgEdgeError
 
 limits_of = cache(np.iinfo)
+MOST_LEADS = 16  # that are told from a shape: twelve, and those of Frank
+LAYOUTS = {  # of an input, with the axes that it has
+    "NL": 2,
+    **dict.fromkeys(("NCL", "NLC"), 3),
+    **dict.fromkeys(("N1CL", "N1LC", "NC1L", "NL1C", "NCL1", "NLC1"), 4),
+}
 
 
 @dataclass(frozen=True)
@@ -21,7 +27,8 @@ class TensorSpec:
         name: as in the file.
         shape: None where an axis is free.
         dtype: numpy's name, ``"float32"`` or ``"int8"``.
-        layout: an axis a letter: ``"NCL"``, ``"NLC"``, ``"NL"``, or ``"NC"`` for class scores.
+        layout: an axis a letter, N beats, C leads, L samples, and 1 for an axis of that size: ``"NCL"``, ``"NLC"``,
+            ``"NL"``, ``"NC1L"`` and the like (see ``LAYOUTS``), or ``"NC"`` for class scores.
         scale: with ``zero_point``, the affine quantization: value = (stored - zero_point) * scale.
     """
 
@@ -39,13 +46,19 @@ class TensorSpec:
 
     @property
     def length(self) -> int | None:
-        """Samples a beat, of an input; None: any number."""
-        return self.shape[1 if self.layout in ("NL", "NLC") else 2]
+        """Samples a beat and lead, of an input; None: any number."""
+        return self.shape[self.layout.index("L") if "L" in self.layout else 2]
 
     @property
     def leads(self) -> int | None:
         """Leads a beat, of an input; None: any number."""
-        return 1 if self.layout == "NL" else self.shape[2 if self.layout == "NLC" else 1]
+        return 1 if self.layout == "NL" else self.shape[self.layout.index("C") if "C" in self.layout else 1]
+
+    def settled(self, beats: np.ndarray, batch: int | None) -> TensorSpec:
+        """This input with the sizes of beats ``(N, C, L)`` where it leaves them free, and with that batch."""
+        sizes = {"C": beats.shape[1], "L": beats.shape[2]}
+        rest = (axis or sizes.get(letter, 1) for axis, letter in zip(self.shape[1:], self.layout[1:], strict=True))
+        return replace(self, shape=(batch, *rest))
 
     def encode(self, x: np.ndarray) -> np.ndarray:
         """Beats ``(N, C, L)`` float32 of C leads as this input wants them: its layout, its type, its scale.
@@ -80,18 +93,19 @@ class TensorSpec:
     def decode(self, y: np.ndarray) -> np.ndarray:
         """What this output holds as float32: scores ``(N, classes)``, or reconstructions ``(N, C, L)`` of C leads.
 
-        A beat of one lead may lie in any order of axes.
+        A beat of one lead may lie in any order of axes; of several, the order of C and L in ``layout`` tells.
         """
         y = y.astype(np.float32)
         if self.scale is not None and self.zero_point is not None:
             y = (y - self.zero_point) * np.float32(self.scale)
         if self.layout == "NC":
             return y.reshape(len(y), -1)
-        axes = y.shape[1:] if y.ndim == 3 else self.shape[1:]  # a runtime may hand them over flat
-        if len(axes) != 2 or 1 in axes or None in axes:
+        axes = y.shape[1:] if y.ndim > 2 else self.shape[1:]  # a runtime may hand them over flat
+        sizes = [axis for axis in axes if axis != 1]
+        if len(sizes) != 2 or None in sizes:
             return y.reshape(len(y), 1, -1)
-        y = y.reshape(len(y), *axes)
-        return y.transpose(0, 2, 1) if self.layout == "NLC" else y
+        y = y.reshape(len(y), *sizes)
+        return y.transpose(0, 2, 1) if samples_first(self.layout) else y
 
 
 def counted(leads: int | None) -> str:
@@ -99,23 +113,45 @@ def counted(leads: int | None) -> str:
     return f"{leads or 'any number of'} lead{'' if leads == 1 else 's'}"
 
 
+def samples_first(layout: str) -> bool:
+    """Whether samples come before leads."""
+    return "LC" in layout.replace("1", "")
+
+
 def arrange(x: np.ndarray, layout: str) -> np.ndarray:
     """Beats ``(N, C, L)`` in the axis order of ``layout``; C is 1 where that has no axis for leads."""
     if layout == "NCL":
         return x
-    if layout == "NLC":
-        return x.transpose(0, 2, 1)
+    if layout not in LAYOUTS:
+        raise ValueError(f"unknown layout {layout!r}")
     if layout == "NL":
         return x[:, 0]
-    raise ValueError(f"unknown layout {layout!r}")
+    turned = x.transpose(0, 2, 1) if samples_first(layout) else x
+    return np.expand_dims(turned, layout.index("1")) if "1" in layout else turned
 
 
-def layout_of(shape: tuple[int | None, ...]) -> str | None:
-    """The layout of a one-channel input of that shape, or None where it cannot be told."""
-    if len(shape) == 2:
+def layout_of(shape: tuple[int | None, ...], leads_last: bool = False) -> str | None:
+    """The layout of an input of that shape, or None where it is none of beats.
+
+    Leads are the axis of size 1; else the only one of ``MOST_LEADS`` at most. Where both or neither is, the shape does
+    not tell, and it is the custom of a framework: ``turned`` gives the other order.
+
+    Args:
+        leads_last: the custom is (beats, samples, leads), as TensorFlow has it, and not (beats, leads, samples).
+    """
+    rest = shape[1:]
+    if len(rest) == 1:
         return "NL"
-    if len(shape) == 3 and shape[1] == 1 and shape[2] != 1:
-        return "NCL"
-    if len(shape) == 3 and shape[2] == 1:
-        return "NLC"
-    return None
+    unit = next((at for at in (1, 0, 2) if rest[at] == 1), None) if len(rest) == 3 else -1
+    if len(rest) not in (2, 3) or unit is None:
+        return None
+    sizes = [size for at, size in enumerate(rest) if at != unit]
+    few = [size is not None and size <= MOST_LEADS for size in sizes]
+    first = (sizes[0] == 1 and sizes[1] != 1) or (1 not in sizes and (few[0] if few[0] != few[1] else not leads_last))
+    letters = "CL" if first else "LC"
+    return "N" + (letters if unit < 0 else letters[:unit] + "1" + letters[unit:])
+
+
+def turned(spec: TensorSpec) -> TensorSpec:
+    """The same tensor with leads and samples the other way round."""
+    return replace(spec, layout=spec.layout.translate(str.maketrans("CL", "LC")))

@@ -67,8 +67,7 @@ class TrainingSet:
     """The beats that a model is fitted to. Those that judge it, of the test part or of a left-out fold, are not in it.
 
     Attributes:
-        x: beats ``(N, C, L)`` float32 of C leads; for an anomaly model those of the normal class alone. Those of data
-            sets have one lead.
+        x: beats ``(N, C, L)`` float32 of C leads; for an anomaly model those of the normal class alone.
         y: their class indices ``(N,)`` int64.
         labels: ``labels[i]`` names class ``i``. A class may have no beat here, where those that it has were left out.
     """
@@ -102,8 +101,7 @@ class Loop(Protocol):
     """ecgedge's own training of a torch network."""
 
     def __call__(self, network: Any, data: TrainingSet, recipe: Recipe) -> None:
-        """Train a network in place. Raises EcgEdgeError where its loss or its weights stop being finite, or the beats
-        have more leads than one."""
+        """Train a network in place. Raises EcgEdgeError where its loss or its weights stop being finite."""
 
 
 class Report(Protocol):

@@ -21,12 +21,12 @@ ALPHA, ORDER_ALPHA = 0.05, 0.001
 
 @dataclass(frozen=True)
 class Answers:
-    """What one cell and its trained model say of the scored beats, a flat array each.
+    """What one cell and its trained model say of the scored beats, a flat array each; beats have their leads.
 
     Attributes:
         task: as the artifact records it.
         here, was: outputs of the cell and of the trained model, ``(N, values)``.
-        x, y, index: the beats ``(N, L)``, their classes and numbers.
+        x, y, index: the beats ``(N, C, L)``, their classes and numbers.
         train: outputs, beats and classes of training, for an anomaly detector.
     """
 
@@ -56,9 +56,8 @@ def read_answers(run: Run, cell: str) -> Answers:
     train = None
     if task["kind"] == "anomaly":
         outputs = read_array(run.folder, run.file(cell, "train.npy"))
-        train = flat(outputs), flat(run.beats["train_x"]), run.beats["train_y"]
-    x = flat(run.beats["x"])
-    return Answers(task, flat(here), flat(was), x, run.beats["y"], run.beats["index"], train)
+        train = flat(outputs), run.beats["train_x"], run.beats["train_y"]
+    return Answers(task, flat(here), flat(was), run.beats["x"], run.beats["y"], run.beats["index"], train)
 
 
 def flat(values: np.ndarray) -> np.ndarray:
@@ -66,18 +65,18 @@ def flat(values: np.ndarray) -> np.ndarray:
 
 
 def errors(outputs: np.ndarray, beats: np.ndarray, task: dict[str, Any]) -> np.ndarray:
-    """Of each reconstruction the mean square of what the residual is on average over the task's window."""
-    window = task.get("window", 1)
-    if not 1 <= window <= beats.shape[1]:
-        raise ValueError(f"a window of {window} for beats of {beats.shape[1]} samples")
-    residuals = outputs.astype(np.float64) - beats
+    """Of each reconstruction the mean square of what each lead's residual is on average over the task's window."""
+    window, length = task.get("window", 1), beats.shape[-1]
+    if not 1 <= window <= length:
+        raise ValueError(f"a window of {window} for beats of {length} samples")
+    residuals = (outputs.astype(np.float64) - flat(beats)).reshape(-1, length)
     averages = [np.convolve(residual, np.full(window, 1 / window), "valid") for residual in residuals]
-    return np.square(averages).mean(axis=1)
+    return np.square(np.reshape(averages, (len(beats), -1))).mean(axis=1)
 
 
 def unanswered(outputs: np.ndarray, beats: np.ndarray, task: dict[str, Any]) -> str:
     """Why outputs are no answers; empty where they are."""
-    values = beats.shape[1] if task["kind"] == "anomaly" else len(task["labels"])
+    values = flat(beats).shape[1] if task["kind"] == "anomaly" else len(task["labels"])
     if outputs.shape != (len(beats), values):
         return f"outputs of shape {outputs.shape} for {len(beats)} beats"
     return "" if np.isfinite(outputs).all() else "outputs that are not finite"

@@ -68,7 +68,7 @@ class KerasModel(Runtime):
         return tell_artifact(
             path,
             format,
-            TensorSpec(given.name, shape, str(given.dtype), layout_of(shape) or "?"),
+            TensorSpec(given.name, shape, str(given.dtype), layout_of(shape, leads_last=True) or "?"),
             TensorSpec(
                 "output_0", tuple(returned.shape), str(returned.dtype), "NC" if len(returned.shape) == 2 else "NCL"
             ),
@@ -99,8 +99,7 @@ class KerasExporter(Exporter):
         import tensorflow as tf  # heavy
 
         network = load_keras(source.path, safe=not source.trusted)
-        length = context.beats.shape[2]
-        shape = (source.input.batch or context.batch, *(axis or length for axis in source.input.shape[1:]))
+        shape = source.input.settled(context.beats, source.input.batch or context.batch).shape
         signature = [tf.TensorSpec(shape, source.input.dtype, name="beats")]
         with contextlib.redirect_stdout(sys.stderr):
             network.export(str(out), format="tf_saved_model", verbose=False, input_signature=signature)

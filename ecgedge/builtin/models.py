@@ -11,9 +11,10 @@ from ecgedge import EcgEdgeError, Model, hookimpl
 
 
 class BuiltinModel(Model):
-    """A torch network whose trained weights are shipped with ecgedge."""
+    """A torch network for beats of any number of leads; trained weights for one lead are shipped with ecgedge."""
 
     needs = ("torch", "safetensors")
+    leads = None
 
     def pretrained(self) -> Path | None:
         folder = Path(str(resources.files("ecgedge"))) / "weights" / self.name
@@ -37,11 +38,11 @@ class BaseCnn(BuiltinModel):
     build_options = ("dropout",)
     min_length = 4
 
-    def build(self, classes: int, length: int, dropout: float = 0.3, **_: Any) -> Any:
+    def build(self, classes: int, length: int, dropout: float = 0.3, leads: int = 1, **_: Any) -> Any:
         from ecgedge.builtin.networks.base_cnn import BaseCNN
 
         self.require(classes, length)
-        return BaseCNN(classes, dropout)
+        return BaseCNN(classes, dropout, leads)
 
 
 class Vgg(BuiltinModel):
@@ -50,22 +51,22 @@ class Vgg(BuiltinModel):
     recipe = {"half": True}  # 7 MB shipped instead of 14
     min_length = 32
 
-    def build(self, classes: int, length: int, dropout: float = 0.3, **_: Any) -> Any:
+    def build(self, classes: int, length: int, dropout: float = 0.3, leads: int = 1, **_: Any) -> Any:
         from ecgedge.builtin.networks.vgg import VGG
 
         self.require(classes, length)
-        return VGG(classes, dropout)
+        return VGG(classes, dropout, leads)
 
 
 class Inception(BuiltinModel):
     name = "inception"
     build_options = ("dropout",)
 
-    def build(self, classes: int, length: int, dropout: float = 0.3, **_: Any) -> Any:
+    def build(self, classes: int, length: int, dropout: float = 0.3, leads: int = 1, **_: Any) -> Any:
         from ecgedge.builtin.networks.inception import InceptionTime
 
         self.require(classes, length)
-        return InceptionTime(classes, dropout)
+        return InceptionTime(classes, dropout, leads)
 
 
 class Tcn(BuiltinModel):
@@ -73,11 +74,11 @@ class Tcn(BuiltinModel):
     build_options = ("dropout",)
     recipe = {"epochs": 125, "lr": 8e-3}  # without batch norm it learns slower, and bears larger steps
 
-    def build(self, classes: int, length: int, dropout: float = 0.3, **_: Any) -> Any:
+    def build(self, classes: int, length: int, dropout: float = 0.3, leads: int = 1, **_: Any) -> Any:
         from ecgedge.builtin.networks.tcn import TCN
 
         self.require(classes, length)
-        return TCN(classes, dropout)
+        return TCN(classes, dropout, leads)
 
 
 class CnnAutoencoder(BuiltinModel):
@@ -86,11 +87,11 @@ class CnnAutoencoder(BuiltinModel):
     recipe = {"epochs": 600, "augment": 0.0, "denoise": 0.3, "average": 0.995, "window": 5, "amp": False}
     min_length = 8
 
-    def build(self, classes: int, length: int, **_: Any) -> Any:
+    def build(self, classes: int, length: int, leads: int = 1, **_: Any) -> Any:
         from ecgedge.builtin.networks.cnn_ae import ConvAutoencoder
 
         self.require(classes, length)
-        return ConvAutoencoder(length)
+        return ConvAutoencoder(length, leads)
 
 
 @hookimpl

@@ -117,7 +117,7 @@ def save(model: Any, source: Artifact, out: Path, options: Mapping[str, Any]) ->
                 input_onnx_file_path=str(scratch),
                 output_folder_path=str(out),
                 output_signaturedefs=True,
-                keep_ncw_or_nchw_or_ncdhw_input_names=[source.input.name] if len(source.input.shape) == 3 else None,
+                keep_ncw_or_nchw_or_ncdhw_input_names=[source.input.name] if len(source.input.shape) > 2 else None,
                 non_verbose=True,
                 disable_model_save=True,
                 **{"not_use_onnxsim": True, **options},
@@ -169,7 +169,7 @@ def proved(source: Artifact, out: Path, context: Context, notes: Mapping[str, An
     artifact = source.derive(
         out,
         format="saved_model",
-        input=replace(source.input, name=input_name, shape=shape, layout=layout_of(shape) or source.input.layout),
+        input=replace(source.input, name=input_name, shape=shape, layout=order_of(shape, source)),
         output=replace(source.output, name=next(iter(function.structured_outputs))),
         notes=notes,
     )
@@ -181,8 +181,25 @@ def proved(source: Artifact, out: Path, context: Context, notes: Mapping[str, An
             found += [value.numpy() for value in function(**{input_name: tf.constant(beats)}).values()]
     except tf.errors.OpError as error:
         raise ConversionError(f"what onnx2tf made does not run: {str(error).splitlines()[0][:200]}") from error
-    check_parity(np.concatenate(expected), np.concatenate(found), "onnx -> saved_model")
+    was, here = np.concatenate(expected), np.concatenate(found)
+    if is_turned(was, here):  # TensorFlow has leads last
+        given_back = replace(artifact.output, shape=(source.output.batch, *here.shape[1:]), layout="NLC")
+        artifact, here = replace(artifact, output=given_back), np.moveaxis(here, -1, 1)
+    check_parity(was, here, "onnx -> saved_model")
     return artifact
+
+
+def order_of(shape: tuple[int | None, ...], source: Artifact) -> str:
+    """The layout of the SavedModel's input: that of the ONNX file, where it kept the order of the axes."""
+    if source.input.leads == 1 or shape[1:] != source.input.shape[1:]:
+        return layout_of(shape) or source.input.layout
+    return source.input.layout
+
+
+def is_turned(was: np.ndarray, here: np.ndarray) -> bool:
+    """Whether reconstructions of several leads ``(N, C, L)`` came back as ``(N, L, C)``."""
+    several = was.ndim > 2 and 1 not in was.shape[1:]
+    return several and here.shape != was.shape and np.moveaxis(here, -1, 1).shape == was.shape
 
 
 @hookimpl

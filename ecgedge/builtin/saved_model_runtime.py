@@ -206,7 +206,7 @@ def specs_of(path: Path, function: Any) -> tuple[TensorSpec, TensorSpec]:
         raise EcgEdgeError(f"{path} does not tell the shape of its input or output", "save it with an input_signature")
     shape, answer = tuple(given.shape), tuple(returned.shape)
     return (
-        TensorSpec(given_name, shape, given.dtype.name, layout_of(shape) or "?"),
+        TensorSpec(given_name, shape, given.dtype.name, layout_of(shape, leads_last=True) or "?"),
         TensorSpec(returned_name, answer, returned.dtype.name, "NC" if len(answer) == 2 else "NCL"),
     )
 

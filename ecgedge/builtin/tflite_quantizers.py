@@ -7,7 +7,6 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,10 +102,8 @@ def refuse_loops(converter: Any) -> None:
 
 
 def fixed_input(source: Artifact, context: Context) -> TensorSpec:
-    """The source's input with its batch, or that of the context where it is free; so with the length of the beats."""
-    length = context.beats.shape[-1]
-    rest = (length if axis is None else axis for axis in source.input.shape[1:])
-    return replace(source.input, shape=(source.input.batch or context.batch, *rest))
+    """The source's input with its batch, or that of the context where it is free; so with leads and length of beats."""
+    return source.input.settled(context.beats, source.input.batch or context.batch)
 
 
 def converter_of(source: Artifact, context: Context) -> Any:

@@ -113,7 +113,7 @@ class TfliteRuntime(Runtime):
         chosen = choose_output(path, usable_outputs(interpreter), None) or outputs[0]["name"]
         answer = next(told for told in outputs if told["name"] == chosen)
         shape = tuple(int(n) for n in inputs[0]["shape"])
-        given = tensor_spec(inputs[0], layout_of(shape) or "?")
+        given = tensor_spec(inputs[0], layout_of(shape, leads_last=True) or "?")
         returned = tensor_spec(answer, "NC" if len(answer["shape"]) == 2 else "NCL")
         scores = scores_of(interpreter) if len(outputs) == 1 else None
         if record := embedded_record(path):

@@ -42,6 +42,7 @@ from ecgedge.builtin.torch_runtime import dtype_of, weights_of
 
 LENGTHS = (140, *range(1, 4097))  # of beats, tried on a program that does not tell which it takes; usual ones first
 BATCHES = (3, 1, 2, *range(4, 65))  # likewise
+MOST_LEADS = 64  # that are tried, where a weight tells so many
 
 
 @dataclass(frozen=True)
@@ -270,12 +271,12 @@ def told_by_trial(path: Path) -> tuple[TensorSpec, TensorSpec]:
     check_count(path, list(network.forward.schema.arguments)[1:], [None])
     dtype = next((tensor.dtype for tensor in network.parameters() if tensor.is_floating_point()), None)
     trial = Trial(path, network, dtype)
-    layout, length = trial.find()
+    layout, length = trial.find()  # and the leads
     lengths = [n for n in (length, length + 1, length + 8) if trial.answer(layout, trial.batch, n) is not None]
     shape, made = trial.shape(layout, trial.batch, length), trial.answer(layout, trial.batch, length)
     check_count(path, [None], tensors(made))
     returned = one_of(made)
-    free_length, axis = len(lengths) == 3, {"NCL": 2, "NLC": 1, "NL": 1}[layout]
+    free_length, axis = len(lengths) == 3, layout.index("L")
     free_batch = all(trial.answer(layout, n, length) is not None for n in (2, 3))
     batch = None if free_batch else trial.batch
     if free_length and one_of(trial.answer(layout, trial.batch, length + 8)).shape != returned.shape:
@@ -295,22 +296,39 @@ class Trial:
 
     def __init__(self, path: Path, network: Any, dtype: Any):
         self.path, self.network, self.dtype, self.reason = path, network, dtype, ""
-        self.batch = 1
+        self.batch = self.leads = 1
 
     def find(self) -> tuple[str, int]:
-        """The first layout, batch and length that the program takes; the batch is kept."""
+        """The first layout, batch and length that the program takes; the batch is kept, and the leads."""
+        tries = self.tries()
         for length in LENGTHS:
-            for layout in ("NCL", "NLC", "NL"):
+            for layout, self.leads in tries:
                 for self.batch in BATCHES[:2]:
                     if self.answer(layout, self.batch, length) is not None:
                         return layout, length
-        raise EcgEdgeError(
-            f"{self.path} takes no beats of one channel: {self.reason}"[:300],
-            "only models of one-channel beats can be used",
-        )
+        raise EcgEdgeError(f"{self.path} takes no beats: {self.reason}"[:300], "only models of beats can be used")
+
+    def tries(self) -> list[tuple[str, int]]:
+        """Layouts, each with a number of leads: of one lead, and of as many as the first weight tells."""
+        found, first = [("NCL", 1), ("NLC", 1), ("NL", 1)], self.first_weight()
+        if first is None:
+            return found
+        sizes = dict.fromkeys(int(size) for size in first.shape[1 : first.dim() - 1] if size <= MOST_LEADS)
+        if first.dim() == 2:
+            sizes = {int(first.shape[1]): None}
+        found += [(layout, leads) for leads in sizes if leads > 1 for layout in ("NCL", "NLC")]
+        if first.dim() == 4:
+            found += [(layout, leads) for leads in [1, *sizes] for layout in ("NC1L", "N1CL", "NCL1", "NLC1")]
+        return found
+
+    def first_weight(self) -> Any:
+        """The first weight of a convolution ``(O, C, ...)`` or a recurrent layer ``(O, C)``; None: there is none."""
+        named = self.network.state_dict().items()
+        return next((each for name, each in named if each.dim() in (3, 4) or "weight_ih" in name), None)
 
     def shape(self, layout: str, batch: int, length: int) -> tuple[int, ...]:
-        return {"NCL": (batch, 1, length), "NLC": (batch, length, 1), "NL": (batch, length)}[layout]
+        sizes = {"N": batch, "C": self.leads, "L": length, "1": 1}
+        return tuple(sizes[letter] for letter in layout)
 
     def answer(self, layout: str, batch: int, length: int) -> Any:
         """What the program answers for zeros of that shape, where that is an answer for each of them; else None."""
@@ -325,7 +343,7 @@ class Trial:
             self.reason = self.reason or (str(error).strip().splitlines() or ["it fails"])[-1]
             return None
         found = tensors(made)
-        fits = found and all(value.dim() in (2, 3) and value.shape[0] == batch and value.numel() for value in found)
+        fits = found and all(value.dim() in (2, 3, 4) and value.shape[0] == batch and value.numel() for value in found)
         return made if fits else None
 
 

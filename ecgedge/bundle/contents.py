@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ecgedge.api.artifact import Artifact
+from ecgedge.api.records import LEADS
 from ecgedge.bundle import card, csource
 from ecgedge.bundle.vectors import Vectors, tolerance
 from ecgedge.files import escape
@@ -73,7 +74,7 @@ def contents(artifact: Artifact, model: bytes, vectors: Vectors, facts: Facts) -
         "check.py": template("check.py"),
         "model.c": csource.model_source(facts.name, model),
         "model.h": csource.model_header(facts.name, artifact),
-        "vectors/beats.csv": table(vectors.beats[:, 0]),
+        "vectors/beats.csv": table(vectors.beats.reshape(len(vectors.beats), -1)),
         "vectors/outputs.csv": table(vectors.outputs),
         "vectors/vectors.h": csource.vectors_header(facts.name, artifact, vectors),
         "README.md": readme(artifact, record, facts),
@@ -93,6 +94,7 @@ def record_of(artifact: Artifact, vectors: Vectors, facts: Facts) -> dict[str, A
         "file": f"model.{artifact.format}",
         "source": facts.source,
         "length": vectors.beats.shape[2],
+        **({"leads": vectors.beats.shape[1]} if vectors.beats.shape[1] > 1 else {}),
         "preprocessing": {
             "normalize": facts.normalize,
             "expects": card.expected_beats(bool(facts.weights), facts.normalize),
@@ -113,7 +115,7 @@ def readme(artifact: Artifact, record: Mapping[str, Any], facts: Facts) -> str:
         what=escape.markdown(card.what_it_is(artifact)),
         file=record["file"],
         distribution=target.distribution,
-        length=record["length"],
+        numbers=numbers_of(record),
         answers="score and anomaly flag" if artifact.task.kind == "anomaly" else "class and probability",
         expects=record["preprocessing"]["expects"],
         prefix=escape.c_identifier(facts.name),
@@ -122,6 +124,18 @@ def readme(artifact: Artifact, record: Mapping[str, Any], facts: Facts) -> str:
         tolerance=f"{record['vectors']['tolerance']:.3g} {record['vectors']['unit']}",
         bundled=escape.markdown(", ".join(facts.bundled.values())),
         licence=card.licence(bool(facts.weights)),
+    )
+
+
+def numbers_of(record: Mapping[str, Any]) -> str:
+    """What a line of beats holds, in words."""
+    leads, length = record.get("leads", 1), record["length"]
+    if leads == 1:
+        return f"{length} numbers"
+    names = record["notes"].get(LEADS, ())
+    named = f" ({escape.markdown(', '.join(names))})" if len(names) == leads else ""
+    return (
+        f"{leads * length} numbers (the {length} samples of one lead after those of the other, {leads} leads{named}),"
     )
 
 

@@ -63,7 +63,13 @@ def meaning(artifact: Artifact) -> str:
     else:
         what, decision = "score of class i", "the largest is the class"
     scaled = "; value = (stored - zero point) * scale" if artifact.input.scale or artifact.output.scale else ""
-    return f"In: a beat. Out: {what}; {decision}{scaled}."
+    leads = artifact.input.leads or 1
+    beat = (
+        f"a beat of {leads} leads, axes {artifact.input.layout} (N beats, C leads, L samples)"
+        if leads > 1
+        else "a beat"
+    )
+    return f"In: {beat}. Out: {what}; {decision}{scaled}."
 
 
 def tensor_facts(kind: str, spec: TensorSpec) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecgedge.api.artifact import Artifact
-from ecgedge.api.tensors import TensorSpec
+from ecgedge.api.tensors import TensorSpec, samples_first
 
 STEPS = 4  # of an integer output; other kernels of LiteRT were off by 3 at most (docs/bundle.md)
 FLOAT = {"fp32": 1e-4, "fp16": 1e-2}  # of the largest value; 8-bit files: as many steps of 255 in both directions
@@ -16,7 +16,7 @@ EIGHT_BITS = 2 * STEPS / 255
 
 @dataclass(frozen=True)
 class Vectors:
-    """Beats ``(N, 1, L)`` float32 and the ``(N, values)`` that the model gave, as its file has them.
+    """Beats ``(N, C, L)`` float32 of C leads and the ``(N, values)`` that the model gave, as its file has them.
 
     Attributes:
         origin: of the beats, in words.
@@ -29,6 +29,8 @@ class Vectors:
     @classmethod
     def of(cls, artifact: Artifact, beats: np.ndarray, outputs: np.ndarray, origin: str) -> Vectors:
         """From outputs as a session gives them: float32, any shape."""
+        if outputs.ndim == 3 and samples_first(artifact.output.layout):  # as the file has them
+            outputs = outputs.transpose(0, 2, 1)
         return cls(beats, as_stored(outputs.reshape(len(beats), -1), artifact.output), origin)
 
 

@@ -45,7 +45,7 @@ BEATS = 20  # synthetic ones, as test vectors: each class is there
 @click.option("--sign", "private", type=click.Path(path_type=Path), metavar="KEY.pem",
               help="Sign it with this Ed25519 key; ecgedge check --verify holds it to that.")  # fmt: skip
 @click.option("--vectors", type=click.Path(path_type=Path),
-              help="Beats for its test vectors, a line each; they travel in it. Default: synthetic.")  # fmt: skip
+              help="Beats for its test vectors, lines or an array; they travel in it. Default: synthetic.")  # fmt: skip
 @click.option("--labels", metavar="NAME,...", help="Of a foreign classifier, in the order of its outputs.")
 @click.option("--threshold", type=FiniteRange(0), help="Of a foreign autoencoder: an error above is an anomaly.")
 @click.option("--dataset", metavar="ecg5000|synthetic|PATH",
@@ -80,7 +80,6 @@ def bundle(file: str, out: Path | None, force: bool, private: Path | None, vecto
                 f"{file} is {artifact.format}, a bundle takes {' or '.join(TARGETS)}",
                 f"first: ecgedge convert {file} --to tflite",
             )
-        check_leads(artifact)
         name = bundle_name(artifact)
         target = out or Path(f"{name}.zip")
         usable_folder(target.absolute().parent)
@@ -93,7 +92,7 @@ def bundle(file: str, out: Path | None, force: bool, private: Path | None, vecto
             artifact = with_threshold(artifact, data, lambda _, split: infer(artifact, session, split.x), common.aside)
         beats, origin = vector_beats(artifact, vectors, data)
         outputs = infer(artifact, session, beats)
-        artifact = with_length(artifact, beats.shape[2])
+        artifact = replace(artifact, input=artifact.input.settled(beats, artifact.input.batch))
         facts = facts_of(artifact, name, runtime, parts, told_by_user(artifact, data, labels))
         files = contents(artifact, model, Vectors.of(artifact, beats, outputs, origin), facts)
         if key:
@@ -102,13 +101,6 @@ def bundle(file: str, out: Path | None, force: bool, private: Path | None, vecto
     place(files, name, target)
     size = target.stat().st_size if target.is_file() else sum(map(len, files.values()))
     common.say(f"{target}: {name}, {len(files)} files, {size:,} bytes; its own check passed on {len(beats)} beats")
-
-
-def check_leads(artifact: Artifact) -> None:
-    """Raise EcgEdgeError where a model takes beats of several leads: a bundle reads its beats from lines of numbers."""
-    if artifact.input.leads not in (None, 1):
-        told = f"{artifact.path} takes beats of {artifact.input.leads} leads, a bundle is of beats of one lead"
-        raise EcgEdgeError(told, "hand over the file itself: its record says how it is fed")
 
 
 def bundle_name(artifact: Artifact) -> str:
@@ -186,7 +178,7 @@ def infer(artifact: Artifact, session: SessionElsewhere, beats: np.ndarray) -> n
 
 
 def vector_beats(artifact: Artifact, path: Path | None, data: Dataset | None) -> tuple[np.ndarray, str]:
-    """The beats of the test vectors, ``(N, 1, L)`` float32 as the model takes them, and whose they are."""
+    """The beats of the test vectors, ``(N, C, L)`` float32 as the model takes them, and whose they are."""
     import numpy as np
 
     from ecgedge.commands.predict import chunks, open_beats
@@ -194,21 +186,14 @@ def vector_beats(artifact: Artifact, path: Path | None, data: Dataset | None) ->
 
     if path is None:
         length = artifact.input.length or (data.length if data else 140)
-        return synthetic_beats(BEATS, length), "synthetic beats"
+        leads = artifact.input.leads or (data.leads if data else 1)
+        return synthetic_beats(BEATS, length, leads), "synthetic beats"
     normalize = click.get_current_context().meta[NORMALIZE]
     with open_beats(path) as source:
         parts = list(chunks(source, str(path), artifact, told_columns(), normalize))
     if not parts:
         raise EcgEdgeError(f"{path} holds no beats", "name another file with --vectors")
     return np.concatenate(parts), f"beats of {path.name}"
-
-
-def with_length(artifact: Artifact, length: int) -> Artifact:
-    """A model that takes any length is bundled for the length of its test vectors."""
-    given = artifact.input
-    settled = {"L": length, "C": 1}  # of the axes that it leaves free
-    shape = [axis or settled.get(letter) for axis, letter in zip(given.shape, given.layout, strict=True)]
-    return replace(artifact, input=replace(given, shape=tuple(shape)))
 
 
 def facts_of(artifact: Artifact, name: str, runtime: Runtime, parts: Parts, told: tuple[str, ...]) -> Facts:

@@ -12,12 +12,14 @@ from ecgedge.errors import EcgEdgeError
 @click.argument("model")
 @click.option("--classes", type=click.IntRange(1), default=5, show_default=True)
 @click.option("--length", type=click.IntRange(1), default=140, show_default=True, help="Samples a beat.")
-def summary(model: str, classes: int, length: int) -> None:
+@click.option("--leads", type=click.IntRange(1), help="Of a beat. Default: those of the model, or 1.")
+def summary(model: str, classes: int, length: int, leads: int | None) -> None:
     """Show the layers, shapes and parameter counts of a model.
 
     \b
     ecgedge summary vgg --classes 2 --length 96
     """
+    from ecgedge.api.tensors import counted
     from ecgedge.workers.availability import require
 
     parts = common.load_parts()
@@ -25,9 +27,12 @@ def summary(model: str, classes: int, length: int) -> None:
     require(part)
     if part.produces != "torch":
         raise EcgEdgeError(f"{model} is no torch model ({part.produces})", "only torch models have a summary")
-    network = part.build(classes, length)
+    if leads and part.leads not in (None, leads):
+        raise EcgEdgeError(f"{model} takes beats of {counted(part.leads)}", "leave --leads out")
+    used = part.leads or leads or 1
+    network = part.build(classes, length, **part.for_leads(used))
 
     import torchinfo  # heavy: brings torch
 
     columns = ("input_size", "output_size", "num_params", "mult_adds")
-    click.echo(str(torchinfo.summary(network, (1, part.leads, length), col_names=columns, verbose=0, device="cpu")))
+    click.echo(str(torchinfo.summary(network, (1, used, length), col_names=columns, verbose=0, device="cpu")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -59,6 +60,8 @@ def predict(
     normalize: bool = False,
     label_column: str | None = None,
     ignore_columns: str | Sequence[str] = (),
+    leads: str | Sequence[str] = (),
+    layout: str | None = None,
     threshold: float | None = None,
     told: Told | None = None,
     trust: bool = False,
@@ -70,10 +73,12 @@ def predict(
 
     Args:
         target: the name of a model, a folder of a checkpoint, or a file.
-        beats: ``(N, L)``, or ``(N, C, L)`` of C leads, as the model takes them, or a text file with a line for each.
+        beats: ``(N, L)``, or ``(N, C, L)`` of C leads, as the model takes them, or a file: ``.npy``, ``.npz``, or text
+            with a line for each, the samples of one lead after those of the other.
         runtime: that runs it; None: the first that takes it and works here.
         normalize: bring each beat to mean 0 and standard deviation 1, as the built-in weights expect.
         label_column, ignore_columns: of a file: columns that hold no samples, by name or number.
+        leads, layout: of a ``.npy`` or ``.npz``: which are wanted and where they lie, as for ``MatrixRequest``.
         threshold: of an autoencoder without a record: a score above is an anomaly.
         told: what is to be known of a file without a record.
         trust: code that a file brings may run.
@@ -86,18 +91,17 @@ def predict(
             leads.
         ConversionError: it gives no answers, such as ones that are not finite.
     """
-    from ecgedge.commands.loading import limits_of, settled
-    from ecgedge.data.readers import Columns
+    from ecgedge.commands.loading import columns_of, limits_of, settled
     from ecgedge.run import Told
 
     request = settled(
-        label_column=label_column, ignore_columns=ignore_columns, told=told or Told(), threads=threads,
-        timeout=timeout, memory=memory,
+        label_column=label_column, ignore_columns=ignore_columns, leads=leads, layout=layout, told=told or Told(),
+        threads=threads, timeout=timeout, memory=memory,
     )  # fmt: skip
     with opened(target, runtime, threshold, request.told, trust, threads, limits_of(request)) as predictor:
         if isinstance(beats, np.ndarray):
             return predictor.decide(normalized(as_beats(beats, predictor.artifact), normalize))
-        asked = Columns(request.label_column, tuple(request.ignore_columns))
+        asked = columns_of(request)
         with open_beats(Path(beats)) as source:
             pieces = chunks(source, os.fspath(beats), predictor.artifact, asked, normalize)
             return joined([predictor.decide(x) for x in pieces], predictor.artifact)
@@ -177,12 +181,15 @@ def label_left_out(asked: Columns, labelled: bool) -> Columns:
 
 
 def open_beats(path: Path) -> IO[str]:
-    """A file of beats, or standard input where the path is ``-``. Raises EcgEdgeError where it cannot be read."""
+    """The lines of a file of beats, or standard input where the path is ``-``; of an array, which ``chunks`` reads by
+    its name, none. Raises EcgEdgeError where it cannot be read."""
     from ecgedge.data.readers import check_file
 
     if str(path) == "-":
         return sys.stdin
     check_file(path, most=None)
+    if is_array(path):
+        return io.StringIO()
     try:
         with path.open("rb") as file:
             wide = file.read(2) in (b"\xff\xfe", b"\xfe\xff")  # as spreadsheets write what they call Unicode text
@@ -196,29 +203,62 @@ def open_beats(path: Path) -> IO[str]:
 def chunks(
     source: Iterable[str], name: str, artifact: Artifact, asked: Columns, normalize: bool
 ) -> Iterator[np.ndarray]:
-    """Beats ``(n, 1, L)`` float32, at most ``CHUNK`` at a time; what was guessed of the lines is a note.
+    """Beats ``(n, C, L)`` float32, at most ``CHUNK`` at a time; what was guessed of the lines is a note.
+
+    A line has the samples of one lead after those of the other. A ``.npy`` or ``.npz`` is read by its name.
 
     Raises:
-        EcgEdgeError: the model takes beats of more leads; and in the reading, what is wrong with a line.
+        EcgEdgeError: the model takes beats of other leads or of another length; and in the reading, what is wrong with
+            a line.
     """
-    from ecgedge.api.records import check_leads
-
-    check_leads(artifact, 1, name)
+    if is_array(Path(name)):
+        x = array_of_beats(Path(name), artifact, asked)
+        return (normalized(x[start : start + CHUNK], normalize) for start in range(0, len(x), CHUNK))
+    if asked.leads or asked.layout:
+        option = "--leads" if asked.leads else "--layout"
+        raise EcgEdgeError(f"{name} holds lines: {option} has no place", "it is for .npy and .npz files: leave it out")
     return read_chunks(source, name, artifact, asked, normalize)
+
+
+def is_array(path: Path) -> bool:
+    """Whether a file of beats is NumPy's, by its name."""
+    return path.suffix.lower() in (".npy", ".npz")
+
+
+def array_of_beats(path: Path, artifact: Artifact, asked: Columns) -> np.ndarray:
+    """Beats ``(N, C, L)`` float32 of a ``.npy`` or ``.npz``. Raises EcgEdgeError where the model takes no such ones."""
+    from ecgedge.api.records import check_lead_names, check_leads
+    from ecgedge.data.readers import read_beats
+    from ecgedge.data.readers.leads import pick_leads
+
+    x, names = read_beats(path, asked, (artifact.input.leads, artifact.input.length))
+    if asked.leads:
+        picked = pick_leads(asked.leads, names, x.shape[1], path.name)
+        x, names = x[:, picked], tuple(names[index] for index in picked) if names else ()
+    check_leads(artifact, x.shape[1], path.name)
+    check_lead_names(artifact, names, path.name)
+    if artifact.input.length not in (None, x.shape[2]):
+        told = f"{artifact.name} takes beats of {artifact.input.length} samples, those of {path.name} have {x.shape[2]}"
+        raise EcgEdgeError(told, "cut them to that length, or resample them")
+    return x
 
 
 def read_chunks(
     source: Iterable[str], name: str, artifact: Artifact, asked: Columns, normalize: bool
 ) -> Iterator[np.ndarray]:
-    """As ``chunks``, of a model of one lead."""
+    """As ``chunks``, of lines."""
     from ecgedge.data.readers import read_stream
     from ecgedge.files.notices import note
 
-    stream = read_stream(source, name, asked, artifact.input.length)
+    leads, length = artifact.input.leads or 1, artifact.input.length
+    stream = read_stream(source, name, asked, length and leads * length)
     if stream.told:
         note(f"{name}: {stream.told}")
     while beats := list(islice(stream.beats, CHUNK)):
-        yield normalized(np.stack(beats)[:, None], normalize)
+        if beats[0].size % leads:
+            told = f"{name}: {beats[0].size} numbers a line, and {artifact.name} takes beats of {leads} leads"
+            raise EcgEdgeError(told, "a line has the samples of one lead after those of the other, as many of each")
+        yield normalized(np.stack(beats).reshape(len(beats), leads, -1), normalize)
 
 
 def normalized(x: np.ndarray, wanted: bool) -> np.ndarray:

@@ -33,7 +33,7 @@ class Run:
         skips: of those that were not.
         timing: the timed blocks.
         floors: the noise floor of each model, by each board and clock, where it is known.
-        x, y, index: the scored beats, ``(N, 1, L)``, their classes and their numbers among the test beats, ``(N,)``.
+        x, y, index: the scored beats, ``(N, C, L)``, their classes and their numbers among the test beats, ``(N,)``.
     """
 
     files: RunFolder

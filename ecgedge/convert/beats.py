@@ -20,10 +20,10 @@ class Beats:
     Attributes:
         index: of the test beats that are scored, in order.
         scored: these beats.
-        calibration: training beats for the quantizers, ``(N, 1, L)``.
+        calibration: training beats for the quantizers, ``(N, C, L)``.
         judging: training beats on which quantizers measure what they cost.
         scratch: the folder of the files, gone with ``close``.
-        files: ``scored``, ``train`` and ``calibration``, arrays ``(N, 1, L)``, and ``judging``, with ``x`` and ``y``.
+        files: ``scored``, ``train`` and ``calibration``, arrays ``(N, C, L)``, and ``judging``, with ``x`` and ``y``.
     """
 
     data: Dataset

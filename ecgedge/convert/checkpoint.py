@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecgedge.api.artifact import CHECKPOINT_FILE, Artifact, Task, digest_of, task_record
-from ecgedge.api.records import task_of, with_scores
+from ecgedge.api.records import notes_of_leads, task_of, with_scores
 from ecgedge.api.records.rules import CHECKPOINT, MOST_BYTES, check_tensor, values_of
 from ecgedge.api.tensors import TensorSpec
 from ecgedge.errors import EcgEdgeError
@@ -64,6 +64,7 @@ def read_checkpoint(folder: Path, models: Mapping[str, Model]) -> Artifact:
         output=returned,
         name=record["model"],
         digest=digest_of(folder),
+        notes=notes_of_leads(lead_names(record)),
         maker={"training": record.get("training")},
         model=part,
     )
@@ -99,6 +100,14 @@ def checked(value: Any) -> dict[str, Any]:
     if None not in (*given.shape[1:], *returned.shape[1:]) and values_of(returned) != values:
         raise SchemaError(f"output_shape is {list(returned.shape)}, and its task wants {values:,} values a beat")
     return record
+
+
+def lead_names(record: Mapping[str, Any]) -> list[str]:
+    """What the leads are called that a checkpoint's network was trained on, by its record; empty: it does not say."""
+    training = record.get("training")
+    data = training.get("data") if isinstance(training, dict) else None
+    names = data.get("leads") if isinstance(data, dict) else None
+    return [*names] if isinstance(names, list) and all(isinstance(name, str) for name in names) else []
 
 
 def tensors_of(record: Mapping[str, Any]) -> tuple[TensorSpec, TensorSpec]:

@@ -14,20 +14,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ecgedge.api import tasks
-from ecgedge.api.artifact import CHECKPOINT_FILE, TRUSTED, Anomaly, Artifact, Classification, copy_to
+from ecgedge.api.artifact import CHECKPOINT_FILE, TRUSTED, Anomaly, Artifact, Classification, Task, copy_to
 from ecgedge.api.parts import Runtime
 from ecgedge.api.records import (
     SIDECAR,
     USER,
+    as_data_has_it,
+    beat_of,
+    check_lead_names,
     check_leads,
     check_several,
     check_told,
     check_values,
+    notes_of_leads,
     read_sidecar,
     told_task,
     with_scores,
 )
 from ecgedge.api.records.rules import values_of
+from ecgedge.api.tensors import TensorSpec, samples_first
 from ecgedge.convert.checkpoint import read_checkpoint
 from ecgedge.convert.store import key_of, open_store
 from ecgedge.data.dataset import Dataset, Split
@@ -132,7 +137,9 @@ class Opener:
             EcgEdgeError: it takes beats of another length or of other leads, or knows other classes; or it cannot be
                 told what it does.
         """
+        artifact = as_data_has_it(artifact, data.leads, data.length)
         check_leads(artifact, data.leads, data.name)
+        check_lead_names(artifact, data.lead_names, data.name)
         length = artifact.input.length
         if length is not None and length != data.length:
             raise EcgEdgeError(
@@ -141,9 +148,9 @@ class Opener:
         told = self.told
         if artifact.maker.get("part") == USER:
             artifact = self.with_scale(artifact)
-            meaning = told_task(artifact, told.task, data.labels, data.length, told.normal, told.window)
-            layout = "NC" if meaning.kind == "classification" else "NCL"
-            return check_told(replace(artifact, task=meaning, output=replace(artifact.output, layout=layout)))
+            meaning = told_task(artifact, told.task, data.labels, data.length, told.normal, told.window, data.leads)
+            notes = {**artifact.notes, **notes_of_leads(data.lead_names)}
+            return check_told(replace(artifact, task=meaning, output=as_answer(artifact, meaning), notes=notes))
         if told.task and told.task != artifact.task.kind:
             raise EcgEdgeError(f"{artifact.name} is for {artifact.task.kind}, its record says", "leave --task out")
         if artifact.task.labels != data.labels:
@@ -199,6 +206,14 @@ class Opener:
         """Raise EcgEdgeError where a file runs code of its own and the user does not say that this may be."""
         if code and not self.trust:
             raise EcgEdgeError(f"{path} holds {code}", "--trust runs it: give that for a file whose maker you trust")
+
+
+def as_answer(artifact: Artifact, task: Task) -> TensorSpec:
+    """The output of a user's file as its task has it: class scores, or reconstructions in the order of its axes."""
+    returned = artifact.output
+    if task.kind == "classification":
+        return replace(returned, layout="NC")
+    return replace(returned, layout="NLC" if samples_first(returned.layout) else "NCL")
 
 
 def reader_of(path: Path, readers: Iterable[Runtime]) -> Runtime | None:
@@ -264,10 +279,10 @@ def with_meaning(artifact: Artifact, threshold: float | None, opener: Opener) ->
     task, window = opener.told.task, opener.told.window
     check_values(artifact, task)
     artifact = opener.with_scale(artifact)
-    length = artifact.input.length
-    if task is None and values_of(artifact.output) == length:
+    beat = beat_of(artifact)
+    if task is None and values_of(artifact.output) == beat:
         raise EcgEdgeError(
-            f"{artifact.path} gives back {length} values a beat: scores or a reconstruction?",
+            f"{artifact.path} gives back {beat} values a beat: scores or a reconstruction?",
             "say --task classification, or --task anomaly with --threshold",
         )
     if task != "anomaly":
@@ -275,7 +290,7 @@ def with_meaning(artifact: Artifact, threshold: float | None, opener: Opener) ->
     if threshold is None:
         raise EcgEdgeError(f"{artifact.path} carries no threshold", "say --threshold (ecgedge evaluate fits one)")
     meaning = Anomaly(threshold, float("nan"), "normal", ("normal", "anomaly"), window)
-    return check_told(replace(artifact, task=meaning, output=replace(artifact.output, layout="NCL")))
+    return check_told(replace(artifact, task=meaning, output=as_answer(artifact, meaning)))
 
 
 def listed(labels: tuple[str, ...], most: int = 8) -> str:

@@ -39,8 +39,8 @@ class Answers:
     """What was answered to some beats.
 
     Attributes:
-        outputs: ``(N, C)`` class scores or ``(N, 1, L)`` reconstructions.
-        x, y: the beats ``(N, 1, L)`` and their class indices ``(N,)``.
+        outputs: ``(N, classes)`` class scores or ``(N, C, L)`` reconstructions.
+        x, y: the beats ``(N, C, L)`` and their class indices ``(N,)``.
         index: the numbers by which changed decisions are listed, ``(N,)``; None: 0, 1, ...
     """
 

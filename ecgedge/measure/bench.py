@@ -82,7 +82,7 @@ class Bench:
     """One artifact, loaded by a runtime and ready to be timed.
 
     Args:
-        beats: ``(N, 1, L)`` float32, from which the inputs of timed calls are drawn.
+        beats: ``(N, C, L)`` float32, from which the inputs of timed calls are drawn.
         seed: of that drawing.
         options: of the runtime.
 

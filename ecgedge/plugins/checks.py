@@ -109,11 +109,12 @@ def of_environment(part: Part) -> Iterator[str]:
 
 
 def of_model(part: Part) -> Iterator[str]:
-    """That a model's leads are a number, and what it says of recipes is of such."""
+    """That a model's leads are a number or any, and what it says of recipes is of such."""
     if not isinstance(part, Model):
         return
     for attribute in ("leads", "min_length"):
-        if type(value := getattr(part, attribute)) is not int or value < 1:
+        value = getattr(part, attribute)
+        if not (value is None and attribute == "leads") and (type(value) is not int or value < 1):
             yield f"{attribute} must be a whole number of at least 1, it is {cut(repr(value))}"
     known = {field.name for field in fields(Recipe)}
     if not isinstance(part.recipe, Mapping):

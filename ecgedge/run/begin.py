@@ -67,6 +67,7 @@ def describe_run(
         "data_source": data.source,
         "data_digest": data.digest,
         "labels": list(data.labels),  # label i is class i
+        **({"leads": list(data.lead_names)} if data.lead_names else {}),
         "beats": min(profile.beats or len(data.test), len(data.test)),
         "profile": profile.name,
         "rounds": profile.rounds,

@@ -36,11 +36,12 @@ from ecgedge.run.row import Row
 
 @dataclass(frozen=True)
 class Beats:
-    """Scored beats ``(N, 1, L)``, their class indices ``(N,)`` and their numbers among the test beats ``(N,)``."""
+    """Scored beats ``(N, C, L)``, their class indices ``(N,)`` and their numbers among the test beats ``(N,)``."""
 
     x: np.ndarray
     y: np.ndarray
     index: np.ndarray
+    leads: tuple[str, ...] = ()  # what they are called; empty: nothing says so
 
 
 @dataclass(frozen=True)
@@ -121,14 +122,15 @@ class RunFolder:
         except FileNotFoundError:
             return None
         x, y, index = told["x"], told["y"], told["index"]
-        if x.ndim != 3 or x.shape[1] != 1 or not x.size or x.dtype.kind != "f" or not np.isfinite(x).all():
+        if x.ndim != 3 or not x.size or x.dtype.kind != "f" or not np.isfinite(x).all():
             raise damaged(self.path / BEATS, f"x of shape {x.shape} holds no beats")
         for name, values in (("y", y), ("index", index)):
             if values.shape != x.shape[:1] or values.dtype.kind not in "iu" or (values < 0).any():
                 raise damaged(self.path / BEATS, f"{name} does not tell of each beat")
         if y.max() >= len(self.about["labels"]):
             raise damaged(self.path / BEATS, f"a beat is of class {y.max()}, {len(self.about['labels'])} are known")
-        return Beats(x, y.astype(np.int64), index)
+        names = self.about.get("leads", ())
+        return Beats(x, y.astype(np.int64), index, tuple(names) if len(names) == x.shape[1] else ())
 
     def has_outputs(self, cell: str) -> bool:
         """Whether the answers of a cell, and the beats that they are to, are still in the folder."""
@@ -148,9 +150,10 @@ class RunFolder:
             raise damaged(self.path / name, "the journal does not say what they mean")
         if task.labels != tuple(self.about["labels"]):
             raise damaged(self.path / JOURNAL, f"the classes of {cell} are not those of {RUN}")
-        count = len(task.labels) if isinstance(task, Classification) else self.beats.x.shape[2]
-        if isinstance(task, Anomaly) and task.window > count:
-            raise damaged(self.path / JOURNAL, f"{cell} has a window of {task.window}, a beat {count} samples")
+        leads, length = self.beats.x.shape[1:]
+        count = len(task.labels) if isinstance(task, Classification) else leads * length
+        if isinstance(task, Anomaly) and task.window > length:
+            raise damaged(self.path / JOURNAL, f"{cell} has a window of {task.window}, a beat {length} samples")
         values = outputs.reshape(len(outputs), -1) if outputs.ndim > 1 and outputs.size else outputs
         if values.shape != (len(self.beats.y), count) or not np.isfinite(values).all():
             told = f"outputs of shape {outputs.shape} are no answers to {len(self.beats.y)} beats"

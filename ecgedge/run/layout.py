@@ -107,6 +107,7 @@ ABOUT = record(
         "precisions": table_of(PRECISION, 1000),
         "files": table_of(WORD, 1000),
         "boards": table_of(BOARD, 1000),
+        "leads": list_of(LABEL, 1000),
     },
     others=ANY,
 )

@@ -66,7 +66,7 @@ class Setting:
 
     Attributes:
         folder: for what the processes print.
-        beats: a file of beats ``(N, 1, L)``.
+        beats: a file of beats ``(N, C, L)``.
         gate: the file by which measurements on this machine take turns; None: they do not.
         seconds: the limit of each step.
         memory: bytes that each process's data may take; None: no limit.

@@ -23,6 +23,9 @@ SHAPES = ((5, 140), (2, 96), (3, 101))
 BEATS = 120  # that a training of the model's own is tried on
 
 
+SEVERAL = 3  # leads with which a model of any number is built, too
+
+
 class ModelContract(Contract):
     """Set ``part``. For a format other than ``torch`` that has no ``predict`` override ``answers``, and ``seed`` where
     weights are drawn.
@@ -58,13 +61,18 @@ class ModelContract(Contract):
 
     def test_answers_have_the_right_shape(self) -> None:
         """``(N, classes)`` logits, or reconstructions ``(N, C, L)`` or ``(N, C * L)``, for one beat and for several."""
-        for classes, length in (*self.shapes, (5, max(self.part.min_length, 1))):
-            network = self.part.build(classes, length)
+        shortest = (5, max(self.part.min_length, 1))
+        asked = [(shape, self.part.leads or 1) for shape in (*self.shapes, shortest)]
+        asked += [(shape, SEVERAL) for shape in (self.shapes[0], shortest) if self.part.leads is None]
+        for (classes, length), leads in asked:
+            network = self.part.build(classes, length, **self.part.for_leads(leads))
             for count in (1, 3):
-                beats = draw(count, length, leads=self.part.leads)
+                beats = draw(count, length, leads=leads)
                 y = self.answers(network, beats)
                 shapes = [beats.shape, (count, beats[0].size)] if self.part.task == "anomaly" else [(count, classes)]
-                assert y.shape in shapes, f"{count} beats of {length}, {classes} classes: {y.shape}, not {shapes[0]}"
+                assert y.shape in shapes, (
+                    f"{count} beats of {leads} by {length}, {classes} classes: {y.shape}, not {shapes[0]}"
+                )
                 assert y.dtype == np.float32, f"answers are {y.dtype}"
                 assert np.isfinite(y).all(), f"beats of {length}: an answer is not finite"
 
@@ -73,7 +81,7 @@ class ModelContract(Contract):
         found = []
         for _ in range(2):
             self.seed()
-            found.append(self.answers(self.part.build(classes, length), draw(5, length, leads=self.part.leads)))
+            found.append(self.answers(self.part.build(classes, length), draw(5, length, leads=self.part.leads or 1)))
         nearly(found[0], found[1], 0, "built twice from one seed")
 
     def test_it_is_built_with_the_options_that_it_names(self) -> None:
@@ -89,7 +97,7 @@ class ModelContract(Contract):
 
     def test_neighbours_in_a_batch_do_not_matter(self) -> None:
         classes, length = self.shapes[0]
-        network, beats = self.part.build(classes, length), draw(5, length, leads=self.part.leads)
+        network, beats = self.part.build(classes, length), draw(5, length, leads=self.part.leads or 1)
         alone = np.concatenate([self.answers(network, beat[None]) for beat in beats])
         nearly(self.answers(network, beats), alone, self.tolerance, "beats one by one")
 
@@ -123,7 +131,7 @@ class ModelContract(Contract):
         if not self.part.fits_itself:
             return
         fitted = self.once("fitted", lambda _: self.fitted())
-        beats = draw(5, leads=self.part.leads)
+        beats = draw(5, leads=self.part.leads or 1)
         found = predict(self.part, fitted.network, beats)
         assert found.dtype == np.float32, f"answers are {found.dtype}"
         nearly(found, predict(self.part, self.fitted().network, beats), 0, "fitted twice from one seed")
@@ -154,7 +162,7 @@ class ModelContract(Contract):
                 files=save(self.part, fitted.network, folder, half=False),
                 classes=len(LABELS),
                 length=140,
-                input_shape=(None, self.part.leads, 140),
+                input_shape=(None, self.part.leads or 1, 140),
                 options=fitted.options,
                 task=Classification(LABELS) if is_classifier else Anomaly(1.0, 0.95, LABELS[0], LABELS),
             )
@@ -164,7 +172,7 @@ class ModelContract(Contract):
 
     def check_weights(self, artifact: Artifact) -> None:
         length = artifact.input.length or self.part.min_length
-        y = self.answers(load_network(artifact), draw(3, length, leads=self.part.leads))
+        y = self.answers(load_network(artifact), draw(3, length, leads=self.part.leads or 1))
         assert y.shape[1:] == artifact.output.shape[1:], f"answers {y.shape}, the checkpoint says {artifact.output}"
         assert np.isfinite(y).all(), "an answer of the trained weights is not finite"
 
@@ -179,7 +187,7 @@ def fit_to_few(model: Model, without: int | None = None) -> Fitted:
         without: a class of which there are none.
     """
     x, y = draw_beats(BEATS, 0)
-    x = in_leads(x, model.leads)
+    x = in_leads(x, model.leads or 1)
     kept = y != (-1 if without is None else without)
     trainee = Trainee(model, LABELS, recipe_for(model, QUICK), options_for(model))
     return fit(trainee, Split(x[kept], y[kept]), "training")[0]

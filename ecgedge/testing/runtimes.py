@@ -54,7 +54,7 @@ class RuntimeContract(Contract):
         assert format in accepts or "*" in accepts, f"accepts {accepts}, the artifact is {format}"
 
     def test_answers_have_the_right_shape_and_type(self) -> None:
-        """float32, ``(N, C)`` or ``(N, 1, L)``, for each batch."""
+        """float32, ``(N, classes)`` or ``(N, C, L)``, for each batch."""
         with self.session() as session:
             assert session.batch == self.loaded.input.batch, f"batch {session.batch}, the file's is {self.loaded.input}"
             for count in (session.batch,) if session.batch else self.batches:

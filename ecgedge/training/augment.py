@@ -19,7 +19,11 @@ WARP = 0.02  # standard deviation of a smooth stretching in time, likewise
 
 
 def augment(beats: Tensor, strength: float) -> Tensor:
-    """Beats ``(N, 1, L)`` float32 shifted, stretched, scaled and with noise; the same shape."""
+    """Beats ``(N, C, L)`` float32 shifted, stretched, scaled and with noise; the same shape.
+
+    The leads of a beat are of one heart at one time: they are shifted, stretched and scaled alike. Each has a baseline
+    and noise of its own.
+    """
     import torch
 
     if not strength:
@@ -27,16 +31,16 @@ def augment(beats: Tensor, strength: float) -> Tensor:
     each = (len(beats), 1, 1)
     beats = resample(beats, strength)
     gain = 1 + SCALE * strength * torch.randn(each, device=beats.device)
-    offset = OFFSET * strength * torch.randn(each, device=beats.device)
+    offset = OFFSET * strength * torch.randn((*beats.shape[:2], 1), device=beats.device)
     noise = NOISE * strength * torch.rand(each, device=beats.device) * torch.randn_like(beats)
     return beats * gain + offset + noise
 
 
 def resample(beats: Tensor, strength: float) -> Tensor:
-    """Beats read at shifted and smoothly warped times, linearly between samples; the ends are held."""
+    """Beats ``(N, C, L)`` read at shifted and smoothly warped times, linearly between samples; the ends are held."""
     import torch
 
-    count, _, length = beats.shape
+    count, leads, length = beats.shape
     times = torch.arange(length, device=beats.device)
     moved = (2 * torch.rand(count, 1, device=beats.device) - 1) * SHIFT * strength * length
     for order in (1, 2, 3):  # half waves over the beat: the ends stay
@@ -45,5 +49,6 @@ def resample(beats: Tensor, strength: float) -> Tensor:
     at = (times + moved).clamp(0, length - 1)
     before = at.floor().long().clamp(max=max(length - 2, 0))
     after = (before + 1).clamp(max=length - 1)
-    flat, share = beats[:, 0], at - before
-    return (flat.gather(1, before) * (1 - share) + flat.gather(1, after) * share)[:, None]
+    before_all, after_all = (index[:, None].expand(count, leads, length) for index in (before, after))
+    share = (at - before)[:, None]
+    return beats.gather(2, before_all) * (1 - share) + beats.gather(2, after_all) * share

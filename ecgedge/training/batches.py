@@ -21,7 +21,7 @@ Batches = Iterator[tuple["Tensor", "Tensor"]]
 
 
 def batches(beats: Split, classes: int, recipe: Recipe, task: str, device: str | torch.device = "cpu") -> Batches:
-    """Inputs ``(N, 1, L)`` and what they should give, without end, on a device of torch.
+    """Inputs ``(N, C, L)`` and what they should give, without end, on a device of torch.
 
     All is drawn from torch's generators, the changes of the beats from that of the device.
     """

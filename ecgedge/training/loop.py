@@ -37,12 +37,8 @@ def train_network(
         report: takes the figures of each epoch, and the averaged network.
 
     Raises:
-        EcgEdgeError: the loss or a weight is not finite, or the beats have more leads than one.
+        EcgEdgeError: the loss or a weight is not finite.
     """
-    if data.leads != 1:
-        raise EcgEdgeError(
-            f"ecgedge's own training takes beats of 1 lead, these have {data.leads}", "train the network in Model.fit"
-        )
     device = best_device()
     source = batches(Split(data.x, data.y), data.classes, recipe, task, device)
     run_epochs(network.to(device), source, math.ceil(len(data) / recipe.batch), recipe, title, report)

@@ -23,33 +23,36 @@ class Rocket:
         length: of a beat, in samples.
         seed: of the kernels.
         device: of torch, on which they and the beats lie.
+        leads: of a beat. Of several, each kernel has weights for some drawn at random: one as often as about two, or
+            all (as the authors have it for multivariate series).
     """
 
-    def __init__(self, count: int, length: int, seed: int, device: str | torch.device = "cpu"):
+    def __init__(self, count: int, length: int, seed: int, device: str | torch.device = "cpu", leads: int = 1):
         import torch
 
         rng = np.random.default_rng(seed)
         alike: dict[tuple[int, int, int], list[tuple[np.ndarray, float]]] = {}
         for _ in range(count):
             size = min(int(rng.choice(SIZES)), length)
-            weights = rng.standard_normal(size)
+            used = heard(rng, leads, size) if leads > 1 else np.zeros(1, int)
+            drawn = rng.standard_normal((len(used), size))
+            weights = np.zeros((leads, size))
+            weights[used] = drawn - drawn.mean(axis=1, keepdims=True)
             longest = np.log2(max(length - 1, 1) / max(size - 1, 1))
             dilation = int(2 ** rng.uniform(0, longest))
             padding = (size - 1) * dilation // 2 if rng.random() < 0.5 else 0
             shape = (size, dilation, padding)
-            alike.setdefault(shape, []).append((weights - weights.mean(), rng.uniform(-1, 1)))
+            alike.setdefault(shape, []).append((weights, rng.uniform(-1, 1)))
         self.kernels = {  # those of one shape are one convolution
             shape: (
-                torch.tensor(
-                    np.stack([weights for weights, _ in kernels])[:, None], dtype=torch.float32, device=device
-                ),
+                torch.tensor(np.stack([weights for weights, _ in kernels]), dtype=torch.float32, device=device),
                 torch.tensor([bias for _, bias in kernels], dtype=torch.float32, device=device),
             )
             for shape, kernels in alike.items()
         }
 
     def __call__(self, beats: Tensor) -> Tensor:
-        """Of beats ``(N, 1, L)``, z-normalised here, the share of positive outputs and the largest of each
+        """Of beats ``(N, C, L)``, each lead z-normalised here, the share of positive outputs and the largest of each
         kernel, ``(N, 2 * count)`` float32."""
         import torch
 
@@ -68,3 +71,10 @@ class Rocket:
             largest = outputs.amax(dim=2)
             found += [outputs.gt_(0).mean(dim=2), largest]  # in place: a copy as bools, and back, takes twice the time
         return torch.cat(found, dim=1)
+
+
+def heard(rng: np.random.Generator, leads: int, size: int) -> np.ndarray:
+    """The leads that a kernel of that size has weights for: a number drawn by its logarithm, no more than the size."""
+    most = min(leads, size)
+    count = int(2 ** rng.uniform(0, np.log2(most + 1)))
+    return rng.choice(leads, size=min(count, most), replace=False)

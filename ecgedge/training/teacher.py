@@ -41,7 +41,7 @@ class Teacher:
             x, y = x[some], y[some]
         views = max(VIEWS // len(x), 1)
         x = x.to(device)
-        self.rocket = Rocket(KERNELS, x.shape[2], seed, device)
+        self.rocket = Rocket(KERNELS, x.shape[2], seed, device, x.shape[1])
         features = self.rocket(torch.cat([x, *(augment(x, strength) for _ in range(views - 1))]))
         y = y.repeat(views)
         self.mean, self.deviation = features.mean(dim=0), features.std(dim=0) + 1e-8
@@ -51,7 +51,7 @@ class Teacher:
         self.weights, self.bias = ridge(normal, targets.to(device), importance.to(device), RIDGE)
 
     def __call__(self, beats: Tensor) -> Tensor:
-        """Scores ``(N, classes)`` of beats ``(N, 1, L)``: near 1 for a class that is sure, near 0 for others."""
+        """Scores ``(N, classes)`` of beats ``(N, C, L)``: near 1 for a class that is sure, near 0 for others."""
         return ((self.rocket(beats) - self.mean) / self.deviation) @ self.weights + self.bias
 
 

@@ -83,7 +83,8 @@ def train(
     training = {
         "recipe": told(recipe, heeded(model)),
         "options": dict(trainee.options),
-        "data": {"name": data.name, "digest": data.digest},
+        "data": {"name": data.name, "digest": data.digest}
+        | ({"leads": list(data.lead_names)} if data.lead_names else {}),
         "cross_validation": cross_validation_record(estimate, data, task),
         "versions": versions,
     }
@@ -124,9 +125,9 @@ def train(
 
 def check(model: Model, data: Dataset, recipe: Recipe) -> None:
     """Raise EcgEdgeError, before any work, where no training can come of the data."""
-    if model.leads != data.leads:
+    if model.leads not in (None, data.leads):
         told = f"{model.name} is for beats of {counted(model.leads)}, those of {data.name} have {data.leads}"
-        raise EcgEdgeError(told, "train it from Python, on beats of your own: ecgedge.write_checkpoint keeps it")
+        raise EcgEdgeError(told, "--leads picks those that it takes, or train another model")
     if model.task == "anomaly" and recipe.normal not in data.labels:
         raise EcgEdgeError(f"no class {recipe.normal!r} in {data.name}", f"--normal takes {', '.join(data.labels)}")
     if model.task == "anomaly" and recipe.window > data.length:
@@ -134,7 +135,7 @@ def check(model: Model, data: Dataset, recipe: Recipe) -> None:
         raise EcgEdgeError(told, "lower --window")
     if not np.ptp(data.train.x, axis=2).any():
         raise EcgEdgeError(f"every training beat of {data.name} is constant", "check the files")
-    model.build(data.classes, data.length)
+    model.build(data.classes, data.length, **model.for_leads(data.leads))
 
 
 def cross_validation_record(estimate: Estimate | None, data: Dataset, task: Task) -> dict[str, Any] | None:

@@ -365,9 +365,9 @@ def two_inputs():
         (lambda: sequential(Gate(), layers.Flatten(), layers.Dense(5)), "needs the class 'Gate'"),
         (lambda: wide(5, 16), "has 2 outputs"),
         (two_inputs, "has 2 inputs, a beat is one"),
-        (lambda: sequential(layers.Flatten(), layers.Dense(5), shape=(140, 12)), "only models of one-channel beats"),
+        (lambda: sequential(layers.Flatten(), layers.Dense(5), shape=(8, 9, 3)), "is not of beats"),
     ],
-    ids=["custom", "outputs", "inputs", "leads"],
+    ids=["custom", "outputs", "inputs", "image"],
 )
 def test_keras_that_cannot_be_used(inspect, tmp_path: Path, make: Callable, reason: str) -> None:
     make().save(tmp_path / "theirs.keras")

@@ -1,4 +1,4 @@
-"""Models of beats with several leads: a third party saves them, and ecgedge says what it cannot do with them yet."""
+"""Models of beats with several leads that a third party saves."""
 
 from __future__ import annotations
 
@@ -159,21 +159,23 @@ def test_an_onnx_file_of_several_leads_answers_as_its_network_does(
         infer(session, data.x[:, :1])
 
 
-def test_what_has_one_lead_is_told_at_every_door(ecgedge: Command, tmp_path: Path, data: TrainingSet) -> None:
+def test_data_of_other_leads_are_refused_at_every_door(ecgedge: Command, tmp_path: Path, data: TrainingSet) -> None:
     folder, _ = saved(tmp_path / "mine", data)
     file = plugins.load().exporters["onnx"].convert(artifact_of(folder), tmp_path / "two.onnx", Context(data.x)).path
-    write_beats(tmp_path / "beats.csv", data.x[:3, :1])
     line = "Error: pair takes beats of 2 leads, those of synthetic have 1"
     doors = [("evaluate", target) for target in (folder, file)]
     doors += [("convert", folder, "--to", "onnx"), ("convert", file, "--to", "tflite")]
     doors += [("matrix", "--model", folder, "--profile", "quick"), ("matrix", "--artifact", file, "--profile", "quick")]
+    doors += [("bundle", file)]
     for door in doors:
         assert error_of(ecgedge(*door, "--dataset", "synthetic")).splitlines()[0] == line, door
+    np.save(tmp_path / "one.npy", data.x[:3, :1])
+    write_beats(tmp_path / "beats.csv", data.x[:3, :1])
     for target in (folder, file):
+        told = error_of(ecgedge("predict", target, "one.npy"))
+        assert told.splitlines()[0] == "Error: pair takes beats of 2 leads, those of one.npy have 1"
         told = error_of(ecgedge("predict", target, "beats.csv"))
-        assert told.splitlines()[0] == "Error: pair takes beats of 2 leads, those of beats.csv have 1"
-    told = error_of(ecgedge("bundle", file))
-    assert told.splitlines()[0] == f"Error: {file} takes beats of 2 leads, a bundle is of beats of one lead"
+        assert told.splitlines()[0] == "Error: beats.csv, line 1: 60 numbers, the model takes 120"
     told = error_of(ecgedge("train", "pair", "--dataset", "synthetic"))
     assert told.splitlines()[0] == "Error: pair is for beats of 2 leads, those of synthetic have 1"
     for call in (lambda: evaluate(folder, data="synthetic"), lambda: convert(folder, "onnx", data="synthetic")):
@@ -183,7 +185,8 @@ def test_what_has_one_lead_is_told_at_every_door(ecgedge: Command, tmp_path: Pat
         with pytest.raises(EcgEdgeError, match="none that pair takes") as raised:
             predict(folder, wrong)
         assert raised.value.hint == "it takes (N, 2, 60)"
-    assert not {each.name for each in tmp_path.iterdir()} - {"plugins", "mine", "two.onnx", "beats.csv", "checkpoints"}
+    kept = {"plugins", "mine", "two.onnx", "beats.csv", "one.npy", "checkpoints"}
+    assert not {each.name for each in tmp_path.iterdir()} - kept
 
 
 def test_a_beat_of_several_leads_is_refused_by_a_model_of_one(tmp_path: Path, data: TrainingSet) -> None:
@@ -203,16 +206,6 @@ def test_the_contract_of_a_model_draws_beats_of_its_leads(ecgedge: Command) -> N
     checked = ecgedge("plugins", "check", "pairs")
     assert checked.code == 0, checked.out
     assert "TestPair, model pair:" in checked.out and "failed" not in checked.out
-
-
-def test_the_loop_says_that_it_takes_one_lead(data: TrainingSet) -> None:
-    from ecgedge.training.loop import train_network
-    from ecgedge.training.recipe import recipe_for
-
-    model = plugins.load().models["pair"]
-    network = model.build(data.classes, data.length)
-    with pytest.raises(EcgEdgeError, match="takes beats of 1 lead, these have 2"):
-        train_network(network, data, recipe_for(model), task=model.task, title="", report=lambda *_: None)
 
 
 def test_a_record_whose_reconstruction_lacks_a_lead_is_refused(tmp_path: Path, data: TrainingSet) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +19,10 @@ from ecgedge.api.records.rules import (
     TENSOR,
     check_meaning,
     check_tensor,
-    length_of,
     task_rule,
     values_of,
 )
-from ecgedge.api.tensors import TensorSpec, counted
+from ecgedge.api.tensors import TensorSpec, counted, samples_first, turned
 from ecgedge.errors import EcgEdgeError
 from ecgedge.files import strict_json
 from ecgedge.files.schema import SchemaError, shown
@@ -159,7 +158,53 @@ def check_leads(artifact: Artifact, leads: int, of: str) -> None:
     wanted = artifact.input.leads
     if wanted not in (None, leads):
         told = f"{artifact.name} takes beats of {counted(wanted)}, those of {of} have {leads}"
-        raise EcgEdgeError(told, f"ecgedge reads beats of one lead; ecgedge.predict takes arrays (N, {wanted}, L)")
+        raise EcgEdgeError(told, "--leads picks those that it takes, or name the data that it was trained for")
+
+
+def as_data_has_it(artifact: Artifact, leads: int, length: int) -> Artifact:
+    """A user's file with its axes in the order in which they fit beats of so many leads and samples.
+
+    Its shape alone does not tell which of two axes holds the leads where both could be (``layout_of``).
+    """
+    given = artifact.input
+    if artifact.maker.get("part") != USER or given.layout == "NL":
+        return artifact
+    fits, turns = (each.leads in (None, leads) and each.length in (None, length) for each in (given, turned(given)))
+    given = turned(given) if turns and not fits else given
+    return dataclasses.replace(artifact, input=given, output=in_order(artifact.output, given, leads, length))
+
+
+def in_order(returned: TensorSpec, given: TensorSpec, leads: int | None, length: int | None) -> TensorSpec:
+    """An output of a user's file with the order of its axes, where it has that of a beat: by their sizes, else as the
+    input has it."""
+    sizes = [axis for axis in returned.shape[1:] if axis != 1]
+    if returned.layout == "NC" or len(sizes) != 2:
+        return returned
+    is_told = leads != length and sizes in ([leads, length], [length, leads])
+    is_last = sizes == [length, leads] if is_told else samples_first(given.layout)
+    return dataclasses.replace(returned, layout="NLC" if is_last else "NCL")
+
+
+def notes_of_leads(names: Sequence[str]) -> dict[str, list[str]]:
+    """What an artifact notes of the leads that its model was trained on; nothing where they have no names."""
+    return {LEADS: [*names]} if names else {}
+
+
+def check_lead_names(artifact: Artifact, names: Sequence[str], of: str) -> None:
+    """Raise EcgEdgeError where beats have other leads than a model was trained on, or have them in another order.
+
+    Args:
+        names: of the leads of the beats; empty: they have none.
+        of: whose beats these are, for the error.
+    """
+    known = tuple(artifact.notes.get(LEADS, ()))
+    if not known or not names or [name.lower() for name in known] == [name.lower() for name in names]:
+        return
+    told = f"{artifact.name} was trained on the leads {', '.join(known)}, {of} has {', '.join(names)}"
+    lacking = {name.lower() for name in known} - {name.lower() for name in names}
+    raise EcgEdgeError(
+        told[:300], "name the data that it was trained for" if lacking else f"say --leads {','.join(known)}"
+    )
 
 
 def check_told(artifact: Artifact) -> Artifact:
@@ -201,6 +246,7 @@ def read_sidecar(folder: Path) -> Artifact:
 
 FED = ("float16", "float32", "float64", "int8", "uint8", "int16")  # input types that beats can be turned into
 USER = "user"  # the maker of files that carry no record
+LEADS = "leads"  # among the notes: what the leads are called that a model was trained on
 
 
 def tell_artifact(
@@ -221,22 +267,18 @@ def tell_artifact(
             only where the file leaves the shape of its output open: exporters may lose it on the way.
 
     Raises:
-        EcgEdgeError: it does not look like a model of one-channel beats.
+        EcgEdgeError: it does not look like a model of beats.
     """
     if given.layout == "?":
-        leads = min((axis for axis in given.shape[1:] if axis), default=0) if len(given.shape) == 3 else 0
-        if leads > 1:
-            told = f"{path} takes beats of {leads} leads (its input is {shape_told(given)}), and no record says which"
-            usable = "only models of one-channel beats can be used without a record: (N, 1, L), (N, L, 1) or (N, L)"
-            raise EcgEdgeError(told, usable)
         raise EcgEdgeError(
-            f"{path}: input of shape {shape_told(given)} is not (N, 1, L), (N, L, 1) or (N, L)",
-            "only models of one-channel beats can be used",
+            f"{path}: input of shape {shape_told(given)} is not of beats",
+            "it has to be (N, C, L), (N, L, C) or (N, L), or to have four axes with one of size 1",
         )
     if given.dtype not in FED:
         raise EcgEdgeError(f"{path}: its input is {given.dtype}", f"beats can be fed as {', '.join(FED)}")
     if is_open(returned) and answer:
         returned = settled(given, returned, answer)
+    returned = in_order(returned, given, given.leads, given.length)
     if is_open(returned):
         raise EcgEdgeError(
             f"{path}: an output of shape {shape_told(returned)} is neither class scores (N, C) nor a reconstruction",
@@ -259,7 +301,7 @@ def tell_artifact(
 
 def is_open(returned: TensorSpec) -> bool:
     """Whether the shape of an output does not tell how many values there are a beat."""
-    return len(returned.shape) not in (2, 3) or None in returned.shape[1:]
+    return len(returned.shape) not in (2, 3, 4) or None in returned.shape[1:]
 
 
 def settled(given: TensorSpec, returned: TensorSpec, answer: Callable[[np.ndarray], np.ndarray]) -> TensorSpec:
@@ -297,15 +339,20 @@ def check_values(artifact: Artifact, kind: str | None = None) -> None:
         kind: ``"classification"``, ``"anomaly"``, or None where the user did not say.
     """
     values = values_of(artifact.output)
-    if kind != "anomaly" and values > MOST_LABELS and values != length_of(artifact):
+    if kind != "anomaly" and values > MOST_LABELS and values != beat_of(artifact):
         told = f"{artifact.path} gives {values:,} values a beat, more than the {MOST_LABELS:,} classes that are known"
         raise EcgEdgeError(told, "say --task anomaly where it is an autoencoder")
 
 
+def beat_of(artifact: Artifact) -> int | None:
+    """Values of a beat, of all its leads; None where the model takes any number."""
+    return None if None in artifact.input.shape[1:] else values_of(artifact.input)
+
+
 def told_task(
-    artifact: Artifact, kind: str | None, labels: tuple[str, ...], length: int, normal: str, window: int
+    artifact: Artifact, kind: str | None, labels: tuple[str, ...], length: int, normal: str, window: int, leads: int = 1
 ) -> Task:
-    """What the outputs of a user's file mean for beats of that length and those labels.
+    """What the outputs of a user's file mean for beats of that length, those leads and those labels.
 
     Args:
         kind: ``"classification"``, ``"anomaly"``, or None where the user did not say.
@@ -318,15 +365,16 @@ def told_task(
         EcgEdgeError: it cannot be told, or is not what the user says; names the option that tells it.
     """
     check_values(artifact, kind)
-    values = values_of(artifact.output)
-    if kind != "anomaly" and values == len(labels) and (kind or values != length):
+    values, beat = values_of(artifact.output), leads * length
+    if kind != "anomaly" and values == len(labels) and (kind or values != beat):
         return with_scores(Classification(labels), getattr(artifact.task, "scores", None))
-    if kind == "anomaly" and values == length:
+    if kind == "anomaly" and values == beat:
         if normal not in labels:
             raise EcgEdgeError(f"no class {normal!r} in the data", f"--normal takes {', '.join(labels)}")
         if window > length:
             raise EcgEdgeError(f"a beat has {length} samples, fewer than a window of {window}", "lower --window")
         return Anomaly(float("nan"), float("nan"), normal, labels, window)
-    told = f"{artifact.path} gives {values} values a beat; the data has {len(labels)} classes and {length} samples"
-    hint = "use --task anomaly for an autoencoder" if values == length else "name the data that it was trained for"
+    of = f"{leads} leads of " if leads > 1 else ""
+    told = f"{artifact.path} gives {values} values a beat; the data has {len(labels)} classes and {of}{length} samples"
+    hint = "use --task anomaly for an autoencoder" if values == beat else "name the data that it was trained for"
     raise EcgEdgeError(told, hint)

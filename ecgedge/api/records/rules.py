@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ecgedge.api.artifact import FILES
+from ecgedge.api.tensors import LAYOUTS
 from ecgedge.files.schema import (
     SchemaError,
     flag,
@@ -36,14 +37,13 @@ MOST_BATCH = 2**20  # beats a call
 INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 DTYPES = (*INTEGERS, "float16", "bfloat16", "float32", "float64", "bool")
 FLOAT32 = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
-LAYOUTS = {"NCL": 3, "NLC": 3, "NL": 2}  # of an input, with the axes that it has
 SCORES = (None, "logits", "probabilities")  # what a classifier's outputs may be
 
 LABEL = text(80)  # as those of data sets (readers.fields)
 NAME = text(255)  # of a model, or a file without its suffix
 WORD = text(100)  # a format, a precision, a pass
 DIGEST = like("(?:[0-9a-f]{64})?", "a SHA-256 in small hexadecimal digits")  # empty: not stored yet
-SHAPE = list_of(maybe(whole(1, MOST_AXIS)), most=3, least=2)
+SHAPE = list_of(maybe(whole(1, MOST_AXIS)), most=4, least=2)
 LABELS = list_of(LABEL, MOST_LABELS, least=1, unique=True)
 
 TENSOR = record(
@@ -90,6 +90,7 @@ NOTES = record(
         "idle": list_of(WORD, 1000),
         "left": list_of(words(2000), 10_000),
         "trusted": flag,
+        "leads": list_of(text(40), 1000),
     },
     others=free(dict),
 )
@@ -139,6 +140,8 @@ def check_tensor(spec: Any, where: str) -> None:
             raise unlike(f"{where}.zero_point", spec.zero_point, f"in the range of {spec.dtype}")
     if where == "input" and LAYOUTS.get(spec.layout) != len(spec.shape):
         raise unlike("input.layout", spec.layout, f"the order of {len(spec.shape)} axes: {', '.join(LAYOUTS)}")
+    if where == "input" and "1" in spec.layout and spec.shape[spec.layout.index("1")] != 1:
+        raise unlike("input.layout", spec.layout, f"an order of axes of {list(spec.shape)}")
     if values_of(spec) > MOST_AXIS:
         raise SchemaError(f"{where}.shape is {list(spec.shape)}, more than {MOST_AXIS:,} values a beat")
 

@@ -17,13 +17,13 @@ def conv_block(inputs: int, outputs: int, kernel: int, dropout: float, pool: boo
 class BaseCNN(nn.Module):
     """Three convolutions, global average pooling, two dense layers.
 
-    Input ``(N, 1, L)`` float32, output logits ``(N, classes)``.
+    Input ``(N, leads, L)`` float32, output logits ``(N, classes)``.
     """
 
-    def __init__(self, classes: int, dropout: float):
+    def __init__(self, classes: int, dropout: float, leads: int = 1):
         super().__init__()
         self.features = nn.Sequential(
-            *conv_block(1, 64, 7, dropout, pool=True),
+            *conv_block(leads, 64, 7, dropout, pool=True),
             *conv_block(64, 128, 5, dropout, pool=True),
             *conv_block(128, 256, 3, dropout, pool=False),
         )

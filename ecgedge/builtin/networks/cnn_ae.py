@@ -10,14 +10,14 @@ KERNEL = 7
 class ConvAutoencoder(nn.Module):
     """Encoder 32-16-8 with a pooling after each, decoder 8-16-32 with an upsampling after each.
 
-    Input ``(N, 1, L)`` float32, output the reconstruction, the same shape.
+    Input ``(N, leads, L)`` float32, output the reconstruction, the same shape.
     """
 
-    def __init__(self, length: int):
+    def __init__(self, length: int, leads: int = 1):
         super().__init__()
-        self.length = length
+        self.leads, self.length = leads, length
         layers: list[nn.Module] = []
-        channels = 1
+        channels = leads
         for width in ENCODER:
             layers += [nn.Conv1d(channels, width, KERNEL, padding=KERNEL // 2), nn.ReLU()]
             layers += [nn.MaxPool1d(2, ceil_mode=True)]
@@ -25,9 +25,12 @@ class ConvAutoencoder(nn.Module):
         for width in DECODER:
             layers += [nn.Conv1d(channels, width, KERNEL, padding=KERNEL // 2), nn.ReLU(), nn.Upsample(scale_factor=2)]
             channels, length = width, 2 * length
-        self.layers = nn.Sequential(*layers, nn.Conv1d(channels, 1, KERNEL, padding=KERNEL // 2))
+        self.layers = nn.Sequential(*layers, nn.Conv1d(channels, leads, KERNEL, padding=KERNEL // 2))
         self.decoded = length  # L rounded up to a multiple of 8
 
     def forward(self, x: Tensor) -> Tensor:
+        y = self.layers(x)
+        if self.leads > 1:
+            return y[:, :, : self.length]
         # The crop on two axes: a crop of (N, 1, L) is silently dropped by onnx2tf 1.28.
-        return self.layers(x).reshape(-1, self.decoded)[:, : self.length].unsqueeze(1)
+        return y.reshape(-1, self.decoded)[:, : self.length].unsqueeze(1)

@@ -44,13 +44,13 @@ class InceptionGroup(nn.Module):
 class InceptionTime(nn.Module):
     """Six inception modules in two residual groups, global average pooling, two dense layers.
 
-    Input ``(N, 1, L)`` float32, output logits ``(N, classes)``.
+    Input ``(N, leads, L)`` float32, output logits ``(N, classes)``.
     """
 
-    def __init__(self, classes: int, dropout: float):
+    def __init__(self, classes: int, dropout: float, leads: int = 1):
         super().__init__()
         width = WIDTH * (len(KERNELS) + 1)
-        self.features = nn.Sequential(InceptionGroup(1), InceptionGroup(width))
+        self.features = nn.Sequential(InceptionGroup(leads), InceptionGroup(width))
         self.head = nn.Sequential(nn.Linear(width, 64), nn.ReLU(), nn.Dropout(dropout), nn.Linear(64, classes))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -29,13 +29,13 @@ class TemporalBlock(nn.Module):
 class TCN(nn.Module):
     """Four temporal blocks, global average pooling, two dense layers.
 
-    Input ``(N, 1, L)`` float32, output logits ``(N, classes)``. The weight norm has to be folded
+    Input ``(N, leads, L)`` float32, output logits ``(N, classes)``. The weight norm has to be folded
     before export: see ``ecgedge.convert.checkpoint.load_network``.
     """
 
-    def __init__(self, classes: int, dropout: float):
+    def __init__(self, classes: int, dropout: float, leads: int = 1):
         super().__init__()
-        channels = (1, *[WIDTH] * (len(DILATIONS) - 1))
+        channels = (leads, *[WIDTH] * (len(DILATIONS) - 1))
         self.features = nn.Sequential(*(TemporalBlock(c, d, dropout) for c, d in zip(channels, DILATIONS, strict=True)))
         self.head = nn.Sequential(nn.Linear(WIDTH, 32), nn.ReLU(), nn.Dropout(dropout), nn.Linear(32, classes))
 

@@ -8,13 +8,13 @@ BLOCKS = ((64,), (128,), (256, 256), (512, 512), (512, 512))  # channels of each
 class VGG(nn.Module):
     """Five convolution blocks, global average pooling, three dense layers (after arXiv 1409.1556).
 
-    Input ``(N, 1, L)`` float32 with L >= 32, output logits ``(N, classes)``.
+    Input ``(N, leads, L)`` float32 with L >= 32, output logits ``(N, classes)``.
     """
 
-    def __init__(self, classes: int, dropout: float):
+    def __init__(self, classes: int, dropout: float, leads: int = 1):
         super().__init__()
         layers: list[nn.Module] = []
-        channels = 1
+        channels = leads
         for block in BLOCKS:
             for width in block:
                 layers += [nn.Conv1d(channels, width, 3, padding=1), nn.BatchNorm1d(width), nn.ReLU()]

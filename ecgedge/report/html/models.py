@@ -127,7 +127,8 @@ def show_changed(
         right = "right" if after == label else "was right" if before == label else "both wrong"
         title = f"Beat {beats.index[i]:,}"
         words = f"true {label}, fp32 {before}, now {after} ({right}); margin {margins[i]:.2g}"
-        found.examples.append(curves.beat_plot(title, f"{title}: {words}", [curves.Trace("beat", beats.x[i, 0])]))
+        trace = curves.Trace("beat", beats.x[i])
+        found.examples.append(curves.beat_plot(title, f"{title}: {words}", [trace], beats.leads))
 
 
 def fill_detector(found: Section, answers: dict[str, np.ndarray], beats: Beats, task: Anomaly) -> None:
@@ -142,9 +143,9 @@ def fill_detector(found: Section, answers: dict[str, np.ndarray], beats: Beats, 
     found.examples_title = "Example beats and their reconstructions"
     found.example_keys = curves.trace_keys(["beat", *found.names])
     for words, i in curves.examples(forms[0].scores, positive, task.threshold):
-        traces = [curves.Trace("beat", beats.x[i, 0])]
-        traces += [curves.Trace(form(one.row), answers[one.row.id][i]) for one in forms]
+        traces = [curves.Trace("beat", beats.x[i])]
+        traces += [curves.Trace(form(one.row), answers[one.row.id][i].reshape(beats.x[i].shape)) for one in forms]
         errors = ", ".join(f"{one.scores[i]:.3g}" for one in forms)
         title = f"Beat {beats.index[i]:,}"
         caption = f"{title}, {words}: class {task.labels[beats.y[i]]}, error {errors} (threshold {task.threshold:.3g})"
-        found.examples.append(curves.beat_plot(title, caption, traces))
+        found.examples.append(curves.beat_plot(title, caption, traces, beats.leads))

@@ -18,7 +18,7 @@ class Terms:
     """A conversion's ``Context``, its beats in files.
 
     Attributes:
-        beats: a file of beats ``(N, 1, L)``.
+        beats: a file of beats ``(N, C, L)``.
         labelled: a file of beats ``x`` and class indices ``y``; None: there are none.
     """
 

@@ -62,7 +62,7 @@ def told_of(model: Any, path: Path) -> Artifact:
         told = f"{path} gives {len(graph.outputs)} outputs, and which is the answer cannot be told to TFLM"
         raise EcgEdgeError(told, "export it with one output")
     given, returned = (graph.tensors[index[0]] for index in (graph.inputs, graph.outputs))
-    takes = spec_of(given, layout_of(tuple(given.shape)) or "?")
+    takes = spec_of(given, layout_of(tuple(given.shape), leads_last=True) or "?")
     gives = spec_of(returned, "NC" if len(returned.shape) == 2 else "NCL")
     for entry in model.metadata or []:
         if entry.name == RECORD:

@@ -30,7 +30,7 @@ class AcmeSession(Session):
         self.batch = artifact.input.batch  # None: any number of beats a call
 
     def bind(self, x: np.ndarray) -> None:
-        self.x = self.given.encode(x)  # (N, 1, L) float32 in the layout and type of the file
+        self.x = self.given.encode(x)  # (N, C, L) float32 in the layout and type of the file
 
     def invoke(self) -> None:
         self.y = self.x @ self.weights
