@@ -61,6 +61,8 @@ def write(folder: Path) -> None:
     arrays = io.BytesIO()
     np.savez(arrays, x=x.astype(np.float32), y=np.array(labels))
     (folder / "waves.npz").write_bytes(arrays.getvalue())
+    np.save(folder / "waves.npy", x.astype(np.float32))
+    np.save(folder / "waves_labels.npy", np.array(labels))
     with zipfile.ZipFile(folder / "waves.zip", "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr(zipfile.ZipInfo("waves.txt"), (folder / "waves.txt").read_bytes())
 

@@ -88,6 +88,8 @@ def convert(ctx: click.Context, source: str, format: str, quantizer: str, export
         normalize=bool(ctx.meta.get(NORMALIZE)),
         label_column=columns.label,
         ignore_columns=columns.ignore,
+        leads=columns.leads,
+        layout=columns.layout,
         calibration=calibration,
         seed=seed,
         told=told_files(),

@@ -81,7 +81,10 @@ def describe(found: Dataset) -> str:
     heads, *cells = escape.cells(rows)
     table = tabulate(cells, heads)
     name, source = escape.line(found.name), escape.line(found.source)
-    return f"data     {name}\nsource   {source}\nlength   {found.length} samples\ndigest   {found.digest}\n\n{table}"
+    called = f" ({escape.line(', '.join(found.lead_names))})" if found.lead_names else ""
+    leads = f"leads    {found.leads}{called}\n" if found.leads > 1 or called else ""
+    length = f"length   {found.length} samples\n"
+    return f"data     {name}\nsource   {source}\n{leads}{length}digest   {found.digest}\n\n{table}"
 
 
 def raw_beats(found: Dataset) -> str:

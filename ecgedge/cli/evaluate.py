@@ -51,6 +51,8 @@ def evaluate(ctx: click.Context, target: str, runtime: str | None, dataset: str 
         normalize=bool(ctx.meta.get(NORMALIZE)),
         label_column=columns.label,
         ignore_columns=columns.ignore,
+        leads=columns.leads,
+        layout=columns.layout,
         told=told_files(),
         trust=trusted(),
         options=chosen,

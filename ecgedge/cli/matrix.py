@@ -158,6 +158,8 @@ def request_of(ctx: click.Context, asked: Mapping[str, Any]) -> MatrixRequest:
         normalize=bool(ctx.meta.get(NORMALIZE)),
         label_column=columns.label,
         ignore_columns=columns.ignore,
+        leads=columns.leads,
+        layout=columns.layout,
         told=told_files(),
         formats=tuple(name for name in asked["formats"] if name not in FORMATS),
         preset=asked["profile"],

@@ -28,6 +28,7 @@ class FiniteRange(click.FloatRange):
 
 
 MOST_BEATS = 1 << 20  # a call
+LAYOUTS = ("NCL", "NLC")  # of arrays with leads
 NORMALIZE = "ecgedge.normalize"  # in the context's meta, which all commands of one call share
 COLUMNS = "ecgedge.columns"  # there too: what the user says of the columns of a table, by option
 TOLD = "ecgedge.told"  # there too: what the user says of a file without a record
@@ -49,7 +50,7 @@ def keep_columns(ctx: click.Context, parameter: click.Parameter, value: str | tu
 
 
 def column_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--label-column`` and ``--ignore-column``; ``told_columns`` has what was said, not the command."""
+    """Add ``--label-column``, ``--ignore-column``, ``--leads`` and ``--layout``; ``told_columns`` has what was said."""
     label = click.option(
         "--label-column", metavar="NAME|N|last", expose_value=False, callback=keep_columns,
         help="Of a table: the column of the labels, by its name or its number from 1. Default: by its name, else "
@@ -59,16 +60,40 @@ def column_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--ignore-column", metavar="NAME|N", multiple=True, expose_value=False, callback=keep_columns,
         help="Of a table: a column without samples, as a patient's number. May be given again.",
     )  # fmt: skip
-    return label(ignore(command))
+    leads = click.option(
+        "--leads", metavar="NAME|N,...", expose_value=False, callback=keep_columns,
+        help="The leads that are wanted, by name or number from 1, in that order, as in II,V1. Default: all.",
+    )  # fmt: skip
+    layout = click.option(
+        "--layout", type=click.Choice(LAYOUTS), expose_value=False, callback=keep_columns,
+        help="Of an array of beats (N), leads (C) and samples (L). Default: told from its shape, and said.",
+    )  # fmt: skip
+    return label(ignore(leads(layout(command))))
 
 
 def told_columns() -> Columns:
-    """What the user said of the columns of a table, with ``--label-column`` and ``--ignore-column``."""
+    """What the user said of the columns of a table, with ``--label-column`` and ``--ignore-column``, and of leads, with
+    ``--leads`` and ``--layout``."""
     from ecgedge.data.readers import Columns
 
     context = click.get_current_context(silent=True)
     said = context.meta.get(COLUMNS, {}) if context else {}
-    return Columns(said.get("label_column"), tuple(said.get("ignore_column") or ()))
+    return Columns(
+        said.get("label_column"),
+        tuple(said.get("ignore_column") or ()),
+        split_names(said.get("leads"), "--leads"),
+        said.get("layout"),
+    )
+
+
+def split_names(text: str | None, option: str) -> tuple[str, ...]:
+    """The names in a list with commas; empty where it is not given. Raises EcgEdgeError where one is empty."""
+    if text is None:
+        return ()
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names):
+        raise EcgEdgeError(f"{option} {cut(text)}: a name is empty", "names with commas between them, such as II,V1")
+    return names
 
 
 def dataset_option(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -113,6 +113,8 @@ def convert(
     normalize: bool = False,
     label_column: str | None = None,
     ignore_columns: str | Sequence[str] = (),
+    leads: str | Sequence[str] = (),
+    layout: str | None = None,
     calibration: int = 400,
     seed: int = 0,
     told: Told | None = None,
@@ -136,7 +138,8 @@ def convert(
         batch: beats a call of a format that fixes it.
         force: replace ``out`` where it exists.
         verify: ``"full"``: on all test beats, or ``"sample"``: on 500 of them, drawn stratified with the seed.
-        data: where it lies, as for ``MatrixRequest``; so ``normalize``, ``label_column``, ``ignore_columns``.
+        data: where it lies, as for ``MatrixRequest``; so ``normalize``, ``label_column``, ``ignore_columns``,
+            ``leads``, ``layout``.
         calibration: training beats that int8 is calibrated on.
         seed: of all that is drawn at random.
         told: what is to be known of a file without a record.
@@ -164,8 +167,8 @@ def convert(
         raise EcgEdgeError(f"verify {verify!r}: no such choice", "choose from: sample, full")
     request = settled(
         exporters=exporters, passes=passes, options=options or {}, batch_sizes=batch, data=data, normalize=normalize,
-        label_column=label_column, ignore_columns=ignore_columns, calibration=calibration, seed=seed,
-        told=told or Told(), timeout=timeout, memory=memory,
+        label_column=label_column, ignore_columns=ignore_columns, leads=leads, layout=layout, calibration=calibration,
+        seed=seed, told=told or Told(), timeout=timeout, memory=memory,
     )  # fmt: skip
     used = None if request.passes is None else tuple(request.passes)
     parts, limits = load_parts(), limits_of(request)

@@ -81,6 +81,8 @@ def evaluate(
     normalize: bool = False,
     label_column: str | None = None,
     ignore_columns: str | Sequence[str] = (),
+    leads: str | Sequence[str] = (),
+    layout: str | None = None,
     told: Told | None = None,
     trust: bool = False,
     options: Mapping[str, Any] | None = None,
@@ -93,7 +95,8 @@ def evaluate(
     Args:
         target: the name of a model, a folder of a checkpoint, or a file.
         runtime: that runs it; None: the first that takes it and works here.
-        data: where it lies, as for ``MatrixRequest``; so ``normalize``, ``label_column``, ``ignore_columns``.
+        data: where it lies, as for ``MatrixRequest``; so ``normalize``, ``label_column``, ``ignore_columns``,
+            ``leads``, ``layout``.
         told: what is to be known of a file without a record.
         trust: code that a file brings may run.
         options: of the runtime, as ``MatrixRequest`` has them.
@@ -113,8 +116,8 @@ def evaluate(
     from ecgedge.workers.availability import pick_runtime
 
     request = settled(
-        data=data, normalize=normalize, label_column=label_column, ignore_columns=ignore_columns, told=told or Told(),
-        options=options or {}, threads=threads, timeout=timeout, memory=memory,
+        data=data, normalize=normalize, label_column=label_column, ignore_columns=ignore_columns, leads=leads,
+        layout=layout, told=told or Told(), options=options or {}, threads=threads, timeout=timeout, memory=memory,
     )  # fmt: skip
     parts, beats = load_parts(), data_of(request)
     given = chosen(request.options, parts.steps, parts.models.values())

@@ -42,7 +42,12 @@ def settled(**asked: Any) -> MatrixRequest:
 
 def data_of(request: MatrixRequest) -> Dataset:
     """The data that is asked for, as ``load_data`` has it."""
-    return load_data(request.data, request.normalize, Columns(request.label_column, tuple(request.ignore_columns)))
+    return load_data(request.data, request.normalize, columns_of(request))
+
+
+def columns_of(request: MatrixRequest) -> Columns:
+    """What is asked of the columns of a table, and of leads."""
+    return Columns(request.label_column, tuple(request.ignore_columns), tuple(request.leads), request.layout)
 
 
 def limits_of(request: MatrixRequest) -> Limits:

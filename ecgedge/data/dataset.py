@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +31,7 @@ from ecgedge.data.readers import (
     read_part,
     unpack,
 )
+from ecgedge.data.readers.leads import pick_leads
 from ecgedge.data.synthetic import LABELS, draw_beats
 from ecgedge.errors import EcgEdgeError
 from ecgedge.files.cache import cache_folder
@@ -45,7 +47,7 @@ NEAR = 0.05  # how far mean and standard deviation of a z-normalised beat may be
 
 @dataclass(frozen=True)
 class Split:
-    """Beats ``x`` of shape ``(N, 1, L)`` float32 and their class indices ``y`` of shape ``(N,)``.
+    """Beats ``x`` of shape ``(N, C, L)`` float32 of C leads, and their class indices ``y`` of shape ``(N,)``.
 
     ``groups`` ``(N,)`` names the patient (or record) of each beat; None where that is not known.
     """
@@ -65,7 +67,8 @@ class Split:
 class Dataset:
     """A training and a test split; ``labels[i]`` is what class ``i`` is called in the files.
 
-    ``told`` says how a table was read, what was guessed above all; it is empty for other files.
+    ``told`` says how a table was read, or the axes of an array, what was guessed above all; it is empty for other
+    files. ``lead_names`` has C names, or none where nothing says what the leads are called.
     """
 
     name: str
@@ -74,10 +77,11 @@ class Dataset:
     labels: tuple[str, ...]
     source: str
     told: str = ""
+    lead_names: tuple[str, ...] = ()
 
     @property
     def leads(self) -> int:
-        """Leads a beat: what is read has one."""
+        """Leads a beat."""
         return self.train.x.shape[1]
 
     @property
@@ -98,19 +102,24 @@ class Dataset:
         return digest.hexdigest()
 
     def describe(self) -> str:
+        leads = f"{self.leads} leads and " if self.leads > 1 else ""
         return (
-            f"{self.name}, {len(self.train):,} training and {len(self.test):,} test beats of {self.length} samples, "
-            f"{self.classes} classes, digest {self.digest[:12]}"
+            f"{self.name}, {len(self.train):,} training and {len(self.test):,} test beats of {leads}{self.length} "
+            f"samples, {self.classes} classes, digest {self.digest[:12]}"
         )
 
 
 def beat_bytes(x: np.ndarray) -> bytes:
-    """Beats as digests see them: float32 rounded to 4 decimals, without negative zeros."""
-    return (np.round(x, 4) + 0.0).astype("<f4").tobytes()
+    """Beats ``(N, C, L)`` as digests see them: float32 rounded to 4 decimals, without negative zeros.
+
+    Where there are several leads, their number stands in front: two leads are not one that is twice as long.
+    """
+    leads = x.shape[1]
+    return (f"{leads} leads\n".encode() if leads > 1 else b"") + (np.round(x, 4) + 0.0).astype("<f4").tobytes()
 
 
 def digest_of_beats(x: np.ndarray) -> str:
-    """SHA-256 of beats ``(N, 1, L)``."""
+    """SHA-256 of beats ``(N, C, L)``."""
     return hashlib.sha256(beat_bytes(x)).hexdigest()
 
 
@@ -122,7 +131,7 @@ def load(location: str | None = None, normalize: bool = False, columns: Columns 
             ``ECGEDGE_DATA`` where that is set, else ECG5000 from ``data/ECG5000``, the user cache or the
             archive, else the synthetic beats.
         normalize: z-normalise each beat, after all checks of what was read.
-        columns: what the user says of the columns of a table.
+        columns: what the user says of the columns of a table, and of leads: which are wanted, and where they lie.
 
     Returns:
         The data, and a warning for the user (empty where all is as asked).
@@ -131,7 +140,25 @@ def load(location: str | None = None, normalize: bool = False, columns: Columns 
         EcgEdgeError: a named location is missing or unreadable, or its content is not what it must be.
     """
     data, warning = find(location or os.environ.get("ECGEDGE_DATA"), columns)
+    data = with_leads(data, columns.leads)
     return (normalized(data) if normalize else data), warning
+
+
+def with_leads(data: Dataset, wanted: Sequence[str]) -> Dataset:
+    """The data with these leads alone, each by its name or its number from 1, in that order; none: as it is.
+
+    Raises:
+        EcgEdgeError: it has no such lead, or one is wanted twice.
+    """
+    if not wanted:
+        return data
+    picked = pick_leads(wanted, data.lead_names, data.leads, data.name)
+    if picked == list(range(data.leads)):
+        return data
+    train, test = (Split(np.ascontiguousarray(split.x[:, picked]), split.y) for split in (data.train, data.test))
+    names = tuple(data.lead_names[index] for index in picked) if data.lead_names else ()
+    told = ", ".join(names or (str(index + 1) for index in picked))
+    return replace(data, train=train, test=test, lead_names=names, source=f"{data.source}, leads {told}")
 
 
 def find(named: str | None, columns: Columns) -> tuple[Dataset, str]:
@@ -143,6 +170,8 @@ def find(named: str | None, columns: Columns) -> tuple[Dataset, str]:
             f"{columns.describe()}: {named or 'ecg5000'} has no such choice",
             "leave the columns out, or name a table with --dataset",
         )
+    if columns.layout:
+        raise EcgEdgeError(f"{named or 'ecg5000'} holds no array: --layout has no place", "leave --layout out")
     if named and named.lower() == "synthetic":
         return synthetic(), ""
     try:
@@ -253,11 +282,7 @@ def read_files(files: Files, source: str, columns: Columns) -> tuple[Dataset, st
         both = [train, read_part(files.test, columns, train.layout)]
     train, test = both
     names = (files.train.name[-60:], files.test.name[-60:]) if files.test else ("x_train", "x_test")
-    if train.x.shape[1] != test.x.shape[1]:
-        raise EcgEdgeError(
-            f"beats of {train.x.shape[1]} samples in {names[0]}, of {test.x.shape[1]} in {names[1]}",
-            "training and test beats must be of one length",
-        )
+    check_shapes(train, test, names)
     if official and (len(train.labels), len(test.labels)) != ECG5000_BEATS:
         raise not_official(source, f"{len(train.labels):,} training and {len(test.labels):,} test beats")
     check_classes(both, source)
@@ -268,7 +293,8 @@ def read_files(files: Files, source: str, columns: Columns) -> tuple[Dataset, st
             f"{names[1]} has class {strangers[0]}, which no beat of {names[0]} has", "every class needs training beats"
         )
     told = "" if official else told_of(files.train, train)  # its content is known
-    data = Dataset(files.name.lower(), as_split(train, labels), as_split(test, labels), labels, said, told)
+    leads = train.leads or test.leads
+    data = Dataset(files.called(source), as_split(train, labels), as_split(test, labels), labels, said, told, leads)
     if official and data.digest != ECG5000_DIGEST:
         raise not_official(source, f"digest {data.digest[:12]} instead of {ECG5000_DIGEST[:12]}")
     return data, ""
@@ -279,6 +305,25 @@ def called(parts: list[Part], columns: Columns) -> tuple[list[Part], tuple[str, 
     if columns.classes is None:
         return parts, order_labels(label for part in parts for label in part.labels)
     return named(parts, read_names(Path(columns.classes)))
+
+
+def check_shapes(train: Part, test: Part, names: tuple[str, str]) -> None:
+    """Raise EcgEdgeError where training and test beats differ in length or leads; ``names``: of the two parts."""
+    if train.x.shape[1] != test.x.shape[1]:
+        raise EcgEdgeError(
+            f"beats of {train.x.shape[1]} leads in {names[0]}, of {test.x.shape[1]} in {names[1]}",
+            "training and test beats must have the same leads",
+        )
+    if train.x.shape[2] != test.x.shape[2]:
+        raise EcgEdgeError(
+            f"beats of {train.x.shape[2]} samples in {names[0]}, of {test.x.shape[2]} in {names[1]}",
+            "training and test beats must be of one length",
+        )
+    if train.leads and test.leads and train.leads != test.leads:
+        raise EcgEdgeError(
+            f"leads {', '.join(train.leads)} in {names[0]}, {', '.join(test.leads)} in {names[1]}"[:280],
+            "training and test beats must have the same leads in the same order",
+        )
 
 
 def split_here(
@@ -300,27 +345,27 @@ def split_here(
         index = np.flatnonzero(halves(whole.y, whole.groups, SPLIT_SEED))
         how = f"split here: half for training, whole patients, seed {SPLIT_SEED}"
     rest = np.setdiff1d(np.arange(len(whole)), index)
-    name, train, test = files.name.lower(), whole.take(index), whole.take(rest)
+    name, train, test = files.called(source), whole.take(index), whole.take(rest)
     if name == "ecg5000":
         raise not_official(source, "training and test beats in one file")
-    return Dataset(name, train, test, labels, f"{said} ({how})", told_of(files.train, beats)), (
-        f"{source} has no test part; {how}"
-    )
+    told = told_of(files.train, beats)
+    return Dataset(name, train, test, labels, f"{said} ({how})", told, beats.leads), f"{source} has no test part; {how}"
 
 
 def told_of(file: Path, part: Part) -> str:
-    """How a table was read, for the user; empty for other files."""
-    return f"{file.name[-60:]}: {part.layout.told}; {part.x.shape[1]} samples a beat" if part.layout else ""
+    """How a table was read, or the axes of an array, for the user; empty for other files."""
+    return f"{file.name[-60:]}: {part.layout.told}; {part.x.shape[2]} samples a beat" if part.layout else part.told
 
 
 def as_split(beats: Part, labels: tuple[str, ...]) -> Split:
     index = {label: i for i, label in enumerate(labels)}
     groups = None if beats.groups is None else np.array(beats.groups)
-    return Split(beats.x[:, None].copy(), np.array([index[label] for label in beats.labels], np.int64), groups)
+    return Split(beats.x.copy(), np.array([index[label] for label in beats.labels], np.int64), groups)
 
 
 def normalized(data: Dataset) -> Dataset:
-    """The data with every beat at mean 0 and standard deviation 1 (N - 1 in the divisor); constant beats are zeros."""
+    """The data with each lead of a beat at mean 0 and standard deviation 1 (N - 1 in the divisor); a constant one is
+    zeros."""
 
     def z(x: np.ndarray) -> np.ndarray:
         flat = x.max(axis=2, keepdims=True) == x.min(axis=2, keepdims=True)
@@ -333,12 +378,13 @@ def normalized(data: Dataset) -> Dataset:
 
 
 def not_normalized(x: np.ndarray) -> np.ndarray:
-    """Which beats of ``(N, 1, L)`` are not z-normalised: ``(N,)`` bool. N or N - 1 may be the divisor."""
+    """Which beats of ``(N, C, L)`` have a lead that is not z-normalised: ``(N,)`` bool. N or N - 1 may be the
+    divisor."""
     length = x.shape[2]
-    std = x.std(axis=(1, 2), dtype=np.float64)
+    std = x.std(axis=2, dtype=np.float64)
     of_sample = std * np.sqrt(length / max(length - 1, 1))
     off = np.minimum(abs(std - 1), abs(of_sample - 1))
-    return (abs(x.mean(axis=(1, 2), dtype=np.float64)) > NEAR) | (off > NEAR)
+    return ((abs(x.mean(axis=2, dtype=np.float64)) > NEAR) | (off > NEAR)).any(axis=1)
 
 
 def not_official(source: str, what: str) -> EcgEdgeError:
@@ -391,7 +437,7 @@ def calibration_beats(data: Dataset, count: int, seed: int) -> np.ndarray:
     """Training beats for quantizers, stratified; never one that the test part has too, nor one of a patient there.
 
     Returns:
-        ``(min(count, N), 1, L)``.
+        ``(min(count, N), C, L)``.
 
     Raises:
         EcgEdgeError: ``count`` is less than the number of classes, or a class has no beat of its own.

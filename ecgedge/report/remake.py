@@ -47,6 +47,8 @@ def convert_command(row: Row, request: MatrixRequest) -> str:
         line += words(name, getattr(request.told, name))
     line += words("label_column", request.label_column)
     line += [word for name in request.ignore_columns for word in ("--ignore-column", name)]
+    line += ["--leads", ",".join(request.leads)] if request.leads else []
+    line += words("layout", request.layout)
     if request.passes is not None:
         line += ["--passes", ",".join(request.passes)] if request.passes else ["--no-optimize"]
     line += ["--normalize"] * request.normalize

@@ -63,6 +63,8 @@ class MatrixRequest:
         data: where it lies, ``"ecg5000"``, ``"synthetic"``, or None: the first that is found.
         normalize: bring each beat to mean 0 and standard deviation 1.
         label_column, ignore_columns: of a table, by name or number.
+        leads: those that are wanted, by name or number from 1, in that order; empty: all.
+        layout: of an array of beats, leads and samples, ``"NCL"`` or ``"NLC"``; None: told from its shape.
         models: names of models, or folders of checkpoints; with no ``files`` either, all models.
         files: made elsewhere.
         told: what the user says of these.
@@ -89,6 +91,8 @@ class MatrixRequest:
     normalize: bool = False
     label_column: str | None = None
     ignore_columns: Sequence[str] = ()
+    leads: Sequence[str] = ()
+    layout: str | None = None
     models: Sequence[str] = ()
     files: Sequence[str] = ()
     told: Told = field(default_factory=Told)
@@ -159,7 +163,8 @@ def text_of(name: Any) -> Any:
 
 
 SEVERAL = (
-    "ignore_columns", "models", "files", "exporters", "formats", "quantizers", "runtimes", "requirements", "passes",
+    "ignore_columns", "leads", "models", "files", "exporters", "formats", "quantizers", "runtimes", "requirements",
+    "passes",
 )  # fmt: skip
 FIELDS = {each.name for each in dataclasses.fields(MatrixRequest)}
 TOLD_FIELDS = {each.name for each in dataclasses.fields(Told)}
@@ -196,5 +201,6 @@ REQUEST = record(
         "sent": flag,
         "place": LINE,
     },
+    {"leads": list_of(LINE, 10_000), "layout": maybe(one_of("NCL", "NLC"))},  # older requests know none
     others=ANY,
 )

@@ -16,7 +16,9 @@ from ecgedge import EcgEdgeError
 from ecgedge.data.dataset import read_path
 from ecgedge.data.readers import SUFFIXES
 
-SAMPLES = {path.suffix: path.read_bytes() for path in (Path(__file__).parents[2] / "data" / "samples").iterdir()}
+FOLDER = Path(__file__).parents[2] / "data" / "samples"
+SAMPLES = {path.suffix: path.read_bytes() for path in FOLDER.glob("waves.*")}
+LABELS = (FOLDER / "waves_labels.npy").read_bytes()
 ALL = (*SUFFIXES, ".zip")
 EXAMPLES = 200  # of each format, in the test suite
 TOKENS = (
@@ -77,6 +79,8 @@ def inputs(suffix: str) -> st.SearchStrategy[bytes]:
 def attempt(path: Path, content: bytes) -> bool:
     """Whether the file was read. Raises where it was neither read rightly nor refused rightly."""
     path.write_bytes(content)
+    if path.suffix == ".npy":
+        path.with_name(f"{path.stem}_labels.npy").write_bytes(LABELS)
     try:
         data, _ = read_path(path)
     except EcgEdgeError as error:
@@ -86,7 +90,7 @@ def attempt(path: Path, content: bytes) -> bool:
     assert len(data.train) and len(data.test) and data.length
     for split in (data.train, data.test):
         assert split.x.dtype == np.float32 and np.isfinite(split.x).all()
-        assert split.x.shape == (len(split.y), 1, data.length)
+        assert split.x.shape == (len(split.y), data.leads, data.length) and data.leads
         assert split.y.min() >= 0 and split.y.max() < data.classes
     assert all(label and label.isprintable() for label in data.labels)
     return True

@@ -17,7 +17,7 @@ from ecgedge.data.dataset import read_path
 from ecgedge.data.readers import SUFFIXES, archive, fields, order_labels, read_split
 
 DATA = Path(__file__).parents[2] / "data"
-SAMPLES = sorted((DATA / "samples").iterdir())
+SAMPLES = sorted(path for path in (DATA / "samples").iterdir() if not path.stem.endswith("_labels"))
 TS = "@problemName t\n@classLabel true a b\n@data\n"
 ARFF = "@relation t\n@attribute t0 numeric\n@attribute t1 numeric\n@attribute target {a,b}\n@data\n"
 X = np.arange(8, dtype=np.float32).reshape(4, 2)
@@ -63,7 +63,7 @@ def test_the_samples_are_what_their_script_makes(tmp_path: Path) -> None:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     module.write(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [path.name for path in SAMPLES]
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in (DATA / "samples").iterdir()}
     for path in SAMPLES:
         if path.suffix not in (".npz", ".zip"):  # compressed bytes may differ with the library
             assert (tmp_path / path.name).read_bytes() == path.read_bytes()
@@ -89,7 +89,7 @@ def test_labels_of_any_kind(tmp_path: Path, name: str, content: str, labels: lis
     found, x = read_split(put(tmp_path / name, content))
     assert found == labels
     assert x.dtype == np.float32
-    np.testing.assert_array_equal(x, [[1, 2], [3, 4]])
+    np.testing.assert_array_equal(x, [[[1, 2]], [[3, 4]]])
 
 
 def test_labels_are_ordered_by_number_or_alphabet_and_stay_apart() -> None:
@@ -109,8 +109,9 @@ def test_long_numbers_as_labels_stay_apart(tmp_path: Path) -> None:
         ("a.ts", TS + "1,2:a\n3,4,5:b\n", "line 5, column 3: 3 samples where the first beat has 2"),
         ("a.ts", TS + "1,2:c\n", "line 4: 'c' is not in @classLabel"),
         ("a.ts", TS + "1,2\n", "line 4: no label"),
-        ("a.ts", TS + "1,2:3,4:a\n", "line 4: 2 channels"),
-        ("a.ts", "@univariate false\n" + TS, "line 1: its series have several channels"),
+        ("a.ts", TS + "1,2:3:a\n", "line 4: leads of 2 and 1 samples"),
+        ("a.ts", TS + "1,2:3,4:a\n1,2:b\n", "line 5: 1 leads where the first beat has 2"),
+        ("a.ts", "@univariate true\n" + TS + "1,2:3,4:a\n", "line 5: 2 leads, and @univariate is true"),
         ("a.ts", "@timestamps true\n" + TS, "line 1: its series have time stamps"),
         ("a.ts", "@equalLength false\n" + TS, "line 1: its series differ in length"),
         ("a.ts", "@classLabel false\n@data\n1,2\n", "line 1: its series have no labels"),
@@ -131,6 +132,7 @@ def test_long_numbers_as_labels_stay_apart(tmp_path: Path) -> None:
         ("a.txt", "a 1 2\n", "too few to split"),
         ("a.txt", "a 1 2\nb 1 2\n", "too few to split"),
         ("a.npz", "no zip", "is not an npz file"),
+        ("a.npy", "no array", "has no labels beside it"),
         ("a.zip", "no zip", "is not a zip"),
         ("a.xyz", "1 2 3", "no reader for .xyz files"),
     ],

@@ -57,7 +57,7 @@ def read_arff(path: Path, asked: Columns, like: Layout | None = None) -> Part:
     theirs = [like.names[i] for i in like.samples] if like else samples
     if theirs != samples and len(theirs) == len(samples):
         raise EcgEdgeError(f"{path} has other attributes than its training part", "both parts need the same ones")
-    return Part(labels, x, layout)
+    return Part(labels, x[:, None], layout)
 
 
 def as_text(value: Any) -> str:

@@ -28,12 +28,16 @@ ONE_HOT = 8  # lines from which columns of 0 and 1 that sum to 1 are no chance
 
 @dataclass(frozen=True)
 class Columns:
-    """What the user says of the columns of a table. None and empty: nothing.
+    """What the user says of the columns of a table, and of leads. None and empty: nothing.
+
+    It is true where something is said of columns.
 
     Attributes:
         label: the one that holds the label: its name, its number from 1 (``:1`` is never a name), or ``last``; or those
             of a label in one-hot form, as ``N,S,V`` or ``6-8``.
         ignore: those that hold neither label nor samples, likewise.
+        leads: those that are wanted, each by its name or its number from 1, in that order; empty: all.
+        layout: of arrays with three axes, ``"NCL"`` or ``"NLC"``; None: it is told from their shape.
         group: the one that holds the patient, or whatever else must not be in both parts.
         labels: a file with the labels of beats that are in a file without them, an ``.npy``.
         classes: a file with the names of the classes, as ``ecgedge.data.readers.names`` reads it.
@@ -41,6 +45,8 @@ class Columns:
 
     label: str | None = None
     ignore: tuple[str, ...] = ()
+    leads: tuple[str, ...] = ()
+    layout: str | None = None
     group: str | None = None
     labels: str | None = None
     classes: str | None = None
@@ -92,14 +98,18 @@ class Part:
 
     Attributes:
         labels: N words.
-        x: beats ``(N, L)`` float32.
+        x: beats ``(N, C, L)`` float32 of C leads.
         layout: of the table that they were in; None where they were in none.
+        leads: what they are called, C names; empty where the file does not say.
+        told: how the axes of an array were told; empty where there was nothing to tell.
         groups: the patient of each beat, N words; None where that is not known.
     """
 
     labels: list[str]
     x: np.ndarray
     layout: Layout | None = None
+    leads: tuple[str, ...] = ()
+    told: str = ""
     groups: list[str] | None = None
 
 

@@ -142,10 +142,11 @@ def order_labels(labels: Iterable[str]) -> tuple[str, ...]:
 
 
 def stack(rows: list[np.ndarray], path: Path) -> np.ndarray:
-    """Beats ``(N, L)`` of rows of one length. Raises EcgEdgeError where there is none."""
+    """Beats ``(N, C, L)`` of rows ``(L,)`` or ``(C, L)`` of one length. Raises EcgEdgeError where there is none."""
     if not rows:
         raise EcgEdgeError(f"{path} is empty", WAYS_TO_NAME_DATA)
-    return np.stack(rows)
+    x = np.stack(rows)
+    return x[:, None] if x.ndim == 2 else x
 
 
 def check_file(path: Path, most: int | None = BIGGEST) -> None:

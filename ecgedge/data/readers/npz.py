@@ -10,14 +10,18 @@ import numpy as np
 
 from ecgedge.data.readers.columns import Columns, Layout, Part, refuse_columns
 from ecgedge.data.readers.fields import BIGGEST, WAYS_TO_NAME_DATA, parse_label, short, unreadable
+from ecgedge.data.readers.leads import check_names, in_leads, names_beside
 from ecgedge.errors import EcgEdgeError
 
 NAMES = "it needs the arrays x and y, or x_train, y_train, x_test and y_test"
 PAIR = ("x_train", "y_train", "x_test", "y_test")
+LEADS = ("leads", "lead_names", "sig_name", "channels")  # arrays that may name the leads
 
 
 def read_npz(path: Path, asked: Columns, _: Layout | None = None) -> Part:
-    """Read the beats ``x`` ``(N, L)`` or ``(N, 1, L)`` and their labels ``y`` ``(N,)``.
+    """Read the beats ``x`` ``(N, L)``, ``(N, C, L)`` or ``(N, L, C)`` and their labels ``y`` ``(N,)``.
+
+    What the leads are called stands in an array ``leads`` of C words, or in a ``leads.txt`` beside the file.
 
     Raises:
         EcgEdgeError: no such arrays, or their types, shapes or values cannot be beats and labels; or the user
@@ -27,7 +31,7 @@ def read_npz(path: Path, asked: Columns, _: Layout | None = None) -> Part:
     arrays = load(path)
     if "x" not in arrays or "y" not in arrays:
         raise EcgEdgeError(f"{path} holds {', '.join(map(short, list(arrays)[:4])) or 'no array'}", NAMES)
-    return beats_of(path, arrays, "x", "y")
+    return beats_of(path, arrays, "x", "y", lead_names(path, arrays), asked.layout)
 
 
 def read_npz_pair(path: Path, asked: Columns) -> list[Part]:
@@ -36,7 +40,24 @@ def read_npz_pair(path: Path, asked: Columns) -> list[Part]:
     arrays = load(path)
     if not all(name in arrays for name in PAIR):
         return []
-    return [beats_of(path, arrays, "x_train", "y_train"), beats_of(path, arrays, "x_test", "y_test")]
+    names = lead_names(path, arrays)
+    return [beats_of(path, arrays, f"x_{each}", f"y_{each}", names, asked.layout) for each in ("train", "test")]
+
+
+def lead_names(path: Path, arrays: dict[str, np.ndarray]) -> tuple[str, ...]:
+    """What the leads are called; empty where nothing says so. Raises EcgEdgeError where they cannot be names."""
+    for name in LEADS:
+        found = arrays.get(name)
+        if found is not None and found.ndim == 1 and found.dtype.kind in "US":
+            if beyond_unicode(found) is not None:
+                raise EcgEdgeError(f"{path}, {name}: no text", "the file is damaged; write it again")
+            return check_names(words_of(found), f"{path}, {name}")
+    return names_beside(path)
+
+
+def words_of(y: np.ndarray) -> list[str]:
+    """The entries ``(N,)`` of an array as words."""
+    return [v.decode("utf-8", "surrogateescape") if isinstance(v, bytes) else str(v) for v in y.tolist()]
 
 
 def load(path: Path) -> dict[str, np.ndarray]:
@@ -57,34 +78,45 @@ def load(path: Path) -> dict[str, np.ndarray]:
         raise EcgEdgeError(f"{path} is not an npz file that can be read: {reason}", NAMES) from error
 
 
-def beats_of(path: Path, arrays: dict[str, np.ndarray], x_name: str, y_name: str) -> Part:
+def beats_of(
+    path: Path,
+    arrays: dict[str, np.ndarray],
+    x_name: str,
+    y_name: str,
+    names: tuple[str, ...] = (),
+    layout: str | None = None,
+) -> Part:
+    """The beats and labels of two arrays; ``names`` and ``layout`` as for ``in_leads``."""
     x, y = arrays[x_name], arrays[y_name]
     if x.dtype.kind not in "fiu":
         raise EcgEdgeError(f"{path}: {x_name} is of type {short(x.dtype)}", "beats must be numbers")
     if y.dtype.kind not in "fiubUS":
         raise EcgEdgeError(f"{path}: {y_name} is of type {short(y.dtype)}", "labels must be numbers or words")
-    if x.ndim == 3 and x.shape[1] == 1:
-        x = x[:, 0]
-    if x.ndim != 2 or y.shape != x.shape[:1]:
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if x.ndim not in (2, 3, 4) or (x.ndim == 4 and 1 not in x.shape[1:]) or y.shape != x.shape[:1]:
         raise EcgEdgeError(
-            f"{path}: {x_name} of shape {short(arrays[x_name].shape)}, {y_name} of shape {short(y.shape)}",
-            "they must be (beats, samples) and (beats,)",
+            f"{path}: {x_name} of shape {short(x.shape)}, {y_name} of shape {short(arrays[y_name].shape)}",
+            "they must be (beats, samples), (beats, leads, samples) or (beats, samples, leads), and (beats,)",
         )
     if not x.size:
         raise EcgEdgeError(f"{path} is empty", WAYS_TO_NAME_DATA)
+    x, told = in_leads(x, f"{path}: {x_name}", names, layout)
     with np.errstate(over="ignore", invalid="ignore"):  # too large for float32 becomes inf, which is told below
         x = x.astype(np.float32)
     wrong = np.argwhere(~np.isfinite(x))
     if len(wrong):
-        beat, sample = (int(value) for value in wrong[0])
+        beat, lead, sample = (int(value) for value in wrong[0])
+        of_lead = f"lead {lead + 1}, " if x.shape[1] > 1 else ""
         raise EcgEdgeError(
-            f"{path}, {x_name}, beat {beat + 1}, column {sample + 1}: {x[beat, sample]:g} is not a finite number",
+            f"{path}, {x_name}, beat {beat + 1}, {of_lead}column {sample + 1}: {x[beat, lead, sample]:g} is not a "
+            "finite number",
             "every sample must be a number; remove or repair the beat",
         )
     if (odd := beyond_unicode(y)) is not None:
         raise EcgEdgeError(f"{path}, {y_name}, beat {odd + 1}: no text", "the file is damaged; write it again")
-    words = [v.decode("utf-8", "surrogateescape") if isinstance(v, bytes) else str(v) for v in y.tolist()]
-    return Part([parse_label(word, f"{path}, {y_name}, beat {i}") for i, word in enumerate(words, 1)], x)
+    labels = [parse_label(word, f"{path}, {y_name}, beat {i}") for i, word in enumerate(words_of(y), 1)]
+    return Part(labels, np.ascontiguousarray(x), None, names, told)
 
 
 def beyond_unicode(y: np.ndarray) -> int | None:

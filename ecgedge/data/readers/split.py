@@ -10,6 +10,7 @@ import numpy as np
 from ecgedge.data.readers.arff import read_arff
 from ecgedge.data.readers.columns import Columns, Layout, Part
 from ecgedge.data.readers.fields import check_file
+from ecgedge.data.readers.npy import read_npy
 from ecgedge.data.readers.npz import read_npz, read_npz_pair
 from ecgedge.data.readers.parquet import read_parquet
 from ecgedge.data.readers.text import read_text
@@ -24,6 +25,7 @@ READERS: dict[str, Callable[[Path, Columns, Layout | None], Part]] = {  # the fi
     ".csv": read_text,
     ".parquet": read_parquet,
     ".npz": read_npz,
+    ".npy": read_npy,
 }
 SUFFIXES = tuple(READERS)
 ANY_COLUMNS = Columns()  # nothing is said of them
@@ -33,7 +35,7 @@ def read_split(path: Path, asked: Columns = ANY_COLUMNS) -> tuple[list[str], np.
     """Read one file of beats.
 
     Returns:
-        Labels, N words, and beats ``(N, L)`` float32; N and L are 1 at least.
+        Labels, N words, and beats ``(N, C, L)`` float32 of C leads; N, C and L are 1 at least.
 
     Raises:
         EcgEdgeError: as ``read_part``.
@@ -59,6 +61,8 @@ def read_part(path: Path, asked: Columns, like: Layout | None = None) -> Part:
             f"{path}: no reader for {path.suffix or 'such'} files", f"known: {', '.join(SUFFIXES)}, .zip"
         )
     check_file(path)
+    if asked.layout and reader not in (read_npy, read_npz):
+        raise EcgEdgeError(f"{path} holds no array: --layout has no place", "leave --layout out")
     return reader(path, asked, like)
 
 
