@@ -12,6 +12,8 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+from pyarrow import parquet
 
 FOLDER = Path(__file__).with_name("samples")
 
@@ -63,6 +65,8 @@ def write(folder: Path) -> None:
     (folder / "waves.npz").write_bytes(arrays.getvalue())
     np.save(folder / "waves.npy", x.astype(np.float32))
     np.save(folder / "waves_labels.npy", np.array(labels))
+    table = pa.table({name: x[:, i] for i, name in enumerate(columns)} | {"label": labels})
+    parquet.write_table(table, folder / "waves.parquet")
     with zipfile.ZipFile(folder / "waves.zip", "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr(zipfile.ZipInfo("waves.txt"), (folder / "waves.txt").read_bytes())
 

@@ -46,7 +46,8 @@ if TYPE_CHECKING:
 @limit_options
 def predict(target: str, beats: Path, out: Path | None, labelled: bool, normalize: bool, threshold: float | None,
             runtime: str | None, threads: int, timeout: float, memory: int | None) -> None:  # fmt: skip
-    """Decide beat by beat: a line of numbers in, a line of answers out. BEATS: a text file, or - for stdin.
+    """Decide beat by beat: a line of numbers in, a line of answers out. BEATS: a text file, or - for
+    stdin; or an .npz, .npy, .parquet, .arff or .ts.
 
     A line may hold a label and other columns, which are left out (--label-column, --ignore-column).
     A classifier gives class and probability, an autoencoder score and anomaly flag. The file may be of
@@ -56,15 +57,14 @@ def predict(target: str, beats: Path, out: Path | None, labelled: bool, normaliz
     ecgedge predict tcn.tflite beats.csv -o answers.csv
     ecgedge predict tcn.tflite their-beats.csv --label-column last --ignore-column patient
     """
-    from ecgedge.commands.predict import chunks, label_left_out, open_beats, opened
+    from ecgedge.commands.predict import beats_in, label_left_out, opened
 
     asked, limits = label_left_out(told_columns(), labelled), limits_of(timeout, memory)
     with (
         opened(target, runtime, threshold, told_files(), trusted(), threads, limits) as predictor,
-        open_beats(beats) as source,
+        beats_in(beats, predictor.artifact, asked, normalize) as pieces,
         open_answers(out) as answers,
     ):
-        pieces = chunks(source, str(beats), predictor.artifact, asked, normalize)
         count = write_answers(answers, pieces, predictor)
     if not count:
         common.warn(f"{beats} holds no beats")

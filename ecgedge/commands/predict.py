@@ -70,7 +70,8 @@ def predict(
 
     Args:
         target: the name of a model, a folder of a checkpoint, or a file.
-        beats: ``(N, L)``, or ``(N, C, L)`` of C leads, as the model takes them, or a text file with a line for each.
+        beats: ``(N, L)``, or ``(N, C, L)`` of C leads, as the model takes them, or a file of
+            them: a text with a line for each, or any other that data sets are read from.
         runtime: that runs it; None: the first that takes it and works here.
         normalize: bring each beat to mean 0 and standard deviation 1, as the built-in weights expect.
         label_column, ignore_columns: of a file: columns that hold no samples, by name or number.
@@ -98,8 +99,7 @@ def predict(
         if isinstance(beats, np.ndarray):
             return predictor.decide(normalized(as_beats(beats, predictor.artifact), normalize))
         asked = Columns(request.label_column, tuple(request.ignore_columns))
-        with open_beats(Path(beats)) as source:
-            pieces = chunks(source, os.fspath(beats), predictor.artifact, asked, normalize)
+        with beats_in(Path(beats), predictor.artifact, asked, normalize) as pieces:
             return joined([predictor.decide(x) for x in pieces], predictor.artifact)
 
 
@@ -191,6 +191,30 @@ def open_beats(path: Path) -> IO[str]:
         raise EcgEdgeError(
             f"{path} cannot be read: {error.strerror}", "name a file of beats, or - for stdin"
         ) from error
+
+
+@contextlib.contextmanager
+def beats_in(path: Path, artifact: Artifact, asked: Columns, normalize: bool) -> Iterator[Iterator[np.ndarray]]:
+    """Beats ``(n, C, L)`` float32 of a file, or of standard input where the path is ``-``.
+
+    They come in pieces of ``CHUNK`` at most. A text is read as it comes, other files as a whole.
+    What was guessed of either is a note.
+
+    Raises:
+        EcgEdgeError: the file cannot be read, or holds beats that the model does not take.
+    """
+    from ecgedge.data.readers import WHOLE, read_unlabelled
+    from ecgedge.files.notices import note
+
+    if path.suffix.lower() not in WHOLE:
+        with open_beats(path) as source:
+            yield chunks(source, str(path), artifact, asked, normalize)
+        return
+    found, told = read_unlabelled(path, asked, artifact.input.length)
+    if told:
+        note(f"{path}: {told}" if str(path) not in told else told)
+    x = as_beats(found, artifact) if len(found) else found
+    yield (normalized(x[at : at + CHUNK], normalize) for at in range(0, len(x), CHUNK))
 
 
 def chunks(

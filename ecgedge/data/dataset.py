@@ -68,7 +68,8 @@ class Dataset:
     """A training and a test split; ``labels[i]`` is what class ``i`` is called in the files.
 
     ``told`` says how a table was read, or the axes of an array, what was guessed above all; it is empty for other
-    files. ``lead_names`` has C names, or none where nothing says what the leads are called.
+    files. ``lead_names`` has C names, or none where nothing says what the leads are called. ``recipe`` says how beats
+    were cut from records, as ``ecgedge.data.records.Recipe`` writes it; it is empty for others.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Dataset:
     source: str
     told: str = ""
     lead_names: tuple[str, ...] = ()
+    recipe: str = ""
 
     @property
     def leads(self) -> int:
@@ -94,11 +96,12 @@ class Dataset:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over the beats (float32, rounded to 4 decimals) and class indices, both splits."""
+        """SHA-256 over the beats (float32, rounded to 4 decimals) and class indices of both splits, and the recipe."""
         digest = hashlib.sha256()
         for split in (self.train, self.test):
             digest.update(beat_bytes(split.x))
             digest.update(split.y.astype("<i8").tobytes())
+        digest.update(self.recipe.encode())
         return digest.hexdigest()
 
     def describe(self) -> str:
@@ -155,7 +158,7 @@ def with_leads(data: Dataset, wanted: Sequence[str]) -> Dataset:
     picked = pick_leads(wanted, data.lead_names, data.leads, data.name)
     if picked == list(range(data.leads)):
         return data
-    train, test = (Split(np.ascontiguousarray(split.x[:, picked]), split.y) for split in (data.train, data.test))
+    train, test = (replace(part, x=np.ascontiguousarray(part.x[:, picked])) for part in (data.train, data.test))
     names = tuple(data.lead_names[index] for index in picked) if data.lead_names else ()
     told = ", ".join(names or (str(index + 1) for index in picked))
     return replace(data, train=train, test=test, lead_names=names, source=f"{data.source}, leads {told}")
@@ -269,6 +272,9 @@ def read_zip(path: Path, columns: Columns) -> tuple[Dataset, str]:
 
 
 def read_files(files: Files, source: str, columns: Columns) -> tuple[Dataset, str]:
+    if columns.labels is not None and (files.test is not None or files.train.suffix.lower() != ".npy"):
+        told = f"{source}: --label-file {columns.labels} has no place: it is of one .npy with all beats"
+        raise EcgEdgeError(told, "leave it out")
     official = files.name.lower() == "ecg5000"
     both = read_pair(files.train, columns)
     said = f"{source} ({columns.describe()})" if columns else source
@@ -294,7 +300,9 @@ def read_files(files: Files, source: str, columns: Columns) -> tuple[Dataset, st
         )
     told = "" if official else told_of(files.train, train)  # its content is known
     leads = train.leads or test.leads
-    data = Dataset(files.called(source), as_split(train, labels), as_split(test, labels), labels, said, told, leads)
+    data = Dataset(
+        files.called(source), as_split(train, labels), as_split(test, labels), labels, said, told, leads, train.recipe
+    )
     if official and data.digest != ECG5000_DIGEST:
         raise not_official(source, f"digest {data.digest[:12]} instead of {ECG5000_DIGEST[:12]}")
     return data, ""
@@ -326,9 +334,7 @@ def check_shapes(train: Part, test: Part, names: tuple[str, str]) -> None:
         )
 
 
-def split_here(
-    files: Files, beats: Part, labels: tuple[str, ...], source: str, said: str
-) -> tuple[Dataset, str]:
+def split_here(files: Files, beats: Part, labels: tuple[str, ...], source: str, said: str) -> tuple[Dataset, str]:
     """Beats without a test part, in halves, each in the order of the file; ``said``: the source with its columns."""
     check_classes([beats], source)
     whole = as_split(beats, labels)
@@ -339,7 +345,7 @@ def split_here(
             "every class needs a training beat, and the test part one beat at least",
         )
     how = f"split here: half for training, stratified, seed {SPLIT_SEED}"
-    if whole.groups is None:
+    if whole.groups is None or len(np.unique(whole.groups)) < 2:
         index = np.sort(stratified(whole.y, count, SPLIT_SEED))
     else:
         index = np.flatnonzero(halves(whole.y, whole.groups, SPLIT_SEED))
@@ -349,7 +355,9 @@ def split_here(
     if name == "ecg5000":
         raise not_official(source, "training and test beats in one file")
     told = told_of(files.train, beats)
-    return Dataset(name, train, test, labels, f"{said} ({how})", told, beats.leads), f"{source} has no test part; {how}"
+    return Dataset(name, train, test, labels, f"{said} ({how})", told, beats.leads, beats.recipe), (
+        f"{source} has no test part; {how}"
+    )
 
 
 def told_of(file: Path, part: Part) -> str:
@@ -447,7 +455,7 @@ def calibration_beats(data: Dataset, count: int, seed: int) -> np.ndarray:
 
 
 def judging_beats(data: Dataset, count: int, seed: int) -> Split:
-    """Training beats on which a quantizer measures what it costs; none that the test part has too, nor of a patient there.
+    """Training beats on which a quantizer measures what it costs; none that the test part has, nor of a patient there.
 
     Those that ``calibration_beats`` leaves, where there are ``ENOUGH_TO_JUDGE``; else all. Of patients, where they are
     known, who have no calibration beats, if those have enough.
@@ -474,11 +482,15 @@ def calibrating_and_judging(data: Dataset, seed: int) -> tuple[Split, Split | No
 
 
 def own_training_beats(data: Dataset) -> Split:
-    """The training beats that the test part has not, of patients that it has not. Raises EcgEdgeError where a class has none."""
+    """The training beats that the test part has not, of patients that it has not.
+
+    Raises:
+        EcgEdgeError: a class has none.
+    """
     known = {beat.tobytes() for beat in data.test.x}
     own = np.array([beat.tobytes() not in known for beat in data.train.x])
-    if both := shared_patients(data):
-        assert data.train.groups is not None
+    both = shared_patients(data)
+    if data.train.groups is not None and not np.isin(data.train.groups, both).all():  # else nobody would be left
         own &= ~np.isin(data.train.groups, both)
     train = data.train.take(np.flatnonzero(own))
     if lacking := set(data.train.y) - set(train.y):

@@ -1,6 +1,6 @@
-"""Patients: beats of one must not be on both sides of a split or fold. A group may be any other thing, such as a record.
+"""Patients: beats of one must not be on both sides of a split or fold.
 
-Where a data set tells no patients, all of this does nothing.
+A group may be any other thing, such as a record. Where a data set tells no patients, all of this does nothing.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def halves(y: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
             train |= groups == of_class[0]
     if train.all():
         raise EcgEdgeError(
-            f"{len(np.unique(groups))} patients cannot be split so that training has every class and a test part is left",
+            f"{len(np.unique(groups))} patients cannot be split so that training has every class and tests are left",
             "name a test part of your own: NAME_TRAIN and NAME_TEST",
         )
     return train
@@ -104,12 +104,14 @@ def warnings(data: Dataset) -> list[str]:
     told = []
     if both := shared_patients(data):
         told.append(
-            f"{counted(len(both), 'patient')} {'is' if len(both) == 1 else 'are'} in both parts ({listed(both)}): the test "
-            "part does not say how well other people's beats are told"
+            f"{counted(len(both), 'patient')} {'is' if len(both) == 1 else 'are'} in both parts ({listed(both)}): the "
+            "test part does not say how well other people's beats are told"
         )
     known = set(digests(data.train.x))
     if same := sum(each in known for each in digests(data.test.x)):
-        told.append(f"{counted(same, 'test beat')} {'is a' if same == 1 else 'are'} training beat{'s' * (same > 1)}, too")
+        told.append(
+            f"{counted(same, 'test beat')} {'is a' if same == 1 else 'are'} training beat{'s' * (same > 1)}, too"
+        )
     return told
 
 

@@ -13,11 +13,13 @@ from ecgedge.data.readers.names import named, read_names
 from ecgedge.data.readers.places import Files, find_beside, find_in_folder
 from ecgedge.data.readers.split import ANY_COLUMNS, SUFFIXES, read_pair, read_part, read_split
 from ecgedge.data.readers.stream import read_stream
+from ecgedge.data.readers.unlabelled import WHOLE, read_unlabelled
 
 __all__ = [
     "ANY_COLUMNS",
     "SUFFIXES",
     "WAYS_TO_NAME_DATA",
+    "WHOLE",
     "Columns",
     "Files",
     "Part",
@@ -32,5 +34,6 @@ __all__ = [
     "read_part",
     "read_split",
     "read_stream",
+    "read_unlabelled",
     "unpack",
 ]

@@ -52,12 +52,14 @@ class Columns:
     classes: str | None = None
 
     def __bool__(self) -> bool:
-        return any(each is not None for each in (self.label, self.group, self.labels, self.classes)) or bool(self.ignore)
+        said = (self.label, self.group, self.labels, self.classes)
+        return bool(self.ignore) or any(each is not None for each in said)
 
     def describe(self) -> str:
         """What was said, as a data set's source has it."""
         said = [
-            ("label in column", self.label), ("label file", self.labels), *(("without column", each) for each in self.ignore),
+            ("label in column", self.label), ("label file", self.labels),
+            *(("without column", each) for each in self.ignore),
             ("patients in column", self.group), ("class names of", self.classes),
         ]  # fmt: skip
         return ", ".join(f"{what} {which}" for what, which in said if which is not None)
@@ -103,6 +105,7 @@ class Part:
         leads: what they are called, C names; empty where the file does not say.
         told: how the axes of an array were told; empty where there was nothing to tell.
         groups: the patient of each beat, N words; None where that is not known.
+        recipe: how the beats were cut from records, as ``ecgedge.data.records`` writes it; empty for any others.
     """
 
     labels: list[str]
@@ -111,6 +114,7 @@ class Part:
     leads: tuple[str, ...] = ()
     told: str = ""
     groups: list[str] | None = None
+    recipe: str = ""
 
 
 def refuse_columns(path: Path, asked: Columns, label: str) -> None:
@@ -189,6 +193,7 @@ def lay_out(table: Table, asked: Columns) -> Layout:
     if numbering is not None:
         rest.remove(0)
     if label is None:
+        check_one_label(table, rest)
         label, how = find_label(table, rest)
     counted = numbering is None and rest[:1] == [0] and label != 0 and not table.names and counts_rows(table, 0)
     if label is None and counted:
@@ -210,12 +215,20 @@ def lay_out(table: Table, asked: Columns) -> Layout:
         left_out.append(f"patients in {table.call(group)}")
     told = [table.describe(), f"label in {where}{how}", *left_out]
     return Layout(
-        table.width, tuple(table.names), label, tuple(rest), where, asked.label is not None, "; ".join(told), one_hot, group
+        table.width,
+        tuple(table.names),
+        label,
+        tuple(rest),
+        where,
+        asked.label is not None,
+        "; ".join(told),
+        one_hot,
+        group,
     )
 
 
 def named_one_hot(table: Table, rest: Sequence[int]) -> tuple[int, ...]:
-    """The columns at an end of a table that are a label in one-hot form, where their names say that they are no samples.
+    """The columns at an end of a table that are a label in one-hot form, by their names and values.
 
     Empty where there are none, or where another column is called a label.
     """
@@ -226,6 +239,22 @@ def named_one_hot(table: Table, rest: Sequence[int]) -> tuple[int, ...]:
         if len(block) > 1 and odd >= {*block}:
             return tuple(block)
     return ()
+
+
+def check_one_label(table: Table, columns: Sequence[int]) -> None:
+    """Raise EcgEdgeError where columns at an end are together like a label in one-hot form: one alone is none."""
+    if any(table.names and plain(table.names[index]) in LABEL_NAMES for index in columns):
+        return
+    for block in (leading_bits(table, columns), leading_bits(table, columns[::-1])[::-1]):
+        if len(block) > 1:
+            raise looks_one_hot(table, block)
+
+
+def looks_one_hot(table: Table, block: Sequence[int]) -> EcgEdgeError:
+    return EcgEdgeError(
+        f"{table.where}: columns {block[0] + 1} to {block[-1] + 1} look like a label in one-hot form",
+        f"--label-column {block[0] + 1}-{block[-1] + 1} reads them so; --ignore-column leaves each out",
+    )
 
 
 def check_one_hot(table: Table, labels: tuple[int, ...]) -> None:
@@ -296,14 +325,12 @@ def check_samples(table: Table, samples: list[int], label: int) -> None:
         raise EcgEdgeError(
             f"{table.where}: {table.call(wordy[0])} holds words ({short(fields[0], 20)}), and the label is in "
             f"{table.call(label)}",
-            f"--ignore-column {wordy[0] + 1} leaves it out; --label-column NAME|N|last names another label",
+            f"--ignore-column {wordy[0] + 1} leaves it out; --label-column NAME|N|last names another label"
+            + of_patients(table, wordy[0]),
         )
     for block in (leading_bits(table, samples), leading_bits(table, samples[::-1])[::-1]):
         if len(block) > 1:
-            raise EcgEdgeError(
-                f"{table.where}: columns {block[0] + 1} to {block[-1] + 1} look like a label in one-hot form",
-                f"--label-column {block[0] + 1}-{block[-1] + 1} reads them so; --ignore-column leaves each out",
-            )
+            raise looks_one_hot(table, block)
     if odd := strays(table, samples):
         raise stray(table, odd[0])
 
@@ -312,9 +339,15 @@ def stray(table: Table, index: int, labelled: bool = True) -> EcgEdgeError:
     """That a column is named as no sample is; ``labelled``: what is read has labels."""
     name = wordless(table, index)
     hint = f"--ignore-column {name} leaves it out" + (f", --label-column {name} makes it the label" if labelled else "")
-    if labelled and table.names and plain(table.names[index]) in PATIENTS:
-        hint += f", --group {name} keeps the beats of each on one side"
+    hint += of_patients(table, index) if labelled else ""
     return EcgEdgeError(f"{table.where}: {table.call(index)} is not named as samples are", hint)
+
+
+def of_patients(table: Table, index: int) -> str:
+    """What else a hint says of a column that is called as patients are."""
+    if not table.names or plain(table.names[index]) not in PATIENTS:
+        return ""
+    return f"; --group {wordless(table, index)} keeps the beats of each patient on one side"
 
 
 def wordless(table: Table, index: int) -> str:

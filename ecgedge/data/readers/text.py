@@ -62,7 +62,7 @@ def part_of(table: Table, path: Path, asked: Columns, like: Layout | None) -> Pa
         rows.append(parse_numbers([fields[i] for i in layout.samples], where, columns, table.dialect.numbers))
         if layout.group is not None:
             groups.append(parse_group(fields[layout.group], f"{where}, column {layout.group + 1}"))
-    return Part(labels, stack(rows, path), layout, groups if layout.group is not None else None)
+    return Part(labels, stack(rows, path), layout, groups=groups if layout.group is not None else None)
 
 
 def alike(table: Table, like: Layout) -> Layout:
