@@ -12,8 +12,6 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-from pyarrow import parquet
 
 FOLDER = Path(__file__).with_name("samples")
 
@@ -29,6 +27,9 @@ def draw() -> tuple[list[str], np.ndarray]:
 
 
 def write(folder: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
     labels, x = draw()
     rows = [[f"{value:.4f}" for value in beat] for beat in x]
     lines = [[label, *row] for label, row in zip(labels, rows, strict=True)]
