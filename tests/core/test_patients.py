@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -162,3 +163,41 @@ def test_an_array_of_patients_by_name(tmp_path: Path) -> None:
     assert not {*data.train.groups} & {*data.test.groups}
     with pytest.raises(EcgEdgeError, match="no array whom"):
         read_path(tmp_path / "a.npz", Columns(group="whom"))
+
+
+def test_the_report_tells_how_each_patient_is_told(
+    ecgedge: Command, fakes: Path, beats: Dataset, tmp_path: Path
+) -> None:
+    test = beats.test.take(np.arange(600))
+    train_of, test_of = people(5, 100), np.array([f"p{number}" for number in np.arange(600) % 7 + 10])
+    test_of[:3] = "seldom"
+    labels = np.array(beats.labels)
+    np.savez(
+        tmp_path / "d.npz", x_train=beats.train.x, y_train=labels[beats.train.y], groups_train=train_of,
+        x_test=test.x, y_test=labels[test.y], groups_test=test_of,
+    )  # fmt: skip
+    asked = ("matrix", "--model", "fake", "--profile", "quick", "--runtime", "fake-runtime", "--dataset", "d.npz")
+    ran = ecgedge("--plugins-dir", fakes, *asked, "--out", "run")
+    assert ran.code == 0, ran.err
+    about = json.loads((tmp_path / "run" / "run.json").read_text())
+    with np.load(tmp_path / "run" / "beats.npz") as kept:
+        whose, y = np.array(about["patients"])[kept["patient"]], kept["y"]
+        assert (whose == test_of[kept["index"]]).all()
+    rows = [json.loads(line) for line in (tmp_path / "run" / "rows.jsonl").read_text().splitlines()]
+    page = (tmp_path / "run" / "report.html").read_text()
+    section = page[page.index('id="patients"') : page.index('id="troubles"')]
+    assert section.count("<tr>") == 1 + sum(row["status"] == "ok" for row in rows)
+    for row in (row for row in rows if row["status"] == "ok"):
+        decided = np.load(tmp_path / "run" / "cells" / f"{row['id']}.outputs.npy").argmax(axis=1)
+        enough = [who for who in np.unique(whose) if (whose == who).sum() >= 5]
+        shares = {who: float((decided == y)[whose == who].mean()) for who in enough}
+        worst = min(shares, key=shares.get)
+        assert "seldom" not in shares and f"<td>{worst} ({(whose == worst).sum()} beats)</td>" in section
+        for figure in (np.median(list(shares.values())), min(shares.values()), max(shares.values())):
+            assert f"{figure:.4f}" in section
+    assert ecgedge("check", "run").code == 0
+    assert ecgedge("report", "run", "--format", "html").out.count('id="patients"') == 1
+
+
+def test_a_run_that_knows_no_patients_has_no_section(made: Path) -> None:
+    assert 'id="patients"' not in (made / "report.html").read_text()

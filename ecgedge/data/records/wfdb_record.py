@@ -61,8 +61,11 @@ class WfdbRecord:
         self.scales = np.array([scales[index] for index in self.channels], np.float64)
         all_names = unique_names(names)
         self.leads = tuple(all_names[index] for index in self.channels)
-        if not self.length:
-            self.length = self.measured(header)
+        if not self.length and header.sig_len is None:
+            told = (
+                f"{self.path} does not say how many samples there are; by its files there are {self.measured(header):,}"
+            )
+            raise EcgEdgeError(told, "add them to its first line: NAME LEADS RATE SAMPLES")
         check_record(str(self.path), self.rate, self.length, self.leads)
         self.check_gains(gains)
         if others := [f"{all_names[i]} ({units[i]})" for i in range(len(units)) if i not in self.channels]:
@@ -191,6 +194,9 @@ def marks_beside(stem: Path, annotation: str, length: int) -> Marks:
         raise EcgEdgeError(told, "name others with --annotation, or find beats with --detect")
     with told_in_one_line(file, "a WFDB annotation file", "get it again"):
         import wfdb
+
+        if not file.stat().st_size:
+            raise ValueError("it is empty")
 
         found = wfdb.rdann(str(stem), annotation)
         samples = np.asarray(found.sample, np.int64)
