@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ecgedge import EcgEdgeError
 from ecgedge.data.records import Left, Recipe, open_record, pieces, records_in, way_of
+from ecgedge.data.records.annotations import read_annotations
 from tests.records_made import write_edf, write_wfdb
 
 wfdb = pytest.importorskip("wfdb")
@@ -95,11 +96,6 @@ def test_what_is_wrong_with_a_record_is_one_line(folder: Path, what: str) -> Non
     assert "\n" not in caught.value.message and len(caught.value.message) < 400 and caught.value.hint
 
 
-def test_an_annotation_file_of_noise_has_no_beats(folder: Path) -> None:
-    (folder / "r.atr").write_bytes(b"\xff\x13" * 99)
-    assert use(folder / "r", "atr") == 0
-
-
 def test_a_gain_that_is_not_told_is_that_of_the_standard_and_said(folder: Path) -> None:
     edit(folder / "r.hea", "200.0(0)/mV", "0(0)/mV")
     assert "200 units a millivolt are assumed" in " ".join(open_record(folder / "r").told)
@@ -114,6 +110,26 @@ def test_microvolts_and_volts_are_millivolts(folder: Path) -> None:
 def test_a_record_without_any_beat(folder: Path) -> None:
     wfdb.wrann("r", "atr", np.array([100]), symbol=["+"], aux_note=["(N"], write_dir=str(folder))
     assert use(folder / "r", "atr") == 0
+
+
+def test_annotations_are_read_as_wfdb_reads_them(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    samples = np.cumsum(rng.integers(1, 90_000, 300))  # some further apart than one word can say
+    symbols = rng.choice([*"NLRaVFJASEj/Q~|sT*D=pB^tu?![]en@xf()r"], 300).tolist()
+    notes = [f"(N{number}" if number % 7 == 0 else "" for number in range(300)]
+    symbols = ["+" if note else symbol for symbol, note in zip(symbols, notes, strict=True)]
+    wfdb.wrann("a", "atr", samples, symbol=symbols, aux_note=notes, subtype=rng.integers(0, 9, 300), fs=360,
+               chan=rng.integers(0, 3, 300), num=rng.integers(0, 3, 300), write_dir=str(tmp_path))  # fmt: skip
+    found, known = read_annotations(tmp_path / "a.atr"), wfdb.rdann(str(tmp_path / "a"), "atr")
+    assert [each[0] for each in found] == known.sample.tolist() == samples.tolist()
+    assert [each[1] for each in found] == known.symbol == symbols
+    assert [each[2] for each in found] == [note.rstrip("\0") for note in known.aux_note] == notes
+
+
+def test_annotations_that_keep_wfdb_in_a_loop_without_end(folder: Path) -> None:
+    wfdb.wrann("r", "atr", np.array([0, 700]), symbol=['"', "N"], aux_note=["## no definition", ""],
+               write_dir=str(folder))  # fmt: skip
+    assert use(folder / "r", "atr") == 1
 
 
 def test_annotations_of_another_record(folder: Path) -> None:

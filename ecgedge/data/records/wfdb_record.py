@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ecgedge.data.readers.fields import short
+from ecgedge.data.records.annotations import read_annotations
 from ecgedge.data.records.record import (
     Marks,
     check_record,
@@ -55,16 +56,15 @@ class WfdbRecord:
             self.rate = float(header.fs or 0)
             names, units, gains = signals_of(header)
             self.length = int(header.sig_len or 0)
+            by_files = self.measured(header) if header.sig_len is None else 0
         self.told: tuple[str, ...] = ()
         scales = [millivolts(unit) for unit in units]
         self.channels = [index for index, scale in enumerate(scales) if scale]
         self.scales = np.array([scales[index] for index in self.channels], np.float64)
         all_names = unique_names(names)
         self.leads = tuple(all_names[index] for index in self.channels)
-        if not self.length and header.sig_len is None:
-            told = (
-                f"{self.path} does not say how many samples there are; by its files there are {self.measured(header):,}"
-            )
+        if header.sig_len is None:
+            told = f"{self.path} does not say how many samples there are; by its files there are {by_files:,}"
             raise EcgEdgeError(told, "add them to its first line: NAME LEADS RATE SAMPLES")
         check_record(str(self.path), self.rate, self.length, self.leads)
         self.check_gains(gains)
@@ -193,19 +193,14 @@ def marks_beside(stem: Path, annotation: str, length: int) -> Marks:
         told = f"{file} does not exist: the record has no annotations of that name{has}"
         raise EcgEdgeError(told, "name others with --annotation, or find beats with --detect")
     with told_in_one_line(file, "a WFDB annotation file", "get it again"):
-        import wfdb
-
         if not file.stat().st_size:
             raise ValueError("it is empty")
-
-        found = wfdb.rdann(str(stem), annotation)
-        samples = np.asarray(found.sample, np.int64)
-        symbols = tuple(map(str, found.symbol))
-        notes = tuple(str(note or "").rstrip("\x00") for note in found.aux_note or [""] * len(symbols))
+        found = read_annotations(file)
+    samples = np.array([sample for sample, _, _ in found], np.int64)
     inside = (samples >= 0) & (samples < length)
     if len(samples) and not inside.any():
         told = f"{file}: its annotations begin at sample {samples[0]:,} of {length:,}"
         raise EcgEdgeError(told, "they belong to another record, or one of another rate")
     keep = np.flatnonzero(inside)
     keep = keep[np.argsort(samples[keep], kind="stable")]
-    return Marks(samples[keep], tuple(symbols[i] for i in keep), tuple(notes[i] for i in keep))
+    return Marks(samples[keep], tuple(found[i][1] for i in keep), tuple(found[i][2] for i in keep))
