@@ -53,7 +53,7 @@ def deal_groups(y: np.ndarray, groups: np.ndarray, count: int, seed: int) -> np.
     for place, group in enumerate(order):
         empty = np.flatnonzero(sizes == 0)
         open_folds = empty if len(empty) >= len(order) - place else np.arange(count)  # no fold stays without a group
-        costs = [(spread_with(sums, at, share[group]), sizes[at]) for at in open_folds]
+        costs = [(spread_with(sums, int(at), share[group]), sizes[at]) for at in open_folds]
         best = int(open_folds[min(range(len(costs)), key=costs.__getitem__)])
         sums[best] += share[group]
         sizes[best] += held[group].sum()

@@ -31,8 +31,8 @@ def detect(record: Record, lead: int, start: int, stop: int) -> np.ndarray:
 
         found = np.asarray(processing.xqrs_detect(x, fs=record.rate, verbose=False), np.int64).reshape(-1)
     near = max(round(NEAR * record.rate), 1)
-    peaks = []
-    for at in found:
+    peaks: list[int] = []
+    for at in found.tolist():
         around = x[max(at - near, 0) : at + near + 1]
         peaks.append(max(at - near, 0) + int(np.argmax(np.abs(around - np.median(around)))))
     apart: list[int] = []
