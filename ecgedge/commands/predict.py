@@ -73,8 +73,8 @@ def predict(
 
     Args:
         target: the name of a model, a folder of a checkpoint, or a file.
-        beats: ``(N, L)``, or ``(N, C, L)`` of C leads, as the model takes them, or a file: ``.npy``, ``.npz``, or text
-            with a line for each, the samples of one lead after those of the other.
+        beats: ``(N, L)``, or ``(N, C, L)`` of C leads, as the model takes them, or a file: text with a line for each, the
+            samples of one lead after those of the other, or any other that data sets are read from.
         runtime: that runs it; None: the first that takes it and works here.
         normalize: bring each beat to mean 0 and standard deviation 1, as the built-in weights expect.
         label_column, ignore_columns: of a file: columns that hold no samples, by name or number.
@@ -101,9 +101,7 @@ def predict(
     with opened(target, runtime, threshold, request.told, trust, threads, limits_of(request)) as predictor:
         if isinstance(beats, np.ndarray):
             return predictor.decide(normalized(as_beats(beats, predictor.artifact), normalize))
-        asked = columns_of(request)
-        with open_beats(Path(beats)) as source:
-            pieces = chunks(source, os.fspath(beats), predictor.artifact, asked, normalize)
+        with beats_in(Path(beats), predictor.artifact, columns_of(request), normalize) as pieces:
             return joined([predictor.decide(x) for x in pieces], predictor.artifact)
 
 
@@ -198,6 +196,30 @@ def open_beats(path: Path) -> IO[str]:
         raise EcgEdgeError(
             f"{path} cannot be read: {error.strerror}", "name a file of beats, or - for stdin"
         ) from error
+
+
+@contextlib.contextmanager
+def beats_in(path: Path, artifact: Artifact, asked: Columns, normalize: bool) -> Iterator[Iterator[np.ndarray]]:
+    """Beats ``(n, C, L)`` float32 of a file, or of standard input where the path is ``-``.
+
+    They come in pieces of ``CHUNK`` at most. A text is read as it comes, other files as a whole.
+    What was guessed of either is a note.
+
+    Raises:
+        EcgEdgeError: the file cannot be read, or holds beats that the model does not take.
+    """
+    from ecgedge.data.readers import WHOLE, read_unlabelled
+    from ecgedge.files.notices import note
+
+    if path.suffix.lower() not in WHOLE:
+        with open_beats(path) as source:
+            yield chunks(source, str(path), artifact, asked, normalize)
+        return
+    found, told = read_unlabelled(path, asked, artifact.input.length)
+    if told:
+        note(f"{path}: {told}" if str(path) not in told else told)
+    x = as_beats(found, artifact) if len(found) else found
+    yield (normalized(x[at : at + CHUNK], normalize) for at in range(0, len(x), CHUNK))
 
 
 def chunks(

@@ -23,12 +23,18 @@ def read_npy(path: Path, asked: Columns, _: Layout | None = None) -> Part:
     Raises:
         EcgEdgeError: it holds no such array, or there are no labels beside it; or the user names columns.
     """
-    refuse_columns(path, asked, "its labels are in a file beside it")
+    refuse_columns(path, asked, "its labels are in a file of their own")
     names = [each.name for each in labels_of(path)]
     found = next((path.with_name(name) for name in names if path.with_name(name).is_file()), None)
+    if asked.labels is not None:
+        found = Path(asked.labels)
+        if found.suffix.lower() not in (".npy", ".txt", ".csv", ".tsv"):
+            raise EcgEdgeError(
+                f"--label-file {found}: no labels are read from it", "name an .npy, or a text with one a line"
+            )
     if found is None:
         told = f"{path} has no labels beside it"
-        raise EcgEdgeError(told, f"put them into {names[0]}, or a label a line into {names[1]}")
+        raise EcgEdgeError(told, f"name them with --label-file, or put them into {names[0]} or {names[1]}")
     arrays = {"x": load_array(path), "y": load_labels(found)}
     return beats_of(path, arrays, "x", "y", names_beside(path), asked.layout)
 

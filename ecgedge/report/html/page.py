@@ -21,6 +21,7 @@ from ecgedge.report.html.devices import across
 from ecgedge.report.html.figures import Figure, Looks, form
 from ecgedge.report.html.models import Section, section
 from ecgedge.report.html.pareto import pareto
+from ecgedge.report.html.patients import of_patients
 from ecgedge.report.html.run_files import RunFiles
 from ecgedge.report.remake import remake
 from ecgedge.report.table import TITLES, noise_lines
@@ -77,6 +78,7 @@ def render(report: Report) -> str:
         agreements=agreements(report),
         boards=board_words(run),
         sections=sections(rows, looks, with_section, files),
+        patients=of_patients(rows, files),
         left_out=left_out,
         most=MOST_TOLD,
         counts=Counter(row.status for row in report.rows),
