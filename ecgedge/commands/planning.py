@@ -16,7 +16,7 @@ from ecgedge.errors import EcgEdgeError
 from ecgedge.files.notices import warn
 from ecgedge.passes import check_names
 from ecgedge.plan.options import check_used, chosen
-from ecgedge.plan.plan import Cell, Filters, Skip, plan, requested, source_of, takers
+from ecgedge.plan.plan import Cell, Filters, Skip, Source, plan, requested, source_of, takers
 from ecgedge.plugins import Parts
 from ecgedge.run import MatrixRequest, RunFolder
 from ecgedge.run.metrics import with_figures
@@ -69,7 +69,7 @@ def options_asked(request: MatrixRequest, parts: Parts) -> dict[str, Value]:
 
 
 def plan_cells(
-    sources: Mapping[str, Artifact], parts: Parts, request: MatrixRequest
+    sources: Mapping[str, Artifact | Source], parts: Parts, request: MatrixRequest
 ) -> tuple[list[Cell], list[Skip], availability.Reasons]:
     """The cells and skips that were asked for, and what cannot work here: runtimes that none of them needs are not
     asked, since a library takes seconds to load.
@@ -77,7 +77,7 @@ def plan_cells(
     Raises:
         EcgEdgeError: as ``plan``; or an option was chosen of a part that none of them has to do with.
     """
-    named = {name: source_of(source) for name, source in sources.items()}
+    named = {name: each if isinstance(each, Source) else source_of(each) for name, each in sources.items()}
     asked = (request.formats, request.quantizers, request.runtimes, request.exporters)
     given = (named, parts.exporters, parts.quantizers, parts.runtimes, Filters(*map(tuple, asked)))
     within = [*requested(*given)]

@@ -1,0 +1,319 @@
+"""``ecgedge sweep``: models trained on several data sets with several seeds, converted, scored, and told together."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ecgedge.api.parts import Model
+from ecgedge.commands import sweep_there
+from ecgedge.commands.loading import data_of, limits_of, load_parts
+from ecgedge.commands.planning import plan_cells
+from ecgedge.commands.publishing import attempt
+from ecgedge.commands.run import resume_command
+from ecgedge.data import kept
+from ecgedge.data.dataset import Dataset
+from ecgedge.errors import EcgEdgeError, machine_error, unknown
+from ecgedge.files.locks import usable_folder
+from ecgedge.files.notices import warn
+from ecgedge.measure import machine
+from ecgedge.measure.machine import usable_cores
+from ecgedge.passes import check_names
+from ecgedge.plan.options import chosen, options_of
+from ecgedge.plan.plan import Cell, Skip, Source, is_parent
+from ecgedge.plugins import Parts
+from ecgedge.report.sweep import FILES, SweepReport
+from ecgedge.run import MatrixRequest
+from ecgedge.run.begin import writing
+from ecgedge.run.journal import line
+from ecgedge.run.resume import asked_then, difference
+from ecgedge.sweep.carry import Tell, carry_out
+from ecgedge.sweep.cluster import Cluster, Errands
+from ecgedge.sweep.crew import Crew, Threads
+from ecgedge.sweep.job import Job, Terms
+from ecgedge.sweep.journal import ROWS, SCHEMA, Journal, read_about, records, write_about
+from ecgedge.sweep.request import SweepRequest
+from ecgedge.sweep.statistics import Summary
+from ecgedge.sweep.work import Workplace
+from ecgedge.training import unheeded
+from ecgedge.workers import availability
+
+LOGS = "logs"
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """A sweep that can be carried out.
+
+    Attributes:
+        data: the data sets, by their names.
+        models: those that are trained.
+        cells: of each data set and seed, model by model.
+        options: of parts, with what quantizers settle by this machine's processor.
+    """
+
+    request: SweepRequest
+    parts: Parts
+    data: Mapping[str, Dataset]
+    models: Mapping[str, Model]
+    cells: Sequence[Cell]
+    skips: Sequence[Skip]
+    unavailable: availability.Reasons
+    options: Mapping[str, Any]
+
+    @property
+    def total(self) -> int:
+        """How many cells there are in all."""
+        return len(self.cells) * len(self.data) * len(self.request.seeds)
+
+    @property
+    def trainings(self) -> int:
+        """How many models are trained in all."""
+        return len({cell.model for cell in self.cells}) * len(self.data) * len(self.request.seeds)
+
+
+def plan_sweep(asked: SweepRequest) -> SweepPlan:
+    """Find the data sets, the models and the parts, and lay out the cells.
+
+    Raises:
+        EcgEdgeError: something that is asked for is not there, or no cell is left.
+    """
+    parts, matrix = load_parts(), asked.matrix
+    check_names(matrix.passes or (), parts.passes)
+    matrix = replace(matrix, options=chosen(matrix.options, [*parts.steps, *parts.models.values()]))
+    models = find_models(matrix.models, parts)
+    for model in models.values():
+        if idle := unheeded(model, asked.recipe):
+            warn(f"the training of {model.name} does not heed {', '.join(idle)}")
+    named = {name: Source(model.produces, model.name) for name, model in models.items()}
+    cells, skips, reasons = plan_cells(named, parts, matrix)
+    data = find_data(asked)
+    steps = [parts.quantizers[name] for name in dict.fromkeys(cell.quantizer for cell in cells)]
+    options = dict(matrix.options)
+    for part in steps:  # what hangs on a processor is that of this machine's, wherever it is made
+        settled, known = part.settle(options_of(part, matrix.options)), {option.name for option in part.options}
+        options |= {f"{part.name}.{name}": value for name, value in settled.items() if name in known}
+    ordered = sorted(cells, key=lambda cell: ([*models].index(cell.model), cell.precision != "fp32"))
+    return SweepPlan(replace(asked, matrix=matrix), parts, data, models, ordered, skips, reasons, options)
+
+
+def find_models(names: Sequence[str], parts: Parts) -> dict[str, Model]:
+    """The models that are trained; without a choice, all that can be."""
+    known = {name: part for name, part in parts.models.items() if part.produces == "torch" or part.fits_itself}
+    for name in names:
+        if name not in known:
+            if name in parts.models:
+                raise EcgEdgeError(f"{name} is no torch model ({parts.models[name].produces})", "leave it out")
+            raise unknown("model", name, sorted(known))
+        availability.require(known[name])
+    found = {name: known[name] for name in names} or {
+        name: part for name, part in known.items() if availability.is_installed(part)
+    }
+    if not found:
+        raise EcgEdgeError("no model can be trained here", "install one; for all built-in ones: ecgedge[all]")
+    return found
+
+
+def find_data(asked: SweepRequest) -> dict[str, Dataset]:
+    """The data sets by their names. Raises EcgEdgeError where two have the same one."""
+    found: dict[str, Dataset] = {}
+    for place in asked.data or (None,):
+        data = data_of(replace(asked.matrix, data=place))
+        if data.name in found:
+            told = f"two data sets would both be called {data.name!r}: {found[data.name].source} and {data.source}"
+            raise EcgEdgeError(told, "rename one")
+        found[data.name] = data
+    return found
+
+
+# -- the folder
+
+
+@dataclass(frozen=True)
+class BegunSweep:
+    """A sweep that has a folder.
+
+    Attributes:
+        about: its ``sweep.json``.
+        files: digests of the files of the data sets, by name.
+    """
+
+    plan: SweepPlan
+    folder: Path
+    about: dict[str, Any]
+    files: Mapping[str, str]
+    resumed: bool
+
+
+def take_up(folder: Path) -> tuple[SweepRequest, dict[str, Any]]:
+    """What an interrupted sweep was asked for, and its ``sweep.json``. Raises EcgEdgeError where there is none."""
+    about = read_about(folder)
+    request = SweepRequest.from_record(about["request"])
+    place = request.matrix.place
+    there = [asked_then(MatrixRequest(data=each, place=place), ()).data for each in request.data]
+    return replace(request, data=tuple(each for each in there if each)), about
+
+
+def begin(plan: SweepPlan, folder: Path | None, known: tuple[Path, dict[str, Any]] | None, command: str) -> BegunSweep:
+    """Have a folder for a sweep, or that of one that would make the same.
+
+    Raises:
+        EcgEdgeError: the folder is not empty, or cannot be used; or what would be made now is not the same.
+    """
+    try:
+        files = {name: kept.keep(data) for name, data in plan.data.items()}
+    except OSError as error:
+        raise machine_error(f"{kept.folder()} cannot be written", error) from error
+    about = {
+        "schema": SCHEMA,
+        "command": command,
+        "request": plan.request.record(),
+        "data": [
+            {"name": name, "data": data.describe(), "source": data.source, "digest": data.digest, "file": files[name]}
+            for name, data in plan.data.items()
+        ],
+        "seeds": [*plan.request.seeds],
+        "cells": [cell.id for cell in plan.cells],
+        "skips": [{"model": skip.model, "format": skip.format, "runtime": skip.runtime, "reason": skip.reason}
+                  for skip in plan.skips],
+        "machine": machine.describe(),
+        "versions": machine.versions(),
+        "facts": dict(sweep_there.facts()),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }  # fmt: skip
+    if known:
+        check_same(known[1], about, known[0])
+        return BegunSweep(plan, known[0], known[1], files, resumed=True)
+    target = folder or Path("runs") / time.strftime("sweep-%Y%m%d-%H%M%S")
+    if target.is_dir() and any(target.iterdir()):
+        raise EcgEdgeError(f"{target} is not empty", "name a new folder with --out")
+    usable_folder(target)
+    (target / LOGS).mkdir()
+    write_about(target, about)
+    return BegunSweep(plan, target, about, files, resumed=False)
+
+
+def check_same(then: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
+    """Raise EcgEdgeError where a sweep cannot go on, since what it would make is no longer the same."""
+    data = [{each["name"]: each["digest"] for each in about["data"]} for about in (then, now)]
+    pairs = [("the data", *data), *((what, then.get(key, {}), now[key]) for key, what in (
+        ("cells", "what can run here"), ("versions", "a library"), ("facts", "ecgedge or a plugin"),
+    ))]  # fmt: skip
+    for what, before, after in pairs:
+        if before != after:
+            raise EcgEdgeError(
+                f"{folder} cannot be resumed: {what} has changed ({difference(before, after)})",
+                "bring it back as it was, or start a new sweep",
+            )
+
+
+# -- the work
+
+
+def jobs_of(begun: BegunSweep, journal: Journal) -> Iterator[Job]:
+    """What the journal does not hold yet: a job for each data set, seed and model, in this order."""
+    plan, matrix = begun.plan, begun.plan.request.matrix
+    terms = Terms(
+        recipe=dict(plan.request.recipe),
+        options=dict(plan.options),
+        unavailable=dict(plan.unavailable),
+        calibration=matrix.calibration,
+        profile=matrix.preset,
+        limits=limits_of(matrix),
+        training_timeout=plan.request.training_timeout,
+        logs=(begun.folder / LOGS).resolve(),
+        versions=sweep_there.digest_of_facts(),
+    )
+    for name in plan.data:
+        for seed in plan.request.seeds:
+            for model in plan.models:
+                cells = tuple(cell for cell in plan.cells if cell.model == model)
+                job = Job(name, begun.files[name], seed, model, cells, terms)
+                left = tuple(cell for cell in cells if job.row_id(cell) not in journal.done)
+                if not left:
+                    continue
+                parents = tuple(
+                    each for each in cells if each not in left and any(is_parent(each, cell) for cell in left)
+                )
+                yield replace(job, cells=left, beside=parents, checkpoint=journal.checkpoints.get(job.id, ""))
+
+
+def carry_out_sweep(begun: BegunSweep, cluster: str | None, jobs: int | None, tell: Tell) -> SweepReport:
+    """Carry out what the journal does not hold yet; what is done is told at the end, whatever ends it.
+
+    Args:
+        cluster: see ``Cluster``; None: processes of this machine.
+        jobs: how many of these at a time; None: as many as there are cores.
+
+    Raises:
+        MachineError: the machine failed; the hint says how to go on.
+        EcgEdgeError: the cluster cannot be used, or somebody else writes into the folder.
+    """
+    plan, folder = begun.plan, begun.folder
+    tasks = {name: model.task for name, model in plan.models.items()}
+    with writing(folder, resume_sweep(folder, cluster)), contextlib.closing(Journal(folder)) as journal:
+        if len(journal.done) < plan.total:
+            with contextlib.closing(crew_of(plan, cluster, jobs)) as crew:
+                journal.append("start", time=time.strftime("%Y-%m-%dT%H:%M:%S%z"))
+                carry_out(jobs_of(begun, journal), crew, journal, tasks, tell)
+    tell(plan.total, "")
+    return publish(folder)
+
+
+def crew_of(plan: SweepPlan, cluster: str | None, jobs: int | None) -> Crew:
+    """Who does it."""
+    if cluster:
+        return Cluster(cluster, Errands(sweep_there.carry_out, sweep_there.facts))
+    return Threads(partial(Workplace, plan.parts), jobs or usable_cores() or 1)
+
+
+def resume_sweep(folder: Path, cluster: str | None = None) -> str:
+    """The command line that goes on with a sweep."""
+    return resume_command(folder).replace(" matrix --resume", " sweep --resume") + (
+        f" --cluster {cluster}" if cluster else ""
+    )
+
+
+# -- what is told
+
+
+def publish(folder: Path) -> SweepReport:
+    """Write rows and reports of what is done; what cannot be written is a warning."""
+    report = read_report(folder)
+    lost = {}
+    for name, make in FILES.items():
+        path, reason = attempt(folder / name, partial(make, report))
+        if reason:
+            lost[path.name] = reason
+    if lost:
+        told = "; ".join(f"{name}: {reason}" for name, reason in lost.items())
+        warn(f"not written: {told} (the sweep is whole, and to write it again: {resume_sweep(folder)})")
+    return report
+
+
+def read_report(folder: Path) -> SweepReport:
+    """What a sweep's folder says; its rows go into ``rows.jsonl`` on the way.
+
+    Raises:
+        EcgEdgeError: there is no sweep, or it is damaged.
+    """
+    about = read_about(folder)
+    names = [each["name"] for each in about["data"]]
+    summary, cpu = Summary(names), dict[str, float]()
+    trained: set[str] = set()
+    with (folder / ROWS).open("wb") as file:
+        for record, _ in records(folder):
+            for row in record.get("rows", ()):
+                summary.add(row)
+                file.write(line(row))
+            for name, seconds in record.get("cpu", {}).items():
+                cpu[name] = cpu.get(name, 0.0) + seconds
+            if record.get("checkpoint"):
+                trained.add(record["job"])
+    planned = len(about["cells"]) * len(about["data"]) * len(about["seeds"])
+    return SweepReport(folder, about, summary, summary.rankings(), planned, cpu, len(trained))
