@@ -95,7 +95,7 @@ def sweep(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: bo
         known = resume.resolve(), about
     else:
         request = request_of(ctx, asked)
-    plan = work.plan_sweep(request)
+    plan = work.plan_sweep(request, keep=not dry_run)
     if dry_run:
         list_plan(plan)
         return
@@ -155,7 +155,7 @@ def list_plan(plan: SweepPlan) -> None:
     for skip in plan.skips:
         common.say(f"skip  {skip.model}  {skip.format} on {skip.runtime}: {skip.reason}")
     for data in plan.data.values():
-        common.say(f"data  {data.describe()}")
+        common.say(f"data  {data.told}")
     seeds = len(plan.request.seeds)
     told = f"{len(plan.cells)} cells x {len(plan.data)} data sets x {seeds} seeds = {plan.total:,} cells"
     common.say(f"{told}, {plan.trainings:,} trainings")

@@ -17,8 +17,7 @@ from ecgedge.commands.planning import plan_cells
 from ecgedge.commands.publishing import attempt
 from ecgedge.commands.run import resume_command
 from ecgedge.data import kept
-from ecgedge.data.dataset import Dataset
-from ecgedge.errors import EcgEdgeError, machine_error, unknown
+from ecgedge.errors import EcgEdgeError, MachineError, machine_error, told_by_system, unknown
 from ecgedge.files.locks import usable_folder
 from ecgedge.files.notices import warn
 from ecgedge.measure import machine
@@ -29,9 +28,9 @@ from ecgedge.plan.plan import Cell, Skip, Source, is_parent
 from ecgedge.plugins import Parts
 from ecgedge.report.sweep import FILES, SweepReport
 from ecgedge.run import MatrixRequest
-from ecgedge.run.begin import writing
 from ecgedge.run.journal import line
 from ecgedge.run.resume import asked_then, difference
+from ecgedge.sweep import travel
 from ecgedge.sweep.carry import Tell, carry_out
 from ecgedge.sweep.cluster import Cluster, Errands
 from ecgedge.sweep.crew import Crew, Threads
@@ -47,6 +46,22 @@ LOGS = "logs"
 
 
 @dataclass(frozen=True)
+class KnownData:
+    """What has to be known of a data set to have others work with it.
+
+    Attributes:
+        told: its size, for people.
+        file: the digest of its file in the cache, see ``data.kept``; empty where it was not written.
+    """
+
+    name: str
+    told: str
+    source: str
+    digest: str
+    file: str
+
+
+@dataclass(frozen=True)
 class SweepPlan:
     """A sweep that can be carried out.
 
@@ -59,7 +74,7 @@ class SweepPlan:
 
     request: SweepRequest
     parts: Parts
-    data: Mapping[str, Dataset]
+    data: Mapping[str, KnownData]
     models: Mapping[str, Model]
     cells: Sequence[Cell]
     skips: Sequence[Skip]
@@ -77,8 +92,11 @@ class SweepPlan:
         return len({cell.model for cell in self.cells}) * len(self.data) * len(self.request.seeds)
 
 
-def plan_sweep(asked: SweepRequest) -> SweepPlan:
+def plan_sweep(asked: SweepRequest, keep: bool = True) -> SweepPlan:
     """Find the data sets, the models and the parts, and lay out the cells.
+
+    Args:
+        keep: the data sets are written into the cache, to be worked with.
 
     Raises:
         EcgEdgeError: something that is asked for is not there, or no cell is left.
@@ -92,7 +110,7 @@ def plan_sweep(asked: SweepRequest) -> SweepPlan:
             warn(f"the training of {model.name} does not heed {', '.join(idle)}")
     named = {name: Source(model.produces, model.name) for name, model in models.items()}
     cells, skips, reasons = plan_cells(named, parts, matrix)
-    data = find_data(asked)
+    data = find_data(asked, keep)
     steps = [parts.quantizers[name] for name in dict.fromkeys(cell.quantizer for cell in cells)]
     options = dict(matrix.options)
     for part in steps:  # what hangs on a processor is that of this machine's, wherever it is made
@@ -119,15 +137,24 @@ def find_models(names: Sequence[str], parts: Parts) -> dict[str, Model]:
     return found
 
 
-def find_data(asked: SweepRequest) -> dict[str, Dataset]:
-    """The data sets by their names. Raises EcgEdgeError where two have the same one."""
-    found: dict[str, Dataset] = {}
+def find_data(asked: SweepRequest, keep: bool) -> dict[str, KnownData]:
+    """The data sets by their names; none stays in memory.
+
+    Raises:
+        EcgEdgeError: two have the same name, or one cannot be read.
+        MachineError: the cache cannot be written.
+    """
+    found: dict[str, KnownData] = {}
     for place in asked.data or (None,):
         data = data_of(replace(asked.matrix, data=place))
         if data.name in found:
             told = f"two data sets would both be called {data.name!r}: {found[data.name].source} and {data.source}"
             raise EcgEdgeError(told, "rename one")
-        found[data.name] = data
+        try:
+            file = kept.keep(data) if keep else ""
+        except OSError as error:
+            raise machine_error(f"{kept.folder()} cannot be written", error) from error
+        found[data.name] = KnownData(data.name, data.describe(), data.source, data.digest, file)
     return found
 
 
@@ -140,14 +167,11 @@ class BegunSweep:
 
     Attributes:
         about: its ``sweep.json``.
-        files: digests of the files of the data sets, by name.
     """
 
     plan: SweepPlan
     folder: Path
     about: dict[str, Any]
-    files: Mapping[str, str]
-    resumed: bool
 
 
 def take_up(folder: Path) -> tuple[SweepRequest, dict[str, Any]]:
@@ -165,17 +189,13 @@ def begin(plan: SweepPlan, folder: Path | None, known: tuple[Path, dict[str, Any
     Raises:
         EcgEdgeError: the folder is not empty, or cannot be used; or what would be made now is not the same.
     """
-    try:
-        files = {name: kept.keep(data) for name, data in plan.data.items()}
-    except OSError as error:
-        raise machine_error(f"{kept.folder()} cannot be written", error) from error
     about = {
         "schema": SCHEMA,
         "command": command,
         "request": plan.request.record(),
         "data": [
-            {"name": name, "data": data.describe(), "source": data.source, "digest": data.digest, "file": files[name]}
-            for name, data in plan.data.items()
+            {"name": each.name, "data": each.told, "source": each.source, "digest": each.digest, "file": each.file}
+            for each in plan.data.values()
         ],
         "seeds": [*plan.request.seeds],
         "cells": [cell.id for cell in plan.cells],
@@ -188,14 +208,14 @@ def begin(plan: SweepPlan, folder: Path | None, known: tuple[Path, dict[str, Any
     }  # fmt: skip
     if known:
         check_same(known[1], about, known[0])
-        return BegunSweep(plan, known[0], known[1], files, resumed=True)
+        return BegunSweep(plan, known[0], known[1])
     target = folder or Path("runs") / time.strftime("sweep-%Y%m%d-%H%M%S")
     if target.is_dir() and any(target.iterdir()):
         raise EcgEdgeError(f"{target} is not empty", "name a new folder with --out")
     usable_folder(target)
     (target / LOGS).mkdir()
     write_about(target, about)
-    return BegunSweep(plan, target, about, files, resumed=False)
+    return BegunSweep(plan, target, about)
 
 
 def check_same(then: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
@@ -233,14 +253,16 @@ def jobs_of(begun: BegunSweep, journal: Journal) -> Iterator[Job]:
         for seed in plan.request.seeds:
             for model in plan.models:
                 cells = tuple(cell for cell in plan.cells if cell.model == model)
-                job = Job(name, begun.files[name], seed, model, cells, terms)
+                job = Job(name, plan.data[name].file, seed, model, cells, terms)
                 left = tuple(cell for cell in cells if job.row_id(cell) not in journal.done)
                 if not left:
                     continue
                 parents = tuple(
                     each for each in cells if each not in left and any(is_parent(each, cell) for cell in left)
                 )
-                yield replace(job, cells=left, beside=parents, checkpoint=journal.checkpoints.get(job.id, ""))
+                key = journal.checkpoints.get(job.id, "")
+                checkpoint = key if key and travel.has_entry(key) else ""
+                yield replace(job, cells=left, beside=parents, checkpoint=checkpoint)
 
 
 def carry_out_sweep(begun: BegunSweep, cluster: str | None, jobs: int | None, tell: Tell) -> SweepReport:
@@ -256,13 +278,27 @@ def carry_out_sweep(begun: BegunSweep, cluster: str | None, jobs: int | None, te
     """
     plan, folder = begun.plan, begun.folder
     tasks = {name: model.task for name, model in plan.models.items()}
-    with writing(folder, resume_sweep(folder, cluster)), contextlib.closing(Journal(folder)) as journal:
+    with going_on(folder, resume_sweep(folder, cluster)), contextlib.closing(Journal(folder)) as journal:
         if len(journal.done) < plan.total:
             with contextlib.closing(crew_of(plan, cluster, jobs)) as crew:
                 journal.append("start", time=time.strftime("%Y-%m-%dT%H:%M:%S%z"))
                 carry_out(jobs_of(begun, journal), crew, journal, tasks, tell)
     tell(plan.total, "")
     return publish(folder)
+
+
+@contextlib.contextmanager
+def going_on(folder: Path, command: str) -> Iterator[None]:
+    """Whatever the machine did is told with how to go on."""
+    try:
+        yield
+    except MachineError as error:
+        mend = (error.hint or "mend that").removesuffix(", then do it again")
+        raise MachineError(error.message, f"{mend}, then: {command}") from error
+    except OSError as error:
+        place = f"{error.filename or folder} cannot be {'written' if told_by_system(error) else 'used'}"
+        told = machine_error(place, error)
+        raise MachineError(told.message, f"{told.hint.removesuffix(', then do it again')}, then: {command}") from error
 
 
 def crew_of(plan: SweepPlan, cluster: str | None, jobs: int | None) -> Crew:

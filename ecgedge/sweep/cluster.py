@@ -6,15 +6,17 @@ travel by digest: who has no access to this machine's cache is sent them, and wh
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import contextlib
 import logging
 import re
 import time
 import uuid
+import warnings
 from collections.abc import Callable, Mapping
-from concurrent.futures import CancelledError
 from dataclasses import dataclass
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from ecgedge.errors import EcgEdgeError, MachineError, cut
@@ -26,6 +28,7 @@ from ecgedge.sweep.job import Job, Lacks, Made
 TRIES = 3  # of a job that takes its worker with it, on a cluster that is started here
 WAIT = 30  # seconds for a scheduler, and for the first worker
 LOOK = 1.0  # seconds between looks at who is there
+PATIENCE = 5.0  # seconds without an answer before one looks
 FORMS = "name it as tcp://HOST:8786, tls://HOST:8786 or local:N"
 
 
@@ -74,7 +77,11 @@ class Cluster:
 
     def join(self, distributed: Any, address: str, count: int) -> Any:
         """The client of a cluster; of none that runs, one is started here."""
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what becomes of workers is told by the sweep
+        from distributed.versions import VersionMismatchWarning
+
+        for name in [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]:
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what becomes of workers is told by the sweep
+        warnings.filterwarnings("ignore", category=VersionMismatchWarning)  # so is what differs
         if count:
             import dask
 
@@ -82,7 +89,7 @@ class Cluster:
             self.closing.enter_context(dask.config.set(settings))
             cluster = distributed.LocalCluster(
                 n_workers=count, threads_per_worker=1, processes=True, memory_limit=None, security=security(),
-                dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL,
+                dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL, preload=["ecgedge.sweep.interrupts"],
             )  # fmt: skip
             self.closing.callback(cluster.close, timeout=WAIT)
             client = distributed.Client(cluster, set_as_default=False)
@@ -101,8 +108,7 @@ class Cluster:
 
     def workers(self) -> dict[str, int]:
         """Threads of each worker that there is, by its address."""
-        told = self.client.scheduler_info(n_workers=-1)["workers"]
-        return {address: worker["nthreads"] for address, worker in told.items()}
+        return dict(self.client.nthreads())
 
     def compare(self) -> None:
         """Raise EcgEdgeError where a worker has other versions than this machine."""
@@ -125,13 +131,13 @@ class Cluster:
         future.add_done_callback(lambda ended: self.done.put((job, ended)))
 
     def ended(self) -> tuple[Job, Ended]:
-        job, future = self.done.get()
+        job, future = self.next()
         self.look()
         try:
             return job, future.result()
         except EcgEdgeError:
             raise
-        except CancelledError as error:
+        except (concurrent.futures.CancelledError, asyncio.CancelledError) as error:
             raise self.gone() from error
         except Exception as error:
             if type(error).__name__ == "KilledWorker":
@@ -141,6 +147,14 @@ class Cluster:
             raise
         finally:
             future.release()
+
+    def next(self) -> tuple[Job, Any]:
+        """The next job that ends; it is told where all workers go meanwhile."""
+        while True:
+            try:
+                return self.done.get(timeout=PATIENCE)
+            except Empty:
+                self.look()
 
     def gone(self) -> MachineError:
         return MachineError("the scheduler of the cluster is gone", "start it")
@@ -154,6 +168,8 @@ class Cluster:
         if gone := self.known.keys() - now.keys():
             self.lost += len(gone)
             warn(f"{len(gone)} worker{'s' if len(gone) > 1 else ''} lost; what they were doing is tried again")
+            if not now:
+                warn("no worker is left: the sweep waits for one")
         self.known = now
 
     def give(self, lacks: Lacks) -> None:

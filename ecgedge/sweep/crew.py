@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Protocol
 
+from ecgedge.errors import MachineError
+from ecgedge.files.cache import cache_folder
 from ecgedge.sweep.job import Job, Lacks, Made
 from ecgedge.sweep.work import Workplace
 
@@ -87,7 +89,7 @@ class Threads:
         return job, future.result()
 
     def give(self, lacks: Lacks) -> None:
-        raise RuntimeError(f"a file of this machine is gone: {lacks}")
+        raise MachineError(f"{cache_folder()} has lost what the sweep needs", "leave it alone meanwhile")
 
     def take(self, made: Made) -> None:
         """It is there."""
