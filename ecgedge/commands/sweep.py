@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ecgedge.api.parts import Model
 from ecgedge.commands import sweep_there
@@ -17,8 +17,8 @@ from ecgedge.commands.planning import plan_cells
 from ecgedge.commands.publishing import attempt
 from ecgedge.commands.run import resume_command
 from ecgedge.data import kept
-from ecgedge.errors import EcgEdgeError, MachineError, machine_error, told_by_system, unknown
-from ecgedge.files.locks import usable_folder
+from ecgedge.errors import EcgEdgeError, MachineError, cut, machine_error, told_by_system, unknown
+from ecgedge.files.locks import usable_folder, whole_file
 from ecgedge.files.notices import warn
 from ecgedge.measure import machine
 from ecgedge.measure.machine import usable_cores
@@ -27,8 +27,9 @@ from ecgedge.plan.options import chosen, options_of
 from ecgedge.plan.plan import Cell, Skip, Source, is_parent
 from ecgedge.plugins import Parts
 from ecgedge.report.sweep import FILES, SweepReport
-from ecgedge.run import MatrixRequest
+from ecgedge.run import MatrixRequest, is_name
 from ecgedge.run.journal import line
+from ecgedge.run.reading import check_entries
 from ecgedge.run.resume import asked_then, difference
 from ecgedge.sweep import travel
 from ecgedge.sweep.carry import Tell, carry_out
@@ -175,8 +176,13 @@ class BegunSweep:
 
 
 def take_up(folder: Path) -> tuple[SweepRequest, dict[str, Any]]:
-    """What an interrupted sweep was asked for, and its ``sweep.json``. Raises EcgEdgeError where there is none."""
+    """What an interrupted sweep was asked for, and its ``sweep.json``; the folder may be a stranger's.
+
+    Raises:
+        EcgEdgeError: there is none, it is damaged, or something in the folder is no file or folder.
+    """
     about = read_about(folder)
+    check_entries(folder)
     request = SweepRequest.from_record(about["request"])
     place = request.matrix.place
     there = [asked_then(MatrixRequest(data=each, place=place), ()).data for each in request.data]
@@ -209,6 +215,10 @@ def begin(plan: SweepPlan, folder: Path | None, known: tuple[Path, dict[str, Any
     if known:
         check_same(known[1], about, known[0])
         return BegunSweep(plan, known[0], known[1])
+    for name in plan.data:
+        for cell in plan.cells:
+            if not is_name(row := f"{name}.s{max(plan.request.seeds)}.{cell.id}"):
+                raise EcgEdgeError(f"no row can be called {cut(row)!r}", f"rename the files of {cut(name)!r}")
     target = folder or Path("runs") / time.strftime("sweep-%Y%m%d-%H%M%S")
     if target.is_dir() and any(target.iterdir()):
         raise EcgEdgeError(f"{target} is not empty", "name a new folder with --out")
@@ -320,8 +330,12 @@ def resume_sweep(folder: Path, cluster: str | None = None) -> str:
 
 def publish(folder: Path) -> SweepReport:
     """Write rows and reports of what is done; what cannot be written is a warning."""
-    report = read_report(folder)
-    lost = {}
+    lost: dict[str, str] = {}
+    try:
+        with whole_file(folder / ROWS) as file:
+            report = read_report(folder, file)
+    except OSError as error:
+        lost[ROWS], report = error.strerror or str(error), read_report(folder)
     for name, make in FILES.items():
         path, reason = attempt(folder / name, partial(make, report))
         if reason:
@@ -332,8 +346,11 @@ def publish(folder: Path) -> SweepReport:
     return report
 
 
-def read_report(folder: Path) -> SweepReport:
-    """What a sweep's folder says; its rows go into ``rows.jsonl`` on the way.
+def read_report(folder: Path, rows: IO[bytes] | None = None) -> SweepReport:
+    """What a sweep's folder says.
+
+    Args:
+        rows: takes the rows on the way, a line each.
 
     Raises:
         EcgEdgeError: there is no sweep, or it is damaged.
@@ -342,14 +359,14 @@ def read_report(folder: Path) -> SweepReport:
     names = [each["name"] for each in about["data"]]
     summary, cpu = Summary(names), dict[str, float]()
     trained: set[str] = set()
-    with (folder / ROWS).open("wb") as file:
-        for record, _ in records(folder):
-            for row in record.get("rows", ()):
-                summary.add(row)
-                file.write(line(row))
-            for name, seconds in record.get("cpu", {}).items():
-                cpu[name] = cpu.get(name, 0.0) + seconds
-            if record.get("checkpoint"):
-                trained.add(record["job"])
+    for record, _ in records(folder):
+        for row in record.get("rows", ()):
+            summary.add(row)
+            if rows:
+                rows.write(line(row))
+        for name, seconds in record.get("cpu", {}).items():
+            cpu[name] = cpu.get(name, 0.0) + seconds
+        if record.get("checkpoint"):
+            trained.add(record["job"])
     planned = len(about["cells"]) * len(about["data"]) * len(about["seeds"])
     return SweepReport(folder, about, summary, summary.rankings(), planned, cpu, len(trained))

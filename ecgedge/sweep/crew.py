@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Protocol
@@ -70,11 +70,13 @@ class Threads:
         self.make, self.size, self.lost = make, size, 0
         self.pool = ThreadPoolExecutor(size)
         self.places: list[Workplace] = []
+        self.underway: set[Future[Made | Lacks]] = set()
         self.mine = threading.local()
         self.done: SimpleQueue[tuple[Job, Future[Made | Lacks]]] = SimpleQueue()
 
     def begin(self, job: Job) -> None:
         future = self.pool.submit(self.work, job)
+        self.underway.add(future)
         future.add_done_callback(lambda ended: self.done.put((job, ended)))
 
     def work(self, job: Job) -> Made | Lacks:
@@ -86,6 +88,7 @@ class Threads:
 
     def ended(self) -> tuple[Job, Ended]:
         job, future = self.done.get()
+        self.underway.discard(future)
         return job, future.result()
 
     def give(self, lacks: Lacks) -> None:
@@ -96,8 +99,10 @@ class Threads:
 
     def close(self) -> None:
         self.pool.shutdown(wait=False, cancel_futures=True)
-        for place in self.places:
-            place.kill()
+        while left := [future for future in self.underway if not future.done()]:
+            for place in [*self.places]:
+                place.kill()
+            wait(left, 0.1)  # and again: one may just be starting a process
         self.pool.shutdown(wait=True)
         for place in self.places:
             place.close()

@@ -250,13 +250,13 @@ def test_the_page_is_one_file_and_escapes_names(ecgedge: Command, fakes: Path, t
     odd = tmp_path / "odd"
     odd.mkdir()
     for part in ("TRAIN", "TEST"):
-        shutil.copy(folder / f"SET0_{part}.txt", odd / f"<b>&_{part}.txt")
+        shutil.copy(folder / f"SET0_{part}.txt", odd / f"<b>.1&_{part}.txt")
     assert sweep(ecgedge, fakes, [odd], "--seed", "0", "--model", "fake", *FORMS, "--out", "run").code == 0
     page = (tmp_path / "run" / "sweep.html").read_text()
-    assert "<b>" not in page and "&lt;b&gt;&amp;" in page
+    assert "<b>" not in page and "&lt;b&gt;.1&amp;" in page
     assert "default-src 'none'" in page.replace("&#39;", "'") and " src=" not in page
     told = json.loads((tmp_path / "run" / "summary.json").read_text())
-    assert told["rankings"][0]["lines"][0]["by_data"].keys() == {"<b>&"}
+    assert told["rankings"][0]["lines"][0]["by_data"].keys() == {"<b>.1&"}
 
 
 # -- what the figures say

@@ -41,6 +41,15 @@ class Block:
         return self.ranking.data[:MOST_DATA]
 
     @property
+    def best(self) -> dict[str, float]:
+        """The best mean on each data set."""
+        found: dict[str, float] = {}
+        for line in self.ranking.lines:
+            for data, spread in line.by_data.items():
+                found[data] = max(found.get(data, spread.mean), spread.mean)
+        return found
+
+    @property
     def left_out(self) -> str:
         """What the tables do not show, in words; empty where that is nothing."""
         found = []
@@ -132,7 +141,7 @@ def plot_spread(ranking: Ranking, models: Sequence[str]) -> Figure | None:
         colour = svg.colour(models.index(line.form.model))
         marks.append(svg.line(LEFT, y, WIDTH - 20, y, "grid"))
         marks.append(svg.text(LEFT - 10, y + 4, svg.cut(name(line), 36), anchor="end", class_="label"))
-        for data, spread in line.by_data.items():
+        for data, spread in [*line.by_data.items()][:MOST_DATA]:
             sd = f" ± {spread.sd:.4f}" if spread.sd is not None else ""
             words = f"{name(line)} on {data}: {spread.mean:.4f}{sd}, {spread.count} seeds"
             marks.append(svg.marker("circle", scale(spread.mean), y, 3.5, f"mark {colour}", words))
@@ -148,7 +157,8 @@ def plot_spread(ranking: Ranking, models: Sequence[str]) -> Figure | None:
     marks.append(svg.text((LEFT + WIDTH) / 2, height + 30, ranking.metric, anchor="middle", class_="title"))
     words = f"{ranking.metric} of {len(lines)} forms on each data set"
     picture = svg.picture(WIDTH, height + 38, "Spread over data sets", words, *marks)
-    return Figure(picture, "A dot is a data set, its mean over seeds; a bar the mean of the data sets.", wide=True)
+    shown = "a data set" if len(ranking.data) <= MOST_DATA else f"one of the first {MOST_DATA} data sets"
+    return Figure(picture, f"A dot is {shown}, its mean over seeds; a bar the mean of all data sets.", wide=True)
 
 
 def name(line: Line) -> str:
