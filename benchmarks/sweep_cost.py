@@ -92,9 +92,9 @@ def records(folder: Path) -> list[dict]:
 
 
 def run(root: Path, cells: int, cluster: str, kill: bool) -> dict:
-    """One sweep of so many cells, in a process of its own; what it took."""
+    """One sweep of so many cells, or the next fewer that fill all data sets; what it took."""
     sets, seeds = shape(cells)
-    out = root / f"run-{cells}"
+    out, cells = root / f"run-{cells}", sets * seeds * MODELS * FORMS
     command = [sys.executable, "-P", "-m", "ecgedge", "--plugins-dir", str(root / "plugins"), "sweep"]
     command += [word for number in range(sets) for word in ("--dataset", str(root / f"set{number:02}"))]
     command += [word for seed in range(seeds) for word in ("--seed", str(seed))]
@@ -102,7 +102,7 @@ def run(root: Path, cells: int, cluster: str, kill: bool) -> dict:
     command += ["--format", "onnx", "--calibration", "40", "--out", str(out)]
     command += ["--cluster", cluster] if cluster else ["--jobs", "2"]
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    with tempfile.TemporaryDirectory() as cache, (root / f"run-{cells}.log").open("w", encoding="utf-8") as log:
+    with tempfile.TemporaryDirectory() as cache, out.with_suffix(".log").open("w", encoding="utf-8") as log:
         surroundings = os.environ | {"ECGEDGE_CACHE": cache, "PYTHONPATH": os.pathsep.join(sys.path)}
         with subprocess.Popen(command, stdout=log, stderr=log, env=surroundings) as process:
             killed = kill_one(out, cells // 2, process) if kill else 0
@@ -118,7 +118,7 @@ def run(root: Path, cells: int, cluster: str, kill: bool) -> dict:
     for record in found:
         parts.update(record.get("cpu", {}))
     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    log_text = (root / f"run-{cells}.log").read_text(encoding="utf-8")
+    log_text = out.with_suffix(".log").read_text(encoding="utf-8")
     return {
         "cells": len(rows),
         "ok": sum(row["status"] == "ok" for row in rows),
@@ -140,7 +140,7 @@ def run(root: Path, cells: int, cluster: str, kill: bool) -> dict:
 
 def shape(cells: int) -> tuple[int, int]:
     """Data sets and seeds of so many cells."""
-    trainings = cells // FORMS // MODELS
+    trainings = max(cells // FORMS // MODELS, 1)
     sets = min(SETS, trainings)
     return sets, max(trainings // sets, 1)
 
