@@ -26,6 +26,7 @@ from ecgedge.cli.predict import predict
 from ecgedge.cli.report import report
 from ecgedge.cli.store import store
 from ecgedge.cli.summary import summary
+from ecgedge.cli.sweep import sweep
 from ecgedge.cli.train import train
 
 
@@ -78,6 +79,7 @@ for command in (
     predict,
     bundle,
     train,
+    sweep,
     summary,
     plugins,
     env,

@@ -207,6 +207,36 @@ def options_of(asked: Mapping[str, Any]) -> dict[str, Any]:
     return {name: asked[name] for name in known if asked.get(name) is not None} | asked["chosen"]
 
 
+SHARE = FiniteRange(0, 1, max_open=True)
+RECIPE = (  # how to train, as ``api.training.Recipe`` has it; None: as the model's own recipe says
+    click.option("--epochs", type=click.IntRange(1)),
+    click.option("--lr", type=FiniteRange(min=0, min_open=True), help="The peak of the one-cycle schedule."),
+    click.option("--batch", type=click.IntRange(2)),
+    click.option("--dropout", type=SHARE),
+    click.option("--decay", type=FiniteRange(0), help="Weight decay."),
+    click.option("--teacher/--no-teacher", default=None, help="Learn from a teacher's answers, or from the labels."),
+    click.option("--temperature", type=FiniteRange(min=0, min_open=True), help="Of the teacher's answers."),
+    click.option("--mix", type=FiniteRange(0, 1), help="Share of mixed beats that the teacher answers."),
+    click.option("--smoothing", type=SHARE, help="Of the labels, without a teacher."),
+    click.option("--balance", type=FiniteRange(0, 1), help="0: classes as they occur, 1: all alike."),
+    click.option("--average", type=SHARE, help="Of the moving average of the weights; 0: none."),
+    click.option("--augment", type=FiniteRange(0), help="Strength; 0: none."),
+    click.option("--denoise", type=FiniteRange(0), help="Noise on the input of an autoencoder."),
+    click.option("--window", type=click.IntRange(1), help="Samples that an autoencoder's residual is averaged over."),
+    click.option("--amp/--no-amp", default=None, help="Mixed precision where the machine is made for it."),
+    click.option("--normal", metavar="CLASS", help="The class that an autoencoder learns."),
+    click.option("--half/--no-half", default=None, help="Store the weights in half precision."),
+    click.option("--compile/--no-compile", default=None, help="Train through torch.compile."),
+)
+
+
+def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that change a recipe."""
+    for option in reversed(RECIPE):
+        command = option(command)
+    return command
+
+
 def read_sizes(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int, ...] | None:
     """The numbers in ``--batch-sizes``, from the smallest up; None where it is not given."""
     if text is None:

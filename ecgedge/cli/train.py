@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ecgedge.cli import common
-from ecgedge.cli.options import FiniteRange, dataset_option, mlflow_option, part_option, seed_option
+from ecgedge.cli.options import dataset_option, mlflow_option, part_option, recipe_options, seed_option
 from ecgedge.errors import EcgEdgeError
 from ecgedge.files import strict_json
 from ecgedge.files.locks import usable_folder
@@ -16,7 +16,6 @@ from ecgedge.files.locks import usable_folder
 if TYPE_CHECKING:
     from ecgedge.data.dataset import Dataset
 
-SHARE = FiniteRange(0, 1, max_open=True)
 SPOKEN = {"macro_f1": "macro-F1", "auroc": "AUROC", "auprc": "AUPRC", "f1": "F1", "nll": "NLL", "ece": "ECE"}
 
 
@@ -28,24 +27,7 @@ SPOKEN = {"macro_f1": "macro-F1", "auroc": "AUROC", "auprc": "AUPRC", "f1": "F1"
 @click.option("--cv", type=click.IntRange(2), metavar="K", help="First estimate the recipe by K-fold cross-validation.")
 @click.option("--repeats", type=click.IntRange(1), default=1, show_default=True, help="Of the cross-validation.")
 @mlflow_option("uri")
-@click.option("--epochs", type=click.IntRange(1))
-@click.option("--lr", type=FiniteRange(min=0, min_open=True), help="The peak of the one-cycle schedule.")
-@click.option("--batch", type=click.IntRange(2))
-@click.option("--dropout", type=SHARE)
-@click.option("--decay", type=FiniteRange(0), help="Weight decay.")
-@click.option("--teacher/--no-teacher", default=None, help="Learn from a teacher's answers, or from the labels.")
-@click.option("--temperature", type=FiniteRange(min=0, min_open=True), help="Of the teacher's answers.")
-@click.option("--mix", type=FiniteRange(0, 1), help="Share of mixed beats that the teacher answers.")
-@click.option("--smoothing", type=SHARE, help="Of the labels, without a teacher.")
-@click.option("--balance", type=FiniteRange(0, 1), help="0: classes as they occur, 1: all alike.")
-@click.option("--average", type=SHARE, help="Of the moving average of the weights; 0: none.")
-@click.option("--augment", type=FiniteRange(0), help="Strength; 0: none.")
-@click.option("--denoise", type=FiniteRange(0), help="Noise on the input of an autoencoder.")
-@click.option("--window", type=click.IntRange(1), help="Samples that an autoencoder's residual is averaged over.")
-@click.option("--amp/--no-amp", default=None, help="Mixed precision where the machine is made for it.")
-@click.option("--normal", metavar="CLASS", help="The class that an autoencoder learns.")
-@click.option("--half/--no-half", default=None, help="Store the weights in half precision.")
-@click.option("--compile/--no-compile", default=None, help="Train through torch.compile.")
+@recipe_options
 @part_option
 @seed_option
 def train(model: str, dataset: str | None, out: Path | None, force: bool, cv: int | None, repeats: int,

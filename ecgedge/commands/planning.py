@@ -18,7 +18,7 @@ from ecgedge.errors import EcgEdgeError
 from ecgedge.files.notices import warn
 from ecgedge.passes import check_names
 from ecgedge.plan.options import check_used, chosen
-from ecgedge.plan.plan import Cell, Filters, Skip, plan, requested, source_of, takers
+from ecgedge.plan.plan import Cell, Filters, Skip, Source, plan, requested, source_of, takers
 from ecgedge.plugins import Parts
 from ecgedge.run import MatrixRequest, RunFolder
 from ecgedge.run.metrics import with_figures
@@ -84,7 +84,10 @@ def named_boards(request: MatrixRequest) -> list[Board]:
 
 
 def plan_cells(
-    sources: Mapping[str, Artifact], parts: Parts, request: MatrixRequest, named_boards: Sequence[Board] = ()
+    sources: Mapping[str, Artifact | Source],
+    parts: Parts,
+    request: MatrixRequest,
+    named_boards: Sequence[Board] = (),
 ) -> tuple[list[Cell], list[Skip], availability.Reasons, dict[str, Surveyed]]:
     """The cells and skips that were asked for, device by device, what cannot work here, and the boards.
 
@@ -94,7 +97,7 @@ def plan_cells(
         EcgEdgeError: as ``plan``; an option was chosen of a part that none of them has to do with; or a board cannot be
             reached.
     """
-    named = {name: source_of(source) for name, source in sources.items()}
+    named = {name: each if isinstance(each, Source) else source_of(each) for name, each in sources.items()}
     asked = (request.formats, request.quantizers, request.runtimes, request.exporters)
     given = (named, parts.exporters, parts.quantizers, parts.runtimes, Filters(*map(tuple, asked)))
     within = [*requested(*given)]

@@ -15,7 +15,7 @@ from ecgedge.devices.host import Host
 from ecgedge.errors import MachineError
 from ecgedge.files.locks import turn
 from ecgedge.workers import protocol
-from ecgedge.workers.client import Child, Limits
+from ecgedge.workers.client import SERVER, Child, Limits
 from ecgedge.workers.protocol import answered, pack
 from ecgedge.workers.session import OpenSession, open_session
 
@@ -32,6 +32,8 @@ class Converters:
         limits: of each step, and of each process.
         gate: the file by which runs on this machine take turns; None: they do not.
         name: of the file that they print to.
+        threads: of each process; None: as many as its libraries want.
+        module: that the processes in our interpreter run.
         ended: they are to begin nothing more.
     """
 
@@ -40,6 +42,8 @@ class Converters:
     limits: Limits
     gate: Path | None
     name: str = "conversions"
+    threads: int | None = None
+    module: str = SERVER
     running: dict[tuple[Host | None, bool], Child] = field(default_factory=dict)
     ended: Event = field(default_factory=Event)
 
@@ -74,7 +78,10 @@ class Converters:
         host = self.hosts.get(part.environment or "") if part else None
         key = host, bool(part and part.needs_network)
         if key not in self.running:
-            self.running[key] = Child(self.log, None, self.limits.memory, host, QUIETLY, network=key[1])
+            module = SERVER if host else self.module
+            self.running[key] = Child(
+                self.log, self.threads, self.limits.memory, host, QUIETLY, network=key[1], module=module
+            )
         return self.running[key]
 
     def open(self, runtime: Runtime, artifact: Artifact) -> OpenSession:

@@ -23,12 +23,16 @@ PROBE = 2**16  # bytes: a disk with less left is full
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
-def lock(file: IO[Any], wait: bool) -> bool:
-    """Lock an open file until it is closed; False where another process has it and ``wait`` is off."""
+def lock(file: IO[Any], wait: bool, shared: bool = False) -> bool:
+    """Lock an open file until it is closed; False where another process has it and ``wait`` is off.
+
+    Args:
+        shared: others that want no more may have it, too.
+    """
     if fcntl is None:
         return True
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         return False
     except OSError:  # a file system that knows no locks
@@ -62,15 +66,23 @@ def usable_folder(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def turn(path: Path) -> Iterator[None]:
-    """Wait until no other process of the user's converts or measures; asleep, and first come is not first served."""
-    try:
-        file = open_lock(path)
-    except OSError:  # a folder that cannot be written
-        yield
-        return
-    with file:
-        lock(file, wait=True)
+def turn(path: Path, shared: bool = False) -> Iterator[None]:
+    """Wait until no other process of the user's converts or measures; asleep, and first come is not first served.
+
+    Args:
+        shared: nothing is timed, so that others of that kind may work beside it. Whoever waits stands at a door that
+            all come by: while one waits for its turn alone, no more that share theirs begin.
+    """
+    with contextlib.ExitStack() as held:
+        try:
+            file = held.enter_context(open_lock(path))
+            door = open_lock(path.with_suffix(".door"))
+        except OSError:  # a folder that cannot be written
+            yield
+            return
+        with door:
+            lock(door, wait=True)
+            lock(file, wait=True, shared=shared)
         yield
 
 

@@ -58,6 +58,7 @@ def train(
     cv: int = 0,
     repeats: int = 1,
     options: Mapping[str, Value] | None = None,
+    pictures: bool = True,
 ) -> Trained:
     """Train ``model`` on all training beats and write its checkpoint, pictures and figures to ``out``.
 
@@ -69,6 +70,7 @@ def train(
     Args:
         cv: folds of the cross-validation; 0: none, where the model needs none.
         options: those of the model's own options that the user chose.
+        pictures: whether the pictures are drawn, and the architecture is told.
 
     Raises:
         EcgEdgeError: the data does not fit the model, or the loss or what the stored network answers is not finite.
@@ -119,9 +121,10 @@ def train(
             "fold_histories": estimate.histories if estimate else [],
         }
         (folder / METRICS_FILE).write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
-        left_out = write_pictures(folder, metrics, outputs, data.test, task)
+        left_out = write_pictures(folder, metrics, outputs, data.test, task) if pictures else ()
         move_into(folder, out)
-    return Trained(out, metrics, summary_of(stored, beat.shape) if model.produces == "torch" else "", left_out)
+    summary = summary_of(stored, beat.shape) if pictures and model.produces == "torch" else ""
+    return Trained(out, metrics, summary, left_out)
 
 
 def check(model: Model, data: Dataset, recipe: Recipe) -> None:

@@ -281,6 +281,7 @@ class Child(WorkerClient):
         host: the interpreter that it runs in; None: ours.
         variables: of its environment, beside those of this process.
         network: it may use the network. Else it has none, where the system allows that; see ``launch.py``.
+        module: that it runs.
 
     On Linux it dies with the thread that started it: ask it from one that lives as long.
     """
@@ -293,9 +294,10 @@ class Child(WorkerClient):
         host: Host | None = None,
         variables: Mapping[str, str] | None = None,
         network: bool = False,
+        module: str = SERVER,
     ):
         super().__init__(log)
-        self.threads, self.memory, self.host, self.network = threads, memory, host, network
+        self.threads, self.memory, self.host, self.network, self.module = threads, memory, host, network, module
         self.variables = dict(variables or {})
 
     def open_pipe(self) -> Pipe:
@@ -304,7 +306,7 @@ class Child(WorkerClient):
         with open_to_append(self.log) as logfile:
             try:
                 process = subprocess.Popen(
-                    launching(self.host.python if self.host else sys.executable, SERVER),
+                    launching(self.host.python if self.host else sys.executable, self.module),
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=logfile,

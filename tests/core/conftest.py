@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ecgedge.data.dataset import Dataset
+from ecgedge.data.synthetic import draw_beats
 from ecgedge.report import Report
 from ecgedge.testing import write_fake_checkpoint
 from tests.conftest import FAKES, run_command
@@ -38,3 +39,18 @@ def made(tmp_path_factory: pytest.TempPathFactory, beats: Dataset) -> Path:
 def told(few_beats: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Report:
     """The report of a run with two models, a failed and a skipped cell; not to be changed."""
     return write_run(tmp_path_factory.mktemp("told") / "run", few_beats)
+
+
+def write_sets(root: Path, count: int, train: int = 120, test: int = 150) -> list[Path]:
+    """Folders with small data sets: synthetic beats under noise, more of it in each."""
+    folders = []
+    for number in range(count):
+        folder = root / f"set{number}"
+        folder.mkdir()
+        rng = np.random.default_rng(number)
+        for part, size, seed in (("TRAIN", train, 1000 + 2 * number), ("TEST", test, 1001 + 2 * number)):
+            x, y = draw_beats(size, seed)
+            noisy = x[:, 0] + (0.2 + 0.3 * number) * rng.standard_normal(x[:, 0].shape)
+            np.savetxt(folder / f"SET{number}_{part}.txt", np.column_stack([y + 1, noisy]), fmt="%.6g")
+        folders.append(folder)
+    return folders

@@ -37,6 +37,7 @@ from ecgedge.workers.protocol.timing import (
     WarmedUp,
     WarmUp,
 )
+from ecgedge.workers.protocol.training import Train
 from ecgedge.workers.protocol.wire import (
     PROTOCOL,
     QUESTIONS,
@@ -93,6 +94,7 @@ __all__ = [
     "Terms",
     "Throughput",
     "Timed",
+    "Train",
     "WarmUp",
     "WarmedUp",
     "Weigh",
