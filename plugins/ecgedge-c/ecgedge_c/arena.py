@@ -123,7 +123,7 @@ def live_bytes(steps: Sequence[Step], lives: Mapping[int, Life]) -> int:
 
 def overlaps(steps: Sequence[Step], lives: Mapping[int, Life], width: int) -> dict[tuple[int, int], int]:
     """How many bytes an output has to begin before an input that ends with its step, by (output, input)."""
-    found = {}
+    found: dict[tuple[int, int], int] = {}
     for number, step in enumerate(steps):
         for index, distance in zip(step.reads, step.distance, strict=True):
             if lives[index].last == number and distance < APART:

@@ -44,7 +44,9 @@ def run(command: Sequence[str | Path], what: str) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise EcgEdgeError(f"{what}: {command[0]} cannot be run: {error}"[:300], "install it") from error
     if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines() or ["it failed"]
+        lines = (
+            [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines() or ["it failed"]
+        )
         raise EcgEdgeError(f"{what}: {lines[0].strip()}"[:300], "another version of the compiler may take it")
     return done.stdout
 

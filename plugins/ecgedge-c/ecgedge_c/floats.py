@@ -12,12 +12,21 @@ from ecgedge_c.net import Op
 from ecgedge_c.steps import APART, Constant, Step, window_distance
 
 MOST = "3.402823466e+38f"
-LIMITS = {"none": (f"-{MOST}", MOST), "RELU": ("0.0f", MOST), "RELU6": ("0.0f", "6.0f"), "RELU_N1_TO_1": ("-1.0f", "1.0f")}
+LIMITS = {
+    "none": (f"-{MOST}", MOST),
+    "RELU": ("0.0f", MOST),
+    "RELU6": ("0.0f", "6.0f"),
+    "RELU_N1_TO_1": ("-1.0f", "1.0f"),
+}
 
 
 def layer(work: Lowering, op: Op, kernel: str, function: str, fill: dict[str, int], weights: np.ndarray,
           window: tuple[int, ...], distance: int) -> None:  # fmt: skip
-    """Add a step with ``struct layer``; ``window``: length, stride, dilation, padding, length and channels of output."""
+    """Add a step with ``struct layer``.
+
+    Args:
+        window: length, stride, dilation, padding, length of the output, channels of the output.
+    """
     index = op.inputs[2] if len(op.inputs) > 2 else -1
     bias = np.zeros(window[-1], np.float32) if index < 0 else work.constant(op, 2)
     constants = (

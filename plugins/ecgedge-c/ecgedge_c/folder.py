@@ -51,16 +51,23 @@ def write(source_file: Artifact, out: Path, beats: np.ndarray) -> tuple[Net, Sou
     Raises:
         EcgEdgeError: an operation cannot become C; says which, and what to do.
     """
+    made = write_sources(source_file, out)
     net = tflite.read(source_file.path)
-    made = source.write(net, lower.lower(net, tables.table), source_file, version())
-    out.mkdir()
-    (out / "model.h").write_text(made.header, encoding="utf-8")
-    (out / "model.c").write_text(made.code, encoding="utf-8")
     (out / "selftest.c").write_text(selftest(net, made, source_file, beats), encoding="utf-8")
     for name in ("Makefile", "CMakeLists.txt"):
         (out / name).write_text(Template(template(name)).substitute(name=made.name), encoding="utf-8")
     (out / GRAPH).write_text(json.dumps(graph_of(net).record()) + "\n", encoding="utf-8")
     return net, made
+
+
+def write_sources(source_file: Artifact, out: Path) -> Sources:
+    """Write ``model.h`` and ``model.c`` alone. Raises EcgEdgeError as ``write``."""
+    net = tflite.read(source_file.path)
+    made = source.write(net, lower.lower(net, tables.table), source_file, version())
+    out.mkdir()
+    (out / "model.h").write_text(made.header, encoding="utf-8")
+    (out / "model.c").write_text(made.code, encoding="utf-8")
+    return made
 
 
 def selftest(net: Net, made: Sources, artifact: Artifact, beats: np.ndarray) -> str:
@@ -98,8 +105,10 @@ def inspect(path: Path) -> Artifact:
     try:
         text = (path / RECORD).read_text(encoding="utf-8")
         record = loads_json(text, "the record")
-        given, returned = (TensorSpec(**{**record[key], "shape": tuple(record[key]["shape"])}) for key in ("input", "output"))
-        sizes = [int(np.prod(spec.shape[1:])) for spec in (given, returned)]
+        given, returned = (
+            TensorSpec(**{**record[key], "shape": tuple(record[key]["shape"])}) for key in ("input", "output")
+        )
+        sizes = [int(np.prod([axis or 0 for axis in spec.shape[1:]])) for spec in (given, returned)]
     except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise EcgEdgeError(f"{path}: its record cannot be read: {error}"[:300], "convert it again") from error
     if sizes != [told.inputs, told.outputs] or {given.dtype, returned.dtype} != {told.dtype}:

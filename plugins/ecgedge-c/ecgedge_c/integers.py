@@ -25,7 +25,9 @@ def limits(op: Op, out: Tensor) -> tuple[int, int]:
     """The least and the most that an output may be, as stored, by its fused activation."""
 
     def stored(value: float) -> int:
-        return max(0, min(255, out.stored_zero + int(np.floor(abs(value) / out.scale + 0.5)) * (1 if value > 0 else -1)))
+        return max(
+            0, min(255, out.stored_zero + int(np.floor(abs(value) / out.scale + 0.5)) * (1 if value > 0 else -1))
+        )
 
     fused = activation(op)
     least = {"RELU": stored(0), "RELU6": stored(0), "RELU_N1_TO_1": stored(-1)}.get(fused, 0)
@@ -79,7 +81,11 @@ def factors_of(given: Tensor, weights: Tensor, out: Tensor, channels: int) -> li
 
 def layer(work: Lowering, op: Op, kernel: str, function: str, fill: dict[str, int], constants: tuple[Constant, ...],
           window: tuple[int, ...], distance: int) -> None:  # fmt: skip
-    """Add a step with ``struct layer``; ``window``: length, stride, dilation, padding, length and channels of output."""
+    """Add a step with ``struct layer``.
+
+    Args:
+        window: length, stride, dilation, padding, length of the output, channels of the output.
+    """
     given, out = work.given(op), work.made(op)
     least, most = limits(op, out)
     texts = (*(one.name for one in constants), *map(str, (given.stored_zero, out.stored_zero, least, most, *window)))
@@ -246,8 +252,9 @@ def pair_of(work: Lowering, op: Op) -> tuple[Tensor, Tensor, int]:
 def add_pair(work: Lowering, op: Op, kernel: str, a: Tensor, b: Tensor, texts: tuple[str, ...]) -> None:
     """Add a step of two inputs, of which the second may be a constant."""
     constants: tuple[Constant, ...] = ()
-    reads, second = (a.index, b.index), "{1}"
-    distance = (0, 0 if b.count == a.count else APART)
+    reads: tuple[int, ...] = (a.index, b.index)
+    second = "{1}"
+    distance: tuple[int, ...] = (0, 0 if b.count == a.count else APART)
     if b.data is not None:
         is_float = work.net.is_float
         values = b.data.reshape(-1) if is_float else b.data.reshape(-1).astype(np.int16) + 128

@@ -9,7 +9,7 @@ import numpy as np
 
 from ecgedge import EcgEdgeError
 from ecgedge_c.net import Net, Op, Tensor
-from ecgedge_c.steps import APART, Step
+from ecgedge_c.steps import Step
 
 FUSED = {0: "none", 1: "RELU", 2: "RELU_N1_TO_1", 3: "RELU6"}
 MOST_SUM = 2**31 - 1
@@ -124,7 +124,9 @@ def lower(net: Net, table: Callable[[Net, Op], np.ndarray]) -> Lowering:
         elif not net.is_float and op.kind in integers.SINGLE:
             integers.look_up(work, op, table(net, op))
         else:
-            raise Unsupported(op, "there is no kernel for it", f"{instead(op.kind)}; known are {', '.join(sorted(known))}")
+            raise Unsupported(
+                op, "there is no kernel for it", f"{instead(op.kind)}; known are {', '.join(sorted(known))}"
+            )
     return work
 
 

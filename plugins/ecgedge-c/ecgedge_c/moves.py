@@ -34,8 +34,7 @@ def concatenation(work: Lowering, op: Op) -> None:
     constant = Constant(name, "int", np.array(widths, np.int32) * size_of(work))
     pointers = ", ".join(f"{{{i}}}" for i in range(len(widths)))
     call = (
-        f"{{{{ const void *const parts[] = {{{{{pointers}}}}}; "
-        f"join({count}, {len(widths)}, parts, {name}, {{y}}); }}}}"
+        f"{{{{ const void *const parts[] = {{{{{pointers}}}}}; join({count}, {len(widths)}, parts, {name}, {{y}}); }}}}"
     )
     step = Step("join", "join", op.inputs, op.outputs[0], distance, op.told, constants=(constant,), call=call)
     work.steps.append(step)

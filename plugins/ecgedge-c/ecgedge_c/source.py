@@ -11,7 +11,7 @@ from string import Template
 
 import numpy as np
 
-from ecgedge import Anomaly, Artifact, EcgEdgeError
+from ecgedge import Anomaly, Artifact
 from ecgedge_c import arena
 from ecgedge_c.lower import Lowering
 from ecgedge_c.net import Net
@@ -19,11 +19,12 @@ from ecgedge_c.steps import Constant, Step
 
 A_LINE = 20  # numbers
 KERNEL = re.compile(r"^/\*= (\w+)((?: \w+)*) \*/\n", re.MULTILINE)
-KEYWORDS = frozenset(
-    "auto break case char class const continue default delete do double else enum extern float for friend goto if "
-    "inline int long namespace new operator private protected public register return short signed sizeof static "
-    "struct switch template this throw try typedef union unsigned using virtual void volatile while main".split()
-)
+KEYWORDS = frozenset({
+    "auto", "break", "case", "char", "class", "const", "continue", "default", "delete", "do", "double", "else", "enum",
+    "extern", "float", "for", "friend", "goto", "if", "inline", "int", "long", "main", "namespace", "new", "operator",
+    "private", "protected", "public", "register", "return", "short", "signed", "sizeof", "static", "struct", "switch",
+    "template", "this", "throw", "try", "typedef", "union", "unsigned", "using", "virtual", "void", "volatile", "while",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,6 @@ def write(net: Net, work: Lowering, artifact: Artifact, version: str) -> Sources
     """
     steps = [placed(step, work) for step in work.steps]
     source, result = work.place(net.input), work.place(net.output)
-    if not steps or source == result:
-        raise EcgEdgeError("the network computes nothing", "convert one that does")
     width = 4 if net.is_float else 1
     used = {source, result} | {index for step in steps for index in (*step.reads, step.writes)}
     planned = arena.plan(steps, {index: net.tensors[index].count * width for index in used}, source, result, width)
@@ -143,7 +142,9 @@ def functions(steps: Iterable[Step], more: Sequence[str]) -> list[str]:
 
 def array(constant: Constant) -> str:
     values = constant.values.reshape(-1)
-    return f"static const {constant.ctype} {constant.name}[{len(values)}] = {{\n{numbers(values, constant.ctype)}\n}};\n"
+    return (
+        f"static const {constant.ctype} {constant.name}[{len(values)}] = {{\n{numbers(values, constant.ctype)}\n}};\n"
+    )
 
 
 def numbers(values: np.ndarray, ctype: str) -> str:

@@ -27,13 +27,14 @@ class Step:
         kernel: the name of its template.
         function: the name of the C function; one template makes several.
         fill: what stands for the template's names.
-        arguments: as C text before the pointers, with ``{0}``, ``{1}`` for places of tensors.
         struct: the struct of its parameters and their C texts, in order; empty: none.
         reads: tensors in the arena, in the order of the pointers.
         writes: the tensor that it makes.
         distance: for each of ``reads`` how many values the output has to begin before that input, so that nothing is
             overwritten that is still to be read; ``APART``: they may not overlap.
         told: the operation, for a comment.
+        constants: arrays that it reads.
+        call: the statement, with ``{0}``, ``{1}`` for the places of ``reads`` and ``{y}`` for that of its output.
     """
 
     kernel: str

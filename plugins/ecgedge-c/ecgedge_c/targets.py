@@ -14,9 +14,14 @@ from ecgedge import EcgEdgeError
 from ecgedge_c.compiler import run
 from ecgedge_c.folder import interface
 
+INCLUDE = Path(
+    str(resources.files("ecgedge_c").joinpath("support").joinpath("include"))
+)  # of a core without a C library
 CTYPES = {"int8": "int8_t", "float32": "float"}
-OPTIONS = ("-std=c99", "-O2", "-ffp-contract=off", "-ffreestanding", "-fno-tree-loop-distribute-patterns", "-nostdlib", "-Wall", "-Wextra", "-Werror",
-           "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections")  # fmt: skip
+OPTIONS = (
+    "-std=c99", "-O2", "-ffp-contract=off", "-ffreestanding", "-fno-tree-loop-distribute-patterns", "-nostdlib",
+    "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections", "-Wall", "-Wextra", "-Werror",
+)  # fmt: skip
 SECTION = re.compile(r"^(\.\w+)\s+(\d+)\s+\d+$", re.MULTILINE)
 TOO_LARGE = re.compile(r"region `(\w+)' overflowed by (\d+) bytes")
 
@@ -94,9 +99,13 @@ def link(model: Path, target: Target, out: Path) -> Image:
     support = Path(str(resources.files("ecgedge_c").joinpath("support")))
     script, image = out / "image.ld", out / "image.elf"
     script.write_text(f"MEMORY {{ {target.memory} }}\n" + (support / "image.ld").read_text(encoding="utf-8"))
-    names = (f"-DECGEDGE_NAME={told.name}", f"-DECGEDGE_UPPER={told.name.upper()}", f"-DECGEDGE_TYPE={CTYPES[told.dtype]}")
-    command = [
-        target.compiler, *target.flags, *OPTIONS, *names, "-I", support / "include", "-I", model,
+    names = (
+        f"-DECGEDGE_NAME={told.name}",
+        f"-DECGEDGE_UPPER={told.name.upper()}",
+        f"-DECGEDGE_TYPE={CTYPES[told.dtype]}",
+    )
+    command: list[str | Path] = [
+        target.compiler, *target.flags, *OPTIONS, *names, "-I", INCLUDE, "-I", model,
         "-T", script, "-o", image, model / "model.c", support / "harness.c", "-lgcc",
     ]  # fmt: skip
     try:

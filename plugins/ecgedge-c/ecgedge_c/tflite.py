@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge import EcgEdgeError, TensorSpec
+from ecgedge import Artifact, EcgEdgeError, TensorSpec, artifact_from, layout_of, tell_artifact
 from ecgedge_c.net import Net, Op, Tensor
 
+RECORD = b"ecgedge"  # the metadata entry that ecgedge writes
 DTYPES = {"FLOAT32": "float32", "INT8": "int8", "INT32": "int32", "INT64": "int64", "UINT8": "uint8", "INT16": "int16"}
 
 
@@ -109,3 +110,18 @@ def spec_of(tensor: Tensor, layout: str) -> TensorSpec:
     scaled = len(tensor.scales) == 1 and tensor.scale != 0 and not tensor.dtype.startswith("float")
     scale, zero = (tensor.scale, tensor.zero) if scaled else (None, None)
     return TensorSpec(tensor.name, tensor.shape, tensor.dtype, layout, scale, zero)
+
+
+def inspect(path: Path) -> Artifact:
+    """The artifact in a file, by the record that it carries, else told from its input and output."""
+    from ai_edge_litert import schema_py_generated as schema  # heavy
+
+    net = read(path)
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes(), 0))
+    given, returned = net.tensors[net.input], net.tensors[net.output]
+    takes = spec_of(given, layout_of(given.shape) or "?")
+    gives = spec_of(returned, "NC" if len(returned.shape) == 2 else "NCL")
+    for entry in model.metadata or []:
+        if entry.name == RECORD:
+            return artifact_from(path, bytes(model.buffers[entry.buffer].data), takes, gives)
+    return tell_artifact(path, "tflite", takes, gives)
