@@ -56,6 +56,16 @@ def test_the_command_tells_of_a_core(tmp_path: Path) -> None:
         assert "not run" in told.stdout
 
 
+def test_a_bundle_takes_the_folder(tmp_path: Path) -> None:
+    made = exported("full-int8", tmp_path).path
+    line = [sys.executable, "-m", "ecgedge", "bundle", str(made), "--trust", "-o", str(tmp_path / "bundle")]
+    told = subprocess.run(line, capture_output=True, text=True)
+    assert told.returncode == 0 and "its own check passed on 20 beats" in told.stdout, told.stderr
+    tested = subprocess.run(["make", "-C", tmp_path / "bundle", "test"], capture_output=True, text=True)
+    assert tested.returncode == 0 and "8 of 8 beats" in tested.stdout, tested.stderr
+    assert (tmp_path / "bundle" / "model.c").read_bytes() == (made / "model.c").read_bytes()
+
+
 def test_the_mistakes_of_users_are_one_line_and_exit_code_2(tmp_path: Path) -> None:
     made = exported("full-int8", tmp_path).path
     for arguments in (("absent",), (made, "--target", "z80"), (made, "--image", tmp_path / "image.elf")):
