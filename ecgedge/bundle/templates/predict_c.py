@@ -15,7 +15,7 @@ import numpy as np
 RECORD = json.loads(Path(__file__).with_name("record.json").read_text(encoding="utf-8"))
 INPUT, OUTPUT, TASK = RECORD["input"], RECORD["output"], RECORD["task"]
 HERE = Path(__file__).parent
-FUNCTION = re.search(r"^void (\w+_run)\(", (HERE / "model.h").read_text(encoding="utf-8"), re.MULTILINE)[1]
+FUNCTION = re.findall(r"^void (\w+_run)\(", (HERE / "model.h").read_text(encoding="utf-8"), re.MULTILINE)[0]
 with tempfile.TemporaryDirectory() as scratch:
     made = f"{scratch}/model.so"
     options = ["-std=c99", "-O2", "-ffp-contract=off", "-fPIC", "-shared", "-o", made]
