@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ecgedge.api.records.embedded import write_record
     from ecgedge.api.tensors import TensorSpec, layout_of
     from ecgedge.api.training import Fitted, Recipe, TrainingContext, TrainingSet
+    from ecgedge.builtin.tflite_quantizers import TfliteFp32, TfliteFullInt8
     from ecgedge.commands.convert import Conversion, convert
     from ecgedge.commands.evaluate import Evaluation, evaluate
     from ecgedge.commands.explain import Explained, explain
@@ -54,6 +55,7 @@ PLACES = {  # the same once more, for Python: what is in which module
     "api.records.embedded": "write_record",
     "api.tensors": "TensorSpec layout_of",
     "api.training": "Fitted Recipe TrainingContext TrainingSet",
+    "builtin.tflite_quantizers": "TfliteFp32 TfliteFullInt8",
     "commands.convert": "Conversion convert",
     "commands.evaluate": "Evaluation evaluate",
     "commands.explain": "Explained explain",
@@ -108,6 +110,8 @@ __all__ = [
     "Session",
     "Step",
     "TensorSpec",
+    "TfliteFp32",
+    "TfliteFullInt8",
     "Told",
     "TrainingContext",
     "TrainingSet",

@@ -28,7 +28,7 @@ class TfliteQuantizer(Quantizer):
     """Fixes the batch: with a free one LiteRT cannot hand the whole graph to its delegate."""
 
     needs = ("tensorflow", "ai_edge_litert")
-    libraries = ("tensorflow", "ai-edge-litert")
+    libraries: tuple[str, ...] = ("tensorflow", "ai-edge-litert")
     accepts = ("saved_model",)
     produces = "tflite"
     fixed_batch = True

@@ -21,7 +21,10 @@ from ecgedge.files import escape
 
 @dataclass(frozen=True)
 class Target:
-    """What runs files of a format: our runtime, the distribution it comes from, and the ``predict.py`` for it."""
+    """What runs files of a format: a runtime, the distribution it comes from, and the ``predict.py`` for it.
+
+    Without a distribution it is C: a folder that a compiler makes a program of.
+    """
 
     runtime: str
     distribution: str
@@ -31,6 +34,7 @@ class Target:
 TARGETS = {
     "onnx": Target("cpu", "onnxruntime", "predict_onnx.py"),
     "tflite": Target("tflite", "ai-edge-litert", "predict_tflite.py"),
+    "c": Target("c", "", "predict_c.py"),
 }
 
 
@@ -55,12 +59,12 @@ class Facts:
     bundled: Mapping[str, str] = field(default_factory=dict)
 
 
-def contents(artifact: Artifact, model: bytes, vectors: Vectors, facts: Facts) -> dict[str, bytes]:
+def contents(artifact: Artifact, model: Mapping[str, bytes], vectors: Vectors, facts: Facts) -> dict[str, bytes]:
     """The files of a bundle.
 
     Args:
-        artifact: ONNX or TFLite, with all that it needs said: no free length, no threshold of nan.
-        model: the bytes of its file.
+        artifact: ONNX, TFLite or C, with all that it needs said: no free length, no threshold of nan.
+        model: the bytes of its file, or of those of its folder, by the names that they have in the bundle.
 
     Returns:
         Bytes by name, with / between folders; ``SHA256SUMS`` has the sums of all others.
@@ -72,16 +76,19 @@ def contents(artifact: Artifact, model: bytes, vectors: Vectors, facts: Facts) -
         "labels.json": json.dumps(list(artifact.task.labels)) + "\n",
         "predict.py": template(target.predict),
         "check.py": template("check.py"),
-        "model.c": csource.model_source(facts.name, model),
-        "model.h": csource.model_header(facts.name, artifact),
         "vectors/beats.csv": table(vectors.beats.reshape(len(vectors.beats), -1)),
         "vectors/outputs.csv": table(vectors.outputs),
-        "vectors/vectors.h": csource.vectors_header(facts.name, artifact, vectors),
         "README.md": readme(artifact, record, facts),
         "MODEL_CARD.md": card.model_card(artifact, record, facts.weights, facts.told),
         "LICENSE": template("LICENSE"),
     }
-    files = {name: text.encode() for name, text in texts.items()} | {record["file"]: model}
+    if target.distribution:
+        texts |= {
+            "model.c": csource.model_source(facts.name, model[record["file"]]),
+            "model.h": csource.model_header(facts.name, artifact),
+            "vectors/vectors.h": csource.vectors_header(facts.name, artifact, vectors),
+        }
+    files = {name: text.encode() for name, text in texts.items()} | dict(model)
     sums = "".join(f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files))
     return files | {"SHA256SUMS": sums.encode()}
 
@@ -110,7 +117,7 @@ def record_of(artifact: Artifact, vectors: Vectors, facts: Facts) -> dict[str, A
 def readme(artifact: Artifact, record: Mapping[str, Any], facts: Facts) -> str:
     """How to use the bundle, in a few lines."""
     target = TARGETS[artifact.format]
-    return Template(template("README.md")).substitute(
+    return Template(template("README.md" if target.distribution else "README_c.md")).substitute(
         name=escape.markdown(facts.name),
         what=escape.markdown(card.what_it_is(artifact)),
         file=record["file"],

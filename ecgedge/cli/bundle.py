@@ -57,7 +57,7 @@ BEATS = 20  # synthetic ones, as test vectors: each class is there
 @limit_options
 def bundle(file: str, out: Path | None, force: bool, private: Path | None, vectors: Path | None, labels: str | None,
            threshold: float | None, dataset: str | None, timeout: float, memory: int | None) -> None:  # fmt: skip
-    """Pack an ONNX or TFLite file with all that it takes to run and check it, for people without ecgedge.
+    """Pack an ONNX or TFLite file or a folder of C with all that it takes to run and check it without ecgedge.
 
     \b
     ecgedge bundle tcn.tflite -o tcn.zip
@@ -76,8 +76,9 @@ def bundle(file: str, out: Path | None, force: bool, private: Path | None, vecto
     with tempfile.TemporaryDirectory() as scratch, common.opener(parts, limits) as opener:
         artifact = opener.find_artifact(file)
         if artifact.format not in TARGETS:
+            *others, last = TARGETS
             raise EcgEdgeError(
-                f"{file} is {artifact.format}, a bundle takes {' or '.join(TARGETS)}",
+                f"{file} is {artifact.format}, a bundle takes {', '.join(others)} or {last}",
                 f"first: ecgedge convert {file} --to tflite",
             )
         name = bundle_name(artifact)
@@ -142,17 +143,21 @@ def with_meaning(
     return check_told(replace(artifact, task=replace(artifact.task, labels=names)))
 
 
-def load_alone(artifact: Artifact, runtime: RuntimeElsewhere, scratch: Path) -> tuple[SessionElsewhere, bytes]:
-    """The file loaded from where nothing else is, as in the bundle, and its bytes.
+def load_alone(
+    artifact: Artifact, runtime: RuntimeElsewhere, scratch: Path
+) -> tuple[SessionElsewhere, dict[str, bytes]]:
+    """The file or folder loaded from where nothing else is, as in the bundle, and its bytes by their names there.
 
     Raises:
         EcgEdgeError: it needs another file, or more time or memory than it may take.
     """
+    from ecgedge.api.artifact import copy_to, files_of
     from ecgedge.workers.client import ChildError
 
-    model = artifact.path.read_bytes()
     alone = scratch / f"model.{artifact.format}"
-    alone.write_bytes(model)
+    copy_to(artifact.path, alone)
+    files = files_of(alone)
+    model = {(alone.name if file == alone else file.relative_to(alone).as_posix()): file.read_bytes() for file in files}
     try:
         session = runtime.load(replace(artifact, path=alone), threads=1)
         session.about = artifact.path

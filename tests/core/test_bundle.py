@@ -36,7 +36,7 @@ def contents(made: Artifact, name: str = "my net-2", **facts) -> dict[str, bytes
     beats = synthetic_beats(20, 140)
     outputs = np.random.default_rng(1).normal(size=(20, int(np.prod(made.output.shape[1:])))).astype(np.float32)
     vectors = Vectors.of(made, beats, outputs, "synthetic beats")
-    return bundle.contents(made, MODEL, vectors, Facts(name, "net.tflite", **facts))
+    return bundle.contents(made, {f"model.{made.format}": MODEL}, vectors, Facts(name, "net.tflite", **facts))
 
 
 def unpacked(files: dict[str, bytes], folder: Path) -> Path:
@@ -154,6 +154,39 @@ def test_check_names_what_is_damaged_before_it_loads_anything(tmp_path: Path) ->
     assert done.stderr.splitlines() == ["model.tflite is not what was bundled", "vectors/beats.csv is missing"]
 
 
+C_HEADER = "#include <stdint.h>\nvoid net_run(const int8_t input[140], int8_t output[5]);\n"
+C_CODE = (
+    '#include "model.h"\nvoid net_run(const int8_t input[140], int8_t output[5]) {\n'
+    "  for (int i = 0; i < 5; ++i) output[i] = input[i];\n}\n"
+)
+
+
+@pytest.mark.parametrize("changed", ["", "output[i] = input[i + 40]"])
+def test_a_folder_of_c_is_bundled_with_what_runs_and_checks_it(tmp_path: Path, changed: str) -> None:
+    if shutil.which("cc") is None:
+        pytest.skip("needs a C compiler")
+    made = artifact(format="c")
+    beats = synthetic_beats(20, 140)
+    scores = (made.input.encode(beats).reshape(20, 140)[:, :5].astype(np.float32) - 7) * np.float32(0.1)
+    model = {
+        "model.h": C_HEADER.encode(),
+        "model.c": C_CODE.replace("output[i] = input[i]", changed or "output[i] = input[i]").encode(),
+    }
+    files = bundle.contents(made, model, Vectors.of(made, beats, scores, "synthetic beats"), Facts("net", "net-c"))
+    assert files["model.c"] == model["model.c"] and "vectors/vectors.h" not in files
+    assert "make test" in files["README.md"].decode() and "model.tflite" not in files["README.md"].decode()
+    done = subprocess.run(
+        [sys.executable, "check.py"], cwd=unpacked(files, tmp_path / "net"), capture_output=True, text=True
+    )
+    assert (done.returncode == 0) == (not changed), done.stderr
+    if not changed:
+        assert "20 beats, largest difference 0 steps" in done.stdout
+        answers = subprocess.run(
+            [sys.executable, "predict.py", "vectors/beats.csv"], cwd=tmp_path / "net", capture_output=True, text=True
+        )
+        assert len(answers.stdout.splitlines()) == 21
+
+
 def test_predict_is_short_and_needs_only_numpy_and_the_runtime() -> None:
     scripts = {name: (TEMPLATES / name).read_text() for name in ("predict_onnx.py", "predict_tflite.py")}
     for name, text in scripts.items():
@@ -176,9 +209,9 @@ def test_the_licence_is_that_of_the_project() -> None:
     assert (TEMPLATES / "LICENSE").read_bytes() == (ROOT.parent / "LICENSE").read_bytes()
 
 
-def test_only_onnx_and_tflite_are_bundled(ecgedge, fakes: Path) -> None:
+def test_only_onnx_tflite_and_c_are_bundled(ecgedge, fakes: Path) -> None:
     from tests.conftest import error_of
 
     told = error_of(ecgedge("--plugins-dir", fakes, "bundle", "fake"))
-    assert "a bundle takes onnx or tflite" in told
+    assert "a bundle takes onnx, tflite or c" in told
     assert "ecgedge convert fake --to tflite" in told
