@@ -73,8 +73,8 @@ def predict(
 
     Args:
         target: the name of a model, a folder of a checkpoint, or a file.
-        beats: ``(N, L)``, or ``(N, C, L)`` of C leads, as the model takes them, or a file: text with a line for each, the
-            samples of one lead after those of the other, or any other that data sets are read from.
+        beats: ``(N, L)``, or ``(N, C, L)`` of C leads, as the model takes them, or a file: text with a line for each,
+            the samples of one lead after those of the other, or any other that data sets are read from.
         runtime: that runs it; None: the first that takes it and works here.
         normalize: bring each beat to mean 0 and standard deviation 1, as the built-in weights expect.
         label_column, ignore_columns: of a file: columns that hold no samples, by name or number.

@@ -110,7 +110,7 @@ def plan_sweep(asked: SweepRequest, keep: bool = True) -> SweepPlan:
         if idle := unheeded(model, asked.recipe):
             warn(f"the training of {model.name} does not heed {', '.join(idle)}")
     named = {name: Source(model.produces, model.name) for name, model in models.items()}
-    cells, skips, reasons = plan_cells(named, parts, matrix)
+    cells, skips, reasons, _ = plan_cells(named, parts, matrix)
     data = find_data(asked, keep)
     steps = [parts.quantizers[name] for name in dict.fromkeys(cell.quantizer for cell in cells)]
     options = dict(matrix.options)

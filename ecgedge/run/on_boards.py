@@ -165,7 +165,7 @@ def record_loss(cell: Cell, reason: str, measuring: Measuring) -> None:
     journal, lab = measuring.journal, measuring.lab
     if not is_done(cell, measuring):
         base = journal.row(cell.id) if journal.of("scored", cell.id) else None
-        row = Row.from_record(base) if base else started(cell, lab, measuring.profile.name, measuring.device)
+        row = Row.from_record(base) if base else started(cell, lab, measuring.profile.name, measuring.device.emulated)
         row = replace(row, outcome=Outcome(status="failed", stage=AWAY, reason=reason))
         journal.append("lost", cell=cell.id, row=row.flat)
 

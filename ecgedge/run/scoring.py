@@ -91,7 +91,7 @@ class Scoring:
 
     def prepare(self, cells: Sequence[Cell]) -> list[Attempt]:
         """Make the artifacts of cells."""
-        attempts = [Attempt(cell, started(cell, self.lab, self.profile, self.device)) for cell in cells]
+        attempts = [Attempt(cell, started(cell, self.lab, self.profile, self.device.emulated)) for cell in cells]
         for attempt in attempts:
             self.carry_out(attempt, self.make)
         return attempts
@@ -312,8 +312,12 @@ def is_cut_off(error: Exception) -> bool:
     return isinstance(error, ChildError) and error.why in OF_BOARD
 
 
-def started(cell: Cell, lab: Lab, profile: str, device: Device) -> Row:
-    """What is known of a cell before anything is done."""
+def started(cell: Cell, lab: Lab, profile: str, emulated: str | None = None) -> Row:
+    """What is known of a cell before anything is done.
+
+    Args:
+        emulated: the core that its board plays; None: it is a real one, or this machine.
+    """
     source, runtime = lab.sources[cell.model], lab.tools.parts["runtime", cell.runtime]
     return Row(
         identity=Identity(
@@ -328,7 +332,7 @@ def started(cell: Cell, lab: Lab, profile: str, device: Device) -> Row:
         ),
         setup=Setup(
             device=runtime.device,
-            emulated=device.emulated,
+            emulated=emulated,
             environment=runtime.environment,
             route=list(cell.route),
             quantizer=cell.quantizer,
