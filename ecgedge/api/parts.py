@@ -335,6 +335,8 @@ class Runtime(Part):
         wants: graph passes for the ONNX files that it runs, by name and in order; they are applied
             before the quantizer, where that has no wish of its own.
         blocks: the blocks of calls that its sessions are timed in; None: as all are.
+        emulated: the core that an emulator plays; its answers and figures are told, and nothing is timed. None: it runs
+            on what it says.
     """
 
     kind = "runtime"
@@ -348,6 +350,7 @@ class Runtime(Part):
     on_request: bool = False
     wants: tuple[str, ...] = ()
     blocks: Blocks | None = None
+    emulated: str | None = None
 
     def available(self) -> str | None:
         """Why it cannot run here, one line; None where it can. May import its library."""

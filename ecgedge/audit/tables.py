@@ -84,7 +84,7 @@ def check_cells(run: Run, findings: Findings) -> None:
         known = (run.about.get("boards") or {}).get(row.get("board"), {})
         if place and not known:
             findings.wrong(cell, f"run.json tells of no board {row['board']}")
-        elif known.get("emulated") != row.get("emulated") and not skipped:
+        elif place and not skipped and known.get("emulated") != row.get("emulated"):
             findings.wrong(cell, "whether its board is emulated is told otherwise in run.json")
 
 

@@ -42,10 +42,10 @@ def decide(
     asked = tuple(each.among(rows) if isinstance(each, Limit) else each for each in asked)
     choices = []
     for considered in groups_of(working, named, asked, optimize):
-        task, board = considered[0].task, considered[0].board
-        left_out = Counter(row.status for row in rows if row.status != "ok" and (row.task, row.board) == (task, board))
+        task, place = considered[0].task, considered[0].place
+        left_out = Counter(row.status for row in rows if row.status != "ok" and (row.task, row.place) == (task, place))
         qualified = [row for row in considered if all(each.met(row) for each in asked) and has(optimize, row)]
-        choice = Choice(task, board, asked, optimize, considered, dict(left_out), qualified)
+        choice = Choice(task, place, asked, optimize, considered, dict(left_out), qualified)
         if not qualified:
             choice.misses = nearest_misses(choice)
         elif optimize:
@@ -68,7 +68,7 @@ def groups_of(
     for task in tasks:
         of_task = [row for row in rows if row.task == task]
         check_figures(of_task, requirements, optimize)
-        groups = [[row for row in of_task if row.board == board] for board in dict.fromkeys(r.board for r in of_task)]
+        groups = [[row for row in of_task if row.place == place] for place in dict.fromkeys(r.place for r in of_task)]
         found += [group for group in groups if optimize is None or any(has(optimize, row) for row in group)]
     return found
 

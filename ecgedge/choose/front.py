@@ -92,10 +92,10 @@ def best_values(rows: Sequence[Row], metrics: Iterable[Metric], compare: Compare
     Where nothing differs by more than noise there is no best one.
     """
     best = set()
-    models: dict[tuple[str, str | None], list[Row]] = {}
+    models: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         if row.status == "ok":
-            models.setdefault((row.model, row.board), []).append(row)
+            models.setdefault((row.model, row.place), []).append(row)
     for metric in metrics:
         for working in models.values():
             group = [row for row in working if has(metric, row) and not metric.unsteady(row)]

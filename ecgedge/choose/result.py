@@ -8,7 +8,6 @@ from typing import Any
 from ecgedge.choose.differences import Difference
 from ecgedge.choose.front import criteria
 from ecgedge.choose.requirements import Limit, Requirement
-from ecgedge.devices.boards import HOST
 from ecgedge.evaluate.metric import Metric
 from ecgedge.run.metrics import METRICS, QUALITY
 from ecgedge.run.row import Row
@@ -49,7 +48,7 @@ class Choice:
     """What is decided for the models of one task on one device.
 
     Attributes:
-        board: the device; None: this machine.
+        device: the board, the core that is played, or ``host``.
         optimize: the metric; None: the Pareto front is wanted.
         considered: the rows that work, of that task and of the words required.
         left_out: how many rows of each other status there are.
@@ -62,7 +61,7 @@ class Choice:
     """
 
     task: str
-    board: str | None
+    device: str
     requirements: tuple[Requirement, ...]
     optimize: Metric | None
     considered: list[Row]
@@ -73,11 +72,6 @@ class Choice:
     misses: list[Miss] = field(default_factory=list)
     front: list[Row] = field(default_factory=list)
     dominated: dict[str, Row] = field(default_factory=dict)
-
-    @property
-    def device(self) -> str:
-        """The name of the board, or ``host``."""
-        return self.board or HOST
 
     @property
     def winner(self) -> Row | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ecgedge import choose
 from ecgedge.api.artifact import Artifact, file_name
 from ecgedge.api.options import Value
+from ecgedge.api.parts import Runtime
 from ecgedge.commands.loading import data_of, limits_of, load_parts
 from ecgedge.convert.opening import Opener, opener
 from ecgedge.data.dataset import Dataset
@@ -166,7 +167,7 @@ def check_choice(matrix: Plan) -> None:
     if not matrix.cells or not request.wants_choice:
         return
     planned = [
-        planned_row(cell, matrix.sources[cell.model].task.kind, matrix.parts.runtimes[cell.runtime].device,
+        planned_row(cell, matrix.sources[cell.model].task.kind, matrix.parts.runtimes[cell.runtime],
                     matrix.boards[cell.board].board.emulated if cell.board else None)
         for cell in matrix.cells
     ]  # fmt: skip
@@ -174,12 +175,12 @@ def check_choice(matrix: Plan) -> None:
     choose.settle(planned, known, metric)
 
 
-def planned_row(cell: Cell, task: str, device: str, emulated: str | None = None) -> Row:
+def planned_row(cell: Cell, task: str, runtime: Runtime, emulated: str | None = None) -> Row:
     """What is known of the row of a cell before it is measured."""
     return Row(
         identity=Identity(id=cell.id, model=cell.model, task=task, format=cell.format, precision=cell.precision,
                           runtime=cell.runtime, board=cell.board),
         outcome=Outcome(status="ok"),
-        setup=Setup(device=device, route=[*cell.route], quantizer=cell.quantizer, threads=cell.threads, batch=1,
-                    emulated=emulated),
+        setup=Setup(device=runtime.device, route=[*cell.route], quantizer=cell.quantizer, threads=cell.threads, batch=1,
+                    emulated=emulated or runtime.emulated),
     )  # fmt: skip

@@ -76,7 +76,7 @@ def of_words(part: Part) -> Iterator[str]:
         "model": ("produces", "task"),
         "exporter": ("produces",),
         "quantizer": ("precision",),
-        "runtime": ("device",),
+        "runtime": ("device", *(("emulated",) if getattr(part, "emulated", None) is not None else ())),
         "pass": (),
     }
     for attribute in ("name", *words[part.kind]):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from ecgedge.devices.boards import HOST
 from ecgedge.evaluate.metric import Metric
 from ecgedge.run.metrics import BULK, METRICS, metrics_of
 from ecgedge.run.row import Row
@@ -86,7 +87,7 @@ def all_columns(rows: Sequence[Row], task: str, ratios: Column | None = None) ->
     extra = [ratios] if ratios else []
     own = [of_metric(metric) for name, metric in metrics_of(rows).items() if name not in METRICS]
     own += [MEASURED] if any(row.meters for row in rows) else []
-    place = [PLACE] if any(row.board for row in rows) else []
+    place = [PLACE] if any(row.place != HOST for row in rows) else []
     return [*IDENTITY, *place, *route, *sizes, *extra, TIMES, *quality, CHANGES[task], *times, *own, STATUS]
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from ecgedge.choose import METRICS, Choice
+from ecgedge.devices.boards import HOST
 from ecgedge.files import escape
 from ecgedge.report.columns import IDENTITY, rivals
 from ecgedge.report.document import Report
@@ -41,7 +42,7 @@ def data(report: Report) -> str:
 
 def blocks(choice: Choice, report: Report, markdown: bool = False) -> Iterator[str]:
     """Title, counts, the rows that matter, and what is to be said of them."""
-    place = f" on {choice.device}" if any(row.board for row in report.rows) else ""
+    place = f" on {choice.device}" if any(row.place != HOST for row in report.rows) else ""
     title = f"Choice, {choice.task}{place}: {wanted(choice)}"
     yield f"## {escape.markdown(title)}" if markdown else escape.style(title, bold=True)
     shown = escape.markdown if markdown else escape.line
@@ -112,7 +113,7 @@ def rows_table(choice: Choice, rows: list[tuple[str, Row]], markdown: bool) -> s
 def notes(choice: Choice, report: Report) -> Iterator[str]:
     yield from unsteady_notes(choice.unsteady)
     if emulated := choice.considered[0].emulated:
-        yield f"{choice.board} is an emulated {emulated}: it has answers, and no times"
+        yield f"{choice.device} is an emulated {emulated}: it has answers, and no times"
     if len({row.clock for row in choice.considered}) > 1:
         yield f"times are by several clocks: {'; '.join(clocks_of(choice.considered))}"
     if choice.winner:

@@ -52,7 +52,7 @@ def agreements(report: Report) -> list[Agreement]:
     for row in report.rows:
         if row.status == "ok" and row.file and row.file.digest:
             forms.setdefault((row.model, *row.route, row.quantizer, row.runtime, row.file.digest), []).append(row)
-    several = [rows for rows in forms.values() if len({row.board for row in rows}) > 1]
+    several = [rows for rows in forms.values() if len({row.place for row in rows}) > 1]
     if not several:
         return []
     run = report.compared_by().run

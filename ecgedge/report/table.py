@@ -124,10 +124,10 @@ def notes(rows: Sequence[Row], markdown: bool = False) -> list[str]:
 
 
 def emulated(rows: Sequence[Row], markdown: bool = False) -> list[str]:
-    """A line for each board that is played by this machine."""
+    """A line for each board, or runtime, that this machine plays."""
     shown = escape.markdown if markdown else escape.line
-    found = dict.fromkeys((row.board, row.emulated) for row in rows if row.emulated)
-    lines = [shown(f"{board}: an emulated {core}, of which there are answers and no times") for board, core in found]
+    found = dict.fromkeys((row.board or row.runtime, row.emulated) for row in rows if row.emulated)
+    lines = [shown(f"{name}: an emulated {core}, of which there are answers and no times") for name, core in found]
     return [f"- {line}" for line in lines] if markdown else lines
 
 

@@ -145,7 +145,7 @@ def work_on(board: OnBoard, works: Sequence[Work], shared: Shared) -> None:
         warn(f"board {board.board} is left out from here on: {gone}")
         for work in works:
             for cell in work.measuring.cells:
-                record_loss(cell, str(gone), work.measuring)
+                record_loss(cell, str(gone), work)
     finally:
         board.close()
 
@@ -160,12 +160,15 @@ def note_state(board: OnBoard, measuring: Measuring) -> None:
         measuring.journal.append("board", board=board.board, celsius=facts.celsius, throttled=throttled)
 
 
-def record_loss(cell: Cell, reason: str, measuring: Measuring) -> None:
+def record_loss(cell: Cell, reason: str, work: Work) -> None:
     """Write down that a cell's board was lost before it was done; a run that goes on does it then."""
+    measuring = work.measuring
     journal, lab = measuring.journal, measuring.lab
     if not is_done(cell, measuring):
         base = journal.row(cell.id) if journal.of("scored", cell.id) else None
-        row = Row.from_record(base) if base else started(cell, lab, measuring.profile.name, measuring.device.emulated)
+        row = (
+            Row.from_record(base) if base else started(cell, lab, measuring.profile.name, work.processes.emulated(cell))
+        )
         row = replace(row, outcome=Outcome(status="failed", stage=AWAY, reason=reason))
         journal.append("lost", cell=cell.id, row=row.flat)
 

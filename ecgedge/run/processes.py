@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from ecgedge.api.parts import Runtime
 from ecgedge.convert.lab import Lab
 from ecgedge.errors import EcgEdgeError, MachineError
 from ecgedge.plan.plan import Cell
@@ -62,6 +63,11 @@ class Processes:
                 if child.is_running:
                     pool.submit(child.ask, protocol.Available(cell.runtime), self.lab.converters.limits.seconds)
 
+    def emulated(self, cell: Cell) -> str | None:
+        """The core that its device or its runtime plays, where one does: nothing is timed then."""
+        runtime: Runtime = self.lab.tools.parts["runtime", cell.runtime]
+        return self.device.emulated or runtime.emulated
+
     def kill(self) -> None:
         """End them all, whatever they are doing."""
         for child in self.children.values():
@@ -74,7 +80,9 @@ class Processes:
     def open(self, name: str, cell: Cell, packed: Packed) -> OpenSession:
         """Have the process of that name load the artifact of its cell, to be timed where its device has times."""
         options = self.lab.tools.options_of(self.lab.tools.parts["runtime", cell.runtime])
-        timed = None if self.device.emulated else protocol.Draw(self.lab.beats.files["scored"], self.lab.seed)
+        timed = None
+        if self.emulated(cell) is None:
+            timed = protocol.Draw(self.lab.beats.files["scored"], self.lab.seed)
         question = protocol.Open(cell.runtime, packed, cell.threads, options, timed=timed)
         self.sessions[name] = open_session(self.of(name, cell), question, self.lab.converters.limits.seconds)
         return self.sessions[name]

@@ -76,7 +76,7 @@ class Setup:
         dataset_digest: SHA-256 of the data, in hexadecimal digits.
         beats: how many were scored.
         blocks_asked: the blocks that its runtime asks for, by the fields of ``api.Blocks``; None: none of its own.
-        emulated: the core that its board plays; such a row has answers, and neither times nor memory.
+        emulated: the core that its board, or its runtime, plays; such a row has answers, and neither times nor memory.
     """
 
     device: str | None = told(LINE)
@@ -219,12 +219,12 @@ class Row:
 
     @property
     def place(self) -> str:
-        """The name of its board, or ``host``."""
-        return self.board or HOST
+        """The name of its board, or of the core that its runtime plays, or ``host``."""
+        return self.board or (f"{self.emulated} (emulated)" if self.emulated else HOST)
 
     @property
     def emulated(self) -> str | None:
-        """The core that its board plays, where it does; there are no times then."""
+        """The core that its board or its runtime plays, where one does; there are no times then."""
         return self.setup.emulated if self.setup else None
 
     @property

@@ -91,7 +91,9 @@ class Scoring:
 
     def prepare(self, cells: Sequence[Cell]) -> list[Attempt]:
         """Make the artifacts of cells."""
-        attempts = [Attempt(cell, started(cell, self.lab, self.profile, self.device.emulated)) for cell in cells]
+        attempts = [
+            Attempt(cell, started(cell, self.lab, self.profile, self.processes.emulated(cell))) for cell in cells
+        ]
         for attempt in attempts:
             self.carry_out(attempt, self.make)
         return attempts
@@ -193,10 +195,10 @@ class Scoring:
             attempt.row = judged(attempt.row, self.judgements(attempt.cell, attempt.artifact, expected, graph))
 
     def finish(self, attempt: Attempt) -> None:
-        """Its throughput, where its device has times."""
+        """Its throughput, where there are times."""
         attempt.stage = "throughput"
         assert attempt.session is not None
-        if self.device.emulated:
+        if attempt.row.emulated:
             return
         found = self.throughput(attempt.session, attempt.cell, attempt.sized)
         attempt.row = replace(attempt.row, throughput=found)
@@ -316,7 +318,7 @@ def started(cell: Cell, lab: Lab, profile: str, emulated: str | None = None) -> 
     """What is known of a cell before anything is done.
 
     Args:
-        emulated: the core that its board plays; None: it is a real one, or this machine.
+        emulated: the core that its device or its runtime plays; None: none.
     """
     source, runtime = lab.sources[cell.model], lab.tools.parts["runtime", cell.runtime]
     return Row(

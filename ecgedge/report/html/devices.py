@@ -22,7 +22,7 @@ def across(rows: Sequence[Row]) -> Figure | None:
     for row in rows:
         if row.latency:
             forms.setdefault((row.model, *row.route, row.quantizer, row.runtime), []).append(row)
-    several = [each for each in forms.values() if len({row.board for row in each}) > 1][:MOST_FORMS]
+    several = [each for each in forms.values() if len({row.place for row in each}) > 1][:MOST_FORMS]
     if not several:
         return None
     places = list(dict.fromkeys(row.place for each in several for row in each))

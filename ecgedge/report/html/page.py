@@ -11,6 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ecgedge.choose import METRICS, Choice, Metric, decide
+from ecgedge.devices.boards import HOST
 from ecgedge.files import escape
 from ecgedge.report.columns import Column, page_columns
 from ecgedge.report.decision import unsteady_notes
@@ -164,13 +165,13 @@ def of(rows: Sequence[Row], key: str, value: str) -> list[Row]:
 
 def blocks(rows: Sequence[Row], fronts: Sequence[Choice], choices: Sequence[Choice], looks: Looks) -> list[Block]:
     """Of each task, and within that of each device."""
-    front = {(choice.task, choice.board): [row.id for row in choice.front] for choice in fronts}
-    winners = {(choice.task, choice.board): choice.winner.id for choice in choices if choice.winner}
+    front = {(choice.task, choice.device): [row.id for row in choice.front] for choice in fronts}
+    winners = {(choice.task, choice.device): choice.winner.id for choice in choices if choice.winner}
     found = []
     for task, title in TITLES.items():
-        for board in boards_of(rows):
-            if group := [row for row in rows if (row.task, row.board) == (task, board)]:
-                plot = pareto(group, task, front.get((task, board), []), winners.get((task, board)), looks)
+        for place in places_of(rows):
+            if group := [row for row in rows if (row.task, row.place) == (task, place)]:
+                plot = pareto(group, task, front.get((task, place), []), winners.get((task, place)), looks)
                 named = f"{title} on {group[0].place}" if several_places(rows) else title
                 found.append(Block(task, named, group, page_columns(group, task), plot))
     return found
@@ -178,8 +179,8 @@ def blocks(rows: Sequence[Row], fronts: Sequence[Choice], choices: Sequence[Choi
 
 def sections(rows: Sequence[Row], looks: Looks, with_section: Collection[str], files: RunFiles) -> list[Section]:
     """Of each model, and within that of each device."""
-    named = [(model, board) for model in looks.models if model in with_section for board in boards_of(rows)]
-    groups = [(model, [row for row in rows if (row.model, row.board) == (model, board)]) for model, board in named]
+    named = [(model, place) for model in looks.models if model in with_section for place in places_of(rows)]
+    groups = [(model, [row for row in rows if (row.model, row.place) == (model, place)]) for model, place in named]
     several = several_places(rows)
     return [
         section(i, f"{model} on {group[0].place}" if several else model, group, files, looks.colour(model))
@@ -188,14 +189,14 @@ def sections(rows: Sequence[Row], looks: Looks, with_section: Collection[str], f
     ]
 
 
-def boards_of(rows: Sequence[Row]) -> list[str | None]:
-    """The boards that rows are of, None for this machine, in order."""
-    return list(dict.fromkeys(row.board for row in rows))
+def places_of(rows: Sequence[Row]) -> list[str]:
+    """The devices that rows are of, in order."""
+    return list(dict.fromkeys(row.place for row in rows))
 
 
 def several_places(rows: Sequence[Row]) -> bool:
     """Whether rows have to say where they ran."""
-    return any(row.board for row in rows)
+    return any(row.place != HOST for row in rows)
 
 
 def board_words(run: Mapping[str, Any]) -> list[str]:

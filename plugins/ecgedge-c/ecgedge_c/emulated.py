@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgedge import Artifact, Blocks, Figure, Graph, Runtime, Session
+from ecgedge import Artifact, Figure, Graph, Runtime, Session
 from ecgedge_c import boards, folder
 from ecgedge_c.emulator import Emulator
 from ecgedge_c.runtime import CODE
@@ -50,7 +50,6 @@ class EmulatedSession(Session):
             "instructions": cost.instructions,
             "fits": ", ".join(name for name, lacking in found if not lacking) or "none",
             "too_small": ", ".join(f"{name} ({lacking})" for name, lacking in found if lacking) or "none",
-            "timing": "of the emulator, no microcontroller's",
         }
 
     def close(self) -> None:
@@ -63,11 +62,10 @@ class EmulatedRuntime(Runtime):
     accepts = ("c",)
     figures = FIGURES
     on_request = True
-    blocks = Blocks(calls=1, rounds=6, reload=False)
 
     def __init__(self, target: Target):
         self.target = target
-        self.name, self.device = f"c-{target.name}", target.device
+        self.name, self.device, self.emulated = f"c-{target.name}", target.device, target.name
 
     def available(self) -> str | None:
         return self.target.missing()
