@@ -37,7 +37,7 @@ from ecgedge.plan.options import options_of
 from ecgedge.plan.plan import Cell, is_parent
 from ecgedge.run.processes import status_of
 from ecgedge.run.row import Identity, Outcome, Row, Setup
-from ecgedge.run.scoring import file_of, judged, started, with_figures
+from ecgedge.run.scoring import file_of, judged, with_figures
 from ecgedge.sweep.job import Job, Lacks, Made, Terms
 from ecgedge.training import recipe_for
 from ecgedge.training.recipe import heeded, told
@@ -199,7 +199,7 @@ class Shift:
         maker = maker_of(model, owner.distribution, owner.version, chosen)
         maker |= {"training": {"recipe": told(recipe_for(model, recipe), heeded(model)), "code": code_digest(train),
                                "torch": version_of("torch"), "numpy": version_of("numpy")}}  # fmt: skip
-        key = training_key(self.data, maker)
+        key = training_key(job.data, maker)
 
         def build(out: Path) -> Artifact:
             question = protocol.Train(model.name, kept.file_of(job.data), recipe, chosen, out)
@@ -216,7 +216,7 @@ class Shift:
 
     def scored(self, cell: Cell, lab: Lab) -> Row:
         """What is found of a cell; what fails here fails this cell alone."""
-        row, stage = started(cell, lab, self.job.terms.profile), "convert"
+        row, stage = begun(self.job, cell, lab), "convert"
         try:
             with self.counted("convert"):
                 artifact = lab.make(cell)
@@ -285,6 +285,23 @@ class Shift:
         return time.thread_time() + sum(seconds_of(pipe.process.pid) for pipe in pipes if isinstance(pipe, ProcessPipe))
 
 
+def begun(job: Job, cell: Cell, lab: Lab) -> Row:
+    """What is known of a cell before anything is done."""
+    runtime: Runtime = lab.tools.parts["runtime", cell.runtime]
+    row = row_of_lost(job, cell, lab.sources[cell.model].task.kind, Outcome(status="ok"))
+    assert row.setup is not None
+    setup = replace(
+        row.setup,
+        device=runtime.device,
+        environment=runtime.environment,
+        dataset_digest=lab.beats.data.digest,
+        beats=len(lab.beats.scored),
+        profile=job.terms.profile,
+        runtime_options=lab.tools.options_of(runtime) or None,
+    )
+    return replace(row, setup=setup)
+
+
 def row_of_lost(job: Job, cell: Cell, task: str, outcome: Outcome) -> Row:
     """The row of a cell of which nothing is known but why."""
     return Row(
@@ -299,9 +316,13 @@ def failed(error: Exception, stage: str) -> Outcome:
     return Outcome(status=status_of(error), stage=stage, reason=str(error))
 
 
-def training_key(data: Dataset, maker: Mapping[str, Any]) -> str:
-    """The key of a training in the store: a digest of all that its result depends on."""
-    told = {"data": data.digest, "name": data.name, "labels": list(data.labels), "maker": dict(maker)}
+def training_key(data: str, maker: Mapping[str, Any]) -> str:
+    """The key of a training in the store: a digest of all that its result depends on.
+
+    Args:
+        data: the digest of the data set's file, which has all that is known of its beats.
+    """
+    told = {"data": data, "maker": dict(maker)}
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
