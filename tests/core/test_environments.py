@@ -180,6 +180,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The fakes, an installed plugin with an environment, a plugin of one file with another; both are made."""
     folder = tmp_path_factory.mktemp("environments")
     with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("UV_")]:  # ours, likewise
+            patch.delenv(name)
         for name, value in {
             "ECGEDGE_ENVS": folder / "envs",
             "ECGEDGE_PLUGINS": "their_plugin",
