@@ -1,19 +1,22 @@
 """Coverage-guided fuzzing of the doors in ``targets.py``, with Atheris (libFuzzer).
 
-    python -m tests.fuzz.run --seconds 120                     all doors share two minutes, as in CI
+    python -m tests.fuzz.run --seconds 120                     all doors share two minutes of a core, as in CI
     python -m tests.fuzz.run onnx --seconds 3600 --keep DIR    one door, an hour; what covers more is kept in DIR
 
-Each door has a process of its own. What goes wrong is kept as a file, whose name is printed: feed it again with
-``python -m tests.fuzz.run DOOR --again FILE``, mend what it shows, and add it to ``tests/fuzz/corpus/DOOR``.
+Each door has a process of its own, as many at a time as there are cores. What goes wrong is kept as a file, whose name
+is printed: feed it again with ``python -m tests.fuzz.run DOOR --again FILE``, mend what it shows, and add it to
+``tests/fuzz/corpus/DOOR``.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 CORPUS = Path(__file__).with_name("corpus")
@@ -42,7 +45,9 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         kept = asked.keep or Path(folder)
-        wrong = [door for door in doors if not tried(door, asked.seconds // len(doors), asked.seed, kept)]
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            held = pool.map(lambda door: tried(door, asked.seconds // len(doors), asked.seed, kept), doors)
+            wrong = [door for door, is_well in zip(doors, held, strict=True) if not is_well]
         if wrong and not asked.keep:
             sys.exit(f"went wrong: {', '.join(wrong)} (--keep DIR keeps the inputs)")
     if wrong:
