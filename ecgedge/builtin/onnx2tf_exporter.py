@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -98,10 +98,11 @@ def save(model: Any, source: Artifact, out: Path, options: Mapping[str, Any]) ->
     Raises:
         ConversionError: onnx2tf failed; names the operation.
     """
-    import onnx  # heavy, with the next three
-    import onnx2tf
-    import tensorflow as tf
-    import tf_keras
+    with without("pandas", "scipy"):  # tf_keras would take them along where they are, a fifth of all that is imported
+        import onnx  # heavy, with the next three
+        import onnx2tf
+        import tensorflow as tf
+        import tf_keras
 
     scratch = out.with_name("source.onnx")  # it writes to the file that it is given
     alone = onnx.ModelProto.FromString(model.SerializeToString())
@@ -132,6 +133,18 @@ def save(model: Any, source: Artifact, out: Path, options: Mapping[str, Any]) ->
         raise
     except (Exception, SystemExit) as error:  # the libraries' own classes, and onnx2tf's way of giving up
         raise ConversionError(f"onnx2tf cannot convert {place_of(error, alone)}") from error
+
+
+@contextlib.contextmanager
+def without(*names: str) -> Iterator[None]:
+    """Meanwhile these libraries are as if they were not installed, unless they are imported already."""
+    hidden = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: Python finds no such module
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
 
 
 def place_of(error: BaseException, model: Any) -> str:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +210,16 @@ def test_norms_are_quantized_in_onnx(parts: Parts, beats: Dataset, tmp_path: Pat
     x = beats.test.x[:40]
     [found] = onnxruntime.InferenceSession(str(made.path)).run(None, {"x": x})
     assert np.corrcoef(found.ravel(), answers(network, x).ravel())[0, 1] > 0.98
+
+
+def test_what_a_library_would_take_along_is_hidden_meanwhile() -> None:
+    """One that is there already stays, and all can be imported afterwards."""
+    sys.modules.pop("colorsys", None)
+    with onnx2tf_exporter.without("colorsys", "json"):
+        assert "json" in sys.modules and find_spec("json")
+        with pytest.raises(ImportError):
+            importlib.import_module("colorsys")
+    assert importlib.import_module("colorsys").rgb_to_hsv
 
 
 PLUGIN = """
