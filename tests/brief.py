@@ -1,4 +1,4 @@
-"""``ecgedge``, whose quick runs measure briefly, and whose workers are forked: ``python -P brief.py ARGUMENTS``.
+"""``ecgedge``, whose runs measure briefly, and whose workers are forked: ``python -P brief.py ARGUMENTS``.
 
 Where tests are not about times, blocks are short, and there are as many rounds as on a quiet machine, whatever other
 tests do to this one meanwhile. See ``workers.py``.
@@ -20,7 +20,8 @@ SHORT = 0.005  # seconds of a timed block, of which a fake's 100 calls take a te
 def measure_briefly() -> None:
     """From now on, in this process and those that it forks."""
     states.MOST, bench.WARM_UP_SECONDS = 1, SHORT
-    bench.PROFILES["quick"] = replace(bench.PROFILES["quick"], block_seconds=SHORT, bulk_seconds=SHORT)
+    for name, profile in bench.PROFILES.items():
+        bench.PROFILES[name] = replace(profile, block_seconds=SHORT, bulk_seconds=SHORT)
 
 
 if __name__ == "__main__":
@@ -33,4 +34,4 @@ if __name__ == "__main__":
     workers.load()
     measure_briefly()
     workers.fork_them()
-    main()
+    main(prog_name="ecgedge")

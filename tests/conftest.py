@@ -86,7 +86,7 @@ def beats() -> Dataset:
 
 @pytest.fixture
 def ecgedge(tmp_path: Path) -> Command:
-    """Run the command line in a process of its own, in ``tmp_path``. Quick runs measure briefly, see ``brief.py``."""
+    """Run the command line in a process of its own, in ``tmp_path``. Runs measure briefly, see ``brief.py``."""
 
     def run(*arguments: str | Path, **environment: str) -> Result:
         return run_command(*arguments, folder=tmp_path, **environment)
