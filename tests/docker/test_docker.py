@@ -76,7 +76,7 @@ def image() -> Iterator[dict[str, str]]:
         venv.create(home, with_pip=True)
         kept = {key: value for key, value in os.environ.items() if key not in ("PIP_CONSTRAINT", "PYTHONPATH")}
         environment = kept | arguments() | {"TORCH": "", "ECGEDGE_CACHE": str(Path(place, "cache"))}
-        environment["PIP_NO_COMPILE"] = "1"  # the most of it is never imported here
+        environment["PIP_COMPILE"] = "0"  # the most of it is never imported here
         environment["PATH"] = f"{home / 'bin'}{os.pathsep}{os.environ['PATH']}"
         for step in of("RUN"):
             if "pip install" in step:
