@@ -27,6 +27,9 @@ def draw() -> tuple[list[str], np.ndarray]:
 
 
 def write(folder: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
     labels, x = draw()
     rows = [[f"{value:.4f}" for value in beat] for beat in x]
     lines = [[label, *row] for label, row in zip(labels, rows, strict=True)]
@@ -63,6 +66,8 @@ def write(folder: Path) -> None:
     (folder / "waves.npz").write_bytes(arrays.getvalue())
     np.save(folder / "waves.npy", x.astype(np.float32))
     np.save(folder / "waves_labels.npy", np.array(labels))
+    table = pa.table({name: x[:, i] for i, name in enumerate(columns)} | {"label": labels})
+    parquet.write_table(table, folder / "waves.parquet")
     with zipfile.ZipFile(folder / "waves.zip", "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr(zipfile.ZipInfo("waves.txt"), (folder / "waves.txt").read_bytes())
 

@@ -181,7 +181,7 @@ def vector_beats(artifact: Artifact, path: Path | None, data: Dataset | None) ->
     """The beats of the test vectors, ``(N, C, L)`` float32 as the model takes them, and whose they are."""
     import numpy as np
 
-    from ecgedge.commands.predict import chunks, open_beats
+    from ecgedge.commands.predict import beats_in
     from ecgedge.data.synthetic import synthetic_beats
 
     if path is None:
@@ -189,8 +189,8 @@ def vector_beats(artifact: Artifact, path: Path | None, data: Dataset | None) ->
         leads = artifact.input.leads or (data.leads if data else 1)
         return synthetic_beats(BEATS, length, leads), "synthetic beats"
     normalize = click.get_current_context().meta[NORMALIZE]
-    with open_beats(path) as source:
-        parts = list(chunks(source, str(path), artifact, told_columns(), normalize))
+    with beats_in(path, artifact, told_columns(), normalize) as pieces:
+        parts = list(pieces)
     if not parts:
         raise EcgEdgeError(f"{path} holds no beats", "name another file with --vectors")
     return np.concatenate(parts), f"beats of {path.name}"

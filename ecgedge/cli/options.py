@@ -50,15 +50,22 @@ def keep_columns(ctx: click.Context, parameter: click.Parameter, value: str | tu
 
 
 def column_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--label-column``, ``--ignore-column``, ``--leads`` and ``--layout``; ``told_columns`` has what was said."""
+    """Add ``--label-column``, ``--ignore-column``, ``--group``, ``--leads`` and ``--layout``.
+
+    ``told_columns`` has what was said.
+    """
     label = click.option(
-        "--label-column", metavar="NAME|N|last", expose_value=False, callback=keep_columns,
-        help="Of a table: the column of the labels, by its name or its number from 1. Default: by its name, else "
-        "guessed, and said.",
+        "--label-column", metavar="NAME|N|last|N-M", expose_value=False, callback=keep_columns,
+        help="Of a table: the column of the labels, by its name or its number from 1; the columns of labels in one-hot "
+        "form as A,B,C or 6-8. Default: by its name, else guessed, and said.",
     )  # fmt: skip
     ignore = click.option(
         "--ignore-column", metavar="NAME|N", multiple=True, expose_value=False, callback=keep_columns,
         help="Of a table: a column without samples, as a patient's number. May be given again.",
+    )  # fmt: skip
+    group = click.option(
+        "--group", metavar="NAME|N", expose_value=False, callback=keep_columns,
+        help="Of a table: the column of the patients, of whom none is in both parts of a split or fold.",
     )  # fmt: skip
     leads = click.option(
         "--leads", metavar="NAME|N,...", expose_value=False, callback=keep_columns,
@@ -68,7 +75,21 @@ def column_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--layout", type=click.Choice(LAYOUTS), expose_value=False, callback=keep_columns,
         help="Of an array of beats (N), leads (C) and samples (L). Default: told from its shape, and said.",
     )  # fmt: skip
-    return label(ignore(leads(layout(command))))
+    return label(ignore(group(leads(layout(command)))))
+
+
+def label_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--label-file`` and ``--class-names``; ``told_columns`` has what was said."""
+    beside = click.option(
+        "--label-file", metavar="FILE", expose_value=False, callback=keep_columns,
+        help="Of an .npy: its labels, an .npy or a text with one a line. Default: y.npy or NAME_labels beside it.",
+    )  # fmt: skip
+    names = click.option(
+        "--class-names", metavar="FILE", expose_value=False, callback=keep_columns,
+        help="What classes are called: a name a line in the order of the labels, label,name lines, or JSON. Labels of "
+        "one name become one class.",
+    )  # fmt: skip
+    return beside(names(command))
 
 
 def told_columns() -> Columns:
@@ -83,6 +104,9 @@ def told_columns() -> Columns:
         tuple(said.get("ignore_column") or ()),
         split_names(said.get("leads"), "--leads"),
         said.get("layout"),
+        said.get("group"),
+        said.get("label_file"),
+        said.get("class_names"),
     )
 
 
@@ -103,7 +127,7 @@ def dataset_option(command: Callable[..., Any]) -> Callable[..., Any]:
         help="The data: a folder, file or zip. Default: ECGEDGE_DATA, else ECG5000 from data/, the cache or the "
         "archive, else synthetic beats.",
     )  # fmt: skip
-    return named(column_options(normalize_option(command)))
+    return named(column_options(label_options(normalize_option(command))))
 
 
 threads_option = click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="For each model.")

@@ -5,13 +5,18 @@ from __future__ import annotations
 import contextlib
 import csv
 import sys
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from ecgedge.cli import common
+from ecgedge.cli.cutting import Asked, asked_of, cut_options
 from ecgedge.cli.options import (
     FiniteRange,
     column_options,
@@ -23,6 +28,7 @@ from ecgedge.cli.options import (
     told_files,
     trusted,
 )
+from ecgedge.errors import EcgEdgeError
 from ecgedge.files import escape
 
 if TYPE_CHECKING:
@@ -44,30 +50,107 @@ if TYPE_CHECKING:
 @click.option("--runtime", metavar="NAME", help="Default: the first that takes it and works here.")
 @threads_option
 @limit_options
+@cut_options
+@click.option(
+    "--like",
+    type=click.Path(path_type=Path),
+    metavar="DATA|CHECKPOINT",
+    help="Cut a record as this data set of ecgedge data cut was, or as a checkpoint's was.",
+)
+@click.option(
+    "--annotations-out",
+    type=click.Path(path_type=Path),
+    metavar="NAME.EXT",
+    help="Of a record: write the answers as a WFDB annotation file, too.",
+)
 def predict(target: str, beats: Path, out: Path | None, labelled: bool, normalize: bool, threshold: float | None,
-            runtime: str | None, threads: int, timeout: float, memory: int | None) -> None:  # fmt: skip
-    """Decide beat by beat: a line of numbers in, a line of answers out. BEATS: a text file, or - for stdin.
+            runtime: str | None, threads: int, timeout: float, memory: int | None, like: Path | None,
+            annotations_out: Path | None, **given: Any) -> None:  # fmt: skip
+    """Decide beat by beat: a line of numbers in, a line of answers out. BEATS: a text file, or - for
+    stdin; or an .npz, .npy, .parquet, .arff or .ts.
 
     A line may hold a label and other columns, which are left out (--label-column, --ignore-column).
     A classifier gives class and probability, an autoencoder score and anomaly flag. The file may be of
     any length: it is read and answered in pieces.
 
+    BEATS may be a WFDB or EDF record, too: 100, 100.hea, night.edf. It is cut as --like says, or as the checkpoint
+    was trained, or as the options say; answers come with their times.
+
     \b
     ecgedge predict tcn.tflite beats.csv -o answers.csv
     ecgedge predict tcn.tflite their-beats.csv --label-column last --ignore-column patient
+    ecgedge predict checkpoints/tcn 100 --detect --annotations-out 100.tcn
     """
-    from ecgedge.commands.predict import chunks, label_left_out, open_beats, opened
+    from ecgedge.commands.predict import beats_in, label_left_out, opened
+    from ecgedge.commands.predict_record import check_annotations_out
+    from ecgedge.data.records import is_record
 
     asked, limits = label_left_out(told_columns(), labelled), limits_of(timeout, memory)
+    cutting = asked_of(given, None)
+    load = partial(opened, target, runtime, threshold, told_files(), trusted(), threads, limits)
+    if is_record(beats):
+        if asked or asked.layout:
+            raise EcgEdgeError(f"{beats} is a record: it has no columns and no layout", "leave these options out")
+        if annotations_out:
+            check_annotations_out(annotations_out)
+        predict_record(load, target, beats, out, cutting, asked.leads, normalize, like, annotations_out)
+        return
+    of_records = [*cutting.named(), *(["--like"] if like else []), *(["--annotations-out"] if annotations_out else [])]
+    if of_records:
+        told = f"{beats} is no record: {of_records[0]} has no place"
+        raise EcgEdgeError(told, "leave it out, or name a WFDB or EDF record")
     with (
-        opened(target, runtime, threshold, told_files(), trusted(), threads, limits) as predictor,
-        open_beats(beats) as source,
+        load() as predictor,
+        beats_in(beats, predictor.artifact, asked, normalize) as pieces,
         open_answers(out) as answers,
     ):
-        pieces = chunks(source, str(beats), predictor.artifact, asked, normalize)
         count = write_answers(answers, pieces, predictor)
     if not count:
         common.warn(f"{beats} holds no beats")
+
+
+def predict_record(
+    load: Callable[[], AbstractContextManager[Predictor]], target: str, path: Path, out: Path | None, cutting: Asked,
+    leads: Sequence[str], normalize: bool, like: Path | None, annotations_out: Path | None,
+) -> None:  # fmt: skip
+    """Write the answers for a record, each with its time, as they come."""
+    from ecgedge.commands import predict_record as command
+    from ecgedge.data.records import Left
+
+    record = command.opened_record(path)
+    start = command.start_of(like, target)
+    with load() as predictor:
+        if cutting.stride is not None and start.window is None:
+            start = command.in_segments(
+                replace(start, rate=cutting.rate or start.rate), cutting.stride, record, predictor.artifact
+            )
+        recipe = cutting.heeded(start, leads, normalize)
+        way = command.way_for(record, recipe, predictor.artifact)
+        common.note(f"{record.name} is cut into {recipe.describe()}")
+        left, kept, count = Left(), command.Annotations(), 0
+        begin = time.monotonic()
+        found = command.answers(record, way, predictor, left)
+        with open_answers(out) as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["beat", "seconds", "sample", *columns(predictor.artifact)])
+            for timed in found:
+                rows = zip(timed.seconds, timed.samples, answers_of(timed.decisions), strict=True)
+                for second, sample, answer in rows:
+                    writer.writerow([count, f"{second:.3f}", sample, *answer])
+                    count += 1
+                file.flush()
+                if annotations_out:
+                    kept.add(timed)
+        spent = time.monotonic() - begin
+    if annotations_out:
+        kept.write(annotations_out, record.rate)
+    length = command.seconds_of(record)
+    pace = f"{length:,.0f} s of {record.name} in {spent:.1f} s, {length / max(spent, 1e-9):,.0f} times real time"
+    common.aside(f"{count:,} answers; {pace}")
+    if left.tell():
+        common.note(f"left out: {left.tell()}")
+    if not count:
+        common.warn(f"no beat was found in {record.name}")
 
 
 def write_answers(out: IO[str], beats: Iterable[np.ndarray], predictor: Predictor) -> int:

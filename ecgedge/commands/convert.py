@@ -115,6 +115,9 @@ def convert(
     ignore_columns: str | Sequence[str] = (),
     leads: str | Sequence[str] = (),
     layout: str | None = None,
+    group_column: str | None = None,
+    label_file: str | os.PathLike[str] | None = None,
+    class_names: str | os.PathLike[str] | None = None,
     calibration: int = 400,
     seed: int = 0,
     told: Told | None = None,
@@ -139,7 +142,7 @@ def convert(
         force: replace ``out`` where it exists.
         verify: ``"full"``: on all test beats, or ``"sample"``: on 500 of them, drawn stratified with the seed.
         data: where it lies, as for ``MatrixRequest``; so ``normalize``, ``label_column``, ``ignore_columns``,
-            ``leads``, ``layout``.
+            ``leads``, ``layout``, ``group_column``, ``label_file``, ``class_names``.
         calibration: training beats that int8 is calibrated on.
         seed: of all that is drawn at random.
         told: what is to be known of a file without a record.
@@ -167,7 +170,8 @@ def convert(
         raise EcgEdgeError(f"verify {verify!r}: no such choice", "choose from: sample, full")
     request = settled(
         exporters=exporters, passes=passes, options=options or {}, batch_sizes=batch, data=data, normalize=normalize,
-        label_column=label_column, ignore_columns=ignore_columns, leads=leads, layout=layout, calibration=calibration,
+        label_column=label_column, ignore_columns=ignore_columns, leads=leads, layout=layout,
+        group_column=group_column, label_file=label_file, class_names=class_names, calibration=calibration,
         seed=seed, told=told or Told(), timeout=timeout, memory=memory,
     )  # fmt: skip
     used = None if request.passes is None else tuple(request.passes)

@@ -83,6 +83,9 @@ def evaluate(
     ignore_columns: str | Sequence[str] = (),
     leads: str | Sequence[str] = (),
     layout: str | None = None,
+    group_column: str | None = None,
+    label_file: str | os.PathLike[str] | None = None,
+    class_names: str | os.PathLike[str] | None = None,
     told: Told | None = None,
     trust: bool = False,
     options: Mapping[str, Any] | None = None,
@@ -96,7 +99,7 @@ def evaluate(
         target: the name of a model, a folder of a checkpoint, or a file.
         runtime: that runs it; None: the first that takes it and works here.
         data: where it lies, as for ``MatrixRequest``; so ``normalize``, ``label_column``, ``ignore_columns``,
-            ``leads``, ``layout``.
+            ``leads``, ``layout``, ``group_column``, ``label_file``, ``class_names``.
         told: what is to be known of a file without a record.
         trust: code that a file brings may run.
         options: of the runtime, as ``MatrixRequest`` has them.
@@ -117,7 +120,8 @@ def evaluate(
 
     request = settled(
         data=data, normalize=normalize, label_column=label_column, ignore_columns=ignore_columns, leads=leads,
-        layout=layout, told=told or Told(), options=options or {}, threads=threads, timeout=timeout, memory=memory,
+        layout=layout, group_column=group_column, label_file=label_file, class_names=class_names, told=told or Told(),
+        options=options or {}, threads=threads, timeout=timeout, memory=memory,
     )  # fmt: skip
     parts, beats = load_parts(), data_of(request)
     given = chosen(request.options, parts.steps, parts.models.values())

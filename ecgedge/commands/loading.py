@@ -7,6 +7,7 @@ from typing import Any
 from ecgedge import plugins
 from ecgedge.data import dataset
 from ecgedge.data.dataset import Dataset
+from ecgedge.data.patients import warnings
 from ecgedge.data.readers import ANY_COLUMNS, Columns
 from ecgedge.errors import EcgEdgeError
 from ecgedge.files.notices import note, warn
@@ -47,7 +48,10 @@ def data_of(request: MatrixRequest) -> Dataset:
 
 def columns_of(request: MatrixRequest) -> Columns:
     """What is asked of the columns of a table, and of leads."""
-    return Columns(request.label_column, tuple(request.ignore_columns), tuple(request.leads), request.layout)
+    return Columns(
+        request.label_column, tuple(request.ignore_columns), tuple(request.leads), request.layout, request.group_column,
+        request.label_file, request.class_names,
+    )  # fmt: skip
 
 
 def limits_of(request: MatrixRequest) -> Limits:
@@ -56,10 +60,15 @@ def limits_of(request: MatrixRequest) -> Limits:
 
 
 def load_data(location: str | None, normalize: bool = False, columns: Columns = ANY_COLUMNS) -> Dataset:
-    """The data of a place, as ``dataset.load`` has it; how a table was read is a note, a guess a warning."""
+    """The data of a place, as ``dataset.load`` has it; how a table was read is a note, a guess a warning.
+
+    A beat or a patient that is in both parts is a warning, too.
+    """
     data, warning = dataset.load(location, normalize, columns)
     if data.told:
         note(data.told)
     if warning:
         warn(warning)
+    for each in warnings(data):
+        warn(each)
     return data

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ecgedge.data.fetch import DownloadError, download
+from ecgedge.data.patients import deal_groups, halves, shared_patients
 from ecgedge.data.readers import (
     ANY_COLUMNS,
     SUFFIXES,
@@ -23,7 +24,9 @@ from ecgedge.data.readers import (
     check_classes,
     find_beside,
     find_in_folder,
+    named,
     order_labels,
+    read_names,
     read_pair,
     read_part,
     unpack,
@@ -44,16 +47,20 @@ NEAR = 0.05  # how far mean and standard deviation of a z-normalised beat may be
 
 @dataclass(frozen=True)
 class Split:
-    """Beats ``x`` of shape ``(N, C, L)`` float32 of C leads, and their class indices ``y`` of shape ``(N,)``."""
+    """Beats ``x`` of shape ``(N, C, L)`` float32 of C leads, and their class indices ``y`` of shape ``(N,)``.
+
+    ``groups`` ``(N,)`` names the patient (or record) of each beat; None where that is not known.
+    """
 
     x: np.ndarray
     y: np.ndarray
+    groups: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.y)
 
     def take(self, index: np.ndarray) -> Split:
-        return Split(self.x[index], self.y[index])
+        return Split(self.x[index], self.y[index], None if self.groups is None else self.groups[index])
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,8 @@ class Dataset:
     """A training and a test split; ``labels[i]`` is what class ``i`` is called in the files.
 
     ``told`` says how a table was read, or the axes of an array, what was guessed above all; it is empty for other
-    files. ``lead_names`` has C names, or none where nothing says what the leads are called.
+    files. ``lead_names`` has C names, or none where nothing says what the leads are called. ``recipe`` says how beats
+    were cut from records, as ``ecgedge.data.records.Recipe`` writes it; it is empty for others.
     """
 
     name: str
@@ -71,6 +79,7 @@ class Dataset:
     source: str
     told: str = ""
     lead_names: tuple[str, ...] = ()
+    recipe: str = ""
 
     @property
     def leads(self) -> int:
@@ -87,11 +96,12 @@ class Dataset:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over the beats (float32, rounded to 4 decimals) and class indices, both splits."""
+        """SHA-256 over the beats (float32, rounded to 4 decimals) and class indices of both splits, and the recipe."""
         digest = hashlib.sha256()
         for split in (self.train, self.test):
             digest.update(beat_bytes(split.x))
             digest.update(split.y.astype("<i8").tobytes())
+        digest.update(self.recipe.encode())
         return digest.hexdigest()
 
     def describe(self) -> str:
@@ -148,7 +158,7 @@ def with_leads(data: Dataset, wanted: Sequence[str]) -> Dataset:
     picked = pick_leads(wanted, data.lead_names, data.leads, data.name)
     if picked == list(range(data.leads)):
         return data
-    train, test = (Split(np.ascontiguousarray(split.x[:, picked]), split.y) for split in (data.train, data.test))
+    train, test = (replace(part, x=np.ascontiguousarray(part.x[:, picked])) for part in (data.train, data.test))
     names = tuple(data.lead_names[index] for index in picked) if data.lead_names else ()
     told = ", ".join(names or (str(index + 1) for index in picked))
     return replace(data, train=train, test=test, lead_names=names, source=f"{data.source}, leads {told}")
@@ -262,13 +272,17 @@ def read_zip(path: Path, columns: Columns) -> tuple[Dataset, str]:
 
 
 def read_files(files: Files, source: str, columns: Columns) -> tuple[Dataset, str]:
+    if columns.labels is not None and (files.test is not None or files.train.suffix.lower() != ".npy"):
+        told = f"{source}: --label-file {columns.labels} has no place: it is of one .npy with all beats"
+        raise EcgEdgeError(told, "leave it out")
     official = files.name.lower() == "ecg5000"
     both = read_pair(files.train, columns)
     said = f"{source} ({columns.describe()})" if columns else source
     if not both and files.test is None:
         if official and files.train.stem.endswith("_TRAIN"):
             raise EcgEdgeError(f"ECG5000_TEST.txt is missing in {files.train.parent}", WAYS_TO_NAME_DATA)
-        return split_here(files, read_part(files.train, columns), source, said)
+        [beats], labels = called([read_part(files.train, columns)], columns)
+        return split_here(files, beats, labels, source, said)
     if files.test is not None:
         train = read_part(files.train, columns)
         both = [train, read_part(files.test, columns, train.layout)]
@@ -278,17 +292,27 @@ def read_files(files: Files, source: str, columns: Columns) -> tuple[Dataset, st
     if official and (len(train.labels), len(test.labels)) != ECG5000_BEATS:
         raise not_official(source, f"{len(train.labels):,} training and {len(test.labels):,} test beats")
     check_classes(both, source)
-    labels = order_labels(train.labels)
+    (train, test), order = called(both, columns)
+    labels = tuple(label for label in order if label in set(train.labels))
     if strangers := sorted(set(test.labels) - set(labels)):
         raise EcgEdgeError(
             f"{names[1]} has class {strangers[0]}, which no beat of {names[0]} has", "every class needs training beats"
         )
     told = "" if official else told_of(files.train, train)  # its content is known
     leads = train.leads or test.leads
-    data = Dataset(files.called(source), as_split(train, labels), as_split(test, labels), labels, said, told, leads)
+    data = Dataset(
+        files.called(source), as_split(train, labels), as_split(test, labels), labels, said, told, leads, train.recipe
+    )
     if official and data.digest != ECG5000_DIGEST:
         raise not_official(source, f"digest {data.digest[:12]} instead of {ECG5000_DIGEST[:12]}")
     return data, ""
+
+
+def called(parts: list[Part], columns: Columns) -> tuple[list[Part], tuple[str, ...]]:
+    """The parts with their classes called as the user says, and all classes in order."""
+    if columns.classes is None:
+        return parts, order_labels(label for part in parts for label in part.labels)
+    return named(parts, read_names(Path(columns.classes)))
 
 
 def check_shapes(train: Part, test: Part, names: tuple[str, str]) -> None:
@@ -310,10 +334,9 @@ def check_shapes(train: Part, test: Part, names: tuple[str, str]) -> None:
         )
 
 
-def split_here(files: Files, beats: Part, source: str, said: str) -> tuple[Dataset, str]:
+def split_here(files: Files, beats: Part, labels: tuple[str, ...], source: str, said: str) -> tuple[Dataset, str]:
     """Beats without a test part, in halves, each in the order of the file; ``said``: the source with its columns."""
     check_classes([beats], source)
-    labels = order_labels(beats.labels)
     whole = as_split(beats, labels)
     count = max(len(whole) // 2, len(labels))
     if count >= len(whole):
@@ -321,14 +344,20 @@ def split_here(files: Files, beats: Part, source: str, said: str) -> tuple[Datas
             f"{source} has no test part, and its {len(whole):,} beats of {len(labels):,} classes are too few to split",
             "every class needs a training beat, and the test part one beat at least",
         )
-    index = np.sort(stratified(whole.y, count, SPLIT_SEED))
-    rest = np.setdiff1d(np.arange(len(whole)), index)
     how = f"split here: half for training, stratified, seed {SPLIT_SEED}"
+    if whole.groups is None or len(np.unique(whole.groups)) < 2:
+        index = np.sort(stratified(whole.y, count, SPLIT_SEED))
+    else:
+        index = np.flatnonzero(halves(whole.y, whole.groups, SPLIT_SEED))
+        how = f"split here: half for training, whole patients, seed {SPLIT_SEED}"
+    rest = np.setdiff1d(np.arange(len(whole)), index)
     name, train, test = files.called(source), whole.take(index), whole.take(rest)
     if name == "ecg5000":
         raise not_official(source, "training and test beats in one file")
     told = told_of(files.train, beats)
-    return Dataset(name, train, test, labels, f"{said} ({how})", told, beats.leads), f"{source} has no test part; {how}"
+    return Dataset(name, train, test, labels, f"{said} ({how})", told, beats.leads, beats.recipe), (
+        f"{source} has no test part; {how}"
+    )
 
 
 def told_of(file: Path, part: Part) -> str:
@@ -338,7 +367,8 @@ def told_of(file: Path, part: Part) -> str:
 
 def as_split(beats: Part, labels: tuple[str, ...]) -> Split:
     index = {label: i for i, label in enumerate(labels)}
-    return Split(beats.x.copy(), np.array([index[label] for label in beats.labels], np.int64))
+    groups = None if beats.groups is None else np.array(beats.groups)
+    return Split(beats.x.copy(), np.array([index[label] for label in beats.labels], np.int64), groups)
 
 
 def normalized(data: Dataset) -> Dataset:
@@ -351,7 +381,7 @@ def normalized(data: Dataset) -> Dataset:
         spread = np.sqrt((centred**2).sum(axis=2, keepdims=True) / max(x.shape[2] - 1, 1))
         return np.where(flat, 0, centred / np.where(flat, 1, spread)).astype(np.float32)
 
-    train, test = Split(z(data.train.x), data.train.y), Split(z(data.test.x), data.test.y)
+    train, test = (replace(part, x=z(part.x)) for part in (data.train, data.test))
     return replace(data, train=train, test=test, source=f"{data.source}, z-normalised here")
 
 
@@ -412,7 +442,7 @@ def stratified(y: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 
 def calibration_beats(data: Dataset, count: int, seed: int) -> np.ndarray:
-    """Training beats for quantizers, stratified; a beat that the test part has too is never among them.
+    """Training beats for quantizers, stratified; never one that the test part has too, nor one of a patient there.
 
     Returns:
         ``(min(count, N), C, L)``.
@@ -420,31 +450,53 @@ def calibration_beats(data: Dataset, count: int, seed: int) -> np.ndarray:
     Raises:
         EcgEdgeError: ``count`` is less than the number of classes, or a class has no beat of its own.
     """
-    train = own_training_beats(data)
+    train, _ = calibrating_and_judging(data, seed)
     return train.x[stratified(train.y, count, seed)]
 
 
 def judging_beats(data: Dataset, count: int, seed: int) -> Split:
-    """Training beats on which a quantizer measures what it costs; none that the test part has too.
+    """Training beats on which a quantizer measures what it costs; none that the test part has, nor of a patient there.
 
-    Those that ``calibration_beats`` leaves, where there are ``ENOUGH_TO_JUDGE``; else all.
+    Those that ``calibration_beats`` leaves, where there are ``ENOUGH_TO_JUDGE``; else all. Of patients, where they are
+    known, who have no calibration beats, if those have enough.
 
     Raises:
         EcgEdgeError: as ``calibration_beats``.
     """
-    train = own_training_beats(data)
+    train, others = calibrating_and_judging(data, seed)
+    if others is not None:
+        return others
     rest = np.setdiff1d(np.arange(len(train)), stratified(train.y, count, seed))
     return train.take(rest) if len(rest) >= ENOUGH_TO_JUDGE else train
 
 
+def calibrating_and_judging(data: Dataset, seed: int) -> tuple[Split, Split | None]:
+    """The training beats to calibrate on and, where these have other patients who are enough, those to judge on."""
+    train = own_training_beats(data)
+    if train.groups is None or len(np.unique(train.groups)) < 2:
+        return train, None
+    fold = deal_groups(train.y, train.groups, 2, seed)
+    one, two = (train.take(np.flatnonzero(fold == at)) for at in (0, 1))
+    apart = len(two) >= ENOUGH_TO_JUDGE and set(one.y) == set(two.y) == set(train.y)
+    return (one, two) if apart else (train, None)
+
+
 def own_training_beats(data: Dataset) -> Split:
-    """The training beats that the test part has not. Raises EcgEdgeError where a class has none."""
+    """The training beats that the test part has not, of patients that it has not.
+
+    Raises:
+        EcgEdgeError: a class has none.
+    """
     known = {beat.tobytes() for beat in data.test.x}
     own = np.array([beat.tobytes() not in known for beat in data.train.x])
+    both = shared_patients(data)
+    if data.train.groups is not None and not np.isin(data.train.groups, both).all():  # else nobody would be left
+        own &= ~np.isin(data.train.groups, both)
     train = data.train.take(np.flatnonzero(own))
     if lacking := set(data.train.y) - set(train.y):
         label = data.labels[min(lacking)]
+        why = ", or of a patient there" if both else ""
         raise EcgEdgeError(
-            f"every training beat of class {label} is a test beat, too", "nothing can be calibrated on such data"
+            f"every training beat of class {label} is a test beat, too{why}", "nothing can be calibrated on such data"
         )
     return train

@@ -49,6 +49,9 @@ def convert_command(row: Row, request: MatrixRequest) -> str:
     line += [word for name in request.ignore_columns for word in ("--ignore-column", name)]
     line += ["--leads", ",".join(request.leads)] if request.leads else []
     line += words("layout", request.layout)
+    line += words("group", request.group_column)
+    line += words("label_file", request.label_file)
+    line += words("class_names", request.class_names)
     if request.passes is not None:
         line += ["--passes", ",".join(request.passes)] if request.passes else ["--no-optimize"]
     line += ["--normalize"] * request.normalize

@@ -23,6 +23,7 @@ from ecgedge.measure.bench import PROFILES
 from ecgedge.measure.machine import EnergyCounter
 from ecgedge.measure.steadiness import most_rounds
 from ecgedge.run.layout import SCHEMA, check_about
+from ecgedge.run.patients import PATIENT, PATIENTS
 from ecgedge.run.reading import BEATS, JOURNAL, RUN
 from ecgedge.run.request import MatrixRequest
 
@@ -97,10 +98,14 @@ def check_readable(about: Mapping[str, Any]) -> None:
 
 def write_run(folder: Path, run: dict[str, Any], lab: Lab) -> None:
     """``beats.npz``, what was scored and what the quantizers saw, and ``run.json``, which makes it a run."""
-    train = lab.beats.data.train
+    train, scored = lab.beats.data.train, lab.beats.scored
+    arrays = {"x": scored.x, "y": scored.y, "index": lab.beats.index}
+    arrays |= {"train_x": train.x, "train_y": train.y, "calibration": lab.beats.calibration}
+    if scored.groups is not None:
+        names, numbers = np.unique(scored.groups, return_inverse=True)
+        run[PATIENTS], arrays[PATIENT] = names.tolist(), numbers.astype(np.int64)
     with whole_file(folder / BEATS) as file:
-        np.savez_compressed(file, x=lab.beats.scored.x, y=lab.beats.scored.y, index=lab.beats.index,
-                            train_x=train.x, train_y=train.y, calibration=lab.beats.calibration)  # fmt: skip
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
     run["files"] = {BEATS: digest_of(folder / BEATS)}
     with whole_file(folder / RUN, "w", encoding="utf-8") as file:
         file.write(json.dumps(run, indent=1) + "\n")

@@ -65,6 +65,9 @@ class MatrixRequest:
         label_column, ignore_columns: of a table, by name or number.
         leads: those that are wanted, by name or number from 1, in that order; empty: all.
         layout: of an array of beats, leads and samples, ``"NCL"`` or ``"NLC"``; None: told from its shape.
+        group_column: of a table: that of the patients, of whom none is in both parts of a split or fold.
+        label_file: the labels of an ``.npy``.
+        class_names: a file with what classes are called.
         models: names of models, or folders of checkpoints; with no ``files`` either, all models.
         files: made elsewhere.
         told: what the user says of these.
@@ -93,6 +96,9 @@ class MatrixRequest:
     ignore_columns: Sequence[str] = ()
     leads: Sequence[str] = ()
     layout: str | None = None
+    group_column: str | None = None
+    label_file: str | None = None
+    class_names: str | None = None
     models: Sequence[str] = ()
     files: Sequence[str] = ()
     told: Told = field(default_factory=Told)
@@ -119,7 +125,7 @@ class MatrixRequest:
         given = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
         for name in SEVERAL:
             given[name] = several(given[name])
-        for name in ("data", "label_column", "place"):
+        for name in ("data", "label_column", "group_column", "label_file", "class_names", "place"):
             given[name] = text_of(given[name])
         if type(sizes := given["batch_sizes"]) is int:
             given["batch_sizes"] = (sizes,)
@@ -201,6 +207,10 @@ REQUEST = record(
         "sent": flag,
         "place": LINE,
     },
-    {"leads": list_of(LINE, 10_000), "layout": maybe(one_of("NCL", "NLC"))},  # older requests know none
+    {  # older requests know none
+        "leads": list_of(LINE, 10_000),
+        "layout": maybe(one_of("NCL", "NLC")),
+        **dict.fromkeys(("group_column", "label_file", "class_names"), maybe(LINE)),
+    },
     others=ANY,
 )

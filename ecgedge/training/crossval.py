@@ -10,6 +10,7 @@ import numpy as np
 from ecgedge.api import tasks
 from ecgedge.api.artifact import Anomaly, Classification, Task
 from ecgedge.data.dataset import Dataset, Split
+from ecgedge.data.patients import deal_groups
 from ecgedge.errors import EcgEdgeError
 from ecgedge.training.fitting import Trainee, fit, predict
 
@@ -72,7 +73,7 @@ def cross_validate(trainee: Trainee, data: Dataset, count: int, repeats: int = 1
         raise EcgEdgeError(f"{len(data.train)} training beats cannot make {count} folds", "take fewer with --cv")
     outputs, dealt, histories, first = [], [], [], trainee.recipe.seed
     for repeat in range(repeats):
-        folds = deal(data.train.y, count, first + repeat)
+        folds = folds_of(data.train, count, first + repeat)
         answers: list[np.ndarray | None] = [None] * len(data.train)
         for fold in range(count):
             kept, held = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
@@ -85,6 +86,23 @@ def cross_validate(trainee: Trainee, data: Dataset, count: int, repeats: int = 1
         outputs.append(np.stack([answer for answer in answers if answer is not None]))
         dealt.append(folds)
     return Estimate(outputs, dealt, histories)
+
+
+def folds_of(train: Split, count: int, seed: int) -> np.ndarray:
+    """The fold of each training beat, ``(N,)``; a patient is in one, where there are several that are known.
+
+    Raises:
+        EcgEdgeError: there are fewer patients than folds.
+    """
+    if train.groups is None or len(np.unique(train.groups)) < 2:
+        return deal(train.y, count, seed)
+    return deal_groups(train.y, train.groups, count, seed)
+
+
+def most_folds(train: Split) -> int:
+    """How many folds training beats can make: as many as there are patients, where several are known, else beats."""
+    patients = 0 if train.groups is None else len(np.unique(train.groups))
+    return patients if patients > 1 else len(train)
 
 
 def deal(y: np.ndarray, count: int, seed: int) -> np.ndarray:

@@ -21,7 +21,7 @@ from ecgedge.api.training import Recipe
 from ecgedge.convert.checkpoint import read_checkpoint, write_checkpoint
 from ecgedge.data.dataset import Dataset
 from ecgedge.errors import EcgEdgeError
-from ecgedge.training.crossval import Estimate, cross_validate, evaluate, task_of
+from ecgedge.training.crossval import Estimate, cross_validate, evaluate, most_folds, task_of
 from ecgedge.training.fitting import Trainee, fit, load, predict, remedy, save
 from ecgedge.training.pictures import PICTURES, write_pictures
 from ecgedge.training.recipe import heeded, options_for, told
@@ -75,7 +75,7 @@ def train(
     """
     check(model, data, recipe)
     if model.task == "anomaly":
-        cv = cv or min(THRESHOLD_FOLDS, len(data.train))
+        cv = cv or min(THRESHOLD_FOLDS, most_folds(data.train))
     trainee = Trainee(model, data.labels, recipe, options_for(model, options))
     estimate = cross_validate(trainee, data, cv, repeats) if cv else None
     fitted, history = fit(trainee, data.train, "training")
@@ -84,7 +84,8 @@ def train(
         "recipe": told(recipe, heeded(model)),
         "options": dict(trainee.options),
         "data": {"name": data.name, "digest": data.digest}
-        | ({"leads": list(data.lead_names)} if data.lead_names else {}),
+        | ({"leads": list(data.lead_names)} if data.lead_names else {})
+        | ({"recipe": data.recipe} if data.recipe else {}),
         "cross_validation": cross_validation_record(estimate, data, task),
         "versions": versions,
     }

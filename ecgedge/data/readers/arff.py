@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 
 from ecgedge.data.readers.columns import SAY, Columns, Layout, Part, find_column
-from ecgedge.data.readers.fields import LABEL_NAMES, WAYS_TO_NAME_DATA, parse_label, plain, short, unreadable
+from ecgedge.data.readers.fields import (
+    LABEL_NAMES,
+    WAYS_TO_NAME_DATA,
+    parse_group,
+    parse_label,
+    plain,
+    short,
+    unreadable,
+)
 from ecgedge.errors import EcgEdgeError
 
 
@@ -23,7 +31,9 @@ def read_arff(path: Path, asked: Columns, like: Layout | None = None) -> Part:
     """
     records, kinds = load(path)
     names = list(kinds)
+    groups = asked.group and names[find_column(asked.group, "--group", names, len(names), str(path))]
     ignored = {names[find_column(one, "--ignore-column", names, len(names), str(path))] for one in asked.ignore}
+    ignored |= {groups} if groups else set()
     if asked.label is not None:
         called = [names[find_column(asked.label, "--label-column", names, len(names), str(path))]]
     else:
@@ -57,7 +67,10 @@ def read_arff(path: Path, asked: Columns, like: Layout | None = None) -> Part:
     theirs = [like.names[i] for i in like.samples] if like else samples
     if theirs != samples and len(theirs) == len(samples):
         raise EcgEdgeError(f"{path} has other attributes than its training part", "both parts need the same ones")
-    return Part(labels, x[:, None], layout)
+    if not groups:
+        return Part(labels, x[:, None], layout)
+    patients = [parse_group(as_text(v), f"{path}, beat {i}") for i, v in enumerate(records[groups], 1)]
+    return Part(labels, x[:, None], layout, groups=patients)
 
 
 def as_text(value: Any) -> str:

@@ -21,6 +21,7 @@ NO_SAMPLES = (  # what columns are called that are neither label nor samples, as
     "id", "index", "idx", "row", "rowid", "beat", "beatid", "patient", "patientid", "subject", "subjectid", "record",
     "recordid", "recordname", "fold", "split", "age", "sex", "gender", "lead", "time", "timestamp", "file", "filename",
 )  # fmt: skip
+PATIENTS = ("patient", "patientid", "subject", "subjectid", "record", "recordid", "recordname")  # of these
 ENOUGH = 4  # lines from which the values of a column tell anything
 ONE_HOT = 8  # lines from which columns of 0 and 1 that sum to 1 are no chance
 
@@ -32,24 +33,41 @@ class Columns:
     It is true where something is said of columns.
 
     Attributes:
-        label: the one that holds the label: its name, its number from 1 (``:1`` is never a name), or ``last``.
+        label: the one that holds the label: its name, its number from 1 (``:1`` is never a name), or ``last``; or those
+            of a label in one-hot form, as ``N,S,V`` or ``6-8``.
         ignore: those that hold neither label nor samples, likewise.
         leads: those that are wanted, each by its name or its number from 1, in that order; empty: all.
         layout: of arrays with three axes, ``"NCL"`` or ``"NLC"``; None: it is told from their shape.
+        group: the one that holds the patient, or whatever else must not be in both parts.
+        labels: a file with the labels of beats that are in a file without them, an ``.npy``.
+        classes: a file with the names of the classes, as ``ecgedge.data.readers.names`` reads it.
     """
 
     label: str | None = None
     ignore: tuple[str, ...] = ()
     leads: tuple[str, ...] = ()
     layout: str | None = None
+    group: str | None = None
+    labels: str | None = None
+    classes: str | None = None
 
     def __bool__(self) -> bool:
-        return self.label is not None or bool(self.ignore)
+        said = (self.label, self.group, self.labels, self.classes)
+        return bool(self.ignore) or any(each is not None for each in said)
 
     def describe(self) -> str:
         """What was said, as a data set's source has it."""
-        label = [] if self.label is None else [f"label in column {self.label}"]
-        return ", ".join([*label, *(f"without column {column}" for column in self.ignore)])
+        said = [
+            ("label in column", self.label), ("label file", self.labels),
+            *(("without column", each) for each in self.ignore),
+            ("patients in column", self.group), ("class names of", self.classes),
+        ]  # fmt: skip
+        return ", ".join(f"{what} {which}" for what, which in said if which is not None)
+
+    def options(self) -> list[str]:
+        """The options that name columns, of those that were given."""
+        said = {"--label-column": self.label, "--ignore-column": self.ignore or None, "--group": self.group}
+        return [option for option, value in said.items() if value is not None]
 
 
 @dataclass(frozen=True)
@@ -61,6 +79,8 @@ class Layout:
         label_told: the label's column, as an error calls it.
         asked: whether the user named it.
         told: what was found and guessed, in one line.
+        one_hot: the columns of a label in one-hot form, of which ``label`` is the first; empty for any other.
+        group: the column of the patient; None where none was named.
     """
 
     width: int
@@ -70,6 +90,8 @@ class Layout:
     label_told: str
     asked: bool
     told: str
+    one_hot: tuple[int, ...] = ()
+    group: int | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +104,8 @@ class Part:
         layout: of the table that they were in; None where they were in none.
         leads: what they are called, C names; empty where the file does not say.
         told: how the axes of an array were told; empty where there was nothing to tell.
+        groups: the patient of each beat, N words; None where that is not known.
+        recipe: how the beats were cut from records, as ``ecgedge.data.records`` writes it; empty for any others.
     """
 
     labels: list[str]
@@ -89,13 +113,14 @@ class Part:
     layout: Layout | None = None
     leads: tuple[str, ...] = ()
     told: str = ""
+    groups: list[str] | None = None
+    recipe: str = ""
 
 
 def refuse_columns(path: Path, asked: Columns, label: str) -> None:
     """Raise EcgEdgeError where the user names columns of a file that has none; ``label``: where it has its label."""
-    if asked:
-        option = "--label-column" if asked.label is not None else "--ignore-column"
-        raise EcgEdgeError(f"{path} is no table: {option} has no place, {label}", f"leave {option} out")
+    if named := asked.options():
+        raise EcgEdgeError(f"{path} is no table: {named[0]} has no place, {label}", f"leave {named[0]} out")
 
 
 def find_column(said: str, option: str, names: Sequence[str], width: int, where: str) -> int:
@@ -124,6 +149,22 @@ def find_column(said: str, option: str, names: Sequence[str], width: int, where:
     return found[0]
 
 
+def find_labels(said: str, names: Sequence[str], width: int, where: str) -> tuple[int, ...]:
+    """The indices from 0 of the columns that the user names as the label: several are one in one-hot form.
+
+    Raises:
+        EcgEdgeError: as ``find_column``; or one is named twice.
+    """
+    known = {name.strip().lower() for name in names}
+    each = [word.strip() for word in said.split(",")] if said.strip().lower() not in known else [said]
+    if len(each) == 1 and each[0].lower() not in known and (span := re.fullmatch("([0-9]{1,6})-([0-9]{1,6})", each[0])):
+        each = [f":{number}" for number in range(int(span[1]), int(span[2]) + 1)][: width + 1] or each
+    found = tuple(find_column(one, "--label-column", names, width, where) for one in each)
+    if len({*found}) < len(found):
+        raise EcgEdgeError(f"{where}: --label-column {said} names a column twice", "name each column once")
+    return found
+
+
 def lay_out(table: Table, asked: Columns) -> Layout:
     """Which column of a table is what.
 
@@ -131,16 +172,28 @@ def lay_out(table: Table, asked: Columns) -> Layout:
         EcgEdgeError: that cannot be told; says what to ask for.
     """
     ignored = {find_column(each, "--ignore-column", table.names, table.width, table.where) for each in asked.ignore}
+    group = None
+    if asked.group is not None:
+        group = find_column(asked.group, "--group", table.names, table.width, table.where)
+        ignored.add(group)
     label, how = None, ""
+    labels: tuple[int, ...] = ()
     if asked.label is not None:
-        label = find_column(asked.label, "--label-column", table.names, table.width, table.where)
-        if label in ignored:
-            raise EcgEdgeError(f"{table.where}: {table.call(label)} is the label, and to be ignored", SAY)
-    rest = [index for index in range(table.width) if index not in ignored and index != label]
+        labels = find_labels(asked.label, table.names, table.width, table.where)
+        if both := ignored & {*labels}:
+            what = "the label, and to be ignored" if group not in both else "the label, and that of the patients"
+            raise EcgEdgeError(f"{table.where}: {table.call(min(both))} is {what}", SAY)
+    else:
+        labels = named_one_hot(table, [index for index in range(table.width) if index not in ignored])
+        how = ", guessed from its columns" if labels else ""
+    if labels:
+        label = labels[0]
+    rest = [index for index in range(table.width) if index not in ignored and index not in labels]
     numbering = 0 if rest and rest[0] == 0 and is_row_number(table, 0) else None
     if numbering is not None:
         rest.remove(0)
     if label is None:
+        check_one_label(table, rest)
         label, how = find_label(table, rest)
     counted = numbering is None and rest[:1] == [0] and label != 0 and not table.names and counts_rows(table, 0)
     if label is None and counted:
@@ -150,15 +203,76 @@ def lay_out(table: Table, asked: Columns) -> Layout:
     if label is None:
         label, how = by_convention(table, rest)
     rest = [index for index in rest if index not in (label, numbering)]
+    one_hot = labels if len(labels) > 1 else ()
+    if one_hot:
+        check_one_hot(table, one_hot)
     check_samples(table, rest, label)
     left_out = [f"{table.call(numbering)} holds row numbers and is left out"] if numbering is not None else []
     if len(rest) > 1 and rest[0] < label and is_constant(table, rest[0]) and len(table.values) >= ENOUGH:
         left_out.append(f"{table.call(rest[0])} is the same in every line and read as a sample")
-    header = "a header" if table.names else "no header"
-    told = [f"{table.dialect.describe()}, {header}", f"label in {table.call(label)}{how}", *left_out]
+    where = f"columns {label + 1} to {labels[-1] + 1} (one-hot)" if one_hot else table.call(label)
+    if group is not None:
+        left_out.append(f"patients in {table.call(group)}")
+    told = [table.describe(), f"label in {where}{how}", *left_out]
     return Layout(
-        table.width, tuple(table.names), label, tuple(rest), table.call(label), asked.label is not None, "; ".join(told)
+        table.width,
+        tuple(table.names),
+        label,
+        tuple(rest),
+        where,
+        asked.label is not None,
+        "; ".join(told),
+        one_hot,
+        group,
     )
+
+
+def named_one_hot(table: Table, rest: Sequence[int]) -> tuple[int, ...]:
+    """The columns at an end of a table that are a label in one-hot form, by their names and values.
+
+    Empty where there are none, or where another column is called a label.
+    """
+    if any(table.names and plain(table.names[index]) in LABEL_NAMES for index in rest):
+        return ()
+    odd = {*strays(table, rest)}
+    for block in (leading_bits(table, rest), leading_bits(table, rest[::-1])[::-1]):
+        if len(block) > 1 and odd >= {*block}:
+            return tuple(block)
+    return ()
+
+
+def check_one_label(table: Table, columns: Sequence[int]) -> None:
+    """Raise EcgEdgeError where columns at an end are together like a label in one-hot form: one alone is none."""
+    if any(table.names and plain(table.names[index]) in LABEL_NAMES for index in columns):
+        return
+    for block in (leading_bits(table, columns), leading_bits(table, columns[::-1])[::-1]):
+        if len(block) > 1:
+            raise looks_one_hot(table, block)
+
+
+def looks_one_hot(table: Table, block: Sequence[int]) -> EcgEdgeError:
+    return EcgEdgeError(
+        f"{table.where}: columns {block[0] + 1} to {block[-1] + 1} look like a label in one-hot form",
+        f"--label-column {block[0] + 1}-{block[-1] + 1} reads them so; --ignore-column leaves each out",
+    )
+
+
+def check_one_hot(table: Table, labels: tuple[int, ...]) -> None:
+    """Raise EcgEdgeError where the columns are no label in one-hot form: one 1 a line, and zeros."""
+    bits = table.values[:, list(labels)]
+    wrong = ~(np.isin(bits, (0, 1)).all(axis=1) & (bits.sum(axis=1) == 1))
+    if wrong.any():
+        number = table.lines[int(np.flatnonzero(wrong)[0])][0]
+        raise EcgEdgeError(
+            f"{table.where}, {table.unit} {number}: the columns of the label hold {short(bits[wrong][0].tolist())}",
+            "a label in one-hot form is a single 1 among zeros: a beat has one class",
+        )
+
+
+def one_hot_label(table: Table, layout: Layout, fields: Sequence[str]) -> str:
+    """The class of a line whose label is in one-hot form: its column's name, or the number from 0 of that."""
+    hot = next(at for at, index in enumerate(layout.one_hot) if table.dialect.number(fields[index]) == 1)
+    return table.names[layout.one_hot[hot]].strip() if table.names else str(hot)
 
 
 def find_label(table: Table, rest: list[int]) -> tuple[int | None, str]:
@@ -211,14 +325,12 @@ def check_samples(table: Table, samples: list[int], label: int) -> None:
         raise EcgEdgeError(
             f"{table.where}: {table.call(wordy[0])} holds words ({short(fields[0], 20)}), and the label is in "
             f"{table.call(label)}",
-            f"--ignore-column {wordy[0] + 1} leaves it out; --label-column NAME|N|last names another label",
+            f"--ignore-column {wordy[0] + 1} leaves it out; --label-column NAME|N|last names another label"
+            + of_patients(table, wordy[0]),
         )
     for block in (leading_bits(table, samples), leading_bits(table, samples[::-1])[::-1]):
         if len(block) > 1:
-            raise EcgEdgeError(
-                f"{table.where}: columns {block[0] + 1} to {block[-1] + 1} look like a label in one-hot form",
-                "write one column with the class of each beat, or leave them out with --ignore-column",
-            )
+            raise looks_one_hot(table, block)
     if odd := strays(table, samples):
         raise stray(table, odd[0])
 
@@ -227,7 +339,15 @@ def stray(table: Table, index: int, labelled: bool = True) -> EcgEdgeError:
     """That a column is named as no sample is; ``labelled``: what is read has labels."""
     name = wordless(table, index)
     hint = f"--ignore-column {name} leaves it out" + (f", --label-column {name} makes it the label" if labelled else "")
+    hint += of_patients(table, index) if labelled else ""
     return EcgEdgeError(f"{table.where}: {table.call(index)} is not named as samples are", hint)
+
+
+def of_patients(table: Table, index: int) -> str:
+    """What else a hint says of a column that is called as patients are."""
+    if not table.names or plain(table.names[index]) not in PATIENTS:
+        return ""
+    return f"; --group {wordless(table, index)} keeps the beats of each patient on one side"
 
 
 def wordless(table: Table, index: int) -> str:

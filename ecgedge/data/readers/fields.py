@@ -118,6 +118,20 @@ def parse_label(field: str, where: str) -> str:
     return str(int(value)) if value.is_integer() else repr(value)  # too long for %g: labels must stay apart
 
 
+def parse_group(field: str, where: str) -> str:
+    """The patient or record that a beat is of: any printable word; numbers as ``parse_label`` has them.
+
+    Raises:
+        EcgEdgeError: it is empty or missing, too long, or cannot be printed.
+    """
+    try:
+        return parse_label(field, where)
+    except EcgEdgeError as error:
+        raise EcgEdgeError(
+            error.message.replace("is no label", "names no patient"), "every beat needs its patient, a printable word"
+        ) from error
+
+
 def order_labels(labels: Iterable[str]) -> tuple[str, ...]:
     """The labels without repetition: by number where all are numbers, else by alphabet."""
     found = set(labels)

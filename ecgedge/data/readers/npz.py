@@ -4,44 +4,82 @@ from __future__ import annotations
 
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from ecgedge.data.readers.columns import Columns, Layout, Part, refuse_columns
-from ecgedge.data.readers.fields import BIGGEST, WAYS_TO_NAME_DATA, parse_label, short, unreadable
+from ecgedge.data.readers.fields import BIGGEST, WAYS_TO_NAME_DATA, parse_group, parse_label, short, unreadable
 from ecgedge.data.readers.leads import check_names, in_leads, names_beside
 from ecgedge.errors import EcgEdgeError
 
 NAMES = "it needs the arrays x and y, or x_train, y_train, x_test and y_test"
 PAIR = ("x_train", "y_train", "x_test", "y_test")
+GROUPS = ("groups", "group", "patients", "patient_ids", "subjects", "records")  # that may name the patients
+RECIPE = "recipe"  # the array that says how the beats were cut from records
+CLASSES = "classes"  # the array that may name the classes of labels in one-hot form
 LEADS = ("leads", "lead_names", "sig_name", "channels")  # arrays that may name the leads
 
 
 def read_npz(path: Path, asked: Columns, _: Layout | None = None) -> Part:
     """Read the beats ``x`` ``(N, L)``, ``(N, C, L)`` or ``(N, L, C)`` and their labels ``y`` ``(N,)``.
 
-    What the leads are called stands in an array ``leads`` of C words, or in a ``leads.txt`` beside the file.
+    What the leads are called stands in an array ``leads`` of C words, or in a ``leads.txt`` beside the file; the
+    patient of each beat in ``groups`` (N,), or the array that ``--group`` names.
 
     Raises:
         EcgEdgeError: no such arrays, or their types, shapes or values cannot be beats and labels; or the user
             names columns.
     """
-    refuse_columns(path, asked, "its labels are the array y")
+    refuse_columns(path, replace(asked, group=None), "its labels are the array y")
     arrays = load(path)
     if "x" not in arrays or "y" not in arrays:
         raise EcgEdgeError(f"{path} holds {', '.join(map(short, list(arrays)[:4])) or 'no array'}", NAMES)
-    return beats_of(path, arrays, "x", "y", lead_names(path, arrays), asked.layout)
+    part = beats_of(path, arrays, "x", "y", lead_names(path, arrays), asked.layout)
+    return with_groups(path, arrays, part, asked.group, "")
 
 
 def read_npz_pair(path: Path, asked: Columns) -> list[Part]:
     """Training and test part, each as ``read_npz`` has it; empty where the file holds one part only."""
-    refuse_columns(path, asked, "its labels are arrays")
+    refuse_columns(path, replace(asked, group=None), "its labels are arrays")
     arrays = load(path)
     if not all(name in arrays for name in PAIR):
         return []
     names = lead_names(path, arrays)
-    return [beats_of(path, arrays, f"x_{each}", f"y_{each}", names, asked.layout) for each in ("train", "test")]
+    return [
+        with_groups(
+            path, arrays, beats_of(path, arrays, f"x_{each}", f"y_{each}", names, asked.layout), asked.group, f"_{each}"
+        )
+        for each in ("train", "test")
+    ]
+
+
+def with_groups(path: Path, arrays: dict[str, np.ndarray], part: Part, asked: str | None, end: str) -> Part:
+    """The beats with the patient of each, and how they were cut, where the file says so.
+
+    Args:
+        asked: the array of the patients as the user names it; None: one of ``GROUPS``, if there is one.
+        end: ``_train`` or ``_test`` of a file with both parts.
+
+    Raises:
+        EcgEdgeError: there is no such array, or it does not name a patient for each beat.
+    """
+    names = (asked.lower(),) if asked else GROUPS
+    found = next((name + end for name in names if name + end in arrays), None)
+    if asked and found is None:
+        told = ", ".join(map(short, list(arrays)[:6]))
+        raise EcgEdgeError(f"{path} has no array {asked[:40]}{end} (--group); it has {told}", "name one of these")
+    recipe = arrays.get(RECIPE)
+    cut = str(recipe) if recipe is not None and recipe.ndim == 0 and recipe.dtype.kind == "U" else ""
+    if found is None:
+        return replace(part, recipe=cut)
+    groups = arrays[found]
+    if groups.dtype.kind not in "iuUS" or groups.shape != (len(part.labels),) or beyond_unicode(groups) is not None:
+        told = f"{path}: {found} of type {short(groups.dtype)} and shape {short(groups.shape)} names no patients"
+        raise EcgEdgeError(told, "a word or a whole number for each beat")
+    words = [parse_group(word, f"{path}, {found}, beat {number}") for number, word in enumerate(words_of(groups), 1)]
+    return replace(part, groups=words, recipe=cut)
 
 
 def lead_names(path: Path, arrays: dict[str, np.ndarray]) -> tuple[str, ...]:
@@ -94,6 +132,7 @@ def beats_of(
         raise EcgEdgeError(f"{path}: {y_name} is of type {short(y.dtype)}", "labels must be numbers or words")
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
+    y, how = from_one_hot(y, arrays.get(CLASSES), f"{path}: {y_name}")
     if x.ndim not in (2, 3, 4) or (x.ndim == 4 and 1 not in x.shape[1:]) or y.shape != x.shape[:1]:
         raise EcgEdgeError(
             f"{path}: {x_name} of shape {short(x.shape)}, {y_name} of shape {short(arrays[y_name].shape)}",
@@ -116,7 +155,37 @@ def beats_of(
     if (odd := beyond_unicode(y)) is not None:
         raise EcgEdgeError(f"{path}, {y_name}, beat {odd + 1}: no text", "the file is damaged; write it again")
     labels = [parse_label(word, f"{path}, {y_name}, beat {i}") for i, word in enumerate(words_of(y), 1)]
-    return Part(labels, np.ascontiguousarray(x), None, names, told)
+    return Part(labels, np.ascontiguousarray(x), None, names, "; ".join(filter(None, (told, how))))
+
+
+def from_one_hot(y: np.ndarray, names: np.ndarray | None, where: str) -> tuple[np.ndarray, str]:
+    """Labels ``(N,)`` of those in one-hot form ``(N, K)``, and how they were read; others as they are.
+
+    Args:
+        names: of the K classes; None or others than K: they are called 0, 1, 2, ...
+
+    Raises:
+        EcgEdgeError: a beat has no class, or several.
+    """
+    if y.ndim != 2 or y.shape[1] < 2 or y.dtype.kind not in "fiub":
+        return y, ""
+    bits = y.astype(np.float64)
+    wrong = ~(np.isin(bits, (0, 1)).all(axis=1) & (bits.sum(axis=1) == 1))
+    if wrong.any():
+        beat = int(np.flatnonzero(wrong)[0])
+        raise EcgEdgeError(
+            f"{where}, beat {beat + 1}: {short(y[beat].tolist())} is no label in one-hot form",
+            "a single 1 among zeros: a beat has one class",
+        )
+    index = bits.argmax(axis=1)
+    if (
+        names is not None
+        and names.shape == (y.shape[1],)
+        and names.dtype.kind in "US"
+        and beyond_unicode(names) is None
+    ):
+        return names[index], f"{where}: labels in one-hot form, of {y.shape[1]} classes"
+    return index, f"{where}: labels in one-hot form, of {y.shape[1]} classes that are called by their number from 0"
 
 
 def beyond_unicode(y: np.ndarray) -> int | None:

@@ -12,6 +12,7 @@ from ecgedge.data.readers.columns import Columns, Layout, Part
 from ecgedge.data.readers.fields import check_file
 from ecgedge.data.readers.npy import read_npy
 from ecgedge.data.readers.npz import read_npz, read_npz_pair
+from ecgedge.data.readers.parquet import read_parquet
 from ecgedge.data.readers.text import read_text
 from ecgedge.data.readers.ts import read_ts
 from ecgedge.errors import EcgEdgeError
@@ -22,6 +23,7 @@ READERS: dict[str, Callable[[Path, Columns, Layout | None], Part]] = {  # the fi
     ".ts": read_ts,
     ".arff": read_arff,
     ".csv": read_text,
+    ".parquet": read_parquet,
     ".npz": read_npz,
     ".npy": read_npy,
 }

@@ -14,7 +14,9 @@ from ecgedge.data.readers.columns import (
     counts_rows,
     find_column,
     find_label,
+    find_labels,
     is_row_number,
+    named_one_hot,
     stands_out,
     stray,
     strays,
@@ -89,8 +91,9 @@ def sample_columns(table: Table, asked: Columns, length: int | None) -> tuple[li
         EcgEdgeError: they are not as many as a model takes, or hold words.
     """
     said = [("--ignore-column", each) for each in asked.ignore]
-    said += [("--label-column", asked.label)] if asked.label is not None else []
+    said += [("--group", asked.group)] if asked.group is not None else []
     out = {find_column(each, option, table.names, table.width, table.where) for option, each in said}
+    out |= {*find_labels(asked.label, table.names, table.width, table.where)} if asked.label is not None else set()
     rest, told = [index for index in range(table.width) if index not in out], []
 
     def leave_out(index: int, reason: str) -> None:
@@ -99,6 +102,9 @@ def sample_columns(table: Table, asked: Columns, length: int | None) -> tuple[li
 
     if rest[:1] == [0] and (is_row_number(table, 0) or (not table.names and counts_rows(table, 0))):
         leave_out(0, "holds row numbers")
+    if asked.label is None and (bits := named_one_hot(table, rest)):
+        rest = [index for index in rest if index not in bits]
+        told.append(f"columns {bits[0] + 1} to {bits[-1] + 1} are a label in one-hot form and are left out")
     labels = [index for index in rest if table.names and plain(table.names[index]) in LABEL_NAMES]
     if asked.label is None and len(labels) == 1:
         leave_out(labels[0], "is called a label")
@@ -117,7 +123,7 @@ def sample_columns(table: Table, asked: Columns, length: int | None) -> tuple[li
             leave_out(looks, "looks like a label")
     if length and len(rest) != length:
         hint = LEAVE_OUT if len(rest) > length else "one beat a line"
-        raise wrong_count(f"{table.where}, line {table.lines[0][0]}", len(rest), length, hint)
+        raise wrong_count(f"{table.where}, {table.unit} {table.lines[0][0]}", len(rest), length, hint)
     return rest, told
 
 

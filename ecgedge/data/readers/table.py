@@ -26,6 +26,8 @@ class Table:
         names: of the columns; empty where there is no header.
         lines: number and fields of each line but the header.
         width: columns of the first line (of the second, where a header does not name the row numbers).
+        unit: what a line is called.
+        kind: what the table is, where it is no text.
     """
 
     where: str
@@ -33,6 +35,12 @@ class Table:
     names: list[str]
     lines: list[Line]
     width: int
+    unit: str = "line"
+    kind: str = ""
+
+    def describe(self) -> str:
+        """How it is written, for the user."""
+        return self.kind or f"{self.dialect.describe()}, {'a header' if self.names else 'no header'}"
 
     @cached_property
     def values(self) -> np.ndarray:

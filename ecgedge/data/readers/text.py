@@ -6,9 +6,9 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from ecgedge.data.readers.columns import Columns, Layout, Part, lay_out
+from ecgedge.data.readers.columns import Columns, Layout, Part, check_one_hot, lay_out, one_hot_label
 from ecgedge.data.readers.dialect import check_one_separator, check_thousands, read_lines
-from ecgedge.data.readers.fields import ONE_LENGTH, WAYS_TO_NAME_DATA, parse_label, parse_numbers, stack
+from ecgedge.data.readers.fields import ONE_LENGTH, WAYS_TO_NAME_DATA, parse_group, parse_label, parse_numbers, stack
 from ecgedge.data.readers.table import Table, read_table
 from ecgedge.errors import EcgEdgeError
 
@@ -26,9 +26,13 @@ def read_text(path: Path, asked: Columns, like: Layout | None = None) -> Part:
     Raises:
         EcgEdgeError: with the line and the column of what is wrong, or what cannot be guessed.
     """
-    table = read_table(str(path), enumerate(read_lines(path), 1))
+    return part_of(read_table(str(path), enumerate(read_lines(path), 1)), path, asked, like)
+
+
+def part_of(table: Table, path: Path, asked: Columns, like: Layout | None) -> Part:
+    """The beats of a table, as ``read_text`` has them."""
     for number, fields in table.lines:
-        where = f"{path}, line {number}"
+        where = f"{path}, {table.unit} {number}"
         if len(fields) != table.width:
             raise EcgEdgeError(
                 f"{where}, column {min(len(fields), table.width) + 1}: {len(fields)} columns "
@@ -44,16 +48,21 @@ def read_text(path: Path, asked: Columns, like: Layout | None = None) -> Part:
         raise EcgEdgeError(f"{path}: no column is left for samples", "ignore fewer columns")
     if table.dialect.decimal == ",":
         check_thousands((fields[index] for _, fields in table.lines for index in layout.samples), str(path))
+    groups: list[str] = []
     labels, rows, columns = [], [], [index + 1 for index in layout.samples]
     for number, fields in table.lines:
-        where, field = f"{path}, line {number}", fields[layout.label]
-        if math.isnan(table.dialect.number(field)):
+        where, field = f"{path}, {table.unit} {number}", fields[layout.label]
+        if layout.one_hot:
+            field = one_hot_label(table, layout, fields)
+        elif math.isnan(table.dialect.number(field)):
             check_one_separator(field, f"{where}, column {layout.label + 1}", table.dialect.separator)
         elif table.dialect.decimal == ",":
             field = field.replace(",", ".")
         labels.append(parse_label(field, f"{where}, column {layout.label + 1}"))
         rows.append(parse_numbers([fields[i] for i in layout.samples], where, columns, table.dialect.numbers))
-    return Part(labels, stack(rows, path), layout)
+        if layout.group is not None:
+            groups.append(parse_group(fields[layout.group], f"{where}, column {layout.group + 1}"))
+    return Part(labels, stack(rows, path), layout, groups=groups if layout.group is not None else None)
 
 
 def alike(table: Table, like: Layout) -> Layout:
@@ -62,6 +71,8 @@ def alike(table: Table, like: Layout) -> Layout:
     Raises:
         EcgEdgeError: it has other columns. Beats of another length are told by whoever compares the parts.
     """
+    if like.one_hot and table.width == like.width:
+        check_one_hot(table, like.one_hot)
     if table.width != like.width and len(like.samples) == like.width - 1:
         label = table.width - 1 if like.label == like.width - 1 else min(like.label, table.width - 1)
         return replace(like, label=label, samples=tuple(i for i in range(table.width) if i != label))

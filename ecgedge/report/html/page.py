@@ -19,6 +19,7 @@ from ecgedge.report.files import changed_decisions, machine_words, on_device
 from ecgedge.report.html.figures import Figure, Looks, form
 from ecgedge.report.html.models import section
 from ecgedge.report.html.pareto import pareto
+from ecgedge.report.html.patients import of_patients
 from ecgedge.report.html.run_files import RunFiles
 from ecgedge.report.remake import remake
 from ecgedge.report.table import TITLES, noise_lines
@@ -74,6 +75,7 @@ def render(report: Report) -> str:
             for i, model in enumerate(looks.models)
             if model in with_section
         ],
+        patients=of_patients(rows, files),
         left_out=left_out,
         most=MOST_TOLD,
         counts=Counter(row.status for row in report.rows),
