@@ -32,6 +32,7 @@ from ecgedge.data.readers import (
     unpack,
 )
 from ecgedge.data.readers.leads import pick_leads
+from ecgedge.data.records.opening import EDF, is_record
 from ecgedge.data.synthetic import LABELS, draw_beats
 from ecgedge.errors import EcgEdgeError
 from ecgedge.files.cache import cache_folder
@@ -245,6 +246,10 @@ def read_path(path: Path, columns: Columns = ANY_COLUMNS) -> tuple[Dataset, str]
             do not hold it.
     """
     try:
+        if is_record(path) or (path.is_dir() and holds_records(path)):
+            what = "holds records" if path.is_dir() else "is a record"
+            told = f"ecgedge data cut {path} --annotation atr -o beats.npz, then name that"
+            raise EcgEdgeError(f"{path} {what}, which are no beats yet", told)
         if path.is_dir():
             return read_files(find_in_folder(path), str(path), columns)
         if not path.exists():
@@ -254,6 +259,12 @@ def read_path(path: Path, columns: Columns = ANY_COLUMNS) -> tuple[Dataset, str]
         return read_files(find_beside(path), str(path), columns)
     except OSError as error:
         raise EcgEdgeError(f"{path} cannot be read: {error.strerror}", WAYS_TO_NAME_DATA) from error
+
+
+def holds_records(folder: Path) -> bool:
+    """Whether a folder holds WFDB or EDF records, and no files of beats."""
+    suffixes = {each.suffix.lower() for each in folder.iterdir()}
+    return bool(suffixes & {*EDF, ".hea"}) and not suffixes & {*SUFFIXES}
 
 
 def read_zip(path: Path, columns: Columns) -> tuple[Dataset, str]:

@@ -332,3 +332,13 @@ def test_cut_asks_for_what_it_cannot_know(tmp_path: Path, folder: Path, options:
     with pytest.raises(EcgEdgeError) as caught:  # what the command line prints as one line, with exit code 2
         main.main(asked, standalone_mode=False)
     assert message in caught.value.message and caught.value.hint and "\n" not in caught.value.message
+
+
+def test_records_are_cut_before_they_are_a_data_set(ecgedge: Command, folder: Path) -> None:
+    for place, what in (
+        (folder, "holds records"),
+        (folder / "100", "is a record"),
+        (folder / "night.edf", "is a record"),
+    ):
+        told = ecgedge("data", "show", place)
+        assert told.code == 2 and f"{what}, which are no beats yet" in told.err and "ecgedge data cut" in told.err

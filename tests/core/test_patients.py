@@ -54,6 +54,7 @@ def test_folds_are_alike_as_far_as_patients_allow() -> None:
     groups = people(40, 25)
     train = beats_of(groups)
     folds = folds_of(train, 5, 0)
+    assert all(len(set(folds[groups == one])) == 1 for one in set(groups))
     for label in range(3):
         counts = np.bincount(folds[train.y == label], minlength=5)
         assert counts.max() <= 1.4 * counts.min()

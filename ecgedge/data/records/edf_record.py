@@ -26,6 +26,7 @@ from ecgedge.data.records.record import (
 from ecgedge.data.records.wfdb_record import PLAIN_NAME, marks_beside
 from ecgedge.errors import EcgEdgeError
 
+MOST_SIGNALS = 4096
 OWN = "edf"  # as an annotation's name: those in the file itself
 WHOLE = "the file is cut or its header is wrong: export it again"
 
@@ -71,6 +72,7 @@ class EdfRecord:
     def opened(self) -> Iterator[Any]:
         """The file, open as long as the block lasts: the library opens a file once only."""
         with told_in_one_line(self.path, "an EDF file", WHOLE):
+            check_size(self.path)
             import pyedflib  # here, since it is an extra
 
             with pyedflib.EdfReader(str(self.path)) as file:
@@ -105,3 +107,18 @@ class EdfRecord:
         keep = keep[np.argsort(samples[keep], kind="stable")]
         words = tuple(str(texts[index]).strip() for index in keep)
         return Marks(samples[keep], words, words)
+
+
+def check_size(path: Path) -> None:
+    """Raise ValueError where a file is not as long as its header says: the library would print it."""
+    with path.open("rb") as file:
+        head = file.read(256)
+        signals = int(head[252:256])
+        if not 0 < signals <= MOST_SIGNALS:
+            raise ValueError(f"{signals} signals")
+        counts = file.read(256 * signals)[216 * signals : 224 * signals]
+    samples = sum(int(counts[at : at + 8]) for at in range(0, len(counts), 8))
+    size, records = path.stat().st_size, int(head[236:244])
+    expected = int(head[184:192]) + records * samples * (3 if head[:1] == b"\xff" else 2)
+    if size != expected:
+        raise ValueError(f"it has {size:,} bytes, and {expected:,} by its header")
