@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -73,8 +72,8 @@ def predict(
 
     Args:
         target: the name of a model, a folder of a checkpoint, or a file.
-        beats: ``(N, L)``, or ``(N, C, L)`` of C leads, as the model takes them, or a file: text with a line for each,
-            the samples of one lead after those of the other, or any other that data sets are read from.
+        beats: ``(N, L)``, or ``(N, C, L)`` of C leads, as the model takes them, or a file: any that data sets are read
+            from; a line of text has the samples of one lead after those of the other.
         runtime: that runs it; None: the first that takes it and works here.
         normalize: bring each beat to mean 0 and standard deviation 1, as the built-in weights expect.
         label_column, ignore_columns: of a file: columns that hold no samples, by name or number.
@@ -179,15 +178,13 @@ def label_left_out(asked: Columns, labelled: bool) -> Columns:
 
 
 def open_beats(path: Path) -> IO[str]:
-    """The lines of a file of beats, or standard input where the path is ``-``; of an array, which ``chunks`` reads by
-    its name, none. Raises EcgEdgeError where it cannot be read."""
+    """The lines of a file of beats, or standard input where the path is ``-``. Raises EcgEdgeError where it cannot be
+    read."""
     from ecgedge.data.readers import check_file
 
     if str(path) == "-":
         return sys.stdin
     check_file(path, most=None)
-    if is_array(path):
-        return io.StringIO()
     try:
         with path.open("rb") as file:
             wide = file.read(2) in (b"\xff\xfe", b"\xfe\xff")  # as spreadsheets write what they call Unicode text
@@ -208,6 +205,7 @@ def beats_in(path: Path, artifact: Artifact, asked: Columns, normalize: bool) ->
     Raises:
         EcgEdgeError: the file cannot be read, or holds beats that the model does not take.
     """
+    from ecgedge.api.records import check_lead_names, check_leads
     from ecgedge.data.readers import WHOLE, read_unlabelled
     from ecgedge.files.notices import note
 
@@ -215,11 +213,16 @@ def beats_in(path: Path, artifact: Artifact, asked: Columns, normalize: bool) ->
         with open_beats(path) as source:
             yield chunks(source, str(path), artifact, asked, normalize)
         return
-    found, told = read_unlabelled(path, asked, artifact.input.length)
-    if told:
-        note(f"{path}: {told}" if str(path) not in told else told)
-    x = as_beats(found, artifact) if len(found) else found
-    yield (normalized(x[at : at + CHUNK], normalize) for at in range(0, len(x), CHUNK))
+    leads, length = artifact.input.leads, artifact.input.length
+    found = read_unlabelled(path, asked, leads, length)
+    if found.told:
+        note(f"{path}: {found.told}" if str(path) not in found.told else found.told)
+    check_leads(artifact, found.x.shape[1], path.name)
+    check_lead_names(artifact, found.leads, path.name)
+    if length not in (None, found.x.shape[2]):
+        told = f"{artifact.name} takes beats of {length} samples, those of {path.name} have {found.x.shape[2]}"
+        raise EcgEdgeError(told, "cut them to that length, or resample them")
+    yield (normalized(found.x[at : at + CHUNK], normalize) for at in range(0, len(found.x), CHUNK))
 
 
 def chunks(
@@ -227,42 +230,16 @@ def chunks(
 ) -> Iterator[np.ndarray]:
     """Beats ``(n, C, L)`` float32, at most ``CHUNK`` at a time; what was guessed of the lines is a note.
 
-    A line has the samples of one lead after those of the other. A ``.npy`` or ``.npz`` is read by its name.
+    A line has the samples of one lead after those of the other.
 
     Raises:
         EcgEdgeError: the model takes beats of other leads or of another length; and in the reading, what is wrong with
             a line.
     """
-    if is_array(Path(name)):
-        x = array_of_beats(Path(name), artifact, asked)
-        return (normalized(x[start : start + CHUNK], normalize) for start in range(0, len(x), CHUNK))
     if asked.leads or asked.layout:
         option = "--leads" if asked.leads else "--layout"
         raise EcgEdgeError(f"{name} holds lines: {option} has no place", "it is for .npy and .npz files: leave it out")
     return read_chunks(source, name, artifact, asked, normalize)
-
-
-def is_array(path: Path) -> bool:
-    """Whether a file of beats is NumPy's, by its name."""
-    return path.suffix.lower() in (".npy", ".npz")
-
-
-def array_of_beats(path: Path, artifact: Artifact, asked: Columns) -> np.ndarray:
-    """Beats ``(N, C, L)`` float32 of a ``.npy`` or ``.npz``. Raises EcgEdgeError where the model takes no such ones."""
-    from ecgedge.api.records import check_lead_names, check_leads
-    from ecgedge.data.readers import read_beats
-    from ecgedge.data.readers.leads import pick_leads
-
-    x, names = read_beats(path, asked, (artifact.input.leads, artifact.input.length))
-    if asked.leads:
-        picked = pick_leads(asked.leads, names, x.shape[1], path.name)
-        x, names = x[:, picked], tuple(names[index] for index in picked) if names else ()
-    check_leads(artifact, x.shape[1], path.name)
-    check_lead_names(artifact, names, path.name)
-    if artifact.input.length not in (None, x.shape[2]):
-        told = f"{artifact.name} takes beats of {artifact.input.length} samples, those of {path.name} have {x.shape[2]}"
-        raise EcgEdgeError(told, "cut them to that length, or resample them")
-    return x
 
 
 def read_chunks(

@@ -10,7 +10,6 @@ from ecgedge.data.readers.classes import check_classes
 from ecgedge.data.readers.columns import Columns, Part
 from ecgedge.data.readers.fields import WAYS_TO_NAME_DATA, check_file, order_labels
 from ecgedge.data.readers.names import named, read_names
-from ecgedge.data.readers.npy import read_beats
 from ecgedge.data.readers.places import Files, find_beside, find_in_folder
 from ecgedge.data.readers.split import ANY_COLUMNS, SUFFIXES, read_pair, read_part, read_split
 from ecgedge.data.readers.stream import read_stream
@@ -30,7 +29,6 @@ __all__ = [
     "find_in_folder",
     "named",
     "order_labels",
-    "read_beats",
     "read_names",
     "read_pair",
     "read_part",

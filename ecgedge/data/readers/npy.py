@@ -10,7 +10,7 @@ import numpy as np
 from ecgedge.data.readers.columns import Columns, Layout, Part, refuse_columns
 from ecgedge.data.readers.fields import check_file, lines_of, short, unreadable
 from ecgedge.data.readers.leads import NAMES_FILE, names_beside
-from ecgedge.data.readers.npz import beats_of, lead_names, load
+from ecgedge.data.readers.npz import beats_of
 from ecgedge.errors import EcgEdgeError
 
 LABELS = ("{stem}_labels.npy", "{stem}_labels.txt", "{stem}_labels.csv")
@@ -84,37 +84,3 @@ def load_labels(path: Path) -> np.ndarray:
             return np.array([line.strip() for line in lines_of(file, path) if line.strip()], dtype=np.str_)
     except OSError as error:
         raise unreadable(path, error) from error
-
-
-def read_beats(
-    path: Path, asked: Columns, likely: tuple[int | None, int | None] = (None, None)
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Beats without need of labels, of a ``.npy``, or the array ``x`` or the only one of several axes of a ``.npz``.
-
-    Args:
-        likely: leads and samples that a beat should have, by which the axes are told where nothing else does.
-
-    Returns:
-        Beats ``(N, C, L)`` float32, and what their leads are called; empty where nothing says so.
-
-    Raises:
-        EcgEdgeError: there is no such array, or it holds no beats; or the user names columns.
-    """
-    refuse_columns(path, asked, "it holds beats alone")
-    check_file(path)
-    if path.suffix.lower() == ".npy":
-        name, arrays = "x", {"x": load_array(path)}
-        names = names_beside(path)
-    else:
-        arrays = load(path)
-        large = [each for each, array in arrays.items() if array.ndim > 1 and array.dtype.kind in "fiu"]
-        if "x" not in arrays and len(large) != 1:
-            told = ", ".join(map(short, large[:4])) or "none"
-            raise EcgEdgeError(f"{path}: which array holds the beats, of {told}?", "call it x")
-        name, names = "x" if "x" in arrays else large[0], lead_names(path, arrays)
-    sizes = tuple(size for size in arrays[name].shape[1:] if size != 1)
-    layout = asked.layout
-    if not layout and None not in likely and likely[0] != likely[1] and len(sizes) == 2:
-        layout = {likely: "NCL", likely[::-1]: "NLC"}.get(sizes)
-    whole = beats_of(path, {**arrays, "-": np.zeros(arrays[name].shape[:1])}, name, "-", names, layout)
-    return whole.x, whole.leads
