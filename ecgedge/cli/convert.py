@@ -11,6 +11,7 @@ from ecgedge.cli import common
 from ecgedge.cli.options import (
     MOST_BEATS,
     NORMALIZE,
+    asked_of_columns,
     calibration_option,
     chosen_passes,
     dataset_option,
@@ -22,7 +23,6 @@ from ecgedge.cli.options import (
     passes_options,
     quantizer_options,
     seed_option,
-    told_columns,
     told_files,
     trusted,
 )
@@ -71,7 +71,6 @@ def convert(ctx: click.Context, source: str, format: str, quantizer: str, export
     """
     from ecgedge.commands.convert import convert as make
 
-    columns = told_columns()
     made = make(
         source,
         format,
@@ -86,13 +85,7 @@ def convert(ctx: click.Context, source: str, format: str, quantizer: str, export
         verify=verify,
         data=dataset,
         normalize=bool(ctx.meta.get(NORMALIZE)),
-        label_column=columns.label,
-        ignore_columns=columns.ignore,
-        leads=columns.leads,
-        layout=columns.layout,
-        group_column=columns.group,
-        label_file=columns.labels,
-        class_names=columns.classes,
+        **asked_of_columns(),
         calibration=calibration,
         seed=seed,
         told=told_files(),

@@ -9,12 +9,12 @@ import click
 from ecgedge.cli import common
 from ecgedge.cli.options import (
     NORMALIZE,
+    asked_of_columns,
     dataset_option,
     file_options,
     limit_options,
     part_option,
     threads_option,
-    told_columns,
     told_files,
     trusted,
 )
@@ -43,19 +43,12 @@ def evaluate(ctx: click.Context, target: str, runtime: str | None, dataset: str 
     """
     from ecgedge.commands import evaluate as command
 
-    columns = told_columns()
     found = command.evaluate(
         target,
         runtime=runtime,
         data=dataset,
         normalize=bool(ctx.meta.get(NORMALIZE)),
-        label_column=columns.label,
-        ignore_columns=columns.ignore,
-        leads=columns.leads,
-        layout=columns.layout,
-        group_column=columns.group,
-        label_file=columns.labels,
-        class_names=columns.classes,
+        **asked_of_columns(),
         told=told_files(),
         trust=trusted(),
         options=chosen,

@@ -14,6 +14,7 @@ from click.core import ParameterSource
 from ecgedge.cli import boundary, common, rendering
 from ecgedge.cli.options import (
     NORMALIZE,
+    asked_of_columns,
     batch_sizes_option,
     calibration_option,
     chosen_passes,
@@ -29,7 +30,6 @@ from ecgedge.cli.options import (
     quantizer_options,
     seed_option,
     threads_option,
-    told_columns,
     told_files,
     trusted,
 )
@@ -155,17 +155,10 @@ def request_of(ctx: click.Context, asked: Mapping[str, Any]) -> MatrixRequest:
     """What the options ask for."""
     from ecgedge.run import MatrixRequest
 
-    columns = told_columns()
     return MatrixRequest(
         data=asked["dataset"],
         normalize=bool(ctx.meta.get(NORMALIZE)),
-        label_column=columns.label,
-        ignore_columns=columns.ignore,
-        leads=columns.leads,
-        layout=columns.layout,
-        group_column=columns.group,
-        label_file=columns.labels,
-        class_names=columns.classes,
+        **asked_of_columns(),
         told=told_files(),
         formats=tuple(name for name in asked["formats"] if name not in FORMATS),
         preset=asked["profile"],

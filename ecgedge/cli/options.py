@@ -110,6 +110,20 @@ def told_columns() -> Columns:
     )
 
 
+def asked_of_columns() -> Mapping[str, Any]:
+    """What the user said of the columns of a table and of leads, by the names that requests have for it."""
+    columns = told_columns()
+    return {
+        "label_column": columns.label,
+        "ignore_columns": columns.ignore,
+        "leads": columns.leads,
+        "layout": columns.layout,
+        "group_column": columns.group,
+        "label_file": columns.labels,
+        "class_names": columns.classes,
+    }
+
+
 def split_names(text: str | None, option: str) -> tuple[str, ...]:
     """The names in a list with commas; empty where it is not given. Raises EcgEdgeError where one is empty."""
     if text is None:

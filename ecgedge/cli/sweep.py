@@ -15,6 +15,7 @@ from ecgedge.cli import boundary, common, rendering
 from ecgedge.cli.options import (
     NORMALIZE,
     FiniteRange,
+    asked_of_columns,
     calibration_option,
     chosen_passes,
     column_options,
@@ -26,7 +27,6 @@ from ecgedge.cli.options import (
     passes_options,
     quantizer_options,
     recipe_options,
-    told_columns,
 )
 from ecgedge.errors import EcgEdgeError, MachineError
 from ecgedge.report import FORMATS
@@ -132,16 +132,9 @@ def request_of(ctx: click.Context, asked: Mapping[str, Any]) -> SweepRequest:
     from ecgedge.run import MatrixRequest
     from ecgedge.sweep.request import SEEDS, SweepRequest
 
-    columns = told_columns()
     matrix = MatrixRequest(
         normalize=bool(ctx.meta.get(NORMALIZE)),
-        label_column=columns.label,
-        ignore_columns=columns.ignore,
-        leads=columns.leads,
-        layout=columns.layout,
-        group_column=columns.group,
-        label_file=columns.labels,
-        class_names=columns.classes,
+        **asked_of_columns(),
         formats=tuple(name for name in asked["formats"] if name not in FORMATS),
         preset=asked["profile"],
         passes=chosen_passes(asked["passes"], asked["no_optimize"]),

@@ -31,7 +31,7 @@ from ecgedge.measure.machine import EnergyCounter
 from ecgedge.plan.plan import Cell
 from ecgedge.plugins import Parts
 from ecgedge.run import RUN, MatrixRequest, RunFolder
-from ecgedge.run.begin import beginning, describe_run, write_run, writing
+from ecgedge.run.begin import AboutBoard, beginning, describe_run, write_run, writing
 from ecgedge.run.device import OnBoard
 from ecgedge.run.journal import Journal
 from ecgedge.run.matrix import measure_cells
@@ -201,16 +201,21 @@ def begin(matrix: Plan, folder: Path | None, known: RunFolder | None, command: s
     return Begun(matrix, new_folder(folder), about, energy, resumed=False)
 
 
-def told_of_boards(matrix: Plan) -> dict[str, dict[str, Any]]:
-    """What ``run.json`` says of each board; not where it is."""
+def told_of_boards(matrix: Plan) -> dict[str, AboutBoard]:
+    """What ``run.json`` says of each board."""
     return {
-        name: {
-            "cpu": each.facts.cpu, "isa": [*each.facts.isa], "cores": each.facts.cores, "system": each.facts.system,
-            "libraries": dict(each.facts.libraries), "emulated": each.board.emulated,
-            "governor": each.facts.governor, "memory_kib": each.facts.memory_kib,
-        }
+        name: AboutBoard(
+            cpu=each.facts.cpu,
+            isa=each.facts.isa,
+            cores=each.facts.cores,
+            system=each.facts.system,
+            libraries=each.facts.libraries,
+            emulated=each.board.emulated,
+            governor=each.facts.governor,
+            memory_kib=each.facts.memory_kib,
+        )
         for name, each in matrix.boards.items()
-    }  # fmt: skip
+    }
 
 
 def declared_precisions(cells: Sequence[Cell], parts: Parts) -> dict[str, Precision]:

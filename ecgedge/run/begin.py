@@ -7,6 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,28 @@ LOG = "conversions.log"
 AGAIN = "name it otherwise"
 
 
+@dataclass(frozen=True, kw_only=True)
+class AboutBoard:
+    """What is kept of a board that cells run on; not where it is.
+
+    Attributes:
+        isa: the instruction sets that matter, by Linux's names.
+        libraries: versions by distribution.
+        emulated: the core that it plays; None: it is a real one.
+        governor: how the first processor's frequency is governed.
+        memory_kib: in units of 1,024 bytes.
+    """
+
+    cpu: str
+    isa: tuple[str, ...]
+    cores: int | None
+    system: str
+    libraries: Mapping[str, str]
+    emulated: str | None
+    governor: str | None
+    memory_kib: int | None
+
+
 def describe_run(
     request: MatrixRequest,
     data: Dataset,
@@ -46,7 +69,7 @@ def describe_run(
     installed: Mapping[str, Mapping[str, str]],
     command: str,
     precisions: Mapping[str, Precision],
-    boards: Mapping[str, Mapping[str, Any]],
+    boards: Mapping[str, AboutBoard],
 ) -> dict[str, Any]:
     """What ``run.json`` holds: what was asked, of which data and models, on which machine.
 
@@ -83,7 +106,7 @@ def describe_run(
         "versions": machine.versions(),
         "environments": installed,
         "precisions": {name: each.record() for name, each in precisions.items()},
-        **({"boards": boards} if boards else {}),
+        **({"boards": {name: asdict(each) for name, each in boards.items()}} if boards else {}),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
     check_readable(about)
