@@ -65,7 +65,7 @@ def bundled(keys: Path, target: Path) -> Path:
     x, y = TensorSpec("x", (1, 140, 1), "float32", "NLC"), TensorSpec("y", (1, 2), "float32", "NC")
     model = Artifact(Path("m"), "tflite", "fp32", Classification(("a", "b")), x, y, "net", digest="0" * 64)
     vectors = Vectors.of(model, synthetic_beats(20, 140), np.zeros((20, 2), np.float32), "beats")
-    files = bundle.contents(model, b"model", vectors, Facts("net", "net.tflite"))
+    files = bundle.contents(model, {f"model.{model.format}": b"model"}, vectors, Facts("net", "net.tflite"))
     bundle.place(files | {SIGNATURE: with_key(keys).sign(files[SUMS])}, "net", target)
     return target
 

@@ -373,7 +373,7 @@ def bundled() -> dict[str, bytes]:
     beats = synthetic_beats(20, 140)
     vectors = Vectors.of(model, beats, np.zeros((20, len(NASTY)), np.float32), "beats of " + "".join(NASTY))
     facts = Facts("".join(NASTY), "".join(NASTY), told=NASTY, bundled={"on": "".join(NASTY)})
-    return bundle.contents(model, b"model", vectors, facts)
+    return bundle.contents(model, {f"model.{model.format}": b"model"}, vectors, facts)
 
 
 MAIN = """

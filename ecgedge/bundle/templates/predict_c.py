@@ -14,6 +14,7 @@ import numpy as np
 
 RECORD = json.loads(Path(__file__).with_name("record.json").read_text(encoding="utf-8"))
 INPUT, OUTPUT, TASK = RECORD["input"], RECORD["output"], RECORD["task"]
+LEADS, LENGTH = RECORD.get("leads", 1), RECORD["length"]
 HERE = Path(__file__).parent
 FUNCTION = re.findall(r"^void (\w+_run)\(", (HERE / "model.h").read_text(encoding="utf-8"), re.MULTILINE)[0]
 with tempfile.TemporaryDirectory() as scratch:
@@ -25,8 +26,10 @@ MODEL.argtypes, MODEL.restype = [ctypes.c_void_p, ctypes.c_void_p], None
 
 
 def run(beats: np.ndarray) -> np.ndarray:
-    """What the model gives for beats (N, L), in its own type: (N, values)."""
+    """What the model gives for beats (N, LEADS * LENGTH), in its own type and order of axes: (N, values)."""
     x = beats.astype(np.float32)
+    if is_turned(INPUT):
+        x = x.reshape(-1, LEADS, LENGTH).transpose(0, 2, 1)
     if INPUT["scale"] is not None:
         limits = np.iinfo(INPUT["dtype"])
         x = np.clip(np.rint(x / np.float32(INPUT["scale"])) + INPUT["zero_point"], limits.min, limits.max)
@@ -37,12 +40,20 @@ def run(beats: np.ndarray) -> np.ndarray:
     return outputs
 
 
+def is_turned(tensor: dict) -> bool:
+    """Whether a tensor has samples before leads, unlike the lines of beats."""
+    return LEADS > 1 and "LC" in tensor["layout"].replace("1", "")
+
+
 def decide(beats: np.ndarray, outputs: np.ndarray) -> list:
     """Class and probability of each beat; of an autoencoder score and anomaly flag."""
     y = (outputs.astype(np.float32) - (OUTPUT["zero_point"] or 0)) * np.float32(OUTPUT["scale"] or 1)
     if TASK["kind"] == "anomaly":
-        off = np.lib.stride_tricks.sliding_window_view(y - beats.astype(np.float32).astype(float), TASK["window"], 1)
-        return [(f"{score:.6g}", int(score > TASK["threshold"])) for score in np.square(off.mean(axis=2)).mean(axis=1)]
+        y = y.reshape(-1, LENGTH, LEADS).transpose(0, 2, 1) if is_turned(OUTPUT) else y.reshape(-1, LEADS, LENGTH)
+        off = y - beats.astype(np.float32).astype(float).reshape(y.shape)
+        smooth = np.lib.stride_tricks.sliding_window_view(off, TASK["window"], 2).mean(axis=3)
+        scores = np.square(smooth).mean(axis=(1, 2))
+        return [(f"{score:.6g}", int(score > TASK["threshold"])) for score in scores]
     classes = y.argmax(axis=1)
     if TASK["scores"] != "probabilities":
         y = (powers := np.exp(y - y.max(axis=1, keepdims=True))) / powers.sum(axis=1, keepdims=True)
@@ -52,11 +63,12 @@ def decide(beats: np.ndarray, outputs: np.ndarray) -> list:
 def main(path: str) -> None:
     text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8-sig")
     beats = np.loadtxt(text.replace(",", " ").splitlines(), ndmin=2)
-    if beats.shape[1] != RECORD["length"] or not np.isfinite(beats).all():
-        sys.exit(f"{path}: a line is a beat of {RECORD['length']} finite numbers")
+    if beats.shape[1] != LEADS * LENGTH or not np.isfinite(beats).all():
+        sys.exit(f"{path}: a line is a beat of {LEADS * LENGTH} finite numbers" + ", lead after lead" * (LEADS > 1))
     if RECORD["preprocessing"]["normalize"]:
-        spread = beats.std(axis=1, ddof=1, keepdims=True)
-        beats = (beats - beats.mean(axis=1, keepdims=True)) / np.where(spread > 0, spread, 1)
+        leads = beats.reshape(-1, LEADS, LENGTH)
+        spread = leads.std(axis=2, ddof=1, keepdims=True)
+        beats = ((leads - leads.mean(axis=2, keepdims=True)) / np.where(spread > 0, spread, 1)).reshape(beats.shape)
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(("beat", "score", "anomaly") if TASK["kind"] == "anomaly" else ("beat", "class", "probability"))
     writer.writerows((number, *answer) for number, answer in enumerate(decide(beats, run(beats))))
