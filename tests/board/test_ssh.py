@@ -656,7 +656,7 @@ def test_an_installer_whose_keeper_was_killed_still_has_the_board(sshd: servers.
         sshd.start()
         steps = board_check.setup(sshd.board(), ["numpy"])
         assert next(steps) == ("venv", "")
-        stuck = f"{sshd.folder}/cache/venv/bin/python -I -m pip install"
+        stuck = f"{sshd.folder}/cache/venv.new/bin/python -I -m pip install"
 
         def installers() -> list[int]:
             return [pid for pid, _, words in servers.processes() if words.startswith(stuck)]
