@@ -91,7 +91,7 @@ class Run:
 
     def model(self, name: str) -> str:
         """Of a cell, or of one that was timed a second time."""
-        return str(self.scored[self.twins.get(name, name)]["row"].get("model"))
+        return str(self.row_of(name).get("model"))
 
     def row_of(self, name: str) -> Row:
         """What the journal says of a cell, or of the one that is timed twice under that name, from when it was scored;
@@ -182,6 +182,9 @@ def about_fault(about: dict[str, Any]) -> str:
         return f"its rounds are more than {ROUNDS_MOST:,}, or none"
     if not all(isinstance(each, str) for name in ("labels", "cells", "skips") for each in about[name]):
         return "a label or a cell has no name"
+    boards = about.get("boards", {})
+    if not isinstance(boards, dict) or not all(isinstance(each, dict) for each in boards.values()):
+        return "its boards are no table of what each is"
     return ""
 
 
@@ -221,6 +224,9 @@ def is_record(record: Any) -> bool:
     """Whether it is a known event with the fields of that event."""
     fields = FIELDS.get(str(record.get("event"))) if isinstance(record, dict) else None
     if fields is None or not all(is_a(record.get(name), kind) for name, kind in fields.items()):
+        return False
+    row = record.get("row", {})
+    if not isinstance(row.get("board"), str | None) or not isinstance(record.get("boot"), str | None):
         return False
     counts = [record.get(name, 0) for name in ("round", "offset", "calls")]
     return all(count >= 0 for count in counts) and counts[0] <= ROUNDS_MOST

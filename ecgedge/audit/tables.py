@@ -19,6 +19,7 @@ def check_tables(run: Run, findings: Findings) -> None:
             findings.wrong("rows.jsonl", "it is missing")
         return
     check_cells(run, findings)
+    check_boards(run, findings)
     for cell in run.lost:
         if run.is_lost(cell) and run.rows[cell] != run.lost[cell]:
             findings.wrong(cell, "rows.jsonl says otherwise than the journal that its board was lost")
@@ -33,6 +34,21 @@ def check_tables(run: Run, findings: Findings) -> None:
         findings.wrong(cell, "it is in rows.jsonl and not in the journal")
     with findings.reading("report.csv", "it"):
         check_csv(run, run.rows, findings)
+
+
+def check_boards(run: Run, findings: Findings) -> None:
+    """Boards were lost to cells that were planned, and what was timed on one was timed since it was started last."""
+    for record in run.of("lost"):
+        cell, row = record["cell"], record["row"]
+        if cell not in run.about["cells"] or row.get("id") != cell or row.get("status") == "ok":
+            findings.wrong(cell, "its board is said to be lost, and it was not planned, or its row says otherwise")
+    boots: dict[tuple[str, str | None], set[str]] = {}
+    for record in run.of("warm"):
+        if "boot" in record and record["cell"] in run.timed():
+            boots.setdefault((run.model(record["cell"]), run.board(record["cell"])), set()).add(record["boot"])
+    for (model, board), found in boots.items():
+        if len(found) > 1:
+            findings.wrong(model, f"on {board} it was timed partly before that was started anew, which does not count")
 
 
 def check_finished(run: Run, findings: Findings) -> set[str]:
@@ -81,7 +97,7 @@ def check_cells(run: Run, findings: Findings) -> None:
         place = f"@{row['board']}" if row.get("board") else ""
         if cell != row.get("id") or cell != ".".join(map(str, [row.get("model"), *way, row.get("runtime")])) + place:
             findings.wrong(cell, "its name is not made of its model, route, quantizer, runtime and board")
-        known = (run.about.get("boards") or {}).get(row.get("board"), {})
+        known = run.about.get("boards", {}).get(row.get("board"), {})
         if place and not known:
             findings.wrong(cell, f"run.json tells of no board {row['board']}")
         elif place and not skipped and known.get("emulated") != row.get("emulated"):

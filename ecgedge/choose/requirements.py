@@ -40,7 +40,7 @@ class Limit:
 
     Attributes:
         device: whose figure it is, of the same form there; empty: the row's own.
-        there: the row of the same form on that device, by the id of a row; see ``among``.
+        there: the row of the same form that works on that device, by the id of a row; see ``among``.
     """
 
     text: str
@@ -51,11 +51,11 @@ class Limit:
     there: Mapping[str, Row] = field(default_factory=dict)
 
     def among(self, rows: Iterable[Row]) -> Limit:
-        """The limit as it is held to rows of a run: one of another device by their forms there."""
+        """The limit as it is held to rows of a run: one of another device by their forms there, where these work."""
         if not self.device:
             return self
         rows = [*rows]
-        forms = {form_of(row): row for row in rows if row.place == self.device}
+        forms = {form_of(row): row for row in rows if row.place == self.device and row.status == "ok"}
         return replace(self, there={row.id: forms[form_of(row)] for row in rows if form_of(row) in forms})
 
     def figure(self, row: Row) -> float | None:

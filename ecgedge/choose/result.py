@@ -134,6 +134,10 @@ class Choice:
     def limits(self) -> list[Limit]:
         return [each for each in self.requirements if isinstance(each, Limit)]
 
+    def unknown(self) -> list[str]:
+        """The limits that no row of this device has a figure for, as an emulated one has no times."""
+        return [each.text for each in self.limits() if all(each.figure(row) is None for row in self.considered)]
+
     def crossed(self, row: Row) -> list[Limit]:
         """The limits that lie within the interval of the row's figure."""
         return [limit for limit in self.limits() if limit.crossed(row)]

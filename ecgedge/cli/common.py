@@ -106,7 +106,7 @@ def progress_line(total: int) -> Callable[[float, str], None]:
         told = int(done)
         spent = time.monotonic() - start
         left = f", about {clock(spent / done * (total - done))} left" if done else ""
-        text = escape.line(f"[{told + 1}/{total}] {what}  {clock(spent)}{left}")
+        text = escape.line(f"[{min(told + 1, total)}/{total}] {what}  {clock(spent)}{left}")
         click.echo(f"\r\x1b[K{text[:118]}" if live else text, stream, nl=not live)
 
     return tell

@@ -115,11 +115,11 @@ def metrics_of(a: Run, b: Run) -> Mapping[str, Metric]:
 
 
 def identity(row: Row) -> tuple[Any, ...]:
-    """What makes a cell the same one in another run. Its passes are not in it: they are told where they differ,
-    since a new pass would else leave no cell to compare."""
+    """What makes a cell the same one in another run, on the same device. Its passes are not in it: they are told where
+    they differ, since a new pass would else leave no cell to compare."""
     setup = row.setup
     assert setup is not None, "skipped rows are not compared"
-    return row.model, tuple(row.route), row.quantizer, row.runtime, setup.batch, setup.threads
+    return row.model, tuple(row.route), row.quantizer, row.runtime, row.board, setup.batch, setup.threads
 
 
 def passes_that_differ(a: Row, b: Row) -> list[str]:

@@ -127,7 +127,7 @@ def differences(a: Run, b: Run) -> list[str]:
 def boards_that_differ(a: Run, b: Run) -> Iterator[str]:
     """What is not the same of boards that both runs have by one name."""
     one, other = (run.about.get("boards", {}) for run in (a, b))
-    for name in one.keys() & other.keys():
+    for name in sorted(one.keys() & other.keys()):
         told = ({key: board[name].get(key) for key in TOLD_OF_BOARD} for board in (one, other))
         yield from differing(f"board {name}: ", *told)
         yield from differing(f"board {name}: library ", one[name]["libraries"], other[name]["libraries"])

@@ -8,6 +8,7 @@ import platform
 import secrets
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -57,6 +58,8 @@ class Link:
         self.opening = threading.RLock()
         self.anchor: Channel | None = None  # holds the lease while no worker does
         self.look: Look | None = None
+        self.channels: weakref.WeakSet[Channel] = weakref.WeakSet()
+        self.stopped = False
 
     def open(self) -> None:
         """Reach the board and have it for ourselves, where that is not so already.
@@ -79,8 +82,11 @@ class Link:
 
     def leased(self, log: Path) -> Channel:
         """A channel that has a part in our lease."""
+        self.check_stopped()
         channel = Channel(self.control, log, self.boot_file)
+        self.channels.add(channel)
         try:
+            self.check_stopped()
             before, self.boot_id = self.boot_id, one_line(channel.hello.boot_id)
             if before and before != self.boot_id:
                 raise RebootedError(f"board {self.board.name} was started anew")
@@ -127,6 +133,16 @@ class Link:
                     told = f"board {self.board.name} is lost, and not reached again within {self.patience:g} s: {error}"
                     raise LostError(told) from None
             time.sleep(AGAIN)
+
+    def stop(self) -> None:
+        """From another thread: end whatever is done there, for good; whoever does it is told EcgEdgeError."""
+        self.stopped = True
+        for channel in list(self.channels):
+            channel.end()
+
+    def check_stopped(self) -> None:
+        if self.stopped:
+            raise EcgEdgeError(f"board {self.board.name} is not used any more", "do it again")
 
     def close(self) -> None:
         """Let the board go."""

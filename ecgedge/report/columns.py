@@ -87,8 +87,13 @@ def all_columns(rows: Sequence[Row], task: str, ratios: Column | None = None) ->
     extra = [ratios] if ratios else []
     own = [of_metric(metric) for name, metric in metrics_of(rows).items() if name not in METRICS]
     own += [MEASURED] if any(row.meters for row in rows) else []
-    place = [PLACE] if any(row.place != HOST for row in rows) else []
+    place = [PLACE] if several_places(rows) else []
     return [*IDENTITY, *place, *route, *sizes, *extra, TIMES, *quality, CHANGES[task], *times, *own, STATUS]
+
+
+def several_places(rows: Sequence[Row]) -> bool:
+    """Whether rows are of boards, or of cores that are played, so that the device has to be named."""
+    return any(row.place != HOST for row in rows)
 
 
 def rivals(rows: Sequence[Row]) -> bool:

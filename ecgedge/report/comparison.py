@@ -13,7 +13,7 @@ from ecgedge.compare.metrics import STATUS
 from ecgedge.compare.pairs import Comparison, Pair
 from ecgedge.compare.runs import Run
 from ecgedge.files import escape
-from ecgedge.report.columns import IDENTITY, ROUTE, rivals
+from ecgedge.report.columns import IDENTITY, PLACE, ROUTE, rivals, several_places
 from ecgedge.report.grid import cut, table
 from ecgedge.report.table import NOISY, TITLES, TOO_NOISY
 from ecgedge.run.rows import timed_words
@@ -82,7 +82,8 @@ def legend_of_figures(comparison: Comparison) -> Iterator[str]:
 
 
 def pairs_table(pairs: list[Pair], figures: tuple[str, ...], told: list[str], markdown: bool) -> str:
-    identity = [*IDENTITY, ROUTE] if rivals([pair.a for pair in pairs]) else IDENTITY
+    rows = [pair.a for pair in pairs]
+    identity = [*IDENTITY, *([PLACE] if several_places(rows) else []), *([ROUTE] if rivals(rows) else [])]
     columns: list[tuple[str, Callable[[Pair], str]]] = [
         *((column.head, lambda pair, column=column: column.text(pair.a)) for column in identity),
         *((HEADS.get(name, name), changed(name)) for name in figures),
@@ -183,6 +184,7 @@ def as_data(comparison: Comparison) -> dict[str, Any]:
                 "format": pair.a.format,
                 "precision": pair.a.precision,
                 "runtime": pair.a.runtime,
+                "device": pair.a.place,
                 "in_b": pair.b is not None,
                 "result": pair.result,
                 "changed_decisions": pair.changed_decisions,

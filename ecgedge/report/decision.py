@@ -6,9 +6,8 @@ import json
 from collections.abc import Iterator, Sequence
 
 from ecgedge.choose import METRICS, Choice
-from ecgedge.devices.boards import HOST
 from ecgedge.files import escape
-from ecgedge.report.columns import IDENTITY, rivals
+from ecgedge.report.columns import IDENTITY, rivals, several_places
 from ecgedge.report.document import Report
 from ecgedge.report.grid import as_csv, spread, table
 from ecgedge.report.remake import remake
@@ -42,7 +41,7 @@ def data(report: Report) -> str:
 
 def blocks(choice: Choice, report: Report, markdown: bool = False) -> Iterator[str]:
     """Title, counts, the rows that matter, and what is to be said of them."""
-    place = f" on {choice.device}" if any(row.place != HOST for row in report.rows) else ""
+    place = f" on {choice.device}" if several_places(report.rows) else ""
     title = f"Choice, {choice.task}{place}: {wanted(choice)}"
     yield f"## {escape.markdown(title)}" if markdown else escape.style(title, bold=True)
     shown = escape.markdown if markdown else escape.line
@@ -185,8 +184,10 @@ def crossings(choice: Choice, rows: list[Row]) -> Iterator[str]:
 
 
 def miss_notes(choice: Choice) -> Iterator[str]:
-    """How far the nearest row is from each limit."""
-    yield "nothing qualifies; nearest misses:"
+    """How far the nearest row is from each limit, and which limits there is no figure for."""
+    yield f"nothing qualifies{'; nearest misses:' if choice.misses else ''}"
+    for text in choice.unknown():
+        yield f"{text}: no row has that figure"
     for miss in choice.misses:
         limit, others = miss.requirement, len(choice.limits()) > 1
         rest = ("; it meets all else" if miss.others_met else "; no row meets all else") if others else ""

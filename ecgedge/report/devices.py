@@ -51,7 +51,8 @@ def agreements(report: Report) -> list[Agreement]:
     forms: dict[tuple[object, ...], list[Row]] = {}
     for row in report.rows:
         if row.status == "ok" and row.file and row.file.digest:
-            forms.setdefault((row.model, *row.route, row.quantizer, row.runtime, row.file.digest), []).append(row)
+            key = (row.task, row.model, *row.route, row.quantizer, row.runtime, row.file.digest)
+            forms.setdefault(key, []).append(row)
     several = [rows for rows in forms.values() if len({row.place for row in rows}) > 1]
     if not several:
         return []

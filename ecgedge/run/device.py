@@ -137,6 +137,10 @@ class OnBoard(Device):
         with BoardChild(self.link, self.link.log) as child:
             return child.ask(protocol.Describe(), seconds)
 
+    def stop(self) -> None:
+        """From another thread: end what it is doing, and begin nothing more; whoever measures is told BoardGone."""
+        self.link.stop()
+
     def close(self) -> None:
         """Let it go."""
         self.link.close()

@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import json
 import os
+import threading
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,14 +28,15 @@ PAIR = 16  # bytes of a call's two samples
 
 
 class Journal:
-    """Appends to the journal in a run's folder, and knows what it holds already.
+    """Appends to the journal in a run's folder, and knows what it holds already; boards share it.
 
     Attributes:
         records: all so far, in order.
+        changing: held by whoever appends, or forgets.
     """
 
     def __init__(self, folder: Path):
-        self.folder = folder
+        self.folder, self.changing = folder, threading.RLock()
         (folder / "samples").mkdir(exist_ok=True)
         descriptor = open_inside(folder, JOURNAL, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         self.file = os.fdopen(descriptor, "ab", buffering=0)
@@ -60,13 +62,15 @@ class Journal:
             OSError: the disk does not take it; nothing of it is left.
         """
         record = {"event": event, **fields}
-        add(self.file, line(record))
-        self.remember(record)
+        with self.changing:
+            add(self.file, line(record))
+            self.remember(record)
 
     def void(self, cell: str, reason: str) -> None:
         """What was timed of a cell or twin does not count; it begins anew."""
-        self.append("void", cell=cell, reason=reason)
-        self.forget(cell)
+        with self.changing:
+            self.append("void", cell=cell, reason=reason)
+            self.forget(cell)
         cut_samples(self.folder, cell, 0)
 
     def forget(self, cell: str) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from threading import Lock
+from threading import Event, Lock
 
 from ecgedge.convert.lab import Lab
 from ecgedge.errors import EcgEdgeError
@@ -42,16 +42,16 @@ class Work:
 
 @dataclass
 class Shared:
-    """The progress of boards that work side by side, and what is to be ended with them.
+    """The progress of boards that work side by side.
 
     Attributes:
         done: steps, by board.
-        running: the processes of each board at the moment.
+        ending: set where they are to leave off, and nothing of what they have not done is lost.
     """
 
     tell: Tell
     done: dict[str | None, float] = field(default_factory=dict)
-    running: dict[str | None, Processes] = field(default_factory=dict)
+    ending: Event = field(default_factory=Event)
     lock: Lock = field(default_factory=Lock)
 
     def told(self, board: str | None, steps: float, what: str) -> None:
@@ -79,13 +79,13 @@ def measure_on_boards(
     side_by_side = [board for board in boards if board.beside]
     with ThreadPoolExecutor(max(len(side_by_side), 1)) as pool:
         futures = [pool.submit(work_on, board, plans[board], shared) for board in side_by_side]
-        end_with(futures, shared)
+        end_with(futures, side_by_side, shared)
     for board in boards:
         if not board.beside:
             work_on(board, plans[board], shared)
 
 
-def end_with(futures: Sequence[Future[None]], shared: Shared) -> None:
+def end_with(futures: Sequence[Future[None]], boards: Sequence[OnBoard], shared: Shared) -> None:
     """Wait for boards. What one of them raises, or Ctrl-C, ends them all."""
     try:
         for future in futures:
@@ -93,8 +93,9 @@ def end_with(futures: Sequence[Future[None]], shared: Shared) -> None:
                 pass
             future.result()
     except BaseException:
-        for processes in list(shared.running.values()):
-            processes.kill()
+        shared.ending.set()
+        for board in boards:
+            board.stop()
         raise
 
 
@@ -129,7 +130,6 @@ def work_on(board: OnBoard, works: Sequence[Work], shared: Shared) -> None:
     done = 0
     try:
         for work in works:
-            shared.running[board.board] = work.processes
             with work.processes:
                 work.processes.start(work.measuring.left())
                 carry_out(
@@ -142,6 +142,8 @@ def work_on(board: OnBoard, works: Sequence[Work], shared: Shared) -> None:
             shared.told(board.board, done, f"{work.measuring.name} is done")
             note_state(board, work.measuring)
     except BoardGone as gone:
+        if shared.ending.is_set():
+            return
         warn(f"board {board.board} is left out from here on: {gone}")
         for work in works:
             for cell in work.measuring.cells:

@@ -65,8 +65,9 @@ def check_same(known: dict[str, Any], now: dict[str, Any], folder: Path) -> None
                 f"{folder} cannot be resumed: {what} has changed ({difference(then, today)})",
                 "bring it back as it was, or start a new run",
             )
-    for name, board in known.get("boards", {}).items():
-        today = now.get("boards", {}).get(name, {})
+    was, there = known.get("boards", {}), now.get("boards", {})
+    for name in {**was, **there}:
+        board, today = was.get(name, {}), there.get(name, {})
         for part in ("cpu", "emulated", "libraries"):
             if board.get(part) != today.get(part):
                 told = difference({part: board.get(part)}, {part: today.get(part)})

@@ -62,8 +62,8 @@ class Rounds:
             try:
                 yield from self.time_all()
             except ChildError as error:  # of the board: what is a cell's own fault stays with it
-                if error.why == "rebooted":
-                    self.begin_anew(str(error))
+                if error.why == "rebooted" or self.is_of_another_boot():  # it may take longer than who lost it waited
+                    self.begin_anew("the board was started anew")
                 else:
                     self.drop_all()
             else:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from ecgedge.run.rows import Noise
 
 EXPERIMENT = "ecgedge matrix"
-PARAMETERS = ("model", "format", "precision", "quantizer", "runtime", "device", "threads", "batch", "task", "profile")
+PARAMETERS = ("model", "format", "precision", "quantizer", "runtime", "device", "board", "emulated",
+              "threads", "batch", "task", "profile")  # fmt: skip
 TAGS = (
     "status", "stage", "reason", "placement", "digest", "unsteady", "clock", "energy_source", "memory_source",
 )  # fmt: skip

@@ -21,7 +21,9 @@ from ecgedge.workers import protocol
 MOST_TEXT = 10_000  # characters
 MOST_ENTRIES = 1_000_000
 MOST_COUNT, MOST_NUMBER = 2**53, 1e15
+MOST_READING = 2**60  # nanoseconds of a clock that runs since the board was started: 2**53 are 104 days
 PAIR = 16  # bytes of two times
+READINGS: dict[type, tuple[str, ...]] = {protocol.State: ("at",)}  # fields that are such
 POSITIVE: dict[type, tuple[str, ...]] = {  # fields that are above 0, where they are told
     protocol.State: ("ns",),
     protocol.Loaded: ("load_ms", "first_call_us"),
@@ -57,6 +59,10 @@ def leaves(value: Any, where: str, sign: str) -> Iterator[tuple[str, Any]]:
             if (type(value), field.name) != (protocol.Timed, "samples"):
                 is_above = field.name in POSITIVE.get(type(value), ())
                 inside = f"{where}.{field.name}" if where else field.name
+                if field.name in READINGS.get(type(value), ()):
+                    if not 0 <= getattr(value, field.name) < MOST_READING:
+                        raise unlike(inside, getattr(value, field.name), "what a clock shows")
+                    continue
                 yield from leaves(getattr(value, field.name), inside, "positive" if is_above else "")
     elif isinstance(value, Mapping | tuple | list):
         if len(value) > MOST_ENTRIES:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -117,7 +119,11 @@ def test_one_table_over_this_machine_and_two_boards(ecgedge: Command, other: ser
     assert told.code == 1 and f"{found[cells[1]]['latency_p50_us']:.1f}" in told.out, "the figure there is the miss"
     assert "unknown device 'pi'" in error_of(ecgedge("choose", folder, "--require", "latency_p50@pi<=1s"))
     same = ecgedge("compare", folder, folder, "--format", "json")
-    assert same.code == 0 and [cell["id"] for cell in json.loads(same.out)["cells"]] == cells
+    compared = json.loads(same.out)["cells"]
+    assert same.code == 0 and [cell["id"] for cell in compared] == cells
+    assert [cell["device"] for cell in compared] == ["host", "loop", "other"]
+    [latencies] = {tuple(v["change"] for v in cell["verdicts"] if v["metric"] == "latency") for cell in compared}
+    assert latencies == (0.0,), "each is compared with itself"
 
 
 def test_a_board_that_is_lost_fails_its_own_rows_and_the_run_goes_on_later(
@@ -188,6 +194,50 @@ def test_a_run_that_goes_on_after_a_board_was_started_anew_times_it_from_the_beg
     assert holds(tmp_path / "run")
 
 
+def test_a_board_that_takes_longer_to_start_anew_than_it_is_waited_for(
+    loop: servers.Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boot = tmp_path / "boot_id"
+    boot.write_text("first\n")
+    monkeypatch.setattr(device, "Link", partial(Link, patience=4, boot_id=str(boot)))
+    later = threading.Timer(5.5, loop.start)  # who asked has given up by then, who asks why has not
+
+    def start_anew() -> None:
+        boot.write_text("second\n")
+        loop.stop()
+        later.start()
+
+    folder = measured(tmp_path / "run", "loop", at="on loop round 3", do=start_anew)
+    later.join()
+    records = read(folder)
+    void = max((i for i, record in enumerate(records) if record["event"] == "void"), default=-1)
+    assert void > 0, "what was timed before does not count"
+    assert {each["boot"] for each in records[void:] if each["event"] == "warm"} == {"second"}
+    assert rows(folder)[f"{CELL}@loop"]["status"] == "ok" and holds(folder)
+
+
+def test_ctrl_c_ends_all_boards_and_the_run_goes_on(other: servers.Sshd, tmp_path: Path) -> None:
+    told: list[str] = []
+    left = [lambda: signal.raise_signal(signal.SIGINT)]
+
+    def progress(_: float, __: int, text: str) -> None:
+        told.append(text)
+        if left and {"tcn-int8.tflite on loop round 2", "tcn-int8.tflite on other round 2"} <= {*told}:
+            left.pop()()
+
+    with pytest.raises(KeyboardInterrupt):
+        run_matrix(asked("loop", "other"), tmp_path / "run", progress)
+    assert not servers.workers(boards.find("loop")) and not servers.workers(boards.find("other"))
+    records = read(tmp_path / "run")
+    assert not {"failed", "lost"} & {record["event"] for record in records}, "nobody's fault"
+    rounds = [record["round"] for record in records if record["event"] == "block"]
+    assert rounds and max(rounds) < 5, "they left off at once"
+
+    run_matrix(folder=tmp_path / "run", resume=True)
+    assert {row["status"] for row in rows(tmp_path / "run").values()} == {"ok"}
+    assert holds(tmp_path / "run")
+
+
 def test_what_cannot_be_asked_for_is_said_before_anything_is_done(
     ecgedge: Command, loop: servers.Sshd, tmp_path: Path
 ) -> None:
@@ -209,6 +259,15 @@ def test_a_stranger_cannot_say_that_an_emulated_board_has_times(loop: servers.Ss
     about["boards"]["loop"]["emulated"] = "cortex-a53"
     (folder / "run.json").write_text(json.dumps(about))
     assert "whether its board is emulated" in "\n".join(check_run(folder).reasons)
+
+
+def test_what_a_run_does_not_say_of_its_boards_is_not_taken_on_trust(loop: servers.Sshd, tmp_path: Path) -> None:
+    folder = measured(tmp_path / "run", "loop")
+    about = json.loads((folder / "run.json").read_text())
+    del about["boards"]
+    (folder / "run.json").write_text(json.dumps(about))
+    with pytest.raises(EcgEdgeError, match="board loop has changed"):
+        run_matrix(folder=folder, resume=True)
 
 
 def test_explain_on_a_board(ecgedge: Command, loop: servers.Sshd) -> None:

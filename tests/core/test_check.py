@@ -426,6 +426,28 @@ def another_schema(run: Path) -> None:
     edit_run(run, schema=99)
 
 
+def lose_a_board_of_no_cell(run: Path) -> None:
+    row = {"id": "other@pi4", "status": "failed", "stage": "board", "reason": "gone"}
+    edit_journal(run, lambda records: records.append({"event": "lost", "cell": "other@pi4", "row": row}))
+
+
+def time_it_in_two_boots(run: Path) -> None:
+    def tell(records: list[dict[str, Any]]) -> None:
+        for record in records:
+            if record["event"] == "warm":
+                record["boot"] = "second" if record["cell"] == INT8 else "first"
+
+    edit_journal(run, tell)
+
+
+def name_no_board(run: Path) -> None:
+    edit_journal(run, lambda records: scored(records, INT8)["row"].update(board=["pi4"]))
+
+
+def tell_boards_as_a_list(run: Path) -> None:
+    edit_run(run, boards=["pi4"])
+
+
 CHANGES = {
     change_accuracy: f"{INT8}: accuracy: 0.999 is claimed, 0.",
     change_accuracy_everywhere: f"{INT8}: accuracy: 0.999 is claimed, 0.",
@@ -469,6 +491,10 @@ CHANGES = {
     spoil_the_beats: "beats.npz: it cannot be checked: ",
     tear_the_journal: "journal.jsonl: line ",
     forget_a_cell: f"{INT8}: not finished, it was not scored: resume it",
+    lose_a_board_of_no_cell: "other@pi4: its board is said to be lost, and it was not planned",
+    time_it_in_two_boots: "fake: on None it was timed partly before that was started anew",
+    name_no_board: f"{INT8}: not finished, it was not scored",
+    tell_boards_as_a_list: "run.json: its boards are no table",
     another_schema: "run.json: its schema is 99, only 3 can be checked",
 }
 

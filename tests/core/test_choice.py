@@ -25,6 +25,7 @@ from ecgedge.choose import (
 )
 from ecgedge.data.dataset import Dataset, Split
 from ecgedge.errors import EcgEdgeError
+from ecgedge.report.decision import miss_notes
 from ecgedge.run import RunFolder
 from ecgedge.run.row import Row
 from tests.core.synthetic_run import about
@@ -508,3 +509,22 @@ def test_a_device_without_times_is_chosen_on_by_the_rest() -> None:
     assert [choice.device for choice in decide(rows, optimize=METRICS["latency_p50"])] == ["host"]
     with pytest.raises(EcgEdgeError, match="no row of this run has latency_p50"):
         decide(rows, [parse_requirement("device==a53")], METRICS["latency_p50"])
+
+
+def test_a_form_that_does_not_work_on_a_device_meets_no_limit_there() -> None:
+    rows = on_devices(q1={"host": 10, "pi4": 300}, q2={"host": 20, "pi4": 200})
+    failed = replace(rows[1], latency=None, outcome=replace(rows[1].outcome, status="failed", stage="load", reason="-"))
+    limit = parse_requirement("size@pi4<=100kB")
+    here, there = decide([rows[0], failed, *rows[2:]], [limit], METRICS["latency_p50"])
+    assert (here.device, [row.id for row in here.qualified]) == ("host", ["q2"]), "q1 has a size there, and fails"
+    assert [row.id for row in there.qualified] == ["q2@pi4"]
+
+
+def test_a_limit_that_a_device_has_no_figure_for_is_told_as_such() -> None:
+    rows = on_devices(q1={"host": 10, "a53": 1}, q2={"host": 20, "a53": 1})
+    rows = [without_times(each) if each.board else each for each in rows]
+    here, there = decide(rows, [parse_requirement("latency_p50<=15us")])
+    assert [row.id for row in here.qualified] == ["q1"] and not here.unknown()
+    assert not there.qualified and there.unknown() == ["latency_p50<=15us"]
+    told = [*miss_notes(there)]
+    assert told == ["nothing qualifies", "latency_p50<=15us: no row has that figure"]

@@ -518,3 +518,50 @@ def test_a_figure_that_is_called_as_one_of_ours_leaves_ours_alone(told: tuple[Pa
         mine = [SPENT | {"name": name}]
         a, b = tell(told[0], mine, **{name: 1.0}), tell(told[1], mine, **{name: 9.0})
         assert compare(a, b).code == 0
+
+
+# -- several devices
+
+
+def on_a_board_too(run: Path, board: str) -> None:
+    """Have each cell of a run a second time, with the same figures, on a board."""
+
+    def there(name: str) -> str:
+        cell, twin, _ = name.partition(".twin")
+        return f"{cell}@{board}{twin}"
+
+    def moved(record: dict[str, Any]) -> dict[str, Any]:
+        found = record | {key: there(record[key]) for key in ("cell", "name") if key in record}
+        return found | ({"row": on_board(record["row"])} if record["event"] == "scored" else {})
+
+    def on_board(row: dict[str, Any]) -> dict[str, Any]:
+        return row | {"id": there(row["id"]), "board": board}
+
+    for file, change in (("journal.jsonl", moved), ("rows.jsonl", on_board)):
+        told = [json.loads(line) for line in (run / file).read_text().splitlines()]
+        told += [change(each) for each in told if each.get("event") != "start"]
+        (run / file).write_text("".join(json.dumps(each) + "\n" for each in told))
+    for file in [*run.glob("samples/*.i64")]:
+        shutil.copy(file, file.with_name(f"{there(file.stem)}.i64"))
+    for file in [*run.glob("cells/*.outputs.npy")]:
+        shutil.copy(file, file.with_name(file.name.replace(".outputs", f"@{board}.outputs")))
+
+
+def test_a_cell_is_compared_with_the_one_on_the_same_device(one: Path, run: Path, tmp_path: Path) -> None:
+    on_a_board_too(run, "pi4")
+    later = Path(shutil.copytree(run, tmp_path / "later"))
+    slow_down(later, f"{INT8}@pi4", 1.2)
+    found = compared(run, later)
+    assert [(pair.id, pair.b.id if pair.b else None) for pair in found.pairs] == [
+        (cell, cell) for device in ("", "@pi4") for cell in (TORCH + device, WHOLE + device, INT8 + device)
+    ]
+    assert regressed(found) == [(f"{INT8}@pi4", "latency")]
+    assert on(found, INT8, "latency").result == "same"
+
+    told = compare(run, later)
+    assert told.code == 1 and "device" in told.out and " pi4 " in told.out
+    devices = [cell["device"] for cell in json.loads(compare(run, later, "--format", "json").out)["cells"]]
+    assert devices == ["host"] * 3 + ["pi4"] * 3
+
+    gone = compared(run, one)
+    assert regressed(gone) == [(cell + "@pi4", "status") for cell in (TORCH, WHOLE, INT8)]

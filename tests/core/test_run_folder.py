@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -413,3 +414,35 @@ def test_the_loader_has_what_the_folder_holds(run: Path) -> None:
     assert outputs is not None and found.beats is not None
     np.testing.assert_array_equal(outputs, np.load(run / "cells" / f"{INT8}.outputs.npy"))
     np.testing.assert_array_equal(found.beats.x, np.load(run / "beats.npz")["x"])
+
+
+@pytest.fixture
+def quick_turns() -> Iterator[None]:
+    """Threads have their turn as often as they can."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+def test_boards_that_share_a_journal_lose_nothing_of_each_other(tmp_path: Path, quick_turns: None) -> None:
+    journal, wanted = Journal(tmp_path), 400
+    others = [f"cell@{board}" for board in ("a", "b", "c")]
+    began = threading.Barrier(len(others) + 1)
+
+    def append(cell: str) -> None:
+        began.wait()
+        for number in range(wanted):
+            journal.append("warm", cell=cell, number=number)
+
+    threads = [threading.Thread(target=append, args=(cell,)) for cell in others]
+    for thread in threads:
+        thread.start()
+    began.wait()
+    while any(thread.is_alive() for thread in threads):
+        journal.void("cell@rebooted", "the board was started anew")
+    for cell in others:
+        assert [record["number"] for record in journal.of("warm", cell)] == [*range(wanted)]
+        assert [each["number"] for each in journal.of("warm") if each["cell"] == cell] == [*range(wanted)]
+        assert [each["number"] for each in journal.records if each.get("cell") == cell] == [*range(wanted)]
+    journal.close()

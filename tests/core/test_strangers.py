@@ -67,3 +67,11 @@ def test_what_cannot_be_is_told(answer: Any, told: str) -> None:
     with pytest.raises(SchemaError) as error:
         strangers.check(answer)
     assert told in str(error.value) and len(str(error.value)) < 200
+
+
+def test_a_board_may_have_been_on_for_years() -> None:
+    for seconds in (1, 110 * 86_400, 10 * 365 * 86_400):
+        strangers.check(protocol.State(ns=33_000, kernel="float32", at=seconds * 10**9))
+    for at in (-1, 2**60):
+        with pytest.raises(SchemaError, match="what a clock shows"):
+            strangers.check(protocol.State(ns=33_000, kernel="float32", at=at))

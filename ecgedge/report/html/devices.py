@@ -22,7 +22,8 @@ def across(rows: Sequence[Row]) -> Figure | None:
     for row in rows:
         if row.latency:
             forms.setdefault((row.model, *row.route, row.quantizer, row.runtime), []).append(row)
-    several = [each for each in forms.values() if len({row.place for row in each}) > 1][:MOST_FORMS]
+    found_several = [each for each in forms.values() if len({row.place for row in each}) > 1]
+    several = found_several[:MOST_FORMS]
     if not several:
         return None
     places = list(dict.fromkeys(row.place for each in several for row in each))
@@ -40,6 +41,8 @@ def across(rows: Sequence[Row]) -> Figure | None:
     caption = (
         "Median of one beat a call, with its 95% interval: one file a lane. Devices were not timed in the same rounds."
     )
+    if more := len(found_several) - len(several):
+        caption += f" {more:,} more forms are in the table alone."
     title = "The same file on each device"
     picture = svg.picture(WIDTH, bottom + 44, title, "; ".join(words), *parts, class_="lanes")
     return Figure(picture, caption, keys, wide=True)

@@ -11,9 +11,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ecgedge.choose import METRICS, Choice, Metric, decide
-from ecgedge.devices.boards import HOST
 from ecgedge.files import escape
-from ecgedge.report.columns import Column, page_columns
+from ecgedge.report.columns import Column, page_columns, several_places
 from ecgedge.report.decision import unsteady_notes
 from ecgedge.report.devices import agreements
 from ecgedge.report.document import Report
@@ -192,11 +191,6 @@ def sections(rows: Sequence[Row], looks: Looks, with_section: Collection[str], f
 def places_of(rows: Sequence[Row]) -> list[str]:
     """The devices that rows are of, in order."""
     return list(dict.fromkeys(row.place for row in rows))
-
-
-def several_places(rows: Sequence[Row]) -> bool:
-    """Whether rows have to say where they ran."""
-    return any(row.place != HOST for row in rows)
 
 
 def board_words(run: Mapping[str, Any]) -> list[str]:
