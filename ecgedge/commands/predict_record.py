@@ -125,9 +125,7 @@ def start_of(like: Path | None, target: str) -> Recipe:
         found = kept_recipe(like)
         if found is None:
             what = "keeps no recipe" if like.exists() else "does not exist"
-            raise EcgEdgeError(
-                f"--like {like} {what}", "name an .npz of ecgedge data cut, or a checkpoint of it"
-            )
+            raise EcgEdgeError(f"--like {like} {what}", "name an .npz of ecgedge data cut, or a checkpoint of it")
         return found
     return kept_recipe(target) or Recipe()
 

@@ -172,7 +172,9 @@ def lay_out(table: Table, asked: Columns) -> Layout:
         EcgEdgeError: that cannot be told; says what to ask for.
     """
     if len(table.lines) == 1 and not table.names and not np.isfinite(table.values).any():
-        raise EcgEdgeError(f"{table.where}: its one line holds no number", "it needs a line for each beat, below a header")
+        raise EcgEdgeError(
+            f"{table.where}: its one line holds no number", "it needs a line for each beat, below a header"
+        )
     ignored = {find_column(each, "--ignore-column", table.names, table.width, table.where) for each in asked.ignore}
     group = None
     if asked.group is not None:
