@@ -218,8 +218,8 @@ def lay_out(table: Table, asked: Columns) -> Layout:
             raise EcgEdgeError(
                 f"{table.where}: {called} holds whole numbers alone, as no sample beside it does; the label was "
                 f"guessed to be {table.call(label)}",
-                f"--ignore-column {whole[0] + 1} leaves it out, --group {whole[0] + 1} makes it the patients; to read it "
-                f"as a sample, say --label-column {label + 1}",
+                f"--ignore-column {whole[0] + 1} leaves it out, --group {whole[0] + 1} makes it the patients; to read "
+                f"it as a sample, say --label-column {label + 1}",
             )
         left_out.append(f"{called} holds whole numbers alone and is read as a sample")
     if len(rest) > 1 and rest[0] < label and is_constant(table, rest[0]) and len(table.values) >= ENOUGH:
