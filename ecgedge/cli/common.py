@@ -38,6 +38,21 @@ def load_data(location: str | None) -> Dataset:
     return loading.load_data(location, bool(context and context.meta.get(NORMALIZE)), told_columns())
 
 
+def data_words(location: str | None) -> list[str]:
+    """The options that name the data and say how they are read, for a command line that reads the same."""
+    told = told_columns()
+    said = [
+        ("--dataset", location), ("--label-column", told.label), *(("--ignore-column", each) for each in told.ignore),
+        ("--group", told.group), ("--leads", ",".join(told.leads) or None), ("--layout", told.layout),
+        ("--label-file", told.labels), ("--class-names", told.classes),
+    ]  # fmt: skip
+    context = click.get_current_context(silent=True)
+    normalize = bool(context and context.meta.get(NORMALIZE))
+    return [word for option, value in said if value is not None for word in (option, value)] + (
+        ["--normalize"] if normalize else []
+    )
+
+
 @contextlib.contextmanager
 def opener(parts: Parts, limits: Limits, threads: int = 1) -> Iterator[Opener]:
     """What opens files, told of them what the command's options say."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +76,7 @@ def train(model: str, dataset: str | None, out: Path | None, force: bool, cv: in
     common.say(f"test: {figures} ({len(data.test):,} beats)")
     if uri:
         common.say(f"mlflow: run {tracking.log(trained, part)} in {uri}")
-    common.say(f"next: ecgedge matrix --model {folder}")
+    common.say(f"next: {shlex.join(['ecgedge', 'matrix', '--model', str(folder), *common.data_words(dataset)])}")
 
 
 def keep_earlier(folder: Path, force: bool, data: Dataset) -> None:

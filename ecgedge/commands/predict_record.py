@@ -124,9 +124,8 @@ def start_of(like: Path | None, target: str) -> Recipe:
     if like is not None:
         found = kept_recipe(like)
         if found is None:
-            raise EcgEdgeError(
-                f"--like {like} keeps no recipe", "name an .npz of ecgedge data cut, or a checkpoint of it"
-            )
+            what = "keeps no recipe" if like.exists() else "does not exist"
+            raise EcgEdgeError(f"--like {like} {what}", "name an .npz of ecgedge data cut, or a checkpoint of it")
         return found
     return kept_recipe(target) or Recipe()
 

@@ -393,7 +393,12 @@ def normalized(data: Dataset) -> Dataset:
         return np.where(flat, 0, centred / np.where(flat, 1, spread)).astype(np.float32)
 
     train, test = (replace(part, x=z(part.x)) for part in (data.train, data.test))
-    return replace(data, train=train, test=test, source=f"{data.source}, z-normalised here")
+    recipe = data.recipe
+    if recipe:  # a record is then cut, and normalised, as these beats were
+        from ecgedge.data.records.recipe import Recipe  # which imports readers of this folder
+
+        recipe = replace(Recipe.from_json(recipe, data.name), normalize=True).as_json()
+    return replace(data, train=train, test=test, source=f"{data.source}, z-normalised here", recipe=recipe)
 
 
 def not_normalized(x: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from scipy import signal as reference
 
 from ecgedge import EcgEdgeError
 from ecgedge.cli import main
-from ecgedge.data.dataset import read_path
+from ecgedge.data.dataset import normalized, read_path
 from ecgedge.data.records import Left, Piece, Recipe, open_record, pieces, way_of
 from ecgedge.data.records import cut as cutting
 from ecgedge.data.records.detect import detect
@@ -282,13 +282,23 @@ def test_the_recipe_travels_with_a_checkpoint(
     assert [float(row["seconds"]) for row in segments[:3]] == [0, 2, 4]
 
 
+def test_a_record_is_normalised_as_the_beats_were_for_training(ecgedge: Command, folder: Path, tmp_path: Path) -> None:
+    """Beats cut as they are and normalised by ``train --normalize`` are those of ``data cut --normalize``."""
+    asked = ("data", "cut", folder / "100", folder / "101", "--annotation", "atr")
+    assert ecgedge(*asked, "-o", "raw.npz").code == ecgedge(*asked, "--normalize", "-o", "z.npz").code == 0
+    raw, z = read_path(tmp_path / "raw.npz")[0], read_path(tmp_path / "z.npz")[0]
+    here = normalized(raw)
+    assert (here.recipe, here.digest) == (z.recipe, z.digest)
+    assert here.recipe != raw.recipe
+
+
 REFUSED = {
     "no place of beats": (("201", "--leads", "MLII"), "where are its beats?", "--detect"),
     "another length": (("201", "--leads", "MLII", "--detect"), "288 samples at 360 a second", "--resample 175"),
     "other leads": (("201", "--detect"), "takes beats of 1 lead, and 201 has MLII, V1", "--leads"),
     "columns": (("201", "--detect", "--label-column", "last"), "is a record: it has no columns", "leave"),
     "no record": (("one.npz", "--detect"), "is no record: --detect has no place", "record"),
-    "no recipe": (("201", "--like", "nope.npz"), "keeps no recipe", "ecgedge data cut"),
+    "no such file": (("201", "--like", "nope.npz"), "does not exist", "ecgedge data cut"),
     "a name": (("201", "--detect", "--annotations-out", "a b.c1"), "cannot be a WFDB annotation file", "RECORD"),
     "missing": (("nothing.hea", "--detect"), "nothing.hea does not exist", "name records"),
     "two ways": (("201", "--like", "one.npz", "--annotation", "qrs"), "201.qrs does not exist", "--detect"),

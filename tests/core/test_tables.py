@@ -414,3 +414,36 @@ def test_a_run_keeps_its_columns(ecgedge: Command, fakes: Path, beats: Dataset, 
 def test_every_command_with_data_can_be_told_the_columns(ecgedge: Command, command: str) -> None:
     told = ecgedge(command, "--help").out
     assert "--label-column" in told and "--ignore-column" in told
+
+
+def waves(count: int, length: int = 30) -> np.ndarray:
+    return np.sin(np.linspace(0.1, 6, length) * (1 + np.arange(count)[:, None] % 3)) + np.arange(count)[:, None] / 100
+
+
+def as_lines(*columns: object, x: np.ndarray) -> list[str]:
+    """Lines of a table with these columns before its samples."""
+    return [",".join([*map(str, front), *(f"{value:.4f}" for value in beat)]) for *front, beat in zip(*columns, x)]
+
+
+def test_a_header_of_times_is_no_beat(tmp_path: Path) -> None:
+    x = waves(12)
+    lines = [f"{line},{number % 3}" for number, line in enumerate(as_lines(x=x))]
+    heads = [f"{number / 360:.3f}" for number in range(30)]
+    for name in ("label", "rhythm"):
+        (tmp_path / "times.csv").write_text("\n".join([",".join([*heads, name]), *lines]))
+        found = read_path(tmp_path / "times.csv")[0]
+        assert (found.labels, len(found.train.x) + len(found.test.x)) == (("0", "1", "2"), 12)
+
+
+def test_patients_without_a_header_are_no_sample(tmp_path: Path, ecgedge: Command) -> None:
+    labels, patients = [n % 3 for n in range(12)], [n // 3 + 100 for n in range(12)]
+    (tmp_path / "beats.csv").write_text("\n".join(as_lines(labels, patients, x=waves(12))))
+    told = error_of(ecgedge("data", "show", tmp_path / "beats.csv"))
+    assert "column 2 holds whole numbers alone" in told and "--group 2" in told
+    assert read_path(tmp_path / "beats.csv", Columns(label="1", group="2"))[0].length == 30
+    assert read_path(tmp_path / "beats.csv", Columns(label="1"))[0].length == 31
+
+
+def test_a_header_alone_is_no_beat(tmp_path: Path, ecgedge: Command) -> None:
+    (tmp_path / "beats.csv").write_text("label,s0,s1,s2\n")
+    assert "holds no number" in error_of(ecgedge("data", "show", tmp_path / "beats.csv"))

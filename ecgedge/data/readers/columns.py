@@ -171,6 +171,10 @@ def lay_out(table: Table, asked: Columns) -> Layout:
     Raises:
         EcgEdgeError: that cannot be told; says what to ask for.
     """
+    if len(table.lines) == 1 and not table.names and not np.isfinite(table.values).any():
+        raise EcgEdgeError(
+            f"{table.where}: its one line holds no number", "it needs a line for each beat, below a header"
+        )
     ignored = {find_column(each, "--ignore-column", table.names, table.width, table.where) for each in asked.ignore}
     group = None
     if asked.group is not None:
@@ -208,6 +212,16 @@ def lay_out(table: Table, asked: Columns) -> Layout:
         check_one_hot(table, one_hot)
     check_samples(table, rest, label)
     left_out = [f"{table.call(numbering)} holds row numbers and is left out"] if numbering is not None else []
+    if whole := whole_among_fractions(table, rest):
+        called = table.call(whole[0])
+        if asked.label is None:
+            raise EcgEdgeError(
+                f"{table.where}: {called} holds whole numbers alone, as no sample beside it does; the label was "
+                f"guessed to be {table.call(label)}",
+                f"--ignore-column {whole[0] + 1} leaves it out, --group {whole[0] + 1} makes it the patients; to read "
+                f"it as a sample, say --label-column {label + 1}",
+            )
+        left_out.append(f"{called} holds whole numbers alone and is read as a sample")
     if len(rest) > 1 and rest[0] < label and is_constant(table, rest[0]) and len(table.values) >= ENOUGH:
         left_out.append(f"{table.call(rest[0])} is the same in every line and read as a sample")
     where = f"columns {label + 1} to {labels[-1] + 1} (one-hot)" if one_hot else table.call(label)
@@ -413,6 +427,19 @@ def is_row_number(table: Table, index: int) -> bool:
     if plain(table.names[index]) in ("", "unnamed0"):  # what was drawn from a larger table keeps its numbers
         return is_whole(table, index) and distinct(table, index) == len(table.lines)
     return counts_rows(table, index)
+
+
+def whole_among_fractions(table: Table, samples: Sequence[int]) -> list[int]:
+    """The first and last samples of a table without a header that hold whole numbers, where most hold fractions.
+
+    Of 0 and 1 alone are the ends of many a beat that was brought between these.
+    """
+    if table.names or len(table.values) < ONE_HOT or len(samples) < ENOUGH:
+        return []
+    if 2 * sum(is_whole(table, index) for index in samples) > len(samples):
+        return []
+    ends = (samples[0], samples[-1])
+    return [index for index in ends if is_whole(table, index) and np.ptp(table.values[:, index]) > 1]
 
 
 def counts_rows(table: Table, index: int) -> bool:

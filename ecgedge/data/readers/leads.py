@@ -74,7 +74,7 @@ def leads_axis(sizes: tuple[int, ...], where: str, names: Sequence[str], layout:
         fits = [1 + axis for axis, size in enumerate(sizes) if size == len(names)]
         if not fits:
             told = f"{where}: {len(names)} names of leads, and {sizes[0]} by {sizes[1]} values a beat"
-            raise EcgEdgeError(told, "name each lead once")
+            raise EcgEdgeError(told, f"it needs a name for each lead ({names[0]}, ...), no more and no fewer")
         if len(fits) == 1:
             return fits[0]
     few = [1 + axis for axis, size in enumerate(sizes) if size <= MOST_LEADS]

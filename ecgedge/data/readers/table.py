@@ -93,6 +93,15 @@ def read_table(where: str, source: Iterable[tuple[int, str]]) -> Table:
     return Table(where, dialect, names, lines, width)
 
 
+def is_even(numbers: Sequence[float]) -> bool:
+    """Whether numbers rise by the same step, but for their rounding, as no beat does: ``COUNTED`` or more of them."""
+    found = np.array([number for number in numbers if math.isfinite(number)])
+    if len(found) < COUNTED or not (np.diff(found) > 0).all():
+        return False
+    line, step = np.linspace(found[0], found[-1], len(found), retstep=True)
+    return bool((np.abs(found - line) <= step / 2).all())
+
+
 def without_last_separator(lines: list[Line]) -> list[Line]:
     """The lines without the empty field behind a separator that ends each of them (the header's too, or not)."""
     width = len(lines[-1][1]) if lines else 0
@@ -142,6 +151,8 @@ def names_columns(first: list[str], lines: Sequence[Line], dialect: Dialect, whe
     numbered = [value for value in map(dialect.number, first) if math.isfinite(value)]
     if len(numbered) < len(first) - 2 or any(field.lower() in ("nan", "?") for field in first):
         return False
+    if len(numbered) < len(first) and is_even(numbered) and not is_even(dialect.numbers(body[0])):  # times, as s / 250
+        return True
     counts = numbered in (list(range(len(numbered))), list(range(1, len(numbered) + 1)))
     if {b - a for a, b in pairwise(map(dialect.number, body[0]))} == {1.0}:  # so does a beat that is a ramp
         return False

@@ -191,7 +191,9 @@ def marks_beside(stem: Path, annotation: str, length: int) -> Marks:
         beside = sorted({each.suffix[1:] for each in stem.parent.glob(f"{stem.name}.*")} - {"hea", "dat", "edf", "bdf"})
         has = f"; beside it: {', '.join(beside[:6])}" if beside else ""
         told = f"{file} does not exist: the record has no annotations of that name{has}"
-        raise EcgEdgeError(told, "name others with --annotation, or find beats with --detect")
+        raise EcgEdgeError(
+            told, "name others with --annotation, find beats with --detect, or name only records that have them"
+        )
     with told_in_one_line(file, "a WFDB annotation file", "get it again"):
         if not file.stat().st_size:
             raise ValueError("it is empty")

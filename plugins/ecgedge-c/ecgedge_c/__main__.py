@@ -38,7 +38,8 @@ def main(model: Path, names: tuple[str, ...], image: Path | None, beats: int) ->
     if image and len(chosen) != 1:
         raise EcgEdgeError("--image is of one core", "name it with --target")
     artifact = folder.inspect(model)
-    stored = artifact.input.encode(draw(beats, artifact.input.length or 140)).reshape(beats, -1)
+    drawn = draw(beats, artifact.input.length or 140, leads=artifact.input.leads or 1)
+    stored = artifact.input.encode(drawn).reshape(beats, -1)
     expected = Library(model).answer(stored)
     for target in chosen:
         if reason := target.missing():

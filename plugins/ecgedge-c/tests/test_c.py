@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -211,3 +212,18 @@ def test_boards_have_sources_and_say_what_lacks() -> None:
     board = found["stm32g431"]
     assert (board.lacking(100_000, 30_000), board.lacking(200_000, 30_000)) == ("", "flash")
     assert board.lacking(200_000, 40_000) == "flash and RAM"
+
+
+def test_the_page_of_cores_takes_a_model_of_several_leads(model: Artifact, tmp_path: Path) -> None:
+    from click.testing import CliRunner
+    from ecgedge_c.__main__ import main
+
+    two = tmp_path / "two"
+    shutil.copytree(model.path, two)
+    record = json.loads((two / "ecgedge.json").read_text())
+    leads, length = record["input"]["shape"][1:]
+    record["input"]["shape"][1:] = [2 * leads, length // 2]  # the same values, as a model of two leads has them
+    (two / "ecgedge.json").write_text(json.dumps(record))
+    done = CliRunner().invoke(main, [str(two), "--target", "cortex-m4"])
+    assert done.exit_code == 0, done.output
+    assert "beats as here" in done.output or "not run" in done.output
