@@ -1,4 +1,4 @@
-"""What a worker of a cluster does of a sweep, by functions that it knows by their names."""
+"""What a worker of a cluster does, by functions that it knows by their names."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 from typing import Any
 
 from ecgedge import plugins
+from ecgedge.cluster.crew import Lacks
+from ecgedge.cluster.workplace import Workplace
 from ecgedge.convert.store import code_digest
 from ecgedge.environments.versions import version_of
 from ecgedge.errors import EcgEdgeError
 from ecgedge.measure.machine import versions
 from ecgedge.plugins import Parts
-from ecgedge.sweep.job import Job, Lacks, Made
-from ecgedge.sweep.work import Workplace
+from ecgedge.sweep import work
+from ecgedge.sweep.job import Job, Made
 
 MOVERS = ("distributed", "dask", "cloudpickle", "msgpack")  # what carries jobs and answers
 mine = threading.local()  # the workplace of each thread that jobs come to
@@ -30,28 +32,47 @@ def parts() -> Parts:
 
 
 def carry_out(job: Job) -> Made | Lacks:
-    """Carry out a job where it was sent.
+    """Carry out a job of a sweep where it was sent.
 
     Raises:
         EcgEdgeError: this machine has other versions than who sent it.
         MachineError: the machine is at fault.
     """
+    found = work.carry_out(place(job.terms.versions, work.workplace), job)
+    if isinstance(found, Lacks):
+        return replace(found, worker=address())
+    return replace(found, worker=address(), pid=os.getpid())
+
+
+def place(wanted: str, make: Callable[[Parts, str], Workplace]) -> Workplace:
+    """Where this thread works.
+
+    Args:
+        wanted: the digest of ``facts`` of who sent the job.
+
+    Raises:
+        EcgEdgeError: this machine has others.
+    """
+    if digest_of_facts() != wanted:
+        raise EcgEdgeError(f"worker {address()} came later and has other versions", "install the same there as here")
+    if not hasattr(mine, "places"):
+        mine.places = {}
+    if make not in mine.places:
+        mine.places[make] = make(parts(), f"worker-{os.getpid()}-{threading.get_ident()}")
+    found: Workplace = mine.places[make]
+    return found
+
+
+def address() -> str:
+    """By which the cluster knows this worker."""
     from distributed import get_worker  # here, since it is an extra
 
-    address = str(get_worker().address)
-    if digest_of_facts() != job.terms.versions:
-        raise EcgEdgeError(f"worker {address} came later and has other versions", "install the same there as here")
-    if not hasattr(mine, "place"):
-        mine.place = Workplace(parts(), f"worker-{os.getpid()}-{threading.get_ident()}")
-    found: Made | Lacks = mine.place.carry_out(job)
-    if isinstance(found, Lacks):
-        return replace(found, worker=address)
-    return replace(found, worker=address, pid=os.getpid())
+    return str(get_worker().address)
 
 
 @cache
 def facts() -> Mapping[str, str]:
-    """What has to be the same on all machines of a sweep: versions of libraries and plugins, and our own code."""
+    """What has to be the same on all machines that work together: versions of libraries, plugins, our own code."""
     found = {**versions(), "code of ecgedge": code_digest(EcgEdgeError)}
     found |= {name: version for name in MOVERS if (version := version_of(name)) is not None}
     known = parts()
