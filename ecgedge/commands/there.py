@@ -12,6 +12,8 @@ from functools import cache
 from typing import Any
 
 from ecgedge import plugins
+from ecgedge.cluster import conversions
+from ecgedge.cluster.conversions import Conversions, Converted
 from ecgedge.cluster.crew import Lacks
 from ecgedge.cluster.workplace import Workplace
 from ecgedge.convert.store import code_digest
@@ -42,6 +44,11 @@ def carry_out(job: Job) -> Made | Lacks:
     if isinstance(found, Lacks):
         return replace(found, worker=address())
     return replace(found, worker=address(), pid=os.getpid())
+
+
+def convert(job: Conversions) -> Converted | Lacks:
+    """Carry out conversions of a matrix where they were sent. Raises as ``carry_out``."""
+    return replace(conversions.carry_out(place(job.terms.versions, Workplace), job), worker=address())
 
 
 def place(wanted: str, make: Callable[[Parts, str], Workplace]) -> Workplace:
