@@ -1,7 +1,7 @@
 """Conversions that are carried out elsewhere, before anything is scored or timed here.
 
-A file is the same wherever it is made, by the same versions from the same source. What it answers is not: an int8 file
-may answer otherwise on another processor. So cells are converted there, and scored where they are timed.
+By the same versions from the same source, a network is the same wherever it is made. What it answers is not: an int8
+file may answer otherwise on another processor. So cells are converted there, and scored where they are timed.
 """
 
 from __future__ import annotations
