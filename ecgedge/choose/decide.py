@@ -83,13 +83,19 @@ def settle(
     """
     words = [each for each in requirements if isinstance(each, Wanted)]
     for each in words:
+        if each.field == "place":
+            continue
         known = sorted({str(word) for row in rows for word in FIELDS[each.field](row)} - {"None"})
         if each.operator == "==" and each.value not in known:
             raise unknown(each.field, each.value, known)
     places = sorted({row.place for row in rows})
-    for limit in (each for each in requirements if isinstance(each, Limit) and each.device):
-        if limit.device not in places:
-            raise unknown("device", limit.device, places)
+    asked = [(each.metric, each.device) for each in requirements if isinstance(each, Limit) and each.device]
+    asked += [(optimize, each.value) for each in words if optimize and each.field == "place"]
+    for metric, place in asked:
+        if place not in places:
+            raise unknown("device", place, places)
+        if metric.of_device and all(row.emulated for row in rows if row.place == place):
+            raise EcgEdgeError(f"{place} is emulated: it has answers, and no {metric.name}", "name another device")
     left = [row for row in rows if all(each.met(row) for each in words)]
     if not left:
         raise EcgEdgeError(f"no row is {' and '.join(each.text for each in words)}", "leave one of them out")

@@ -29,6 +29,7 @@ FIELDS: dict[str, Callable[[Row], tuple[str | None, ...]]] = {  # the words that
     "precision": lambda row: (row.precision,),
     "runtime": lambda row: (row.runtime,),
     "device": lambda row: (row.place, row.device),  # where it ran, and what of that its runtime uses
+    "place": lambda row: (row.place,),
     "verdict": lambda row: (row.verdict.result if row.verdict else None,),
 }
 EXAMPLE = 'such as "accuracy>=0.94", "size<=200KB", "latency_p50@pi4<=2ms" or "format==tflite"'
@@ -124,7 +125,7 @@ def parse_optimize(text: str, metrics: Mapping[str, Metric] = METRICS) -> tuple[
         EcgEdgeError: there is no such metric.
     """
     name, at, device = text.partition("@")
-    return find_metric(name, metrics), Wanted(f"device=={device}", "device", "==", device) if at else None
+    return find_metric(name, metrics), Wanted(f"place=={device}", "place", "==", device) if at else None
 
 
 def parse_requirement(text: str, metrics: Mapping[str, Metric] = METRICS) -> Requirement:

@@ -45,7 +45,7 @@ ALIKE = (  # options that are named as what they ask for
     "models", "files", "exporters", "quantizers", "runtimes", "devices", "seed", "threads", "calibration",
     "batch_sizes", "timeout", "memory", "requirements", "optimize",
 )  # fmt: skip
-SAID_ANEW = ("resume", "mlflow", "trust")  # what whoever resumes says for himself, and no run for him
+SAID_ANEW = ("resume", "mlflow", "trust", "cluster")  # what whoever resumes says for himself, and no run for him
 
 
 @click.command()
@@ -66,8 +66,10 @@ SAID_ANEW = ("resume", "mlflow", "trust")  # what whoever resumes says for himse
               help="quick: 500 test beats and few timed calls; full: all beats.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the run. Default: runs/DATE-TIME.")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN",
-              help="Go on with an interrupted run, as asked then; only --mlflow and --trust go with it.")  # fmt: skip
+              help="Go on with an interrupted run; --mlflow, --trust and --cluster go with it, no more.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="List cells and skips, do nothing.")
+@click.option("--cluster", metavar="tcp://HOST:PORT|local:N",
+              help="Convert on Dask: a scheduler, which is trusted, or N workers on this machine.")  # fmt: skip
 @limit_options
 @rendering.choice_options
 @batch_sizes_option
@@ -81,7 +83,8 @@ SAID_ANEW = ("resume", "mlflow", "trust")  # what whoever resumes says for himse
 @seed_option
 @mlflow_option("mlflow")
 @click.pass_context
-def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: bool, **asked: Any) -> None:
+def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: bool, cluster: str | None,
+           **asked: Any) -> None:  # fmt: skip
     """Measure every combination of model, format, precision and runtime.
 
     \b
@@ -94,6 +97,7 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
     ecgedge matrix --mlflow http://localhost:5000
     ecgedge matrix --resume runs/int8
     """
+    from ecgedge.cluster.dask import workers_of
     from ecgedge.commands import matrix as work
     from ecgedge.commands import tracked
     from ecgedge.commands.planning import plan_matrix
@@ -103,6 +107,8 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
     from ecgedge.tracking import connect
     from ecgedge.tracking.matrix import EXPERIMENT
 
+    if cluster:
+        workers_of(cluster)
     known = None
     if resume:
         refuse_others(ctx)
@@ -117,13 +123,13 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
     begun = work.begin(plan, out, known, shlex.join(["ecgedge", *sys.argv[1:]]))
     folder, printed, tell = begun.folder, plan.request.printed, common.progress_line(STEPS * len(plan.cells))
     try:
-        models = work.measure(begun, lambda done, _, text: tell(done, text), trusted(), uri)
+        models = work.measure(begun, lambda done, _, text: tell(done, text), trusted(), uri, cluster)
     except (KeyboardInterrupt, MachineError) as error:
         if told := publish_if_begun(folder):
             show(told, printed)
         if isinstance(error, MachineError) or not told:
             raise
-        common.say(f"interrupted; go on with: {resume_command(folder, uri, trusted())}", err=True)
+        common.say(f"interrupted; go on with: {resume_command(folder, uri, trusted(), cluster)}", err=True)
         ctx.exit(boundary.INTERRUPTED)
     told = publish(folder, plan.request)
     for text in told.warnings(trusted()):

@@ -84,10 +84,13 @@ def sweep(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: bo
     ecgedge sweep --dataset a.csv --cluster local:2
     ecgedge sweep --resume runs/int8
     """
+    from ecgedge.cluster.dask import workers_of
     from ecgedge.commands import sweep as work
 
     if cluster and jobs:
         raise EcgEdgeError("--jobs is of this machine's own processes, --cluster has workers", "leave one of them out")
+    if cluster:
+        workers_of(cluster)
     known = None
     if resume:
         refuse_others(ctx)

@@ -14,20 +14,24 @@ from typing import Any
 import numpy as np
 
 from ecgedge.api.precisions import BUILT_IN, Precision
-from ecgedge.commands import tracked
+from ecgedge.cluster.conversions import Terms, make_there
+from ecgedge.cluster.dask import Cluster, Errands, workers_of
+from ecgedge.commands import there, tracked
 from ecgedge.commands.loading import limits_of
 from ecgedge.commands.planning import Plan, options_asked, plan_matrix
 from ecgedge.commands.publishing import publish, publish_if_begun
 from ecgedge.commands.run import Run, resume_command
-from ecgedge.convert.lab import open_lab
+from ecgedge.convert.lab import Lab, open_lab
 from ecgedge.convert.opening import with_threshold
+from ecgedge.data import kept
 from ecgedge.data.dataset import Dataset, stratified
-from ecgedge.errors import EcgEdgeError, MachineError
+from ecgedge.errors import EcgEdgeError, MachineError, machine_error
 from ecgedge.files.locks import usable_folder
 from ecgedge.files.notices import note, warn
 from ecgedge.measure import machine
 from ecgedge.measure.bench import PROFILES
 from ecgedge.measure.machine import EnergyCounter
+from ecgedge.plan.options import settled_options
 from ecgedge.plan.plan import Cell
 from ecgedge.plugins import Parts
 from ecgedge.run import RUN, MatrixRequest, RunFolder
@@ -56,6 +60,7 @@ def run_matrix(
     resume: bool = False,
     trust: bool = False,
     mlflow: str | None = None,
+    cluster: str | None = None,
 ) -> Run:
     """Measure every combination of model, format, precision and runtime that is asked for.
 
@@ -71,6 +76,7 @@ def run_matrix(
         resume: go on with the run in ``folder``, where there is one; else it begins.
         trust: the user vouches for code that files bring.
         mlflow: address of an MLflow server that the run is sent to.
+        cluster: whose workers convert, see ``cluster.dask.Cluster``; it is trusted. None: this machine does.
 
     Raises:
         EcgEdgeError: what is asked for names something that is not there, or cannot be measured together; or the run in
@@ -78,6 +84,8 @@ def run_matrix(
         MachineError: the machine failed, such as a full disk; the hint says how to go on.
         KeyboardInterrupt: the user's.
     """
+    if cluster:
+        workers_of(cluster)
     if resume and folder is None:
         raise EcgEdgeError("resume goes on with the run in a folder, and none is named", "folder=... names it")
     place = None if folder is None else Path(folder)
@@ -92,7 +100,7 @@ def run_matrix(
         matrix = replace(matrix, request=replace(matrix.request, **decided_by(request)))
     begun = begin(matrix, place, known, command_of(request or MatrixRequest()))
     try:
-        models = measure(begun, progress or (lambda *_: None), trust, mlflow)
+        models = measure(begun, progress or (lambda *_: None), trust, mlflow, cluster)
     except MachineError:
         publish_if_begun(begun.folder)
         raise
@@ -232,11 +240,14 @@ def new_folder(named: Path | None) -> Path:
     return usable_folder(folder)
 
 
-def measure(begun: Begun, progress: Progress, trust: bool = False, uri: str | None = None) -> dict[str, Path]:
+def measure(
+    begun: Begun, progress: Progress, trust: bool = False, uri: str | None = None, cluster: str | None = None
+) -> dict[str, Path]:
     """Make, score and time what the journal does not hold yet.
 
     Args:
         uri: of the MLflow server that the run is sent to.
+        cluster: whose workers convert; None: this machine does.
 
     Returns:
         The SavedModel of each cell that has one, where the run is sent to MLflow.
@@ -247,7 +258,7 @@ def measure(begun: Begun, progress: Progress, trust: bool = False, uri: str | No
     matrix, request, folder = begun.plan, begun.plan.request, begun.folder
     limits, total = limits_of(request), STEPS * len(matrix.cells)
     with (
-        writing(folder, resume_command(folder, uri, trust)),
+        writing(folder, resume_command(folder, uri, trust, cluster)),
         contextlib.closing(Journal(folder)) as journal,
         contextlib.ExitStack() as closed,
     ):
@@ -264,9 +275,41 @@ def measure(begun: Begun, progress: Progress, trust: bool = False, uri: str | No
             for name, source in matrix.sources.items()
         }
         journal.append("start", time=time.strftime("%Y-%m-%dT%H:%M:%S%z"), load=machine.load())
+        if cluster:
+            convert_there(begun, lab, journal, cluster, lambda text: progress(0, total, text))
         measure_cells(matrix.cells, matrix.skips, lab, journal, request.preset, begun.energy,
                       lambda done, text: progress(done, total, text), boards_of(matrix, folder, closed))  # fmt: skip
         return tracked.saved_models(matrix.cells, journal.records, lab) if uri else {}
+
+
+def convert_there(begun: Begun, lab: Lab, journal: Journal, cluster: str, tell: Callable[[str], object]) -> None:
+    """Have the workers of a cluster make what the cells need that were not scored yet, before anything is timed here.
+
+    Raises:
+        EcgEdgeError: the cluster cannot be used.
+        MachineError: the machine, or the cluster, failed.
+    """
+    matrix, request = begun.plan, begun.plan.request
+    if not (left := [cell for cell in matrix.cells if not journal.of("scored", cell.id)]):
+        return
+    (logs := begun.folder / "logs").mkdir(exist_ok=True)
+    quantizers = [matrix.parts.quantizers[name] for name in dict.fromkeys(cell.quantizer for cell in left)]
+    terms = Terms(
+        options=settled_options(quantizers, request.options),
+        unavailable=dict(matrix.unavailable),
+        calibration=request.calibration,
+        seed=request.seed,
+        limits=limits_of(request),
+        logs=logs.resolve(),
+        versions=there.digest_of_facts(),
+    )
+    try:
+        data = kept.keep(matrix.data)
+    except OSError as error:
+        raise machine_error(f"{kept.folder()} cannot be written", error) from error
+    tell(f"the cluster {cluster}")
+    with contextlib.closing(Cluster(cluster, Errands(there.convert, there.facts))) as crew:
+        make_there(lab, left, crew, data, terms, lambda done, of: tell(f"conversions on {cluster}, {done} of {of}"))
 
 
 def boards_of(matrix: Plan, folder: Path, closed: contextlib.ExitStack) -> list[OnBoard]:

@@ -167,12 +167,14 @@ def nothing_qualifies(report: Report) -> bool:
     return bool(report.choices) and not any(choice.qualified for choice in report.choices)
 
 
-def resume_command(folder: Path, uri: str | None = None, trust: bool = False) -> str:
+def resume_command(folder: Path, uri: str | None = None, trust: bool = False, cluster: str | None = None) -> str:
     """The command line that goes on with a run, and sends it to MLflow there.
 
     Args:
         trust: the user vouched for code in its files.
+        cluster: whose workers convert.
     """
     extra = ["--plugins-dir", os.environ["ECGEDGE_PLUGINS_DIR"]] if "ECGEDGE_PLUGINS_DIR" in os.environ else []
     sent = ["--mlflow", uri] if uri else []
-    return shlex.join(["ecgedge", *extra, "matrix", "--resume", str(folder), *sent, *(["--trust"] if trust else [])])
+    more = [*sent, *(["--trust"] if trust else []), *(["--cluster", cluster] if cluster else [])]
+    return shlex.join(["ecgedge", *extra, "matrix", "--resume", str(folder), *more])

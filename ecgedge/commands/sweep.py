@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from ecgedge.api.parts import Model
-from ecgedge.commands import sweep_there
+from ecgedge.cluster import travel
+from ecgedge.cluster.crew import Crew
+from ecgedge.cluster.dask import Cluster, Errands
+from ecgedge.commands import there
 from ecgedge.commands.loading import data_of, limits_of, load_parts
 from ecgedge.commands.planning import plan_cells
 from ecgedge.commands.publishing import attempt
@@ -23,7 +26,7 @@ from ecgedge.files.notices import warn
 from ecgedge.measure import machine
 from ecgedge.measure.machine import usable_cores
 from ecgedge.passes import check_names
-from ecgedge.plan.options import chosen, options_of
+from ecgedge.plan.options import chosen, settled_options
 from ecgedge.plan.plan import Cell, Skip, Source, is_parent
 from ecgedge.plugins import Parts
 from ecgedge.report.sweep import FILES, SweepReport
@@ -31,15 +34,13 @@ from ecgedge.run import MatrixRequest, is_name
 from ecgedge.run.journal import line
 from ecgedge.run.reading import check_entries
 from ecgedge.run.resume import asked_then, difference
-from ecgedge.sweep import travel
 from ecgedge.sweep.carry import Tell, carry_out
-from ecgedge.sweep.cluster import Cluster, Errands
-from ecgedge.sweep.crew import Crew, Threads
-from ecgedge.sweep.job import Job, Terms
+from ecgedge.sweep.job import Job, Made, Terms
 from ecgedge.sweep.journal import ROWS, SCHEMA, Journal, read_about, records, write_about
 from ecgedge.sweep.request import SweepRequest
 from ecgedge.sweep.statistics import Summary
-from ecgedge.sweep.work import Workplace
+from ecgedge.sweep.threads import Threads
+from ecgedge.sweep.work import workplace
 from ecgedge.training import unheeded
 from ecgedge.workers import availability
 
@@ -112,11 +113,7 @@ def plan_sweep(asked: SweepRequest, keep: bool = True) -> SweepPlan:
     named = {name: Source(model.produces, model.name) for name, model in models.items()}
     cells, skips, reasons, _ = plan_cells(named, parts, matrix)
     data = find_data(asked, keep)
-    steps = [parts.quantizers[name] for name in dict.fromkeys(cell.quantizer for cell in cells)]
-    options = dict(matrix.options)
-    for part in steps:  # what hangs on a processor is that of this machine's, wherever it is made
-        settled, known = part.settle(options_of(part, matrix.options)), {option.name for option in part.options}
-        options |= {f"{part.name}.{name}": value for name, value in settled.items() if name in known}
+    options = settled_options([parts.quantizers[name] for name in {cell.quantizer for cell in cells}], matrix.options)
     ordered = sorted(cells, key=lambda cell: ([*models].index(cell.model), cell.precision != "fp32"))
     return SweepPlan(replace(asked, matrix=matrix), parts, data, models, ordered, skips, reasons, options)
 
@@ -185,8 +182,8 @@ def take_up(folder: Path) -> tuple[SweepRequest, dict[str, Any]]:
     check_entries(folder)
     request = SweepRequest.from_record(about["request"])
     place = request.matrix.place
-    there = [asked_then(MatrixRequest(data=each, place=place), ()).data for each in request.data]
-    return replace(request, data=tuple(each for each in there if each)), about
+    places = [asked_then(MatrixRequest(data=each, place=place), ()).data for each in request.data]
+    return replace(request, data=tuple(each for each in places if each)), about
 
 
 def begin(plan: SweepPlan, folder: Path | None, known: tuple[Path, dict[str, Any]] | None, command: str) -> BegunSweep:
@@ -209,7 +206,7 @@ def begin(plan: SweepPlan, folder: Path | None, known: tuple[Path, dict[str, Any
                   for skip in plan.skips],
         "machine": machine.describe(),
         "versions": machine.versions(),
-        "facts": dict(sweep_there.facts()),
+        "facts": dict(there.facts()),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }  # fmt: skip
     if known:
@@ -257,7 +254,7 @@ def jobs_of(begun: BegunSweep, journal: Journal) -> Iterator[Job]:
         limits=limits_of(matrix),
         training_timeout=plan.request.training_timeout,
         logs=(begun.folder / LOGS).resolve(),
-        versions=sweep_there.digest_of_facts(),
+        versions=there.digest_of_facts(),
     )
     for name in plan.data:
         for seed in plan.request.seeds:
@@ -311,18 +308,16 @@ def going_on(folder: Path, command: str) -> Iterator[None]:
         raise MachineError(told.message, f"{told.hint.removesuffix(', then do it again')}, then: {command}") from error
 
 
-def crew_of(plan: SweepPlan, cluster: str | None, jobs: int | None) -> Crew:
+def crew_of(plan: SweepPlan, cluster: str | None, jobs: int | None) -> Crew[Job, Made]:
     """Who does it."""
     if cluster:
-        return Cluster(cluster, Errands(sweep_there.carry_out, sweep_there.facts))
-    return Threads(partial(Workplace, plan.parts), jobs or usable_cores() or 1)
+        return Cluster(cluster, Errands(there.carry_out, there.facts))
+    return Threads(partial(workplace, plan.parts), jobs or usable_cores() or 1)
 
 
 def resume_sweep(folder: Path, cluster: str | None = None) -> str:
     """The command line that goes on with a sweep."""
-    return resume_command(folder).replace(" matrix --resume", " sweep --resume") + (
-        f" --cluster {cluster}" if cluster else ""
-    )
+    return resume_command(folder, cluster=cluster).replace(" matrix --resume", " sweep --resume")
 
 
 # -- what is told

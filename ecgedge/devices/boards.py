@@ -17,6 +17,9 @@ from ecgedge.files.schema import SchemaError
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9_-]{0,30}[a-z0-9])?")
 HOST = "host"  # the name of the machine itself, where boards are asked for
+TAKEN = {HOST: f"{HOST} is this machine"} | {
+    name: f"{name} is what a runtime computes on, of any device" for name in ("cpu", "cuda", "gpu")
+}
 SSH = re.compile(r"(ssh://)?[A-Za-z0-9_][A-Za-z0-9_.@:%+\[\]-]{0,254}")  # never an option of ssh
 PATH = re.compile(r"[^-\x00-\x1f\x7f\ud800-\udfff][^\x00-\x1f\x7f\ud800-\udfff]{0,299}")
 LOCAL = re.compile(r"[^\x00\ud800-\udfff]+")  # bytes that are no UTF-8 become halves of pairs, which no JSON takes
@@ -135,9 +138,9 @@ def remove(name: str) -> Board:
 
 def check(board: Board) -> None:
     """Raise EcgEdgeError where a board has a name, an address or a path that it cannot have."""
-    if not NAME.fullmatch(board.name) or board.name == HOST:
+    if not NAME.fullmatch(board.name) or board.name in TAKEN:
         told = f"{cut(repr(board.name))} cannot be the name of a board"
-        hint = f"{HOST} is this machine" if board.name == HOST else "use up to 32 small letters, digits, - and _"
+        hint = TAKEN.get(board.name) or "use up to 32 small letters, digits, - and _"
         raise EcgEdgeError(told, hint)
     if (board.ssh is None) == (board.emulated is None) or (board.emulated is None) != (board.rootfs is None):
         raise EcgEdgeError(f"nothing says where board {board.name} is", WAYS)

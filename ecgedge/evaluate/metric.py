@@ -127,6 +127,12 @@ class Metric:
     of_runtime: bool = False
 
     @property
+    def of_device(self) -> bool:
+        """Whether a device itself has to be there to measure it; an emulated one is not."""
+        measured = self.kind in ("time", "rate", "energy") or (self.kind == "bytes" and not self.exact)
+        return measured and not self.of_runtime
+
+    @property
     def units(self) -> Mapping[str, float]:
         """What a value may be given in, each with the factor to the kind's own unit."""
         return UNITS[self.kind] | ({self.unit: 1} if self.unit else {})

@@ -9,7 +9,7 @@ from ecgedge.api.options import Value
 from ecgedge.errors import EcgEdgeError, cut, unknown
 
 if TYPE_CHECKING:
-    from ecgedge.api.parts import Part
+    from ecgedge.api.parts import Part, Quantizer
 
 
 def chosen(given: Mapping[str, Any], parts: Iterable[Part], others: Iterable[Part] = ()) -> dict[str, Value]:
@@ -79,4 +79,13 @@ def options_of(part: Part, asked: Mapping[str, Value]) -> dict[str, Value]:
         for key in (option.name, f"{part.name}.{option.name}"):
             if key in asked:
                 found[option.name] = asked[key]
+    return found
+
+
+def settled_options(quantizers: Iterable[Quantizer], asked: Mapping[str, Value]) -> dict[str, Value]:
+    """Those that were asked for, and what quantizers settle by this machine's processor: for work done elsewhere."""
+    found = dict(asked)
+    for part in quantizers:
+        settled, known = part.settle(options_of(part, asked)), {option.name for option in part.options}
+        found |= {f"{part.name}.{name}": value for name, value in settled.items() if name in known}
     return found

@@ -1,19 +1,17 @@
-"""Have the jobs of a sweep carried out: a window of them at a time, what comes back kept at once."""
+"""Have the jobs of a sweep carried out; what comes back is kept at once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from ecgedge.cluster.crew import Crew, Lost, hand_out
 from ecgedge.plan.plan import Cell, is_parent
 from ecgedge.run.row import Outcome
-from ecgedge.sweep.crew import Crew, Lost
-from ecgedge.sweep.job import Job, Lacks, Made, Record
+from ecgedge.sweep.job import Job, Made, Record
 from ecgedge.sweep.journal import Journal
 from ecgedge.sweep.work import row_of_lost
 
-AHEAD = 2  # jobs that are handed out for each that can be carried out at a time
-SENT = 20  # times that a job's files are sent, each time to somebody else
 DIED = "whoever worked on it died with it, each time that it was tried"
 
 Tell = Callable[[int, str], object]  # how many cells are done, and what came last
@@ -41,7 +39,7 @@ class Alone:
         return replace(self.job, cells=(cell,), beside=tuple(parents[:1]))
 
 
-def carry_out(jobs: Iterable[Job], crew: Crew, journal: Journal, tasks: dict[str, str], tell: Tell) -> None:
+def carry_out(jobs: Iterable[Job], crew: Crew[Job, Made], journal: Journal, tasks: dict[str, str], tell: Tell) -> None:
     """Carry out jobs until none is left.
 
     Args:
@@ -51,33 +49,19 @@ def carry_out(jobs: Iterable[Job], crew: Crew, journal: Journal, tasks: dict[str
     Raises:
         MachineError, EcgEdgeError, OSError: the sweep cannot go on; what the journal has stays.
     """
-    left, alone, underway = iter(jobs), dict[str, Alone](), 0
-    sent: dict[str, int] = {}
-    while True:
-        for job in first(left, AHEAD * crew.size - underway):
-            crew.begin(job)
-            underway += 1
-        if not underway:
-            return
-        job, found = crew.ended()
-        underway -= 1
-        follow: Job | None = None
-        if isinstance(found, Lacks):
-            sent[job.id] = sent.get(job.id, 0) + 1
-            if sent[job.id] > SENT:
-                raise RuntimeError(f"{job.id} lacks its files wherever it is carried out: {found}")
-            crew.give(found)
-            follow = job
-        elif isinstance(found, Lost):
+    alone: dict[str, Alone] = {}
+
+    def settle(job: Job, found: Made | Lost) -> list[Job]:
+        follow: Job | None
+        if isinstance(found, Lost):
             follow = lost(job, alone, journal, tasks)
         else:
-            crew.take(found)
             keep(job, found, journal)
             follow = alone[job.id].next() if job.id in alone else None
-        if follow:
-            crew.begin(follow)
-            underway += 1
         tell(len(journal.done), job.id)
+        return [follow] if follow else []
+
+    hand_out(jobs, crew, settle)
 
 
 def lost(job: Job, alone: dict[str, Alone], journal: Journal, tasks: dict[str, str]) -> Job | None:
@@ -105,11 +89,3 @@ def keep(job: Job, made: Made, journal: Journal) -> None:
     more = {"worker": made.worker, "pid": made.pid, "cpu": dict(made.cpu), "trained": dict(made.trained)}
     checkpoint = {"checkpoint": made.checkpoint} if made.checkpoint else {}
     journal.append("made", job=job.id, rows=[*made.rows], **more, **checkpoint)
-
-
-def first(jobs: Iterator[Job], count: int) -> Iterator[Job]:
-    """At most so many of the jobs that are left."""
-    for _ in range(max(count, 0)):
-        if (job := next(jobs, None)) is None:
-            return
-        yield job

@@ -91,18 +91,3 @@ class Made:
     cpu: Mapping[str, float] = field(default_factory=dict)
     worker: str = ""
     pid: int = 0
-
-
-@dataclass(frozen=True)
-class Lacks:
-    """Files that whoever was to carry out a job has not: they have to be sent.
-
-    Attributes:
-        data: digests of data sets.
-        entries: keys of the store.
-        worker: who lacks them.
-    """
-
-    data: tuple[str, ...]
-    entries: tuple[str, ...]
-    worker: str = ""

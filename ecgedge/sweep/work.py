@@ -18,6 +18,8 @@ import numpy as np
 from ecgedge.api.artifact import Anomaly, Artifact
 from ecgedge.api.graph import Graph
 from ecgedge.api.parts import Model, Runtime
+from ecgedge.cluster.crew import Lacks
+from ecgedge.cluster.workplace import Workplace
 from ecgedge.convert.beats import write_beats
 from ecgedge.convert.checkpoint import read_checkpoint
 from ecgedge.convert.converters import Converters
@@ -31,20 +33,18 @@ from ecgedge.environments.versions import version_of
 from ecgedge.errors import ConversionError, EcgEdgeError, MachineError
 from ecgedge.evaluate import precision_check, verdicts
 from ecgedge.evaluate.verdicts import Answers
-from ecgedge.files.locks import gate, turn
 from ecgedge.measure.bench import PROFILES
 from ecgedge.plan.options import options_of
 from ecgedge.plan.plan import Cell, is_parent
 from ecgedge.run.processes import status_of
 from ecgedge.run.row import Identity, Outcome, Row, Setup
 from ecgedge.run.scoring import file_of, judged, with_figures
-from ecgedge.sweep.job import Job, Lacks, Made, Terms
+from ecgedge.sweep.job import Job, Made
 from ecgedge.training import recipe_for
 from ecgedge.training.recipe import heeded, told
 from ecgedge.training.train import train
 from ecgedge.workers import protocol
 from ecgedge.workers.client import ChildError
-from ecgedge.workers.hosts import hosts
 from ecgedge.workers.protocol import pack
 from ecgedge.workers.session import open_session
 
@@ -52,81 +52,24 @@ if TYPE_CHECKING:
     from ecgedge.plugins import Parts
 
 TRAINER = "ecgedge.training.server"
-RENEWED = 200  # jobs after which child processes are started anew: frameworks keep something of each network
 FAILURES = (ChildError, EcgEdgeError, ConversionError)  # of a cell alone, where it is no MachineError
 
 
-@dataclass
-class Workplace:
-    """Where one job at a time is carried out, by child processes that stay for the next one.
+def workplace(parts: Parts, name: str) -> Workplace:
+    """Where jobs of a sweep are carried out: its processes can train, too."""
+    return Workplace(parts, name, module=TRAINER)
 
-    Attributes:
-        name: of the file that they print to.
-        threads: of each child process.
-        converters: those processes; None: there are none yet.
-        kept: data sets that were read, by their digest.
-        jobs: how many these processes have had.
+
+def carry_out(place: Workplace, job: Job) -> Made | Lacks:
+    """Train the model of a job, convert it, and score what comes of it; what fails is a row.
+
+    Raises:
+        MachineError: the machine is at fault.
     """
-
-    parts: Parts
-    name: str
-    threads: int = 1
-    converters: Converters | None = None
-    scratch: TemporaryDirectory[str] = field(default_factory=TemporaryDirectory)
-    kept: dict[str, Dataset] = field(default_factory=dict)
-    jobs: int = 0
-
-    def carry_out(self, job: Job) -> Made | Lacks:
-        """Train the model of a job, convert it, and score what comes of it; what fails is a row.
-
-        Raises:
-            MachineError: the machine is at fault.
-        """
-        store = open_store()
-        if lacks := self.lacks(job, store):
-            return lacks
-        self.jobs += 1
-        if self.jobs % RENEWED == 0:
-            self.close()
-        converters = self.processes(job.terms)
-        place = gate()
-        with turn(place, shared=True) if place else contextlib.nullcontext():
-            return Shift(self.parts, job, self.data(job), store, converters).carry_out()
-
-    def lacks(self, job: Job, store: Store) -> Lacks | None:
-        """What has to be sent before a job can begin."""
-        data = () if job.data in self.kept or kept.has(job.data) else (job.data,)
-        entries = (job.checkpoint,) if job.checkpoint and store.find(job.checkpoint) is None else ()
-        return Lacks(data, entries) if data or entries else None
-
-    def data(self, job: Job) -> Dataset:
-        """The data set of a job; the last few stay in memory."""
-        if job.data not in self.kept:
-            if len(self.kept) >= 4:
-                self.kept.pop(next(iter(self.kept)))
-            self.kept[job.data] = kept.read(kept.file_of(job.data))
-        return self.kept[job.data]
-
-    def processes(self, terms: Terms) -> Converters:
-        """The child processes, with the limits of these terms."""
-        if self.converters is None or self.converters.limits != terms.limits:
-            self.close()
-            folder = terms.logs if terms.logs.is_dir() else Path(self.scratch.name)
-            self.converters = Converters(
-                folder, hosts(self.parts), terms.limits, None, self.name, threads=self.threads, module=TRAINER
-            )
-        return self.converters
-
-    def kill(self) -> None:
-        """From another thread: end whatever is being done."""
-        if self.converters:
-            self.converters.kill()
-
-    def close(self) -> None:
-        """End the child processes; from the thread that works here."""
-        if self.converters:
-            self.converters.close()
-        self.converters = None
+    if lacks := place.lacks(job.data, job.checkpoint):
+        return lacks
+    with place.at_work(job.terms.limits, job.terms.logs) as converters:
+        return Shift(place.parts, job, place.data(job.data), open_store(), converters).carry_out()
 
 
 @dataclass

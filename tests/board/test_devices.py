@@ -9,8 +9,12 @@ from __future__ import annotations
 import json
 import re
 import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -278,6 +282,23 @@ def test_explain_on_a_board(ecgedge: Command, loop: servers.Sshd) -> None:
     assert peaks["missing"]["int8"] if "int8" in peaks["missing"] else peaks["int8"]["gmacs"] > 0
 
 
+def test_a_board_with_a_wrong_clock_is_measured_like_any(loop: servers.Sshd, tmp_path: Path) -> None:
+    library, interpreter = tmp_path / "wrong_clock.so", tmp_path / "python"
+    source = Path(__file__).with_name("wrong_clock.c")
+    subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-o", library, source], check=True)
+    interpreter.write_text(f'#!/bin/sh\nLD_PRELOAD={library} exec {sys.executable} "$@"\n')
+    interpreter.chmod(0o755)
+    told = subprocess.run([interpreter, "-c", "import time; print(time.time(), time.gmtime().tm_year)"],
+                          capture_output=True, text=True, check=True).stdout.split()  # fmt: skip
+    assert float(told[0]) < time.time() - 19 * 365 * 86400
+    boards.add(replace(boards.find("loop"), name="late", python=str(interpreter)))
+    folder = measured(tmp_path / "run", "host", "late")
+    row = rows(folder)[f"{CELL}@late"]
+    assert row["status"] == "ok" and 0 < row["latency_p50_us"] < 1e6 and row["load_ms"] > 0
+    assert np.array_equal(answers(folder, CELL), answers(folder, f"{CELL}@late"))
+    assert holds(folder)
+
+
 def test_an_emulated_board_has_answers_and_no_times(
     ecgedge: Command,
     rootfs: Path,
@@ -295,8 +316,12 @@ def test_an_emulated_board_has_answers_and_no_times(
     assert "a76: an emulated cortex-a76, of which there are answers and no times" in told.report()
     assert [choice.device for choice in told.choose()] == ["host", "a76"]
     assert told.best(optimize="latency_p50").id == CELL
-    with pytest.raises(EcgEdgeError, match="no row of this run has latency_p50"):
+    with pytest.raises(EcgEdgeError, match="a76 is emulated: it has answers, and no latency_p50"):
         told.choose(optimize="latency_p50@a76")
+    for more in ({"requirements": ["memory@a76<=1MB"]}, {"optimize": "throughput@a76"}):
+        with pytest.raises(EcgEdgeError, match="a76 is emulated"):
+            run_matrix(asked("host", "a76", **more), tmp_path / "never")
+    assert not (tmp_path / "never").exists(), "it is told before anything is measured"
     assert "has no times" in error_of(ecgedge("explain", TCN, "--device", "a76"))
 
     claimed = rows(folder)

@@ -53,7 +53,7 @@ def test_an_unknown_board_is_one_line_with_those_there_are(ecgedge: Command) -> 
     assert "unknown board 'pi5'" in told and "choose from: pi4" in told
 
 
-@pytest.mark.parametrize("name", ["host", "Pi", "-pi", "pi-", "a" * 33, "a b", "../pi", "", "pi\n", *NASTY[:4]])
+@pytest.mark.parametrize("name", ["host", "cpu", "Pi", "-pi", "pi-", "a" * 33, "a b", "../pi", "", "pi\n", *NASTY[:4]])
 def test_a_bad_name_is_told(ecgedge: Command, registry: Path, name: str) -> None:
     told = error_of(ecgedge("board", "add", "--ssh", "pi@one", "--", name.replace("\0", "")))
     assert "cannot be the name of a board" in told and not unseen(told)

@@ -215,6 +215,8 @@ def test_what_did_not_work_stands_below_the_table_the_worst_first(run: Path, tmp
         (("--require", "size<=200"), "200 of what?"),
         (("--optimize", "speed"), "unknown metric 'speed'"),
         (("--optimize", "auroc"), "no row has auroc"),
+        (("--optimize", "size@cpu"), "unknown device 'cpu'"),
+        (("--require", "size@cpu<=1MB"), "unknown device 'cpu'"),
     ],
 )
 def test_mistakes_cost_no_measurement(arguments: tuple[str, ...], message: str, run: Path, plugins: Path) -> None:

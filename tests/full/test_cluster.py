@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -255,3 +256,89 @@ def wait_for_jobs(folder: Path, count: int, sweep: subprocess.Popen) -> None:
     while not (journal.exists() and journal.read_text().count('"made"') >= count):
         assert sweep.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
+
+
+# -- a matrix, whose conversions are handed out
+
+WHO = """
+import os
+from pathlib import Path
+from ecgedge import hookimpl
+from ecgedge.testing import FakeInt8
+
+class Told(FakeInt8):
+    name = "told"
+
+    def quantize(self, source, out, context):
+        with (Path(__file__).parent / "asked-by").open("a") as file:
+            print(os.getppid(), file=file)
+        return super().quantize(source, out, context)
+
+class Failing(FakeInt8):
+    name = "failing"
+
+    def quantize(self, source, out, context):
+        raise ValueError("no such scale")
+
+@hookimpl
+def ecgedge_quantizers():
+    return [Told(), Failing()]
+"""
+
+
+def asked_matrix(fakes: Path, *more: str | Path) -> list[str | Path]:
+    return ["--plugins-dir", fakes, "matrix", *FORMS, "--dataset", "synthetic", "--profile", "quick", *more]
+
+
+def same_files(one: Path, two: Path) -> None:
+    """The same rows, but for what is measured."""
+    alike = ("id", "digest", "status", "reason", "accuracy", "passes", "notes")
+    first, second = ([{name: row.get(name) for name in alike} for row in run_rows(each)] for each in (one, two))
+    assert first == second
+
+
+def run_rows(folder: Path) -> list[dict]:
+    return sorted(rows_of(folder), key=lambda row: row["id"])
+
+
+def test_a_matrix_has_its_conversions_made_on_a_cluster(
+    ecgedge: Command, fakes: Path, tmp_path: Path, start: Started, scheduler
+) -> None:
+    (fakes / "who.py").write_text(WHO)
+    worker = {"ECGEDGE_CACHE": str(tmp_path / "theirs"), "ECGEDGE_PLUGINS_DIR": str(fakes)}
+    process = start("worker", WORKER.format(address=scheduler[0]), **worker)
+    mine = str(tmp_path / "mine")
+    there = ecgedge(*asked_matrix(fakes, "--out", "there", "--cluster", scheduler[0]), ECGEDGE_CACHE=mine)
+    assert there.code == 1, there.err  # one quantizer fails
+    assert {*(fakes / "asked-by").read_text().split()} == {str(process.pid)}
+    alone = ecgedge(*asked_matrix(fakes, "--out", "alone"), ECGEDGE_CACHE=str(tmp_path / "other"))
+    assert alone.code == 1, alone.err
+    same_files(tmp_path / "there", tmp_path / "alone")
+    failed = [row for row in run_rows(tmp_path / "there") if row["status"] == "failed"]
+    assert [row["quantizer"] for row in failed] == ["failing"] and "no such scale" in failed[0]["reason"]
+    for run in ("there", "alone"):
+        assert ecgedge("check", run).code == 0
+
+
+def test_a_deadly_conversion_of_a_matrix_fails_alone(ecgedge: Command, fakes: Path, tmp_path: Path) -> None:
+    (fakes / "killers.py").write_text(KILLERS.replace("NAMES", '["deadly", "once"]'))
+    result = ecgedge(*asked_matrix(fakes, "--out", "run", "--cluster", "local:2"))
+    assert result.code == 1, result.err
+    found = {row["quantizer"]: row for row in run_rows(tmp_path / "run") if row["format"] == "fake"}
+    assert {name: row["status"] for name, row in found.items()} == {
+        name: "failed" if name == "deadly" else "ok" for name in found
+    }
+    assert found["deadly"]["reason"] == "whoever converted it died with it, each time that it was tried"
+
+
+def test_a_matrix_keeps_no_cluster_and_one_that_is_done_needs_none(
+    ecgedge: Command, fakes: Path, tmp_path: Path
+) -> None:
+    told = error_of(ecgedge(*asked_matrix(fakes, "--out", "run", "--cluster", "nowhere")))
+    assert "--cluster nowhere is no cluster\n  name it as tcp://" in told
+    assert not (tmp_path / "run").exists()
+    done = ecgedge(*asked_matrix(fakes, "--out", "run", "--cluster", "local:1"))
+    assert done.code == 0, done.err
+    assert "local:1" not in json.dumps(json.loads((tmp_path / "run" / "run.json").read_text())["request"])
+    again = ecgedge("--plugins-dir", fakes, "matrix", "--resume", "run", "--cluster", "tcp://127.0.0.1:1")
+    assert again.code == 0, again.err

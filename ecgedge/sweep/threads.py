@@ -1,65 +1,22 @@
-"""Who carries out the jobs of a sweep: processes of this machine, here; or a cluster, see ``cluster.py``."""
+"""Processes of this machine that carry out the jobs of a sweep."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Protocol
 
+from ecgedge.cluster.crew import Lacks, Lost
+from ecgedge.cluster.workplace import Workplace
 from ecgedge.errors import MachineError
 from ecgedge.files.cache import cache_folder
-from ecgedge.sweep.job import Job, Lacks, Made
-from ecgedge.sweep.work import Workplace
-
-HERE = "here"
-
-
-@dataclass(frozen=True)
-class Lost:
-    """Whoever carried out a job died with it, as often as is tried."""
-
-    reason: str
-
-
-Ended = Made | Lacks | Lost
-
-
-class Crew(Protocol):
-    """Carries out jobs, several at a time.
-
-    Attributes:
-        size: how many.
-        lost: how many of those who work were lost so far.
-    """
-
-    size: int
-    lost: int
-
-    def begin(self, job: Job) -> None:
-        """Have a job carried out as soon as somebody is free."""
-
-    def ended(self) -> tuple[Job, Ended]:
-        """Wait for the next job that has ended.
-
-        Raises:
-            MachineError, EcgEdgeError: the sweep cannot go on.
-        """
-
-    def give(self, lacks: Lacks) -> None:
-        """Send the files that somebody lacks."""
-
-    def take(self, made: Made) -> None:
-        """Bring what was made into the store here, where it is not there."""
-
-    def close(self) -> None:
-        """End all, whatever they are doing."""
+from ecgedge.sweep.job import Job, Made
+from ecgedge.sweep.work import carry_out
 
 
 class Threads:
-    """Threads of this process, each with child processes of its own, in which all work is done.
+    """A crew, see ``cluster.crew.Crew``: threads of this process, each with child processes that work.
 
     Args:
         make: a workplace of that name.
@@ -83,10 +40,9 @@ class Threads:
         if not hasattr(self.mine, "place"):
             self.mine.place = self.make(f"worker-{len(self.places)}")
             self.places.append(self.mine.place)
-        found: Made | Lacks = self.mine.place.carry_out(job)
-        return found
+        return carry_out(self.mine.place, job)
 
-    def ended(self) -> tuple[Job, Ended]:
+    def ended(self) -> tuple[Job, Made | Lacks | Lost]:
         job, future = self.done.get()
         self.underway.discard(future)
         return job, future.result()

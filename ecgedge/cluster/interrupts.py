@@ -1,4 +1,4 @@
-"""What each worker of a cluster on this machine imports first: Ctrl-C is for the sweep, which ends its workers.
+"""What each worker of a cluster on this machine imports first: Ctrl-C is for who started it, and ends its workers.
 
 A terminal gives it to all processes, and each worker would tell of it at length.
 """

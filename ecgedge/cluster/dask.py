@@ -16,14 +16,14 @@ import uuid
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, Generic
 
+from ecgedge.cluster import travel
+from ecgedge.cluster.crew import J, Lacks, Lost, M
 from ecgedge.errors import EcgEdgeError, MachineError, cut
 from ecgedge.files.notices import warn
-from ecgedge.sweep import travel
-from ecgedge.sweep.crew import Ended, Lost
-from ecgedge.sweep.job import Job, Lacks, Made
 
 TRIES = 3  # of a job that takes its worker with it, on a cluster that is started here
 WAIT = 30  # seconds for a scheduler, and for the first worker
@@ -33,7 +33,7 @@ FORMS = "name it as tcp://HOST:8786, tls://HOST:8786 or local:N"
 
 
 @dataclass(frozen=True)
-class Errands:
+class Errands(Generic[J, M]):
     """Functions that workers carry out; they are known there by their names.
 
     Attributes:
@@ -41,12 +41,12 @@ class Errands:
         facts: what has to be the same there as here.
     """
 
-    carry_out: Callable[[Job], Made | Lacks]
+    carry_out: Callable[[J], M | Lacks]
     facts: Callable[[], Mapping[str, str]]
 
 
-class Cluster:
-    """See ``crew.Crew``.
+class Cluster(Generic[J, M]):
+    """A crew, see ``crew.Crew``.
 
     Args:
         address: ``tcp://HOST:PORT`` or ``tls://HOST:PORT`` of a scheduler, or ``local:N``.
@@ -55,19 +55,15 @@ class Cluster:
         EcgEdgeError: there is no such cluster, or its workers are not as this machine is.
     """
 
-    def __init__(self, address: str, errands: Errands):
-        local = re.fullmatch(r"local:([1-9]\d{0,3})", address)
-        if not local and not re.fullmatch(r"(tcp|tls)://\S+:\d+", address):
-            raise EcgEdgeError(f"--cluster {cut(address)} is no cluster", FORMS)
-        try:
-            import distributed  # heavy, and an extra
-        except ImportError as error:
-            raise EcgEdgeError(f"--cluster needs distributed: {error}", "pip install 'ecgedge[cluster]'") from None
+    def __init__(self, address: str, errands: Errands[J, M]):
+        count = workers_of(address)
+        import distributed  # heavy, and an extra
+
         self.errands, self.lost, self.looked = errands, 0, 0.0
-        self.done: SimpleQueue[tuple[Job, Any]] = SimpleQueue()
+        self.done: SimpleQueue[tuple[J, Any]] = SimpleQueue()
         self.closing = contextlib.ExitStack()
         try:
-            self.client = self.join(distributed, address, int(local[1]) if local else 0)
+            self.client = self.join(distributed, address, count)
             self.known = self.workers()
             self.size = max(sum(self.known.values()), 1)
             self.compare()
@@ -80,7 +76,7 @@ class Cluster:
         from distributed.versions import VersionMismatchWarning
 
         for name in [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]:
-            logging.getLogger(name).setLevel(logging.CRITICAL)  # what becomes of workers is told by the sweep
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what becomes of workers is told here
         warnings.filterwarnings("ignore", category=VersionMismatchWarning)  # so is what differs
         if count:
             import dask
@@ -89,7 +85,7 @@ class Cluster:
             self.closing.enter_context(dask.config.set(settings))
             cluster = distributed.LocalCluster(
                 n_workers=count, threads_per_worker=1, processes=True, memory_limit=None, security=security(),
-                dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL, preload=["ecgedge.sweep.interrupts"],
+                dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL, preload=["ecgedge.cluster.interrupts"],
             )  # fmt: skip
             self.closing.callback(cluster.close, timeout=WAIT)
             client = distributed.Client(cluster, set_as_default=False)
@@ -125,12 +121,12 @@ class Cluster:
             if reason := difference(ours, theirs):
                 raise EcgEdgeError(f"worker {worker} differs: {reason}", "install the same there as here")
 
-    def begin(self, job: Job) -> None:
+    def begin(self, job: J) -> None:
         name = f"ecgedge-{job.id}-{uuid.uuid4().hex}"
         future = self.client.submit(self.errands.carry_out, job, key=name, pure=False)
         future.add_done_callback(lambda ended: self.done.put((job, ended)))
 
-    def ended(self) -> tuple[Job, Ended]:
+    def ended(self) -> tuple[J, M | Lacks | Lost]:
         job, future = self.next()
         self.look()
         try:
@@ -148,7 +144,7 @@ class Cluster:
         finally:
             future.release()
 
-    def next(self) -> tuple[Job, Any]:
+    def next(self) -> tuple[J, Any]:
         """The next job that ends; it is told where all workers go meanwhile."""
         while True:
             try:
@@ -169,7 +165,7 @@ class Cluster:
             self.lost += len(gone)
             warn(f"{len(gone)} worker{'s' if len(gone) > 1 else ''} lost; what they were doing is tried again")
             if not now:
-                warn("no worker is left: the sweep waits for one")
+                warn("no worker is left: the work waits for one")
         self.known = now
 
     def give(self, lacks: Lacks) -> None:
@@ -182,7 +178,7 @@ class Cluster:
             if files := travel.read_files(key):
                 self.on(lacks.worker, travel.write_files, key, files)
 
-    def take(self, made: Made) -> None:
+    def take(self, made: M) -> None:
         for key in made.entries:
             if not travel.has_entry(key) and (files := self.on(made.worker, travel.read_files, key)):
                 travel.write_files(key, files)
@@ -199,14 +195,26 @@ class Cluster:
             return None
 
     def close(self) -> None:
-        with contextlib.suppress(Exception):  # it ends; what it was doing is done again when the sweep goes on
+        with contextlib.suppress(Exception):  # it ends; what it was doing is done again when the work goes on
             self.closing.close()
+
+
+def workers_of(address: str) -> int:
+    """How many workers are started here for a cluster; 0: it runs somewhere.
+
+    Raises:
+        EcgEdgeError: that is no cluster, or Dask is not installed.
+    """
+    local = re.fullmatch(r"local:([1-9]\d{0,3})", address)
+    if not local and not re.fullmatch(r"(tcp|tls)://\S+:\d+", address):
+        raise EcgEdgeError(f"--cluster {cut(address)} is no cluster", FORMS)
+    if not find_spec("distributed"):
+        raise EcgEdgeError("--cluster needs distributed", "pip install 'ecgedge[cluster]'")
+    return int(local[1]) if local else 0
 
 
 def security() -> bool | None:
     """Whether a cluster that is started here is for this process alone: others of this machine could else use it."""
-    from importlib.util import find_spec
-
     return True if find_spec("cryptography") else None
 
 
