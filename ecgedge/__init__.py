@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ecgedge.api.hookspecs import API_VERSION, hookimpl
     from ecgedge.api.measured import Blocks, Measured
     from ecgedge.api.options import Option
-    from ecgedge.api.parts import ANY, Context, Exporter, GraphPass, Model, Quantizer, Runtime, Session
+    from ecgedge.api.parts import ANY, Context, Exporter, Family, GraphPass, Model, Quantizer, Runtime, Session
     from ecgedge.api.precisions import Precision
     from ecgedge.api.profile import Profile, Step
     from ecgedge.api.records import artifact_from, check_tensors, tell_artifact, write_sidecar
@@ -48,7 +48,7 @@ PLACES = {  # the same once more, for Python: what is in which module
     "api.hookspecs": "API_VERSION hookimpl",
     "api.measured": "Blocks Measured",
     "api.options": "Option",
-    "api.parts": "ANY Context Exporter GraphPass Model Quantizer Runtime Session",
+    "api.parts": "ANY Context Exporter Family GraphPass Model Quantizer Runtime Session",
     "api.precisions": "Precision",
     "api.profile": "Profile Step",
     "api.records": "artifact_from check_tensors tell_artifact write_sidecar",
@@ -92,6 +92,7 @@ __all__ = [
     "Evaluation",
     "Explained",
     "Exporter",
+    "Family",
     "Figure",
     "Fitted",
     "Graph",
