@@ -13,11 +13,10 @@ import json
 import time
 from pathlib import Path
 
-from ecgedge import EcgEdgeError, convert
-from ecgedge.commands.portability import portability
+from ecgedge import EcgEdgeError, convert, portability
 
-MODELS = ("base-cnn", "inception", "tcn", "cnn-ae", "vgg")
-FORMS = (("onnx", "full-int8"), ("onnx", "dynamic"), ("tflite", "full-int8"), ("tflite", "dynamic"))
+MODELS = ("cnn-ae", "base-cnn", "tcn", "vgg", "inception")
+FORMS = (("onnx", "full-int8"), ("tflite", "full-int8"), ("onnx", "dynamic"), ("tflite", "dynamic"))
 
 
 def main() -> None:
@@ -30,8 +29,8 @@ def main() -> None:
     asked.out.mkdir(parents=True, exist_ok=True)
     print("| file | kernels | on | beats | equal values | largest | steps | decisions | verdict |")
     print("|---|---|---|---|---|---|---|---|---|")
-    for model in asked.model or MODELS:
-        for format, precision in FORMS:
+    for format, precision in FORMS:
+        for model in asked.model or MODELS:
             file = asked.out / f"{model}-{precision}.{format}"
             try:
                 row(file, model, format, precision, asked.device, asked.beats)

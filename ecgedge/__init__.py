@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ecgedge.commands.evaluate import Evaluation, evaluate
     from ecgedge.commands.explain import Explained, explain
     from ecgedge.commands.matrix import run_matrix
+    from ecgedge.commands.portability import Portability, portability
     from ecgedge.commands.predict import predict
     from ecgedge.commands.run import Run, open_run
     from ecgedge.convert.checkpoint import load_network, save_weights, write_checkpoint
@@ -60,6 +61,7 @@ PLACES = {  # the same once more, for Python: what is in which module
     "commands.evaluate": "Evaluation evaluate",
     "commands.explain": "Explained explain",
     "commands.matrix": "run_matrix",
+    "commands.portability": "Portability portability",
     "commands.predict": "predict",
     "commands.run": "Run open_run",
     "convert.checkpoint": "load_network save_weights write_checkpoint",
@@ -102,6 +104,7 @@ __all__ = [
     "Model",
     "Node",
     "Option",
+    "Portability",
     "Precision",
     "Profile",
     "Quantizer",
@@ -131,6 +134,7 @@ __all__ = [
     "load_network",
     "loads_json",
     "open_run",
+    "portability",
     "predict",
     "run_matrix",
     "save_weights",
@@ -153,7 +157,7 @@ def __getattr__(name: str) -> Any:
 
 
 class Offering(ModuleType):
-    """This package. ``convert``, ``evaluate`` and ``explain`` are functions that it offers, and packages within it.
+    """This package. ``convert``, ``evaluate`` and others are functions that it offers, and packages within it.
 
     Python binds the name of a package within when that is imported; here the functions keep these names.
     """

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("kernels", "on", "beats", "equal", "largest", "steps", "flips", "ran")
 LAYERS = ("layer", "pairs", "can", "did", "beats", "sums cut", "most lost", "changed", "steps")
+VERDICTS = ("exact", "equivalent", "fragile")  # best first
 WIDEST = 38  # characters of a name
 SETS = ("avx512_vnni", "avx_vnni", "amx_int8", "avx512f", "avx2", "asimddp", "i8mm")  # of which a processor is told
 
@@ -38,13 +39,14 @@ SETS = ("avx512_vnni", "avx_vnni", "amx_int8", "avx512f", "avx2", "asimddp", "i8
               help="Also on other x86-64 cores, emulated, where this machine can (QEMU's user mode).")  # fmt: skip
 @click.option("--beats", type=click.IntRange(1), default=200, show_default=True,
               help="That emulators and the integer model are given; all else gets all test beats.")  # fmt: skip
+@click.option("--require", type=click.Choice(VERDICTS[:2]), help="Exit code 1 where the verdict is worse.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @dataset_option
 @file_options
 @limit_options
 @click.pass_context
 def portability(ctx: click.Context, target: str, runtime: str | None, devices: tuple[str, ...], emulate: bool,
-                beats: int, as_json: bool, dataset: str | None, timeout: float,
+                beats: int, require: str | None, as_json: bool, dataset: str | None, timeout: float,
                 memory: int | None) -> None:  # fmt: skip
     """Say whether a file answers the same with other kernels, and on other processors.
 
@@ -61,6 +63,8 @@ def portability(ctx: click.Context, target: str, runtime: str | None, devices: t
         click.echo(json.dumps(found.record(), indent=1))
     else:
         show(target, found)
+    if require and VERDICTS.index(found.certificate.verdict) > VERDICTS.index(require):
+        ctx.exit(1)
 
 
 def show(target: str, found: Portability) -> None:
@@ -115,7 +119,7 @@ def layer_table(certificate: Certificate) -> str:
 
     def row(layer: Saturating) -> list[str]:
         did = [f"{layer.did:,}", f"{layer.beats:,}", f"{layer.cut:,}", f"{layer.largest:,}", share(layer.changed)]
-        return [shortened(layer.layer), f"{layer.pairs:,}", f"{layer.can:,}",
+        return [shortened(layer.layer.removeprefix("/")), f"{layer.pairs:,}", f"{layer.can:,}",
                 *(did if layer.seen else ["-"] * len(did)), f"{layer.steps}" if layer.seen else "-"]  # fmt: skip
 
     return table(list(LAYERS), [row(layer) for layer in certificate.saturation], 1, False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -243,7 +244,7 @@ def summary(certificate: Certificate) -> str:
 
 def unit(value: float, step: float | None) -> str:
     """A value, and how many steps of the output it is."""
-    if step is None:
+    if step is None or not math.isfinite(value):
         return f"{value:.3g}"
     steps = round(value / step)
     return f"{value:.3g} ({steps:,} step{'' if steps == 1 else 's'})"

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-# LiteRT's own kernels, its reference and TFLM scale the sum to its upper half, round, shift, and round again; XNNPACK
+# LiteRT's own kernels and its reference scale the sum to its upper half, round, shift, and round again; XNNPACK
 # rounds once, in float32. Dense layers are rounded once by all.
 TWICE = ("CONV_2D", "DEPTHWISE_CONV_2D", "ADD", "SUB", "MUL", "MEAN", "AVERAGE_POOL_2D", "TRANSPOSE_CONV")
 
