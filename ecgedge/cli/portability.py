@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -40,13 +41,15 @@ SETS = ("avx512_vnni", "avx_vnni", "amx_int8", "avx512f", "avx2", "asimddp", "i8
 @click.option("--beats", type=click.IntRange(1), default=200, show_default=True,
               help="That emulators and the integer model are given; all else gets all test beats.")  # fmt: skip
 @click.option("--require", type=click.Choice(VERDICTS[:2]), help="Exit code 1 where the verdict is worse.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FOLDER",
+              help="Keep it there, with all answers; ecgedge check holds it to them.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @dataset_option
 @file_options
 @limit_options
 @click.pass_context
 def portability(ctx: click.Context, target: str, runtime: str | None, devices: tuple[str, ...], emulate: bool,
-                beats: int, require: str | None, as_json: bool, dataset: str | None, timeout: float,
+                beats: int, require: str | None, out: Path | None, as_json: bool, dataset: str | None, timeout: float,
                 memory: int | None) -> None:  # fmt: skip
     """Say whether a file answers the same with other kernels, and on other processors.
 
@@ -54,11 +57,16 @@ def portability(ctx: click.Context, target: str, runtime: str | None, devices: t
     ecgedge portability tcn.onnx
     ecgedge portability tcn.tflite --device pi4 --device arm64
     """
+    from ecgedge.commands.portability import check_free
     from ecgedge.commands.portability import portability as look_into
 
+    if out:
+        check_free(out)
     found = look_into(target, runtime=runtime, devices=devices, emulate=emulate, beats=beats, data=dataset,
                       normalize=bool(ctx.meta.get(NORMALIZE)), **asked_of_columns(), told=told_files(), trust=trusted(),
                       timeout=timeout, memory=memory)  # fmt: skip
+    if out:
+        found.write(out)
     if as_json:
         click.echo(json.dumps(found.record(), indent=1))
     else:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ecgedge.errors import EcgEdgeError
 
@@ -20,7 +23,7 @@ if TYPE_CHECKING:  # the rest is imported when something is tried: ``import ecge
     from ecgedge.devices.boards import Board
     from ecgedge.devices.link import Link
     from ecgedge.portability.certificate import Certificate, NotTried
-    from ecgedge.portability.study import Session
+    from ecgedge.portability.study import Answers, Session
     from ecgedge.run import Told
     from ecgedge.workers.client import Limits, WorkerClient
     from ecgedge.workers.standins import RuntimeElsewhere, SessionElsewhere
@@ -38,17 +41,20 @@ class Portability:
         artifact: as it was used on these data.
         runtime: whose first kernels the others are held against.
         data: the data, in one line.
-        labels: the names of the decisions.
+        answers: that the certificate is by, one for each that was tried.
+        beats: all test beats ``(N, C, L)``.
     """
 
     artifact: Artifact
     runtime: str
     data: str
-    labels: tuple[str, ...]
     certificate: Certificate
+    answers: tuple[Answers, ...] = field(repr=False)
+    beats: np.ndarray = field(repr=False)
 
     def record(self) -> dict[str, Any]:
         """All of it as JSON has it."""
+        from ecgedge.api.artifact import task_record
         from ecgedge.measure import machine
 
         found = self.certificate
@@ -58,12 +64,37 @@ class Portability:
             "precision": self.artifact.precision,
             "runtime": self.runtime,
             "data": self.data,
+            "task": task_record(self.artifact.task),
             "verdict": found.verdict,
             "largest": found.largest,
             **dataclasses.asdict(found),
             "machine": machine.describe(),
             "versions": machine.versions(),
         }
+
+    def write(self, folder: Path) -> None:
+        """Keep it in a folder, with the answers by which ``ecgedge check`` finds its figures again.
+
+        Raises:
+            EcgEdgeError: the folder cannot be written, or is not empty.
+        """
+        from ecgedge.files.locks import usable_folder, whole_file
+
+        check_free(folder)
+        arrays = {"x": self.beats}
+        for i, each in enumerate(self.answers):
+            arrays |= {f"outputs_{i}": each.outputs, f"against_{i}": each.against, f"numbers_{i}": each.numbers}
+        usable_folder(folder)
+        with whole_file(folder / "answers.npz") as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+        with whole_file(folder / "portability.json", "w", encoding="utf-8") as file:
+            file.write(json.dumps(self.record(), indent=1) + "\n")
+
+
+def check_free(folder: Path) -> None:
+    """Raise EcgEdgeError where something lies there."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise EcgEdgeError(f"{folder} is there, and not empty", "name another folder")
 
 
 def portability(
@@ -138,9 +169,9 @@ def portability(
         missed: list[NotTried] = []
         sessions = of_this_machine(artifact, parts.runtimes[taken], opened.workers.runtime)
         for part in takers(artifact.format, parts.runtimes):
-            if part.name == taken or part.device not in ("cpu", parts.runtimes[taken].device) or part.on_request:
+            if part.name == taken:
                 continue
-            reason = missing(part) or (artifact.precision in part.refuses and "it refuses such files")
+            reason = missing(part) or part.refuses.get(artifact.precision) or unfit(opened.workers.runtime(part))
             if reason:
                 missed.append(NotTried(part.name, str(reason)))
             else:
@@ -153,8 +184,8 @@ def portability(
             link = closed.enter_context(Link(board, scratch / f"{board.name}.log"))
             sessions.append(on_board(artifact, first, board, link, limits))
         asked = study.Study(artifact, known.test.x, study.some(known.test.y, beats), note)
-        certificate = study.study(asked, sessions, [*missed, *unknown_places(found)])
-    return Portability(artifact, taken, known.describe(), artifact.task.labels, certificate)
+        certificate, answers = study.study(asked, sessions, [*missed, *unknown_places(found)])
+    return Portability(artifact, taken, known.describe(), certificate, answers, known.test.x)
 
 
 def of_this_machine(
@@ -210,6 +241,14 @@ def on_board(artifact: Artifact, part: Runtime, board: Board, link: Link, limits
     way = Way(family.name, family.about, place, "emulator" if core else "run")
     worker = partial(BoardChild, link, threads=1, memory=limits.memory)
     return Session(way, partial(session_by, worker, part, family, artifact, limits), bool(core))
+
+
+def unfit(part: RuntimeElsewhere) -> str:
+    """Why a runtime cannot work here, one line; empty where it can."""
+    try:
+        return part.available() or ""
+    except Exception as error:  # of its library, or of its author
+        return str(error)[:200]
 
 
 def default_family(part: Runtime) -> Family:

@@ -15,6 +15,7 @@ from ecgedge.api.artifact import Task
 Verdict = Literal["exact", "equivalent", "fragile"]
 By = Literal["run", "emulator", "model"]
 HOST = "this machine"
+WIDEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Tried:
         family, about, place, by: as of ``Way``.
         beats: that were answered.
         equal: the share of the output values that are the same, bit for bit.
-        largest: the largest difference of a value.
+        largest: the largest difference of a value; that of float32 where one is not finite.
         steps: the same in steps of the output; None: it has no steps.
         flips: the decisions that differ.
         digest: of the outputs, ``(beats, ...)`` float32, little-endian.
@@ -193,7 +194,7 @@ def compare(
     )
     same = (there == here) | (np.isnan(there) & np.isnan(here))
     apart = np.abs(there.astype(np.float64) - here.astype(np.float64))
-    largest = float(np.nanmax(np.where(same, 0.0, np.where(np.isnan(apart), np.inf, apart))))
+    largest = float(np.nanmax(np.where(same, 0.0, np.where(np.isfinite(apart), apart, WIDEST))))
     steps = None if step is None else largest / step
     return Tried(way.family, way.about, way.place, way.by, len(beats), float(same.mean()), largest, steps, flips,
                  digest_of(there))  # fmt: skip

@@ -71,8 +71,13 @@ def some(labels: np.ndarray, most: int) -> np.ndarray:
     return np.sort(picked)
 
 
-def study(asked: Study, sessions: Sequence[Session], not_tried: Sequence[NotTried] = ()) -> Certificate:
+def study(
+    asked: Study, sessions: Sequence[Session], not_tried: Sequence[NotTried] = ()
+) -> tuple[Certificate, tuple[Answers, ...]]:
     """Try every way. One that fails is told of, and costs the others nothing.
+
+    Returns:
+        The certificate, and the answers that it is by, one for each of those that were tried.
 
     Raises:
         EcgEdgeError, ConversionError: the first way fails, or gives no answers.
@@ -97,7 +102,8 @@ def study(asked: Study, sessions: Sequence[Session], not_tried: Sequence[NotTrie
     def take(outputs: np.ndarray, numbers: np.ndarray, way: Way, ran: str) -> None:
         here = base if numbers is everything else beside
         tried = compare(outputs, here, asked.beats[numbers], numbers, task, step, way)
-        found.append(Answers(dataclasses.replace(tried, ran=ran), outputs.reshape(len(numbers), -1), numbers))
+        there, here = (each.reshape(len(numbers), -1) for each in (outputs, here))
+        found.append(Answers(dataclasses.replace(tried, ran=ran), there, here, numbers))
 
     everything = np.arange(len(asked.beats))
     beside, _ = answer(sessions[0], asked.beats[asked.chosen], NARROW)  # in the same calls as where it is slow
@@ -126,8 +132,9 @@ def study(asked: Study, sessions: Sequence[Session], not_tried: Sequence[NotTrie
             layers = saturating(model, len(asked.chosen))
             findings += of_saturation(layers)
     margin = float(tasks.margins(base, asked.beats, task).min())
-    return Certificate(digest_of(artifact.path), len(asked.beats), margin, step, tuple(confirmed(found)),
-                       tuple(missed), layers, findings)  # fmt: skip
+    certificate = Certificate(digest_of(artifact.path), len(asked.beats), margin, step, tuple(confirmed(found)),
+                              tuple(missed), layers, findings)  # fmt: skip
+    return certificate, tuple(found)
 
 
 def answer(session: Session, beats: np.ndarray, piece: int) -> tuple[np.ndarray, str]:
@@ -141,10 +148,11 @@ def answer(session: Session, beats: np.ndarray, piece: int) -> tuple[np.ndarray,
 
 @dataclass(frozen=True)
 class Answers:
-    """What was answered, ``(N, values)``, to the beats of these numbers."""
+    """What was answered, ``(N, values)``, to the beats of these numbers, and what the first way answers to them."""
 
     tried: Tried
     outputs: np.ndarray
+    against: np.ndarray
     numbers: np.ndarray
 
     def are_of(self, other: Answers) -> bool:

@@ -90,9 +90,9 @@ def test_an_emulator_is_a_suspect_unless_others_answer_so(is_known: bool) -> Non
     there = other if is_known else other + np.float32(0.125)
 
     def answers(outputs: np.ndarray, way: Way) -> Answers:
-        return Answers(compare(outputs, BASE[1:], BEATS[1:], numbers, TASK, None, way), outputs, numbers)
+        return Answers(compare(outputs, BASE[1:], BEATS[1:], numbers, TASK, None, way), outputs, BASE[1:], numbers)
 
-    everything = Answers(compare(BASE, BASE, BEATS, np.arange(3), TASK, None, HERE), BASE, np.arange(3))
+    everything = Answers(compare(BASE, BASE, BEATS, np.arange(3), TASK, None, HERE), BASE, BASE, np.arange(3))
     tried: list[Tried] = [*confirmed([everything, answers(other, core), answers(there, model)])]
     assert tried[1].confirmed == ("model on core" if is_known else "")
     told = "\n".join(lines(Certificate("", 3, 0.25, None, tuple(tried), (), (), ())))

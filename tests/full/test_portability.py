@@ -59,6 +59,34 @@ def test_a_file_that_loses_sums_is_found_by_analysis(here: Command, tmp_path: Pa
     assert any("aarch64" in missed["what"] for missed in found["not_tried"])
 
 
+def test_a_certificate_is_held_to_its_answers(here: Command, tmp_path: Path) -> None:
+    folder, file = tmp_path / "kept", planted(tmp_path / "wide.onnx", 127)
+    told(here, file, "--no-emulate", "--beats", "40", "--out", folder)
+    assert "not empty" in error_of(here("portability", file, "--dataset", "synthetic", "--no-emulate", "-o", folder))
+    result = here("check", folder)
+    assert result.code == 0 and "figures of 5 rows hold" in result.out, result.out
+    certificate = folder / "portability.json"
+    record = json.loads(certificate.read_text(encoding="utf-8"))
+    for change in (
+        {"verdict": "exact"},
+        {"margin": record["margin"] * 2 + 1},
+        {"tried": [*record["tried"][:-1], record["tried"][-1] | {"equal": 1.0}]},
+        {"tried": [*record["tried"][:-1], record["tried"][-1] | {"flips": [{"beat": 0}]}]},
+        {"saturation": [record["saturation"][0] | {"did": 1000}]},
+    ):
+        certificate.write_text(json.dumps(record | change), encoding="utf-8")
+        result = here("check", folder)
+        assert result.code == 1 and result.out and "Traceback" not in result.err, change
+    certificate.write_text("{}", encoding="utf-8")
+    assert here("check", folder).code == 1
+
+
+def test_a_verdict_can_be_required(here: Command, tmp_path: Path) -> None:
+    asked = ("--dataset", "synthetic", "--no-emulate", "--beats", "40", "--require")
+    assert here("portability", planted(tmp_path / "narrow.onnx", 63), *asked, "exact").code == 0
+    assert here("portability", planted(tmp_path / "wide.onnx", 127), *asked, "exact").code == 1
+
+
 @pytest.mark.skipif(NO_EMULATOR, reason="QEMU's user mode is not installed")
 def test_a_core_without_vnni_answers_as_the_integer_model_has_it(here: Command, tmp_path: Path) -> None:
     found = told(here, planted(tmp_path / "wide.onnx", 127), "--beats", "40")
