@@ -59,7 +59,7 @@ class Portability:
 
         found = self.certificate
         return {
-            "file": str(self.artifact.path),
+            "file": self.artifact.path.name,
             "format": self.artifact.format,
             "precision": self.artifact.precision,
             "runtime": self.runtime,

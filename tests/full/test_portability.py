@@ -81,6 +81,21 @@ def test_a_certificate_is_held_to_its_answers(here: Command, tmp_path: Path) -> 
     assert here("check", folder).code == 1
 
 
+def test_a_certificate_goes_along_in_a_bundle_and_bounds_its_vectors(here: Command, tmp_path: Path) -> None:
+    file, folder, out = tmp_path / "mean.tflite", tmp_path / "kept", tmp_path / "bundle"
+    file.write_bytes(mean(0.0173, -11))
+    told(here, file, "--no-emulate", "--out", folder)
+    result = here("bundle", file, "--portability", folder, "-o", out)
+    assert result.code == 0, result.err
+    record = json.loads((out / "record.json").read_text(encoding="utf-8"))
+    assert (record["vectors"]["tolerance"], record["vectors"]["unit"]) == (1, "steps")
+    assert (out / "portability.json").read_bytes() == (folder / "portability.json").read_bytes()
+    assert "portability: " in (out / "MODEL_CARD.md").read_text(encoding="utf-8")
+    file.write_bytes(mean(0.02, -11))
+    assert "of another file" in error_of(here("bundle", file, "--portability", folder, "-o", tmp_path / "other"))
+    assert "holds no certificate" in error_of(here("bundle", file, "--portability", out.parent, "-o", tmp_path / "no"))
+
+
 def test_a_verdict_can_be_required(here: Command, tmp_path: Path) -> None:
     asked = ("--dataset", "synthetic", "--no-emulate", "--beats", "40", "--require")
     assert here("portability", planted(tmp_path / "narrow.onnx", 63), *asked, "exact").code == 0
