@@ -98,7 +98,7 @@ def bundle(file: str, out: Path | None, force: bool, private: Path | None, vecto
         outputs = infer(artifact, session, beats)
         artifact = replace(artifact, input=artifact.input.settled(beats, artifact.input.batch))
         facts = facts_of(artifact, name, runtime, parts, told_by_user(artifact, data, labels))
-        facts = replace(facts, portability=certificate and portable(certificate, artifact))
+        facts = replace(facts, portability=portable(certificate, artifact) if certificate else None)
         files = contents(artifact, model, Vectors.of(artifact, beats, outputs, origin), facts)
         if key:
             files |= {SIGNATURE: key.sign(files[SUMS])}

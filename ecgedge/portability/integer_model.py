@@ -200,6 +200,8 @@ class IntegerModel:
             values[node.output[0]] = self.quantized(node, values)
         elif node.output[0] in self.layers:
             self.sum_up(node, values)
+        elif op == "MaxPool" and len(node.output) == 1 and not attributes(node).get("ceil_mode", 0):
+            self.largest(node, values)
         elif (
             op not in JOINED or not (quantizer := self.quantizes(node)) or not JOINED[op](self, node, quantizer, values)
         ):
@@ -291,6 +293,19 @@ class IntegerModel:
             return pads, strides, dilations
         flat = told.get("pads", [0] * 2 * axes)
         return list(zip(flat[:axes], flat[axes:])), strides, dilations
+
+    def largest(self, node: Any, values: dict[str, Any]) -> None:
+        """A MaxPool; onnx's reference fails at some paddings."""
+        told, data = attributes(node), np.asarray(real(values[node.input[0]]))
+        kernel = tuple(told["kernel_shape"])
+        pads, strides, dilations = self.places(told, data.shape[2:], kernel)
+        wide = np.pad(data, ((0, 0), (0, 0), *pads), constant_values=-np.inf)
+        spans = [(size - 1) * step + 1 for size, step in zip(kernel, dilations)]
+        axes = tuple(range(2, data.ndim))
+        view = np.lib.stride_tricks.sliding_window_view(wide, spans, axis=axes)
+        steps = (*(slice(None, None, step) for step in strides), *(slice(None, None, step) for step in dilations))
+        view = view[(slice(None), slice(None), *steps)]
+        values[node.output[0]] = view.max(axis=tuple(range(data.ndim, view.ndim)))
 
     def by_reference(self, node: Any, values: dict[str, Any]) -> None:
         """Any other operation, by onnx's reference."""

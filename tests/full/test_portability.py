@@ -20,7 +20,8 @@ BODY = """
     q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z)
     k = DequantizeLinear<axis = 0>(w, ws, wz) b = DequantizeLinear<axis = 0>(o, bs, bz)
     c = Conv<strides = [2]>(d, k, b) r = Relu(c) cq = QuantizeLinear(r, cs, z0) cd = DequantizeLinear(cq, cs, z0)
-    p = GlobalAveragePool(cd) f = Flatten(p) yq = QuantizeLinear(f, ys, z) y = DequantizeLinear(yq, ys, z)
+    m = MaxPool<kernel_shape = [3], pads = [1, 1]>(cd) mq = QuantizeLinear(m, cs, z0) md = DequantizeLinear(mq, cs, z0)
+    p = GlobalAveragePool(md) f = Flatten(p) yq = QuantizeLinear(f, ys, z) y = DequantizeLinear(yq, ys, z)
 """
 NO_EMULATOR = not any(map(shutil.which, X86_EMULATORS))
 
