@@ -24,12 +24,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the folder of the files")
     parser.add_argument("--device", action="append", default=[], help="a board; may be given again")
     parser.add_argument("--model", action="append", choices=MODELS, help="may be given again; default: all")
+    parser.add_argument("--precision", choices=("full-int8", "dynamic"), help="default: both")
     parser.add_argument("--beats", type=int, default=200, help="for emulators and the integer model")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     print("| file | kernels | on | beats | equal values | largest | steps | decisions | verdict |")
     print("|---|---|---|---|---|---|---|---|---|")
-    for format, precision in FORMS:
+    for format, precision in (form for form in FORMS if asked.precision in (None, form[1])):
         for model in asked.model or MODELS:
             file = asked.out / f"{model}-{precision}.{format}"
             try:

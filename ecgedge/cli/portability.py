@@ -93,7 +93,8 @@ def show(target: str, found: Portability) -> None:
         common.say("sums of two u8 x s8 products that 16 bits cannot hold, as without VNNI:")
         click.echo(layer_table(certificate))
         click.echo()
-    for line in lines(certificate):
+    names = artifact.task.labels if artifact.task.kind == "classification" else ("normal", "anomaly")
+    for line in lines(certificate, names):
         common.say(line)
     for finding in certificate.findings:
         common.say(f"- {finding.text}")

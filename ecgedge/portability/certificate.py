@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -204,8 +205,13 @@ def digest_of(outputs: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(outputs, "<f4").tobytes()).hexdigest()
 
 
-def lines(certificate: Certificate, most: int = 10) -> list[str]:
-    """The verdict, in words: how sure it is, and which beats are decided otherwise."""
+def lines(certificate: Certificate, names: Sequence[str] = (), most: int = 10) -> list[str]:
+    """The verdict, in words: how sure it is, and which beats are decided otherwise.
+
+    Args:
+        names: of the decisions; empty: they are told by number.
+        most: beats that are told of.
+    """
     tried = certificate.tried
     others = [each for each in tried[1:] if not each.identical]
     told = [f"{certificate.verdict}: {summary(certificate)}"]
@@ -215,7 +221,8 @@ def lines(certificate: Certificate, most: int = 10) -> list[str]:
             flips.setdefault(flip.beat, []).append((each, flip))
     for beat, found in sorted(flips.items(), key=lambda item: -item[1][0][1].margin)[:most]:
         flip, where = found[0][1], ", ".join(each.name for each, _ in found)
-        told.append(f"beat {beat}: {flip.here} becomes {flip.there}, margin {flip.margin:.3g}; {where}")
+        was, now = (names[each] if names else each for each in (flip.here, flip.there))
+        told.append(f"beat {beat}: {was} becomes {now}, margin {flip.margin:.3g}; {where}")
     if len(flips) > most:
         told.append(f"and {len(flips) - most:,} more beats, which --json lists")
     for each in others:
