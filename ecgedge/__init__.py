@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ecgedge.api.hookspecs import API_VERSION, hookimpl
     from ecgedge.api.measured import Blocks, Measured
     from ecgedge.api.options import Option
-    from ecgedge.api.parts import ANY, Context, Exporter, GraphPass, Model, Quantizer, Runtime, Session
+    from ecgedge.api.parts import ANY, Context, Exporter, Family, GraphPass, Model, Quantizer, Runtime, Session
     from ecgedge.api.precisions import Precision
     from ecgedge.api.profile import Profile, Step
     from ecgedge.api.records import artifact_from, check_tensors, tell_artifact, write_sidecar
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ecgedge.commands.evaluate import Evaluation, evaluate
     from ecgedge.commands.explain import Explained, explain
     from ecgedge.commands.matrix import run_matrix
+    from ecgedge.commands.portability import Portability, portability
     from ecgedge.commands.predict import predict
     from ecgedge.commands.run import Run, open_run
     from ecgedge.convert.checkpoint import load_network, save_weights, write_checkpoint
@@ -48,7 +49,7 @@ PLACES = {  # the same once more, for Python: what is in which module
     "api.hookspecs": "API_VERSION hookimpl",
     "api.measured": "Blocks Measured",
     "api.options": "Option",
-    "api.parts": "ANY Context Exporter GraphPass Model Quantizer Runtime Session",
+    "api.parts": "ANY Context Exporter Family GraphPass Model Quantizer Runtime Session",
     "api.precisions": "Precision",
     "api.profile": "Profile Step",
     "api.records": "artifact_from check_tensors tell_artifact write_sidecar",
@@ -60,6 +61,7 @@ PLACES = {  # the same once more, for Python: what is in which module
     "commands.evaluate": "Evaluation evaluate",
     "commands.explain": "Explained explain",
     "commands.matrix": "run_matrix",
+    "commands.portability": "Portability portability",
     "commands.predict": "predict",
     "commands.run": "Run open_run",
     "convert.checkpoint": "load_network save_weights write_checkpoint",
@@ -92,6 +94,7 @@ __all__ = [
     "Evaluation",
     "Explained",
     "Exporter",
+    "Family",
     "Figure",
     "Fitted",
     "Graph",
@@ -101,6 +104,7 @@ __all__ = [
     "Model",
     "Node",
     "Option",
+    "Portability",
     "Precision",
     "Profile",
     "Quantizer",
@@ -130,6 +134,7 @@ __all__ = [
     "load_network",
     "loads_json",
     "open_run",
+    "portability",
     "predict",
     "run_matrix",
     "save_weights",
@@ -152,7 +157,7 @@ def __getattr__(name: str) -> Any:
 
 
 class Offering(ModuleType):
-    """This package. ``convert``, ``evaluate`` and ``explain`` are functions that it offers, and packages within it.
+    """This package. ``convert``, ``evaluate`` and others are functions that it offers, and packages within it.
 
     Python binds the name of a package within when that is imported; here the functions keep these names.
     """

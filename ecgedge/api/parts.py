@@ -257,6 +257,21 @@ class GraphPass(Part):
         """
 
 
+@dataclass(frozen=True)
+class Family:
+    """Kernels of a runtime that may round otherwise than its others.
+
+    Attributes:
+        name: one word, as a table has it.
+        about: whose kernels they are, a few words.
+        options: of the runtime, that choose them.
+    """
+
+    name: str
+    about: str
+    options: Mapping[str, Value] = field(default_factory=dict)
+
+
 class Session(ABC):
     """A loaded model. ``bind`` and ``fetch`` are the host's work, ``invoke`` the model's time.
 
@@ -337,6 +352,8 @@ class Runtime(Part):
         blocks: the blocks of calls that its sessions are timed in; None: as all are.
         emulated: the core that an emulator plays; its answers and figures are told, and nothing is timed. None: it runs
             on what it says.
+        families: its kernels, those first that run where nothing is chosen; ``ecgedge portability`` compares their
+            answers. Empty: it has one.
     """
 
     kind = "runtime"
@@ -351,6 +368,7 @@ class Runtime(Part):
     wants: tuple[str, ...] = ()
     blocks: Blocks | None = None
     emulated: str | None = None
+    families: tuple[Family, ...] = ()
 
     def available(self) -> str | None:
         """Why it cannot run here, one line; None where it can. May import its library."""

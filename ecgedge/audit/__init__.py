@@ -11,12 +11,13 @@ from pathlib import Path
 from ecgedge.audit.beats import check_beats
 from ecgedge.audit.files import check_artifacts, check_kept
 from ecgedge.audit.findings import Findings
+from ecgedge.audit.portability import check_certificate, is_certificate
 from ecgedge.audit.rows import check_rows
 from ecgedge.audit.run import about_fault, read_run
 from ecgedge.audit.samples import check_samples
 from ecgedge.audit.tables import check_tables
 
-__all__ = ["Findings", "check_run"]
+__all__ = ["Findings", "check_certificate", "check_run", "is_certificate"]
 
 SCHEMA = 3  # of the folder
 

@@ -17,6 +17,7 @@ import numpy as np
 from ecgedge import (
     Artifact,
     EcgEdgeError,
+    Family,
     Graph,
     Option,
     Profile,
@@ -35,6 +36,10 @@ from ecgedge.builtin.torch_runtime import nvidia_driver
 CUDA = "CUDAExecutionProvider"
 BLOCKING = "CUDA_LAUNCH_BLOCKING"  # with "1" a kernel is done when the call that launches it returns
 CUDA_GRAPH = Option("cuda_graph", bool, False, "Capture the file's kernels as one CUDA graph, and replay it.")
+OPTIMIZE = Option("optimize", bool, True, "onnxruntime may change the graph: fuse, fold, reorder.")
+PRECISE = Option(
+    "quant_precision", bool, False, "On x86-64 without VNNI: sums of int8 products in 32 bits (x64quantprecision)."
+)
 NO_INT8 = (
     "onnxruntime's CUDA provider multiplies no 8-bit integers: it would compute in float, or on the CPU; TensorRT does"
 )
@@ -47,9 +52,17 @@ UNREADABLE = ("InvalidProtobuf", "NoSuchFile", "NoModel")
 class OnnxSession(Session):
     """Input and output are bound once a call, so that ``invoke`` is onnxruntime's time alone."""
 
-    def __init__(self, artifact: Artifact, providers: Sequence[Provider], threads: int):
+    def __init__(
+        self,
+        artifact: Artifact,
+        providers: Sequence[Provider],
+        threads: int,
+        optimize: bool = True,
+        precise: bool = False,
+    ):
         self.artifact, self.providers, self.threads = artifact, providers, threads
-        self.session = open_session(artifact.path, providers, threads)
+        self.open = partial(open_session, optimize=optimize, precise=precise)
+        self.session = self.open(artifact.path, providers, threads)
         self.batch = artifact.input.batch
         self.binding = self.session.io_binding()
 
@@ -74,7 +87,7 @@ class OnnxSession(Session):
         given, returned = self.artifact.input, self.artifact.output
         with tempfile.TemporaryDirectory() as folder:
             profile = Path(folder) / "profile"
-            session = open_session(self.artifact.path, self.providers, self.threads, profile, pack=False)
+            session = self.open(self.artifact.path, self.providers, self.threads, profile, pack=False)
             with told_shortly(self.artifact.path):
                 session.run([returned.name], {given.name: np.zeros_like(self.x)})
             nodes = read_profile(Path(session.end_profiling()))
@@ -84,7 +97,7 @@ class OnnxSession(Session):
         """By the profile of a second session, with its weights packed as in the first."""
         with tempfile.TemporaryDirectory() as folder:
             profile = Path(folder) / "profile"
-            session = open_session(self.artifact.path, self.providers, self.threads, profile)
+            session = self.open(self.artifact.path, self.providers, self.threads, profile)
             with told_shortly(self.artifact.path):
                 for _ in range(calls + calls // 5 + 1):  # the first ones warm it up
                     session.run([self.artifact.output.name], {self.artifact.input.name: self.x})
@@ -180,6 +193,12 @@ class OnnxRuntime(Runtime):
         "fold_constants", "sink_transposes", "mean_to_pool", "relu_into_concat", "fold_norms", "merge_convs",
         "drop_idle_relu", "crop_in_place", "crop_into_conv", "upsample_into_conv", "conv_to_2d", "drop_dead_ends",
     )  # fmt: skip
+    options: tuple[Option, ...] = (OPTIMIZE, PRECISE)
+    families: tuple[Family, ...] = (
+        Family("optimized", "onnxruntime, the graph optimized"),
+        Family("precise", "onnxruntime with session.x64quantprecision", {"quant_precision": True}),
+        Family("plain", "onnxruntime, the graph as it is", {"optimize": False}),
+    )
 
     def __init__(self, name: str, provider: str):
         self.name, self.device, self.provider = name, name, provider
@@ -226,8 +245,10 @@ class OnnxRuntime(Runtime):
             return artifact_from(path, record, given, returned, shares)
         return tell_artifact(path, "onnx", given, returned, shares, partial(run_once, path, session))
 
-    def load(self, artifact: Artifact, threads: int) -> Session:
-        return self.put(OnnxSession(artifact, [self.provider, "CPUExecutionProvider"], threads))
+    def load(self, artifact: Artifact, threads: int, **options: Any) -> Session:
+        providers = [self.provider, "CPUExecutionProvider"]
+        optimize, precise = options.get("optimize", True), options.get("quant_precision", False)
+        return self.put(OnnxSession(artifact, providers, threads, optimize, precise))
 
     def put(self, session: OnnxSession) -> OnnxSession:
         """A session that is where it should be. Raises RuntimeError where onnxruntime fell back without a word."""
@@ -242,6 +263,7 @@ class CudaRuntime(OnnxRuntime):
 
     refuses: Mapping[str, str] = {"dynamic": NO_INT8, "full-int8": NO_INT8, "mixed": NO_INT8}
     options = (CUDA_GRAPH,)
+    families = ()
 
     def __init__(self, name: str, tf32: bool = False):
         super().__init__(name, CUDA)
@@ -255,15 +277,22 @@ class CudaRuntime(OnnxRuntime):
             return told
         return None if nvidia_driver() else "no NVIDIA GPU or driver here"
 
-    def load(self, artifact: Artifact, threads: int, cuda_graph: bool = False) -> Session:
+    def load(self, artifact: Artifact, threads: int, **options: Any) -> Session:
         preload_cuda()
+        cuda_graph = bool(options.get("cuda_graph"))
         settings = {"use_tf32": "1" if self.tf32 else "0"} | ({"enable_cuda_graph": "1"} if cuda_graph else {})
         providers: list[Provider] = [(self.provider, settings), "CPUExecutionProvider"]
         return self.put(DeviceSession(artifact, providers, threads, "cuda", cuda_graph))
 
 
 def open_session(
-    path: Path, providers: Sequence[Provider], threads: int, profile: Path | None = None, pack: bool = True
+    path: Path,
+    providers: Sequence[Provider],
+    threads: int,
+    profile: Path | None = None,
+    pack: bool = True,
+    optimize: bool = True,
+    precise: bool = False,
 ) -> Any:
     """An ``InferenceSession``.
 
@@ -272,6 +301,7 @@ def open_session(
         profile: where to write what runs, the start of a file name.
         pack: whether weights are packed for their kernels. The profile tells nothing of inputs that are; the
             nodes stay the same.
+        optimize, precise: as the options of the runtime, ``OPTIMIZE`` and ``PRECISE``.
 
     Raises:
         EcgEdgeError: the file is missing or damaged.
@@ -280,10 +310,13 @@ def open_session(
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    level = onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = level.ORT_ENABLE_ALL if optimize else level.ORT_DISABLE_ALL
     options.log_severity_level = 3  # errors
     if profile:
         options.enable_profiling, options.profile_file_prefix = True, str(profile)
+    if precise:
+        options.add_session_config_entry("session.x64quantprecision", "1")
     if not pack:
         options.add_session_config_entry("session.disable_prepacking", "1")
     if not path.is_file() or not path.stat().st_size:

@@ -17,7 +17,9 @@ import numpy as np
 from ecgedge import (
     Artifact,
     EcgEdgeError,
+    Family,
     Graph,
+    Option,
     Profile,
     Runtime,
     Session,
@@ -32,6 +34,11 @@ from ecgedge.builtin.tflite_file import make_single, reason_in, refused_by_deleg
 from ecgedge.builtin.tflite_graph import DELEGATE, keeps_resources, read_graph, read_partitions
 from ecgedge.builtin.tflite_profile import profile_of
 
+KERNELS = Option(
+    "kernels", str, "xnnpack", "Whose kernels run a file: XNNPACK's where it has them, LiteRT's own, its reference.",
+    ("xnnpack", "builtin", "reference"),
+)  # fmt: skip
+RESOLVERS = {"builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES", "reference": "BUILTIN_REF"}
 BUILTIN = "convert it with LiteRT's own operations alone (TFLITE_BUILTINS)"
 INFORMS = (b"INFO:", b"I0000 ", b"WARNING: All log messages before absl")  # how lines begin that tell nothing
 
@@ -42,8 +49,8 @@ class TfliteSession(Session):
     Putting the state back is the host's work, in ``bind``; who invokes again without it pays for it there.
     """
 
-    def __init__(self, interpreter: Any, artifact: Artifact, threads: int):
-        self.interpreter, self.artifact, self.threads = interpreter, artifact, threads
+    def __init__(self, interpreter: Any, artifact: Artifact, threads: int, kernels: str = "xnnpack"):
+        self.interpreter, self.artifact, self.threads, self.kernels = interpreter, artifact, threads, kernels
         self.batch = artifact.input.batch
         self.given = interpreter.get_input_details()[0]["index"]
         self.returned = interpreter.get_output_details()[0]["index"]
@@ -66,7 +73,7 @@ class TfliteSession(Session):
     def refresh(self) -> None:
         """Forget earlier calls, and take what is bound."""
         if self.needs_new and not self.is_fresh:
-            self.interpreter = open_interpreter(self.artifact.path, self.threads)
+            self.interpreter = open_interpreter(self.artifact.path, self.threads, self.kernels)
         self.interpreter.reset_all_variables()
         self.interpreter.set_tensor(self.given, self.x)
         self.is_fresh = True
@@ -78,7 +85,13 @@ class TfliteSession(Session):
         return read_graph(self.interpreter, self.artifact)
 
     def profile(self, calls: int) -> Profile:
-        """By the profiler of LiteRT's C API. Raises RuntimeError where this LiteRT has none, or the batch is free."""
+        """By the profiler of LiteRT's C API.
+
+        Raises:
+            RuntimeError: this LiteRT has none, the batch is free, or the kernels are none that it profiles.
+        """
+        if self.kernels != "xnnpack":
+            raise RuntimeError("LiteRT's profiler takes files with XNNPACK's kernels")
         content = self.interpreter.get_tensor(self.given).tobytes()
         graph, pieces = self.graph(), read_partitions(self.interpreter)
         if graph.free_batch:
@@ -95,6 +108,12 @@ class TfliteRuntime(Runtime):
     libraries = ("ai-edge-litert",)
     accepts = ("tflite",)
     suffixes = (".tflite",)
+    options = (KERNELS,)
+    families = (
+        Family("xnnpack", "LiteRT with XNNPACK's kernels"),
+        Family("builtin", "LiteRT's own kernels", {"kernels": "builtin"}),
+        Family("reference", "LiteRT's reference kernels", {"kernels": "reference"}),
+    )
 
     def make_whole(self, path: Path, output: str | None, out: Path) -> Path:
         with in_utf8(path):
@@ -120,8 +139,8 @@ class TfliteRuntime(Runtime):
             return artifact_from(path, record, given, returned, scores)
         return tell_artifact(path, "tflite", given, returned, scores)
 
-    def load(self, artifact: Artifact, threads: int) -> Session:
-        return TfliteSession(open_interpreter(artifact.path, threads), artifact, threads)
+    def load(self, artifact: Artifact, threads: int, kernels: str = "xnnpack") -> Session:
+        return TfliteSession(open_interpreter(artifact.path, threads, kernels), artifact, threads, kernels)
 
 
 @contextlib.contextmanager
@@ -134,14 +153,15 @@ def in_utf8(path: Path) -> Iterator[None]:
         raise EcgEdgeError(told, "convert it again") from error
 
 
-def open_interpreter(path: Path, threads: int) -> Any:
-    from ai_edge_litert.interpreter import Interpreter  # heavy
+def open_interpreter(path: Path, threads: int, kernels: str = "xnnpack") -> Any:
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType  # heavy
 
     if not path.is_file() or not path.stat().st_size:
         raise EcgEdgeError(f"{path} is {'empty' if path.is_file() else 'missing'}", "name a TFLite file")
     try:
         with without_info_lines():
-            interpreter = Interpreter(model_path=str(path), num_threads=threads)
+            chosen = OpResolverType[RESOLVERS.get(kernels, "AUTO")]
+            interpreter = Interpreter(model_path=str(path), num_threads=threads, experimental_op_resolver_type=chosen)
             interpreter.allocate_tensors()
         return interpreter
     except (ValueError, RuntimeError) as error:

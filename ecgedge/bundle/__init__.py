@@ -2,6 +2,6 @@
 
 from ecgedge.bundle.contents import TARGETS, Facts, Target, contents
 from ecgedge.bundle.place import check_target, place
-from ecgedge.bundle.vectors import Vectors
+from ecgedge.bundle.vectors import Portable, Vectors
 
-__all__ = ["TARGETS", "Facts", "Target", "Vectors", "check_target", "contents", "place"]
+__all__ = ["TARGETS", "Facts", "Portable", "Target", "Vectors", "check_target", "contents", "place"]

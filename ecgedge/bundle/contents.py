@@ -15,7 +15,7 @@ import numpy as np
 from ecgedge.api.artifact import Artifact
 from ecgedge.api.records import LEADS
 from ecgedge.bundle import card, csource
-from ecgedge.bundle.vectors import Vectors, tolerance
+from ecgedge.bundle.vectors import Portable, Vectors, tolerance
 from ecgedge.files import escape
 
 
@@ -49,6 +49,7 @@ class Facts:
         weights: the card of the trained weights it was made from, where they are known; else empty.
         told: what its user said of it, a sentence each.
         bundled: who made the bundle and computed the expected outputs, and on what.
+        portability: the certificate of the file, which was held to its answers; None: there is none.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Facts:
     weights: str = ""
     told: tuple[str, ...] = ()
     bundled: Mapping[str, str] = field(default_factory=dict)
+    portability: Portable | None = None
 
 
 def contents(artifact: Artifact, model: Mapping[str, bytes], vectors: Vectors, facts: Facts) -> dict[str, bytes]:
@@ -79,7 +81,7 @@ def contents(artifact: Artifact, model: Mapping[str, bytes], vectors: Vectors, f
         "vectors/beats.csv": table(vectors.beats.reshape(len(vectors.beats), -1)),
         "vectors/outputs.csv": table(vectors.outputs),
         "README.md": readme(artifact, record, facts),
-        "MODEL_CARD.md": card.model_card(artifact, record, facts.weights, facts.told),
+        "MODEL_CARD.md": card.model_card(artifact, record, facts.weights, told_of(facts)),
         "LICENSE": template("LICENSE"),
     }
     if target.distribution:
@@ -88,15 +90,24 @@ def contents(artifact: Artifact, model: Mapping[str, bytes], vectors: Vectors, f
             "model.h": csource.model_header(facts.name, artifact),
             "vectors/vectors.h": csource.vectors_header(facts.name, artifact, vectors),
         }
+    if facts.portability:
+        texts["portability.json"] = facts.portability.text
     files = {name: text.encode() for name, text in texts.items()} | dict(model)
     sums = "".join(f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files))
     return files | {"SHA256SUMS": sums.encode()}
 
 
+def told_of(facts: Facts) -> tuple[str, ...]:
+    """What is said of the file beside its record, a sentence each."""
+    if facts.portability is None:
+        return facts.told
+    return (*facts.told, f"portability: {facts.portability.sentence}; portability.json lists what was tried")
+
+
 def record_of(artifact: Artifact, vectors: Vectors, facts: Facts) -> dict[str, Any]:
     """The record that the file carries, or that was told of it, and what ``predict.py`` and ``check.py`` need."""
     record = artifact.record()
-    most, unit = tolerance(artifact, vectors.outputs)
+    most, unit = tolerance(artifact, vectors.outputs, facts.portability)
     return record | {
         "file": f"model.{artifact.format}",
         "source": facts.source,

@@ -41,8 +41,38 @@ def as_stored(outputs: np.ndarray, spec: TensorSpec) -> np.ndarray:
     return (np.rint(outputs / np.float32(spec.scale)) + spec.zero_point).astype(spec.dtype)
 
 
-def tolerance(artifact: Artifact, outputs: np.ndarray) -> tuple[float, str]:
-    """How far an output may be off on another machine, and in what: steps of integers, or the output's own unit."""
+@dataclass(frozen=True)
+class Portable:
+    """The certificate of a file, as `ecgedge portability -o` keeps it.
+
+    Attributes:
+        text: of the file ``portability.json``.
+        verdict: ``"exact"``, ``"equivalent"`` or ``"fragile"``.
+        largest: the largest difference of an output value in all that was tried, in the output's own unit.
+        ways: how many were tried.
+    """
+
+    text: str
+    verdict: str
+    largest: float
+    ways: int
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.verdict} in {self.ways} ways that were tried, values {self.largest:.3g} apart at most"
+
+
+def tolerance(artifact: Artifact, outputs: np.ndarray, portable: Portable | None = None) -> tuple[float, str]:
+    """How far an output may be off on another machine, and in what: steps of integers, or the output's own unit.
+
+    Args:
+        portable: whose largest difference is what may be, where the file has a certificate.
+    """
+    if portable:
+        most = portable.largest * (1 + 1e-6)  # written with nine digits, and read again
+        if artifact.output.scale is None:
+            return most, "in the output's unit"
+        return round(most / artifact.output.scale), "steps"
     if artifact.output.scale is not None:
         return STEPS, "steps"
     return FLOAT.get(artifact.precision, EIGHT_BITS) * max(1.0, float(np.abs(outputs).max())), "in the output's unit"

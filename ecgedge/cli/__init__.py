@@ -22,6 +22,7 @@ from ecgedge.cli.explain import explain
 from ecgedge.cli.matrix import matrix
 from ecgedge.cli.notices import printed_notices
 from ecgedge.cli.plugins import plugins
+from ecgedge.cli.portability import portability
 from ecgedge.cli.predict import predict
 from ecgedge.cli.report import report
 from ecgedge.cli.store import store
@@ -75,6 +76,7 @@ for command in (
     compare,
     convert,
     explain,
+    portability,
     evaluate,
     predict,
     bundle,

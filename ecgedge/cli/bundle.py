@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from ecgedge.api.artifact import Artifact
     from ecgedge.api.parts import Runtime
-    from ecgedge.bundle import Facts
+    from ecgedge.bundle import Facts, Portable
     from ecgedge.convert.opening import Opener
     from ecgedge.data.dataset import Dataset
     from ecgedge.plugins import Parts
@@ -46,6 +46,8 @@ BEATS = 20  # synthetic ones, as test vectors: each class is there
               help="Sign it with this Ed25519 key; ecgedge check --verify holds it to that.")  # fmt: skip
 @click.option("--vectors", type=click.Path(path_type=Path),
               help="Beats for its test vectors, lines or an array; they travel in it. Default: synthetic.")  # fmt: skip
+@click.option("--portability", "certificate", type=click.Path(path_type=Path), metavar="FOLDER",
+              help="What ecgedge portability -o kept of this file goes along, and bounds the vectors.")  # fmt: skip
 @click.option("--labels", metavar="NAME,...", help="Of a foreign classifier, in the order of its outputs.")
 @click.option("--threshold", type=FiniteRange(0), help="Of a foreign autoencoder: an error above is an anomaly.")
 @click.option("--dataset", metavar="ecg5000|synthetic|PATH",
@@ -55,8 +57,9 @@ BEATS = 20  # synthetic ones, as test vectors: each class is there
               help="predict.py z-normalises each beat; the built-in weights expect that.")  # fmt: skip
 @file_options
 @limit_options
-def bundle(file: str, out: Path | None, force: bool, private: Path | None, vectors: Path | None, labels: str | None,
-           threshold: float | None, dataset: str | None, timeout: float, memory: int | None) -> None:  # fmt: skip
+def bundle(file: str, out: Path | None, force: bool, private: Path | None, vectors: Path | None,
+           certificate: Path | None, labels: str | None, threshold: float | None, dataset: str | None, timeout: float,
+           memory: int | None) -> None:  # fmt: skip
     """Pack an ONNX or TFLite file or a folder of C with all that it takes to run and check it without ecgedge.
 
     \b
@@ -95,6 +98,7 @@ def bundle(file: str, out: Path | None, force: bool, private: Path | None, vecto
         outputs = infer(artifact, session, beats)
         artifact = replace(artifact, input=artifact.input.settled(beats, artifact.input.batch))
         facts = facts_of(artifact, name, runtime, parts, told_by_user(artifact, data, labels))
+        facts = replace(facts, portability=portable(certificate, artifact) if certificate else None)
         files = contents(artifact, model, Vectors.of(artifact, beats, outputs, origin), facts)
         if key:
             files |= {SIGNATURE: key.sign(files[SUMS])}
@@ -217,6 +221,30 @@ def facts_of(artifact: Artifact, name: str, runtime: Runtime, parts: Parts, told
         told=told,
         bundled={"by": f"ecgedge {VERSION}", "with": library, "on": machine.describe()["cpu"]},
     )
+
+
+def portable(folder: Path, artifact: Artifact) -> Portable:
+    """The certificate in a folder, held to its answers.
+
+    Raises:
+        EcgEdgeError: it does not hold, or is of another file.
+    """
+    from ecgedge.api.artifact import digest_of
+    from ecgedge.audit import check_certificate, is_certificate
+    from ecgedge.audit.portability import CERTIFICATE
+    from ecgedge.bundle import Portable
+    from ecgedge.files import strict_json
+
+    again = f"ecgedge portability {artifact.path} -o FOLDER"
+    if not is_certificate(folder):
+        raise EcgEdgeError(f"{folder} holds no certificate", again)
+    if reasons := check_certificate(folder).reasons:
+        raise EcgEdgeError(f"the certificate does not hold: {reasons[0]}"[:300], f"ecgedge check {folder}")
+    told = strict_json.read(folder / CERTIFICATE, again)
+    if told["digest"] != digest_of(artifact.path):
+        raise EcgEdgeError(f"the certificate in {folder} is of another file", again)
+    text = (folder / CERTIFICATE).read_text(encoding="utf-8")
+    return Portable(text, told["verdict"], told["largest"], len(told["tried"]))
 
 
 def told_by_user(artifact: Artifact, data: Dataset | None, labels: str | None) -> tuple[str, ...]:

@@ -29,14 +29,15 @@ if TYPE_CHECKING:
 def check(ctx: click.Context, run: Path, as_json: bool, public: Path | None, private: Path | None) -> None:
     """Compute every figure of a run once more, from the outputs and samples in its folder.
 
-    Exits with 1 where something does not hold, and says what. Of a bundle only the signature is verified.
+    Exits with 1 where something does not hold, and says what. Of a bundle only the signature is verified; what
+    `ecgedge portability -o FOLDER` kept is checked as a run is.
 
     \b
     ecgedge check runs/int8
     ecgedge check runs/int8 --sign key.pem
     ecgedge check tcn.zip --verify public.pem
     """
-    from ecgedge.audit import Findings, check_run
+    from ecgedge.audit import Findings, check_certificate, check_run, is_certificate
 
     if is_bundle(run) and (private or not public):
         hint = (
@@ -47,7 +48,7 @@ def check(ctx: click.Context, run: Path, as_json: bool, public: Path | None, pri
     signed = verified(run, public) if public else None
     findings = Findings(reasons=signed.reasons) if signed else Findings()
     if not findings.reasons and not is_bundle(run):
-        findings = check_run(run)
+        findings = check_certificate(run) if is_certificate(run) else check_run(run)
     if signed and not findings.reasons:
         findings.notes.insert(0, f"{signed.files} files are as they were signed")
     if key and not findings.reasons:

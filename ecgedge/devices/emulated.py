@@ -1,5 +1,6 @@
 """An aarch64 board that is none: this machine's processor plays another one, on files of that one's own (QEMU's user
-mode). Its answers are those of the emulated instructions; its times say nothing.
+mode). Its answers are those of the emulated instructions; its times say nothing. Another x86-64 core, with fewer
+instructions, is played on the files of this machine.
 
 The keeper is a process of this machine; the worker's interpreter alone is emulated. LiteRT and onnxruntime choose their
 kernels by ``/proc/cpuinfo``, which would be that of this machine: the worker sees a made-up one.
@@ -8,6 +9,7 @@ kernels by ``/proc/cpuinfo``, which would be that of this machine: the worker se
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import sys
 import tempfile
@@ -45,6 +47,29 @@ CORES = {  # by their names in QEMU
     "cortex-a76": Core("0xd0b", LATER),
     "neoverse-n1": Core("0xd0c", LATER),
 }
+
+
+X86_EMULATORS = ("qemu-x86_64-static", "qemu-x86_64")
+X86_CORES = {  # by their names in QEMU, whose user mode knows none with AVX-512; what their vectors are
+    "Haswell": "AVX2, without VNNI",
+    "Nehalem": "SSE4.2, without AVX",
+}
+
+
+def x86_command(core: str) -> tuple[str, ...]:
+    """What runs a program of this x86-64 machine on another core of that family, put before its own command.
+
+    Raises:
+        EcgEdgeError: it cannot be emulated here.
+    """
+    if core not in X86_CORES:
+        raise unknown("core", core, [*X86_CORES])
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        raise EcgEdgeError(f"{core} is emulated on x86-64 Linux alone", "ask there")
+    emulator = next(filter(None, map(shutil.which, X86_EMULATORS)), None)
+    if not emulator:
+        raise EcgEdgeError("qemu-x86_64 is not installed", "on Debian: apt-get install qemu-user-static")
+    return emulator, "-cpu", core
 
 
 class Emulator:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self
@@ -282,6 +282,7 @@ class Child(WorkerClient):
         variables: of its environment, beside those of this process.
         network: it may use the network. Else it has none, where the system allows that; see ``launch.py``.
         module: that it runs.
+        before: a command that runs the interpreter, such as an emulator; empty: the system runs it.
 
     On Linux it dies with the thread that started it: ask it from one that lives as long.
     """
@@ -295,8 +296,10 @@ class Child(WorkerClient):
         variables: Mapping[str, str] | None = None,
         network: bool = False,
         module: str = SERVER,
+        before: Sequence[str] = (),
     ):
         super().__init__(log)
+        self.before = before
         self.threads, self.memory, self.host, self.network, self.module = threads, memory, host, network, module
         self.variables = dict(variables or {})
 
@@ -306,7 +309,7 @@ class Child(WorkerClient):
         with open_to_append(self.log) as logfile:
             try:
                 process = subprocess.Popen(
-                    launching(self.host.python if self.host else sys.executable, self.module),
+                    [*self.before, *launching(self.host.python if self.host else sys.executable, self.module)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=logfile,

@@ -25,7 +25,7 @@ from ecgedge.data.synthetic import synthetic_beats
 from ecgedge.devices.host import Host
 from ecgedge.errors import ConversionError, EcgEdgeError
 from ecgedge.workers import protocol
-from ecgedge.workers.client import Child, ChildError, Limits
+from ecgedge.workers.client import Child, ChildError, Limits, WorkerClient
 from ecgedge.workers.protocol import A, Question, answered, pack
 
 BEATS = 16  # by which a file is told that says nothing of itself
@@ -60,6 +60,7 @@ class Errand:
     Args:
         host: the interpreter; None: ours.
         kept: it serves several in turn, and ends by ``end`` alone.
+        worker: makes the worker, which logs to a file, where that is none of this machine's own; a board's has no host.
     """
 
     def __init__(
@@ -69,11 +70,15 @@ class Errand:
         limits: Limits | None = None,
         network: bool = False,
         kept: bool = False,
+        worker: Callable[[Path], WorkerClient] | None = None,
     ):
-        self.limits, self.kept = limits or Limits(), kept
+        self.limits, self.kept, self.host = limits or Limits(), kept, host
         self.scratch = tempfile.TemporaryDirectory()
         self.folder = Path(self.scratch.name)
-        self.child = Child(self.folder / "log", threads, self.limits.memory, host, network=network)
+        log = self.folder / "log"
+        self.child: WorkerClient = (
+            worker(log) if worker else Child(log, threads, self.limits.memory, host, network=network)
+        )
 
     def ask(self, question: Question[A], about: str | Path) -> A:
         """As ``Child.ask``.
@@ -89,7 +94,7 @@ class Errand:
         try:
             return self.child.ask(question, self.limits.seconds)
         except ChildError as error:
-            told = failure(error, str(about), self.limits, self.child.host)
+            told = failure(error, str(about), self.limits, self.host)
             raise told from (None if error.why == "bug" else error)
 
     def close(self) -> None:

@@ -24,6 +24,7 @@ import pytest
 
 from ecgedge import EcgEdgeError, MatrixRequest, open_run, run_matrix
 from ecgedge.audit import check_run
+from ecgedge.data.dataset import Dataset
 from ecgedge.devices import boards
 from ecgedge.devices.boards import Board
 from ecgedge.devices.link import Link
@@ -328,3 +329,17 @@ def test_an_emulated_board_has_answers_and_no_times(
     claimed[row["id"]]["latency_p50_us"] = 1.0
     (folder / "rows.jsonl").write_text("".join(json.dumps(each) + "\n" for each in claimed.values()))
     assert "is claimed of an emulated cortex-a76" in "\n".join(check_run(folder).reasons)
+
+
+def test_portability_asks_a_board_as_well(ecgedge: Command, loop: servers.Sshd, beats: Dataset, tmp_path: Path) -> None:
+    """It is this machine: bit for bit the same."""
+    few = tmp_path / "few.csv"
+    names = [beats.labels[y] for y in beats.test.y[:100]]
+    rows = [",".join([name, *map(str, row)]) for name, row in zip(names, beats.test.x[:100, 0].tolist(), strict=True)]
+    few.write_text("\n".join([",".join(["label", *(f"s{i}" for i in range(140))]), *rows]), encoding="utf-8")
+    found = ecgedge("portability", TCN, "--dataset", few, "--device", "loop", "--no-emulate", "--json")
+    assert found.code == 0, found.err
+    by = {(each["family"], each["place"]): each for each in json.loads(found.out)["tried"]}
+    assert by["xnnpack", "loop"]["equal"] == 1 and by["xnnpack", "loop"]["by"] == "run"
+    assert by["xnnpack", "loop"]["digest"] == by["xnnpack", "this machine"]["digest"]
+    assert not [missed for missed in json.loads(found.out)["not_tried"] if missed["what"] == "aarch64"]

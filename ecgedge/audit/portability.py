@@ -1,0 +1,105 @@
+"""A certificate of ``ecgedge portability`` once more, from the outputs that lie beside it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecgedge.audit.answers import errors, flat
+from ecgedge.audit.findings import Findings
+from ecgedge.audit.reading import JSON_BYTES, as_json, is_file, read_arrays, read_bytes
+
+CERTIFICATE, ANSWERS = "portability.json", "answers.npz"
+VERDICTS = ("exact", "equivalent", "fragile")
+COUNTS = (("did", "can"), ("can", "pairs"), ("cut", "sums"), ("beats", "seen"))  # the first is no more than the second
+
+
+def is_certificate(place: Path) -> bool:
+    return place.is_dir() and is_file(place, CERTIFICATE)
+
+
+def check_certificate(folder: Path) -> Findings:
+    """What holds of a certificate in a folder, and what does not."""
+    findings = Findings()
+    with findings.reading(CERTIFICATE, "it"):
+        record = as_json(read_bytes(folder, CERTIFICATE, JSON_BYTES))
+        arrays = read_arrays(folder, ANSWERS)
+        tried, x, task = record["tried"], arrays["x"].astype(np.float32), record["task"]
+        if not tried:
+            raise ValueError("nothing was tried")
+        all_flips, largest, is_exact = 0, 0.0, True
+        for i, row in enumerate(tried):
+            found = figures(i, arrays, x, task, record["step"])
+            for name, value in found.items():
+                findings.hold({"id": f"{row['family']} on {row['place']}", **row}, name, value)
+            all_flips, largest = all_flips + len(found["flips"]), max(largest, found["largest"])
+            is_exact = is_exact and found["equal"] == 1.0
+            check_confirmed(findings, record, arrays, i)
+        whole = {"id": "certificate", **record}
+        findings.hold(whole, "verdict", VERDICTS[2 if all_flips else 0 if is_exact else 1])
+        findings.hold(whole, "largest", largest)
+        findings.hold(whole, "beats", len(x))
+        findings.hold(whole, "margin", float(margins(flat(arrays["outputs_0"]), x, task).min()))
+        for layer in record["saturation"]:
+            for less, more in COUNTS:
+                if not 0 <= layer[less] <= layer[more]:
+                    findings.wrong(str(layer["layer"]), f"{less} is {layer[less]}, {more} {layer[more]}")
+    return findings
+
+
+def figures(i: int, arrays: dict[str, np.ndarray], x: np.ndarray, task: dict[str, Any], step: float | None) -> Any:
+    """What is claimed of the answers of one way."""
+    numbers = arrays[f"numbers_{i}"]
+    there, here = (flat(arrays[f"{name}_{i}"]).astype(np.float32) for name in ("outputs", "against"))
+    if i == 0 and not (np.array_equal(numbers, np.arange(len(x))) and np.array_equal(there, here)):
+        raise ValueError("the first way is not what the others are held against")
+    if not np.isin(numbers, np.arange(len(x))).all() or there.shape != here.shape or len(there) != len(numbers):
+        raise ValueError(f"answers of way {i} are not of the beats")
+    beats = x[numbers]
+    was, now = decided(here, beats, task), decided(there, beats, task)
+    distance = margins(here, beats, task)
+    same = (there == here) | (np.isnan(there) & np.isnan(here))
+    apart = np.where(same, 0.0, np.abs(there.astype(np.float64) - here))
+    largest = float(np.where(np.isfinite(apart), apart, np.finfo(np.float32).max).max())
+    return {
+        "beats": len(numbers),
+        "equal": float(same.mean()),
+        "largest": largest,
+        "steps": None if step is None else largest / step,
+        "flips": [
+            {"beat": int(numbers[j]), "here": int(was[j]), "there": int(now[j]), "margin": float(distance[j])}
+            for j in np.flatnonzero(was != now)
+        ],
+        "digest": hashlib.sha256(np.ascontiguousarray(there, "<f4").tobytes()).hexdigest(),
+    }
+
+
+def decided(outputs: np.ndarray, beats: np.ndarray, task: dict[str, Any]) -> np.ndarray:
+    if task["kind"] == "anomaly":
+        return np.asarray(errors(outputs, beats, task) > task["threshold"]).astype(int)
+    return np.asarray(outputs.argmax(axis=1))
+
+
+def margins(outputs: np.ndarray, beats: np.ndarray, task: dict[str, Any]) -> np.ndarray:
+    """How far each decision is from another."""
+    if task["kind"] == "anomaly":
+        return np.abs(errors(outputs, beats, task) - task["threshold"])
+    best = np.sort(outputs, axis=1)
+    return np.asarray(best[:, -1] - best[:, -2])
+
+
+def check_confirmed(findings: Findings, record: dict[str, Any], arrays: dict[str, np.ndarray], i: int) -> None:
+    """Who is said to give an emulator's answers without one has to give them."""
+    tried = record["tried"]
+    if not (name := tried[i]["confirmed"]):
+        return
+    for j, other in enumerate(tried):
+        if other["by"] != "emulator" and f"{other['family']} on {other['place']}" == name:
+            place = {int(number): k for k, number in enumerate(arrays[f"numbers_{j}"])}
+            rows = [place.get(int(number), -1) for number in arrays[f"numbers_{i}"]]
+            if -1 not in rows and np.array_equal(flat(arrays[f"outputs_{j}"])[rows], flat(arrays[f"outputs_{i}"])):
+                return
+    findings.wrong(str(tried[i]["place"]), f"{name} does not confirm it")

@@ -1,0 +1,147 @@
+"""``ecgedge portability``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ecgedge.cli import common
+from ecgedge.cli.options import (
+    NORMALIZE,
+    asked_of_columns,
+    dataset_option,
+    file_options,
+    limit_options,
+    told_files,
+    trusted,
+)
+from ecgedge.files import escape
+
+if TYPE_CHECKING:
+    from ecgedge.commands.portability import Portability
+    from ecgedge.portability.certificate import Certificate, Saturating, Tried
+
+COLUMNS = ("kernels", "on", "beats", "equal", "largest", "steps", "flips", "ran")
+LAYERS = ("layer", "pairs", "can", "did", "beats", "sums cut", "most lost", "changed", "steps")
+VERDICTS = ("exact", "equivalent", "fragile")  # best first
+WIDEST = 38  # characters of a name
+SETS = ("avx512_vnni", "avx_vnni", "amx_int8", "avx512f", "avx2", "asimddp", "i8mm")  # of which a processor is told
+
+
+@click.command()
+@click.argument("target", metavar="FILE")
+@click.option("--runtime", metavar="NAME", help="Whose kernels. Default: the first that takes it and works here.")
+@click.option("--device", "devices", metavar="NAME", multiple=True,
+              help="Also on this board (ecgedge board ls). May be given again.")  # fmt: skip
+@click.option("--emulate/--no-emulate", default=True, show_default=True,
+              help="Also on other x86-64 cores, emulated, where this machine can (QEMU's user mode).")  # fmt: skip
+@click.option("--beats", type=click.IntRange(1), default=200, show_default=True,
+              help="That emulators and the integer model are given; all else gets all test beats.")  # fmt: skip
+@click.option("--require", type=click.Choice(VERDICTS[:2]), help="Exit code 1 where the verdict is worse.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FOLDER",
+              help="Keep it there, with all answers; ecgedge check holds it to them.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@dataset_option
+@file_options
+@limit_options
+@click.pass_context
+def portability(ctx: click.Context, target: str, runtime: str | None, devices: tuple[str, ...], emulate: bool,
+                beats: int, require: str | None, out: Path | None, as_json: bool, dataset: str | None, timeout: float,
+                memory: int | None) -> None:  # fmt: skip
+    """Say whether a file answers the same with other kernels, and on other processors.
+
+    \b
+    ecgedge portability tcn.onnx
+    ecgedge portability tcn.tflite --device pi4 --device arm64
+    """
+    from ecgedge.commands.portability import check_free
+    from ecgedge.commands.portability import portability as look_into
+
+    if out:
+        check_free(out)
+    found = look_into(target, runtime=runtime, devices=devices, emulate=emulate, beats=beats, data=dataset,
+                      normalize=bool(ctx.meta.get(NORMALIZE)), **asked_of_columns(), told=told_files(), trust=trusted(),
+                      timeout=timeout, memory=memory)  # fmt: skip
+    if out:
+        found.write(out)
+    if as_json:
+        click.echo(json.dumps(found.record(), indent=1))
+    else:
+        show(target, found)
+    if require and VERDICTS.index(found.certificate.verdict) > VERDICTS.index(require):
+        ctx.exit(1)
+
+
+def show(target: str, found: Portability) -> None:
+    """Print what was tried, where sums can be cut off, the verdict, and what was not tried."""
+    from ecgedge.measure.processor import instruction_flags
+    from ecgedge.portability.certificate import lines
+
+    certificate, artifact = found.certificate, found.artifact
+    common.say(f"{target}: {artifact.format} {artifact.precision} on {found.runtime}; data: {found.data}")
+    here = [name for name in SETS if name in instruction_flags()]
+    common.say(
+        f"this machine: {', '.join(here) or 'instructions not told'}; which of them ran, the libraries do not tell"
+    )
+    click.echo()
+    click.echo(tried_table(certificate.tried))
+    click.echo()
+    if certificate.saturation:
+        common.say("sums of two u8 x s8 products that 16 bits cannot hold, as without VNNI:")
+        click.echo(layer_table(certificate))
+        click.echo()
+    names = artifact.task.labels if artifact.task.kind == "classification" else ("normal", "anomaly")
+    for line in lines(certificate, names):
+        common.say(line)
+    for finding in certificate.findings:
+        common.say(f"- {finding.text}")
+        if finding.remedy:
+            common.say(f"  {finding.remedy}")
+    for missed in certificate.not_tried:
+        common.say(f"not tried: {missed.what}: {missed.why}")
+
+
+def tried_table(tried: tuple[Tried, ...]) -> str:
+    from ecgedge.report.grid import table
+
+    cells = [
+        [
+            escape.line(each.family),
+            shortened(each.place),
+            f"{each.beats:,}",
+            "base" if not i else share(each.equal),
+            "" if not i else f"{each.largest:.3g}",
+            "" if not i or each.steps is None else f"{each.steps:.0f}",
+            "" if not i else f"{len(each.flips):,}",
+            shortened(each.ran),
+        ]
+        for i, each in enumerate(tried)
+    ]
+    return table(list(COLUMNS), cells, 2, False)
+
+
+def layer_table(certificate: Certificate) -> str:
+    from ecgedge.report.grid import table
+
+    def row(layer: Saturating) -> list[str]:
+        did = [f"{layer.did:,}", f"{layer.beats:,}", f"{layer.cut:,}", f"{layer.largest:,}", share(layer.changed)]
+        return [shortened(layer.layer.removeprefix("/")), f"{layer.pairs:,}", f"{layer.can:,}",
+                *(did if layer.seen else ["-"] * len(did)), f"{layer.steps}" if layer.seen else "-"]  # fmt: skip
+
+    return table(list(LAYERS), [row(layer) for layer in certificate.saturation], 1, False)
+
+
+def share(part: float) -> str:
+    """In per cent; never rounded to all or to nothing."""
+    if part in (0.0, 1.0):
+        return f"{part:.0%}"
+    return f"{min(max(part, 0.0001), 0.9999):.2%}"
+
+
+def shortened(text: str) -> str:
+    """Its end, where it is long: the names of nodes begin alike."""
+    text = escape.line(text)
+    return text if len(text) <= WIDEST else ".." + text[-WIDEST + 2 :]

@@ -1,0 +1,1 @@
+"""Whether a file answers alike with other kernels, and on other processors."""

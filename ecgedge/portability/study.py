@@ -1,0 +1,258 @@
+"""A file's answers by every way that there is to get them here, held against the first."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ecgedge.api import tasks
+from ecgedge.api.artifact import Artifact, digest_of
+from ecgedge.errors import ConversionError, EcgEdgeError
+from ecgedge.portability import tflite_file
+from ecgedge.portability.certificate import Certificate, Finding, NotTried, Saturating, Tried, Way, compare
+from ecgedge.portability.integer_model import IntegerModel
+from ecgedge.workers.standins import SessionElsewhere
+
+WIDE, NARROW = 256, 50  # beats that a worker is asked for at once, where it is slow; its limit of time is for each
+PROOF = 50  # beats on which the integer model is held against the runtime
+SEED = 0
+PAIRS = Way("16-bit pairs", "sums of two products in 16 bits", "AVX2 or AVX-512, no VNNI", "model")
+
+
+OF_CALLS = Finding(
+    "an answer depends on which beats are in the same call: the file quantizes something by the range of them all",
+    "call it with one beat, or quantize with ranges of its own (--quantize full-int8)",
+)
+
+
+@dataclass(frozen=True)
+class Session:
+    """How a way is gone.
+
+    Attributes:
+        open: opens a session, which ends with the block.
+        slow: it is given a part of the beats.
+    """
+
+    way: Way
+    open: Callable[[], contextlib.AbstractContextManager[SessionElsewhere]]
+    slow: bool
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is tried, and on what.
+
+    Attributes:
+        artifact: the file, as it is used on the beats.
+        beats: all test beats ``(N, C, L)`` float32.
+        chosen: the numbers of those that slow ways are given, in order.
+        tell: takes what is being tried, in one line.
+    """
+
+    artifact: Artifact
+    beats: np.ndarray
+    chosen: np.ndarray
+    tell: Callable[[str], object]
+
+
+def some(labels: np.ndarray, most: int) -> np.ndarray:
+    """At most so many beats, as many of each class as its share is, drawn with a fixed seed; their numbers in order."""
+    if most >= len(labels):
+        return np.arange(len(labels))
+    draw = np.random.default_rng(SEED)
+    mixed = draw.permutation(len(labels))
+    by_class = mixed[np.argsort(labels[mixed], kind="stable")]
+    picked = by_class[np.linspace(0, len(labels) - 1, most).round().astype(int)]
+    return np.sort(picked)
+
+
+def study(
+    asked: Study, sessions: Sequence[Session], not_tried: Sequence[NotTried] = ()
+) -> tuple[Certificate, tuple[Answers, ...]]:
+    """Try every way. One that fails is told of, and costs the others nothing.
+
+    Returns:
+        The certificate, and the answers that it is by, one for each of those that were tried.
+
+    Raises:
+        EcgEdgeError, ConversionError: the first way fails, or gives no answers.
+    """
+    task, artifact = asked.artifact.task, asked.artifact
+    model, missed = None, [*not_tried]
+    try:
+        model = integer_model(artifact)
+    except Exception as error:  # of onnx, and of whatever a stranger's graph may hold
+        missed.append(NotTried("saturation by analysis", f"the graph cannot be told: {one_line(error)}"))
+    try:
+        findings = of_operations(artifact)
+    except Exception as error:  # there is no LiteRT, or the file is damaged
+        findings = ()
+        missed.append(NotTried("a look into the file", one_line(error)))
+    step = artifact.output.scale or (model.step if model else None)
+    base, ran = answer(sessions[0], asked.beats, WIDE)
+    if reason := tasks.wrong(base, asked.beats, task):
+        raise ConversionError(f"{artifact.path} gives no answers: {reason}")
+    found: list[Answers] = []
+
+    def take(outputs: np.ndarray, numbers: np.ndarray, way: Way, ran: str) -> None:
+        here = base if numbers is everything else beside
+        tried = compare(outputs, here, asked.beats[numbers], numbers, task, step, way)
+        there, here = (each.reshape(len(numbers), -1) for each in (outputs, here))
+        found.append(Answers(dataclasses.replace(tried, ran=ran), there, here, numbers))
+
+    everything = np.arange(len(asked.beats))
+    beside, _ = answer(sessions[0], asked.beats[asked.chosen], NARROW)  # in the same calls as where it is slow
+    if not np.array_equal(beside, base[asked.chosen]):
+        findings += (OF_CALLS,)
+    take(base, everything, sessions[0].way, ran)
+    for session in sessions[1:]:
+        numbers = asked.chosen if session.slow else everything
+        name = f"{session.way.family} on {session.way.place}"
+        asked.tell(f"{name}: {len(numbers):,} beats")
+        try:
+            outputs, ran = answer(session, asked.beats[numbers], NARROW if session.slow else WIDE)
+        except (EcgEdgeError, ConversionError) as error:
+            missed.append(NotTried(name, one_line(error)))
+        else:
+            take(outputs, numbers, session.way, ran)
+    layers = saturating(model, 0) if model else ()
+    findings += of_weights(model) if model else ()
+    if model and layers:
+        asked.tell(f"{PAIRS.family} by the integer model: {len(asked.chosen):,} beats")
+        if reason := disproved(artifact, asked, base):
+            missed.append(NotTried(f"{PAIRS.family} on {PAIRS.place}", reason))
+        else:
+            outputs = np.concatenate([*model.answers(artifact.input.encode(asked.beats[asked.chosen]))])
+            take(outputs.reshape(base[asked.chosen].shape), asked.chosen, PAIRS, "numpy, held against this machine")
+            layers = saturating(model, len(asked.chosen))
+            findings += of_saturation(layers)
+    margin = float(tasks.margins(base, asked.beats, task).min())
+    certificate = Certificate(digest_of(artifact.path), len(asked.beats), margin, step, tuple(confirmed(found)),
+                              tuple(missed), layers, findings)  # fmt: skip
+    return certificate, tuple(found)
+
+
+def answer(session: Session, beats: np.ndarray, piece: int) -> tuple[np.ndarray, str]:
+    """Outputs for beats, so many asked for at once, and where the operations ran."""
+    with session.open() as opened:
+        size = max(1, piece // opened.bulk) * opened.bulk  # whole calls, which are the same everywhere
+        outputs = np.concatenate([*opened.pieces(beats, size)])
+        graph = None if session.slow else opened.graph()
+    return outputs, graph.placement() if graph else ""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What was answered, ``(N, values)``, to the beats of these numbers, and what the first way answers to them."""
+
+    tried: Tried
+    outputs: np.ndarray
+    against: np.ndarray
+    numbers: np.ndarray
+
+    def are_of(self, other: Answers) -> bool:
+        """Whether another gives the same to all of these beats, bit for bit."""
+        if not np.isin(self.numbers, other.numbers).all():
+            return False
+        return np.array_equal(other.outputs[np.searchsorted(other.numbers, self.numbers)], self.outputs)
+
+
+def confirmed(found: Sequence[Answers]) -> Iterator[Tried]:
+    """Each, and who gives without an emulator what it gives with one, where that is not what the first gives."""
+    for answers in found:
+        tried, by = answers.tried, ""
+        if tried.by == "emulator" and not tried.identical:
+            by = next((each.tried.name for each in found if each.tried.by != "emulator" and answers.are_of(each)), "")
+        yield dataclasses.replace(tried, confirmed=by)
+
+
+def integer_model(artifact: Artifact) -> IntegerModel | None:
+    """The model of a file's integer layers; None where it has none. Raises whatever a strange graph leads to."""
+    if artifact.format != "onnx":
+        return None
+    model = IntegerModel(artifact.path, narrow=True)
+    return model if model.layers else None
+
+
+def disproved(artifact: Artifact, asked: Study, base: np.ndarray) -> str:
+    """Why the integer model is not believed; empty where, adding in 32 bits, it answers as the runtime does here."""
+    numbers = asked.chosen[:PROOF]
+    try:
+        exact = IntegerModel(artifact.path)
+        outputs = np.concatenate([*exact.answers(artifact.input.encode(asked.beats[numbers]))])
+    except Exception as error:  # an operation that onnx's reference lacks, or has otherwise
+        return f"the integer model cannot carry it out: {one_line(error)}"
+    off = int((outputs.reshape(base[numbers].shape) != base[numbers]).sum())
+    if off:
+        return f"the integer model, in 32 bits, differs from the runtime here in {off:,} of {outputs.size:,} values"
+    return ""
+
+
+def saturating(model: IntegerModel, seen: int) -> tuple[Saturating, ...]:
+    return tuple(
+        Saturating(layer.name, counts.pairs, counts.can, counts.did, counts.beats, seen, counts.cut, counts.sums,
+                   counts.largest, layer.changed, layer.steps)
+        for layer in model.layers.values()
+        if (counts := layer.counts) and counts.can
+    )  # fmt: skip
+
+
+def of_saturation(layers: Sequence[Saturating]) -> tuple[Finding, ...]:
+    cut = [layer for layer in layers if layer.cut]
+    if not cut:
+        return ()
+    worst = max(cut, key=lambda layer: layer.changed)
+    return (
+        Finding(
+            f"without VNNI {len(cut)} of {len(layers)} layers that can lose sums do; most in {worst.layer}: "
+            f"{worst.did:,} of {worst.pairs:,} pairs, {worst.changed:.1%} of its values change",
+            "quantize with --reduce-range, or run it with session.x64quantprecision there",
+        ),
+    )
+
+
+def of_weights(model: IntegerModel) -> tuple[Finding, ...]:
+    """What integers of a file are special about: -128, and sums that leave 32 bits or float32's 24."""
+    found = []
+    if lowest := [layer for layer in model.layers.values() if layer.lowest]:
+        found.append(lowest_weights(sum(layer.lowest for layer in lowest), len(lowest)))
+    if wide := [layer.name for layer in model.layers.values() if layer.reaches >= 1 << 31]:
+        found.append(Finding(f"sums of {', '.join(wide[:3])} can leave 32 bits", "split the layer"))
+    return tuple(found)
+
+
+def of_operations(artifact: Artifact) -> tuple[Finding, ...]:
+    """Of a TFLite file: which operations kernels round otherwise, and weights of -128."""
+    if artifact.format != "tflite":
+        return ()
+    found, ops = [], tflite_file.read(artifact.path)
+    if ops.twice:
+        kinds = ", ".join(f"{count} {name}" for name, count in ops.twice)
+        found.append(
+            Finding(
+                f"rounded twice by LiteRT's own and reference kernels, once by XNNPACK: {kinds}",
+                "hold the file that you ship against the kernels that will run it: --option tflite.kernels=reference",
+            )
+        )
+    if ops.lowest:
+        count = sum(number for _, number in ops.lowest)
+        found.append(lowest_weights(count, len(ops.lowest)))
+    return tuple(found)
+
+
+def lowest_weights(count: int, tensors: int) -> Finding:
+    return Finding(
+        f"{count:,} weights in {tensors} tensor{'' if tensors == 1 else 's'} are -128: kernels that add two products "
+        "in 16 bits are wrong there for inputs of -128",
+        "quantize symmetrically, to -127 at least",
+    )
+
+
+def one_line(error: Exception) -> str:
+    told = error.message if isinstance(error, EcgEdgeError) else str(error)
+    return " ".join(told.split())[:200] or type(error).__name__
