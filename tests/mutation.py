@@ -105,10 +105,13 @@ def count(value: Any) -> int:
     return 1 + sum(map(count, inner))
 
 
+NOTED = ("text", "left_out", "idle", "left", "trusted", "normalized", "recipe")
+
+
 def valid_notes(notes: Any) -> bool:
     if not isinstance(notes, dict):
         return False
-    free = {key: value for key, value in notes.items() if key not in ("text", "left_out", "idle", "left", "trusted")}
+    free = {key: value for key, value in notes.items() if key not in NOTED}
     left_out = notes.get("left_out", {})
     return (
         is_plain(free)
@@ -120,6 +123,8 @@ def valid_notes(notes: Any) -> bool:
         and is_list(notes.get("idle", []), 1000, lambda value: is_text(value, 100))
         and is_list(notes.get("left", []), 10_000, lambda value: isinstance(value, str) and len(value) <= 2000)
         and type(notes.get("trusted", False)) is bool
+        and type(notes.get("normalized", False)) is bool
+        and isinstance(notes.get("recipe", ""), str)
     )
 
 

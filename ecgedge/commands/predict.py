@@ -75,7 +75,8 @@ def predict(
         beats: ``(N, L)``, or ``(N, C, L)`` of C leads, as the model takes them, or a file: any that data sets are read
             from; a line of text has the samples of one lead after those of the other.
         runtime: that runs it; None: the first that takes it and works here.
-        normalize: bring each beat to mean 0 and standard deviation 1, as the built-in weights expect.
+        normalize: bring each beat to mean 0 and standard deviation 1, as the built-in weights expect. A model whose
+            record says that it was trained so gets them so in any case.
         label_column, ignore_columns: of a file: columns that hold no samples, by name or number.
         leads, layout: of a ``.npy`` or ``.npz``: which are wanted and where they lie, as for ``MatrixRequest``.
         threshold: of an autoencoder without a record: a score above is an anomaly.
@@ -99,7 +100,8 @@ def predict(
     )  # fmt: skip
     with opened(target, runtime, threshold, request.told, trust, threads, limits_of(request)) as predictor:
         if isinstance(beats, np.ndarray):
-            return predictor.decide(normalized(as_beats(beats, predictor.artifact), normalize))
+            as_trained = prepared_as_trained(predictor.artifact, normalize)
+            return predictor.decide(normalized(as_beats(beats, predictor.artifact), as_trained))
         with beats_in(Path(beats), predictor.artifact, columns_of(request), normalize) as pieces:
             return joined([predictor.decide(x) for x in pieces], predictor.artifact)
 
@@ -200,7 +202,7 @@ def beats_in(path: Path, artifact: Artifact, asked: Columns, normalize: bool) ->
     """Beats ``(n, C, L)`` float32 of a file, or of standard input where the path is ``-``.
 
     They come in pieces of ``CHUNK`` at most. A text is read as it comes, other files as a whole.
-    What was guessed of either is a note.
+    What was guessed of either is a note. They are z-normalised where that is asked for, or was so in training.
 
     Raises:
         EcgEdgeError: the file cannot be read, or holds beats that the model does not take.
@@ -209,6 +211,7 @@ def beats_in(path: Path, artifact: Artifact, asked: Columns, normalize: bool) ->
     from ecgedge.data.readers import WHOLE, read_unlabelled
     from ecgedge.files.notices import note
 
+    normalize = prepared_as_trained(artifact, normalize)
     if path.suffix.lower() not in WHOLE:
         with open_beats(path) as source:
             yield chunks(source, str(path), artifact, asked, normalize)
@@ -258,6 +261,18 @@ def read_chunks(
             told = f"{name}: {beats[0].size} numbers a line, and {artifact.name} takes beats of {leads} leads"
             raise EcgEdgeError(told, "a line has the samples of one lead after those of the other, as many of each")
         yield normalized(np.stack(beats).reshape(len(beats), leads, -1), normalize)
+
+
+def prepared_as_trained(artifact: Artifact, normalize: bool) -> bool:
+    """Whether beats are z-normalised: the user asks for it, or the model's record says that its training did so, which
+    is a note."""
+    from ecgedge.api.records import wants_normalized
+    from ecgedge.files.notices import note
+
+    if normalize or not wants_normalized(artifact):
+        return normalize
+    note(f"{artifact.name} was trained on z-normalised beats: --normalize is taken as said")
+    return True
 
 
 def normalized(x: np.ndarray, wanted: bool) -> np.ndarray:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecgedge.api.artifact import CHECKPOINT_FILE, Artifact, Task, digest_of, task_record
-from ecgedge.api.records import notes_of_leads, task_of, with_scores
+from ecgedge.api.records import notes_of_beats, notes_of_leads, task_of, with_scores
 from ecgedge.api.records.rules import CHECKPOINT, MOST_BYTES, check_tensor, values_of
 from ecgedge.api.tensors import TensorSpec
 from ecgedge.errors import EcgEdgeError
@@ -64,7 +64,7 @@ def read_checkpoint(folder: Path, models: Mapping[str, Model]) -> Artifact:
         output=returned,
         name=record["model"],
         digest=digest_of(folder),
-        notes=notes_of_leads(lead_names(record)),
+        notes=notes_of_leads(lead_names(record)) | preparation(record),
         maker={"training": record.get("training")},
         model=part,
     )
@@ -108,6 +108,16 @@ def lead_names(record: Mapping[str, Any]) -> list[str]:
     data = training.get("data") if isinstance(training, dict) else None
     names = data.get("leads") if isinstance(data, dict) else None
     return [*names] if isinstance(names, list) and all(isinstance(name, str) for name in names) else []
+
+
+def preparation(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What an artifact notes of how the beats were prepared that a checkpoint's network was trained on."""
+    training = record.get("training")
+    data = training.get("data") if isinstance(training, dict) else None
+    if not isinstance(data, dict):
+        return {}
+    recipe = data.get("recipe")
+    return notes_of_beats(data.get("normalized") is True, recipe if isinstance(recipe, str) else "")
 
 
 def tensors_of(record: Mapping[str, Any]) -> tuple[TensorSpec, TensorSpec]:

@@ -29,13 +29,14 @@ from ecgedge.api.records import (
     notes_of_leads,
     read_sidecar,
     told_task,
+    wants_normalized,
     with_scores,
 )
 from ecgedge.api.records.rules import values_of
 from ecgedge.api.tensors import TensorSpec, samples_first
 from ecgedge.convert.checkpoint import read_checkpoint
 from ecgedge.convert.store import key_of, open_store
-from ecgedge.data.dataset import Dataset, Split
+from ecgedge.data.dataset import Dataset, Split, is_normalized
 from ecgedge.errors import ConversionError, EcgEdgeError, unknown
 from ecgedge.evaluate import precision_check
 from ecgedge.plan.plan import takes
@@ -134,8 +135,8 @@ class Opener:
         """The artifact as it is used on that data: what a user's file does is settled here (``file_options``).
 
         Raises:
-            EcgEdgeError: it takes beats of another length or of other leads, or knows other classes; or it cannot be
-                told what it does.
+            EcgEdgeError: it takes beats of another length or of other leads, or such as are z-normalised, or knows
+                other classes; or it cannot be told what it does.
         """
         artifact = as_data_has_it(artifact, data.leads, data.length)
         check_leads(artifact, data.leads, data.name)
@@ -145,6 +146,9 @@ class Opener:
             raise EcgEdgeError(
                 f"{artifact.name} takes beats of {length} samples, those of {data.name} have {data.length}", OTHER_DATA
             )
+        if wants_normalized(artifact) and not is_normalized(data):
+            told_so = f"{artifact.name} was trained on z-normalised beats, those of {data.name} are not"
+            raise EcgEdgeError(told_so, "--normalize makes them so, as in its training")
         told = self.told
         if artifact.maker.get("part") == USER:
             artifact = self.with_scale(artifact)

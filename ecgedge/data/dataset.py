@@ -70,7 +70,8 @@ class Dataset:
 
     ``told`` says how a table was read, or the axes of an array, what was guessed above all; it is empty for other
     files. ``lead_names`` has C names, or none where nothing says what the leads are called. ``recipe`` says how beats
-    were cut from records, as ``ecgedge.data.records.Recipe`` writes it; it is empty for others.
+    were cut from records, as ``ecgedge.data.records.Recipe`` writes it; it is empty for others. ``normalized``: they
+    were z-normalised after they were read.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Dataset:
     told: str = ""
     lead_names: tuple[str, ...] = ()
     recipe: str = ""
+    normalized: bool = False
 
     @property
     def leads(self) -> int:
@@ -398,7 +400,22 @@ def normalized(data: Dataset) -> Dataset:
         from ecgedge.data.records.recipe import Recipe  # which imports readers of this folder
 
         recipe = replace(Recipe.from_json(recipe, data.name), normalize=True).as_json()
-    return replace(data, train=train, test=test, source=f"{data.source}, z-normalised here", recipe=recipe)
+    source = f"{data.source}, z-normalised here"
+    return replace(data, train=train, test=test, source=source, recipe=recipe, normalized=True)
+
+
+def was_normalized(data: Dataset) -> bool:
+    """Whether ecgedge z-normalised the beats: after it read them, or when they were cut from records."""
+    if data.normalized or not data.recipe:
+        return data.normalized
+    from ecgedge.data.records.recipe import Recipe
+
+    return Recipe.from_json(data.recipe, data.name).normalize
+
+
+def is_normalized(data: Dataset) -> bool:
+    """Whether all beats are z-normalised, by ecgedge or in their files."""
+    return was_normalized(data) or not any(not_normalized(part.x).any() for part in (data.train, data.test))
 
 
 def not_normalized(x: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from ecgedge.api.parts import Model
 from ecgedge.api.tensors import counted
 from ecgedge.api.training import Recipe
 from ecgedge.convert.checkpoint import read_checkpoint, write_checkpoint
-from ecgedge.data.dataset import Dataset
+from ecgedge.data.dataset import Dataset, was_normalized
 from ecgedge.errors import EcgEdgeError
 from ecgedge.training.crossval import Estimate, cross_validate, evaluate, most_folds, task_of
 from ecgedge.training.fitting import Trainee, fit, load, predict, remedy, save
@@ -87,7 +87,8 @@ def train(
         "options": dict(trainee.options),
         "data": {"name": data.name, "digest": data.digest}
         | ({"leads": list(data.lead_names)} if data.lead_names else {})
-        | ({"recipe": data.recipe} if data.recipe else {}),
+        | ({"recipe": data.recipe} if data.recipe else {})
+        | ({"normalized": True} if was_normalized(data) else {}),
         "cross_validation": cross_validation_record(estimate, data, task),
         "versions": versions,
     }

@@ -91,6 +91,8 @@ NOTES = record(
         "left": list_of(words(2000), 10_000),
         "trusted": flag,
         "leads": list_of(text(40), 1000),
+        "normalized": flag,
+        "recipe": words(100_000),
     },
     others=free(dict),
 )
