@@ -176,13 +176,19 @@ def open_answers(out: Path | None) -> Iterator[IO[str]]:
         yield file
 
 
-def columns(artifact: Artifact) -> tuple[str, str]:
-    return ("score", "anomaly") if artifact.task.kind == "anomaly" else ("class", "probability")
+def columns(artifact: Artifact) -> tuple[str, ...]:
+    heads = {"anomaly": ("score", "anomaly"), "multilabel": ("labels", *map(escape.csv_cell, artifact.task.labels))}
+    return heads.get(artifact.task.kind, ("class", "probability"))
 
 
-def answers_of(decisions: Decisions) -> Iterator[tuple[str, str]]:
+def answers_of(decisions: Decisions) -> Iterator[tuple[str, ...]]:
     """Decisions as they are written."""
-    from ecgedge.commands.predict import Anomalies
+    from ecgedge.commands.predict import Anomalies, Labelled
+
+    if isinstance(decisions, Labelled):
+        for words, found in zip(decisions.words, decisions.probabilities, strict=True):
+            yield escape.csv_cell(words), *(f"{share:.4f}" for share in found)
+        return
 
     if isinstance(decisions, Anomalies):
         for score, flag in zip(decisions.scores, decisions.flags, strict=True):

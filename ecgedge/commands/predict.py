@@ -13,8 +13,8 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
-from ecgedge.api import tasks
-from ecgedge.api.artifact import Anomaly, Artifact
+from ecgedge.api import multilabel, tasks
+from ecgedge.api.artifact import Anomaly, Artifact, Multilabel
 from ecgedge.errors import ConversionError, EcgEdgeError
 
 if TYPE_CHECKING:  # the rest is imported when something is predicted: ``import ecgedge`` is to stay quick
@@ -48,7 +48,24 @@ class Anomalies:
         return len(self.scores)
 
 
-Decisions = Classes | Anomalies
+@dataclass(frozen=True)
+class Labelled:
+    """Which labels hold for each beat ``(N, K)`` bool, and the probability of each ``(N, K)``; ``labels``: K names."""
+
+    labels: tuple[str, ...]
+    holds: np.ndarray
+    probabilities: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.holds)
+
+    @property
+    def words(self) -> list[str]:
+        """The labels of each beat in one word, as ``AF+PVC``; ``none`` without any."""
+        return ["+".join(self.labels[k] for k in np.flatnonzero(row)) or "none" for row in self.holds]
+
+
+Decisions = Classes | Anomalies | Labelled
 
 
 def predict(
@@ -122,7 +139,9 @@ class Predictor:
         decided = tasks.decide(outputs, x, task)
         if isinstance(task, Anomaly):
             return Anomalies(tasks.anomaly_scores(outputs, x, task.window), decided.astype(bool))
-        shares = tasks.probabilities(outputs, task.scores)
+        if isinstance(task, Multilabel):
+            return Labelled(task.labels, decided.astype(bool), multilabel.shares(outputs, task.scores))
+        shares = tasks.probabilities(tasks.of_classes(outputs, task), task.scores)
         return Classes(tuple(task.labels[i] for i in decided), shares[np.arange(len(decided)), decided])
 
 
@@ -165,6 +184,14 @@ def joined(pieces: Sequence[Decisions], artifact: Artifact) -> Decisions:
         found = [each for each in pieces if isinstance(each, Anomalies)]
         scores, flags = ([getattr(each, name) for each in found] for name in ("scores", "flags"))
         return Anomalies(np.concatenate([np.zeros(0), *scores]), np.concatenate([np.zeros(0, bool), *flags]))
+    if isinstance(artifact.task, Multilabel):
+        none = np.zeros((0, len(artifact.task.labels)))
+        several = [each for each in pieces if isinstance(each, Labelled)]
+        return Labelled(
+            artifact.task.labels,
+            np.concatenate([none.astype(bool), *(each.holds for each in several)]),
+            np.concatenate([none, *(each.probabilities for each in several)]),
+        )
     of = [each for each in pieces if isinstance(each, Classes)]
     labels = tuple(label for each in of for label in each.labels)
     return Classes(labels, np.concatenate([np.zeros(0), *(each.probabilities for each in of)]))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecgedge.commands.predict import CHUNK, Anomalies, Decisions, Predictor
+from ecgedge.commands.predict import CHUNK, Anomalies, Decisions, Labelled, Predictor
 from ecgedge.errors import EcgEdgeError
 from ecgedge.files import strict_json
 from ecgedge.files.locks import whole_file
@@ -51,6 +51,8 @@ class Annotations:
         self.samples += timed.samples.tolist()
         if isinstance(found, Anomalies):
             self.words += ["anomaly" if flag else "normal" for flag in found.flags]
+        elif isinstance(found, Labelled):
+            self.words += found.words
         else:
             self.words += found.labels
 

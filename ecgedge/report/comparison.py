@@ -18,10 +18,21 @@ from ecgedge.report.grid import cut, table
 from ecgedge.report.table import NOISY, TITLES, TOO_NOISY
 from ecgedge.run.rows import timed_words
 
-FORMS = {"accuracy": "+.2f", "class_recall": "+.1f", "auroc": "+.4f", "latency": "+.1f", "size": "+.2g"}
-HEADS = {"class_recall": "recall", "auroc": "AUROC"}
+FORMS = {
+    "accuracy": "+.2f",
+    "exact_match": "+.2f",
+    "macro_auroc": "+.4f",
+    "class_recall": "+.1f",
+    "auroc": "+.4f",
+    "latency": "+.1f",
+    "size": "+.2g",
+}
+HEADS = {"class_recall": "recall", "auroc": "AUROC", "macro_auroc": "mAUROC", "exact_match": "exact"}
 MARKS = {SAME: "", BETTER: " better", WORSE: " worse", CANNOT_TELL: " ?"}
-FIGURES = {"classification": ("accuracy", "class_recall"), "anomaly": ("accuracy", "auroc")}
+FIGURES = {
+    "classification": ("accuracy", "class_recall"), "multilabel": ("macro_auroc", "exact_match", "class_recall"),
+    "anomaly": ("accuracy", "auroc"),
+}  # fmt: skip
 LEGEND = (
     "B against A: accuracy and recall of a class in points, AUROC as it is, latency (p50) and size in %; a figure\n"
     "without a word is the same; changed: beats that B decides otherwise; [interval]: 95% of latency; floor: what\n"
