@@ -157,9 +157,18 @@ def valid_input(given: Record) -> bool:
 def valid_task(task: Any) -> bool:
     if not isinstance(task, dict) or not valid_labels(task.get("labels")):
         return False
-    if task.get("kind") == "classification":
+    if task.get("kind") in ("classification", "binary"):
         scores = task.get("scores")
-        return task.keys() <= {"kind", "labels", "scores"} and scores in (None, "logits", "probabilities")
+        known = task.keys() <= {"kind", "labels", "scores"} and scores in (None, "logits", "probabilities")
+        return known and (task["kind"] == "classification" or len(task["labels"]) == 2)
+    if task.get("kind") == "multilabel":
+        limits = task.get("thresholds", [])
+        return (
+            task.keys() <= {"kind", "labels", "scores", "thresholds"}
+            and task.get("scores") in (None, "logits", "probabilities")
+            and is_list(limits, 1000, lambda value: is_number(value) and 0 <= value < 1)
+            and len(limits) in (0, len(task["labels"]))
+        )
     needed = {"kind", "labels", "normal", "threshold", "quantile"}
     if task.get("kind") != "anomaly" or not needed <= task.keys() <= needed | {"window"}:
         return False
@@ -191,8 +200,8 @@ def fits(task: Record, given: Record, answer: list[int | None]) -> bool:
     if None in answer[1:]:
         return True
     found, length = values(answer), length_of(given)
-    if task["kind"] == "classification":
-        return found == len(task["labels"])
+    if task["kind"] != "anomaly":
+        return found == (1 if task["kind"] == "binary" else len(task["labels"]))
     return length is None or (found == values(given["shape"]) and task.get("window", 1) <= length)
 
 

@@ -115,9 +115,8 @@ def macro_auroc(a: Answers, b: Answers, paired: bool) -> Change | None:
     assert a.scores is not None and b.scores is not None
     if paired:
         return labels.paired_change(b.scores, a.scores, a.y)
-    return unpaired(
-        *((labels.macro_auroc(each.scores, each.y), labels.interval(each.scores, each.y)) for each in (b, a))
-    )  # type: ignore[arg-type]
+    figures = [(labels.macro_auroc(x, y), labels.interval(x, y)) for x, y in ((b.scores, b.y), (a.scores, a.y))]
+    return unpaired(*figures)
 
 
 def unpaired(first: tuple[float, tuple[float, float]], second: tuple[float, tuple[float, float]]) -> Change:

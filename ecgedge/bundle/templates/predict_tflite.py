@@ -49,10 +49,9 @@ def decide(beats: np.ndarray, outputs: np.ndarray) -> list:
         scores = np.square(smooth).mean(axis=(1, 2))
         return [(f"{score:.6g}", int(score > TASK["threshold"])) for score in scores]
     if TASK["kind"] == "multilabel":
-        y = y if TASK["scores"] == "probabilities" else 0.5 * (1 + np.tanh(y.astype(float) / 2))
-        limits = TASK["thresholds"] or [0.5] * len(TASK["labels"])
-        holds = ["+".join(name for name, one in zip(RECORD["answers"], row) if one) or "none" for row in y > limits]
-        return [(told, *(f"{share:.4f}" for share in shares)) for told, shares in zip(holds, y)]
+        found = y.astype(float) if TASK["scores"] == "probabilities" else 0.5 * (1 + np.tanh(y.astype(float) / 2))
+        holds = [np.array(RECORD["answers"])[row] for row in found > np.array(TASK["thresholds"] or 0.5)]
+        return [("+".join(row) or "none", *(f"{share:.4f}" for share in shares)) for row, shares in zip(holds, found)]
     if TASK["kind"] == "binary":  # one score, of the second class
         y = np.concatenate([1 - y if TASK["scores"] == "probabilities" else 0 * y, y], axis=1)
     classes = y.argmax(axis=1)

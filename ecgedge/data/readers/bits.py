@@ -17,7 +17,7 @@ MOST = 200  # labels, as classes
 
 def called_by(bits: np.ndarray, names: Sequence[str]) -> str:
     """The labels that a beat has, as one word; one alone is its class."""
-    return "+".join(names[k] for k in np.flatnonzero(bits)) or "none"
+    return "+".join(names[int(k)] for k in np.flatnonzero(bits)) or "none"
 
 
 def check_labels(parts: Sequence[Part], source: str) -> tuple[str, ...]:
@@ -42,7 +42,9 @@ def check_labels(parts: Sequence[Part], source: str) -> tuple[str, ...]:
     if len({*first.bit_names}) < len(first.bit_names):
         raise EcgEdgeError(f"{source}: two labels are called alike", "name each column once")
     assert first.bits is not None
-    if empty := [name for name, held in zip(first.bit_names, first.bits.any(axis=0), strict=True) if not held]:
+    if empty := [
+        name for name, held in zip(first.bit_names, np.any(first.bits, axis=0).tolist(), strict=True) if not held
+    ]:
         raise EcgEdgeError(
             f"{source}: no training beat has the label {short(empty[0])}", "every label needs training beats"
         )
