@@ -172,7 +172,10 @@ def summary(comparison: Comparison) -> Iterator[str]:
         yield f"latency of all cells: {median(ratios):+.1f}% in the median; two runs at two times are not paired"
     counts = Counter(pair.result for pair in comparison.pairs)
     told = ", ".join(f"{counts[result]} {result}" for result in (SAME, BETTER, WORSE, CANNOT_TELL) if counts[result])
-    allowed = ", ".join(f"{name} {tolerance(comparison, name)}" for name in comparison.metrics)
+    tasks = {pair.a.task for pair in comparison.pairs}
+    known = [name for name, metric in comparison.metrics.items()
+             if not metric.figure or metric.figure.task is None or metric.figure.task in tasks]  # fmt: skip
+    allowed = ", ".join(f"{name} {tolerance(comparison, name)}" for name in known)
     found = len(comparison.regressions)
     yield f"{len(comparison.pairs)} cells: {told}"
     yield f"{found or 'no'} regression{'' if found == 1 else 's'} beyond tolerance ({allowed})"

@@ -790,7 +790,7 @@ def test_one_value_decides_between_two_classes_and_several_may_hold(here: Comman
     assert f"accuracy {accuracy:.4f}" in found[1].out
     assert f"macro AUROC {metrics.roc_auc_score(y[60:], shares):.4f}" in found[2].out
     assert "thresholds 0." in found[2].err
-    write_beats(tmp_path / "beats.csv", x[60:63])
+    write_beats(tmp_path / "beats.csv", x[60:63, None])
     [first, *_] = here("predict", tmp_path / "1.onnx", tmp_path / "beats.csv").out.splitlines()[1:]
     assert first.split(",")[1] == str(int(shares[0, 0] > 0.5))
 
