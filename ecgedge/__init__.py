@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ecgedge.api import tasks
-    from ecgedge.api.artifact import Anomaly, Artifact, Classification, copy_to
+    from ecgedge.api.artifact import Anomaly, Artifact, Binary, Classification, Multilabel, copy_to
     from ecgedge.api.figures import Figure
     from ecgedge.api.graph import ENDS, Graph, Node, Weight
     from ecgedge.api.hookspecs import API_VERSION, hookimpl
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 PLACES = {  # the same once more, for Python: what is in which module
     "api": "tasks",
-    "api.artifact": "Anomaly Artifact Classification copy_to",
+    "api.artifact": "Anomaly Artifact Binary Classification Multilabel copy_to",
     "api.figures": "Figure",
     "api.graph": "ENDS Graph Node Weight",
     "api.hookspecs": "API_VERSION hookimpl",
@@ -85,6 +85,7 @@ __all__ = [
     "ENDS",
     "Anomaly",
     "Artifact",
+    "Binary",
     "Blocks",
     "Classification",
     "Context",
@@ -102,6 +103,7 @@ __all__ = [
     "MatrixRequest",
     "Measured",
     "Model",
+    "Multilabel",
     "Node",
     "Option",
     "Portability",

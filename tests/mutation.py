@@ -105,10 +105,13 @@ def count(value: Any) -> int:
     return 1 + sum(map(count, inner))
 
 
+NOTED = ("text", "left_out", "idle", "left", "trusted", "normalized", "recipe")
+
+
 def valid_notes(notes: Any) -> bool:
     if not isinstance(notes, dict):
         return False
-    free = {key: value for key, value in notes.items() if key not in ("text", "left_out", "idle", "left", "trusted")}
+    free = {key: value for key, value in notes.items() if key not in NOTED}
     left_out = notes.get("left_out", {})
     return (
         is_plain(free)
@@ -120,6 +123,8 @@ def valid_notes(notes: Any) -> bool:
         and is_list(notes.get("idle", []), 1000, lambda value: is_text(value, 100))
         and is_list(notes.get("left", []), 10_000, lambda value: isinstance(value, str) and len(value) <= 2000)
         and type(notes.get("trusted", False)) is bool
+        and type(notes.get("normalized", False)) is bool
+        and isinstance(notes.get("recipe", ""), str)
     )
 
 
@@ -152,9 +157,18 @@ def valid_input(given: Record) -> bool:
 def valid_task(task: Any) -> bool:
     if not isinstance(task, dict) or not valid_labels(task.get("labels")):
         return False
-    if task.get("kind") == "classification":
+    if task.get("kind") in ("classification", "binary"):
         scores = task.get("scores")
-        return task.keys() <= {"kind", "labels", "scores"} and scores in (None, "logits", "probabilities")
+        known = task.keys() <= {"kind", "labels", "scores"} and scores in (None, "logits", "probabilities")
+        return known and (task["kind"] == "classification" or len(task["labels"]) == 2)
+    if task.get("kind") == "multilabel":
+        limits = task.get("thresholds", [])
+        return (
+            task.keys() <= {"kind", "labels", "scores", "thresholds"}
+            and task.get("scores") in (None, "logits", "probabilities")
+            and is_list(limits, 1000, lambda value: is_number(value) and 0 <= value < 1)
+            and len(limits) in (0, len(task["labels"]))
+        )
     needed = {"kind", "labels", "normal", "threshold", "quantile"}
     if task.get("kind") != "anomaly" or not needed <= task.keys() <= needed | {"window"}:
         return False
@@ -186,8 +200,8 @@ def fits(task: Record, given: Record, answer: list[int | None]) -> bool:
     if None in answer[1:]:
         return True
     found, length = values(answer), length_of(given)
-    if task["kind"] == "classification":
-        return found == len(task["labels"])
+    if task["kind"] != "anomaly":
+        return found == (1 if task["kind"] == "binary" else len(task["labels"]))
     return length is None or (found == values(given["shape"]) and task.get("window", 1) <= length)
 
 
@@ -250,7 +264,8 @@ def valid_shapes(record: Record) -> bool:
     if "output_shape" in record and returned is None:
         return False
     beat = record["length"] if given is None else values(given)
-    wanted = len(record["task"]["labels"]) if record["task"]["kind"] == "classification" else beat
+    kind = record["task"]["kind"]
+    wanted = {"anomaly": beat, "binary": 1}.get(kind, len(record["task"]["labels"]))
     is_open = None in (*(given or [])[1:], *(returned or [])[1:])
     return is_open or returned is None or values(returned) == wanted
 

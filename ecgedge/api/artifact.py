@@ -40,6 +40,47 @@ class Classification:
     labels: tuple[str, ...]
     scores: str | None = None
     kind: ClassVar[str] = "classification"
+    judged_as: ClassVar[str] = "classification"
+
+    def values(self, beat: int) -> int:
+        """How many values there are for a beat of so many."""
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Binary(Classification):
+    """One output ``(N, 1)`` decides between two classes: the score of the second.
+
+    Attributes:
+        scores: ``"logits"``, of which a sigmoid makes its probability, or ``"probabilities"``; None: nothing tells.
+    """
+
+    kind: ClassVar[str] = "binary"
+
+    def values(self, beat: int) -> int:
+        return 1
+
+
+@dataclass(frozen=True)
+class Multilabel:
+    """Outputs are a score for each label ``(N, K)``, of which several, or none, may hold at once.
+
+    Attributes:
+        labels: ``labels[k]`` names output k.
+        scores: ``"logits"``, of each of which a sigmoid makes a probability, or ``"probabilities"``; None: nothing
+            tells.
+        thresholds: of the probabilities: above, a label holds; empty: none were chosen, which is 0.5.
+    """
+
+    labels: tuple[str, ...]
+    scores: str | None = None
+    thresholds: tuple[float, ...] = ()
+    kind: ClassVar[str] = "multilabel"
+    judged_as: ClassVar[str] = "multilabel"
+
+    def values(self, beat: int) -> int:
+        """How many values there are for a beat of so many."""
+        return len(self.labels)
 
 
 @dataclass(frozen=True)
@@ -60,9 +101,14 @@ class Anomaly:
     labels: tuple[str, ...]
     window: int = 1
     kind: ClassVar[str] = "anomaly"
+    judged_as: ClassVar[str] = "anomaly"
+
+    def values(self, beat: int) -> int:
+        """How many values there are for a beat of so many."""
+        return beat
 
 
-Task = Classification | Anomaly
+Task = Classification | Multilabel | Anomaly
 
 
 @dataclass(frozen=True)

@@ -10,26 +10,49 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge.api.artifact import Anomaly, Classification, Task
+from ecgedge.api import multilabel
+from ecgedge.api.artifact import Anomaly, Binary, Classification, Multilabel, Task
+from ecgedge.api.scores import auroc, average_precision, number, ratio
 from ecgedge.errors import EcgEdgeError
+
+__all__ = [
+    "anomaly_figures", "anomaly_scores", "auroc", "average_precision", "calibration_figures", "choose_threshold",
+    "classification_figures", "decide", "evaluate", "margins", "of_classes", "probabilities", "score_name",
+    "told_apart", "told_scores", "wrong",
+]  # fmt: skip
 
 SUM_OFF = 0.01  # of what adds up to 1, in float16
 QUANTILES = (0.90, 0.95, 0.97, 0.98, 0.99, 0.995)  # of normal training scores
 
 
 def decide(outputs: np.ndarray, beats: np.ndarray, task: Task) -> np.ndarray:
-    """The decision for each beat: a class index, or 1 for an anomaly.
+    """The decision for each beat: a class index, 1 for an anomaly, or 1 for each label that is said to hold.
 
     Args:
-        outputs: ``(N, classes)`` scores or ``(N, C, L)`` reconstructions.
+        outputs: ``(N, classes)`` scores or ``(N, C, L)`` reconstructions; ``(N, 1)`` of a ``Binary``.
         beats: ``(N, C, L)`` of C leads, what went in.
 
     Returns:
-        ``(N,)`` int64.
+        ``(N,)`` int64, of a ``Multilabel`` ``(N, labels)``.
     """
     if isinstance(task, Anomaly):
         return (anomaly_scores(outputs, beats, task.window) > task.threshold).astype(np.int64)
-    return outputs.argmax(axis=1)
+    if isinstance(task, Multilabel):
+        return multilabel.held(outputs, task)
+    return of_classes(outputs, task).argmax(axis=1)
+
+
+def of_classes(outputs: np.ndarray, task: Task) -> np.ndarray:
+    """Outputs with a column a class: of the one ``(N, 1)`` of a ``Binary``, which speaks for the second class, two.
+
+    A probability p becomes (1 - p, p), a logit z (0, z), whose softmax is the same. Any others are returned as they
+    are.
+    """
+    if not isinstance(task, Binary) or outputs.reshape(len(outputs), -1).shape[1] != 1:
+        return outputs
+    second = outputs.reshape(len(outputs), 1)
+    first = 1 - second if task.scores == "probabilities" else np.zeros_like(second)
+    return np.concatenate([first, second], axis=1)
 
 
 def probabilities(outputs: np.ndarray, scores: str | None) -> np.ndarray:
@@ -54,6 +77,11 @@ def told_scores(outputs: np.ndarray, step: float = 0.0) -> str:
     allowed = max(SUM_OFF, outputs.shape[1] * step / 2)
     sums = (outputs >= 0).all() and (np.abs(outputs.sum(axis=1) - 1) <= allowed).all()
     return "probabilities" if sums else "logits"
+
+
+def told_apart(outputs: np.ndarray) -> str:
+    """As ``told_scores``, of outputs ``(N, K)`` each of which may be a probability by itself: those of sigmoids."""
+    return "probabilities" if ((outputs >= 0) & (outputs <= 1)).all() else "logits"
 
 
 def choose_threshold(scores: np.ndarray, positive: np.ndarray) -> tuple[float, float]:
@@ -100,16 +128,23 @@ def score_name(window: int) -> str:
 
 
 def margins(outputs: np.ndarray, beats: np.ndarray, task: Task) -> np.ndarray:
-    """How far each decision is from the other: best less second score, or distance to the threshold."""
+    """How far each decision is from the other: best less second score, or distance to the threshold.
+
+    In the shape of the decisions, see ``decide``.
+    """
     if isinstance(task, Anomaly):
         return np.abs(anomaly_scores(outputs, beats, task.window) - task.threshold)
-    ordered = np.sort(outputs, axis=1)
+    if isinstance(task, Multilabel):
+        return np.abs(multilabel.shares(outputs, task.scores) - multilabel.thresholds_of(task))
+    ordered = np.sort(of_classes(outputs, task), axis=1)
     return ordered[:, -1] - ordered[:, -2]
 
 
 def wrong(outputs: np.ndarray, beats: np.ndarray, task: Task) -> str | None:
     """Why outputs are no answers to these beats, one line; None where they are."""
-    values = len(task.labels) if isinstance(task, Classification) else beats[0].size
+    values = task.values(beats[0].size)
+    if isinstance(task, Binary) and outputs.size == 2 * len(outputs):  # of both classes already
+        values = 2
     if outputs.reshape(len(outputs), -1).shape != (len(beats), values):
         return f"outputs of shape {outputs.shape[1:]} a beat instead of {values} values"
     finite = np.isfinite(outputs.reshape(len(outputs), -1)).all(axis=1)
@@ -117,14 +152,16 @@ def wrong(outputs: np.ndarray, beats: np.ndarray, task: Task) -> str | None:
 
 
 def evaluate(outputs: np.ndarray, beats: np.ndarray, y: np.ndarray, task: Task) -> dict[str, Any]:
-    """Every figure of a task: see ``classification_figures`` and ``anomaly_figures``.
+    """Every figure of a task: see ``classification_figures``, ``anomaly_figures`` and ``multilabel.figures``.
 
     Check the outputs with ``wrong`` first: the largest of five nan is a class, too.
     """
     if isinstance(task, Anomaly):
         positive = y != task.labels.index(task.normal)
         return anomaly_figures(anomaly_scores(outputs, beats, task.window), positive, task.threshold)
-    return classification_figures(outputs.argmax(axis=1), y, task)
+    if isinstance(task, Multilabel):
+        return multilabel.figures(outputs, y, task)
+    return classification_figures(of_classes(outputs, task).argmax(axis=1), y, task)
 
 
 def classification_figures(decided: np.ndarray, y: np.ndarray, task: Classification) -> dict[str, Any]:
@@ -204,35 +241,3 @@ def anomaly_figures(scores: np.ndarray, positive: np.ndarray, threshold: float) 
         "threshold": float(threshold),
         "support": {"normal": int((~positive).sum()), "anomaly": int(positive.sum())},
     }
-
-
-def number(value: float) -> float | None:
-    """None for nan, which JSON does not know."""
-    return None if np.isnan(value) else value
-
-
-def ratio(above: Any, below: Any) -> np.ndarray:
-    """Division in which nothing out of nothing is 0."""
-    below = np.asarray(below, dtype=float)
-    return np.divide(above, below, out=np.zeros_like(below), where=below > 0)
-
-
-def auroc(scores: np.ndarray, positive: np.ndarray) -> float:
-    """Area under the ROC curve, by ranks with ties shared; nan where a class is missing."""
-    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-    hits, misses = int(positive.sum()), int((~positive).sum())
-    if not hits or not misses:
-        return float("nan")
-    return float((ranks[positive].sum() - hits * (hits + 1) / 2) / (hits * misses))
-
-
-def average_precision(scores: np.ndarray, positive: np.ndarray) -> float:
-    """Area under the precision-recall curve as a sum of steps; nan without a positive."""
-    if not positive.any():
-        return float("nan")
-    order = np.argsort(-scores, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)  # last of each tie
-    hits = np.cumsum(positive[order])[ends]
-    precision, recall = hits / (ends + 1), hits / positive.sum()
-    return float((np.diff(recall, prepend=0.0) * precision).sum())

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from ecgedge.audit import stats
+from ecgedge.audit import several, stats
 from ecgedge.audit.gates import gates_of, threshold_gate
 from ecgedge.audit.reading import read_array
 from ecgedge.audit.run import Row, Run
@@ -42,8 +42,15 @@ class Answers:
     def is_anomaly(self) -> bool:
         return bool(self.task["kind"] == "anomaly")
 
+    @property
+    def is_several(self) -> bool:
+        """Whether several labels may hold."""
+        return bool(self.task["kind"] == "multilabel")
+
     def decide(self, outputs: np.ndarray) -> np.ndarray:
-        """Class indices, or 1 for an anomaly."""
+        """Class indices, or 1 for an anomaly, or for each label that is said to hold."""
+        if self.is_several:
+            return several.said(outputs, self.task)
         if self.is_anomaly:
             return (errors(outputs, self.x, self.task) > self.task["threshold"]).astype(int)
         return outputs.argmax(axis=1)
@@ -76,10 +83,18 @@ def errors(outputs: np.ndarray, beats: np.ndarray, task: dict[str, Any]) -> np.n
 
 def unanswered(outputs: np.ndarray, beats: np.ndarray, task: dict[str, Any]) -> str:
     """Why outputs are no answers; empty where they are."""
-    values = flat(beats).shape[1] if task["kind"] == "anomaly" else len(task["labels"])
+    values = {"anomaly": flat(beats).shape[1], "binary": 1}.get(task["kind"], len(task["labels"]))
     if outputs.shape != (len(beats), values):
         return f"outputs of shape {outputs.shape} for {len(beats)} beats"
     return "" if np.isfinite(outputs).all() else "outputs that are not finite"
+
+
+def of_classes(outputs: np.ndarray, task: dict[str, Any]) -> np.ndarray:
+    """With a column for the first of two classes, where the file gives that of the second alone."""
+    if task["kind"] != "binary":
+        return outputs
+    first = 1 - outputs if task.get("scores") == "probabilities" else 0 * outputs
+    return np.hstack([first, outputs])
 
 
 def examine(answers: Answers, row: Row, seed: int, declared: Row | None = None) -> tuple[Row, str]:
@@ -87,8 +102,12 @@ def examine(answers: Answers, row: Row, seed: int, declared: Row | None = None) 
     task = answers.task
     if fault := unanswered(answers.here, answers.x, task):
         return {}, fault
+    answers = replace(answers, here=of_classes(answers.here, task))
     figures: Row = {"gates": []}
-    figures |= detection(answers) if answers.is_anomaly else classification(answers)
+    if answers.is_several:
+        figures |= several.figures(answers.here, answers.y, task)
+    else:
+        figures |= detection(answers) if answers.is_anomaly else classification(answers)
     if answers.train:
         if fault := unanswered(answers.train[0], answers.train[1], task):
             return figures, f"on the training beats, {fault}"
@@ -96,9 +115,16 @@ def examine(answers: Answers, row: Row, seed: int, declared: Row | None = None) 
         figures["gates"] = threshold_gate(figures)
     if fault := unanswered(answers.was, answers.x, task):
         return figures, f"of the trained model, {fault}"
-    figures |= scores_verdict(answers, seed) if answers.is_anomaly else decisions_verdict(answers)
+    answers = replace(answers, was=of_classes(answers.was, task))
+    if answers.is_several:
+        figures |= labels_verdict(answers)
+    else:
+        figures |= scores_verdict(answers, seed) if answers.is_anomaly else decisions_verdict(answers)
     figures |= parity(answers, row, declared or {}) | changes(answers)
-    gates = gates_of(figures, answers.decide(answers.here), answers.decide(answers.was), answers.y, task)
+    if answers.is_several:
+        gates = several.gates(answers.here, answers.was, answers.y, task)
+    else:
+        gates = gates_of(figures, answers.decide(answers.here), answers.decide(answers.was), answers.y, task)
     return figures | {"gates": gates}, fault_of(answers, figures, gates)
 
 
@@ -171,6 +197,18 @@ def decisions_verdict(answers: Answers) -> Row:
     return {"accuracy_low": low, "accuracy_high": high, "verdict": told, "recall_change": recall_change(answers)}
 
 
+def labels_verdict(answers: Answers) -> Row:
+    task, y = answers.task, answers.y
+    decided = several.recall_change(answers.decide(answers.here), answers.decide(answers.was), y, task)
+    if not several.graded(y):
+        return {"macro_auroc_low": None, "macro_auroc_high": None, "verdict": None, "recall_change": decided}
+    here, was = (several.certainty(outputs, task) for outputs in (answers.here, answers.was))
+    middle, added = several.macro(here, y)
+    half = several.Z * several.error(added)
+    ends = {"macro_auroc_low": max(0.0, middle - half), "macro_auroc_high": min(1.0, middle + half)}
+    return {**ends, "verdict": verdict(*several.change(here, was, y)), "recall_change": decided}
+
+
 def scores_verdict(answers: Answers, seed: int) -> Row:
     positive = is_anomaly(answers.y, answers.task)
     if positive.all() or not positive.any():
@@ -192,7 +230,9 @@ def verdict(difference: float, low: float, high: float, p: float) -> Row:
 def parity(answers: Answers, row: Row, declared: Row) -> Row:
     off = np.abs(answers.here.astype(np.float64) - answers.was)
     here, was = (each.astype(np.float64) for each in (answers.here, answers.was))
-    if not answers.is_anomaly:  # scores may share an offset
+    if answers.is_several:
+        here, was = here - was.mean(axis=0), was - was.mean(axis=0)
+    elif not answers.is_anomaly:  # scores may share an offset
         here, was = here - here.mean(axis=1)[:, None], was - was.mean(axis=1)[:, None]
     lengths = np.sqrt((here * here).sum()) * np.sqrt((was * was).sum())
     empty = not here.any() and not was.any()
@@ -216,6 +256,8 @@ def tolerance(answers: Answers, row: Row, declared: Row) -> Row:
 
 def changes(answers: Answers) -> Row:
     here, was = answers.decide(answers.here), answers.decide(answers.was)
+    if answers.is_several:
+        return changes_of_labels(answers, here, was)
     if answers.is_anomaly:
         margin = np.abs(errors(answers.was, answers.x, answers.task) - answers.task["threshold"])
     else:
@@ -230,9 +272,24 @@ def changes(answers: Answers) -> Row:
     return {"equal_decisions": equal, "changed_decisions": len(changed), "changed": listed}
 
 
+def changes_of_labels(answers: Answers, here: np.ndarray, was: np.ndarray) -> Row:
+    """As ``changes``, where each label of a beat is a decision."""
+    margin = np.abs(several.certainty(answers.was, answers.task) - several.limits(answers.task))
+    changed = [(i, k) for i in range(len(here)) for k in range(here.shape[1]) if here[i, k] != was[i, k]]
+    listed = [
+        {"beat": int(answers.index[i]), "reference": int(was[i, k]), "here": int(here[i, k]),
+         "margin": float(margin[i, k]), "label": answers.task["labels"][k]}
+        for i, k in changed[:LISTED]
+    ]  # fmt: skip
+    equal = (here.size - len(changed)) / here.size
+    return {"equal_decisions": equal, "changed_decisions": len(changed), "changed": listed}
+
+
 def fault_of(answers: Answers, figures: Row, gates: list[Row]) -> str:
     """Why the answers are those of no precision of this model; empty where they may be."""
-    if not answers.is_anomaly and other_order(answers):
+    if answers.is_several and several.other_order(answers.here, answers.was, answers.task, ORDER_ALPHA):
+        return "its labels are in another order"
+    if not answers.is_anomaly and not answers.is_several and other_order(answers):
         return "its classes are in another order"
     limit = figures["tolerance"]
     if figures["max_abs_diff"] > limit.get("max_abs_diff", np.inf):

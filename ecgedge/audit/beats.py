@@ -32,7 +32,10 @@ def check_counts(run: Run, findings: Findings) -> None:
         findings.wrong(WHERE, "the beats are not finite, or not shaped as those of training")
     if len(np.unique(index)) != len(index) or (index < 0).any():
         findings.wrong(WHERE, "a test beat is scored twice")
-    if not set(np.unique(y)) <= set(range(len(run.about["labels"]))):
+    labels = len(run.about["labels"])
+    if y.ndim > 1 and (y.shape[1:] != (labels,) or not set(np.unique(y)) <= {0, 1}):
+        findings.wrong(WHERE, f"it does not say of each beat which of {labels} labels it has")
+    if y.ndim == 1 and not set(np.unique(y)) <= set(range(labels)):
         findings.wrong(WHERE, "a beat has a class without a label")
 
 

@@ -72,7 +72,7 @@ class Trial:
             raise ConversionError(f"the source gives no answers on training beats: {reason}")
         self.decided = tasks.decide(self.expected, self.x, self.task)
         self.measure = "agreement"
-        if self.y is not None and self.task.kind == "classification":
+        if self.y is not None and not isinstance(self.task, Anomaly):  # of several labels: of each decision
             self.measure = "accuracy"
         elif self.y is not None and not np.isnan(self.auroc(self.expected)):  # nan: a class is missing
             self.measure = "AUROC"

@@ -26,8 +26,8 @@ class BuiltinModel(Model):
                 f"{self.name} needs beats of at least {self.min_length} samples, these have {length}",
                 "choose another model, or longer beats",
             )
-        if classes < 2:
-            raise EcgEdgeError(f"{self.name} needs at least 2 classes, the data has {classes}", "check the labels")
+        if classes < 1:
+            raise EcgEdgeError(f"{self.name} needs at least 1 output, {classes} are asked for", "check the labels")
 
 
 # Networks are imported where they are built: they bring torch, and a part must be cheap to make.

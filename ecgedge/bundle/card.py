@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ecgedge.api.artifact import Anomaly, Artifact
+from ecgedge.api.artifact import Anomaly, Artifact, Binary, Multilabel
+from ecgedge.api.multilabel import thresholds_of
 from ecgedge.api.records import USER
 from ecgedge.api.tasks import score_name
 from ecgedge.api.tensors import TensorSpec
@@ -41,8 +42,11 @@ def model_card(artifact: Artifact, record: Mapping[str, Any], weights: str, told
     return text + WEIGHTS + "\n" + weights.replace("# ", "### ", 1).strip() + "\n" if weights else text
 
 
+KINDS = {"multilabel": "labels of which several may hold", "anomaly": "autoencoder for anomaly detection"}
+
+
 def what_it_is(artifact: Artifact) -> str:
-    kind = "classifier" if artifact.task.kind == "classification" else "autoencoder for anomaly detection"
+    kind = KINDS.get(artifact.task.kind, "classifier")
     told = " (by its weights and operations)" if is_foreign(artifact) else ""
     return f"{artifact.format} {artifact.precision}{told}, {kind}"
 
@@ -71,6 +75,16 @@ def outputs(artifact: Artifact) -> str:
             f"the beat given back; a {score_name(task.window)} above {task.threshold:.6g} is an anomaly. "
             f"Class {markdown(task.normal)} is normal"
         )
+    if isinstance(task, Multilabel):
+        limits = ", ".join(
+            f"{label} {limit:.3g}" for label, limit in zip(task.labels, thresholds_of(task), strict=True)
+        )
+        made = "probability" if task.scores == "probabilities" else "logit, of which a sigmoid makes a probability"
+        return f"for each label its {made}; it holds above its threshold: {markdown(limits)}"
+    if isinstance(task, Binary):
+        made = "probability" if task.scores == "probabilities" else "logit, of which a sigmoid makes the probability"
+        first, second = map(markdown, task.labels)
+        return f"the {made} of class {second}; below one half it is class {first}"
     return f"a score for each of the classes {markdown(', '.join(task.labels))}; the largest is the answer"
 
 

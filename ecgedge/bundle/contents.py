@@ -125,6 +125,9 @@ def record_of(artifact: Artifact, vectors: Vectors, facts: Facts) -> dict[str, A
     }
 
 
+ANSWERS = {"anomaly": "score and anomaly flag", "multilabel": "the labels that hold, and the probability of each"}
+
+
 def readme(artifact: Artifact, record: Mapping[str, Any], facts: Facts) -> str:
     """How to use the bundle, in a few lines."""
     target = TARGETS[artifact.format]
@@ -134,7 +137,7 @@ def readme(artifact: Artifact, record: Mapping[str, Any], facts: Facts) -> str:
         file=record["file"],
         distribution=target.distribution,
         numbers=numbers_of(record),
-        answers="score and anomaly flag" if artifact.task.kind == "anomaly" else "class and probability",
+        answers=ANSWERS.get(artifact.task.kind, "class and probability"),
         expects=record["preprocessing"]["expects"],
         prefix=escape.c_identifier(facts.name),
         beats=record["vectors"]["beats"],

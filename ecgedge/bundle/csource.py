@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ecgedge.api.artifact import Anomaly, Artifact
+from ecgedge.api.artifact import Anomaly, Artifact, Binary, Multilabel
+from ecgedge.api.multilabel import thresholds_of
 from ecgedge.api.tasks import score_name
 from ecgedge.api.tensors import TensorSpec
 from ecgedge.bundle.vectors import Vectors
@@ -45,6 +46,9 @@ def model_header(name: str, artifact: Artifact) -> str:
         facts += [("THRESHOLD", f"{artifact.task.threshold:.17e}"), ("WINDOW", str(int(artifact.task.window)))]
     else:
         facts += [("CLASSES", str(len(artifact.task.labels))), ("LABELS", f"{{{labels}}}")]
+    if isinstance(artifact.task, Multilabel):
+        limits = ", ".join(f"{limit:.17e}" for limit in thresholds_of(artifact.task))
+        facts += [("THRESHOLDS", f"{{{limits}}}")]
     defines = "\n".join(f"#define {prefix.upper()}_{key} {value}" for key, value in facts)
     return (
         f"/* {c_comment(meaning(artifact))} */\n"
@@ -60,6 +64,13 @@ def meaning(artifact: Artifact) -> str:
     """How numbers in and out are to be read, one line."""
     if isinstance(artifact.task, Anomaly):
         what, decision = "beat given back", f"an anomaly has a {score_name(artifact.task.window)} above the threshold"
+    elif isinstance(artifact.task, Multilabel):
+        what = "probability of label i" if artifact.task.scores == "probabilities" else "logit of label i"
+        made = "" if artifact.task.scores == "probabilities" else ", after a sigmoid,"
+        decision = f"a label holds whose value{made} is above its threshold"
+    elif isinstance(artifact.task, Binary):
+        limit = "0.5" if artifact.task.scores == "probabilities" else "0"
+        what, decision = "score of the second class", f"above {limit} it is that"
     else:
         what, decision = "score of class i", "the largest is the class"
     scaled = "; value = (stored - zero point) * scale" if artifact.input.scale or artifact.output.scale else ""

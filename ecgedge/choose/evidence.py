@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ecgedge.api import tasks
-from ecgedge.api.artifact import Anomaly, Task
+from ecgedge.api import multilabel, tasks
+from ecgedge.api.artifact import Anomaly, Multilabel, Task
+from ecgedge.api.scores import ratio
 from ecgedge.choose.differences import Difference, by_figures, noise
+from ecgedge.evaluate import labels
 from ecgedge.evaluate.intervals import ALPHA, Change, bootstrap_confusion, delong, p_value, paired_p, paired_share
 from ecgedge.evaluate.metric import Metric
 from ecgedge.run import RunFolder
@@ -22,16 +24,16 @@ def macro_f1(confusion: np.ndarray) -> np.ndarray:
     """Of counts ``(B, C, C)``, truth by decision; ``(B,)``. As in ``tasks.classification_figures``."""
     hits = np.diagonal(confusion, axis1=1, axis2=2)
     both = confusion.sum(axis=1) + confusion.sum(axis=2)
-    return tasks.ratio(tasks.ratio(2 * hits, both).sum(axis=1), (both > 0).sum(axis=1))
+    return ratio(ratio(2 * hits, both).sum(axis=1), (both > 0).sum(axis=1))
 
 
 FIGURES: dict[str, Callable[[np.ndarray], np.ndarray]] = {  # of the confusion; class 1 is the anomaly where there are 2
     "macro_f1": macro_f1,
-    "f1": lambda c: tasks.ratio(2 * c[:, 1, 1], c[:, 1].sum(axis=1) + c[:, :, 1].sum(axis=1)),
-    "precision": lambda c: tasks.ratio(c[:, 1, 1], c[:, :, 1].sum(axis=1)),
-    "recall": lambda c: tasks.ratio(c[:, 1, 1], c[:, 1].sum(axis=1)),
+    "f1": lambda c: ratio(2 * c[:, 1, 1], c[:, 1].sum(axis=1) + c[:, :, 1].sum(axis=1)),
+    "precision": lambda c: ratio(c[:, 1, 1], c[:, :, 1].sum(axis=1)),
+    "recall": lambda c: ratio(c[:, 1, 1], c[:, 1].sum(axis=1)),
 }
-PAIRED = {"accuracy", "auroc", *FIGURES}  # the scores that have a test on the same beats
+PAIRED = {"accuracy", "auroc", "macro_auroc", "exact_match", *FIGURES}  # the scores that have a test on the same beats
 
 
 class Evidence:
@@ -86,12 +88,19 @@ class Evidence:
 
     def scored(self, metric: Metric, first: Row, second: Row) -> Difference:
         (here, scores), (there, others) = self.answer(first), self.answer(second)
-        if np.array_equal(*((scores, others) if metric.name == "auroc" else (here, there))):
+        if np.array_equal(*((scores, others) if metric.name in ("auroc", "macro_auroc") else (here, there))):
             return Difference("same", "on every beat")
         task = self.run.tasks[first.id]
         y = self.truth(task)
         if metric.name == "auroc":
             change = delong(scores, others, y == 1)
+        elif metric.name == "macro_auroc":
+            if not labels.told_labels(y):
+                return by_figures(metric, first, second)
+            change = labels.paired_change(scores, others, y)
+        elif metric.name == "exact_match":
+            right, other = ((each == y).all(axis=1) for each in (here, there))
+            change = Change(*paired_share(right, other), paired_p(right, other))
         elif metric.name == "accuracy":
             change = Change(*paired_share(here == y, there == y), paired_p(here == y, there == y))
         else:
@@ -102,11 +111,14 @@ class Evidence:
         return Difference(result, f"{ends} on the same beats, {p_value(change.p)}")
 
     def answer(self, row: Row) -> tuple[np.ndarray, np.ndarray]:
-        """Decision and anomaly score of each beat, ``(N,)`` each; a classifier has no scores."""
+        """Decision and anomaly score of each beat, ``(N,)`` each; a classifier has no scores, several labels have
+        decisions and probabilities ``(N, K)``."""
         if row.id not in self.answers:
             outputs, beats, task = self.run.outputs(row.id), self.run.beats, self.run.tasks[row.id]
             assert outputs is not None and beats is not None, "same_beats comes first"
             scores = np.empty(0)
+            if isinstance(task, Multilabel):
+                scores = multilabel.shares(outputs, task.scores)
             if isinstance(task, Anomaly):
                 scores = tasks.anomaly_scores(outputs, beats.x, task.window)
             decided = tasks.decide(outputs, beats.x, task)

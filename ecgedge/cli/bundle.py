@@ -208,6 +208,7 @@ def vector_beats(artifact: Artifact, path: Path | None, data: Dataset | None) ->
 def facts_of(artifact: Artifact, name: str, runtime: Runtime, parts: Parts, told: tuple[str, ...]) -> Facts:
     """What the record does not say: the card of the weights, what the user told, who bundled."""
     from ecgedge.bundle import Facts
+    from ecgedge.commands.predict import prepared_as_trained
     from ecgedge.environments.versions import VERSION
     from ecgedge.measure import machine
 
@@ -216,7 +217,7 @@ def facts_of(artifact: Artifact, name: str, runtime: Runtime, parts: Parts, told
     return Facts(
         name,
         source=artifact.path.name,
-        normalize=click.get_current_context().meta[NORMALIZE],
+        normalize=prepared_as_trained(artifact, click.get_current_context().meta[NORMALIZE]),
         weights=card_of_weights(artifact, parts),
         told=told,
         bundled={"by": f"ecgedge {VERSION}", "with": library, "on": machine.describe()["cpu"]},

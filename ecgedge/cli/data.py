@@ -155,9 +155,10 @@ def describe(found: Dataset) -> str:
     import numpy as np
     from tabulate import tabulate
 
-    rows: list[list[object]] = [["split", "beats", *(f"class {label}" for label in found.labels), "range"]]
+    kind = "label" if found.multilabel else "class"
+    rows: list[list[object]] = [["split", "beats", *(f"{kind} {label}" for label in found.labels), "range"]]
     for name, split in (("train", found.train), ("test", found.test)):
-        counts = np.bincount(split.y, minlength=found.classes)
+        counts = split.y.sum(axis=0) if found.multilabel else np.bincount(split.y, minlength=found.classes)
         rows.append([name, len(split), *counts, f"{split.x.min():.2f} .. {split.x.max():.2f}"])
     if found.classes > WIDE:
         rows = [list(column) for column in zip(*rows, strict=True)]

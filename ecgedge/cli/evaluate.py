@@ -21,7 +21,7 @@ from ecgedge.cli.options import (
 from ecgedge.files import escape
 
 if TYPE_CHECKING:
-    from ecgedge.commands.evaluate import Classified, Detected
+    from ecgedge.commands.evaluate import Classified, Detected, Labelled
 
 
 @click.command()
@@ -61,6 +61,8 @@ def evaluate(ctx: click.Context, target: str, runtime: str | None, dataset: str 
     click.echo()
     if isinstance(found.scores, command.Detected):
         print_anomaly(found.scores)
+    elif isinstance(found.scores, command.Labelled):
+        print_labels(found.scores)
     else:
         print_classification(found.scores)
 
@@ -72,6 +74,18 @@ def print_classification(scores: Classified) -> None:
     for label, of in scores.per_class.items():
         figures = f"{of.precision:>10.4f} {of.recall:>10.4f} {of.f1:>10.4f} {of.support:>10,}"
         click.echo(f"{escape.line(label):>10} {figures}")
+
+
+def print_labels(scores: Labelled) -> None:
+    for name, value in (("macro AUROC", scores.macro_auroc), ("macro AUPRC", scores.macro_auprc)):
+        click.echo(f"{name} {'not defined: of no label are there both kinds' if value is None else f'{value:.4f}'}")
+    click.echo(f"mean F1 {scores.mean_f1:.4f}\nECE {scores.ece:.4f}\nexact match {scores.exact_match:.4f}\n")
+    heads = ("AUROC", "AUPRC", "f1", "precision", "recall", "threshold", "support")
+    click.echo(f"{'label':>10} " + " ".join(f"{head:>9}" for head in heads))
+    for label, of in scores.per_label.items():
+        figures = (of.auroc, of.auprc, of.f1, of.precision, of.recall, of.threshold)
+        told = " ".join(f"{'-' if value is None else f'{value:.4f}':>9}" for value in figures)
+        click.echo(f"{escape.line(label):>10} {told} {of.support:>9,}")
 
 
 def print_anomaly(scores: Detected) -> None:

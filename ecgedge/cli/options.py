@@ -328,7 +328,11 @@ def trusted() -> bool:
 def file_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """What a file that carries no record cannot tell; read by ``fit_to_data``, not handed to the command."""
     options = [
-        click.option("--task", type=click.Choice(["classification", "anomaly"]), help="What a foreign file does."),
+        click.option(
+            "--task",
+            type=click.Choice(["classification", "multilabel", "binary", "anomaly"]),
+            help="What a foreign file does.",
+        ),
         click.option("--normal", default="1", show_default=True, help="The class that a foreign autoencoder learned."),
         click.option(
             "--window",

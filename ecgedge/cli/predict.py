@@ -93,7 +93,7 @@ def predict(target: str, beats: Path, out: Path | None, labelled: bool, normaliz
             raise EcgEdgeError(f"{beats} is a record: it has no columns and no layout", "leave these options out")
         if annotations_out:
             check_annotations_out(annotations_out)
-        predict_record(load, target, beats, out, cutting, asked.leads, normalize, like, annotations_out)
+        predict_record(load, beats, out, cutting, asked.leads, normalize, like, annotations_out)
         return
     of_records = [*cutting.named(), *(["--like"] if like else []), *(["--annotations-out"] if annotations_out else [])]
     if of_records:
@@ -110,7 +110,7 @@ def predict(target: str, beats: Path, out: Path | None, labelled: bool, normaliz
 
 
 def predict_record(
-    load: Callable[[], AbstractContextManager[Predictor]], target: str, path: Path, out: Path | None, cutting: Asked,
+    load: Callable[[], AbstractContextManager[Predictor]], path: Path, out: Path | None, cutting: Asked,
     leads: Sequence[str], normalize: bool, like: Path | None, annotations_out: Path | None,
 ) -> None:  # fmt: skip
     """Write the answers for a record, each with its time, as they come."""
@@ -118,8 +118,8 @@ def predict_record(
     from ecgedge.data.records import Left
 
     record = command.opened_record(path)
-    start = command.start_of(like, target)
     with load() as predictor:
+        start = command.start_of(like, predictor.artifact)
         if cutting.stride is not None and start.window is None:
             start = command.in_segments(
                 replace(start, rate=cutting.rate or start.rate), cutting.stride, record, predictor.artifact
@@ -176,13 +176,19 @@ def open_answers(out: Path | None) -> Iterator[IO[str]]:
         yield file
 
 
-def columns(artifact: Artifact) -> tuple[str, str]:
-    return ("score", "anomaly") if artifact.task.kind == "anomaly" else ("class", "probability")
+def columns(artifact: Artifact) -> tuple[str, ...]:
+    heads = {"anomaly": ("score", "anomaly"), "multilabel": ("labels", *map(escape.csv_cell, artifact.task.labels))}
+    return heads.get(artifact.task.kind, ("class", "probability"))
 
 
-def answers_of(decisions: Decisions) -> Iterator[tuple[str, str]]:
+def answers_of(decisions: Decisions) -> Iterator[tuple[str, ...]]:
     """Decisions as they are written."""
-    from ecgedge.commands.predict import Anomalies
+    from ecgedge.commands.predict import Anomalies, Labelled
+
+    if isinstance(decisions, Labelled):
+        for words, found in zip(decisions.words, decisions.probabilities, strict=True):
+            yield escape.csv_cell(words), *(f"{share:.4f}" for share in found)
+        return
 
     if isinstance(decisions, Anomalies):
         for score, flag in zip(decisions.scores, decisions.flags, strict=True):

@@ -17,7 +17,13 @@ from ecgedge.files.locks import usable_folder
 if TYPE_CHECKING:
     from ecgedge.data.dataset import Dataset
 
-SPOKEN = {"macro_f1": "macro-F1", "auroc": "AUROC", "auprc": "AUPRC", "f1": "F1", "nll": "NLL", "ece": "ECE"}
+SPOKEN = {"macro_f1": "macro-F1", "auroc": "AUROC", "auprc": "AUPRC", "f1": "F1", "nll": "NLL", "ece": "ECE",
+          "macro_auroc": "macro AUROC", "macro_auprc": "macro AUPRC", "mean_f1": "mean F1",
+          "label_ece": "ECE"}  # fmt: skip
+NAMED = {
+    "classification": ("accuracy", "macro_f1", "ece"), "anomaly": ("auroc", "auprc", "f1"),
+    "multilabel": ("macro_auroc", "macro_auprc", "mean_f1", "label_ece"),
+}  # fmt: skip
 
 
 @click.command()
@@ -26,13 +32,18 @@ SPOKEN = {"macro_f1": "macro-F1", "auroc": "AUROC", "auprc": "AUPRC", "f1": "F1"
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the checkpoint. Default: checkpoints/MODEL.")
 @click.option("--force", is_flag=True, help="Replace the checkpoint that --out holds, once the new one is trained.")
 @click.option("--cv", type=click.IntRange(2), metavar="K", help="First estimate the recipe by K-fold cross-validation.")
+@click.option(
+    "--task",
+    type=click.Choice(["classification", "multilabel", "anomaly", "binary"]),
+    help="Default: as the model and the data have it. binary: one output for two classes.",
+)
 @click.option("--repeats", type=click.IntRange(1), default=1, show_default=True, help="Of the cross-validation.")
 @mlflow_option("uri")
 @recipe_options
 @part_option
 @seed_option
-def train(model: str, dataset: str | None, out: Path | None, force: bool, cv: int | None, repeats: int,
-          uri: str | None, chosen: dict[str, str], **changes: Any) -> None:  # fmt: skip
+def train(model: str, dataset: str | None, out: Path | None, force: bool, cv: int | None, task: str | None,
+          repeats: int, uri: str | None, chosen: dict[str, str], **changes: Any) -> None:  # fmt: skip
     """Train a model on all training beats, and score it once on the test beats.
 
     What is not said is as the recipe of the model has it (docs/training.md); a model may bring a training
@@ -47,7 +58,7 @@ def train(model: str, dataset: str | None, out: Path | None, force: bool, cv: in
     from ecgedge.plan.options import chosen as chosen_of
     from ecgedge.plan.options import options_of
     from ecgedge.tracking import connect
-    from ecgedge.training import recipe_for, tracking, unheeded
+    from ecgedge.training import kind_of, recipe_for, tracking, unheeded
     from ecgedge.training import train as run
     from ecgedge.workers.availability import require
 
@@ -63,15 +74,19 @@ def train(model: str, dataset: str | None, out: Path | None, force: bool, cv: in
     usable_folder(folder)
     if uri:
         connect(uri, tracking.EXPERIMENT)
-    if idle := unheeded(part, changes):
+    kind = kind_of(part, data.multilabel, task)
+    if kind in ("binary", "multilabel") and (senseless := unheeded(part, changes, kind)):
+        told = f"{', '.join(senseless)} {'makes' if len(senseless) == 1 else 'make'} no sense for {kind}"
+        raise EcgEdgeError(told, "leave it out" if len(senseless) == 1 else "leave them out")
+    if idle := unheeded(part, changes, kind):
         common.warn(f"the training of {model} does not heed {', '.join(idle)}")
-    trained = run(part, data, recipe_for(part, changes), folder, versions(), cv or 0, repeats, options)
+    trained = run(part, data, recipe_for(part, changes), folder, versions(), cv or 0, repeats, options, kind=kind)
     for line in trained.left_out:
         common.note(line)
     common.say(f"{folder}: {model} trained on {data.describe()}")
     if record := trained.metrics["training"]["cross_validation"]:
         tell_cross_validation(record, len(data.train))
-    names = ("accuracy", "macro_f1", "ece") if part.task == "classification" else ("auroc", "auprc", "f1")
+    names = NAMED["multilabel" if data.multilabel else part.task]
     figures = ", ".join(told_figure(name, trained.metrics["test"][name]) for name in names)
     common.say(f"test: {figures} ({len(data.test):,} beats)")
     if uri:

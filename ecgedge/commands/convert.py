@@ -286,6 +286,12 @@ def keep_log(log: Path) -> Path:
     return kept
 
 
+FIGURES_OF = {  # the figures that a result is told by
+    "classification": ("accuracy", "macro_f1"), "multilabel": ("macro_auroc", "mean_f1"),
+    "anomaly": ("auroc", "auprc", "f1"),
+}  # fmt: skip
+
+
 def verify_file(artifact: Artifact, cell: Cell, lab: Lab) -> Verification | None:
     """Judge a result as the matrix judges its rows; None where no runtime takes its format.
 
@@ -310,7 +316,7 @@ def verify_file(artifact: Artifact, cell: Cell, lab: Lab) -> Verification | None
     amounts = here.graph is not None and precision_check.amounts_to_it(here.graph, terms.precision, artifact.notes)
     if claims.status != "ok" and not amounts:
         raise ConversionError(f"the result is not {artifact.precision} and was not kept: {claims.reason}")
-    names = ("accuracy", "macro_f1") if artifact.task.kind == "classification" else ("auroc", "auprc", "f1")
+    names = FIGURES_OF[artifact.task.judged_as]
     return Verification(
         data=lab.beats.data.name,
         beats=len(scored),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ecgedge.api import tasks
-from ecgedge.api.artifact import Anomaly, Artifact
+from ecgedge.api.artifact import Anomaly, Artifact, Multilabel
 from ecgedge.errors import ConversionError
 
 if TYPE_CHECKING:  # the rest is imported when something is evaluated: ``import ecgedge`` is to stay quick
@@ -57,6 +57,42 @@ class Detected:
 
 
 @dataclass(frozen=True)
+class LabelScores:
+    """Of one label: its test beats; AUROC and AUPRC, None where a kind of beats is missing; at its threshold the rest.
+
+    ``ece`` is its expected calibration error.
+    """
+
+    auroc: float | None
+    auprc: float | None
+    f1: float
+    precision: float
+    recall: float
+    ece: float
+    threshold: float
+    support: int
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Scores where several labels may hold.
+
+    Attributes:
+        macro_auroc, macro_auprc: means over the labels that have one; None where none has.
+        mean_f1: over the labels that are there or said.
+        ece: expected calibration error, the mean over the labels.
+        exact_match: the share of beats with every label right.
+    """
+
+    macro_auroc: float | None
+    macro_auprc: float | None
+    mean_f1: float
+    ece: float
+    exact_match: float
+    per_label: Mapping[str, LabelScores]
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """How a model or a file answers on the test beats.
 
@@ -64,13 +100,13 @@ class Evaluation:
         artifact: as it was used on these data.
         runtime: that ran it.
         data: the data, in one line.
-        scores: ``Classified`` or ``Detected``.
+        scores: ``Classified``, ``Labelled`` or ``Detected``.
     """
 
     artifact: Artifact
     runtime: str
     data: str
-    scores: Classified | Detected
+    scores: Classified | Labelled | Detected
 
 
 def evaluate(
@@ -138,8 +174,14 @@ def evaluate(
     return Evaluation(artifact, taken.name, beats.describe(), scores)
 
 
-def scores_of(figures: Mapping[str, Any], artifact: Artifact) -> Classified | Detected:
+def scores_of(figures: Mapping[str, Any], artifact: Artifact) -> Classified | Labelled | Detected:
     """The scores among the figures of ``tasks.evaluate``."""
+    if isinstance(artifact.task, Multilabel):
+        per_label = {label: LabelScores(**found) for label, found in figures["per_label"].items()}
+        return Labelled(
+            figures["macro_auroc"], figures["macro_auprc"], figures["mean_f1"], figures["label_ece"],
+            figures["exact_match"], per_label,
+        )  # fmt: skip
     if not isinstance(artifact.task, Anomaly):
         per_class = {label: ClassScores(**found) for label, found in figures["per_class"].items()}
         return Classified(figures["accuracy"], figures["macro_f1"], per_class)

@@ -167,7 +167,7 @@ def check_choice(matrix: Plan) -> None:
     if not matrix.cells or not request.wants_choice:
         return
     planned = [
-        planned_row(cell, matrix.sources[cell.model].task.kind, matrix.parts.runtimes[cell.runtime],
+        planned_row(cell, matrix.sources[cell.model].task.judged_as, matrix.parts.runtimes[cell.runtime],
                     matrix.boards[cell.board].board.emulated if cell.board else None)
         for cell in matrix.cells
     ]  # fmt: skip

@@ -13,8 +13,8 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
-from ecgedge.api import tasks
-from ecgedge.api.artifact import Anomaly, Artifact
+from ecgedge.api import multilabel, tasks
+from ecgedge.api.artifact import Anomaly, Artifact, Multilabel
 from ecgedge.errors import ConversionError, EcgEdgeError
 
 if TYPE_CHECKING:  # the rest is imported when something is predicted: ``import ecgedge`` is to stay quick
@@ -48,7 +48,24 @@ class Anomalies:
         return len(self.scores)
 
 
-Decisions = Classes | Anomalies
+@dataclass(frozen=True)
+class Labelled:
+    """Which labels hold for each beat ``(N, K)`` bool, and the probability of each ``(N, K)``; ``labels``: K names."""
+
+    labels: tuple[str, ...]
+    holds: np.ndarray
+    probabilities: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.holds)
+
+    @property
+    def words(self) -> list[str]:
+        """The labels of each beat in one word, as ``AF+PVC``; ``none`` without any."""
+        return ["+".join(self.labels[k] for k in np.flatnonzero(row)) or "none" for row in self.holds]
+
+
+Decisions = Classes | Anomalies | Labelled
 
 
 def predict(
@@ -75,7 +92,8 @@ def predict(
         beats: ``(N, L)``, or ``(N, C, L)`` of C leads, as the model takes them, or a file: any that data sets are read
             from; a line of text has the samples of one lead after those of the other.
         runtime: that runs it; None: the first that takes it and works here.
-        normalize: bring each beat to mean 0 and standard deviation 1, as the built-in weights expect.
+        normalize: bring each beat to mean 0 and standard deviation 1, as the built-in weights expect. A model whose
+            record says that it was trained so gets them so in any case.
         label_column, ignore_columns: of a file: columns that hold no samples, by name or number.
         leads, layout: of a ``.npy`` or ``.npz``: which are wanted and where they lie, as for ``MatrixRequest``.
         threshold: of an autoencoder without a record: a score above is an anomaly.
@@ -99,7 +117,8 @@ def predict(
     )  # fmt: skip
     with opened(target, runtime, threshold, request.told, trust, threads, limits_of(request)) as predictor:
         if isinstance(beats, np.ndarray):
-            return predictor.decide(normalized(as_beats(beats, predictor.artifact), normalize))
+            as_trained = prepared_as_trained(predictor.artifact, normalize)
+            return predictor.decide(normalized(as_beats(beats, predictor.artifact), as_trained))
         with beats_in(Path(beats), predictor.artifact, columns_of(request), normalize) as pieces:
             return joined([predictor.decide(x) for x in pieces], predictor.artifact)
 
@@ -120,7 +139,9 @@ class Predictor:
         decided = tasks.decide(outputs, x, task)
         if isinstance(task, Anomaly):
             return Anomalies(tasks.anomaly_scores(outputs, x, task.window), decided.astype(bool))
-        shares = tasks.probabilities(outputs, task.scores)
+        if isinstance(task, Multilabel):
+            return Labelled(task.labels, decided.astype(bool), multilabel.shares(outputs, task.scores))
+        shares = tasks.probabilities(tasks.of_classes(outputs, task), task.scores)
         return Classes(tuple(task.labels[i] for i in decided), shares[np.arange(len(decided)), decided])
 
 
@@ -163,6 +184,14 @@ def joined(pieces: Sequence[Decisions], artifact: Artifact) -> Decisions:
         found = [each for each in pieces if isinstance(each, Anomalies)]
         scores, flags = ([getattr(each, name) for each in found] for name in ("scores", "flags"))
         return Anomalies(np.concatenate([np.zeros(0), *scores]), np.concatenate([np.zeros(0, bool), *flags]))
+    if isinstance(artifact.task, Multilabel):
+        none = np.zeros((0, len(artifact.task.labels)))
+        several = [each for each in pieces if isinstance(each, Labelled)]
+        return Labelled(
+            artifact.task.labels,
+            np.concatenate([none.astype(bool), *(each.holds for each in several)]),
+            np.concatenate([none, *(each.probabilities for each in several)]),
+        )
     of = [each for each in pieces if isinstance(each, Classes)]
     labels = tuple(label for each in of for label in each.labels)
     return Classes(labels, np.concatenate([np.zeros(0), *(each.probabilities for each in of)]))
@@ -200,7 +229,7 @@ def beats_in(path: Path, artifact: Artifact, asked: Columns, normalize: bool) ->
     """Beats ``(n, C, L)`` float32 of a file, or of standard input where the path is ``-``.
 
     They come in pieces of ``CHUNK`` at most. A text is read as it comes, other files as a whole.
-    What was guessed of either is a note.
+    What was guessed of either is a note. They are z-normalised where that is asked for, or was so in training.
 
     Raises:
         EcgEdgeError: the file cannot be read, or holds beats that the model does not take.
@@ -209,6 +238,7 @@ def beats_in(path: Path, artifact: Artifact, asked: Columns, normalize: bool) ->
     from ecgedge.data.readers import WHOLE, read_unlabelled
     from ecgedge.files.notices import note
 
+    normalize = prepared_as_trained(artifact, normalize)
     if path.suffix.lower() not in WHOLE:
         with open_beats(path) as source:
             yield chunks(source, str(path), artifact, asked, normalize)
@@ -258,6 +288,18 @@ def read_chunks(
             told = f"{name}: {beats[0].size} numbers a line, and {artifact.name} takes beats of {leads} leads"
             raise EcgEdgeError(told, "a line has the samples of one lead after those of the other, as many of each")
         yield normalized(np.stack(beats).reshape(len(beats), leads, -1), normalize)
+
+
+def prepared_as_trained(artifact: Artifact, normalize: bool) -> bool:
+    """Whether beats are z-normalised: the user asks for it, or the model's record says that its training did so, which
+    is a note."""
+    from ecgedge.api.records import wants_normalized
+    from ecgedge.files.notices import note
+
+    if normalize or not wants_normalized(artifact):
+        return normalize
+    note(f"{artifact.name} was trained on z-normalised beats: --normalize is taken as said")
+    return True
 
 
 def normalized(x: np.ndarray, wanted: bool) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecgedge.commands.predict import CHUNK, Anomalies, Decisions, Predictor
+from ecgedge.commands.predict import CHUNK, Anomalies, Decisions, Labelled, Predictor
 from ecgedge.errors import EcgEdgeError
 from ecgedge.files import strict_json
 from ecgedge.files.locks import whole_file
@@ -51,6 +51,8 @@ class Annotations:
         self.samples += timed.samples.tolist()
         if isinstance(found, Anomalies):
             self.words += ["anomaly" if flag else "normal" for flag in found.flags]
+        elif isinstance(found, Labelled):
+            self.words += found.words
         else:
             self.words += found.labels
 
@@ -113,12 +115,15 @@ def kept_recipe(place: str | os.PathLike[str]) -> Recipe | None:
     return None if found is None else Recipe.from_json(str(found), str(path))
 
 
-def start_of(like: Path | None, target: str) -> Recipe:
+def start_of(like: Path | None, artifact: Artifact) -> Recipe:
     """The recipe to begin with: that of what the user names, else of what the model was trained on, else the usual one.
+
+    Beats are z-normalised in any case where the model's record says that those of its training were.
 
     Raises:
         EcgEdgeError: what the user names keeps none.
     """
+    from ecgedge.api.records import RECIPE, wants_normalized
     from ecgedge.data.records import Recipe
 
     if like is not None:
@@ -126,8 +131,10 @@ def start_of(like: Path | None, target: str) -> Recipe:
         if found is None:
             what = "keeps no recipe" if like.exists() else "does not exist"
             raise EcgEdgeError(f"--like {like} {what}", "name an .npz of ecgedge data cut, or a checkpoint of it")
-        return found
-    return kept_recipe(target) or Recipe()
+    else:
+        text = artifact.notes.get(RECIPE)
+        found = Recipe.from_json(str(text), artifact.name) if text else Recipe()
+    return replace(found, normalize=found.normalize or wants_normalized(artifact))
 
 
 def way_for(record: Record, recipe: Recipe, artifact: Artifact) -> Way:

@@ -58,7 +58,12 @@ def of_quality(
     """The verdicts on what was decided, and how many decisions are others."""
     one, two = quality.answers(a, row, beats.a), quality.answers(b, other, beats.b)
     changed = int((one.decided != two.decided).sum()) if beats.paired else None
-    verdicts = [judged(METRICS["accuracy"], quality.accuracy(one, two, beats.paired), beats.paired, tolerances)]
+    right = METRICS["exact_match" if row.task == "multilabel" else "accuracy"]
+    verdicts = [judged(right, quality.accuracy(one, two, beats.paired), beats.paired, tolerances)]
+    if row.task == "multilabel":
+        found = quality.macro_auroc(one, two, beats.paired)
+        missing = Verdict("macro_auroc", CANNOT_TELL, "no macro AUROC: no label has both kinds of beats")
+        verdicts.append(judged(METRICS["macro_auroc"], found, beats.paired, tolerances) if found else missing)
     if row.task == "anomaly":
         change = quality.auroc(one, two, beats.paired, a.about["seed"])
         verdicts.append(

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ecgedge.api import tasks
-from ecgedge.api.artifact import Anomaly, Classification
+from ecgedge.api import multilabel, scores, tasks
+from ecgedge.api.artifact import Anomaly, Classification, Multilabel
 from ecgedge.compare.runs import Run
+from ecgedge.evaluate import labels
 from ecgedge.evaluate.gates import collapse_gates, recall_gates
 from ecgedge.evaluate.intervals import (
     ALPHA,
@@ -58,9 +59,11 @@ def common_beats(a: Run, b: Run) -> Beats:
 class Answers:
     """What a cell answered: of each beat whether it was decided right, what, and the true class, ``(N,)`` each.
 
+    Where several labels may hold, a beat is right where all are, and decisions and truth are ``(N, K)``.
+
     Attributes:
-        scores: anomaly scores, None for a classifier.
-        positive: the true anomalies, None for a classifier.
+        scores: anomaly scores, or the probabilities ``(N, K)`` of labels; None for a classifier.
+        positive: the true anomalies, None for any other.
     """
 
     right: np.ndarray
@@ -78,6 +81,8 @@ def answers(run: Run, row: Row, places: np.ndarray | None) -> Answers:
     decided = tasks.decide(outputs, x, task)
     if isinstance(task, Classification):
         return Answers(decided == y, decided, y, None, None)
+    if isinstance(task, Multilabel):
+        return Answers((decided == y).all(axis=1), decided, y, multilabel.shares(outputs, task.scores), None)
     positive = y != task.labels.index(task.normal)
     return Answers(decided == positive, decided, y, tasks.anomaly_scores(outputs, x, task.window), positive)
 
@@ -99,7 +104,18 @@ def auroc(a: Answers, b: Answers, paired: bool, seed: int) -> Change | None:
     figures = []
     for each in (b, a):
         low, high, _ = bootstrap_auroc(each.scores, each.positive, seed)  # type: ignore[arg-type]
-        figures.append((tasks.auroc(each.scores, each.positive), (low, high)))  # type: ignore[arg-type]
+        figures.append((scores.auroc(each.scores, each.positive), (low, high)))  # type: ignore[arg-type]
+    return unpaired(*figures)
+
+
+def macro_auroc(a: Answers, b: Answers, paired: bool) -> Change | None:
+    """Change from A to B in the macro AUROC of labels; None where no label has one."""
+    if not labels.told_labels(a.y) or not labels.told_labels(b.y):
+        return None
+    assert a.scores is not None and b.scores is not None
+    if paired:
+        return labels.paired_change(b.scores, a.scores, a.y)
+    figures = [(labels.macro_auroc(x, y), labels.interval(x, y)) for x, y in ((b.scores, b.y), (a.scores, a.y))]
     return unpaired(*figures)
 
 
@@ -110,10 +126,12 @@ def unpaired(first: tuple[float, tuple[float, float]], second: tuple[float, tupl
 
 
 def lost_classes(run: Run, row: Row, a: Answers, b: Answers) -> list[Gate]:
-    """The classes of a classifier whose recall fell from A to B by more than chance, or that B never decides."""
+    """The classes or labels whose recall fell from A to B by more than chance, or that B never decides."""
     task = run.tasks[row.id]
     if isinstance(task, Anomaly):
         return []
+    if isinstance(task, Multilabel):
+        return labels.decision_gates(b.decided, a.decided, b.y, task)
     return recall_gates(b.decided, a.decided, b.y, task) + collapse_gates(b.decided, a.decided, b.y, task)
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecgedge.api.artifact import CHECKPOINT_FILE, Artifact, Task, digest_of, task_record
-from ecgedge.api.records import notes_of_leads, task_of, with_scores
-from ecgedge.api.records.rules import CHECKPOINT, MOST_BYTES, check_tensor, values_of
+from ecgedge.api.records import notes_of_beats, notes_of_leads, task_of, with_scores
+from ecgedge.api.records.rules import CHECKPOINT, MOST_BYTES, SCORED, check_tensor, values_of, values_wanted
 from ecgedge.api.tensors import TensorSpec
 from ecgedge.errors import EcgEdgeError
 from ecgedge.files import strict_json
@@ -50,7 +50,7 @@ def read_checkpoint(folder: Path, models: Mapping[str, Model]) -> Artifact:
             f"{folder} holds the model {record['model']!r}, which no installed plugin provides",
             f"known models: {', '.join(sorted(models)) or 'none'}",
         )
-    if task.kind != part.task:
+    if (task.kind in SCORED) != (part.task in SCORED):
         raise EcgEdgeError(f"{file}: {part.name} is for {part.task}, not {task.kind}", "restore the file")
     if missing:
         raise EcgEdgeError(f"{folder} lacks {', '.join(missing)}", "train it again, or restore the file")
@@ -64,7 +64,7 @@ def read_checkpoint(folder: Path, models: Mapping[str, Model]) -> Artifact:
         output=returned,
         name=record["model"],
         digest=digest_of(folder),
-        notes=notes_of_leads(lead_names(record)),
+        notes=notes_of_leads(lead_names(record)) | preparation(record),
         maker={"training": record.get("training")},
         model=part,
     )
@@ -96,7 +96,7 @@ def checked(value: Any) -> dict[str, Any]:
     check_tensor(returned, "output")
     if given.length not in (None, length):
         raise SchemaError(f"input_shape is {list(given.shape)}, and length is {length}")
-    values = record["classes"] if task["kind"] == "classification" else values_of(given)
+    values = values_wanted(task["kind"], record["classes"], values_of(given))
     if None not in (*given.shape[1:], *returned.shape[1:]) and values_of(returned) != values:
         raise SchemaError(f"output_shape is {list(returned.shape)}, and its task wants {values:,} values a beat")
     return record
@@ -110,16 +110,31 @@ def lead_names(record: Mapping[str, Any]) -> list[str]:
     return [*names] if isinstance(names, list) and all(isinstance(name, str) for name in names) else []
 
 
+def preparation(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What an artifact notes of how the beats were prepared that a checkpoint's network was trained on."""
+    training = record.get("training")
+    data = training.get("data") if isinstance(training, dict) else None
+    if not isinstance(data, dict):
+        return {}
+    recipe = data.get("recipe")
+    return notes_of_beats(data.get("normalized") is True, recipe if isinstance(recipe, str) else "")
+
+
 def tensors_of(record: Mapping[str, Any]) -> tuple[TensorSpec, TensorSpec]:
     """Input and output by the shapes in a checkpoint's record; of an older one, which tells none, by its task."""
-    is_classifier = record["task"]["kind"] == "classification"
+    is_classifier = record["task"]["kind"] in SCORED
     beat = (None, 1, record["length"])
     given = tuple(record.get("input_shape", beat))
-    returned = tuple(record.get("output_shape", (None, record["classes"]) if is_classifier else given))
+    returned = tuple(record.get("output_shape", (None, outputs_of(record)) if is_classifier else given))
     return (
         TensorSpec("input", given, "float32", "NCL"),
         TensorSpec("output", returned, "float32", "NC" if is_classifier else "NCL"),
     )
+
+
+def outputs_of(record: Mapping[str, Any]) -> int:
+    """How many classes a checkpoint's network is built for: one output is enough for two of them."""
+    return values_wanted(record["task"]["kind"], record["classes"], record["classes"])
 
 
 def write_checkpoint(
@@ -197,7 +212,7 @@ def network_of(artifact: Artifact, model: Model) -> nn.Module:
     """The network of a checkpoint without its weights. Raises EcgEdgeError where its record does not fit the model."""
     record = checkpoint_record(artifact.path)
     try:
-        network: nn.Module = model.build(record["classes"], record["length"], **record["options"])
+        network: nn.Module = model.build(outputs_of(record), record["length"], **record["options"])
         fold_parametrizations(network)
     except Exception as error:  # of the model's author, or of torch: options are whatever the file says
         told = (str(error).splitlines() or [type(error).__name__])[0]

@@ -13,8 +13,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecgedge.api import tasks
-from ecgedge.api.artifact import CHECKPOINT_FILE, TRUSTED, Anomaly, Artifact, Classification, Task, copy_to
+from ecgedge.api import multilabel, tasks
+from ecgedge.api.artifact import (
+    CHECKPOINT_FILE,
+    TRUSTED,
+    Anomaly,
+    Artifact,
+    Binary,
+    Classification,
+    Multilabel,
+    Task,
+    copy_to,
+)
 from ecgedge.api.parts import Runtime
 from ecgedge.api.records import (
     SIDECAR,
@@ -23,19 +33,19 @@ from ecgedge.api.records import (
     beat_of,
     check_lead_names,
     check_leads,
-    check_several,
     check_told,
     check_values,
     notes_of_leads,
     read_sidecar,
     told_task,
+    wants_normalized,
     with_scores,
 )
-from ecgedge.api.records.rules import values_of
+from ecgedge.api.records.rules import SCORED, values_of
 from ecgedge.api.tensors import TensorSpec, samples_first
 from ecgedge.convert.checkpoint import read_checkpoint
 from ecgedge.convert.store import key_of, open_store
-from ecgedge.data.dataset import Dataset, Split
+from ecgedge.data.dataset import Dataset, Split, is_normalized
 from ecgedge.errors import ConversionError, EcgEdgeError, unknown
 from ecgedge.evaluate import precision_check
 from ecgedge.plan.plan import takes
@@ -103,7 +113,7 @@ class Opener:
             must_run: it is an error where it does not end, or kills the process that tries it out.
 
         Raises:
-            EcgEdgeError: it is none of these; it gives one value a beat; or it brings code of its own, and the user
+            EcgEdgeError: it is none of these; or it brings code of its own, and the user
                 does not trust it.
         """
         path = Path(name)
@@ -127,15 +137,14 @@ class Opener:
         code = runtime.code_in(path)
         self.check_trust(path, code)
         artifact = self.vouched(self.open_file(path, runtime, alone), code)
-        check_several(artifact)  # here, where every command comes in
         return understood(artifact, runtime, must_run)
 
     def fit_to_data(self, artifact: Artifact, data: Dataset) -> Artifact:
         """The artifact as it is used on that data: what a user's file does is settled here (``file_options``).
 
         Raises:
-            EcgEdgeError: it takes beats of another length or of other leads, or knows other classes; or it cannot be
-                told what it does.
+            EcgEdgeError: it takes beats of another length or of other leads, or such as are z-normalised, or knows
+                other classes; or it cannot be told what it does.
         """
         artifact = as_data_has_it(artifact, data.leads, data.length)
         check_leads(artifact, data.leads, data.name)
@@ -145,12 +154,21 @@ class Opener:
             raise EcgEdgeError(
                 f"{artifact.name} takes beats of {length} samples, those of {data.name} have {data.length}", OTHER_DATA
             )
+        if wants_normalized(artifact) and not is_normalized(data):
+            told_so = f"{artifact.name} was trained on z-normalised beats, those of {data.name} are not"
+            raise EcgEdgeError(told_so, "--normalize makes them so, as in its training")
         told = self.told
         if artifact.maker.get("part") == USER:
             artifact = self.with_scale(artifact)
-            meaning = told_task(artifact, told.task, data.labels, data.length, told.normal, told.window, data.leads)
+            meaning = told_task(
+                artifact, told.task, data.labels, data.length, told.normal, told.window, data.leads, data.multilabel
+            )
             notes = {**artifact.notes, **notes_of_leads(data.lead_names)}
             return check_told(replace(artifact, task=meaning, output=as_answer(artifact, meaning), notes=notes))
+        if (artifact.task.kind == "multilabel") != data.multilabel:
+            is_of = "beats of one class each" if data.multilabel else "beats of which several labels may hold"
+            told_so = f"{artifact.name} is not for {data.name}: it was trained on {is_of}"
+            raise EcgEdgeError(told_so, OTHER_DATA)
         if told.task and told.task != artifact.task.kind:
             raise EcgEdgeError(f"{artifact.name} is for {artifact.task.kind}, its record says", "leave --task out")
         if artifact.task.labels != data.labels:
@@ -211,7 +229,7 @@ class Opener:
 def as_answer(artifact: Artifact, task: Task) -> TensorSpec:
     """The output of a user's file as its task has it: class scores, or reconstructions in the order of its axes."""
     returned = artifact.output
-    if task.kind == "classification":
+    if task.kind in SCORED:
         return replace(returned, layout="NC")
     return replace(returned, layout="NLC" if samples_first(returned.layout) else "NCL")
 
@@ -286,11 +304,24 @@ def with_meaning(artifact: Artifact, threshold: float | None, opener: Opener) ->
             "say --task classification, or --task anomaly with --threshold",
         )
     if task != "anomaly":
-        return check_told(replace(artifact, output=replace(artifact.output, layout="NC")))
+        return check_told(
+            replace(artifact, task=undecided(artifact, task), output=replace(artifact.output, layout="NC"))
+        )
     if threshold is None:
         raise EcgEdgeError(f"{artifact.path} carries no threshold", "say --threshold (ecgedge evaluate fits one)")
     meaning = Anomaly(threshold, float("nan"), "normal", ("normal", "anomaly"), window)
     return check_told(replace(artifact, task=meaning, output=as_answer(artifact, meaning)))
+
+
+def undecided(artifact: Artifact, kind: str | None) -> Task:
+    """What a user's file does whose outputs are scores, without data that name its classes: they are 0, 1, 2, ..."""
+    told = artifact.task
+    assert isinstance(told, Classification)
+    if kind == "multilabel":
+        return Multilabel(told.labels, told.scores)
+    if values_of(artifact.output) == 1:
+        return Binary(("0", "1"), told.scores)
+    return told
 
 
 def listed(labels: tuple[str, ...], most: int = 8) -> str:
@@ -299,23 +330,38 @@ def listed(labels: tuple[str, ...], most: int = 8) -> str:
     return ", ".join(labels[:most]) + more
 
 
+def needs_thresholds(artifact: Artifact) -> bool:
+    """Whether a user's file tells labels of which several may hold, and nothing says above which probabilities."""
+    task = artifact.task
+    return isinstance(task, Multilabel) and not task.thresholds and artifact.maker.get("part") == USER
+
+
 def with_threshold(
     artifact: Artifact,
     data: Dataset,
     outputs_of: Callable[[Artifact, Split], np.ndarray],
     tell: Callable[[str], object],
 ) -> Artifact:
-    """A user's autoencoder with a threshold fitted on the training beats, through the file itself.
+    """A user's file with the thresholds that it needs, fitted on the training beats, through the file itself: that of
+    an autoencoder, and one of each label where several may hold.
 
     ``outputs_of(artifact, split)`` runs it; ``tell`` takes what was fitted, in one line. Anything else is returned as
     it is.
     """
     task = artifact.task
-    if not (isinstance(task, Anomaly) and math.isnan(task.threshold)):
+    is_open = math.isnan(task.threshold) if isinstance(task, Anomaly) else needs_thresholds(artifact)
+    if not is_open:
         return artifact
     outputs = outputs_of(artifact, data.train)
     if reason := tasks.wrong(outputs, data.train.x, task):
         raise ConversionError(f"{artifact.path} gives no answers on the training beats: {reason}")
+    if isinstance(task, Multilabel):
+        if tasks.told_apart(outputs) == "probabilities":  # its graph may not say so
+            task = replace(task, scores="probabilities")
+        found = multilabel.choose_thresholds(multilabel.shares(outputs, task.scores), data.train.y)
+        tell(f"{artifact.path}: thresholds {', '.join(f'{each:.3g}' for each in found)}, with the best F1 in training")
+        return replace(artifact, task=replace(task, thresholds=found))
+    assert isinstance(task, Anomaly)
     scores = tasks.anomaly_scores(outputs, data.train.x, task.window)
     threshold, quantile = tasks.choose_threshold(scores, data.train.y != data.labels.index(task.normal))
     tell(f"{artifact.path}: threshold {threshold:.6g}, quantile {quantile} of normal training scores")

@@ -22,6 +22,7 @@ from ecgedge.data.readers import (
     Files,
     Part,
     check_classes,
+    check_labels,
     find_beside,
     find_in_folder,
     named,
@@ -29,6 +30,7 @@ from ecgedge.data.readers import (
     read_names,
     read_pair,
     read_part,
+    renamed,
     unpack,
 )
 from ecgedge.data.readers.leads import pick_leads
@@ -48,7 +50,8 @@ NEAR = 0.05  # how far mean and standard deviation of a z-normalised beat may be
 
 @dataclass(frozen=True)
 class Split:
-    """Beats ``x`` of shape ``(N, C, L)`` float32 of C leads, and their class indices ``y`` of shape ``(N,)``.
+    """Beats ``x`` of shape ``(N, C, L)`` float32 of C leads, and their class indices ``y`` of shape ``(N,)``; where
+    several labels may hold, ``y`` ``(N, K)`` says of each with 0 and 1 whether it does.
 
     ``groups`` ``(N,)`` names the patient (or record) of each beat; None where that is not known.
     """
@@ -70,7 +73,8 @@ class Dataset:
 
     ``told`` says how a table was read, or the axes of an array, what was guessed above all; it is empty for other
     files. ``lead_names`` has C names, or none where nothing says what the leads are called. ``recipe`` says how beats
-    were cut from records, as ``ecgedge.data.records.Recipe`` writes it; it is empty for others.
+    were cut from records, as ``ecgedge.data.records.Recipe`` writes it; it is empty for others. ``normalized``: they
+    were z-normalised after they were read.
     """
 
     name: str
@@ -81,6 +85,7 @@ class Dataset:
     told: str = ""
     lead_names: tuple[str, ...] = ()
     recipe: str = ""
+    normalized: bool = False
 
     @property
     def leads(self) -> int:
@@ -94,6 +99,11 @@ class Dataset:
     @property
     def classes(self) -> int:
         return len(self.labels)
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether several labels may hold for a beat."""
+        return self.train.y.ndim == 2
 
     @cached_property
     def digest(self) -> str:
@@ -109,7 +119,8 @@ class Dataset:
         leads = f"{self.leads} leads and " if self.leads > 1 else ""
         return (
             f"{self.name}, {len(self.train):,} training and {len(self.test):,} test beats of {leads}{self.length} "
-            f"samples, {self.classes} classes, digest {self.digest[:12]}"
+            f"samples, {self.classes} {'labels of which several may hold' if self.multilabel else 'classes'}, "
+            f"digest {self.digest[:12]}"
         )
 
 
@@ -292,7 +303,11 @@ def read_files(files: Files, source: str, columns: Columns) -> tuple[Dataset, st
     if not both and files.test is None:
         if official and files.train.stem.endswith("_TRAIN"):
             raise EcgEdgeError(f"ECG5000_TEST.txt is missing in {files.train.parent}", WAYS_TO_NAME_DATA)
-        [beats], labels = called([read_part(files.train, columns)], columns)
+        beats = read_part(files.train, columns)
+        if beats.several:
+            [beats], labels = several([beats], source, columns)
+        else:
+            [beats], labels = called([replace(beats, bits=None)], columns)
         return split_here(files, beats, labels, source, said)
     if files.test is not None:
         train = read_part(files.train, columns)
@@ -302,10 +317,13 @@ def read_files(files: Files, source: str, columns: Columns) -> tuple[Dataset, st
     check_shapes(train, test, names)
     if official and (len(train.labels), len(test.labels)) != ECG5000_BEATS:
         raise not_official(source, f"{len(train.labels):,} training and {len(test.labels):,} test beats")
-    check_classes(both, source)
-    (train, test), order = called(both, columns)
-    labels = tuple(label for label in order if label in set(train.labels))
-    if strangers := sorted(set(test.labels) - set(labels)):
+    if any(part.several for part in both):
+        (train, test), labels = several(both, source, columns)
+    else:
+        check_classes(both, source)
+        (train, test), order = called([replace(part, bits=None) for part in both], columns)
+        labels = tuple(label for label in order if label in set(train.labels))
+    if train.bits is None and (strangers := sorted(set(test.labels) - set(labels))):
         raise EcgEdgeError(
             f"{names[1]} has class {strangers[0]}, which no beat of {names[0]} has", "every class needs training beats"
         )
@@ -324,6 +342,13 @@ def called(parts: list[Part], columns: Columns) -> tuple[list[Part], tuple[str, 
     if columns.classes is None:
         return parts, order_labels(label for part in parts for label in part.labels)
     return named(parts, read_names(Path(columns.classes)))
+
+
+def several(parts: list[Part], source: str, columns: Columns) -> tuple[list[Part], tuple[str, ...]]:
+    """The parts and their labels, of which several may hold, called as the user says. Raises as ``check_labels``."""
+    if columns.classes is not None:
+        parts = renamed(parts, read_names(Path(columns.classes)))
+    return parts, check_labels(parts, source)
 
 
 def check_shapes(train: Part, test: Part, names: tuple[str, str]) -> None:
@@ -347,7 +372,8 @@ def check_shapes(train: Part, test: Part, names: tuple[str, str]) -> None:
 
 def split_here(files: Files, beats: Part, labels: tuple[str, ...], source: str, said: str) -> tuple[Dataset, str]:
     """Beats without a test part, in halves, each in the order of the file; ``said``: the source with its columns."""
-    check_classes([beats], source)
+    if beats.bits is None:
+        check_classes([beats], source)
     whole = as_split(beats, labels)
     count = max(len(whole) // 2, len(labels))
     if count >= len(whole):
@@ -359,7 +385,7 @@ def split_here(files: Files, beats: Part, labels: tuple[str, ...], source: str, 
     if whole.groups is None or len(np.unique(whole.groups)) < 2:
         index = np.sort(stratified(whole.y, count, SPLIT_SEED))
     else:
-        index = np.flatnonzero(halves(whole.y, whole.groups, SPLIT_SEED))
+        index = np.flatnonzero(halves(strata(whole.y), whole.groups, SPLIT_SEED))
         how = f"split here: half for training, whole patients, seed {SPLIT_SEED}"
     rest = np.setdiff1d(np.arange(len(whole)), index)
     name, train, test = files.called(source), whole.take(index), whole.take(rest)
@@ -377,8 +403,10 @@ def told_of(file: Path, part: Part) -> str:
 
 
 def as_split(beats: Part, labels: tuple[str, ...]) -> Split:
-    index = {label: i for i, label in enumerate(labels)}
     groups = None if beats.groups is None else np.array(beats.groups)
+    if beats.bits is not None:
+        return Split(beats.x.copy(), beats.bits, groups)
+    index = {label: i for i, label in enumerate(labels)}
     return Split(beats.x.copy(), np.array([index[label] for label in beats.labels], np.int64), groups)
 
 
@@ -398,7 +426,22 @@ def normalized(data: Dataset) -> Dataset:
         from ecgedge.data.records.recipe import Recipe  # which imports readers of this folder
 
         recipe = replace(Recipe.from_json(recipe, data.name), normalize=True).as_json()
-    return replace(data, train=train, test=test, source=f"{data.source}, z-normalised here", recipe=recipe)
+    source = f"{data.source}, z-normalised here"
+    return replace(data, train=train, test=test, source=source, recipe=recipe, normalized=True)
+
+
+def was_normalized(data: Dataset) -> bool:
+    """Whether ecgedge z-normalised the beats: after it read them, or when they were cut from records."""
+    if data.normalized or not data.recipe:
+        return data.normalized
+    from ecgedge.data.records.recipe import Recipe
+
+    return Recipe.from_json(data.recipe, data.name).normalize
+
+
+def is_normalized(data: Dataset) -> bool:
+    """Whether all beats are z-normalised, by ecgedge or in their files."""
+    return was_normalized(data) or not any(not_normalized(part.x).any() for part in (data.train, data.test))
 
 
 def not_normalized(x: np.ndarray) -> np.ndarray:
@@ -427,11 +470,32 @@ def synthetic(seed: int = 0) -> Dataset:
     return Dataset("synthetic", train, test, LABELS, "embedded, drawn from a fitted model")
 
 
+def held_by(y: np.ndarray) -> set[int]:
+    """The classes, or labels, that some beats have, by their indices."""
+    found = np.unique(y) if y.ndim == 1 else np.flatnonzero(y.any(axis=0))
+    return {int(each) for each in found}
+
+
+def strata(y: np.ndarray, most: int | None = None) -> np.ndarray:
+    """Of class indices ``(N,)`` these; of labels ``(N, K)`` a number for each set of labels that beats have, ``(N,)``.
+
+    Args:
+        most: sets that are told apart; where there are more, beats count by the rarest of their labels.
+    """
+    if y.ndim == 1:
+        return y
+    _, found = np.unique(y, axis=0, return_inverse=True)
+    if most is not None and len(np.unique(found)) > most:
+        rarest = np.argsort(y.sum(axis=0), kind="stable")
+        found = np.where(y.any(axis=1), rarest[y[:, rarest].argmax(axis=1)], y.shape[1])
+    return found.reshape(-1)
+
+
 def stratified(y: np.ndarray, count: int, seed: int) -> np.ndarray:
     """``count`` indices into ``y``, drawn so that each class keeps its share and none is left out.
 
     Args:
-        y: class indices ``(N,)``.
+        y: class indices ``(N,)``, or which labels hold ``(N, K)``: then beats with the same labels are a class.
         count: how many to draw; N or more returns all, shuffled.
         seed: of the drawing.
 
@@ -444,6 +508,7 @@ def stratified(y: np.ndarray, count: int, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     if count >= len(y):
         return rng.permutation(len(y))
+    y = strata(y, count)
     classes, sizes = np.unique(y, return_counts=True)
     if count < len(classes):
         raise EcgEdgeError(f"{count} beats cannot hold {len(classes)} classes", "ask for more beats")
@@ -491,9 +556,10 @@ def calibrating_and_judging(data: Dataset, seed: int) -> tuple[Split, Split | No
     train = own_training_beats(data)
     if train.groups is None or len(np.unique(train.groups)) < 2:
         return train, None
-    fold = deal_groups(train.y, train.groups, 2, seed)
+    kinds = strata(train.y)
+    fold = deal_groups(kinds, train.groups, 2, seed)
     one, two = (train.take(np.flatnonzero(fold == at)) for at in (0, 1))
-    apart = len(two) >= ENOUGH_TO_JUDGE and set(one.y) == set(two.y) == set(train.y)
+    apart = len(two) >= ENOUGH_TO_JUDGE and set(kinds[fold == 0]) == set(kinds[fold == 1])
     return (one, two) if apart else (train, None)
 
 
@@ -509,7 +575,7 @@ def own_training_beats(data: Dataset) -> Split:
     if data.train.groups is not None and not np.isin(data.train.groups, both).all():  # else nobody would be left
         own &= ~np.isin(data.train.groups, both)
     train = data.train.take(np.flatnonzero(own))
-    if lacking := set(data.train.y) - set(train.y):
+    if lacking := held_by(data.train.y) - held_by(train.y):
         label = data.labels[min(lacking)]
         why = ", or of a patient there" if both else ""
         raise EcgEdgeError(

@@ -100,12 +100,14 @@ class ChangedDecision:
         beat: its number among the test beats.
         reference, here: class indices.
         margin: of the trained model's decision.
+        label: whether it holds or not, 1 or 0, is what was decided; None where that is a class.
     """
 
     beat: int = told(COUNTED, needed=True)
     reference: int = told(COUNTED, needed=True)
     here: int = told(COUNTED, needed=True)
     margin: float = told(number(least=0), needed=True)
+    label: str | None = told(LABEL)
 
 
 OF_CLASS = record({**dict.fromkeys(("precision", "recall", "f1"), SHARE), "support": COUNTED}, others=ANY)
@@ -162,6 +164,62 @@ class Detection:
     )
     threshold: float = told(number(least=0), needed=True)
     support: dict[str, int] | None = told(table_of(COUNTED, 100))
+
+
+OF_LABEL = record(
+    {
+        **dict.fromkeys(("auroc", "auprc"), maybe(SHARE)),
+        **dict.fromkeys(("f1", "precision", "recall", "ece", "threshold"), SHARE),
+        "support": COUNTED,
+    },
+    others=ANY,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelling:
+    """How good answers are where several labels may hold, see ``api.multilabel``.
+
+    Attributes:
+        macro_auroc, macro_auprc: None where no label has one.
+        mean_f1: of labels at the thresholds that were carried over from the trained model.
+        ece: expected calibration error, the mean over the labels.
+        exact: the share of beats of which every label is right.
+        per_label: of each label its AUROC, AUPRC, F1, precision, recall, ECE, threshold and support.
+    """
+
+    macro_auroc: float | None = figure(
+        maybe(SHARE),
+        score("macro_auroc", Shown("mAUROC", "macro AUROC", digits=4, means="mean over the labels"), "multilabel",
+              change=Change("macro_auroc", "", 0.0)),
+        null=True,
+    )  # fmt: skip
+    macro_auroc_low: float | None = told(maybe(SHARE), null=True)
+    macro_auroc_high: float | None = told(maybe(SHARE), null=True)
+    macro_auprc: float | None = figure(
+        maybe(SHARE),
+        score("macro_auprc", Shown("mAUPRC", "macro AUPRC", digits=4, means="mean over the labels"), "multilabel"),
+        null=True,
+    )
+    mean_f1: float = figure(
+        SHARE,
+        score("mean_f1", Shown("mean F1", "mean F1", digits=4, means="of the labels, at the model's thresholds"),
+              "multilabel"),
+        needed=True,
+    )  # fmt: skip
+    exact: float = figure(
+        SHARE,
+        score("exact_match", Shown("exact", "exact match", digits=4, means="beats with every label right"),
+              "multilabel", change=Change("exact_match", "points", 0.0)),
+        needed=True,
+    )  # fmt: skip
+    ece: float = figure(
+        SHARE,
+        Metric("label_ece", "label_ece", "share", task="multilabel",
+               shown=Shown("ECE", "ECE", digits=4, means="expected calibration error, mean over the labels")),
+        needed=True,
+    )  # fmt: skip
+    per_label: dict[str, Any] | None = told(table_of(OF_LABEL, 100_000))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,6 +281,7 @@ class Judgement:
     precision_check: PrecisionCheck | None = None
     quality: Quality | None = None
     detection: Detection | None = None
+    labelling: Labelling | None = None
     refit: Refit | None = None
     losses: Losses | None = None
     parity: Parity | None = None
@@ -235,7 +294,15 @@ class Judgement:
     def flat(self) -> dict[str, Any]:
         """As JSON has it."""
         found: dict[str, Any] = {"status": self.status, "reason": self.reason}
-        groups = self.precision_check, self.quality, self.detection, self.refit, self.losses, self.parity
+        groups = (
+            self.precision_check,
+            self.quality,
+            self.detection,
+            self.labelling,
+            self.refit,
+            self.losses,
+            self.parity,
+        )
         for group in groups:
             found |= plain(group) if group is not None else {}
         return found

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ecgedge.api import tasks
-from ecgedge.api.artifact import Anomaly, Classification, Task
+from ecgedge.api import multilabel, tasks
+from ecgedge.api.artifact import Anomaly, Classification, Multilabel, Task
 from ecgedge.api.precisions import FP32, Precision
+from ecgedge.evaluate import labels
 from ecgedge.evaluate.facts import read
 from ecgedge.evaluate.gates import auroc_gate, collapse_gates, recall_change, recall_gates, threshold_gate
 from ecgedge.evaluate.intervals import ALPHA, Change, amount, bootstrap_auroc, p_value, paired_p, paired_share, wilson
@@ -22,6 +23,7 @@ from ecgedge.evaluate.judgement import (
     Detection,
     Gate,
     Judgement,
+    Labelling,
     Losses,
     Parity,
     Quality,
@@ -40,7 +42,7 @@ class Answers:
 
     Attributes:
         outputs: ``(N, classes)`` class scores or ``(N, C, L)`` reconstructions.
-        x, y: the beats ``(N, C, L)`` and their class indices ``(N,)``.
+        x, y: the beats ``(N, C, L)`` and their class indices ``(N,)``, or which labels they have ``(N, K)``.
         index: the numbers by which changed decisions are listed, ``(N,)``; None: 0, 1, ...
     """
 
@@ -52,6 +54,10 @@ class Answers:
     def wrong(self, task: Task) -> str:
         """Why these are no answers; empty where they are."""
         return tasks.wrong(self.outputs, self.x, task) or ""
+
+    def of_classes(self, task: Task) -> Answers:
+        """The same with a score for each class, see ``tasks.of_classes``."""
+        return replace(self, outputs=tasks.of_classes(self.outputs, task))
 
     @property
     def flat(self) -> np.ndarray:
@@ -95,6 +101,7 @@ def judge(
     terms = terms or Terms()
     if reason := here.wrong(task):
         return Judgement(status="rejected", reason=reason)
+    here = here.of_classes(task)
     found = of_task(here, task)
     if isinstance(task, Anomaly) and training is not None:
         if reason := training.wrong(task):
@@ -103,6 +110,7 @@ def judge(
     was = None if expected is None else replace(here, outputs=expected)
     if was is not None and (reason := was.wrong(task)):
         return replace(found, status="failed", reason=f"of the trained model itself, {reason}")
+    was = was and was.of_classes(task)
     found, verdict = with_intervals(found, here, was, task, terms.seed)
     if was is None:
         return found
@@ -118,6 +126,8 @@ def of_task(here: Answers, task: Task) -> Judgement:
     losses = Losses(gates=[])
     if isinstance(task, Anomaly):
         return Judgement(detection=read(Detection, told), losses=losses)
+    if isinstance(task, Multilabel):
+        return Judgement(labelling=read(Labelling, told), losses=losses)
     return Judgement(quality=read(Quality, told), losses=losses)
 
 
@@ -129,15 +139,18 @@ def lost(here: Answers, was: Answers, task: Task, verdict: Verdict | None) -> li
     """The gates on what was lost against the trained model."""
     if isinstance(task, Anomaly):
         return auroc_gate(verdict)
+    if isinstance(task, Multilabel):
+        return labels.gates(here.flat, was.flat, here.y, task)
     decided, before = here.flat.argmax(axis=1), was.flat.argmax(axis=1)
     return recall_gates(decided, before, here.y, task) + collapse_gates(decided, before, here.y, task)
 
 
 def fault(found: Judgement, here: Answers, was: Answers, task: Task) -> str:
     """Why outputs are not those of the trained model in any precision; empty where they are."""
-    if isinstance(task, Classification) and (order := other_order(here.flat, was.flat)):
-        moved = [f"output {i} is class {task.labels[c]!r}" for i, c in enumerate(order) if i != c]
-        return f"the classes are in another order: {', '.join(moved)}"
+    if order := order_here(here, was, task):
+        kind = "label" if isinstance(task, Multilabel) else "class"
+        moved = [f"output {i} is {kind} {task.labels[c]!r}" for i, c in enumerate(order) if i != c]
+        return f"the {'labels' if kind == 'label' else 'classes'} are in another order: {', '.join(moved)}"
     if collapsed := [gate.text for gate in found.gates if gate.gate == "class collapse"]:
         return f"class collapse: {collapsed[0]}"
     told = found.parity
@@ -150,10 +163,21 @@ def fault(found: Judgement, here: Answers, was: Answers, task: Task) -> str:
     return ""
 
 
+def order_here(here: Answers, was: Answers, task: Task) -> list[int] | None:
+    """The class or label that each output gives, where the order is another; None where not, or it has no meaning."""
+    if isinstance(task, Anomaly):
+        return None
+    if isinstance(task, Multilabel):
+        return labels.other_order(here.flat, was.flat, task)
+    return other_order(here.flat, was.flat)
+
+
 def with_intervals(
     found: Judgement, here: Answers, was: Answers | None, task: Task, seed: int
 ) -> tuple[Judgement, Verdict | None]:
     """With the interval of accuracy or of AUROC; and the verdict, where ``was`` is known and no class is missing."""
+    if isinstance(task, Multilabel):
+        return of_labels(found, here, was, task)
     if found.quality is not None:
         before = None if was is None else was.flat.argmax(axis=1)
         (low, high), verdict = of_decisions(here.flat.argmax(axis=1), before, here.y)
@@ -165,6 +189,24 @@ def with_intervals(
     trained = None if was is None else tasks.anomaly_scores(was.flat, here.x, task.window)
     (low, high), verdict = of_scores(tasks.anomaly_scores(here.flat, here.x, task.window), trained, positive, seed)
     return replace(found, detection=replace(found.detection, auroc_low=low, auroc_high=high)), verdict
+
+
+def of_labels(
+    found: Judgement, here: Answers, was: Answers | None, task: Multilabel
+) -> tuple[Judgement, Verdict | None]:
+    """The interval of the macro AUROC and the paired test of its change; neither where no label has an AUROC."""
+    assert found.labelling is not None
+    if not labels.told_labels(here.y):
+        return found, None
+    now = multilabel.shares(here.flat, task.scores)
+    low, high = labels.interval(now, here.y)
+    found = replace(found, labelling=replace(found.labelling, macro_auroc_low=low, macro_auroc_high=high))
+    if was is None:
+        return found, None
+    before = multilabel.shares(was.flat, task.scores)
+    change = labels.paired_change(now, before, here.y)
+    told = f"{amount(change.difference, 4)} macro AUROC"
+    return found, verdict_on(change, told, "scores" if np.array_equal(now, before) else "")
 
 
 def of_decisions(here: np.ndarray, was: np.ndarray | None, y: np.ndarray) -> tuple[tuple[float, float], Verdict | None]:
@@ -213,48 +255,64 @@ def parity(here: Answers, was: Answers, task: Task, terms: Terms, verdict: Verdi
     limits = [each.cosine for each in (terms.precision, terms.computes) if each and each.cosine is not None]
     most = {"max_abs_diff": ATOL * max(1.0, float(np.abs(expected).max()))}
     tolerance = {"cosine": min(limits)} if limits else most
-    changed = np.flatnonzero(tasks.decide(expected, here.x, task) != tasks.decide(outputs, here.x, task))
-    is_classifier = isinstance(task, Classification)
+    decided, before = tasks.decide(outputs, here.x, task), tasks.decide(expected, here.x, task)
+    changed = np.argwhere(decided != before)
     return Parity(
         verdict=verdict,
         max_abs_diff=float(differences.max()),
         mean_abs_diff=float(differences.mean()),
-        cosine=cosine(outputs, expected, centred=is_classifier),
+        cosine=cosine(*centred(outputs, expected, task)),
         tolerance=tolerance,
         runtime_computes=terms.computes.name if terms.computes else None,
-        equal_decisions=1 - len(changed) / len(here.x),
+        equal_decisions=1 - len(changed) / decided.size,
         changed_decisions=len(changed),
         changed=changed_decisions(here, was, task, changed[:LISTED]),
-        recall_change=recall_change(outputs.argmax(axis=1), expected.argmax(axis=1), here.y, task)
-        if isinstance(task, Classification)
-        else None,
+        recall_change=change_of_recall(decided, before, here.y, task),
     )
 
 
-def cosine(outputs: np.ndarray, expected: np.ndarray, centred: bool) -> float:
+def change_of_recall(here: np.ndarray, was: np.ndarray, y: np.ndarray, task: Task) -> dict[str, float | None] | None:
+    """Of each class or label, by decisions; None of anomalies."""
+    if isinstance(task, Multilabel):
+        return labels.recall_change(here, was, y, task)
+    return recall_change(here, was, y, task) if isinstance(task, Classification) else None
+
+
+def centred(here: np.ndarray, was: np.ndarray, task: Task) -> tuple[np.ndarray, np.ndarray]:
+    """Outputs ``(N, values)`` less what says nothing: the mean of a beat's class scores, which may share an offset; of
+    labels that of the trained model's scores for each, since most beats have none."""
+    here, was = (each.astype(np.float64) for each in (here, was))
+    if isinstance(task, Multilabel):
+        return here - was.mean(axis=0), was - was.mean(axis=0)
+    if isinstance(task, Classification):
+        return here - here.mean(axis=1, keepdims=True), was - was.mean(axis=1, keepdims=True)
+    return here, was
+
+
+def cosine(here: np.ndarray, was: np.ndarray) -> float:
     """Of all outputs and all expected ones, each as one vector.
 
     Not the mean over the beats: with two classes the cosine of one beat is 1 or -1, and a beat on the
     fence would count as much as any.
-
-    Args:
-        centred: take the mean off each beat's first, since class scores may share an offset.
     """
-    here, was = (each.astype(np.float64) for each in (outputs, expected))
-    if centred:
-        here, was = (each - each.mean(axis=1, keepdims=True) for each in (here, was))
     norms = float(np.linalg.norm(here) * np.linalg.norm(was))
     return float((here * was).sum()) / norms if norms else float(not here.any() and not was.any())
 
 
 def changed_decisions(here: Answers, was: Answers, task: Task, places: np.ndarray) -> list[ChangedDecision]:
-    """What was decided and what is, of the beats at these places."""
+    """What was decided and what is, at places ``(M, 1)`` among the beats, or ``(M, 2)`` among beats and labels."""
     before, now = tasks.decide(was.flat, here.x, task), tasks.decide(here.flat, here.x, task)
     margin = tasks.margins(was.flat, here.x, task)
     number = np.arange(len(here.x)) if here.index is None else here.index
     return [
-        ChangedDecision(beat=int(number[i]), reference=int(before[i]), here=int(now[i]), margin=float(margin[i]))
-        for i in places
+        ChangedDecision(
+            beat=int(number[at[0]]),
+            reference=int(before[at]),
+            here=int(now[at]),
+            margin=float(margin[at]),
+            label=task.labels[at[1]] if len(at) > 1 else None,
+        )
+        for at in map(tuple, places.tolist())
     ]
 
 

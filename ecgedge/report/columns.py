@@ -255,5 +255,5 @@ MEASURED = Column(
     "measured by", lambda row: Cell(measured_by(row) or NOTHING, key=measured_by(row) or None), words=True,
     means="the device's own clock and meters, where a row's times, memory or energy are by them",
 )  # fmt: skip
-CHANGES = {"classification": change("points"), "anomaly": change("AUROC")}
+CHANGES = {"classification": change("points"), "multilabel": change("macro AUROC"), "anomaly": change("AUROC")}
 STATUS = Column("status", lambda row: UNSTEADY if row.unsteady else row.status, "status", status, words=True)

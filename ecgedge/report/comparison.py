@@ -18,10 +18,21 @@ from ecgedge.report.grid import cut, table
 from ecgedge.report.table import NOISY, TITLES, TOO_NOISY
 from ecgedge.run.rows import timed_words
 
-FORMS = {"accuracy": "+.2f", "class_recall": "+.1f", "auroc": "+.4f", "latency": "+.1f", "size": "+.2g"}
-HEADS = {"class_recall": "recall", "auroc": "AUROC"}
+FORMS = {
+    "accuracy": "+.2f",
+    "exact_match": "+.2f",
+    "macro_auroc": "+.4f",
+    "class_recall": "+.1f",
+    "auroc": "+.4f",
+    "latency": "+.1f",
+    "size": "+.2g",
+}
+HEADS = {"class_recall": "recall", "auroc": "AUROC", "macro_auroc": "mAUROC", "exact_match": "exact"}
 MARKS = {SAME: "", BETTER: " better", WORSE: " worse", CANNOT_TELL: " ?"}
-FIGURES = {"classification": ("accuracy", "class_recall"), "anomaly": ("accuracy", "auroc")}
+FIGURES = {
+    "classification": ("accuracy", "class_recall"), "multilabel": ("macro_auroc", "exact_match", "class_recall"),
+    "anomaly": ("accuracy", "auroc"),
+}  # fmt: skip
 LEGEND = (
     "B against A: accuracy and recall of a class in points, AUROC as it is, latency (p50) and size in %; a figure\n"
     "without a word is the same; changed: beats that B decides otherwise; [interval]: 95% of latency; floor: what\n"
@@ -161,7 +172,10 @@ def summary(comparison: Comparison) -> Iterator[str]:
         yield f"latency of all cells: {median(ratios):+.1f}% in the median; two runs at two times are not paired"
     counts = Counter(pair.result for pair in comparison.pairs)
     told = ", ".join(f"{counts[result]} {result}" for result in (SAME, BETTER, WORSE, CANNOT_TELL) if counts[result])
-    allowed = ", ".join(f"{name} {tolerance(comparison, name)}" for name in comparison.metrics)
+    tasks = {pair.a.task for pair in comparison.pairs}
+    known = [name for name, metric in comparison.metrics.items()
+             if not metric.figure or metric.figure.task is None or metric.figure.task in tasks]  # fmt: skip
+    allowed = ", ".join(f"{name} {tolerance(comparison, name)}" for name in known)
     found = len(comparison.regressions)
     yield f"{len(comparison.pairs)} cells: {told}"
     yield f"{found or 'no'} regression{'' if found == 1 else 's'} beyond tolerance ({allowed})"

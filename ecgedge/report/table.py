@@ -13,7 +13,7 @@ from ecgedge.run.row import Row
 from ecgedge.run.rows import UNSTEADY, Noise, timed_words, whole_rows
 
 STATUSES = {"rejected": "red", "failed": "red", "timeout": "red", "skipped": "yellow"}  # with their colours
-TITLES = {"classification": "Classification", "anomaly": "Anomaly detection"}
+TITLES = {"classification": "Classification", "multilabel": "Several labels", "anomaly": "Anomaly detection"}
 NOISY = 0.05  # a machine with a noise floor above that cannot tell 5% apart
 TOO_NOISY = "; too noisy to tell 5% apart"
 LEGEND = (

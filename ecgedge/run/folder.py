@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge.api.artifact import Anomaly, Classification, Task, digest_of
+from ecgedge.api import tasks
+from ecgedge.api.artifact import Anomaly, Multilabel, Task, digest_of
 from ecgedge.api.records import from_record, task_from_record
 from ecgedge.errors import EcgEdgeError
 from ecgedge.files.arrays import read_array, read_arrays
@@ -36,7 +37,8 @@ from ecgedge.run.row import Row
 
 @dataclass(frozen=True)
 class Beats:
-    """Scored beats ``(N, C, L)``, their class indices ``(N,)`` and their numbers among the test beats ``(N,)``."""
+    """Scored beats ``(N, C, L)``, their class indices ``(N,)`` or which labels they have ``(N, K)``, and their numbers
+    among the test beats ``(N,)``."""
 
     x: np.ndarray
     y: np.ndarray
@@ -84,7 +86,7 @@ class RunFolder:
     def fault_of(self, row: Row) -> str:
         """Why a row cannot be one of this run; empty where it can."""
         task, labels = self.tasks.get(row.id), self.about["labels"]
-        if task and task.kind != row.task:
+        if task and task.judged_as != row.task:
             return f"it is for {row.task}, its artifact for {task.kind}"
         if row.status == "ok" and not row.emulated and row.id not in self.blocks:
             return "it is ok, and the journal tells of no call that was timed"
@@ -125,9 +127,10 @@ class RunFolder:
         if x.ndim != 3 or not x.size or x.dtype.kind != "f" or not np.isfinite(x).all():
             raise damaged(self.path / BEATS, f"x of shape {x.shape} holds no beats")
         for name, values in (("y", y), ("index", index)):
-            if values.shape != x.shape[:1] or values.dtype.kind not in "iu" or (values < 0).any():
+            of_labels = name == "y" and values.ndim == 2 and values.shape[1:] == (len(self.about["labels"]),)
+            if values.ndim != 1 + of_labels or len(values) != len(x) or not is_count(values):
                 raise damaged(self.path / BEATS, f"{name} does not tell of each beat")
-        if y.max() >= len(self.about["labels"]):
+        if y.max() >= (len(self.about["labels"]) if y.ndim == 1 else 2):
             raise damaged(self.path / BEATS, f"a beat is of class {y.max()}, {len(self.about['labels'])} are known")
         names = self.about.get("leads", ())
         return Beats(x, y.astype(np.int64), index, tuple(names) if len(names) == x.shape[1] else ())
@@ -150,15 +153,17 @@ class RunFolder:
             raise damaged(self.path / name, "the journal does not say what they mean")
         if task.labels != tuple(self.about["labels"]):
             raise damaged(self.path / JOURNAL, f"the classes of {cell} are not those of {RUN}")
+        if isinstance(task, Multilabel) != (self.beats.y.ndim == 2):
+            raise damaged(self.path / JOURNAL, f"{cell} is for {task.kind}, which {BEATS} is not")
         leads, length = self.beats.x.shape[1:]
-        count = len(task.labels) if isinstance(task, Classification) else leads * length
+        count = task.values(leads * length)
         if isinstance(task, Anomaly) and task.window > length:
             raise damaged(self.path / JOURNAL, f"{cell} has a window of {task.window}, a beat {length} samples")
         values = outputs.reshape(len(outputs), -1) if outputs.ndim > 1 and outputs.size else outputs
         if values.shape != (len(self.beats.y), count) or not np.isfinite(values).all():
             told = f"outputs of shape {outputs.shape} are no answers to {len(self.beats.y)} beats"
             raise damaged(self.path / name, told)
-        return values
+        return tasks.of_classes(values, task)
 
     def has_samples(self, name: str) -> bool:
         """Whether the samples of a cell or twin are still in the folder."""
@@ -228,3 +233,8 @@ class RunFolder:
                 raise damaged(artifact.path, error) from error
         if known[packed["path"]] not in ("", artifact.digest):
             raise damaged(artifact.path, "it is not the file that was scored")
+
+
+def is_count(values: np.ndarray) -> bool:
+    """Whether an array holds whole numbers from 0."""
+    return values.dtype.kind in "iu" and not (values < 0).any()

@@ -137,6 +137,7 @@ TIMED = (
 )  # fmt: skip
 ANSWERED = {
     "classification": ("accuracy", "accuracy_low", "accuracy_high", "macro_f1", "confusion"),
+    "multilabel": ("macro_auroc", "macro_auroc_low", "macro_auroc_high", "mean_f1", "exact_match", "label_ece"),
     "anomaly": ("auroc", "auroc_low", "auroc_high", "f1", "threshold"),
 }
 

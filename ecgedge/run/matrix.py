@@ -95,7 +95,7 @@ def skipped(skip: Skip, lab: Lab) -> Row:
         identity=Identity(
             id=skip.id,
             model=skip.model,
-            task=lab.sources[skip.model].task.kind,
+            task=lab.sources[skip.model].task.judged_as,
             format=skip.format,
             precision=None,
             runtime=skip.runtime,

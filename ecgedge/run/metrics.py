@@ -23,7 +23,9 @@ METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in sorted([*OF_ROWS, BULK, *map(rate, (1, 16, 64))], key=lambda metric: [*UNITS].index(metric.kind))
 }
-QUALITY = {"classification": METRICS["accuracy"], "anomaly": METRICS["auroc"]}
+QUALITY = {
+    "classification": METRICS["accuracy"], "multilabel": METRICS["macro_auroc"], "anomaly": METRICS["auroc"],
+}  # fmt: skip
 
 
 def metric_of(figure: Figure) -> Metric:

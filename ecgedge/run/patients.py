@@ -56,7 +56,7 @@ def whose_beats(run: RunFolder) -> Whose | None:
     except SchemaError as error:
         raise damaged(run.path / RUN, error) from error
     of = read_arrays(run.path, BEATS, (PATIENT,))[PATIENT]
-    if of.shape != run.beats.y.shape or of.dtype.kind not in "iu" or (of < 0).any() or of.max() >= len(names):
+    if of.shape != run.beats.y.shape[:1] or of.dtype.kind not in "iu" or (of < 0).any() or of.max() >= len(names):
         raise damaged(run.path / BEATS, f"{PATIENT} does not tell of each beat")
     return Whose(names, of.astype(np.int64))
 
@@ -70,6 +70,8 @@ def spread_of(whose: Whose, outputs: np.ndarray, x: np.ndarray, y: np.ndarray, t
     """
     truth = y != task.labels.index(task.normal) if isinstance(task, Anomaly) else y
     right = tasks.decide(outputs, x, task).astype(np.int64) == truth.astype(np.int64)
+    if right.ndim == 2:  # every label of the beat
+        right = right.all(axis=1)
     beats = np.bincount(whose.of, minlength=len(whose.names))
     enough = np.flatnonzero(beats >= FEWEST)
     if not len(enough):

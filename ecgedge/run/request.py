@@ -38,7 +38,7 @@ class Told:
     """What the user says of files that carry no record.
 
     Attributes:
-        task: ``"classification"``, ``"anomaly"``, or None: it is told from the outputs.
+        task: ``"classification"``, ``"multilabel"``, ``"binary"``, ``"anomaly"``, or None: it is told from the outputs.
         normal: the class that an autoencoder learned.
         window: samples that its residual is averaged over.
         input_scale, input_zero_point: of an integer input.
@@ -186,7 +186,7 @@ REQUEST = record(
         **dict.fromkeys(("models", "files", "exporters", "formats", "quantizers", "runtimes", "requirements"), LINES),
         "told": record(
             {
-                "task": maybe(one_of("classification", "anomaly")),
+                "task": maybe(one_of("classification", "multilabel", "binary", "anomaly")),
                 "normal": LINE,
                 "window": whole(1, 2**20),
                 "input_scale": maybe(number(above=0, below=1e15)),

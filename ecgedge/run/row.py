@@ -21,6 +21,7 @@ from ecgedge.evaluate.judgement import (
     ChangedDecision,
     Detection,
     Gate,
+    Labelling,
     Losses,
     Parity,
     PrecisionCheck,
@@ -41,7 +42,7 @@ from ecgedge.files.values import (
 from ecgedge.run.measurement import BLOCKS, Elsewhere, Latency, Loading, Memory, Meters, TimeRatio
 
 STATUSES = ("ok", "rejected", "failed", "timeout", "skipped")
-TASKS = ("classification", "anomaly")
+TASKS = ("classification", "multilabel", "anomaly")
 THROUGHPUT = re.compile(r"throughput_([1-9]\d{0,8})_per_s")
 TimedBy = tuple[str | None, str | None]  # a board, and a clock of its own; None: the machine that converts, and its
 
@@ -149,6 +150,7 @@ class Row:
     precision_check: PrecisionCheck | None = None
     quality: Quality | None = None
     detection: Detection | None = None
+    labelling: Labelling | None = None
     refit: Refit | None = None
     losses: Losses | None = None
     parity: Parity | None = None
@@ -300,6 +302,7 @@ GROUPS: dict[str, type] = {
     "precision_check": PrecisionCheck,
     "quality": Quality,
     "detection": Detection,
+    "labelling": Labelling,
     "refit": Refit,
     "losses": Losses,
     "parity": Parity,

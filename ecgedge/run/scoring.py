@@ -325,7 +325,7 @@ def started(cell: Cell, lab: Lab, profile: str, emulated: str | None = None) -> 
         identity=Identity(
             id=cell.id,
             model=cell.model,
-            task=source.task.kind,
+            task=source.task.judged_as,
             format=cell.format,
             precision=cell.precision,
             runtime=cell.runtime,
@@ -392,6 +392,7 @@ def judged(row: Row, found: tuple[Judgement, Judgement]) -> Row:
         precision_check=claims.precision_check,
         quality=answers.quality,
         detection=answers.detection,
+        labelling=answers.labelling,
         refit=answers.refit,
         losses=answers.losses,
         parity=answers.parity,

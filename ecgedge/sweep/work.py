@@ -231,7 +231,7 @@ class Shift:
 def begun(job: Job, cell: Cell, lab: Lab) -> Row:
     """What is known of a cell before anything is done."""
     runtime: Runtime = lab.tools.parts["runtime", cell.runtime]
-    row = row_of_lost(job, cell, lab.sources[cell.model].task.kind, Outcome(status="ok"))
+    row = row_of_lost(job, cell, lab.sources[cell.model].task.judged_as, Outcome(status="ok"))
     assert row.setup is not None
     setup = replace(
         row.setup,

@@ -61,7 +61,7 @@ class RuntimeContract(Contract):
                 x = self.beats(count)
                 y = call(session, x)
                 task = self.loaded.task
-                shape = x.shape if isinstance(task, Anomaly) else (count, len(task.labels))
+                shape = x.shape if isinstance(task, Anomaly) else (count, task.values(0))
                 assert isinstance(y, np.ndarray), f"fetch() gave {type(y).__name__}"
                 assert y.dtype == np.float32, f"fetch() gave {y.dtype}, float32 is expected"
                 assert y.shape == shape, f"{count} beats gave {y.shape}, {shape} is expected"

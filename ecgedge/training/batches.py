@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ecgedge.api.training import Recipe
-from ecgedge.data.dataset import Split
+from ecgedge.data.dataset import Split, strata
 from ecgedge.measure.processor import without_tf32
 from ecgedge.training.augment import augment
 from ecgedge.training.teacher import Teacher
@@ -27,6 +27,8 @@ def batches(beats: Split, classes: int, recipe: Recipe, task: str, device: str |
     """
     if task == "anomaly":
         return noisy(beats, recipe, device)
+    if task in ("multilabel", "binary"):
+        return apart(beats, recipe, device)
     return taught(beats, classes, recipe, device) if recipe.teacher else labelled(beats, classes, recipe, device)
 
 
@@ -47,6 +49,16 @@ def labelled(beats: Split, classes: int, recipe: Recipe, device: str | torch.dev
         changed, y = drawn(beats, recipe, min(recipe.batch, len(beats)), device)
         one_hot = torch.nn.functional.one_hot(y, classes).float()
         yield changed, one_hot * (1 - recipe.smoothing) + recipe.smoothing / classes
+
+
+def apart(beats: Split, recipe: Recipe, device: str | torch.device) -> Batches:
+    """Changed beats, and of each output the probability that it should give, smoothed: that of a label, or that of the
+    second of two classes ``(N, 1)``."""
+
+    while True:
+        changed, y = drawn(beats, recipe, min(recipe.batch, len(beats)), device)
+        truth = y.reshape(len(y), -1).float()
+        yield changed, truth * (1 - recipe.smoothing) + recipe.smoothing / 2
 
 
 def taught(beats: Split, classes: int, recipe: Recipe, device: str | torch.device) -> Batches:
@@ -71,10 +83,14 @@ def taught(beats: Split, classes: int, recipe: Recipe, device: str | torch.devic
 
 
 def drawn(beats: Split, recipe: Recipe, count: int, device: str | torch.device) -> tuple[Tensor, Tensor]:
-    """Beats drawn with replacement, changed on a device, and their class indices; see ``Recipe.balance``."""
+    """Beats drawn with replacement, changed on a device, and their class indices; see ``Recipe.balance``.
+
+    Where several labels may hold, a beat counts as its set of labels.
+    """
     import torch
 
     y = torch.from_numpy(beats.y)
-    chances = torch.bincount(y).double()[y] ** -recipe.balance
+    kinds = torch.from_numpy(strata(beats.y))
+    chances = torch.bincount(kinds).double()[kinds] ** -recipe.balance
     index = torch.multinomial(chances, count, replacement=True)
     return augment(torch.from_numpy(beats.x)[index].to(device), recipe.augment), y[index].to(device)

@@ -7,12 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge.api import tasks
-from ecgedge.api.artifact import Anomaly, Classification, Task
-from ecgedge.data.dataset import Dataset, Split
+from ecgedge.api import multilabel, tasks
+from ecgedge.api.artifact import Anomaly, Classification, Multilabel, Task
+from ecgedge.data.dataset import Dataset, Split, strata
 from ecgedge.data.patients import deal_groups
 from ecgedge.errors import EcgEdgeError
-from ecgedge.training.fitting import Trainee, fit, predict
+from ecgedge.training.fitting import OF_CLASSES, Trainee, fit, predict
+
+NAMES = {  # of the figures that are estimated
+    "classification": ("accuracy", "macro_f1", "nll", "ece"),
+    "multilabel": ("macro_auroc", "macro_auprc", "mean_f1", "label_ece"),
+    "anomaly": ("auroc", "auprc", "f1"),
+}
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class Estimate:
         A figure of a repeat is computed on all training beats at once, since a fold may lack the rare
         classes. ``sd`` is the standard deviation between repeats, ``fold_sd`` that between the folds.
         """
-        names = ("auroc", "auprc", "f1") if isinstance(task, Anomaly) else ("accuracy", "macro_f1", "nll", "ece")
+        names = NAMES[task.judged_as]
         whole = [evaluate(outputs, train, task) for outputs in self.outputs]
         parts = [
             evaluate(outputs[folds == fold], train.take(np.flatnonzero(folds == fold)), task)
@@ -60,7 +66,9 @@ def nan(value: float | None) -> float:
 def evaluate(outputs: np.ndarray, beats: Split, task: Task) -> dict[str, Any]:
     """The figures of a task and, of a classifier, those of its probabilities."""
     figures = tasks.evaluate(outputs, beats.x, beats.y, task)
-    return figures if isinstance(task, Anomaly) else figures | tasks.calibration_figures(outputs, beats.y, "logits")
+    if not isinstance(task, Classification):
+        return figures
+    return figures | tasks.calibration_figures(tasks.of_classes(outputs, task), beats.y, "logits")
 
 
 def cross_validate(trainee: Trainee, data: Dataset, count: int, repeats: int = 1) -> Estimate:
@@ -95,8 +103,8 @@ def folds_of(train: Split, count: int, seed: int) -> np.ndarray:
         EcgEdgeError: there are fewer patients than folds.
     """
     if train.groups is None or len(np.unique(train.groups)) < 2:
-        return deal(train.y, count, seed)
-    return deal_groups(train.y, train.groups, count, seed)
+        return deal(strata(train.y), count, seed)
+    return deal_groups(strata(train.y), train.groups, count, seed)
 
 
 def most_folds(train: Split) -> int:
@@ -116,12 +124,16 @@ def deal(y: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 
 def task_of(trainee: Trainee, data: Dataset, estimate: Estimate | None) -> Task:
-    """What the outputs mean. An autoencoder's threshold comes from the scores of beats that the
-    network did not see: the quantile of normal ones that gives the best F1."""
+    """What the outputs mean. Thresholds come from the scores of beats that the network did not see: of an autoencoder
+    the quantile of normal ones that gives the best F1, of labels the probability that does, for each."""
     recipe = trainee.recipe
-    if trainee.model.task != "anomaly":
-        return Classification(data.labels)
+    if trainee.kind in OF_CLASSES:
+        return OF_CLASSES[trainee.kind](data.labels)
     assert estimate is not None
+    if trainee.kind == "multilabel":
+        found = np.concatenate([multilabel.shares(one, "logits") for one in estimate.outputs])
+        truth = np.tile(data.train.y, (len(estimate.outputs), 1))
+        return Multilabel(data.labels, "logits", multilabel.choose_thresholds(found, truth))
     positive = data.train.y != data.labels.index(recipe.normal)
     scores = np.concatenate([tasks.anomaly_scores(one, data.train.x, recipe.window) for one in estimate.outputs])
     threshold, quantile = tasks.choose_threshold(scores, np.tile(positive, len(estimate.outputs)))

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge.api import tasks
-from ecgedge.api.artifact import Anomaly, Artifact, Classification, Task
+from ecgedge.api import multilabel, tasks
+from ecgedge.api.artifact import Anomaly, Artifact, Binary, Classification, Multilabel, Task
 from ecgedge.api.options import Value
 from ecgedge.api.parts import Model
 from ecgedge.api.training import Fitted, Recipe, TrainingContext, TrainingSet
@@ -24,6 +24,8 @@ from ecgedge.errors import EcgEdgeError
 from ecgedge.training import loop
 from ecgedge.training.recipe import heeded
 
+OF_CLASSES = {"classification": Classification, "binary": Binary}
+
 
 @dataclass(frozen=True)
 class Trainee:
@@ -32,12 +34,19 @@ class Trainee:
     Attributes:
         labels: of the data, see ``Dataset``.
         options: the model's own, see ``options_for``.
+        kind: of the task: that of the model, or what a classifier becomes with one output, or with several labels.
     """
 
     model: Model
     labels: tuple[str, ...]
     recipe: Recipe
     options: Mapping[str, Value]
+    kind: str = "classification"
+
+    @property
+    def outputs(self) -> int:
+        """How many classes a network of the model is built for."""
+        return 1 if self.kind == "binary" else len(self.labels)
 
 
 def fit(trainee: Trainee, beats: Split, title: str, held: Split | None = None) -> tuple[Fitted, list[dict[str, Any]]]:
@@ -54,15 +63,16 @@ def fit(trainee: Trainee, beats: Split, title: str, held: Split | None = None) -
         EcgEdgeError: the outputs are no answers, what is reported is not finite, or there is too little to fit.
     """
     model, recipe = trainee.model, trainee.recipe
-    if model.task == "anomaly":
+    if trainee.kind == "anomaly":
         normal = trainee.labels.index(recipe.normal)
         beats, held = of_class(beats, normal), held and of_class(held, normal)
     if len(beats) < 2:  # batch norm needs two
         raise EcgEdgeError(f"{len(beats)} beats are too few to train on", "bring more training beats")
     seed(recipe.seed, model)
-    curve = Curve(model, held)
-    train = functools.partial(loop.train_network, task=model.task, title=title, report=curve.report)
-    data = TrainingSet(beats.x.copy(), beats.y.copy(), trainee.labels)  # a copy: theirs to change
+    curve = Curve(trainee, held)
+    train = functools.partial(loop.train_network, task=trainee.kind, title=title, report=curve.report)
+    labels = trainee.labels[: trainee.outputs]  # as many as the network has outputs
+    data = TrainingSet(beats.x.copy(), beats.y.copy(), labels)  # a copy: theirs to change
     with tempfile.TemporaryDirectory(prefix="ecgedge-fit-") as scratch:
         context = TrainingContext(recipe, trainee.options, title, Path(scratch), train, curve.report)
         fitted = model.fit(data, context)
@@ -84,9 +94,11 @@ def of_class(beats: Split, label: int) -> Split:
 
 def task_for(trainee: Trainee) -> Task:
     """What the outputs mean before a threshold is known."""
-    if trainee.model.task == "anomaly":
+    if trainee.kind == "anomaly":
         return Anomaly(math.nan, math.nan, trainee.recipe.normal, trainee.labels, trainee.recipe.window)
-    return Classification(trainee.labels)
+    if trainee.kind == "multilabel":
+        return Multilabel(trainee.labels)
+    return OF_CLASSES[trainee.kind](trainee.labels)
 
 
 def seed(number: int, model: Model) -> None:
@@ -107,8 +119,8 @@ class Curve:
         held: left-out beats; None: there are none.
     """
 
-    def __init__(self, model: Model, held: Split | None):
-        self.model, self.held = model, held
+    def __init__(self, trainee: Trainee, held: Split | None):
+        self.model, self.task, self.held = trainee.model, task_for(trainee), held
         self.records: list[dict[str, Any]] = []
 
     def report(self, figures: Mapping[str, float], network: Any = None) -> None:
@@ -116,18 +128,21 @@ class Curve:
         epoch = len(self.records) + 1
         record: dict[str, Any] = {"epoch": epoch} | {name: float(value) for name, value in figures.items()}
         if network is not None and self.held:
-            record["held_out_loss"] = loss(predict(self.model, network, self.held.x), self.held, self.model.task)
+            record["held_out_loss"] = loss(predict(self.model, network, self.held.x), self.held, self.task)
         if wrong := [name for name, value in record.items() if not math.isfinite(value)]:
             raise EcgEdgeError(f"{wrong[0]} is not finite in epoch {epoch}", remedy(self.model))
         self.records.append(record)
 
 
-def loss(outputs: np.ndarray, beats: Split, task: str) -> float:
-    """Mean squared error of reconstructions; negative log-likelihood of the classes, in nats a beat, of logits."""
-    if task == "anomaly":
+def loss(outputs: np.ndarray, beats: Split, task: Task) -> float:
+    """Mean squared error of reconstructions; negative log-likelihood of the classes, in nats a beat, or of the labels,
+    in nats a label, of logits."""
+    if isinstance(task, Multilabel):
+        return multilabel.log_loss(outputs, beats.y)
+    if isinstance(task, Anomaly):
         residual = outputs.reshape(beats.x.shape).astype(np.float64) - beats.x
         return float((residual**2).mean())
-    return float(tasks.calibration_figures(outputs, beats.y, "logits")["nll"])
+    return float(tasks.calibration_figures(tasks.of_classes(outputs, task), beats.y, "logits")["nll"])
 
 
 def predict(model: Model, network: Any, x: np.ndarray) -> np.ndarray:

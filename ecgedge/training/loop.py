@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+Loss = Callable[["Tensor", "Tensor"], "Tensor"]
 WARM_UP = 0.2  # the share of the steps in which the learning rate rises
 
 
@@ -32,7 +33,7 @@ def train_network(
     Progress, with the time left, goes to the standard error stream.
 
     Args:
-        task: ``"classification"`` or ``"anomaly"``, which decides what the network is shown and the loss.
+        task: the kind of its task, which decides what the network is shown and the loss.
         title: what the progress line says.
         report: takes the figures of each epoch, and the averaged network.
 
@@ -41,7 +42,7 @@ def train_network(
     """
     device = best_device()
     source = batches(Split(data.x, data.y), data.classes, recipe, task, device)
-    run_epochs(network.to(device), source, math.ceil(len(data) / recipe.batch), recipe, title, report)
+    run_epochs(network.to(device), source, math.ceil(len(data) / recipe.batch), recipe, title, report, loss_for(task))
 
 
 def best_device() -> torch.device:
@@ -57,6 +58,7 @@ def run_epochs(
     recipe: Recipe,
     title: str,
     report: Report,
+    loss_of: Loss,
 ) -> None:
     """Train in place, ``steps`` batches an epoch, end with the averaged weights; each epoch is reported."""
     import torch
@@ -113,14 +115,16 @@ def finite(network: nn.Module) -> bool:
     return all(bool(value.isfinite().all()) for value in network.state_dict().values())
 
 
-def loss_of(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Mean squared error of reconstructions to beats ``(N, C, L)``; cross entropy of logits ``(N, C)`` to the classes'
-    probabilities ``(N, C)``."""
+def loss_for(task: str) -> Loss:
+    """What is made small: mean squared error of reconstructions to beats ``(N, C, L)``; cross entropy of logits
+    ``(N, C)`` to the classes' probabilities; where each output speaks for itself, binary cross entropy."""
     from torch.nn import functional
 
-    if targets.ndim == 3:
-        return functional.mse_loss(outputs.reshape(targets.shape), targets)  # (N, L) is one, too
-    return functional.cross_entropy(outputs, targets)
+    if task == "anomaly":
+        return lambda outputs, targets: functional.mse_loss(outputs.reshape(targets.shape), targets)  # (N, L) is one
+    if task in ("multilabel", "binary"):
+        return functional.binary_cross_entropy_with_logits
+    return functional.cross_entropy
 
 
 def predict(network: nn.Module, x: np.ndarray) -> np.ndarray:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from ecgedge.api import tasks
-from ecgedge.api.artifact import Anomaly, Task
+from ecgedge.api.artifact import Anomaly, Classification, Task
+from ecgedge.api.scores import auroc
 from ecgedge.data.dataset import Split
 
 PICTURES = ("curves.png", "confusion.png", "reliability.png", "scores.png", "roc.png")
@@ -41,7 +42,7 @@ def write_pictures(out: Path, metrics: dict[str, Any], outputs: np.ndarray, test
         positive = test.y != task.labels.index(task.normal)
         picture("scores.png", lambda axes: draw_scores(axes, scores, positive, task))
         picture("roc.png", lambda axes: draw_roc(axes, scores, positive))
-    else:
+    elif isinstance(task, Classification):
         picture("confusion.png", lambda axes: draw_confusion(axes, np.array(metrics["test"]["confusion"]), task.labels))
         picture("reliability.png", lambda axes: draw_reliability(axes, metrics["test"]))
     return () if curves else ("no curves.png: the model's own training reports no loss",)
@@ -133,5 +134,5 @@ def draw_roc(axes: Any, scores: np.ndarray, positive: np.ndarray) -> None:
     if positive.any() and not positive.all():
         shown = np.unique(np.linspace(0, len(order) - 1, min(len(order), CURVE)).astype(int))
         axes.plot(np.append(0, misses[shown] / misses[-1]), np.append(0, hits[shown] / hits[-1]))
-        title = f"ROC, area {tasks.auroc(scores, positive):.4f}"
+        title = f"ROC, area {auroc(scores, positive):.4f}"
     axes.set(xlabel="false positive rate", ylabel="true positive rate", title=title)

@@ -9,9 +9,12 @@ from typing import Any
 from ecgedge.api.options import Value
 from ecgedge.api.parts import ANY, Model
 from ecgedge.api.training import Recipe
+from ecgedge.errors import EcgEdgeError
 
 OF_ONE_TASK = {  # what ecgedge's own loop, or the score of an anomaly, heeds of one task alone
     "classification": {"teacher", "temperature", "mix", "smoothing", "balance"},
+    "binary": {"smoothing", "balance"},
+    "multilabel": {"smoothing", "balance"},
     "anomaly": {"denoise", "window", "normal"},
 }
 BUILT_IN = {"dropout"}  # nothing to the loop: of a network, where it takes it
@@ -28,12 +31,38 @@ def options_for(model: Model, chosen: Mapping[str, Value] | None = None) -> dict
     return {name: value for name, value in model.defaults.items() if value is not None} | dict(chosen or {})
 
 
-def heeded(model: Model) -> set[str]:
+def kind_of(model: Model, multilabel: bool, asked: str | None = None) -> str:
+    """The kind of task that a model is trained for: its own, or what data or the user make of a classifier.
+
+    Args:
+        multilabel: several labels may hold for a beat of the data.
+        asked: the kind that the user wants; None: whichever the data has.
+
+    Raises:
+        EcgEdgeError: the model cannot be trained for that.
+    """
+    kind = asked or ("multilabel" if multilabel else model.task)
+    if kind == model.task and not multilabel:
+        return kind
+    if (kind == "multilabel") != multilabel:
+        has = "several labels a beat" if multilabel else "one class a beat"
+        raise EcgEdgeError(f"the data has {has}: {model.name} cannot be trained for {kind}", "leave --task out")
+    if model.task != "classification" or model.fits_itself:
+        why = "is for anomalies of beats with one class" if model.task == "anomaly" else "brings a training of its own"
+        raise EcgEdgeError(f"{model.name} cannot be trained for {kind}: it {why}", "train another model")
+    return kind
+
+
+def heeded(model: Model, kind: str | None = None) -> set[str]:
     """The fields of a recipe that change what a training of the model gives, or what of it is stored and scored.
 
     The seed is always among them, since the folds of a cross-validation are dealt by it.
+
+    Args:
+        kind: of the task that it is trained for; None: its own.
     """
-    of_others = {name for task, names in OF_ONE_TASK.items() if task != model.task for name in names}
+    kind = kind or model.task
+    of_others = {name for names in OF_ONE_TASK.values() for name in names} - OF_ONE_TASK[kind]
     by_loop = {*asdict(Recipe())} - of_others - BUILT_IN | {*model.build_options}
     if not model.fits_itself or ANY in model.heeds:
         return by_loop
@@ -45,9 +74,9 @@ def heeded(model: Model) -> set[str]:
     return {*model.heeds} | by_us
 
 
-def unheeded(model: Model, changes: Mapping[str, Any]) -> list[str]:
+def unheeded(model: Model, changes: Mapping[str, Any], kind: str | None = None) -> list[str]:
     """Which of the user's changes to a recipe (None: nothing) do nothing for this model, as options of the command."""
-    known = heeded(model)
+    known = heeded(model, kind)
     return [option(name, value) for name, value in changes.items() if value is not None and name not in known]
 
 

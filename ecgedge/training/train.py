@@ -19,16 +19,16 @@ from ecgedge.api.parts import Model
 from ecgedge.api.tensors import counted
 from ecgedge.api.training import Recipe
 from ecgedge.convert.checkpoint import read_checkpoint, write_checkpoint
-from ecgedge.data.dataset import Dataset
+from ecgedge.data.dataset import Dataset, was_normalized
 from ecgedge.errors import EcgEdgeError
 from ecgedge.training.crossval import Estimate, cross_validate, evaluate, most_folds, task_of
 from ecgedge.training.fitting import Trainee, fit, load, predict, remedy, save
 from ecgedge.training.pictures import PICTURES, write_pictures
-from ecgedge.training.recipe import heeded, options_for, told
+from ecgedge.training.recipe import heeded, kind_of, options_for, told
 
 METRICS_FILE = "metrics.json"
 NEAR_TIE = 1e-4  # a margin between two decisions that rounding may turn
-THRESHOLD_FOLDS = 5  # for an autoencoder's threshold, where no other number is asked for
+THRESHOLD_FOLDS = 5  # for thresholds, where no other number is asked for
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,12 @@ def train(
     repeats: int = 1,
     options: Mapping[str, Value] | None = None,
     pictures: bool = True,
+    kind: str | None = None,
 ) -> Trained:
     """Train ``model`` on all training beats and write its checkpoint, pictures and figures to ``out``.
 
-    Nothing is chosen here but an autoencoder's threshold, by cross-validation. The test beats are
+    Nothing is chosen here but the threshold of an autoencoder, or of each label where several may hold, by
+    cross-validation. The test beats are
     scored once, at the end, by the network as the checkpoint stores it, on the CPU. The same seed on
     the same machine gives the same weights. What ``out`` holds of an earlier training is replaced at
     the end, when nothing can fail any more.
@@ -71,23 +73,26 @@ def train(
         cv: folds of the cross-validation; 0: none, where the model needs none.
         options: those of the model's own options that the user chose.
         pictures: whether the pictures are drawn, and the architecture is told.
+        kind: of the task, see ``kind_of``; None: that of the data.
 
     Raises:
         EcgEdgeError: the data does not fit the model, or the loss or what the stored network answers is not finite.
     """
-    check(model, data, recipe)
-    if model.task == "anomaly":
+    kind = kind_of(model, data.multilabel, kind)
+    check(model, data, recipe, kind)
+    if kind in ("anomaly", "multilabel"):
         cv = cv or min(THRESHOLD_FOLDS, most_folds(data.train))
-    trainee = Trainee(model, data.labels, recipe, options_for(model, options))
+    trainee = Trainee(model, data.labels, recipe, options_for(model, options), kind)
     estimate = cross_validate(trainee, data, cv, repeats) if cv else None
     fitted, history = fit(trainee, data.train, "training")
     task = task_of(trainee, data, estimate)
     training = {
-        "recipe": told(recipe, heeded(model)),
+        "recipe": told(recipe, heeded(model, kind)),
         "options": dict(trainee.options),
         "data": {"name": data.name, "digest": data.digest}
         | ({"leads": list(data.lead_names)} if data.lead_names else {})
-        | ({"recipe": data.recipe} if data.recipe else {}),
+        | ({"recipe": data.recipe} if data.recipe else {})
+        | ({"normalized": True} if was_normalized(data) else {}),
         "cross_validation": cross_validation_record(estimate, data, task),
         "versions": versions,
     }
@@ -115,7 +120,7 @@ def train(
         metrics = {
             "test": evaluate(outputs, data.test, task),
             "test_beats": len(data.test),
-            "near_ties": np.flatnonzero(tasks.margins(outputs, data.test.x, task) < NEAR_TIE).tolist(),
+            "near_ties": near_ties(outputs, data.test.x, task),
             "training": training,
             "history": history,
             "fold_histories": estimate.histories if estimate else [],
@@ -127,7 +132,13 @@ def train(
     return Trained(out, metrics, summary, left_out)
 
 
-def check(model: Model, data: Dataset, recipe: Recipe) -> None:
+def near_ties(outputs: np.ndarray, x: np.ndarray, task: Task) -> list[int]:
+    """The beats of which rounding may turn a decision."""
+    close = tasks.margins(outputs, x, task).reshape(len(x), -1) < NEAR_TIE
+    return [int(beat) for beat in np.flatnonzero(close.any(axis=1))]
+
+
+def check(model: Model, data: Dataset, recipe: Recipe, kind: str) -> None:
     """Raise EcgEdgeError, before any work, where no training can come of the data."""
     if model.leads not in (None, data.leads):
         told = f"{model.name} is for beats of {counted(model.leads)}, those of {data.name} have {data.leads}"
@@ -139,7 +150,13 @@ def check(model: Model, data: Dataset, recipe: Recipe) -> None:
         raise EcgEdgeError(told, "lower --window")
     if not np.ptp(data.train.x, axis=2).any():
         raise EcgEdgeError(f"every training beat of {data.name} is constant", "check the files")
-    model.build(data.classes, data.length, **model.for_leads(data.leads))
+    if kind == "classification" and data.classes < 2:
+        told = f"{model.name} needs at least 2 classes, the data has {data.classes}"
+        raise EcgEdgeError(told, "check the labels")
+    if kind == "binary" and data.classes != 2:
+        told = f"one output decides between two classes, {data.name} has {data.classes}"
+        raise EcgEdgeError(told, "leave --task out")
+    model.build(1 if kind == "binary" else data.classes, data.length, **model.for_leads(data.leads))
 
 
 def cross_validation_record(estimate: Estimate | None, data: Dataset, task: Task) -> dict[str, Any] | None:

@@ -199,7 +199,10 @@ class RuntimeElsewhere(Runtime):
         beats = synthetic_beats(BEATS, artifact.input.length or 140, artifact.input.leads or 1)
         with self.errand(None) as errand, closing(SessionElsewhere(errand, self.name, artifact, 1)) as session:
             outputs, graph = session.infer(beats), session.graph()
-        return tasks.told_scores(outputs.reshape(len(outputs), -1), artifact.output.scale or 0.0), graph
+        found = outputs.reshape(len(outputs), -1)
+        if found.shape[1] == 1:
+            return tasks.told_apart(found), graph
+        return tasks.told_scores(found, artifact.output.scale or 0.0), graph
 
     def prove(self, bundle: Path) -> str:
         """Why a bundle does not pass the check that it brings; empty where it does."""

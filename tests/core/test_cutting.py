@@ -292,6 +292,22 @@ def test_a_record_is_normalised_as_the_beats_were_for_training(ecgedge: Command,
     assert here.recipe != raw.recipe
 
 
+def test_a_record_is_normalised_as_the_model_says_whatever_it_is_cut_like(
+    ecgedge: Command, folder: Path, fakes: Path, tmp_path: Path
+) -> None:
+    cut = ("data", "cut", folder / "100", folder / "101", "--annotation", "atr", "--leads", "MLII", "--resample", "175")
+    assert ecgedge(*cut, "-o", "raw.npz").code == 0
+    asked = ("--plugins-dir", fakes)
+    trained = ecgedge(*asked, "train", "fake", "--dataset", "raw.npz", "--normalize", "--out", "net")
+    assert trained.code == 0, trained.err
+    kept, like, said = (
+        ecgedge(*asked, "predict", "net", folder / "201", *more)
+        for more in ((), ("--like", "raw.npz"), ("--like", "raw.npz", "--normalize"))
+    )
+    assert kept.code == like.code == said.code == 0, kept.err + like.err
+    assert kept.out == like.out == said.out
+
+
 REFUSED = {
     "no place of beats": (("201", "--leads", "MLII"), "where are its beats?", "--detect"),
     "another length": (("201", "--leads", "MLII", "--detect"), "288 samples at 360 a second", "--resample 175"),

@@ -88,3 +88,32 @@ def test_many_classes_are_listed_below_each_other(ecgedge: Command, tmp_path: Pa
 @pytest.mark.parametrize("command", ["matrix", "convert", "evaluate", "train", "data"])
 def test_every_command_with_data_can_normalize(ecgedge: Command, command: str) -> None:
     assert "--normalize" in ecgedge(command, "--help").out
+
+
+def test_a_model_that_was_trained_on_normalised_beats_gets_no_others(
+    ecgedge: Command, fakes: Path, tmp_path: Path, beats: Dataset
+) -> None:
+    """Its record says so, whatever it is asked for: beats are normalised, or refused in one line."""
+    loud = np.random.default_rng(0).uniform(0.2, 40, (len(beats.train), 1)).astype(np.float32)
+    x = beats.train.x[:, 0] * loud + 7 * loud**2
+    arrays = {"x_train": x[::2], "y_train": beats.train.y[::2], "x_test": x[1::2], "y_test": beats.train.y[1::2]}
+    np.savez(tmp_path / "raw.npz", **arrays)
+    np.savez(tmp_path / "beats.npz", x=x[1::2], y=beats.train.y[1::2])
+    asked = ("--plugins-dir", fakes)
+    trained = ecgedge(*asked, "train", "fake", "--dataset", "raw.npz", "--normalize", "--out", "net")
+    assert trained.code == 0, trained.err
+    bare, said = (ecgedge(*asked, "predict", "net", "beats.npz", *more) for more in ((), ("--normalize",)))
+    assert bare.code == said.code == 0, bare.err
+    assert bare.out == said.out and "trained on z-normalised beats" in bare.err
+    assert "trained on" not in said.err
+    for command in (("evaluate", "net"), ("matrix", "--model", "net", "--profile", "quick")):
+        refused = ecgedge(*asked, *command, "--dataset", "raw.npz")
+        assert "net" not in refused.out and "--normalize" in error_of(refused), command
+    scored = ecgedge(*asked, "evaluate", "net", "--dataset", "raw.npz", "--normalize")
+    assert scored.code == 0, scored.err
+    ready = dataset.load(str(tmp_path / "raw.npz"), normalize=True)[0]
+    parts = {"x_train": ready.train.x, "y_train": ready.train.y, "x_test": ready.test.x, "y_test": ready.test.y}
+    np.savez(tmp_path / "ready.npz", **parts)
+    same = ecgedge(*asked, "evaluate", "net", "--dataset", "ready.npz")
+    assert same.code == 0, same.err
+    assert same.out.split("\n\n", 1)[1] == scored.out.split("\n\n", 1)[1]

@@ -753,14 +753,46 @@ def test_what_ecgedge_cannot_feed_or_read_is_told(here: Command, tmp_path: Path)
                       input_names=["beat", "rr"], **options)  # fmt: skip
     torch.onnx.export(Mean(), (torch.zeros(1, 1, 140),), str(tmp_path / "one.onnx"), **options)
     write_beats(tmp_path / "beats.csv", draw(3))
-    for name, words in (
-        ("two", "takes 2 inputs (beat (1, 1, 140), rr (1, 5))"),
-        ("one", "gives one value a beat"),
-    ):
-        for command in COMMANDS:
-            assert words in error_of(called(here, command, tmp_path / f"{name}.onnx")), command
-    five = onnx_of(tmp_path / "five.onnx", [node("MatMul", "x w", "y")], LINEAR)
-    assert "gives one value a beat" in error_of(here("explain", five, "--against", tmp_path / "one.onnx"))
+    words = "takes 2 inputs (beat (1, 1, 140), rr (1, 5))"
+    for command in COMMANDS:
+        assert words in error_of(called(here, command, tmp_path / "two.onnx")), command
+    told = error_of(here("evaluate", tmp_path / "one.onnx", "--dataset", "synthetic"))
+    assert "gives 1 values a beat; the data has 5 classes" in told
+
+
+def test_one_value_decides_between_two_classes_and_several_may_hold(here: Command, tmp_path: Path) -> None:
+    """Files of sigmoids: what is said of them is what scikit-learn says of torch's own answers."""
+    from sklearn import metrics
+
+    class Bumps(torch.nn.Module):
+        def __init__(self, count: int):
+            super().__init__()
+            self.count = count
+
+        def forward(self, x):
+            parts = x.reshape(-1, 2, 70).mean(2)
+            return torch.sigmoid(parts[:, : self.count])
+
+    rng = np.random.default_rng(0)
+    y = (rng.random((120, 2)) < (0.5, 0.3)).astype(int)
+    x = (rng.normal(size=(120, 140)) + np.repeat(y - 0.5, 70, axis=1) * 0.3).astype(np.float32)
+    options = {"dynamo": False, "opset_version": 17, "input_names": ["x"], "dynamic_axes": {"x": {0: "n"}}}
+    found = {}
+    for count in (1, 2):
+        torch.onnx.export(Bumps(count), (torch.zeros(1, 1, 140),), str(tmp_path / f"{count}.onnx"), **options)
+        truth = y if count == 2 else np.array(["quiet", "wide"])[1 - (1 - y[:, 0])]
+        parts = {"x_train": x[:60], "y_train": truth[:60], "x_test": x[60:], "y_test": truth[60:]}
+        np.savez(tmp_path / f"{count}.npz", **parts)
+        found[count] = here("evaluate", tmp_path / f"{count}.onnx", "--dataset", tmp_path / f"{count}.npz")
+        assert found[count].code == 0, found[count].err
+    shares = Bumps(2)(torch.from_numpy(x[60:, None])).numpy()
+    accuracy = metrics.accuracy_score(y[60:, 0], shares[:, 0] > 0.5)
+    assert f"accuracy {accuracy:.4f}" in found[1].out
+    assert f"macro AUROC {metrics.roc_auc_score(y[60:], shares):.4f}" in found[2].out
+    assert "thresholds 0." in found[2].err
+    write_beats(tmp_path / "beats.csv", x[60:63, None])
+    [first, *_] = here("predict", tmp_path / "1.onnx", tmp_path / "beats.csv").out.splitlines()[1:]
+    assert first.split(",")[1] == str(int(shares[0, 0] > 0.5))
 
 
 def test_the_length_of_an_output_that_the_file_does_not_tell(here: Command, beats: Dataset, tmp_path: Path) -> None:

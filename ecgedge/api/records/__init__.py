@@ -11,11 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ecgedge.api.artifact import Anomaly, Artifact, Classification, Task, digest_of, task_record
+from ecgedge.api.artifact import (
+    Anomaly,
+    Artifact,
+    Binary,
+    Classification,
+    Multilabel,
+    Task,
+    digest_of,
+    task_record,
+)
 from ecgedge.api.records.rules import (
     ARTIFACT,
     MOST_BYTES,
     MOST_LABELS,
+    SCORED,
     TENSOR,
     check_meaning,
     check_tensor,
@@ -69,8 +79,11 @@ def task_from_record(record: Any) -> Task:
 
 def task_of(told: Mapping[str, Any]) -> Task:
     """A task by what ``task_rule`` returned."""
-    if told["kind"] == "classification":
-        return Classification(told["labels"], told.get("scores"))  # older records know none
+    if told["kind"] == "multilabel":
+        return Multilabel(told["labels"], told.get("scores"), tuple(told.get("thresholds", ())))
+    if told["kind"] in SCORED:
+        of_kind = Binary if told["kind"] == "binary" else Classification
+        return of_kind(told["labels"], told.get("scores"))  # older records know none
     threshold, quantile = (NAN if told[key] is None else told[key] for key in ("threshold", "quantile"))
     return Anomaly(threshold, quantile, told["normal"], told["labels"], told.get("window", 1))
 
@@ -190,6 +203,21 @@ def notes_of_leads(names: Sequence[str]) -> dict[str, list[str]]:
     return {LEADS: [*names]} if names else {}
 
 
+def notes_of_beats(normalized: bool, recipe: str) -> dict[str, Any]:
+    """What an artifact notes of how the beats were prepared that its model was trained on.
+
+    Args:
+        normalized: each lead of each was z-normalised.
+        recipe: how they were cut from records, as ``ecgedge.data.records.Recipe`` writes it; empty: they were not.
+    """
+    return ({NORMALIZED: True} if normalized else {}) | ({RECIPE: recipe} if recipe else {})
+
+
+def wants_normalized(artifact: Artifact) -> bool:
+    """Whether a model was trained on beats that were z-normalised after they were read."""
+    return artifact.notes.get(NORMALIZED) is True
+
+
 def check_lead_names(artifact: Artifact, names: Sequence[str], of: str) -> None:
     """Raise EcgEdgeError where beats have other leads than a model was trained on, or have them in another order.
 
@@ -220,8 +248,8 @@ def check_told(artifact: Artifact) -> Artifact:
 
 
 def with_scores(task: Task, scores: str | None) -> Task:
-    """A classifier's task with what its outputs are, where that is told; any other as it is."""
-    return dataclasses.replace(task, scores=scores) if scores and isinstance(task, Classification) else task
+    """A task with what its scores are, where that is told; that of an anomaly detector as it is."""
+    return task if not scores or isinstance(task, Anomaly) else dataclasses.replace(task, scores=scores)
 
 
 def write_sidecar(artifact: Artifact) -> None:
@@ -247,6 +275,8 @@ def read_sidecar(folder: Path) -> Artifact:
 FED = ("float16", "float32", "float64", "int8", "uint8", "int16")  # input types that beats can be turned into
 USER = "user"  # the maker of files that carry no record
 LEADS = "leads"  # among the notes: what the leads are called that a model was trained on
+NORMALIZED = "normalized"  # likewise: that each lead of the beats was z-normalised before training
+RECIPE = "recipe"  # likewise: how the beats were cut from records
 
 
 def tell_artifact(
@@ -325,18 +355,11 @@ def shape_told(spec: TensorSpec) -> str:
     return f"({', '.join('N' if axis is None else str(axis) for axis in spec.shape)})"
 
 
-def check_several(artifact: Artifact) -> None:
-    """Raise EcgEdgeError where a user's file gives one value a beat, of which no class can be told."""
-    if artifact.maker.get("part") == USER and values_of(artifact.output) == 1:
-        told = f"{artifact.path} gives one value a beat ({artifact.output.name}), and not a score for each class"
-        raise EcgEdgeError(told, "of a probability p give both classes: torch.cat([1 - p, p], 1)")
-
-
 def check_values(artifact: Artifact, kind: str | None = None) -> None:
     """Raise EcgEdgeError where a user's file gives more values a beat than there can be classes.
 
     Args:
-        kind: ``"classification"``, ``"anomaly"``, or None where the user did not say.
+        kind: of the tasks, or None where the user did not say.
     """
     values = values_of(artifact.output)
     if kind != "anomaly" and values > MOST_LABELS and values != beat_of(artifact):
@@ -350,24 +373,46 @@ def beat_of(artifact: Artifact) -> int | None:
 
 
 def told_task(
-    artifact: Artifact, kind: str | None, labels: tuple[str, ...], length: int, normal: str, window: int, leads: int = 1
+    artifact: Artifact,
+    kind: str | None,
+    labels: tuple[str, ...],
+    length: int,
+    normal: str,
+    window: int,
+    leads: int = 1,
+    multilabel: bool = False,
 ) -> Task:
     """What the outputs of a user's file mean for beats of that length, those leads and those labels.
 
     Args:
-        kind: ``"classification"``, ``"anomaly"``, or None where the user did not say.
+        kind: of the tasks, or None where the user did not say.
         normal, window: of an autoencoder, see ``Anomaly``.
+        multilabel: several of the labels may hold for a beat of the data.
 
     Returns:
-        For an autoencoder a threshold of nan: it has to be fitted.
+        For an autoencoder a threshold of nan, for several labels none: they have to be fitted.
 
     Raises:
         EcgEdgeError: it cannot be told, or is not what the user says; names the option that tells it.
     """
     check_values(artifact, kind)
     values, beat = values_of(artifact.output), leads * length
-    if kind != "anomaly" and values == len(labels) and (kind or values != beat):
-        return with_scores(Classification(labels), getattr(artifact.task, "scores", None))
+    scores = getattr(artifact.task, "scores", None)
+    if multilabel and kind in (None, "multilabel") and values == len(labels):
+        return with_scores(Multilabel(labels), scores)
+    if multilabel or kind == "multilabel":
+        has = (
+            f"the data has {len(labels)} labels of which several may hold"
+            if multilabel
+            else "a beat has one class here"
+        )
+        raise EcgEdgeError(
+            f"{artifact.path} gives {values} values a beat, and {has}", "name the data that it was trained for"
+        )
+    if kind in (None, "classification", "binary") and values == 1 and len(labels) == 2 and (kind or beat != 1):
+        return with_scores(Binary(labels), scores)
+    if kind in (None, "classification") and values == len(labels) and (kind or values != beat):
+        return with_scores(Classification(labels), scores)
     if kind == "anomaly" and values == beat:
         if normal not in labels:
             raise EcgEdgeError(f"no class {normal!r} in the data", f"--normal takes {', '.join(labels)}")

@@ -56,6 +56,11 @@ TENSOR = record(
     {"scale": maybe(number(above=0)), "zero_point": maybe(whole(-(2**63), 2**64 - 1))},
 )
 CLASSIFICATION = record({"kind": one_of("classification"), "labels": LABELS}, {"scores": one_of(*SCORES)})
+BINARY = record({"kind": one_of("binary"), "labels": LABELS}, {"scores": one_of(*SCORES)})
+MULTILABEL = record(
+    {"kind": one_of("multilabel"), "labels": LABELS},
+    {"scores": one_of(*SCORES), "thresholds": list_of(number(least=0, below=1), MOST_LABELS)},
+)
 ANOMALY = record(
     {
         "kind": one_of("anomaly"),
@@ -69,17 +74,28 @@ ANOMALY = record(
 
 
 def task_rule(value: Any, where: str) -> dict[str, Any]:
-    """A task's record, by its kind; the normal class is one of the labels."""
+    """A task's record, by its kind; the normal class is one of the labels, a threshold is of each label."""
     inside = f"{where}." if where else ""
-    kind = value.get("kind") if isinstance(value, Mapping) else None
-    if kind == "anomaly":
-        told = ANOMALY(value, where)
-        if told["normal"] not in told["labels"]:
-            raise SchemaError(f"{inside}normal is {told['normal']!r}, which is not among its labels")
-        return told
-    if isinstance(value, Mapping) and kind != "classification":
-        raise unlike(f"{inside}kind", kind, "classification or anomaly")
-    return CLASSIFICATION(value, where)
+    kind = value.get("kind", "classification") if isinstance(value, Mapping) else "classification"
+    if not isinstance(kind, str) or kind not in TASKS:
+        raise unlike(f"{inside}kind", kind, f"{', '.join([*TASKS][:-1])} or {[*TASKS][-1]}")
+    told: dict[str, Any] = TASKS[kind](value, where)
+    if kind == "anomaly" and told["normal"] not in told["labels"]:
+        raise SchemaError(f"{inside}normal is {told['normal']!r}, which is not among its labels")
+    if kind == "binary" and len(told["labels"]) != 2:
+        raise SchemaError(f"{inside}labels has {len(told['labels']):,} entries: one output decides between two classes")
+    if kind == "multilabel" and told.get("thresholds") and len(told["thresholds"]) != len(told["labels"]):
+        raise SchemaError(f"{inside}thresholds has {len(told['thresholds']):,} entries, labels {len(told['labels']):,}")
+    return told
+
+
+TASKS = {"classification": CLASSIFICATION, "binary": BINARY, "multilabel": MULTILABEL, "anomaly": ANOMALY}
+SCORED = {"classification", "binary", "multilabel"}  # the kinds whose outputs are scores of classes or labels
+
+
+def values_wanted(kind: str, labels: int, beat: int) -> int:
+    """Values that a model of a kind of task gives for a beat of so many values."""
+    return {"binary": 1, "anomaly": beat}.get(kind, labels)
 
 
 NOTES = record(
@@ -91,6 +107,8 @@ NOTES = record(
         "left": list_of(words(2000), 10_000),
         "trusted": flag,
         "leads": list_of(text(40), 1000),
+        "normalized": flag,
+        "recipe": words(100_000),
     },
     others=free(dict),
 )
@@ -152,7 +170,7 @@ def check_meaning(artifact: Any) -> None:
     if None in artifact.output.shape[1:]:
         return
     values = values_of(artifact.output)
-    if task.kind == "classification" and values != len(task.labels):
+    if task.kind in SCORED and values != task.values(0):
         raise SchemaError(f"task.labels has {len(task.labels):,} entries, the output {values:,} values")
     beat = values_of(artifact.input)
     if task.kind == "anomaly" and length is not None and values != beat:

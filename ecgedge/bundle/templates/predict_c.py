@@ -46,7 +46,8 @@ def is_turned(tensor: dict) -> bool:
 
 
 def decide(beats: np.ndarray, outputs: np.ndarray) -> list:
-    """Class and probability of each beat; of an autoencoder score and anomaly flag."""
+    """Class and probability of each beat; of an autoencoder score and anomaly flag; of labels which hold, and of each
+    its probability."""
     y = (outputs.astype(np.float32) - (OUTPUT["zero_point"] or 0)) * np.float32(OUTPUT["scale"] or 1)
     if TASK["kind"] == "anomaly":
         y = y.reshape(-1, LENGTH, LEADS).transpose(0, 2, 1) if is_turned(OUTPUT) else y.reshape(-1, LEADS, LENGTH)
@@ -54,6 +55,12 @@ def decide(beats: np.ndarray, outputs: np.ndarray) -> list:
         smooth = np.lib.stride_tricks.sliding_window_view(off, TASK["window"], 2).mean(axis=3)
         scores = np.square(smooth).mean(axis=(1, 2))
         return [(f"{score:.6g}", int(score > TASK["threshold"])) for score in scores]
+    if TASK["kind"] == "multilabel":
+        found = y.astype(float) if TASK["scores"] == "probabilities" else 0.5 * (1 + np.tanh(y.astype(float) / 2))
+        holds = [np.array(RECORD["answers"])[row] for row in found > np.array(TASK["thresholds"] or 0.5)]
+        return [("+".join(row) or "none", *(f"{share:.4f}" for share in shares)) for row, shares in zip(holds, found)]
+    if TASK["kind"] == "binary":  # one score, of the second class
+        y = np.concatenate([1 - y if TASK["scores"] == "probabilities" else 0 * y, y], axis=1)
     classes = y.argmax(axis=1)
     if TASK["scores"] != "probabilities":
         y = (powers := np.exp(y - y.max(axis=1, keepdims=True))) / powers.sum(axis=1, keepdims=True)
@@ -70,7 +77,8 @@ def main(path: str) -> None:
         spread = leads.std(axis=2, ddof=1, keepdims=True)
         beats = ((leads - leads.mean(axis=2, keepdims=True)) / np.where(spread > 0, spread, 1)).reshape(beats.shape)
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(("beat", "score", "anomaly") if TASK["kind"] == "anomaly" else ("beat", "class", "probability"))
+    heads = {"anomaly": ("score", "anomaly"), "multilabel": ("labels", *RECORD["answers"])}
+    writer.writerow(("beat", *heads.get(TASK["kind"], ("class", "probability"))))
     writer.writerows((number, *answer) for number, answer in enumerate(decide(beats, run(beats))))
 
 

@@ -6,6 +6,7 @@ Whatever is wrong in a file is told with its line and column, or its array and i
 from __future__ import annotations
 
 from ecgedge.data.readers.archive import unpack
+from ecgedge.data.readers.bits import check_labels, renamed
 from ecgedge.data.readers.classes import check_classes
 from ecgedge.data.readers.columns import Columns, Part
 from ecgedge.data.readers.fields import WAYS_TO_NAME_DATA, check_file, order_labels
@@ -25,6 +26,7 @@ __all__ = [
     "Part",
     "check_classes",
     "check_file",
+    "check_labels",
     "find_beside",
     "find_in_folder",
     "named",
@@ -35,5 +37,6 @@ __all__ = [
     "read_split",
     "read_stream",
     "read_unlabelled",
+    "renamed",
     "unpack",
 ]

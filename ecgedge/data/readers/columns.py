@@ -106,6 +106,8 @@ class Part:
         told: how the axes of an array were told; empty where there was nothing to tell.
         groups: the patient of each beat, N words; None where that is not known.
         recipe: how the beats were cut from records, as ``ecgedge.data.records`` writes it; empty for any others.
+        bits: of labels in a column each, which each beat has, ``(N, K)`` int64 of 0 and 1; None for any others.
+        bit_names: what the K labels are called; empty with ``bits`` None.
     """
 
     labels: list[str]
@@ -115,6 +117,13 @@ class Part:
     told: str = ""
     groups: list[str] | None = None
     recipe: str = ""
+    bits: np.ndarray | None = None
+    bit_names: tuple[str, ...] = ()
+
+    @property
+    def several(self) -> bool:
+        """Whether several labels hold for a beat, or none."""
+        return self.bits is not None and bool((self.bits.sum(axis=1) != 1).any())
 
 
 def refuse_columns(path: Path, asked: Columns, label: str) -> None:
@@ -224,10 +233,12 @@ def lay_out(table: Table, asked: Columns) -> Layout:
         left_out.append(f"{called} holds whole numbers alone and is read as a sample")
     if len(rest) > 1 and rest[0] < label and is_constant(table, rest[0]) and len(table.values) >= ENOUGH:
         left_out.append(f"{table.call(rest[0])} is the same in every line and read as a sample")
-    where = f"columns {label + 1} to {labels[-1] + 1} (one-hot)" if one_hot else table.call(label)
+    several = len(labels) > 1 and is_several(table, labels)
+    kind = "several may hold" if several else "one-hot"
+    where = f"columns {label + 1} to {labels[-1] + 1} ({kind})" if one_hot else table.call(label)
     if group is not None:
         left_out.append(f"patients in {table.call(group)}")
-    told = [table.describe(), f"label in {where}{how}", *left_out]
+    told = [table.describe(), f"label{'s' * several} in {where}{how}", *left_out]
     return Layout(
         table.width,
         tuple(table.names),
@@ -272,21 +283,27 @@ def looks_one_hot(table: Table, block: Sequence[int]) -> EcgEdgeError:
 
 
 def check_one_hot(table: Table, labels: tuple[int, ...]) -> None:
-    """Raise EcgEdgeError where the columns are no label in one-hot form: one 1 a line, and zeros."""
+    """Raise EcgEdgeError where the columns are no labels in a column each: they hold 0 and 1 alone."""
     bits = table.values[:, list(labels)]
-    wrong = ~(np.isin(bits, (0, 1)).all(axis=1) & (bits.sum(axis=1) == 1))
+    wrong = ~np.isin(bits, (0, 1)).all(axis=1)
     if wrong.any():
         number = table.lines[int(np.flatnonzero(wrong)[0])][0]
         raise EcgEdgeError(
             f"{table.where}, {table.unit} {number}: the columns of the label hold {short(bits[wrong][0].tolist())}",
-            "a label in one-hot form is a single 1 among zeros: a beat has one class",
+            "labels in a column each are 0 or 1: a single 1 where a beat has one class, any number where several hold",
         )
 
 
-def one_hot_label(table: Table, layout: Layout, fields: Sequence[str]) -> str:
-    """The class of a line whose label is in one-hot form: its column's name, or the number from 0 of that."""
-    hot = next(at for at, index in enumerate(layout.one_hot) if table.dialect.number(fields[index]) == 1)
-    return table.names[layout.one_hot[hot]].strip() if table.names else str(hot)
+def is_several(table: Table, labels: Sequence[int]) -> bool:
+    """Whether the labels in these columns are such that several hold for a beat, or none."""
+    return bool(labels) and bool((table.values[:, list(labels)].sum(axis=1) != 1).any())
+
+
+def bits_of(table: Table, layout: Layout) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Which labels the beats of a table have ``(N, K)``, and what they are called: as their columns, or by number."""
+    columns = list(layout.one_hot)
+    called = [table.names[index].strip() if table.names else str(at) for at, index in enumerate(columns)]
+    return table.values[:, columns].astype(np.int64), tuple(called)
 
 
 def find_label(table: Table, rest: list[int]) -> tuple[int | None, str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ecgedge.data.readers.bits import called_by
 from ecgedge.data.readers.columns import Columns, Layout, Part, refuse_columns
 from ecgedge.data.readers.fields import BIGGEST, WAYS_TO_NAME_DATA, parse_group, parse_label, short, unreadable
 from ecgedge.data.readers.leads import check_names, in_leads, names_beside
@@ -132,7 +133,9 @@ def beats_of(
         raise EcgEdgeError(f"{path}: {y_name} is of type {short(y.dtype)}", "labels must be numbers or words")
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
-    y, how = from_one_hot(y, arrays.get(CLASSES), f"{path}: {y_name}")
+    bits, called, how = bits_of(y, arrays.get(CLASSES), f"{path}: {y_name}")
+    if bits is not None:
+        y = np.array([called_by(each, called) for each in bits], np.str_)
     if x.ndim not in (2, 3, 4) or (x.ndim == 4 and 1 not in x.shape[1:]) or y.shape != x.shape[:1]:
         raise EcgEdgeError(
             f"{path}: {x_name} of shape {short(x.shape)}, {y_name} of shape {short(arrays[y_name].shape)}",
@@ -155,37 +158,38 @@ def beats_of(
     if (odd := beyond_unicode(y)) is not None:
         raise EcgEdgeError(f"{path}, {y_name}, beat {odd + 1}: no text", "the file is damaged; write it again")
     labels = [parse_label(word, f"{path}, {y_name}, beat {i}") for i, word in enumerate(words_of(y), 1)]
-    return Part(labels, np.ascontiguousarray(x), None, names, "; ".join(filter(None, (told, how))))
+    words = tuple(parse_label(word, f"{path}, the names of the labels") for word in called)
+    how = "; ".join(filter(None, (told, how)))
+    return Part(labels, np.ascontiguousarray(x), None, names, how, bits=bits, bit_names=words)
 
 
-def from_one_hot(y: np.ndarray, names: np.ndarray | None, where: str) -> tuple[np.ndarray, str]:
-    """Labels ``(N,)`` of those in one-hot form ``(N, K)``, and how they were read; others as they are.
+def bits_of(y: np.ndarray, names: np.ndarray | None, where: str) -> tuple[np.ndarray | None, tuple[str, ...], str]:
+    """Which of K labels each beat has ``(N, K)``, what they are called, and how that was read; None of other labels.
 
     Args:
-        names: of the K classes; None or others than K: they are called 0, 1, 2, ...
+        names: of the K labels; None or others than K: they are called 0, 1, 2, ...
 
     Raises:
-        EcgEdgeError: a beat has no class, or several.
+        EcgEdgeError: a value is neither 0 nor 1.
     """
     if y.ndim != 2 or y.shape[1] < 2 or y.dtype.kind not in "fiub":
-        return y, ""
+        return None, (), ""
     bits = y.astype(np.float64)
-    wrong = ~(np.isin(bits, (0, 1)).all(axis=1) & (bits.sum(axis=1) == 1))
+    wrong = ~np.isin(bits, (0, 1)).all(axis=1)
     if wrong.any():
         beat = int(np.flatnonzero(wrong)[0])
         raise EcgEdgeError(
-            f"{where}, beat {beat + 1}: {short(y[beat].tolist())} is no label in one-hot form",
-            "a single 1 among zeros: a beat has one class",
+            f"{where}, beat {beat + 1}: {short(y[beat].tolist())} holds no labels in a column each",
+            "0 or 1: a single 1 where a beat has one class, any number where several labels hold",
         )
-    index = bits.argmax(axis=1)
-    if (
-        names is not None
-        and names.shape == (y.shape[1],)
-        and names.dtype.kind in "US"
-        and beyond_unicode(names) is None
-    ):
-        return names[index], f"{where}: labels in one-hot form, of {y.shape[1]} classes"
-    return index, f"{where}: labels in one-hot form, of {y.shape[1]} classes that are called by their number from 0"
+    several = bool((bits.sum(axis=1) != 1).any())
+    what = f"{y.shape[1]} labels of which several may hold" if several else "labels in one-hot form, of"
+    told = f"{where}: {what}" if several else f"{where}: {what} {y.shape[1]} classes"
+    is_named = names is not None and names.shape == (y.shape[1],) and names.dtype.kind in "US"
+    if is_named and beyond_unicode(names) is None:  # type: ignore[arg-type]
+        return bits.astype(np.int64), tuple(words_of(names)), told  # type: ignore[arg-type]
+    told += f"{',' * several} that are called by their number from 0"
+    return bits.astype(np.int64), tuple(map(str, range(y.shape[1]))), told
 
 
 def beyond_unicode(y: np.ndarray) -> int | None:

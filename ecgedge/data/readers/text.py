@@ -6,7 +6,8 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from ecgedge.data.readers.columns import Columns, Layout, Part, check_one_hot, lay_out, one_hot_label
+from ecgedge.data.readers.bits import called_by
+from ecgedge.data.readers.columns import Columns, Layout, Part, bits_of, check_one_hot, lay_out
 from ecgedge.data.readers.dialect import check_one_separator, check_thousands, read_lines
 from ecgedge.data.readers.fields import ONE_LENGTH, WAYS_TO_NAME_DATA, parse_group, parse_label, parse_numbers, stack
 from ecgedge.data.readers.table import Table, read_table
@@ -48,12 +49,13 @@ def part_of(table: Table, path: Path, asked: Columns, like: Layout | None) -> Pa
         raise EcgEdgeError(f"{path}: no column is left for samples", "ignore fewer columns")
     if table.dialect.decimal == ",":
         check_thousands((fields[index] for _, fields in table.lines for index in layout.samples), str(path))
+    bits, called = bits_of(table, layout) if layout.one_hot else (None, ())
     groups: list[str] = []
     labels, rows, columns = [], [], [index + 1 for index in layout.samples]
-    for number, fields in table.lines:
+    for at, (number, fields) in enumerate(table.lines):
         where, field = f"{path}, {table.unit} {number}", fields[layout.label]
-        if layout.one_hot:
-            field = one_hot_label(table, layout, fields)
+        if bits is not None:
+            field = called_by(bits[at], called)
         elif math.isnan(table.dialect.number(field)):
             check_one_separator(field, f"{where}, column {layout.label + 1}", table.dialect.separator)
         elif table.dialect.decimal == ",":
@@ -62,7 +64,9 @@ def part_of(table: Table, path: Path, asked: Columns, like: Layout | None) -> Pa
         rows.append(parse_numbers([fields[i] for i in layout.samples], where, columns, table.dialect.numbers))
         if layout.group is not None:
             groups.append(parse_group(fields[layout.group], f"{where}, column {layout.group + 1}"))
-    return Part(labels, stack(rows, path), layout, groups=groups if layout.group is not None else None)
+    names = tuple(parse_label(name, f"{path}, the names of the labels") for name in called)
+    known = groups if layout.group is not None else None
+    return Part(labels, stack(rows, path), layout, groups=known, bits=bits, bit_names=names)
 
 
 def alike(table: Table, like: Layout) -> Layout:

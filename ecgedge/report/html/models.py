@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ecgedge.api import tasks
-from ecgedge.api.artifact import Anomaly, Classification
+from ecgedge.api import multilabel, tasks
+from ecgedge.api.artifact import Anomaly, Classification, Multilabel
 from ecgedge.report.html import beats as curves
-from ecgedge.report.html import classes, detection
+from ecgedge.report.html import classes, detection, labelled
 from ecgedge.report.html.figures import Figure, Key, form
 from ecgedge.report.html.latency import latencies
 from ecgedge.report.html.run_files import RunFiles
@@ -26,6 +26,7 @@ class Section:
     """Attributes:
     compared: fp32, then the int8 form it is held against, where there are such.
     missing: why figures are absent; empty where none is.
+    labels: where several may hold: what each form makes of each.
     examples_title, example_keys, examples: beats with their curves.
     """
 
@@ -37,6 +38,8 @@ class Section:
     recalls: list[classes.Recall] = field(default_factory=list)
     recall_forms: list[str] = field(default_factory=list)
     recall_plot: Figure | None = None
+    labels: list[labelled.Line] = field(default_factory=list)
+    label_forms: list[str] = field(default_factory=list)
     quality: list[Figure] = field(default_factory=list)
     examples_title: str = ""
     example_keys: list[Key] = field(default_factory=list)
@@ -70,6 +73,8 @@ def section(number: int, title: str, rows: Sequence[Row], files: RunFiles, colou
     known = {name: each for name, each in answers.items() if each is not None}
     if isinstance(task, Anomaly):
         fill_detector(found, known, files.beats, task)
+    elif isinstance(task, Multilabel):
+        fill_labels(found, known, files.beats, task)
     else:
         fill_classifier(found, ready, known, files.beats, task)
     return found
@@ -108,6 +113,30 @@ def fill_classifier(
         found.recall_plot = classes.recall_plot(found.recalls, others)
     if other:
         show_changed(found, decided[whole.id], decided[other[0].id], answers[whole.id], beats, task)
+
+
+def fill_labels(found: Section, answers: dict[str, np.ndarray], beats: Beats, task: Multilabel) -> None:
+    forms = [(row, answers[row.id]) for row in found.compared]
+    found.label_forms = found.names
+    found.labels = labelled.lines(forms, beats.y, task)
+    found.quality = [labelled.reliability([(form(row), outputs) for row, outputs in forms], beats.y, task)]
+    if len(forms) < 2:
+        return
+    was, here = (multilabel.held(outputs, task) for _, outputs in forms)
+    margins = tasks.margins(forms[0][1], beats.x, task)
+    changed = sorted(map(tuple, np.argwhere(was != here).tolist()), key=lambda at: -margins[at])
+    count, total = len(changed), was.size
+    found.examples_title = (
+        f"{count:,} of {total:,} labels are decided otherwise" if count else "All labels are decided alike"
+    )
+    if count > CHANGED:
+        found.examples_title += f"; the {CHANGED} of which fp32 was surest"
+    for i, k in changed[:CHANGED]:
+        title, now = f"Beat {beats.index[i]:,}", "holds" if here[i, k] else "does not hold"
+        right = "right" if here[i, k] == beats.y[i, k] else "wrong"
+        words = f"{task.labels[k]} {now} by the other form, which is {right}; margin {margins[i, k]:.2g}"
+        trace = curves.Trace("beat", beats.x[i])
+        found.examples.append(curves.beat_plot(title, f"{title}: {words}", [trace], beats.leads))
 
 
 def show_changed(

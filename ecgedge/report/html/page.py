@@ -233,7 +233,11 @@ class Decision:
         return remake(row, self.report)
 
     def name(self, metric: Metric) -> str:
-        return {"latency_p50": "latency, median", "auroc": "AUROC"}.get(metric.name, metric.name.replace("_", " "))
+        return (
+            "latency, median"
+            if metric.name == "latency_p50"
+            else metric.name.replace("_", " ").replace("auroc", "AUROC")
+        )
 
     def praise(self, row: Row) -> list[str]:
         """In what a row leads the front."""

@@ -177,6 +177,12 @@ def header_of(net: Net, artifact: Artifact, name: str, version: str, size: int) 
         labels = ", ".join('"' + re.sub(r'[\\"?]|[^ -~]', "_", label) + '"' for label in task.labels)
         facts += [("CLASSES", str(len(task.labels))), ("LABELS", f"{{{labels}}}")]
         meaning = "a score for each class, the largest is the answer"
+        if task.kind == "binary":
+            meaning = "a score of the second class"
+        if task.kind == "multilabel":
+            meaning = "a score for each label, of which several may hold"
+            limits = ", ".join(f"{limit:.9e}" for limit in task.thresholds or [0.5] * len(task.labels))
+            facts += [("THRESHOLDS", f"{{{limits}}}")]
     facts += [("ARENA_BYTES", str(size)), ("DIGEST", f'"{net.digest}"'), ("EXPORTER", f'"ecgedge-c {version}"')]
     scaled = "\n   A value is (stored - ZERO_POINT) * SCALE." if artifact.input.scale is not None else ""
     title = re.sub(r"\*/|[^ -~]", "_", f"{artifact.name}, {artifact.precision}")
