@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 from ecgedge.cli import boundary, common, rendering
+from ecgedge.cli.closing import conclude
 from ecgedge.cli.options import (
     NORMALIZE,
     asked_of_columns,
@@ -129,6 +130,7 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
     for text in told.warnings(trusted()):
         common.warn(text)
     show(told, printed)
+    conclude(told.run, printed)
     if uri:
         tracked.send(uri, told.run, told.kept.records, models, resume_command(folder, uri, trusted()))
     if told.failure:
@@ -185,6 +187,6 @@ def show(told: Published, printed: str) -> None:
     """Print a run in the form that was asked for, and where it is."""
     from ecgedge.report import render
 
-    click.echo(render(told.run.told, printed).rstrip("\n"))
+    click.echo(render(rendering.told_as_asked(told.run.told), printed).rstrip("\n"))
     click.echo(err=printed != "table")
     common.say(f"run: {told.run.folder} ({', '.join(told.written)})", err=printed != "table")

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("target", metavar="FILE|MODEL")
+@click.argument("target", metavar="FILE|MODEL|RUN")
+@click.argument("row", nargs=-1, metavar="[ROW]")
 @click.argument("beats", type=click.Path(path_type=Path, allow_dash=True))
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Default: standard output.")
 @click.option("--labelled", is_flag=True, help="The first column is a label, and ignored (--label-column 1).")
@@ -63,9 +64,9 @@ if TYPE_CHECKING:
     metavar="NAME.EXT",
     help="Of a record: write the answers as a WFDB annotation file, too.",
 )
-def predict(target: str, beats: Path, out: Path | None, labelled: bool, normalize: bool, threshold: float | None,
-            runtime: str | None, threads: int, timeout: float, memory: int | None, like: Path | None,
-            annotations_out: Path | None, **given: Any) -> None:  # fmt: skip
+def predict(target: str, row: tuple[str, ...], beats: Path, out: Path | None, labelled: bool, normalize: bool,
+            threshold: float | None, runtime: str | None, threads: int, timeout: float, memory: int | None,
+            like: Path | None, annotations_out: Path | None, **given: Any) -> None:  # fmt: skip
     """Decide beat by beat: a line of numbers in, a line of answers out. BEATS: a text file, or - for
     stdin; or an .npz, .npy, .parquet, .arff or .ts.
 
@@ -76,10 +77,13 @@ def predict(target: str, beats: Path, out: Path | None, labelled: bool, normaliz
     BEATS may be a WFDB or EDF record, too: 100, 100.hea, night.edf. It is cut as --like says, or as the checkpoint
     was trained, or as the options say; answers come with their times.
 
+    Of a run, ROW is the id of a row or words that only it has; without it, the row that the run suggests.
+
     \b
     ecgedge predict tcn.tflite beats.csv -o answers.csv
     ecgedge predict tcn.tflite their-beats.csv --label-column last --ignore-column patient
     ecgedge predict checkpoints/tcn 100 --detect --annotations-out 100.tcn
+    ecgedge predict runs/int8 tflite full-int8 beats.csv
     """
     from ecgedge.commands.predict import beats_in, label_left_out, opened
     from ecgedge.commands.predict_record import check_annotations_out
@@ -87,7 +91,7 @@ def predict(target: str, beats: Path, out: Path | None, labelled: bool, normaliz
 
     asked, limits = label_left_out(told_columns(), labelled), limits_of(timeout, memory)
     cutting = asked_of(given, None)
-    load = partial(opened, target, runtime, threshold, told_files(), trusted(), threads, limits)
+    load = partial(opened, target, row, runtime, threshold, told_files(), trusted(), threads, limits)
     if is_record(beats):
         if asked or asked.layout:
             raise EcgEdgeError(f"{beats} is a record: it has no columns and no layout", "leave these options out")
@@ -101,7 +105,7 @@ def predict(target: str, beats: Path, out: Path | None, labelled: bool, normaliz
         raise EcgEdgeError(told, "leave it out, or name a WFDB or EDF record")
     with (
         load() as predictor,
-        beats_in(beats, predictor.artifact, asked, normalize) as pieces,
+        beats_in(beats, predictor.artifact, asked, normalize or predictor.normalize) as pieces,
         open_answers(out) as answers,
     ):
         count = write_answers(answers, pieces, predictor)
@@ -124,7 +128,7 @@ def predict_record(
             start = command.in_segments(
                 replace(start, rate=cutting.rate or start.rate), cutting.stride, record, predictor.artifact
             )
-        recipe = cutting.heeded(start, leads, normalize)
+        recipe = cutting.heeded(start, leads, normalize or predictor.normalize)
         way = command.way_for(record, recipe, predictor.artifact)
         common.note(f"{record.name} is cut into {recipe.describe()}")
         left, kept, count = Left(), command.Annotations(), 0

@@ -173,6 +173,11 @@ def resume_command(folder: Path, uri: str | None = None, trust: bool = False) ->
     Args:
         trust: the user vouched for code in its files.
     """
-    extra = ["--plugins-dir", os.environ["ECGEDGE_PLUGINS_DIR"]] if "ECGEDGE_PLUGINS_DIR" in os.environ else []
     sent = ["--mlflow", uri] if uri else []
-    return shlex.join(["ecgedge", *extra, "matrix", "--resume", str(folder), *sent, *(["--trust"] if trust else [])])
+    return command_line("matrix", "--resume", str(folder), *sent, *(["--trust"] if trust else []))
+
+
+def command_line(*words: str) -> str:
+    """A command line that finds the plugins that this one found."""
+    extra = ["--plugins-dir", os.environ["ECGEDGE_PLUGINS_DIR"]] if "ECGEDGE_PLUGINS_DIR" in os.environ else []
+    return shlex.join(["ecgedge", *extra, *words])

@@ -32,10 +32,18 @@ def terminal(report: Report) -> str:
         tables(report),
         noise_lines(report.noise),
         "\n".join(devices.lines(devices.agreements(report))),
+        "\n".join(map(escape.line, file_lines(report))) if report.with_files else "",
     ]
     if report.choices:
         blocks.append(decision.terminal(report))
     return "\n\n".join(filter(None, blocks))
+
+
+def file_lines(report: Report) -> list[str]:
+    """A line for each row that has a file: its name, by which other commands take it, and where the file is."""
+    files = {row.id: report.folder / row.file.path for row in report.rows if row.file and row.file.path}
+    widest = max(map(len, files), default=0)
+    return [f"file: {name:<{widest}}  {path}" for name, path in files.items()]
 
 
 def tables(report: Report, markdown: bool = False) -> str:

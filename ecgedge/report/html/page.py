@@ -16,13 +16,14 @@ from ecgedge.report.columns import Column, page_columns, several_places
 from ecgedge.report.decision import unsteady_notes
 from ecgedge.report.devices import agreements
 from ecgedge.report.document import Report
-from ecgedge.report.files import changed_decisions, machine_of, machine_words, on_device
+from ecgedge.report.files import changed_decisions, on_device
 from ecgedge.report.html.devices import across
 from ecgedge.report.html.figures import Figure, Looks, form
 from ecgedge.report.html.models import Section, section
 from ecgedge.report.html.pareto import pareto
 from ecgedge.report.html.patients import of_patients
 from ecgedge.report.html.run_files import RunFiles
+from ecgedge.report.machines import machine_of, machine_words
 from ecgedge.report.remake import remake
 from ecgedge.report.table import TITLES, noise_lines
 from ecgedge.run.row import Row
