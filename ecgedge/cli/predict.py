@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
     from ecgedge.api.artifact import Artifact
     from ecgedge.commands.predict import Decisions, Predictor
+
+Piece = TypeVar("Piece")
 
 
 @click.command()
@@ -136,8 +139,7 @@ def predict_record(
         found = command.answers(record, way, predictor, left)
         with open_answers(out) as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["beat", "seconds", "sample", *columns(predictor.artifact)])
-            for timed in found:
+            for timed in headed(found, writer, ["beat", "seconds", "sample", *columns(predictor.artifact)]):
                 rows = zip(timed.seconds, timed.samples, answers_of(timed.decisions), strict=True)
                 for second, sample, answer in rows:
                     writer.writerow([count, f"{second:.3f}", sample, *answer])
@@ -157,13 +159,20 @@ def predict_record(
         common.warn(f"no beat was found in {record.name}")
 
 
+def headed(found: Iterable[Piece], writer: Any, names: Sequence[str]) -> Iterator[Piece]:
+    """What is found, with the head of the table written before the first of it: an error has none before it."""
+    pieces = iter(found)
+    first = list(islice(pieces, 1))
+    writer.writerow(names)
+    yield from chain(first, pieces)
+
+
 def write_answers(out: IO[str], beats: Iterable[np.ndarray], predictor: Predictor) -> int:
     """Write the table of answers, chunk by chunk; how many there are."""
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["beat", *columns(predictor.artifact)])
     count = 0
-    for x in beats:
-        for answer in answers_of(predictor.decide(x)):
+    for decisions in headed(map(predictor.decide, beats), writer, ["beat", *columns(predictor.artifact)]):
+        for answer in answers_of(decisions):
             writer.writerow([count, *answer])
             count += 1
         out.flush()  # whoever reads them may be waiting
