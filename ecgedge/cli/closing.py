@@ -66,7 +66,7 @@ def why(choice: Choice, row: Row) -> str:
     if not is_sound(row):
         return "the first of these, and all of them are in doubt"
     if len(choice.front) == 1:
-        return "the one that no other beats"
+        return "the one that no other form is better than"
     return f"the {'quickest' if row.latency else 'smallest'} of these that decides no worse than its trained model"
 
 

@@ -13,7 +13,7 @@ from ecgedge.report import decision, devices
 from ecgedge.report.document import Report
 from ecgedge.report.grid import as_csv
 from ecgedge.report.machines import machine_of, machine_words
-from ecgedge.report.table import noise_lines, tables
+from ecgedge.report.table import noise_lines, tables, wide_lines
 from ecgedge.run.row import Row
 
 
@@ -64,6 +64,7 @@ def markdown(report: Report) -> str:
         "## Noise",
         "",
         noise_lines(report.noise, markdown=True) or "not measured",
+        *(item(text) for text in wide_lines(rows, report.noise)),
     ]
     for title, told in (
         ("The file of each row", file_of),
