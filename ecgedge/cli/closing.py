@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ecgedge.commands.run import Run
     from ecgedge.run.row import Row
 
-WIDE = 62  # characters of a command, behind which the next column begins
+WIDE = 24  # characters of what a command does, behind which it begins
 
 
 def conclude(run: Run, printed: str) -> None:
@@ -49,12 +49,12 @@ def following(run: Run, choices: Sequence[Choice]) -> Iterator[str]:
         if row.format in TARGETS:
             yield told(command_line("bundle", folder, row.id), "pack it for the device")
         if not row.emulated:
-            yield told(command_line("explain", folder, row.id), "where its time goes")
+            yield told(command_line("explain", folder, row.id), "see where its time goes")
     if choices and not run.request.wants_choice:
         metric = "latency_p50" if choices[0].considered[0].latency else "size"
         tasks = ["--require", f"task=={choices[0].task}"] if len({each.task for each in choices}) > 1 else []
         limits = command_line("choose", folder, "--optimize", metric, "--require", "verdict!=worse", *tasks)
-        yield told(limits, "one winner, its runner-up, and by how much")
+        yield told(limits, "name one winner")
 
 
 def why(choice: Choice, row: Row) -> str:
@@ -64,12 +64,19 @@ def why(choice: Choice, row: Row) -> str:
     if choice.winner:
         return "the choice"
     if not is_sound(row):
-        return "the first of these, and all of them are in doubt"
+        return f"on the front, but look twice: {doubt(row)}"
     if len(choice.front) == 1:
         return "the one that no other form is better than"
     return f"the {'quickest' if row.latency else 'smallest'} of these that decides no worse than its trained model"
 
 
+def doubt(row: Row) -> str:
+    """Why a row is not sound."""
+    if row.gates:
+        return row.gates[0].text
+    return "its times are unsteady" if row.unsteady else "it decides worse than its trained model"
+
+
 def told(command: str, what: str) -> str:
-    """A command, and what it does."""
-    return f"  {command:<{WIDE}}  # {what}"
+    """What to do, and by which command."""
+    return f"  {what + ':':<{WIDE}} {command}"

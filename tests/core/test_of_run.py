@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 from pathlib import Path
@@ -38,7 +39,7 @@ def test_a_matrix_ends_with_the_choice_and_commands_that_work(made: Path, tmp_pa
     assert "Choice, classification: Pareto front of accuracy, latency_p50 and size" in ending
     [row] = [row for row in rows_of(out) if row["status"] == "ok"]
     assert f"fake fake full-int8 on fake-runtime: {out / row['artifact']}" in ending
-    following = [shlex.split(line.partition("#")[0]) for line in ending if line.startswith("  ecgedge")]
+    following = [shlex.split(line.partition(": ")[2]) for line in ending if ": ecgedge" in re.sub(" +", " ", line)]
     assert [words[3] for words in following] == ["explain", "choose"]  # no fake can be bundled
     done = run_command(*following[-1][1:], folder=made.parent)
     assert done.code == 0 and f"ship fake fake full-int8 on fake-runtime: {out / row['artifact']}" in done.out
