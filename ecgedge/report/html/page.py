@@ -96,7 +96,13 @@ def render(report: Report) -> str:
         on_devices=[f"{row.id}: {text}" for row in rows if (text := on_device(row))],
         noise=noise_lines(report.noise).splitlines(),
         form=form,
+        anchor=anchor,
     )
+
+
+def anchor(row: Row) -> str:
+    """What a row's line is called in the address of the page."""
+    return f"row-{escape.file_name(row.id, 255)}"
 
 
 @cache
