@@ -18,6 +18,7 @@ PATTERNS = (
     "README.md",
     "CHANGELOG.md",
     "SECURITY.md",
+    "CONTRIBUTING.md",
     "data/README.md",
     "benchmarks/*.md",
     "ecgedge/weights/*/README.md",

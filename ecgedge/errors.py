@@ -27,6 +27,15 @@ CUT = re.compile(
     r"\d+ requested and \d+ written|PytorchStreamWriter failed writing|unexpected pos \d+ vs \d+|"
     rf"Protobuf serialization failed|SystemError : ({'|'.join(map(str, SPOKEN))})\b"
 )
+SPOKEN_OF = {  # what people say, and the names that are meant
+    "int8": ("full-int8", "dynamic"), "qdq": ("full-int8",), "static": ("full-int8",), "w8a8": ("full-int8",),
+    "float32": ("fp32",), "float": ("fp32",), "f32": ("fp32",), "float16": ("fp16",), "half": ("fp16",),
+    "f16": ("fp16",), "p50": ("latency_p50",), "p95": ("latency_p95",), "p99": ("latency_p99",),
+    "latency": ("latency_p50",), "time": ("latency_p50",), "speed": ("latency_p50", "throughput"), "acc": ("accuracy",),
+    "auc": ("auroc",), "f1-score": ("f1", "macro_f1"), "ram": ("memory",), "mem": ("memory",), "fps": ("throughput",),
+    "ort": ("cpu",), "onnxruntime": ("cpu",), "gpu": ("cuda",), "litert": ("tflite",), "tensorflow": ("saved_model",),
+    "pytorch": ("torch",), "tf": ("saved_model",), "lite": ("tflite",), "pth": ("torch",),
+}  # fmt: skip
 LONGEST = 120  # characters of a name in an error
 
 
@@ -59,9 +68,12 @@ class ConversionError(Exception):
 
 
 def unknown(what: str, name: str, choices: list[str]) -> EcgEdgeError:
-    """The error for a name that is not there: it lists those that are."""
-    listed = ", ".join(choices) or "none"
-    return EcgEdgeError(f"unknown {what} {cut(name)!r}", f"choose from: {listed}")
+    """The error for a name that is not there: it lists those that are, and says which may be meant."""
+    listed = f"choose from: {', '.join(choices) or 'none'}"
+    meant = [each for each in SPOKEN_OF.get(name.lower(), ()) if each in choices]
+    return EcgEdgeError(
+        f"unknown {what} {cut(name)!r}", f"did you mean {' or '.join(meant)}? {listed}" if meant else listed
+    )
 
 
 def cut(name: object, length: int = LONGEST) -> str:

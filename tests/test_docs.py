@@ -153,8 +153,8 @@ def test_the_tutorial_shows_the_files_that_are_tested() -> None:
     assert len([line for line in files["my_runtime.py"].splitlines() if line.strip()]) <= 30
 
 
-def test_the_ratios_of_int8_are_those_of_the_readme() -> None:
-    rows = [line.split() for line in read(ROOT / "README.md").splitlines() if line.endswith(" ok")]
+def test_the_ratios_of_int8_are_those_of_the_table() -> None:
+    rows = [line.split() for line in read(DOCS / "full-matrix.md").splitlines() if line.endswith(" ok")]
     measured = {tuple(row[:3]): row for row in rows}
     told = re.findall(r"^\| `([\w-]+)` \| (\w+) \| ([\w-]+) \| (=?[\d.]+) \|$", read(SLOWER), re.MULTILINE)
     assert len(told) >= 8
@@ -409,7 +409,8 @@ def test_relative_links_point_to_files(page: Path) -> None:
         if re.match(r"[a-z]+:", path):
             continue
         file = page.parent / path if path else page
-        if not file.exists() or (anchor and anchor not in anchors(file)):
+        has_heads = file.suffix == ".md"  # behind a picture it is for which colours it is shown in
+        if not file.exists() or (anchor and has_heads and anchor not in anchors(file)):
             broken.append(target)
     assert broken == []
 

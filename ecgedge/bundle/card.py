@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from ecgedge.api.artifact import Anomaly, Artifact, Binary, Multilabel
 from ecgedge.api.multilabel import thresholds_of
@@ -12,9 +12,18 @@ from ecgedge.api.tasks import score_name
 from ecgedge.api.tensors import TensorSpec
 from ecgedge.files.escape import markdown, markdown_code
 
+if TYPE_CHECKING:
+    from ecgedge.bundle.contents import Facts
+
 LIMITS = (
     "**Not a medical device.** For engineering comparisons, not for diagnosis, nor for any decision about a person."
 )
+MEASURED = """
+## What was measured of this file
+
+By `ecgedge matrix`, on the data and the machine that are named; other data and other machines give other figures.
+
+"""
 WEIGHTS = """
 ## The trained weights
 
@@ -23,8 +32,10 @@ The figures below are those of the float32 weights. The conversion to this file 
 """
 
 
-def model_card(artifact: Artifact, record: Mapping[str, Any], weights: str, told: Sequence[str]) -> str:
-    """The card: the file's own facts, what its user said of it, what is not known, and the card of its weights."""
+def model_card(artifact: Artifact, record: Mapping[str, Any], facts: Facts) -> str:
+    """The card: the file's own facts, what its user said of it, what is not known, what a run measured of it, and the
+    card of its weights."""
+    weights = facts.weights
     lines = [
         f"- file: `{record['file']}`, {markdown(what_it_is(artifact))}; bundled from {markdown_code(record['source'])}",
         f"- SHA-256: {markdown_code(artifact.digest)}",
@@ -34,11 +45,12 @@ def model_card(artifact: Artifact, record: Mapping[str, Any], weights: str, told
         *([f"- made from, nearest first: {', '.join(map(markdown_code, artifact.parents))}"]
           if artifact.parents else []),
         *([f"- graph passes: {markdown(', '.join(artifact.passes))}"] if artifact.passes else []),
-        *(f"- {markdown(sentence)}" for sentence in told),
+        *(f"- {markdown(sentence)}" for sentence in facts.told),
         f"- licence: {licence(bool(weights))}",
-        *([] if weights else [f"- not known: {unknown(artifact)}"]),
+        *([] if weights else [f"- not known: {unknown(artifact, bool(facts.measured))}"]),
     ]  # fmt: skip
     text = f"# {markdown(artifact.name)}\n\n{LIMITS}\n\n" + "\n".join(lines) + "\n"
+    text += MEASURED + "".join(f"- {markdown(sentence)}\n" for sentence in facts.measured) if facts.measured else ""
     return text + WEIGHTS + "\n" + weights.replace("# ", "### ", 1).strip() + "\n" if weights else text
 
 
@@ -107,6 +119,7 @@ def licence(is_shipped: bool) -> str:
     return "Apache-2.0 (LICENSE) for predict.py and check.py; that of the model is not known here"
 
 
-def unknown(artifact: Artifact) -> str:
-    missing = "what it was trained on, and how well it decides (`ecgedge evaluate` measures that)"
+def unknown(artifact: Artifact, is_measured: bool) -> str:
+    missing = "what it was trained on"
+    missing += "" if is_measured else ", and how well it decides (`ecgedge evaluate` measures that)"
     return f"who made it, from what, {missing}" if is_foreign(artifact) else missing

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from string import Template
 from typing import Any
@@ -48,6 +48,7 @@ class Facts:
         normalize: whether ``predict.py`` z-normalises each beat.
         weights: the card of the trained weights it was made from, where they are known; else empty.
         told: what its user said of it, a sentence each.
+        measured: what a run found of it, a sentence each; empty: it is of no run.
         bundled: who made the bundle and computed the expected outputs, and on what.
         portability: the certificate of the file, which was held to its answers; None: there is none.
     """
@@ -57,6 +58,7 @@ class Facts:
     normalize: bool = False
     weights: str = ""
     told: tuple[str, ...] = ()
+    measured: tuple[str, ...] = ()
     bundled: Mapping[str, str] = field(default_factory=dict)
     portability: Portable | None = None
 
@@ -81,7 +83,7 @@ def contents(artifact: Artifact, model: Mapping[str, bytes], vectors: Vectors, f
         "vectors/beats.csv": table(vectors.beats.reshape(len(vectors.beats), -1)),
         "vectors/outputs.csv": table(vectors.outputs),
         "README.md": readme(artifact, record, facts),
-        "MODEL_CARD.md": card.model_card(artifact, record, facts.weights, told_of(facts)),
+        "MODEL_CARD.md": card.model_card(artifact, record, replace(facts, told=told_of(facts))),
         "LICENSE": template("LICENSE"),
     }
     if target.distribution:

@@ -8,7 +8,7 @@ from ecgedge.choose.differences import Compare, Difference, by_figures
 from ecgedge.choose.evidence import Evidence
 from ecgedge.choose.front import best_values
 from ecgedge.choose.requirements import Limit, Requirement, Wanted, parse_optimize, parse_requirement
-from ecgedge.choose.result import Choice, Miss, Tie
+from ecgedge.choose.result import Choice, Miss, Tie, is_sound
 from ecgedge.evaluate.metric import Metric
 from ecgedge.run.metrics import METRICS, QUALITY, find_metric, metrics_of
 
@@ -29,6 +29,7 @@ __all__ = [
     "by_figures",
     "decide",
     "find_metric",
+    "is_sound",
     "metrics_of",
     "parse_optimize",
     "parse_requirement",

@@ -82,6 +82,13 @@ class Choice:
         return self.qualified[1] if self.optimize and len(self.qualified) > 1 else None
 
     @property
+    def suggested(self) -> Row | None:
+        """The winner; without a metric the quickest form of the front that is sound, else the quickest of all."""
+        if self.winner or not self.front:
+            return self.winner
+        return next(filter(is_sound, self.front), self.front[0])
+
+    @property
     def unsteady(self) -> list[Row]:
         """The rows whose times are none to decide by, of those whose times were asked for or compared."""
         used = [*self.limits_on(), *([self.optimize] if self.optimize else self.criteria)]
@@ -141,6 +148,12 @@ class Choice:
     def crossed(self, row: Row) -> list[Limit]:
         """The limits that lie within the interval of the row's figure."""
         return [limit for limit in self.limits() if limit.crossed(row)]
+
+
+def is_sound(row: Row) -> bool:
+    """Whether a row decides no worse than its trained model, no gate doubts it, and its times are steady."""
+    is_worse = row.verdict is not None and row.verdict.result == "worse"
+    return not (is_worse or row.gates or row.unsteady)
 
 
 def brief(row: Row) -> dict[str, Any]:

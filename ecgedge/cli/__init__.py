@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from ecgedge.cli import rendering
 from ecgedge.cli.board import board
 from ecgedge.cli.boundary import Front
 from ecgedge.cli.bundle import bundle
@@ -50,7 +51,9 @@ SETTINGS = {
 @click.group(cls=Front, context_settings=SETTINGS)
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=show_versions,
               help="Print the versions of ecgedge and of the libraries it works with.")  # fmt: skip
-@click.option("-v", "--verbose", is_flag=True, help="Say what is converted, and what the store had.")
+@click.option(
+    "-v", "--verbose", is_flag=True, help="Say what is converted, what the store had, and the file of each row."
+)
 @click.option(
     "--plugins-dir", type=click.Path(path_type=Path), help="Also load the plugins in this folder's .py files."
 )
@@ -64,6 +67,7 @@ def main(ctx: click.Context, verbose: bool, plugins_dir: Path | None) -> None:
     ecgedge convert tcn --to tflite    one artifact, verified
     """
     ctx.with_resource(printed_notices(verbose))
+    ctx.meta[rendering.VERBOSE] = verbose
     if plugins_dir:
         os.environ["ECGEDGE_PLUGINS_DIR"] = str(plugins_dir.resolve())
 

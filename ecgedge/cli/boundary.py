@@ -19,6 +19,7 @@ from typing import Any
 
 import click
 
+from ecgedge.cli.grouped import write_commands
 from ecgedge.errors import ConversionError, EcgEdgeError, cut, remedy, told_by_system
 from ecgedge.files import escape
 from ecgedge.files.streams import Stream, stream_over
@@ -43,12 +44,21 @@ class Front(click.Group):
         except OSError as error:  # of help and version, which are printed before a command is invoked
             sys.exit(tell(error))
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        write_commands(self, ctx, formatter)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             check_folder()
             result = super().invoke(ctx)
             sys.stdout.flush()
             return result
+        except click.NoSuchOption as error:
+            if any(error.option_name in parameter.opts for parameter in self.params):
+                say(f"{error.option_name} is for ecgedge itself, and stands before the command",
+                    f"ecgedge {error.option_name} ... {ctx.invoked_subcommand or 'COMMAND'} ...")  # fmt: skip
+                ctx.exit(2)
+            raise
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except EcgEdgeError as error:

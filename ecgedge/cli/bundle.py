@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from ecgedge.cli.options import (
     limit_options,
     limits_of,
     told_columns,
+    trusted,
 )
 from ecgedge.errors import ConversionError, EcgEdgeError
 from ecgedge.files import escape
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from ecgedge.api.artifact import Artifact
     from ecgedge.api.parts import Runtime
     from ecgedge.bundle import Facts, Portable
+    from ecgedge.commands.of_run import RowOfRun
     from ecgedge.convert.opening import Opener
     from ecgedge.data.dataset import Dataset
     from ecgedge.plugins import Parts
@@ -39,7 +42,8 @@ BEATS = 20  # synthetic ones, as test vectors: each class is there
 
 
 @click.command()
-@click.argument("file", metavar="FILE")
+@click.argument("file", metavar="FILE|RUN")
+@click.argument("row", nargs=-1, metavar="[ROW]")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="NAME.zip, or a folder. Default: a zip here.")
 @click.option("--force", is_flag=True, help="Replace OUT where it exists.")
 @click.option("--sign", "private", type=click.Path(path_type=Path), metavar="KEY.pem",
@@ -57,19 +61,25 @@ BEATS = 20  # synthetic ones, as test vectors: each class is there
               help="predict.py z-normalises each beat; the built-in weights expect that.")  # fmt: skip
 @file_options
 @limit_options
-def bundle(file: str, out: Path | None, force: bool, private: Path | None, vectors: Path | None,
+def bundle(file: str, row: tuple[str, ...], out: Path | None, force: bool, private: Path | None, vectors: Path | None,
            certificate: Path | None, labels: str | None, threshold: float | None, dataset: str | None, timeout: float,
            memory: int | None) -> None:  # fmt: skip
     """Pack an ONNX or TFLite file or a folder of C with all that it takes to run and check it without ecgedge.
 
+    Of a run, ROW is the id of a row or words that only it has; without it, the row that the run suggests. The card
+    then states what was measured of it, on which data and which machine.
+
     \b
     ecgedge bundle tcn.tflite -o tcn.zip
+    ecgedge bundle runs/int8 tflite full-int8 -o tcn.zip
     ecgedge bundle theirs.onnx --labels normal,PVC,other -o theirs.zip
     ecgedge bundle tcn.tflite --sign key.pem
     """
     from ecgedge.audit.signature import SIGNATURE, SUMS
     from ecgedge.bundle import TARGETS, Vectors, check_target, contents, place
     from ecgedge.cli.check import signing_key
+    from ecgedge.commands.of_run import check_row, row_of_run
+    from ecgedge.commands.predict import prepared_as_trained
     from ecgedge.convert.opening import with_threshold
     from ecgedge.workers.availability import pick_runtime
 
@@ -77,27 +87,35 @@ def bundle(file: str, out: Path | None, force: bool, private: Path | None, vecto
     parts = common.load_parts()
     limits = limits_of(timeout, memory)
     with tempfile.TemporaryDirectory() as scratch, common.opener(parts, limits) as opener:
-        artifact = opener.find_artifact(file)
+        of_run = row_of_run(file, row, parts, trusted()) if check_row(file, row) else None
+        artifact = of_run.artifact if of_run else opener.find_artifact(file)
         if artifact.format not in TARGETS:
             *others, last = TARGETS
+            first = f"name a row of these: ecgedge choose {file}"
             raise EcgEdgeError(
-                f"{file} is {artifact.format}, a bundle takes {', '.join(others)} or {last}",
-                f"first: ecgedge convert {file} --to tflite",
+                f"{artifact.path} is {artifact.format}, a bundle takes {', '.join(others)} or {last}",
+                first if of_run else f"first: ecgedge convert {file} --to tflite",
             )
-        name = bundle_name(artifact)
+        name = bundle_name(artifact, of_run)
         target = out or Path(f"{name}.zip")
         usable_folder(target.absolute().parent)
         check_target(target, force)
+        if of_run:
+            check_nothing_told(artifact, {"--labels": labels, "--threshold": threshold, "--dataset": dataset})
         data = common.load_data(dataset) if dataset else None
-        artifact = with_meaning(artifact, data, labels, threshold, opener)
+        if not of_run:
+            artifact = with_meaning(artifact, data, labels, threshold, opener)
         runtime = pick_runtime(artifact.format, TARGETS[artifact.format].runtime, parts, opener.workers)
         session, model = load_alone(artifact, runtime, Path(scratch))
         if data:
             artifact = with_threshold(artifact, data, lambda _, split: infer(artifact, session, split.x), common.aside)
-        beats, origin = vector_beats(artifact, vectors, data)
+        asked = click.get_current_context().meta[NORMALIZE] or bool(of_run and of_run.normalize)
+        normalize = prepared_as_trained(artifact, asked)
+        beats, origin = vector_beats(artifact, vectors, data, normalize)
         outputs = infer(artifact, session, beats)
         artifact = replace(artifact, input=artifact.input.settled(beats, artifact.input.batch))
-        facts = facts_of(artifact, name, runtime, parts, told_by_user(artifact, data, labels))
+        told = () if of_run else told_by_user(artifact, data, labels)
+        facts = facts_of(artifact, name, runtime, parts, told, normalize, of_run.measured() if of_run else ())
         facts = replace(facts, portability=portable(certificate, artifact) if certificate else None)
         files = contents(artifact, model, Vectors.of(artifact, beats, outputs, origin), facts)
         if key:
@@ -108,12 +126,20 @@ def bundle(file: str, out: Path | None, force: bool, private: Path | None, vecto
     common.say(f"{target}: {name}, {len(files)} files, {size:,} bytes; its own check passed on {len(beats)} beats")
 
 
-def bundle_name(artifact: Artifact) -> str:
+def bundle_name(artifact: Artifact, of_run: RowOfRun | None) -> str:
     """Of the folder in the zip: model and precision, or the name of the user's file."""
     from ecgedge.api.records import USER
 
+    if of_run:
+        return escape.file_name(f"{Path(of_run.row.model).stem}-{artifact.precision}")
     name = artifact.name if artifact.maker.get("part") == USER else f"{artifact.name}-{artifact.precision}"
     return escape.file_name(name)
+
+
+def check_nothing_told(artifact: Artifact, given: Mapping[str, object]) -> None:
+    """Raise EcgEdgeError where an option says what the run knows of its files."""
+    if option := next((name for name, value in given.items() if value is not None), None):
+        raise EcgEdgeError(f"{artifact.path}: {option} beside what its run says of it", f"leave {option} out")
 
 
 def with_meaning(
@@ -186,7 +212,9 @@ def infer(artifact: Artifact, session: SessionElsewhere, beats: np.ndarray) -> n
     return outputs
 
 
-def vector_beats(artifact: Artifact, path: Path | None, data: Dataset | None) -> tuple[np.ndarray, str]:
+def vector_beats(
+    artifact: Artifact, path: Path | None, data: Dataset | None, normalize: bool
+) -> tuple[np.ndarray, str]:
     """The beats of the test vectors, ``(N, C, L)`` float32 as the model takes them, and whose they are."""
     import numpy as np
 
@@ -197,7 +225,6 @@ def vector_beats(artifact: Artifact, path: Path | None, data: Dataset | None) ->
         length = artifact.input.length or (data.length if data else 140)
         leads = artifact.input.leads or (data.leads if data else 1)
         return synthetic_beats(BEATS, length, leads), "synthetic beats"
-    normalize = click.get_current_context().meta[NORMALIZE]
     with beats_in(path, artifact, told_columns(), normalize) as pieces:
         parts = list(pieces)
     if not parts:
@@ -205,10 +232,10 @@ def vector_beats(artifact: Artifact, path: Path | None, data: Dataset | None) ->
     return np.concatenate(parts), f"beats of {path.name}"
 
 
-def facts_of(artifact: Artifact, name: str, runtime: Runtime, parts: Parts, told: tuple[str, ...]) -> Facts:
-    """What the record does not say: the card of the weights, what the user told, who bundled."""
+def facts_of(artifact: Artifact, name: str, runtime: Runtime, parts: Parts, told: tuple[str, ...], normalize: bool,
+             measured: Sequence[str]) -> Facts:  # fmt: skip
+    """What the record does not say: the card of the weights, what the user told, what a run found, who bundled."""
     from ecgedge.bundle import Facts
-    from ecgedge.commands.predict import prepared_as_trained
     from ecgedge.environments.versions import VERSION
     from ecgedge.measure import machine
 
@@ -217,9 +244,10 @@ def facts_of(artifact: Artifact, name: str, runtime: Runtime, parts: Parts, told
     return Facts(
         name,
         source=artifact.path.name,
-        normalize=prepared_as_trained(artifact, click.get_current_context().meta[NORMALIZE]),
+        normalize=normalize,
         weights=card_of_weights(artifact, parts),
         told=told,
+        measured=tuple(measured),
         bundled={"by": f"ecgedge {VERSION}", "with": library, "on": machine.describe()["cpu"]},
     )
 

@@ -17,7 +17,7 @@ from ecgedge.cli import rendering
 def choose(ctx: click.Context, run: Path, requirements: tuple[str, ...], optimize: str | None, format: str) -> None:
     """Choose the file of a run to ship: the best row that meets all requirements.
 
-    Without --optimize: the rows that no other beats in quality, latency and size together.
+    Without --optimize: the Pareto front of quality, latency and size: no other row is better in one and as good in all.
     Exits with 1 where nothing qualifies, and names the nearest misses.
 
     \b

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,6 +118,19 @@ def mend(part: Any, distribution: str) -> str:
     return f"pip install 'ecgedge[{','.join(extras)}]'"
 
 
+def not_usable(parts: Sequence[Mapping[str, str]]) -> list[tuple[str, str, list[str]]]:
+    """Why parts cannot be used, what mends it, and their names: those that one command mends are told together."""
+    by_remedy: dict[str, list[Mapping[str, str]]] = {}
+    for part in parts:
+        if part["reason"]:
+            by_remedy.setdefault(part["mend"] or part["reason"], []).append(part)
+    return [
+        ("; ".join(dict.fromkeys(part["reason"] for part in of_it)), of_it[0]["mend"],
+         [f"{part['kind']} {part['name']}" for part in of_it])
+        for of_it in by_remedy.values()
+    ]  # fmt: skip
+
+
 def told(found: dict[str, Any]) -> str:
     from tabulate import tabulate
 
@@ -133,9 +147,8 @@ def told(found: dict[str, Any]) -> str:
         *([f"          {data['mend']}"] if data.get("mend") else []),
     ]
     lines = [*map(escape.line, lines), "", tabulate(parts, ["kind", "name", "state"])]
-    for part in found["parts"]:
-        if part["reason"]:
-            lines += ["", escape.line(f"{part['kind']} {part['name']}: {part['reason']}")]
-            lines += [escape.line(f"  {part['mend']}")] if part["mend"] else []
+    for reason, mend, names in not_usable(found["parts"]):
+        lines += ["", escape.line(f"{', '.join(names)}: {reason}")]
+        lines += [escape.line(f"  {mend}")] if mend else []
     told = [f"plugin {one['plugin']} is left out: {one['reason']}" for one in found["broken_plugins"]]
     return "\n".join([*lines, *(f"\n{escape.line(text)}" for text in (*told, *found["clashes"]))])

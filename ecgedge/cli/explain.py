@@ -31,9 +31,10 @@ WIDEST = (38, 24, 12, 9)  # characters of each of these
 
 
 @click.command()
-@click.argument("target", metavar="FILE|MODEL")
-@click.option("--runtime", metavar="NAME", help="Default: the first that takes it and works here.")
-@click.option("--device", metavar="NAME", help="A board (ecgedge board ls). Default: this machine.")
+@click.argument("target", metavar="FILE|MODEL|RUN")
+@click.argument("row", nargs=-1, metavar="[ROW]")
+@click.option("--runtime", metavar="NAME", help="Default: the row's, else the first that takes it and works here.")
+@click.option("--device", metavar="NAME", help="A board (ecgedge board ls). Default: the row's, else this machine.")
 @output_option
 @click.option("--batch", type=click.IntRange(1, MOST_BEATS), help="Beats a call. Default: that of the file, else 1.")
 @click.option("--against", metavar="FILE", help="Also time this file in turns with it, one beat a call.")
@@ -42,24 +43,28 @@ WIDEST = (38, 24, 12, 9)  # characters of each of these
 @part_option
 @threads_option
 @limit_options
-def explain(target: str, runtime: str | None, device: str | None, batch: int | None, against: str | None, as_json: bool,
-            chosen: dict[str, str], threads: int, timeout: float, memory: int | None) -> None:  # fmt: skip
+def explain(target: str, row: tuple[str, ...], runtime: str | None, device: str | None, batch: int | None,
+            against: str | None, as_json: bool, chosen: dict[str, str], threads: int, timeout: float,
+            memory: int | None) -> None:  # fmt: skip
     """Say why a file takes its time: each operation, how far it is from the machine's limit, and what to do.
+
+    Of a run, ROW is the id of a row or words that only it has; without it, the row that the run suggests.
 
     \b
     ecgedge explain tcn.tflite
     ecgedge explain theirs-int8.onnx --against theirs.onnx
     ecgedge explain tcn.tflite --device pi4
+    ecgedge explain runs/int8 tflite full-int8
     """
     from ecgedge.commands.explain import explain as look_into
 
-    found = look_into(target, runtime=runtime, device=device, batch=batch, against=against, told=told_files(),
+    found = look_into(target, row=row, runtime=runtime, device=device, batch=batch, against=against, told=told_files(),
                       trust=trusted(),
                       options=chosen, threads=threads, timeout=timeout, memory=memory)  # fmt: skip
     if as_json:
         click.echo(json.dumps(found.record(), indent=1))
     else:
-        show(target, found, threads)
+        show(str(found.explanation.artifact.path) if row else target, found, threads)
 
 
 def show(target: str, explained: Explained, threads: int) -> None:

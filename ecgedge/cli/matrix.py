@@ -12,6 +12,8 @@ import click
 from click.core import ParameterSource
 
 from ecgedge.cli import boundary, common, rendering
+from ecgedge.cli.closing import conclude
+from ecgedge.cli.grouped import Grouped
 from ecgedge.cli.options import (
     NORMALIZE,
     asked_of_columns,
@@ -48,12 +50,42 @@ ALIKE = (  # options that are named as what they ask for
 SAID_ANEW = ("resume", "mlflow", "trust", "cluster")  # what whoever resumes says for himself, and no run for him
 
 
-@click.command()
+GROUPS = {
+    "What is measured": (
+        "models", "files", "dataset", "normalize", "label_column", "ignore_column", "group", "leads", "layout",
+        "label_file", "class_names",
+    ),
+    "In which forms, and where": ("formats", "quantizers", "runtimes", "devices", "exporters"),
+    "How long, and what is made of it": (
+        "profile", "requirements", "optimize", "out", "resume", "dry_run", "mlflow",
+    ),
+    "How forms are made": (
+        "calibration", "max_drop", "reduce_range", "opset", "passes", "no_optimize", "chosen", "seed", "cluster",
+    ),
+    "How they are run": ("threads", "batch_sizes", "cuda_graph", "timeout", "memory"),
+    "What a file made elsewhere does not tell": (
+        "task", "normal", "window", "output", "input_scale", "input_zero_point", "trust",
+    ),
+}  # fmt: skip
+
+
+def rightly(word: str) -> str:
+    """What to do with an argument."""
+    option = "--artifact" if Path(word).suffix and not Path(word).is_dir() else "--model"
+    return shlex.join(["ecgedge", "matrix", option, word])
+
+
+@click.command(cls=Grouped, groups=GROUPS, instead=rightly)
 @dataset_option
 @click.option(
-    "--model", "models", multiple=True, metavar="NAME|FOLDER", help="A model or checkpoint. Default: all models."
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME|FOLDER",
+    help="A model or checkpoint. Default: all models, or none where --artifact is given.",
 )
-@click.option("--artifact", "files", multiple=True, metavar="FILE", help="Also, or only, a file made elsewhere.")
+@click.option("--artifact", "files", multiple=True, metavar="FILE",
+              help="A file made elsewhere: alone, or beside the models that --model names.")  # fmt: skip
 @file_options
 @click.option("--exporter", "exporters", multiple=True, metavar="NAME", help="Routes through these only.")
 @click.option("--format", "formats", multiple=True, metavar="NAME",
@@ -135,6 +167,7 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
     for text in told.warnings(trusted()):
         common.warn(text)
     show(told, printed)
+    conclude(told.run, printed)
     if uri:
         tracked.send(uri, told.run, told.kept.records, models, resume_command(folder, uri, trusted()))
     if told.failure:
@@ -191,6 +224,6 @@ def show(told: Published, printed: str) -> None:
     """Print a run in the form that was asked for, and where it is."""
     from ecgedge.report import render
 
-    click.echo(render(told.run.told, printed).rstrip("\n"))
+    click.echo(render(rendering.told_as_asked(told.run.told), printed).rstrip("\n"))
     click.echo(err=printed != "table")
     common.say(f"run: {told.run.folder} ({', '.join(told.written)})", err=printed != "table")

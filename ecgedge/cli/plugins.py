@@ -22,6 +22,7 @@ from ecgedge.files import escape
 if TYPE_CHECKING:
     from ecgedge.api.parts import Part
 
+INSTALLED = "installed"  # of a part whose libraries are there; no more is looked at, so that this is quick
 KINDS = ("model", "exporter", "quantizer", "runtime", "pass")
 
 
@@ -54,8 +55,9 @@ def plugins(ctx: click.Context, trace: bool) -> None:
         rows = []
         for kind in KINDS:
             for name, part in parts.of(kind).items():
-                rows.append([kind, name, describe(part), missing(part) or "ready", str(parts.owners[kind, name])])
+                rows.append([kind, name, describe(part), missing(part) or INSTALLED, str(parts.owners[kind, name])])
         click.echo(tabulate(escape.cells(rows), ["kind", "name", "what", "state", "plugin"]))
+        common.aside(f"{INSTALLED}: what it needs is there; whether it works here, ecgedge doctor says")
     for owner, reason in parts.broken:
         common.warn(f"plugin {owner} is left out: {reason}")
     for warning in parts.warnings:
@@ -100,7 +102,7 @@ def record_of(part: Part, owner: str) -> dict[str, Any]:
         "plugin": owner,
         "about": (inspect.getdoc(type(part)) or "").partition("\n\n")[0].replace("\n", " ").replace("``", ""),
         "what": describe(part),
-        "state": missing(part) or "ready",
+        "state": missing(part) or INSTALLED,
         "needs": list(part.needs),
         "environment": part.environment,
         "precisions": [each.record() for each in part.precisions],

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -37,9 +38,12 @@ if TYPE_CHECKING:
     from ecgedge.api.artifact import Artifact
     from ecgedge.commands.predict import Decisions, Predictor
 
+Piece = TypeVar("Piece")
+
 
 @click.command()
-@click.argument("target", metavar="FILE|MODEL")
+@click.argument("target", metavar="FILE|MODEL|RUN")
+@click.argument("row", nargs=-1, metavar="[ROW]")
 @click.argument("beats", type=click.Path(path_type=Path, allow_dash=True))
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Default: standard output.")
 @click.option("--labelled", is_flag=True, help="The first column is a label, and ignored (--label-column 1).")
@@ -63,9 +67,9 @@ if TYPE_CHECKING:
     metavar="NAME.EXT",
     help="Of a record: write the answers as a WFDB annotation file, too.",
 )
-def predict(target: str, beats: Path, out: Path | None, labelled: bool, normalize: bool, threshold: float | None,
-            runtime: str | None, threads: int, timeout: float, memory: int | None, like: Path | None,
-            annotations_out: Path | None, **given: Any) -> None:  # fmt: skip
+def predict(target: str, row: tuple[str, ...], beats: Path, out: Path | None, labelled: bool, normalize: bool,
+            threshold: float | None, runtime: str | None, threads: int, timeout: float, memory: int | None,
+            like: Path | None, annotations_out: Path | None, **given: Any) -> None:  # fmt: skip
     """Decide beat by beat: a line of numbers in, a line of answers out. BEATS: a text file, or - for
     stdin; or an .npz, .npy, .parquet, .arff or .ts.
 
@@ -76,10 +80,13 @@ def predict(target: str, beats: Path, out: Path | None, labelled: bool, normaliz
     BEATS may be a WFDB or EDF record, too: 100, 100.hea, night.edf. It is cut as --like says, or as the checkpoint
     was trained, or as the options say; answers come with their times.
 
+    Of a run, ROW is the id of a row or words that only it has; without it, the row that the run suggests.
+
     \b
     ecgedge predict tcn.tflite beats.csv -o answers.csv
     ecgedge predict tcn.tflite their-beats.csv --label-column last --ignore-column patient
     ecgedge predict checkpoints/tcn 100 --detect --annotations-out 100.tcn
+    ecgedge predict runs/int8 tflite full-int8 beats.csv
     """
     from ecgedge.commands.predict import beats_in, label_left_out, opened
     from ecgedge.commands.predict_record import check_annotations_out
@@ -87,7 +94,7 @@ def predict(target: str, beats: Path, out: Path | None, labelled: bool, normaliz
 
     asked, limits = label_left_out(told_columns(), labelled), limits_of(timeout, memory)
     cutting = asked_of(given, None)
-    load = partial(opened, target, runtime, threshold, told_files(), trusted(), threads, limits)
+    load = partial(opened, target, row, runtime, threshold, told_files(), trusted(), threads, limits)
     if is_record(beats):
         if asked or asked.layout:
             raise EcgEdgeError(f"{beats} is a record: it has no columns and no layout", "leave these options out")
@@ -101,7 +108,7 @@ def predict(target: str, beats: Path, out: Path | None, labelled: bool, normaliz
         raise EcgEdgeError(told, "leave it out, or name a WFDB or EDF record")
     with (
         load() as predictor,
-        beats_in(beats, predictor.artifact, asked, normalize) as pieces,
+        beats_in(beats, predictor.artifact, asked, normalize or predictor.normalize) as pieces,
         open_answers(out) as answers,
     ):
         count = write_answers(answers, pieces, predictor)
@@ -124,7 +131,7 @@ def predict_record(
             start = command.in_segments(
                 replace(start, rate=cutting.rate or start.rate), cutting.stride, record, predictor.artifact
             )
-        recipe = cutting.heeded(start, leads, normalize)
+        recipe = cutting.heeded(start, leads, normalize or predictor.normalize)
         way = command.way_for(record, recipe, predictor.artifact)
         common.note(f"{record.name} is cut into {recipe.describe()}")
         left, kept, count = Left(), command.Annotations(), 0
@@ -132,8 +139,7 @@ def predict_record(
         found = command.answers(record, way, predictor, left)
         with open_answers(out) as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["beat", "seconds", "sample", *columns(predictor.artifact)])
-            for timed in found:
+            for timed in headed(found, writer, ["beat", "seconds", "sample", *columns(predictor.artifact)]):
                 rows = zip(timed.seconds, timed.samples, answers_of(timed.decisions), strict=True)
                 for second, sample, answer in rows:
                     writer.writerow([count, f"{second:.3f}", sample, *answer])
@@ -153,13 +159,20 @@ def predict_record(
         common.warn(f"no beat was found in {record.name}")
 
 
+def headed(found: Iterable[Piece], writer: Any, names: Sequence[str]) -> Iterator[Piece]:
+    """What is found, with the head of the table written before the first of it: an error has none before it."""
+    pieces = iter(found)
+    first = list(islice(pieces, 1))
+    writer.writerow(names)
+    yield from chain(first, pieces)
+
+
 def write_answers(out: IO[str], beats: Iterable[np.ndarray], predictor: Predictor) -> int:
     """Write the table of answers, chunk by chunk; how many there are."""
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["beat", *columns(predictor.artifact)])
     count = 0
-    for x in beats:
-        for answer in answers_of(predictor.decide(x)):
+    for decisions in headed(map(predictor.decide, beats), writer, ["beat", *columns(predictor.artifact)]):
+        for answer in answers_of(decisions):
             writer.writerow([count, *answer])
             count += 1
         out.flush()  # whoever reads them may be waiting

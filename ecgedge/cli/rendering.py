@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ecgedge.errors import EcgEdgeError
 from ecgedge.report import FORMATS
+
+if TYPE_CHECKING:
+    from ecgedge.report import Report
+
+VERBOSE = "ecgedge.verbose"  # in the context's meta: what -v says
 
 format_option = click.option(
     "--format", type=click.Choice(list(FORMATS)), default="table", show_default=True, help="Of what is printed."
@@ -21,6 +27,11 @@ def printed_format(formats: Sequence[str]) -> str:
     if len(told) > 1:
         raise EcgEdgeError(f"--format names two ways to print: {' and '.join(told)}", "leave one of them out")
     return told[0] if told else "table"
+
+
+def told_as_asked(report: Report) -> Report:
+    """With the name and the file of each row, where ``-v`` asks for them."""
+    return replace(report, with_files=bool(click.get_current_context().meta.get(VERBOSE)))
 
 
 def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:

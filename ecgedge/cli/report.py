@@ -20,6 +20,7 @@ def report(run: Path, format: str, out: Path | None, requirements: tuple[str, ..
 
     \b
     ecgedge report runs/int8
+    ecgedge -v report runs/int8                       # with the name and the file of each row
     ecgedge report runs/int8 --format md -o int8.md
     """
     from ecgedge.commands.run import open_run, with_choice
@@ -28,7 +29,7 @@ def report(run: Path, format: str, out: Path | None, requirements: tuple[str, ..
     told = open_run(run).told
     if requirements or optimize:
         told = with_choice(told, requirements, optimize)
-    text = render(told, format).rstrip("\n")
+    text = render(rendering.told_as_asked(told), format).rstrip("\n")
     if not out:
         click.echo(text)
         return

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,6 +85,7 @@ class Explained:
 def explain(
     target: str | os.PathLike[str],
     *,
+    row: str | Sequence[str] = (),
     runtime: str | None = None,
     device: str | None = None,
     batch: int | None = None,
@@ -99,9 +100,10 @@ def explain(
     """Say why a file takes its time: each operation, how far it is from the machine's limit, and what to do.
 
     Args:
-        target: the name of a model, a folder of a checkpoint, or a file.
-        runtime: that runs it; None: the first that takes it and works there.
-        device: a board, by its name; None: this machine.
+        target: the name of a model, a folder of a checkpoint, a file, or the folder of a run.
+        row: of a run: the id of a row, or words that only it has; empty: the row that the run suggests.
+        runtime: that runs it; None: that of the row, else the first that takes it and works there.
+        device: a board, by its name; None: that of the row, else this machine.
         batch: beats a call; None: that of the file, else 1.
         against: a file that is timed in turns with it, one beat a call.
         told: which output of a file without a record is meant, where it has several.
@@ -116,6 +118,7 @@ def explain(
             board cannot be reached, or has no times.
     """
     from ecgedge.commands.loading import limits_of, load_parts, settled
+    from ecgedge.commands.of_run import check_row, row_of_run
     from ecgedge.convert.opening import opener
     from ecgedge.devices.link import Link
     from ecgedge.explain import study
@@ -132,9 +135,12 @@ def explain(
                       timeout=timeout, memory=memory)  # fmt: skip
     parts, limits = load_parts(), limits_of(request)
     given = chosen(request.options, parts.steps, parts.models.values())
+    found = row_of_run(target, row, parts, trust) if check_row(target, row) else None
+    if found:
+        target, runtime, device = found.artifact.path, runtime or found.row.runtime, device or found.row.board
     board = timed_board(device)
     with opener(parts, limits, request.told, trust) as opened:
-        artifact = opened.find_artifact(os.fspath(target))
+        artifact = found.artifact if found else opened.find_artifact(os.fspath(target))
         there = survey(board, parts, parts.runtimes) if board else None
 
         def picked(format: str, name: str | None) -> str:

@@ -72,6 +72,7 @@ def predict(
     target: str | os.PathLike[str],
     beats: np.ndarray | str | os.PathLike[str],
     *,
+    row: str | Sequence[str] = (),
     runtime: str | None = None,
     normalize: bool = False,
     label_column: str | None = None,
@@ -88,10 +89,12 @@ def predict(
     """Decide beat by beat: the class of each and its probability, or its anomaly score and whether it is one.
 
     Args:
-        target: the name of a model, a folder of a checkpoint, or a file.
+        target: the name of a model, a folder of a checkpoint, a file, or the folder of a run, whose beats were
+            normalised if those of the run were.
         beats: ``(N, L)``, or ``(N, C, L)`` of C leads, as the model takes them, or a file: any that data sets are read
             from; a line of text has the samples of one lead after those of the other.
-        runtime: that runs it; None: the first that takes it and works here.
+        row: of a run: the id of a row, or words that only it has; empty: the row that the run suggests.
+        runtime: that runs it; None: that of the row, else the first that takes it and works here.
         normalize: bring each beat to mean 0 and standard deviation 1, as the built-in weights expect. A model whose
             record says that it was trained so gets them so in any case.
         label_column, ignore_columns: of a file: columns that hold no samples, by name or number.
@@ -115,7 +118,8 @@ def predict(
         label_column=label_column, ignore_columns=ignore_columns, leads=leads, layout=layout, told=told or Told(),
         threads=threads, timeout=timeout, memory=memory,
     )  # fmt: skip
-    with opened(target, runtime, threshold, request.told, trust, threads, limits_of(request)) as predictor:
+    with opened(target, row, runtime, threshold, request.told, trust, threads, limits_of(request)) as predictor:
+        normalize = normalize or predictor.normalize
         if isinstance(beats, np.ndarray):
             as_trained = prepared_as_trained(predictor.artifact, normalize)
             return predictor.decide(normalized(as_beats(beats, predictor.artifact), as_trained))
@@ -125,10 +129,15 @@ def predict(
 
 @dataclass(frozen=True)
 class Predictor:
-    """A model or file that is loaded."""
+    """A model or file that is loaded.
+
+    Attributes:
+        normalize: it is of a run that z-normalised its beats.
+    """
 
     artifact: Artifact
     session: SessionElsewhere
+    normalize: bool = False
 
     def decide(self, x: np.ndarray) -> Decisions:
         """The decisions for beats ``(N, C, L)``. Raises ConversionError where its outputs are no answers."""
@@ -148,6 +157,7 @@ class Predictor:
 @contextlib.contextmanager
 def opened(
     target: str | os.PathLike[str],
+    row: str | Sequence[str],
     runtime: str | None,
     threshold: float | None,
     told: Told,
@@ -157,14 +167,21 @@ def opened(
 ) -> Iterator[Predictor]:
     """A model or file, loaded as long as the block lasts; the arguments are those of ``predict``."""
     from ecgedge.commands.loading import load_parts
+    from ecgedge.commands.of_run import check_row, row_of_run
     from ecgedge.convert.opening import opener, with_meaning
     from ecgedge.workers.availability import pick_runtime
 
     parts = load_parts()
+    found = row_of_run(target, row, parts, trust) if check_row(target, row) else None
+    if found and threshold is not None:
+        raise EcgEdgeError(f"{target}: --threshold beside what the run says of its rows", "leave --threshold out")
     with opener(parts, limits, told, trust, threads) as files:
-        artifact = with_meaning(files.find_artifact(os.fspath(target)), threshold, files)
+        if found:
+            artifact, runtime = found.artifact, runtime or found.row.runtime
+        else:
+            artifact = with_meaning(files.find_artifact(os.fspath(target)), threshold, files)
         session = pick_runtime(artifact.format, runtime, parts, files.workers).load(artifact, threads)
-        yield Predictor(artifact, session)
+        yield Predictor(artifact, session, normalize=bool(found and found.normalize))
 
 
 def as_beats(beats: np.ndarray, artifact: Artifact) -> np.ndarray:

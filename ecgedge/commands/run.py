@@ -174,7 +174,12 @@ def resume_command(folder: Path, uri: str | None = None, trust: bool = False, cl
         trust: the user vouched for code in its files.
         cluster: whose workers convert.
     """
-    extra = ["--plugins-dir", os.environ["ECGEDGE_PLUGINS_DIR"]] if "ECGEDGE_PLUGINS_DIR" in os.environ else []
     sent = ["--mlflow", uri] if uri else []
     more = [*sent, *(["--trust"] if trust else []), *(["--cluster", cluster] if cluster else [])]
-    return shlex.join(["ecgedge", *extra, "matrix", "--resume", str(folder), *more])
+    return command_line("matrix", "--resume", str(folder), *more)
+
+
+def command_line(*words: str) -> str:
+    """A command line that finds the plugins that this one found."""
+    extra = ["--plugins-dir", os.environ["ECGEDGE_PLUGINS_DIR"]] if "ECGEDGE_PLUGINS_DIR" in os.environ else []
+    return shlex.join(["ecgedge", *extra, *words])

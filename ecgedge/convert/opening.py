@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from ecgedge.plugins import Parts
     from ecgedge.run import Told
 
+RUN = "run.json"  # in the folder of a run
 OTHER_DATA = "train it on this data (ecgedge train MODEL --dataset PATH), or name other data with --dataset"
 
 log = logging.getLogger(__name__)
@@ -101,6 +102,9 @@ class Opener:
             takers = [part for part in self.parts.runtimes.values() if takes(part.accepts, artifact.format)]
             reader = next((part for part in takers if is_installed(part)), None)
             return self.vouched(artifact, self.workers.runtime(reader).code_in(Path(name)) if reader else None)
+        if (Path(name) / RUN).is_file():
+            told = f"{name} is the folder of a run, and a model or a file is wanted"
+            raise EcgEdgeError(told, f"ecgedge choose {name} names its files; bundle, explain and predict take RUN ROW")
         if Path(name).is_dir():
             return read_checkpoint(Path(name), self.parts.models)
         raise unknown("model", name, [*sorted(self.parts.models), "or the folder of a checkpoint"])

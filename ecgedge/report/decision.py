@@ -10,6 +10,7 @@ from ecgedge.files import escape
 from ecgedge.report.columns import IDENTITY, rivals, several_places
 from ecgedge.report.document import Report
 from ecgedge.report.grid import as_csv, spread, table
+from ecgedge.report.machines import machine_of
 from ecgedge.report.remake import remake
 from ecgedge.run.row import Row
 
@@ -45,7 +46,7 @@ def blocks(choice: Choice, report: Report, markdown: bool = False) -> Iterator[s
     title = f"Choice, {choice.task}{place}: {wanted(choice)}"
     yield f"## {escape.markdown(title)}" if markdown else escape.style(title, bold=True)
     shown = escape.markdown if markdown else escape.line
-    yield shown(counts(choice))
+    yield shown(counts(choice)) + "\n" + shown(measured_on(choice, report))
     if rows := placed(choice):
         yield rows_table(choice, rows, markdown)
     told = [shown(text) for text in notes(choice, report)]
@@ -53,6 +54,13 @@ def blocks(choice: Choice, report: Report, markdown: bool = False) -> Iterator[s
         told[-1] = escape.style(told[-1], bold=True)  # what to ship
     if told:
         yield "\n".join(f"- {line}" for line in told) if markdown else "\n".join(told)
+
+
+def measured_on(choice: Choice, report: Report) -> str:
+    """By which processor the figures are."""
+    board = report.run.get("boards", {}).get(choice.considered[0].board)
+    words = machine_of(board or report.run["machine"])
+    return f"measured on {words[0]}, {words[1]}"
 
 
 def wanted(choice: Choice) -> str:
@@ -152,6 +160,8 @@ def winner_notes(choice: Choice, winner: Row, report: Report) -> Iterator[str]:
     """How sure it is, what may break a tie, and the file to ship."""
     if choice.against:
         yield f"against the runner-up: {choice.against.text}"
+        if choice.runner_up:
+            yield f"the runner-up: {remake(choice.runner_up, report)}"
     else:
         yield "there is no runner-up: nothing else qualifies"
     breaking = [tie for tie in choice.ties if tie.breaks][:MOST_TIES]
@@ -168,7 +178,7 @@ def winner_notes(choice: Choice, winner: Row, report: Report) -> Iterator[str]:
 def front_notes(choice: Choice, report: Report) -> Iterator[str]:
     """What the front leaves out, and the files of the rest."""
     if choice.dominated:
-        yield f"{len(choice.dominated)} more are {DOMINATED}"
+        yield f"{len(choice.dominated)} more {'is' if len(choice.dominated) == 1 else 'are'} {DOMINATED}"
     yield from crossings(choice, choice.front)
     for row in choice.front:
         yield f"{name(row, choice)}: {remake(row, report)}"

@@ -24,6 +24,7 @@ class Report:
         noise: the files that were timed twice, by model.
         best: ``(id, metric name)`` of the values to mark.
         choices: one a task; empty where none is asked for.
+        with_files: whether the table of a terminal tells the name and the file of each row, too.
         evidence: what rows are compared by, where the folder was read already: of 10,000 rows that takes a while.
     """
 
@@ -33,6 +34,7 @@ class Report:
     noise: Mapping[str, Noise] = field(default_factory=dict)
     best: frozenset[tuple[str, str]] = frozenset()
     choices: Sequence[Choice] = ()
+    with_files: bool = False
     evidence: Evidence | None = None
 
     def compared_by(self) -> Evidence:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from ecgedge.evaluate.metric import percent_of
 from ecgedge.files import escape
@@ -13,7 +12,8 @@ from ecgedge.files.locks import whole_file
 from ecgedge.report import decision, devices
 from ecgedge.report.document import Report
 from ecgedge.report.grid import as_csv
-from ecgedge.report.table import noise_lines, tables
+from ecgedge.report.machines import machine_of, machine_words
+from ecgedge.report.table import noise_lines, tables, wide_lines
 from ecgedge.run.row import Row
 
 
@@ -64,8 +64,10 @@ def markdown(report: Report) -> str:
         "## Noise",
         "",
         noise_lines(report.noise, markdown=True) or "not measured",
+        *(item(text) for text in wide_lines(rows, report.noise)),
     ]
     for title, told in (
+        ("The file of each row", file_of),
         ("What each file is, and who ran it", certificate),
         ("Graph passes", passes),
         ("Against the trained model", verdict),
@@ -98,30 +100,6 @@ def changed_decisions(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def machine_of(machine: Mapping[str, Any]) -> list[str]:
-    """Processor, cores, system, instruction sets and governor of this machine, or of a board."""
-    if machine.get("emulated"):
-        return [f"emulated, {machine['emulated']}", machine["system"], " ".join(machine["isa"])]
-    return [
-        machine["cpu"],
-        f"{machine['cores']} cores",
-        *([machine["gpu"]] if machine.get("gpu") else []),
-        machine["system"],
-        " ".join(machine["isa"]),
-        f"governor {machine['governor'] or 'unknown'}",
-    ]
-
-
-def machine_words(machine: Mapping[str, Any]) -> list[str]:
-    """As ``machine_of``, with its load and energy counter."""
-    energy = machine["energy"]
-    return [
-        *machine_of(machine),
-        f"load {machine['load']} before",
-        f"energy {energy if isinstance(energy, str) else energy['counter']}",
-    ]
-
-
 def certificate(row: Row) -> str:
     """What a file holds, what it computes in, and who ran it; empty where that is not known."""
     check = row.precision_check
@@ -130,6 +108,11 @@ def certificate(row: Row) -> str:
     shares = ", ".join(f"{percent_of(share, 1)} {kind}" for kind, share in (check.weight_shares or {}).items())
     nodes = ", ".join(f"{count} {kind}" for kind, count in check.computes.items())
     return f"weights {shares or 'unknown'}; nodes {nodes}; {check.placement}"
+
+
+def file_of(row: Row) -> str:
+    """Where its file is in the folder of the run; empty where there is none."""
+    return (row.file.path if row.file else None) or ""
 
 
 def figures(row: Row) -> str:

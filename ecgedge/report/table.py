@@ -30,12 +30,20 @@ def terminal(report: Report) -> str:
     blocks = [
         f"{data}\n{run['beats']:,} test beats scored, profile {run['profile']}",
         tables(report),
-        noise_lines(report.noise),
+        "\n".join([noise_lines(report.noise), *map(escape.line, wide_lines(report.rows, report.noise))]).strip("\n"),
         "\n".join(devices.lines(devices.agreements(report))),
+        "\n".join(map(escape.line, file_lines(report))) if report.with_files else "",
     ]
     if report.choices:
         blocks.append(decision.terminal(report))
     return "\n\n".join(filter(None, blocks))
+
+
+def file_lines(report: Report) -> list[str]:
+    """A line for each row that has a file: its name, by which other commands take it, and where the file is."""
+    files = {row.id: report.folder / row.file.path for row in report.rows if row.file and row.file.path}
+    widest = max(map(len, files), default=0)
+    return [f"file: {name:<{widest}}  {path}" for name, path in files.items()]
 
 
 def tables(report: Report, markdown: bool = False) -> str:
@@ -141,6 +149,27 @@ def unsteady(rows: Sequence[Row], markdown: bool = False) -> list[str]:
         item(UNSTEADY, "yellow", f": {model}, {len(odd)} of its rows: {quick_of(odd)}", markdown)
         for model, odd in found.items()
     ]
+
+
+def wide_lines(rows: Sequence[Row], noise: Mapping[str, Noise]) -> list[str]:
+    """A line for each model some of whose steady rows have a p50 with an interval wider than the noise floor: their
+    ratios are taken in the same rounds, and say more."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        model = timed_words(row.model, row.timed_by)
+        if row.latency and not row.unsteady and model in noise and half_width(row) > noise[model].floor:
+            found.setdefault(model, []).append(row)
+    return [
+        f"wide: {model}: p50 of {len(odd)} rows is known to {max(map(half_width, odd)):.0%} at worst, the noise floor "
+        f"is {noise[model].floor:.1%}: rather trust time x"
+        for model, odd in found.items()
+    ]
+
+
+def half_width(row: Row) -> float:
+    """Of the 95% interval of p50, relative to it."""
+    times = row.times
+    return (times.p50_high_us - times.p50_low_us) / 2 / times.p50_us
 
 
 def own(rows: Sequence[Row], markdown: bool = False) -> list[str]:

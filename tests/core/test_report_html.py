@@ -17,8 +17,11 @@ import pytest
 from ecgedge.choose import decide, find_metric, parse_requirement
 from ecgedge.data.dataset import Dataset, Split
 from ecgedge.report import Report, render
+from ecgedge.report.html import models
 from ecgedge.report.html import page as page_module
 from ecgedge.report.html import pareto as pareto_module
+from ecgedge.report.html.figures import Looks, form
+from ecgedge.report.table import wide_lines
 from ecgedge.run.journal import read, samples
 from tests.conftest import Command, error_of
 from tests.core.synthetic_run import CALLS, FORMS, HOSTILE, ROUNDS, write_run
@@ -123,11 +126,46 @@ def test_landmarks_headings_and_links(page: Element) -> None:
     for tag in ("header", "nav", "main", "footer", "h1"):
         page.one(tag)
     ids = [each.attributes["id"] for tag in ("section", "main", "h2", "input", "select") for each in page.all(tag)]
+    ids += [each.attributes["id"] for each in page.all("tr") if "id" in each.attributes]
     assert max(Counter(ids).values()) == 1
     links = [each.attributes["href"].removeprefix("#") for each in page.all("a")]
     assert links[0] == "main" and set(links) <= set(ids)
     for section in page.one("main").all("section"):
         assert section.attributes["aria-labelledby"] in ids
+
+
+def test_each_row_has_its_name_and_file_and_an_address(page: Element, told: Report) -> None:
+    table = page.one("table", class_="of-files")
+    named = {row.attributes["id"]: [cell.text for cell in row.all("td")] for row in table.all("tr")[1:]}
+    rows = [row for row in told.rows if row.status == "ok"]
+    assert named == {f"row-{row.id}": [form(row), row.id, row.file.path] for row in rows}
+
+
+def test_the_form_that_is_explained_is_one_that_the_choice_names(page: Element, told: Report) -> None:
+    [section] = [each for each in page.all("section") if each.attributes["id"] == "model-0"]
+    front = page.one("section", id="choice").all("tr")
+    [suggested, *_] = [row for row in front if "suggested" in row.text]
+    assert "tflite full-int8" in suggested.text
+    assert "and tflite full-int8, which the choice above names." in section.text
+    rows = [row for row in told.rows if row.model == HOSTILE and row.status == "ok"]
+    [dynamic] = [row for row in rows if row.precision == "dynamic"]
+    assert models.pair(rows, {dynamic.id})[1] is dynamic is not models.pair(rows)[1]  # which is quicker
+
+
+def test_a_marker_means_the_same_in_every_report() -> None:
+    shapes = [Looks(formats=formats).shape("tflite") for formats in (["tflite"], ["torch", "onnx", "tflite"])]
+    assert len(set(shapes)) == 1
+    looks = Looks(formats=["theirs", "torch", "onnx", "tflite", "saved_model", "ours"])
+    assert len({looks.shape(name) for name in looks.formats}) == 6
+
+
+def test_an_interval_wider_than_the_noise_is_told(told: Report) -> None:
+    [first, *_] = [row for row in told.rows if row.latency]
+    low, high = first.times.p50_us * 0.8, first.times.p50_us * 1.2
+    wide = replace(first, latency=replace(first.times, p50_low_us=low, p50_high_us=high))
+    [line] = wide_lines([wide], told.noise)
+    assert "p50 of 1 rows is known to 20% at worst" in line
+    assert wide_lines([replace(wide, latency=replace(wide.times, p50_low_us=high, p50_high_us=high))], told.noise) == []
 
 
 def test_the_choice_comes_first(page: Element) -> None:
@@ -203,7 +241,7 @@ def test_confusion_fp32_against_int8(page: Element, told: Report) -> None:
 
 
 def test_recall_of_each_class(page: Element, told: Report) -> None:
-    table = page.one("details").one("table")
+    table = page.one("details", class_="of-recalls").one("table")
     [row] = [
         row
         for row in flat(told)
@@ -300,7 +338,7 @@ def test_a_run_in_which_nothing_works(few_beats: Dataset, tmp_path: Path) -> Non
 def test_a_run_without_quantized_forms(few_beats: Dataset, tmp_path: Path) -> None:
     page = Page(render(write_run(tmp_path / "run", few_beats, forms=FORMS[:1]), "html")).root
     assert len(page.all("table", class_="confusion")) == 1
-    assert not page.all("details")
+    assert not page.all("details", class_="of-recalls")
 
 
 def test_of_very_many_rows_the_page_shows_the_models_that_matter(

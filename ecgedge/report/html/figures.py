@@ -10,6 +10,8 @@ from markupsafe import Markup
 from ecgedge.report.html import svg
 from ecgedge.run.row import Row
 
+SHAPES = {"torch": "circle", "onnx": "square", "tflite": "triangle", "saved_model": "diamond"}
+
 
 @dataclass(frozen=True)
 class Key:
@@ -49,7 +51,12 @@ class Looks:
         return svg.colour(self.models.index(model))
 
     def shape(self, format: str) -> str:
-        return svg.shape(self.formats.index(format))
+        """The same in every report for a format of the built-in parts; others get those that are left."""
+        if format in SHAPES:
+            return SHAPES[format]
+        left = [shape for shape in svg.SHAPES if shape not in SHAPES.values()]
+        others = [each for each in self.formats if each not in SHAPES]
+        return left[others.index(format) % len(left)]
 
 
 def swatch(shape: str, class_: str, radius: float = 5) -> Markup:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ecgedge.api import multilabel, tasks
 from ecgedge.api.artifact import Anomaly, Classification, Multilabel
+from ecgedge.choose import is_sound
 from ecgedge.report.html import beats as curves
 from ecgedge.report.html import classes, detection, labelled
 from ecgedge.report.html.figures import Figure, Key, form
@@ -24,7 +25,8 @@ RECALLS = 200  # classes in the table of recalls at most
 @dataclass
 class Section:
     """Attributes:
-    compared: fp32, then the int8 form it is held against, where there are such.
+    compared: fp32, then the form it is held against, where there are such.
+    why: that form is the one.
     missing: why figures are absent; empty where none is.
     labels: where several may hold: what each form makes of each.
     examples_title, example_keys, examples: beats with their curves.
@@ -33,6 +35,7 @@ class Section:
     title: str
     anchor: str
     compared: list[Row]
+    why: str = ""
     missing: str = ""
     confusions: list[classes.Confusion] = field(default_factory=list)
     recalls: list[classes.Recall] = field(default_factory=list)
@@ -55,10 +58,13 @@ class Section:
         return [form(row) for row in self.compared]
 
 
-def section(number: int, title: str, rows: Sequence[Row], files: RunFiles, colour: str) -> Section:
-    """From the rows of one model on one device, and what the run's folder still holds."""
+def section(
+    number: int, title: str, rows: Sequence[Row], files: RunFiles, colour: str, suggested: Collection[str] = ()
+) -> Section:
+    """From the rows of one model on one device, and what the run's folder still holds; ``suggested``: see ``pair``."""
     ready = [row for row in rows if row.status == "ok"]
-    found = Section(title, f"model-{number}", pair(ready))
+    compared = pair(ready, suggested)
+    found = Section(title, f"model-{number}", compared, why_compared(compared, suggested))
     found.latency = latencies(ready, files.calls, colour)
     if not ready:
         found.missing = "No form of this model was measured; the reasons are below."
@@ -80,16 +86,33 @@ def section(number: int, title: str, rows: Sequence[Row], files: RunFiles, colou
     return found
 
 
-def pair(rows: Sequence[Row]) -> list[Row]:
-    """The quickest int8 form, or for want of one the quickest quantized one, after its fp32 form."""
+def pair(rows: Sequence[Row], suggested: Collection[str] = ()) -> list[Row]:
+    """The form that is explained, after its fp32 form: the quantized one that is suggested, else the quickest in 8
+    bits, or for want of one the quickest quantized one.
+
+    Args:
+        suggested: ids of the rows that are chosen or on the front.
+    """
     quantized = [row for row in rows if row.precision != "fp32"]
+    wanted = [row for row in quantized if row.id in suggested and is_sound(row)]
     eights = [row for row in quantized if row.precision and "int8" in row.precision] or quantized
     whole = [row for row in rows if row.precision == "fp32"]
     if not eights or not whole:
         return [min(rows, key=quickness)] if rows else []
-    chosen = min(eights, key=quickness)
+    chosen = min(wanted or eights, key=quickness)
     parent = chosen.time_ratio.to if chosen.time_ratio else None
     return [next((row for row in whole if row.id == parent), whole[0]), chosen]
+
+
+def why_compared(rows: Sequence[Row], suggested: Collection[str]) -> str:
+    """Why the second of two forms is the one that is explained."""
+    if len(rows) < 2:
+        return ""
+    row = rows[1]
+    if row.id in suggested:
+        return "which the choice above names"
+    kind = "8-bit" if row.precision and "int8" in row.precision else "quantized"
+    return f"the {'quickest' if row.latency else 'smallest'} {kind} form"
 
 
 def quickness(row: Row) -> tuple[bool, float]:

@@ -16,15 +16,16 @@ from ecgedge.report.columns import Column, page_columns, several_places
 from ecgedge.report.decision import unsteady_notes
 from ecgedge.report.devices import agreements
 from ecgedge.report.document import Report
-from ecgedge.report.files import changed_decisions, machine_of, machine_words, on_device
+from ecgedge.report.files import changed_decisions, on_device
 from ecgedge.report.html.devices import across
 from ecgedge.report.html.figures import Figure, Looks, form
 from ecgedge.report.html.models import Section, section
 from ecgedge.report.html.pareto import pareto
 from ecgedge.report.html.patients import of_patients
 from ecgedge.report.html.run_files import RunFiles
+from ecgedge.report.machines import machine_of, machine_words
 from ecgedge.report.remake import remake
-from ecgedge.report.table import TITLES, noise_lines
+from ecgedge.report.table import TITLES, noise_lines, wide_lines
 from ecgedge.run.row import Row
 
 if TYPE_CHECKING:
@@ -77,7 +78,11 @@ def render(report: Report) -> str:
         across=across(rows),
         agreements=agreements(report),
         boards=board_words(run),
-        sections=sections(rows, looks, with_section, files),
+        sections=sections(rows, looks, with_section, files, named_by(choices)),
+        models=looks.models,
+        all_skipped=all(row.status in ("ok", "skipped") for row in rows),
+        files=[(row, row.file.path) for row in rows if row.file and row.file.path],
+        wide=wide_lines(rows, report.noise),
         patients=of_patients(rows, files),
         left_out=left_out,
         most=MOST_TOLD,
@@ -91,7 +96,13 @@ def render(report: Report) -> str:
         on_devices=[f"{row.id}: {text}" for row in rows if (text := on_device(row))],
         noise=noise_lines(report.noise).splitlines(),
         form=form,
+        anchor=anchor,
     )
+
+
+def anchor(row: Row) -> str:
+    """What a row's line is called in the address of the page."""
+    return f"row-{escape.file_name(row.id, 255)}"
 
 
 @cache
@@ -176,13 +187,21 @@ def blocks(rows: Sequence[Row], fronts: Sequence[Choice], choices: Sequence[Choi
     return found
 
 
-def sections(rows: Sequence[Row], looks: Looks, with_section: Collection[str], files: RunFiles) -> list[Section]:
+def named_by(choices: Sequence[Choice]) -> set[str]:
+    """The ids of the rows that choices name: the winner, or the front with the suggested row."""
+    winners = {choice.winner.id for choice in choices if choice.winner}
+    return winners | {row.id for choice in choices for row in choice.front}
+
+
+def sections(
+    rows: Sequence[Row], looks: Looks, with_section: Collection[str], files: RunFiles, suggested: Collection[str]
+) -> list[Section]:
     """Of each model, and within that of each device."""
     named = [(model, place) for model in looks.models if model in with_section for place in places_of(rows)]
     groups = [(model, [row for row in rows if (row.model, row.place) == (model, place)]) for model, place in named]
     several = several_places(rows)
     return [
-        section(i, f"{model} on {group[0].place}" if several else model, group, files, looks.colour(model))
+        section(i, f"{model} on {group[0].place}" if several else model, group, files, looks.colour(model), suggested)
         for i, (model, group) in enumerate(groups)
         if group
     ]
@@ -240,10 +259,16 @@ class Decision:
         )
 
     def praise(self, row: Row) -> list[str]:
-        """In what a row leads the front."""
-        quality = self.choice.quality
+        """In what a row leads the front by more than noise: of a tie none is the best."""
+        quality, compare = self.choice.quality, self.report.compared_by()
         words = {"latency_p50": "quickest", "size": "smallest", quality.name: f"best {self.name(quality)}"}
-        return [word for name, word in words.items() if row is first(self.choice.front, METRICS[name])]
+        found = []
+        for name, word in words.items():
+            metric = METRICS[name]
+            rivals = [each for each in self.choice.front if each is not row and metric.value(each) is not None]
+            if row is first(self.choice.front, metric) and not any(compare(metric, row, each).tie for each in rivals):
+                found.append(word)
+        return found
 
 
 def doubts(row: Row) -> list[str]:

@@ -57,7 +57,7 @@ def pareto(rows: Sequence[Row], task: str, front: Collection[str], chosen: str |
     parts += [label(point, one) for point, one in zip(labelled, place(labelled, FRAME)) if one]
     best = [words[i] for i in range(len(shown)) if shown[i].id in front]
     more = f"; and {len(best) - MOST_NAMED} more" if len(best) > MOST_NAMED else ""
-    description = f"{len(shown)} forms. Not beaten by any other: {'; '.join(best[:MOST_NAMED]) or 'not known'}{more}."
+    description = f"{len(shown)} forms. On the Pareto front: {'; '.join(best[:MOST_NAMED]) or 'not known'}{more}."
     caption = (
         f"{'The mark with the heavy outline is the choice. ' if chosen else ''}Up and to the left is better. The "
         "area of a mark is the size of the file, the line joins the Pareto front. "

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ecgedge.report.files import machine_words
 from ecgedge.report.html import svg
 from ecgedge.report.html.figures import Figure, Key, swatch
 from ecgedge.report.html.page import policy, templates
+from ecgedge.report.machines import machine_words
 from ecgedge.report.table import TITLES
 from ecgedge.sweep.statistics import Line, Ranking
 

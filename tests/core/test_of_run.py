@@ -1,0 +1,113 @@
+"""What a matrix ends with, and commands that take a row of a run where they take a file, on a small run of fakes."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ecgedge import open_run, plugins
+from ecgedge.commands import of_run
+from ecgedge.errors import EcgEdgeError
+from tests.conftest import Result, error_of, rows_of, run_command
+
+INT8 = "fake.fake-exporter.fake-int8.fake-runtime"
+
+
+def ecgedge(made: Path, *arguments: str | Path) -> Result:
+    return run_command("--plugins-dir", "plugins", *arguments, folder=made.parent)
+
+
+@pytest.fixture
+def lines(made: Path, tmp_path: Path) -> Path:
+    """The first beats that the run has scored."""
+    np.savetxt(tmp_path / "beats.csv", np.load(made / "beats.npz")["x"][:5, 0], fmt="%.9g", delimiter=",")
+    return tmp_path / "beats.csv"
+
+
+def test_a_matrix_ends_with_the_choice_and_commands_that_work(made: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    asked = ("matrix", "--model", "fake", "--quantizer", "full-int8", "--dataset", "synthetic", "--profile", "quick")
+    done = ecgedge(made, *asked, "--out", out)
+    assert done.code == 0, done.err
+    ending = done.out.partition("run: ")[2].splitlines()
+    assert "Choice, classification: Pareto front of accuracy, latency_p50 and size" in ending
+    [row] = [row for row in rows_of(out) if row["status"] == "ok"]
+    assert f"fake fake full-int8 on fake-runtime: {out / row['artifact']}" in ending
+    following = [shlex.split(line.partition(": ")[2]) for line in ending if ": ecgedge" in re.sub(" +", " ", line)]
+    assert [words[3] for words in following] == ["explain", "choose"]  # no fake can be bundled
+    done = run_command(*following[-1][1:], folder=made.parent)
+    assert done.code == 0 and f"ship fake fake full-int8 on fake-runtime: {out / row['artifact']}" in done.out
+
+
+def test_programs_get_data_alone(made: Path, tmp_path: Path) -> None:
+    asked = ("--model", "fake", "--quantizer", "full-int8", "--dataset", "synthetic", "--profile", "quick")
+    done = ecgedge(made, "matrix", *asked, "--format", "json", "--out", tmp_path / "run")
+    assert json.loads(done.out)["rows"] and f"choose {tmp_path / 'run'} --optimize latency_p50" in done.err
+
+
+@pytest.mark.parametrize("words", [INT8, "full-int8", "fake full-int8", ""])
+def test_a_row_is_meant_by_its_id_or_words_or_suggested(made: Path, words: str) -> None:
+    assert of_run.meant(open_run(made), words.split()).id == INT8  # without words: it is smaller, and as good
+
+
+def test_predict_takes_a_row_of_a_run(made: Path, lines: Path) -> None:
+    given = ecgedge(made, "predict", made, "fake", "full-int8", lines)
+    assert given.code == 0, given.err
+    decided = np.load(made / "cells" / f"{INT8}.outputs.npy")[:5].argmax(axis=1)
+    labels = json.loads((made / "run.json").read_text())["labels"]
+    assert [line.split(",")[1] for line in given.out.splitlines()[1:]] == [labels[each] for each in decided]
+
+
+def test_explain_takes_the_runtime_of_the_row(made: Path) -> None:
+    """A fake tells nothing of its operations."""
+    assert "fake-runtime tells nothing of its operations" in error_of(ecgedge(made, "explain", made, "full-int8"))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nothing"], "has no row 'nothing' that works"),
+        (["fake"], "'fake' means 3 rows"),
+        (["fake.absent"], "fake.absent has no file: it is skipped"),
+    ],
+)
+def test_a_row_that_is_not_there_or_not_one(made: Path, words: list[str], message: str) -> None:
+    with pytest.raises(EcgEdgeError) as error:
+        of_run.row_of_run(made, words, plugins.load())
+    assert message in error.value.message and error.value.hint
+
+
+def test_what_is_no_run_has_no_rows_and_a_run_is_no_model(made: Path, lines: Path) -> None:
+    assert "fake is not the folder of a run" in error_of(ecgedge(made, "predict", "fake", "full-int8", lines))
+    for command in (["evaluate", made], ["matrix", "--model", made]):
+        assert "is the folder of a run, and a model or a file is wanted" in error_of(ecgedge(made, *command))
+
+
+def test_a_file_that_is_gone_or_another_is_not_used(made: Path, lines: Path, tmp_path: Path) -> None:
+    shutil.copytree(made, tmp_path / "run")
+    [file] = [tmp_path / "run" / row["artifact"] for row in rows_of(made) if row["id"] == INT8]
+    shutil.rmtree(file) if file.is_dir() else file.unlink()
+    assert "no longer in" in error_of(ecgedge(made, "predict", tmp_path / "run", "full-int8", lines))
+    file.write_bytes(b"another")
+    told = error_of(ecgedge(made, "predict", tmp_path / "run", "full-int8", lines))
+    assert "it is not the file that was scored" in told
+
+
+def test_each_row_is_told_with_its_file(made: Path) -> None:
+    told, page = ecgedge(made, "-v", "report", made).out, (made / "report.md").read_text()
+    assert "file: " not in ecgedge(made, "report", made).out
+    for row in (row for row in rows_of(made) if row["status"] == "ok"):
+        assert f"{made / row['artifact']}\n" in told and f"{row['id']}: {row['artifact']}" in page.replace("\\", "")
+
+
+def test_choose_says_where_its_figures_are_from_and_names_the_runner_up(made: Path) -> None:
+    done = ecgedge(made, "choose", made, "--optimize", "size")
+    machine = json.loads((made / "run.json").read_text())["machine"]
+    assert f"measured on {machine['cpu']}, {machine['cores']} cores" in done.out.splitlines()
+    assert "the runner-up: " in done.out
