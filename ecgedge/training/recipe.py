@@ -9,18 +9,34 @@ from typing import Any
 from ecgedge.api.options import Value
 from ecgedge.api.parts import ANY, Model
 from ecgedge.api.training import Recipe
+from ecgedge.errors import EcgEdgeError
 
 OF_ONE_TASK = {  # what ecgedge's own loop, or the score of an anomaly, heeds of one task alone
-    "classification": {"teacher", "temperature", "mix", "smoothing", "balance"},
+    "classification": {"teacher", "temperature", "mix", "smoothing", "objective", "balance"},
     "anomaly": {"denoise", "window", "normal"},
+}
+OBJECTIVES: dict[str, dict[str, float]] = {  # what each changes of a recipe, beside the teacher
+    "accuracy": {"balance": 0.0},
+    "balanced": {"balance": 0.5},
 }
 BUILT_IN = {"dropout"}  # nothing to the loop: of a network, where it takes it
 
 
 def recipe_for(model: Model, changes: Mapping[str, Any] | None = None) -> Recipe:
-    """The default recipe, with what the model changes, with what the user changes (None: nothing)."""
+    """The default recipe, with what the model changes, with what the user changes (None: nothing).
+
+    The objective has its own defaults. The model's go before these, unless the user asks for another objective.
+
+    Raises:
+        EcgEdgeError: there is no such objective.
+    """
     asked = {key: value for key, value in (changes or {}).items() if value is not None}
-    return replace(Recipe(), **{**model.recipe, **asked})
+    own = str(model.recipe.get("objective", Recipe().objective))
+    objective = str(asked.get("objective", own))
+    if objective not in OBJECTIVES:
+        raise EcgEdgeError(f"no objective {objective!r}", f"there are {', '.join(OBJECTIVES)}")
+    both = (OBJECTIVES[objective], model.recipe) if objective == own else (model.recipe, OBJECTIVES[objective])
+    return replace(Recipe(), **{**both[0], **both[1], **asked})
 
 
 def options_for(model: Model, chosen: Mapping[str, Value] | None = None) -> dict[str, Value]:
