@@ -29,9 +29,8 @@ class Recipe:
         temperature: by which the teacher's scores are divided before they become probabilities.
         mix: the share of beats shown that are a mix of two; with a teacher.
         smoothing: of the labels (arXiv 1512.00567); without a teacher.
-        objective: of a classifier, what it is to be good at: ``"accuracy"``, all beats counting alike, or ``"balanced"``,
-            the rare classes counting more than they occur. It weights the classes of the teacher, and sets the default of
-            ``balance``.
+        objective: of a classifier, what it is to be good at: ``"accuracy"``, all beats counting alike, or
+            ``"balanced"``, the rare classes counting more than they occur.
         balance: how classes are drawn: 0 as often as they occur, 1 all alike, 0.5 by the square root.
         average: of the moving average, a step; 0: none.
         augment: strength of the augmentation, see ``augment``; 0: none.

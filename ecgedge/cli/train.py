@@ -47,7 +47,7 @@ def train(model: str, dataset: str | None, out: Path | None, force: bool, cv: in
     from ecgedge.plan.options import chosen as chosen_of
     from ecgedge.plan.options import options_of
     from ecgedge.tracking import connect
-    from ecgedge.training import recipe_for, tracking, unheeded
+    from ecgedge.training import recipe_for, told_for_many, tracking, unheeded
     from ecgedge.training import train as run
     from ecgedge.workers.availability import require
 
@@ -65,7 +65,10 @@ def train(model: str, dataset: str | None, out: Path | None, force: bool, cv: in
         connect(uri, tracking.EXPERIMENT)
     if idle := unheeded(part, changes):
         common.warn(f"the training of {model} does not heed {', '.join(idle)}")
-    trained = run(part, data, recipe_for(part, changes), folder, versions(), cv or 0, repeats, options)
+    recipe = recipe_for(part, changes, len(data.train))
+    if line := told_for_many(part, recipe, len(data.train)):
+        common.note(line)
+    trained = run(part, data, recipe, folder, versions(), cv or 0, repeats, options)
     for line in trained.left_out:
         common.note(line)
     common.say(f"{folder}: {model} trained on {data.describe()}")

@@ -3,7 +3,7 @@
 from ecgedge.api.training import Recipe
 from ecgedge.training.crossval import Estimate, cross_validate
 from ecgedge.training.fitting import Trainee, fit
-from ecgedge.training.recipe import options_for, recipe_for, unheeded
+from ecgedge.training.recipe import options_for, recipe_for, told_for_many, unheeded
 from ecgedge.training.train import Trained, train
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "fit",
     "options_for",
     "recipe_for",
+    "told_for_many",
     "train",
     "unheeded",
 ]
