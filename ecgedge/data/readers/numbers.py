@@ -76,11 +76,10 @@ def read_numbers(path: Path) -> Numbers | None:
     with path.open("rb") as raw:
         if raw.read(2) in (b"\xff\xfe", b"\xfe\xff"):
             return None
-    lines = read_lines(path)
-    head = read_table(str(path), islice(enumerate(lines, 1), HEAD))
-    lines.close()
+    first = [*enumerate(islice(read_lines(path), HEAD), 1)]
+    head = read_table(str(path), first)
     header = 1 if head.names else 0
-    plain = len(head.lines) == HEAD - header and all(len(fields) == head.width for _, fields in head.lines)
+    plain = len(head.lines) == len(first) - header and all(len(fields) == head.width for _, fields in head.lines)
     if not plain or head.width < 2 or head.dialect.decimal != ".":  # blank lines, comments, cut lines
         return None
     separator = None if head.dialect.separator == BLANKS else head.dialect.separator
