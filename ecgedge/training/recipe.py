@@ -60,8 +60,9 @@ def for_many(model: Model, beats: int) -> dict[str, int | bool]:
     if beats <= MANY:
         return {}
     usual = int({"epochs": Recipe().epochs, **model.recipe}["epochs"])
-    found = {"batch": BATCH, "teacher": False} | model.recipe | {"epochs": min(usual, math.ceil(SHOWN / beats))}
-    return {name: value for name, value in found.items() if name in {"epochs", "batch", "teacher"} & heeded(model)}
+    found: dict[str, int | bool] = {"epochs": min(usual, math.ceil(SHOWN / beats))}
+    found |= {name: value for name, value in {"batch": BATCH, "teacher": False}.items() if name not in model.recipe}
+    return {name: value for name, value in found.items() if name in heeded(model)}
 
 
 def told_for_many(model: Model, recipe: Recipe, beats: int) -> str:

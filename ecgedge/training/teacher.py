@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ecgedge.api.training import Recipe
 from ecgedge.data.dataset import Split
 from ecgedge.training.augment import augment
 from ecgedge.training.rocket import Rocket
@@ -40,7 +41,7 @@ class Teacher:
         strength: float,
         seed: int,
         device: str | torch.device = "cpu",
-        objective: str = "balanced",
+        objective: str = Recipe.objective,
     ):
         import torch
 
