@@ -53,7 +53,7 @@ class Numbers(Table):
     found: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
 
     @property
-    def values(self) -> np.ndarray:  # type: ignore[override]
+    def values(self) -> np.ndarray:
         return self.found
 
     def column(self, index: int) -> list[str]:
