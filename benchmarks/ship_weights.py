@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
-from train_quality import FIGURES, MODELS, figure_of, folder_of, metrics_of, spread
+from train_quality import FIGURES, MODELS, figure_of, folder_of, is_anomaly, metrics_of, objectives_of, spread
 
+from ecgedge import plugins
 from ecgedge.api.tasks import score_name
+from ecgedge.training import recipe_for
 
 SHIPPED = ("weights.safetensors", "model.json")
 JUDGE = {"classification": "nll", "anomaly": "auroc"}
@@ -28,8 +31,8 @@ Trained weights shipped with ecgedge. **Not a medical device.**
 
 - intended use: comparing formats, precisions, runtimes and devices; trying out a deployment; a start for
   one's own training. Not for diagnosis, nor for any decision about a person
-- made by: `OMP_NUM_THREADS=1 ecgedge train {name} --dataset ecg5000 --seed {seed} --cv {folds}`: of seeds
-  {seeds} the best by cross-validation on the training beats ({judge})
+- made by: `OMP_NUM_THREADS=1 ecgedge train {name} --dataset ecg5000{objective} --seed {seed} --cv {folds}`:
+  of seeds {seeds} the best by cross-validation on the training beats ({judge})
 - how the recipe was chosen: docs/training.md
 - recipe: {recipe}
 - data: ECG5000 (UCR Archive, Dau et al., arXiv 1810.07758; from the BIDMC Congestive Heart Failure
@@ -64,18 +67,25 @@ def main() -> None:
 
 
 def ship(model: str, work: Path) -> None:
-    seeds = sorted(int(folder.name.rpartition("-")[2]) for folder in work.glob(f"{model}-[0-9]*"))
-    runs = {seed: metrics_of(folder_of(work, model, seed)) for seed in seeds}
-    task = "anomaly" if "auroc" in runs[seeds[0]]["test"] else "classification"
+    [objective] = objectives_of(model, [recipe_for(plugins.load().find("model", model)).objective])
+    folders = {int(name.rpartition("-")[2]): work / name for name in names_in(work, model, objective)}
+    runs = {seed: metrics_of(folder) for seed, folder in sorted(folders.items())}
+    task = "anomaly" if is_anomaly(model) else "classification"
     sign = -1 if JUDGE[task] == "nll" else 1
-    best = max(seeds, key=lambda seed: sign * figure_of(runs[seed], "CV", JUDGE[task]))
+    best = max(runs, key=lambda seed: sign * figure_of(runs[seed], "CV", JUDGE[task]))
     target = Path(__file__).parents[1] / "ecgedge" / "weights" / model
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     for file in SHIPPED:
-        shutil.copy(folder_of(work, model, best) / file, target / file)
+        shutil.copy(folders[best] / file, target / file)
     (target / "README.md").write_text(card(model, task, best, runs, target), encoding="utf-8")
     print(f"{model}: seed {best}")
+
+
+def names_in(work: Path, model: str, objective: str) -> list[str]:
+    """The folders of a model's trainings for an objective, a seed each."""
+    prefix = folder_of(work, model, objective, 0).name.removesuffix("0")
+    return [folder.name for folder in work.iterdir() if re.fullmatch(re.escape(prefix) + "[0-9]+", folder.name)]
 
 
 def card(model: str, task: str, best: int, runs: dict[int, dict[str, Any]], folder: Path) -> str:
@@ -87,6 +97,7 @@ def card(model: str, task: str, best: int, runs: dict[int, dict[str, Any]], fold
     ties = runs[best]["near_ties"]
     return CARD.format(
         name=model,
+        objective=f" --objective {chosen}" if (chosen := training["recipe"].get("objective")) else "",
         seed=best,
         folds=folds,
         seeds=", ".join(map(str, runs)),

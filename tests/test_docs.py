@@ -379,7 +379,9 @@ def test_the_recipes_are_those_of_the_code() -> None:
     assert not told
 
 
-def spoken(value: bool | float) -> str:
+def spoken(value: bool | float | str) -> str:
+    if isinstance(value, str):
+        return value
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else f"{value:g}"
 
 

@@ -29,6 +29,8 @@ class Recipe:
         temperature: by which the teacher's scores are divided before they become probabilities.
         mix: the share of beats shown that are a mix of two; with a teacher.
         smoothing: of the labels (arXiv 1512.00567); without a teacher.
+        objective: of a classifier, what it is to be good at: ``"accuracy"``, all beats counting alike, or
+            ``"balanced"``, the rare classes counting more than they occur.
         balance: how classes are drawn: 0 as often as they occur, 1 all alike, 0.5 by the square root.
         average: of the moving average, a step; 0: none.
         augment: strength of the augmentation, see ``augment``; 0: none.
@@ -50,6 +52,7 @@ class Recipe:
     temperature: float = 0.17
     mix: float = 0.3
     smoothing: float = 0.1
+    objective: str = "balanced"
     balance: float = 0.5
     average: float = 0.99
     augment: float = 1.0

@@ -232,6 +232,11 @@ RECIPE = (  # how to train, as ``api.training.Recipe`` has it; None: as the mode
     click.option("--temperature", type=FiniteRange(min=0, min_open=True), help="Of the teacher's answers."),
     click.option("--mix", type=FiniteRange(0, 1), help="Share of mixed beats that the teacher answers."),
     click.option("--smoothing", type=SHARE, help="Of the labels, without a teacher."),
+    click.option(
+        "--objective",
+        type=click.Choice(["accuracy", "balanced"]),
+        help="All beats count alike, or rare classes more than they occur.",
+    ),
     click.option("--balance", type=FiniteRange(0, 1), help="0: classes as they occur, 1: all alike."),
     click.option("--average", type=SHARE, help="Of the moving average of the weights; 0: none."),
     click.option("--augment", type=FiniteRange(0), help="Strength; 0: none."),

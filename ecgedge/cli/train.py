@@ -58,7 +58,7 @@ def train(model: str, dataset: str | None, out: Path | None, force: bool, cv: in
     from ecgedge.plan.options import chosen as chosen_of
     from ecgedge.plan.options import options_of
     from ecgedge.tracking import connect
-    from ecgedge.training import kind_of, recipe_for, tracking, unheeded
+    from ecgedge.training import kind_of, recipe_for, told_for_many, tracking, unheeded
     from ecgedge.training import train as run
     from ecgedge.workers.availability import require
 
@@ -80,7 +80,10 @@ def train(model: str, dataset: str | None, out: Path | None, force: bool, cv: in
         raise EcgEdgeError(told, "leave it out" if len(senseless) == 1 else "leave them out")
     if idle := unheeded(part, changes, kind):
         common.warn(f"the training of {model} does not heed {', '.join(idle)}")
-    trained = run(part, data, recipe_for(part, changes), folder, versions(), cv or 0, repeats, options, kind=kind)
+    recipe = recipe_for(part, changes, len(data.train))
+    if line := told_for_many(part, recipe, len(data.train)):
+        common.note(line)
+    trained = run(part, data, recipe, folder, versions(), cv or 0, repeats, options, kind=kind)
     for line in trained.left_out:
         common.note(line)
     common.say(f"{folder}: {model} trained on {data.describe()}")

@@ -3,7 +3,7 @@
 from ecgedge.api.training import Recipe
 from ecgedge.training.crossval import Estimate, cross_validate
 from ecgedge.training.fitting import Trainee, fit
-from ecgedge.training.recipe import kind_of, options_for, recipe_for, unheeded
+from ecgedge.training.recipe import kind_of, options_for, recipe_for, told_for_many, unheeded
 from ecgedge.training.train import Trained, train
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "kind_of",
     "options_for",
     "recipe_for",
+    "told_for_many",
     "train",
     "unheeded",
 ]

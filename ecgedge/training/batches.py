@@ -71,7 +71,7 @@ def taught(beats: Split, classes: int, recipe: Recipe, device: str | torch.devic
     import torch
 
     with without_tf32():  # features are sums over a whole beat, and a teacher should not hang on the machine
-        teacher = Teacher(beats, classes, recipe.augment, recipe.seed, device)
+        teacher = Teacher(beats, classes, recipe.augment, recipe.seed, device, recipe.objective)
         count = min(max(LESSONS, len(beats)), recipe.epochs * len(beats))  # no more than are shown
         share = torch.where(torch.rand(count, 1, 1) < recipe.mix, torch.rand(count, 1, 1), torch.ones(count, 1, 1))
         share = share.to(device)

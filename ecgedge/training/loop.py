@@ -76,25 +76,27 @@ def run_epochs(
     forward = torch.compile(network) if recipe.compile else network
     patience = {} if sys.stderr.isatty() else {"delay": 30, "mininterval": 60}  # seconds
     stream = escape.raw(sys.stderr)  # the bar moves the cursor
-    for epoch in tqdm(range(recipe.epochs), desc=escape.line(title), unit="epoch", file=stream, **patience):
-        network.train()
-        losses = torch.zeros((), dtype=torch.float64, device=device)
-        for _ in range(steps):
-            inputs, targets = (part.to(device) for part in next(source))
-            with torch.autocast(device.type, enabled=mixed):
-                outputs = forward(inputs)
-            loss = loss_of(outputs.float(), targets)
-            optimizer.zero_grad()
-            scaler.scale(loss).backward()
-            scaler.step(optimizer)
-            scaler.update()
-            schedule.step()
-            averaged.update_parameters(network)
-            losses += loss.detach().double()  # not read before the end of the epoch: a GPU would have to be waited for
-        total = losses.item()
-        if not (math.isfinite(total) and finite(averaged.module)):
-            raise EcgEdgeError(f"the loss is not finite in epoch {epoch + 1}", "lower --lr")
-        report({"train_loss": total / steps, "lr": schedule.get_last_lr()[0]}, averaged.module)
+    with tqdm(total=recipe.epochs * steps, desc=escape.line(title), unit="batch", file=stream, **patience) as bar:
+        for epoch in range(recipe.epochs):
+            network.train()
+            losses = torch.zeros((), dtype=torch.float64, device=device)
+            for _ in range(steps):
+                inputs, targets = (part.to(device) for part in next(source))
+                with torch.autocast(device.type, enabled=mixed):
+                    outputs = forward(inputs)
+                loss = loss_of(outputs.float(), targets)
+                optimizer.zero_grad()
+                scaler.scale(loss).backward()
+                scaler.step(optimizer)
+                scaler.update()
+                schedule.step()
+                averaged.update_parameters(network)
+                bar.update()
+                losses += loss.detach().double()  # read at the end of the epoch: a GPU would have to be waited for
+            total = losses.item()
+            if not (math.isfinite(total) and finite(averaged.module)):
+                raise EcgEdgeError(f"the loss is not finite in epoch {epoch + 1}", "lower --lr")
+            report({"train_loss": total / steps, "lr": schedule.get_last_lr()[0]}, averaged.module)
     if recipe.average:
         network.load_state_dict(averaged.module.state_dict())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
@@ -11,19 +12,77 @@ from ecgedge.api.parts import ANY, Model
 from ecgedge.api.training import Recipe
 from ecgedge.errors import EcgEdgeError
 
+MANY = 8192  # beats above which the recipe is another: as many lessons a teacher answers
+SHOWN = 320_000  # beats that are shown to a network, about, where there are many; the recipe for 500 shows 37,500
+BATCH = 256  # beats a step, where there are many
+
 OF_ONE_TASK = {  # what ecgedge's own loop, or the score of an anomaly, heeds of one task alone
-    "classification": {"teacher", "temperature", "mix", "smoothing", "balance"},
-    "binary": {"smoothing", "balance"},
+    "classification": {"teacher", "temperature", "mix", "smoothing", "objective", "balance"},
+    "binary": {"smoothing", "objective", "balance"},
     "multilabel": {"smoothing", "balance"},
     "anomaly": {"denoise", "window", "normal"},
 }
+OBJECTIVES = ("accuracy", "balanced")
 BUILT_IN = {"dropout"}  # nothing to the loop: of a network, where it takes it
 
 
-def recipe_for(model: Model, changes: Mapping[str, Any] | None = None) -> Recipe:
-    """The default recipe, with what the model changes, with what the user changes (None: nothing)."""
+def recipe_for(model: Model, changes: Mapping[str, Any] | None = None, beats: int = 0) -> Recipe:
+    """The default recipe, with what the model changes, with what the user changes (None: nothing).
+
+    Many beats change it as well, see ``for_many``; the user's changes go before that.
+
+    Args:
+        beats: how many there are to train on; 0: few, or not known.
+
+    Raises:
+        EcgEdgeError: there is no such objective.
+    """
     asked = {key: value for key, value in (changes or {}).items() if value is not None}
-    return replace(Recipe(), **{**model.recipe, **asked})
+    known = {**model.recipe, **for_many(model, beats), **asked}
+    recipe = replace(Recipe(), **known)
+    if recipe.objective not in OBJECTIVES:
+        raise EcgEdgeError(f"no objective {recipe.objective!r}", f"there are {', '.join(OBJECTIVES)}")
+    return recipe if "balance" in known else replace(recipe, balance=balance_for(recipe))
+
+
+def balance_for(recipe: Recipe) -> float:
+    """How classes are drawn where nobody says it, see ``Recipe.balance``.
+
+    Labels are learned as often as they are drawn; what a teacher answers of a beat does not hang on that.
+    """
+    return 0.0 if recipe.objective == "accuracy" and not recipe.teacher else Recipe().balance
+
+
+def for_many(model: Model, beats: int) -> dict[str, int | bool]:
+    """What a training on many beats changes of the recipe for few, so that it takes minutes.
+
+    Fewer epochs; and, unless the model has its own, larger batches, and the labels instead of the answers of a teacher,
+    who reads few. Only what the training of the model heeds; empty where there are ``MANY`` beats or fewer.
+    """
+    if beats <= MANY:
+        return {}
+    usual = int({"epochs": Recipe().epochs, **model.recipe}["epochs"])
+    found: dict[str, int | bool] = {"epochs": min(usual, math.ceil(SHOWN / beats))}
+    found |= {name: value for name, value in {"batch": BATCH, "teacher": False}.items() if name not in model.recipe}
+    return {name: value for name, value in found.items() if name in heeded(model)}
+
+
+def told_for_many(model: Model, recipe: Recipe, beats: int) -> str:
+    """What ``for_many`` changed of a recipe, what that saves and how the user has it otherwise; empty: nothing."""
+    usual = recipe_for(model)
+    changed = {name: value for name, value in for_many(model, beats).items()
+               if value == getattr(recipe, name) != getattr(usual, name)}  # fmt: skip
+    if not changed:
+        return ""
+    now, few = (" ".join(map(said, changed, values)) for values in (
+        changed.values(), [getattr(usual, name) for name in changed]))  # fmt: skip
+    shown = f"; {recipe.epochs * beats:,} beats are shown, not {usual.epochs * beats:,}" if "epochs" in changed else ""
+    return f"{beats:,} training beats are many: {now} (for few: {few}){shown}"
+
+
+def said(name: str, value: Any) -> str:
+    """A field of a recipe and its value, as the command line says them."""
+    return option(name, value) if isinstance(value, bool) else f"{option(name, value)} {value}"
 
 
 def options_for(model: Model, chosen: Mapping[str, Value] | None = None) -> dict[str, Value]:

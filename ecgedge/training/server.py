@@ -19,7 +19,8 @@ def answer(worker: Worker, asked: protocol.Train) -> Mapping[str, float | None]:
     part = worker.find("model", asked.model)
     asked.out.mkdir()
     options = options_of(part, asked.options)
-    trained = train(part, kept.read(asked.data), recipe_for(part, asked.recipe), asked.out, versions(),
+    data = kept.read(asked.data)
+    trained = train(part, data, recipe_for(part, asked.recipe, len(data.train)), asked.out, versions(),
                     options=options, pictures=False)  # fmt: skip
     test: Mapping[str, float | None] = trained.metrics["test"]
     return {name: value for name, value in test.items() if value is None or isinstance(value, float)}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ecgedge.api.training import Recipe
 from ecgedge.data.dataset import Split
 from ecgedge.training.augment import augment
 from ecgedge.training.rocket import Rocket
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 KERNELS = 2000
 VIEWS = 3000  # changed beats that a teacher is fitted to, at most
 RIDGE = 1200.0  # penalty on the weights of standardised features
-BALANCE = 0.75  # of the classes in the regression, as in Recipe.balance
+BALANCE = {"accuracy": 0.0, "balanced": 0.75}  # of the classes in the regression, by the objective; see Recipe.balance
 
 
 class Teacher:
@@ -28,11 +29,20 @@ class Teacher:
         beats: what it learns from.
         classes: how many there are.
         strength: of the changes, see ``augment``.
+        objective: see ``Recipe.objective``.
         seed: of its kernels. Changes are drawn from torch's generator.
         device: of torch, on which it computes and answers.
     """
 
-    def __init__(self, beats: Split, classes: int, strength: float, seed: int, device: str | torch.device = "cpu"):
+    def __init__(
+        self,
+        beats: Split,
+        classes: int,
+        strength: float,
+        seed: int,
+        device: str | torch.device = "cpu",
+        objective: str = Recipe.objective,
+    ):
         import torch
 
         x, y = torch.from_numpy(beats.x), torch.from_numpy(beats.y)
@@ -46,7 +56,7 @@ class Teacher:
         y = y.repeat(views)
         self.mean, self.deviation = features.mean(dim=0), features.std(dim=0) + 1e-8
         targets = torch.nn.functional.one_hot(y, classes).float()
-        importance = torch.bincount(y)[y].float() ** -BALANCE
+        importance = torch.bincount(y)[y].float() ** -BALANCE[objective]
         normal = (features - self.mean) / self.deviation
         self.weights, self.bias = ridge(normal, targets.to(device), importance.to(device), RIDGE)
 

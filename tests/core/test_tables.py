@@ -20,10 +20,11 @@ from hypothesis import strategies as st
 
 from ecgedge import EcgEdgeError
 from ecgedge.data.dataset import Dataset, read_path
-from ecgedge.data.readers import Columns
+from ecgedge.data.readers import Columns, numbers, text
 from tests.conftest import Command, error_of
 
 EXAMPLES = 250
+SMALLEST = numbers.LARGE
 WORDS = ("normal", "pvc", "all well", "a, b", 'the "big" one', "Über")
 
 
@@ -138,6 +139,67 @@ def test_the_same_numbers_and_labels_or_one_line(folder: Path) -> None:
 
     held()
     assert len(read) > 0.85 * EXAMPLES, sorted(set(refused))
+
+
+def test_a_large_table_of_numbers_is_read_as_if_it_were_small(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every table counts as large here: those of numbers alone go another way, to the same beats or the same line."""
+    quick = []
+
+    def counted(path: Path) -> numbers.Numbers | None:
+        found = numbers.read_numbers(path)
+        quick.append(found is not None)
+        return found
+
+    monkeypatch.setattr(text, "read_numbers", counted)
+
+    @seed(1)
+    @settings(max_examples=EXAMPLES // 2, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(written(), st.sampled_from([Columns(), Columns("last"), Columns(group="1"), Columns("1", ("2",))]))
+    def held(table: Written, asked: Columns) -> None:
+        path = folder / f"large{table.suffix}"
+        path.write_bytes(table.raw)
+        found = []
+        for size in (numbers.LARGE, 0):
+            monkeypatch.setattr(numbers, "LARGE", size)
+            try:
+                part = text.read_text(path, asked)
+                found.append((part.labels, part.x.tobytes(), part.x.shape, part.layout, part.groups))
+            except EcgEdgeError as error:
+                found.append((error.message, error.hint))
+            finally:
+                monkeypatch.setattr(numbers, "LARGE", SMALLEST)
+        assert found[0] == found[1]
+
+    held()
+    assert sum(quick) > 10
+
+
+@pytest.mark.parametrize("told", ["nan", "1_0", "1e39", "", "x", "'1'", "1,2"])
+def test_what_is_wrong_in_a_large_table_is_told_by_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str
+) -> None:
+    body = ["0.5,-1.25,0.75,1", "1.5,2.25,0.25,2"] * 300
+    body[500] = f"0.5,{told},0.25,2"
+    (tmp_path / "large.csv").write_text("\n".join(body))
+    found = []
+    for size in (numbers.LARGE, 0):
+        monkeypatch.setattr(numbers, "LARGE", size)
+        try:
+            part = text.read_text(tmp_path / "large.csv", Columns("last"))
+            found.append((part.labels, part.x.tolist()))
+        except EcgEdgeError as error:
+            found.append((error.message, error.hint))
+    assert found[0] == found[1]
+    assert told == "'1'" or "line 501, column" in found[0][0]
+
+
+def test_parts_in_small_letters(tmp_path: Path) -> None:
+    """As the files of a well-known data set of heartbeats are called."""
+    (tmp_path / "hearts_train.csv").write_text(lines("", "{x},{y}"))
+    (tmp_path / "hearts_test.csv").write_text(lines("", "{x},{y}", 6))
+    for place in (tmp_path, tmp_path / "hearts_train.csv"):
+        data, warning = read_path(place)
+        assert (data.name, len(data.train), len(data.test), warning) == ("hearts", 12, 6, "")
 
 
 BEATS = np.random.default_rng(7).normal(0, 1, (12, 5)).round(3)

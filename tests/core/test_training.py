@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ecgedge import Classification, Model, write_checkpoint
+from ecgedge import Classification, EcgEdgeError, Model, write_checkpoint
 from ecgedge.convert.checkpoint import read_checkpoint
 from ecgedge.data.dataset import Dataset
 from ecgedge.testing import FakeModel
+from ecgedge.training import recipe_for, told_for_many
 from tests.conftest import Command, error_of, rows_of
 
 
@@ -150,3 +152,84 @@ def test_a_checkpoint_says_its_own_shapes_and_options(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=line):
             written(**wrong)
     assert (tmp_path / "model.json").read_bytes() == before, "what is wrong is not written"
+
+
+class Networks(Model):
+    """One that is trained by ecgedge's own loop."""
+
+    name, produces = "networks", "torch"
+    recipe: dict[str, object] = {}
+
+    def build(self, classes: int, length: int, **options: object) -> object:
+        raise NotImplementedError
+
+
+class Longer(Networks):
+    recipe = {"epochs": 600, "batch": 32}
+
+
+def test_an_objective_says_how_classes_are_drawn_unless_somebody_else_does() -> None:
+    usual, labels = recipe_for(Networks(), {}), {"teacher": False}
+    for objective, with_teacher, without in (("accuracy", 0.5, 0.0), ("balanced", 0.5, 0.5)):
+        asked = {"objective": objective}
+        assert recipe_for(Networks(), asked) == replace(usual, objective=objective, balance=with_teacher)
+        assert recipe_for(Networks(), asked | labels).balance == without
+        assert recipe_for(Networks(), asked | labels | {"balance": 0.3}).balance == 0.3
+    with pytest.raises(EcgEdgeError, match="no objective 'recall'"):
+        recipe_for(Networks(), {"objective": "recall"})
+
+
+def test_many_beats_change_what_nobody_asked_for() -> None:
+    assert recipe_for(Networks(), {}, 8192) == recipe_for(Networks(), {})
+    many = recipe_for(Networks(), {}, 90_000)
+    assert (many.epochs, many.batch, many.teacher) == (4, 256, False)
+    own = recipe_for(Longer(), {"teacher": True}, 90_000)
+    assert (own.epochs, own.batch, own.teacher) == (4, 32, True)
+    assert recipe_for(Networks(), {"epochs": 75}, 10**7).epochs == 75
+    assert recipe_for(Networks(), {}, 10**7).epochs == 1
+    assert recipe_for(FakeModel(Path("none")), {}, 90_000) == recipe_for(FakeModel(Path("none")), {}), "it heeds none"
+
+    told = told_for_many(Networks(), many, 90_000)
+    assert told.startswith("90,000 training beats are many: --epochs 4 --batch 256 --no-teacher (for few: --epochs 75 ")
+    assert told.endswith("360,000 beats are shown, not 6,750,000")
+    assert "--batch" not in told_for_many(Longer(), own, 90_000)
+    asked = recipe_for(Networks(), {"epochs": 75, "batch": 64, "teacher": True}, 90_000)
+    assert told_for_many(Networks(), asked, 90_000) == told_for_many(Networks(), many, 8192) == ""
+
+
+LARGE = """
+from pathlib import Path
+from ecgedge import hookimpl
+from ecgedge.testing import FakeModel
+
+class Large(FakeModel):
+    heeds = ("epochs",)
+
+@hookimpl
+def ecgedge_models():
+    return [Large(Path("none"), "large")]
+"""
+
+
+def test_a_well_known_table_of_many_beats_is_trained_on_and_patients_stay_apart(
+    ecgedge: Command, fakes: Path, tmp_path: Path
+) -> None:
+    """187 samples and the label last, no header; with a column of patients in front the folds know these."""
+    (fakes / "large.py").write_text(LARGE)
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 9000), ("test", 500)):
+        y = rng.integers(0, 5, count)
+        x = np.clip(np.sin(np.linspace(0, 3, 187) * (1 + y[:, None])) + 0.1 * rng.normal(size=(count, 187)), 0, 1)
+        table = np.column_stack([rng.integers(1, 7, count), x, y])
+        np.savetxt(tmp_path / f"hearts_{part}.csv", table, delimiter=",", fmt=["%d", *["%.3f"] * 187, "%.18e"])
+    asked = ("--plugins-dir", fakes, "train", "large", "--dataset", "hearts_train.csv", "--label-column", "last")
+    done = ecgedge(*asked, "--group", "1", "--out", "one", "--cv", "3")
+    assert done.code == 0, done.err
+    assert "9,000 training and 500 test beats of 187 samples, 5 classes" in done.out
+    assert "Note: 9,000 training beats are many: --epochs 36 (for few: --epochs 75); 324,000 beats" in done.err
+    assert "patients are in both parts" in done.err
+    assert json.loads((tmp_path / "one" / "metrics.json").read_text())["training"]["recipe"]["epochs"] == 36
+    assert "7" in error_of(ecgedge(*asked, "--group", "1", "--out", "two", "--cv", "7")), "six patients, seven folds"
+
+    said = ecgedge("train", "large", "--objective", "recall")
+    assert said.code == 2 and "'recall' is not one of 'accuracy', 'balanced'" in said.err

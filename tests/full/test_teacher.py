@@ -10,6 +10,7 @@ from ecgedge.data.dataset import Dataset, Split
 
 torch = pytest.importorskip("torch")
 
+from ecgedge.training import teacher as teacher_module  # noqa: E402
 from ecgedge.training.batches import batches  # noqa: E402
 from ecgedge.training.rocket import Rocket  # noqa: E402
 from ecgedge.training.teacher import Teacher, ridge  # noqa: E402
@@ -59,20 +60,44 @@ def test_a_teacher_knows_beats_that_it_has_not_seen(beats: Dataset) -> None:
     assert (scores.argmax(axis=1) == beats.test.y[:1000]).mean() > 0.9
 
 
-def test_lessons_are_the_teachers_answers_not_the_labels(beats: Dataset) -> None:
-    recipe = Recipe(mix=0.5, batch=32, epochs=2)
+@pytest.mark.parametrize("objective", ["accuracy", "balanced"])
+def test_lessons_are_the_teachers_answers_not_the_labels(
+    beats: Dataset, objective: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(teacher_module, "VIEWS", 300)
+    recipe = Recipe(mix=0.5, batch=32, epochs=2, objective=objective)
     short = Split(few(beats).x[:, :, ::4].copy(), few(beats).y)
     torch.manual_seed(0)
     inputs, answers = next(batches(short, beats.classes, recipe, "classification"))
     torch.manual_seed(0)
-    teacher = Teacher(short, beats.classes, recipe.augment, recipe.seed)
+    teacher = Teacher(short, beats.classes, recipe.augment, recipe.seed, objective=objective)
     torch.testing.assert_close(answers, torch.softmax(teacher(inputs) / recipe.temperature, dim=1))
     assert inputs.shape == (32, 1, 35)
 
 
+def test_classes_count_as_they_occur_or_rare_ones_more(beats: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The teacher is the ridge regression in which each beat has the importance that the objective gives."""
+    monkeypatch.setattr(teacher_module, "VIEWS", len(few(beats)))  # each beat as it is
+    part = Split(few(beats).x[:, :, ::4].copy(), few(beats).y)
+    x, y = torch.from_numpy(part.x), torch.from_numpy(part.y)
+    features = Rocket(2000, 35, seed=3)(x)
+    normal = (features - features.mean(dim=0)) / (features.std(dim=0) + 1e-8)
+    one_hot = torch.nn.functional.one_hot(y, beats.classes).float()
+    counts = torch.bincount(y)
+    rare = int(counts[counts > 0].min())
+    scores = []
+    for objective, balance in (("accuracy", 0.0), ("balanced", 0.75)):
+        answers = Teacher(part, beats.classes, 0.0, 3, objective=objective)(x)
+        weights, bias = ridge(normal, one_hot, counts[y].float() ** -balance, 1200.0)
+        torch.testing.assert_close(answers, normal @ weights + bias, atol=1e-3, rtol=1e-3)
+        of_rare = counts[y] == rare
+        scores.append(answers[of_rare, y[of_rare]].mean().item())
+    assert scores[1] > 1.1 * scores[0], "a rare class is answered more where it counts more"
+
+
 def test_without_a_teacher_rare_classes_are_drawn_by_the_root_of_their_number(beats: Dataset) -> None:
     counts = np.bincount(beats.train.y, minlength=beats.classes)
-    recipe = Recipe(teacher=False, batch=500, smoothing=0.1)
+    recipe = Recipe(teacher=False, batch=500, smoothing=0.1, balance=0.5)
     torch.manual_seed(0)
     source = batches(beats.train, beats.classes, recipe, "classification")
     answers = torch.cat([next(source)[1] for _ in range(20)])

@@ -350,7 +350,7 @@ def by_convention(table: Table, rest: list[int]) -> tuple[int, str]:
 
 def check_samples(table: Table, samples: list[int], label: int) -> None:
     """Raise EcgEdgeError for columns that are left as samples and cannot be such."""
-    present = [index for index in samples if any(field for field in table.column(index))]
+    present = [index for index in samples if not table.is_blank(index)]
     if wordy := [index for index in present if table.is_words(index)]:
         fields = [field for field in table.column(wordy[0]) if field]
         raise EcgEdgeError(

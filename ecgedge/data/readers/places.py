@@ -80,8 +80,10 @@ def files_in(folder: Path) -> list[Path]:
 
 
 def is_part(path: Path, part: str) -> bool:
-    """Whether a file's name ends in ``part``, ``_TRAIN`` or ``_TEST``; that of a ``.npy`` may in small letters, too."""
-    return path.stem.endswith(part) or (path.suffix.lower() == ".npy" and path.stem.lower().endswith(part.lower()))
+    """Whether a file's name ends in ``part``, ``_TRAIN`` or ``_TEST``, or in that in small letters."""
+    return path.stem.endswith((part, part.lower())) or (
+        path.suffix.lower() == ".npy" and path.stem.lower().endswith(part.lower())
+    )
 
 
 def name_of(path: Path, part: str) -> str:

@@ -33,7 +33,7 @@ class Table:
     where: str
     dialect: Dialect
     names: list[str]
-    lines: list[Line]
+    lines: Sequence[Line]
     width: int
     unit: str = "line"
     kind: str = ""
@@ -56,6 +56,10 @@ class Table:
         """Whether more fields of a column are words than numbers."""
         present = [field for field in self.column(index) if field.lower() not in MISSING]
         return 2 * int(np.isfinite(self.values[:, index]).sum()) < len(present)
+
+    def is_blank(self, index: int) -> bool:
+        """Whether all fields of a column are empty."""
+        return not any(self.column(index))
 
     def call(self, index: int) -> str:
         """A column as an error calls it: its number from 1, and its name."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from ecgedge.data.readers.bits import called_by
 from ecgedge.data.readers.columns import Columns, Layout, Part, bits_of, check_one_hot, lay_out
 from ecgedge.data.readers.dialect import check_one_separator, check_thousands, read_lines
 from ecgedge.data.readers.fields import ONE_LENGTH, WAYS_TO_NAME_DATA, parse_group, parse_label, parse_numbers, stack
+from ecgedge.data.readers.numbers import Numbers, read_numbers
 from ecgedge.data.readers.table import Table, read_table
 from ecgedge.errors import EcgEdgeError
 
@@ -27,6 +31,9 @@ def read_text(path: Path, asked: Columns, like: Layout | None = None) -> Part:
     Raises:
         EcgEdgeError: with the line and the column of what is wrong, or what cannot be guessed.
     """
+    numbers = read_numbers(path)
+    if numbers is not None:
+        return numbers_part(numbers, path, asked, like)
     return part_of(read_table(str(path), enumerate(read_lines(path), 1)), path, asked, like)
 
 
@@ -44,9 +51,7 @@ def part_of(table: Table, path: Path, asked: Columns, like: Layout | None) -> Pa
             raise EcgEdgeError(f"{where}, column 2: a label without samples", WAYS_TO_NAME_DATA)
     if not table.lines:
         raise EcgEdgeError(f"{path} is empty", WAYS_TO_NAME_DATA)
-    layout = alike(table, like) if like else lay_out(table, asked)
-    if not layout.samples:
-        raise EcgEdgeError(f"{path}: no column is left for samples", "ignore fewer columns")
+    layout = laid_out(table, path, asked, like)
     if table.dialect.decimal == ",":
         check_thousands((fields[index] for _, fields in table.lines for index in layout.samples), str(path))
     bits, called = bits_of(table, layout) if layout.one_hot else (None, ())
@@ -67,6 +72,36 @@ def part_of(table: Table, path: Path, asked: Columns, like: Layout | None) -> Pa
     names = tuple(parse_label(name, f"{path}, the names of the labels") for name in called)
     known = groups if layout.group is not None else None
     return Part(labels, stack(rows, path), layout, groups=known, bits=bits, bit_names=names)
+
+
+def laid_out(table: Table, path: Path, asked: Columns, like: Layout | None) -> Layout:
+    layout = alike(table, like) if like else lay_out(table, asked)
+    if not layout.samples:
+        raise EcgEdgeError(f"{path}: no column is left for samples", "ignore fewer columns")
+    return layout
+
+
+def numbers_part(table: Numbers, path: Path, asked: Columns, like: Layout | None) -> Part:
+    """The beats of a table of numbers alone, as ``part_of`` has them."""
+    layout = laid_out(table, path, asked, like)
+    x = table.values[:, list(layout.samples)].astype(np.float32)
+    bits, called = bits_of(table, layout) if layout.one_hot else (None, ())
+    names = tuple(parse_label(name, f"{path}, the names of the labels") for name in called)
+    if bits is not None:
+        labels = [parse_label(called_by(each, called), f"{path}, the labels") for each in bits]
+    else:
+        labels = words_of(table.values[:, layout.label], parse_label, f"{path}, column {layout.label + 1}")
+    groups = None
+    if layout.group is not None:
+        groups = words_of(table.values[:, layout.group], parse_group, f"{path}, column {layout.group + 1}")
+    return Part(labels, x[:, None], layout, groups=groups, bits=bits, bit_names=names)
+
+
+def words_of(values: np.ndarray, parse: Callable[[str, str], str], where: str) -> list[str]:
+    """Numbers ``(N,)`` as labels, or as names of patients."""
+    found, index = np.unique(values, return_inverse=True)
+    words = [parse(repr(value), where) for value in found.tolist()]
+    return [words[at] for at in index.tolist()]
 
 
 def alike(table: Table, like: Layout) -> Layout:
