@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from ecgedge_rocket.head import Regression, ridge, select
-from ecgedge_rocket.kernels import Kernels, draw_kernels
+from ecgedge_rocket.kernels import draw_kernels
 from ecgedge_rocket.network import RocketNetwork
 from ecgedge_rocket.views import views_of
 from torch import Tensor
@@ -20,10 +21,32 @@ TEMPERATURE = 0.17  # scores are divided by it: their softmax is a probability
 IMITATE = 0.02  # penalty of the head that imitates
 
 
-def fit(
-    data: TrainingSet, options: Mapping[str, Any], seed: int
-) -> tuple[list[int], Callable[[RocketNetwork], None]]:
-    """How many kernels of each dilation are kept, and what puts all weights into a network of these."""
+@dataclass(frozen=True)
+class Weights:
+    """What is put into a network.
+
+    Attributes:
+        kernels: of the convolution, ``(F, T * leads, 1)``.
+        biases: its, ``(F,)``.
+        head: for features as they are; its scores are logits.
+    """
+
+    kernels: Tensor
+    biases: Tensor
+    head: Regression
+
+    def put_into(self, network: RocketNetwork) -> None:
+        """Set the weights of a network for as many features."""
+        with torch.no_grad():
+            network.kernels.weight.copy_(self.kernels)
+            network.kernels.bias.copy_(self.biases)
+            network.head.weight.copy_(self.head.weights.T)
+            network.head.bias.copy_(self.head.bias)
+
+
+def fit(data: TrainingSet, options: Mapping[str, Any], seed: int) -> Weights:
+    """Draw ``candidates`` kernels, fit a regression to the classes, keep ``features`` of them, fit those to the answers
+    of the first regression."""
     rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     beats = torch.from_numpy(data.x)
     views = views_of(beats, options["views"], generator)
@@ -37,36 +60,14 @@ def fit(
     whole = ridge(normal, targets, importance, options["penalty"])
     kept = select(normal, targets, importance, options["penalty"], options["features"])
     small = ridge(normal[:, kept], whole(normal), importance, IMITATE)
-    return assemble(drawn, kept, unscaled(small, mean[kept], deviation[kept]))
+    return Weights(
+        kernels=torch.cat([kernels.spread(data.length) for kernels in drawn])[kept],
+        biases=torch.cat([kernels.biases for kernels in drawn])[kept],
+        head=unscaled(small, mean[kept], deviation[kept]),
+    )
 
 
 def unscaled(head: Regression, mean: Tensor, deviation: Tensor) -> Regression:
     """A head for features as they are, of one for standardised ones; its scores are logits."""
     weights = head.weights / deviation[:, None]
     return Regression(weights / TEMPERATURE, (head.bias - mean @ weights) / TEMPERATURE)
-
-
-def assemble(
-    drawn: list[Kernels], kept: Tensor, head: Regression
-) -> tuple[list[int], Callable[[RocketNetwork], None]]:
-    """See ``fit``.
-
-    Args:
-        kept: indices, ascending, into all kernels in the order of the groups.
-    """
-    starts = np.cumsum([0] + [len(group.biases) for group in drawn])
-    groups = [
-        group.take(kept[(kept >= start) & (kept < end)] - start)
-        for group, start, end in zip(drawn, starts[:-1], starts[1:], strict=True)
-    ]
-
-    def put_in(network: RocketNetwork) -> None:
-        used = [group for group in groups if len(group.biases)]
-        with torch.no_grad():
-            for conv, group in zip(network.groups, used, strict=True):
-                conv.weight.copy_(group.folded)
-                conv.bias.copy_(group.biases)
-            network.head.weight.copy_(head.weights.T)
-            network.head.bias.copy_(head.bias)
-
-    return [len(group.biases) for group in groups], put_in

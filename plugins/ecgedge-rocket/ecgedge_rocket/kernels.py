@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from ecgedge_rocket.network import SIZE, TOP, dilations_for
+from ecgedge_rocket.network import REACH, SIZE, TOP, dilations_for, offsets_for
 from torch import Tensor
 
 GRID = 127  # weights are whole numbers of this size at most: int8 holds them as they are
@@ -37,7 +37,7 @@ class Kernels:
 
     def outputs(self, beats: Tensor) -> Tensor:
         """Of beats ``(N, leads, L)`` what is clipped, ``(N, count, L)``."""
-        padding = SIZE // 2 * self.dilation
+        padding = REACH * self.dilation
         return torch.nn.functional.conv1d(beats, self.folded, self.biases, padding=padding, dilation=self.dilation)
 
     def features(self, beats: Tensor) -> Tensor:
@@ -45,9 +45,16 @@ class Kernels:
         parts = [self.outputs(part).clamp_(0, TOP).mean(dim=2) for part in beats.split(AT_ONCE)]
         return torch.cat(parts)
 
-    def take(self, kept: Tensor) -> Kernels:
-        """Those of them that are named by their index."""
-        return Kernels(self.dilation, self.weights[kept], self.slopes[kept], self.biases[kept])
+    def spread(self, length: int) -> Tensor:
+        """The folded weights at the offsets that a network for beats of that length has, ``(count, T * leads, 1)``:
+        each offset's leads side by side."""
+        count, leads, _ = self.weights.shape
+        found = torch.zeros(count, len(offsets_for(length)), leads)
+        for channel, offset in enumerate(offsets_for(length)):
+            place, between = divmod(offset, self.dilation)
+            if not between and abs(place) <= REACH:
+                found[:, channel] = self.folded[:, :, place + REACH]
+        return found.reshape(count, -1, 1)
 
 
 def draw_kernels(beats: Tensor, count: int, ramps: tuple[float, float], rng: np.random.Generator) -> list[Kernels]:

@@ -9,6 +9,7 @@ from ecgedge import EcgEdgeError, Fitted, Model, Option, TrainingContext, Traini
 if TYPE_CHECKING:
     from ecgedge_rocket.network import RocketNetwork
 
+FEATURES = 256
 # torch, and what imports it, is imported where it is needed: a part must be cheap to make
 
 
@@ -21,31 +22,28 @@ class Rocket(Model):
     leads = None
     min_length = 9
     options = (
-        Option("features", int, 512, "That are kept: convolutions of the network.", least=1, most=20_000),
+        Option("features", int, FEATURES, "That are kept: convolutions of the network.", least=1, most=20_000),
         Option("candidates", int, 2048, "Kernels that these are chosen from.", least=1, most=20_000),
         Option("views", int, 6, "Of each beat that the head is fitted to: itself and changed copies.", least=1, most=100),
         Option("penalty", float, 0.5, "On the squares of the weights, for each feature.", least=1e-6),
         Option("balance", float, 0.0, "Beats count as often as their class occurs to the power of minus this.", least=0, most=1),
     )  # fmt: skip
 
-    def build(self, classes: int, length: int, counts: list[int] | None = None, leads: int = 1, **_: Any) -> Any:
-        from ecgedge_rocket.network import RocketNetwork, dilations_for
+    def build(self, classes: int, length: int, features: int = FEATURES, leads: int = 1, **_: Any) -> Any:
+        from ecgedge_rocket.network import RocketNetwork
 
         if length < self.min_length:
             raise EcgEdgeError(
                 f"{self.name} needs beats of at least {self.min_length} samples, these have {length}",
                 "choose another model, or longer beats",
             )
-        if counts is None:  # as it is looked at
-            groups = len(dilations_for(length))
-            counts = [512 // groups] * groups
-        return RocketNetwork(classes, counts, leads)
+        return RocketNetwork(classes, length, features, leads)
 
     def fit(self, data: TrainingSet, context: TrainingContext) -> Fitted:
         from ecgedge_rocket.fitting import fit
 
-        counts, put_in = fit(data, context.options, context.recipe.seed)
-        options = {"counts": counts} | self.for_leads(data.leads)
+        weights = fit(data, context.options, context.recipe.seed)
+        options = {"features": len(weights.biases)} | self.for_leads(data.leads)
         network: RocketNetwork = self.build(data.classes, data.length, **options)
-        put_in(network)
+        weights.put_into(network)
         return Fitted(network, options)

@@ -1,18 +1,22 @@
-"""The network: a convolution for each dilation, a ramp between 0 and 6, a mean over the beat, a linear head.
+"""The network: samples side by side, one convolution for all kernels, a ramp between 0 and 6, a mean, a linear head.
 
 ROCKET's share of positive outputs is the mean of a step. Here the step is a ramp, ``clip(slope * (z - threshold) + 3,
 0, 6)``: slope and threshold are weights and bias of the convolution, and the clip is ReLU6, which ONNX and TFLite fuse
 into it. A flat slope makes of the same form the mean of the positive outputs, as in MultiROCKET.
+
+A kernel of nine weights on one lead is a poor fit for int8 kernels, which multiply by fours and eights along the
+channels. So the samples that a kernel of any dilation looks at are put into channels first, by small convolutions whose
+weights are 0 and 1: powers of two share most of them, 25 for beats of 140 samples. All kernels are then one
+convolution of size 1.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 SIZE = 9  # samples in a kernel, as in MiniROCKET
+REACH = SIZE // 2
 TOP = 6.0  # where a ramp ends
 
 
@@ -24,27 +28,55 @@ def dilations_for(length: int) -> list[int]:
     return found
 
 
+def taps_for(length: int) -> dict[int, list[int]]:
+    """For each dilation the offsets in samples that its kernels need and no smaller dilation's has, ascending."""
+    known: set[int] = set()
+    found = {}
+    for dilation in dilations_for(length):
+        reached = [place * dilation for place in range(-REACH, REACH + 1)]
+        found[dilation] = [offset for offset in reached if offset not in known]
+        known.update(reached)
+    return found
+
+
+def offsets_for(length: int) -> list[int]:
+    """The offset of each channel that the taps give, in their order."""
+    return [offset for offsets in taps_for(length).values() for offset in offsets]
+
+
 class RocketNetwork(nn.Module):
     """Logits ``(N, classes)`` of beats ``(N, leads, L)`` float32.
 
     Args:
-        counts: kernels of each dilation, which is 1, 2, 4 and so on; none where a dilation is not used.
+        length: of a beat, which decides how far kernels are stretched.
+        features: kernels.
         leads: of a beat.
     """
 
-    def __init__(self, classes: int, counts: Sequence[int], leads: int = 1):
+    def __init__(self, classes: int, length: int, features: int, leads: int = 1):
         super().__init__()
-        self.groups = nn.ModuleList(
-            nn.Conv1d(leads, count, SIZE, dilation=2**power, padding=(SIZE // 2) * 2**power)
-            for power, count in enumerate(counts)
-            if count
-        )
-        self.head = nn.Linear(sum(counts), classes)
+        taps = taps_for(length)
+        self.taps = nn.ModuleList(tap_conv(dilation, offsets, leads) for dilation, offsets in taps.items())
+        self.kernels = nn.Conv1d(leads * len(offsets_for(length)), features, 1)
+        self.head = nn.Linear(features, classes)
 
     def features(self, beats: Tensor) -> Tensor:
-        """The mean of each kernel's ramp over the beat, ``(N, sum(counts))``, each within 0 and 6."""
-        means = [nn.functional.relu6(conv(beats)).mean(dim=2) for conv in self.groups]
-        return torch.cat(means, dim=1)
+        """The mean of each kernel's ramp over the beat, ``(N, features)``, each within 0 and 6."""
+        around = torch.cat([tap(beats) for tap in self.taps], dim=1)
+        return nn.functional.relu6(self.kernels(around)).mean(dim=2)
 
     def forward(self, beats: Tensor) -> Tensor:
         return self.head(self.features(beats))
+
+
+def tap_conv(dilation: int, offsets: list[int], leads: int) -> nn.Conv1d:
+    """A convolution that gives each lead's samples at these offsets, zero beyond the beat: ``offsets`` by ``leads``
+    channels."""
+    conv = nn.Conv1d(
+        leads, len(offsets) * leads, SIZE, dilation=dilation, padding=REACH * dilation, bias=False
+    ).requires_grad_(False)
+    with torch.no_grad():
+        conv.weight.zero_()
+        for channel, (offset, lead) in enumerate((offset, lead) for offset in offsets for lead in range(leads)):
+            conv.weight[channel, lead, offset // dilation + REACH] = 1
+    return conv
