@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from ecgedge_rocket.network import REACH, SIZE, TOP, dilations_for, offsets_for
+from ecgedge_rocket.network import REACH, SIZE, STRIDE, TOP, dilations_for, offsets_for
 from torch import Tensor
 
 GRID = 127  # weights are whole numbers of this size at most: int8 holds them as they are
@@ -36,9 +36,9 @@ class Kernels:
         return self.weights * self.slopes[:, None, None]
 
     def outputs(self, beats: Tensor) -> Tensor:
-        """Of beats ``(N, leads, L)`` what is clipped, ``(N, count, L)``."""
+        """Of beats ``(N, leads, L)`` what is clipped, ``(N, count, L / STRIDE)``."""
         padding = REACH * self.dilation
-        return torch.nn.functional.conv1d(beats, self.folded, self.biases, padding=padding, dilation=self.dilation)
+        return torch.nn.functional.conv1d(beats, self.folded, self.biases, STRIDE, padding, self.dilation)
 
     def features(self, beats: Tensor) -> Tensor:
         """The mean of each ramp, ``(N, count)``."""

@@ -9,7 +9,7 @@ from ecgedge import EcgEdgeError, Fitted, Model, Option, TrainingContext, Traini
 if TYPE_CHECKING:
     from ecgedge_rocket.network import RocketNetwork
 
-FEATURES = 256
+FEATURES = 512
 # torch, and what imports it, is imported where it is needed: a part must be cheap to make
 
 
@@ -26,7 +26,7 @@ class Rocket(Model):
         Option("candidates", int, 2048, "Kernels that these are chosen from.", least=1, most=20_000),
         Option("views", int, 6, "Of each beat that the head is fitted to: itself and changed copies.", least=1, most=100),
         Option("penalty", float, 0.5, "On the squares of the weights, for each feature.", least=1e-6),
-        Option("balance", float, 0.0, "Beats count as often as their class occurs to the power of minus this.", least=0, most=1),
+        Option("balance", float, 0.5, "Beats count as often as their class occurs to the power of minus this.", least=0, most=1),
     )  # fmt: skip
 
     def build(self, classes: int, length: int, features: int = FEATURES, leads: int = 1, **_: Any) -> Any:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 SIZE = 9  # samples in a kernel, as in MiniROCKET
 REACH = SIZE // 2
 TOP = 6.0  # where a ramp ends
+STRIDE = 2  # samples from one place where a kernel is looked at to the next
 
 
 def dilations_for(length: int) -> list[int]:
@@ -55,28 +56,35 @@ class RocketNetwork(nn.Module):
 
     def __init__(self, classes: int, length: int, features: int, leads: int = 1):
         super().__init__()
-        taps = taps_for(length)
-        self.taps = nn.ModuleList(tap_conv(dilation, offsets, leads) for dilation, offsets in taps.items())
+        near, *far = taps_for(length).items()
+        self.every_second = tap_conv(1, STRIDE, 1, [0], leads)
+        self.near = tap_conv(SIZE, STRIDE, 1, near[1], leads)
+        self.far = nn.ModuleList(
+            tap_conv(SIZE, 1, dilation // STRIDE, [offset // dilation for offset in offsets], leads)
+            for dilation, offsets in far
+        )
         self.kernels = nn.Conv1d(leads * len(offsets_for(length)), features, 1)
         self.head = nn.Linear(features, classes)
 
     def features(self, beats: Tensor) -> Tensor:
         """The mean of each kernel's ramp over the beat, ``(N, features)``, each within 0 and 6."""
-        around = torch.cat([tap(beats) for tap in self.taps], dim=1)
+        half = self.every_second(beats)  # all that dilations of 2 and more look at, since TFLite has no stride for these
+        around = torch.cat([self.near(beats), *(tap(half) for tap in self.far)], dim=1)
         return nn.functional.relu6(self.kernels(around)).mean(dim=2)
 
     def forward(self, beats: Tensor) -> Tensor:
         return self.head(self.features(beats))
 
 
-def tap_conv(dilation: int, offsets: list[int], leads: int) -> nn.Conv1d:
-    """A convolution that gives each lead's samples at these offsets, zero beyond the beat: ``offsets`` by ``leads``
-    channels."""
+def tap_conv(size: int, stride: int, dilation: int, places: list[int], leads: int) -> nn.Conv1d:
+    """A convolution that gives each lead's samples at ``places``, in steps of ``dilation``, zero beyond the beat:
+    ``len(places) * leads`` channels, each place's leads side by side."""
+    padding = size // 2 * dilation
     conv = nn.Conv1d(
-        leads, len(offsets) * leads, SIZE, dilation=dilation, padding=REACH * dilation, bias=False
+        leads, len(places) * leads, size, stride=stride, dilation=dilation, padding=padding, bias=False
     ).requires_grad_(False)
     with torch.no_grad():
         conv.weight.zero_()
-        for channel, (offset, lead) in enumerate((offset, lead) for offset in offsets for lead in range(leads)):
-            conv.weight[channel, lead, offset // dilation + REACH] = 1
+        for channel, (place, lead) in enumerate((place, lead) for place in places for lead in range(leads)):
+            conv.weight[channel, lead, place + size // 2] = 1
     return conv
