@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
+
+from ecgedge import TrainingSet
 from ecgedge_rocket.head import Regression, ridge, select
 from ecgedge_rocket.kernels import draw_kernels
 from ecgedge_rocket.network import RocketNetwork
 from ecgedge_rocket.views import views_of
-from torch import Tensor
-
-from ecgedge import TrainingSet
 
 RAMPS = (0.1, 3.0)  # widths, in standard deviations of a kernel's outputs
 TEMPERATURE = 0.17  # scores are divided by it: their softmax is a probability
@@ -44,26 +44,62 @@ class Weights:
             network.head.bias.copy_(self.head.bias)
 
 
-def fit(data: TrainingSet, options: Mapping[str, Any], seed: int) -> Weights:
-    """Draw ``candidates`` kernels, fit a regression to the classes, keep ``features`` of them, fit those to the answers
-    of the first regression."""
+@dataclass(frozen=True)
+class Candidates:
+    """All kernels that were drawn, and a regression on the features of all: what is pruned.
+
+    Attributes:
+        kernels: of the convolution, ``(K, T * leads, 1)`` of K kernels.
+        biases: its, ``(K,)``.
+        features: of the views of all beats, standardised, ``(V, K)``.
+        mean, deviation: of the features as they were, ``(K,)``.
+        targets: the classes of the views, one-hot, ``(V, C)``.
+        importance: of each view, ``(V,)``.
+        penalty: of the regressions on the classes.
+    """
+
+    kernels: Tensor
+    biases: Tensor
+    features: Tensor
+    mean: Tensor
+    deviation: Tensor
+    targets: Tensor
+    importance: Tensor
+    penalty: float
+
+    def prune(self, counts: Sequence[int]) -> dict[int, Weights]:
+        """The weights of a network of each of these numbers of features, the smaller ones chosen among the larger.
+
+        The head of each imitates the regression on all features (distillation in closed form).
+        """
+        answers = ridge(self.features, self.targets, self.importance, self.penalty)(self.features)
+        kept, found = torch.arange(len(self.biases)), {}
+        for count in sorted(counts, reverse=True):
+            kept = kept[select(self.features[:, kept], self.targets, self.importance, self.penalty, count)]
+            head = ridge(self.features[:, kept], answers, self.importance, IMITATE)
+            head = unscaled(head, self.mean[kept], self.deviation[kept])
+            found[count] = Weights(self.kernels[kept], self.biases[kept], head)
+        return found
+
+
+def draw(data: TrainingSet, options: Mapping[str, Any], seed: int) -> Candidates:
+    """Draw kernels, and compute their features of the beats and of changed copies of them."""
     rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     beats = torch.from_numpy(data.x)
     views = views_of(beats, options["views"], generator)
     y = torch.from_numpy(data.y).repeat(options["views"])
-    drawn = draw_kernels(beats, max(options["candidates"], options["features"]), RAMPS, rng)
-    features = torch.cat([kernels.features(views) for kernels in drawn], dim=1)
+    groups = draw_kernels(beats, max(options["candidates"], options["features"]), RAMPS, rng)
+    features = torch.cat([kernels.features(views) for kernels in groups], dim=1)
     mean, deviation = features.mean(dim=0), features.std(dim=0).clamp(min=1e-3)
-    normal = (features - mean) / deviation
-    targets = torch.nn.functional.one_hot(y, data.classes).float()
-    importance = torch.bincount(y)[y].float() ** -options["balance"]
-    whole = ridge(normal, targets, importance, options["penalty"])
-    kept = select(normal, targets, importance, options["penalty"], options["features"])
-    small = ridge(normal[:, kept], whole(normal), importance, IMITATE)
-    return Weights(
-        kernels=torch.cat([kernels.spread(data.length) for kernels in drawn])[kept],
-        biases=torch.cat([kernels.biases for kernels in drawn])[kept],
-        head=unscaled(small, mean[kept], deviation[kept]),
+    return Candidates(
+        kernels=torch.cat([kernels.spread(data.length) for kernels in groups]),
+        biases=torch.cat([kernels.biases for kernels in groups]),
+        features=(features - mean) / deviation,
+        mean=mean,
+        deviation=deviation,
+        targets=torch.nn.functional.one_hot(y, data.classes).float(),
+        importance=torch.bincount(y)[y].float() ** -options["balance"],
+        penalty=options["penalty"],
     )
 
 

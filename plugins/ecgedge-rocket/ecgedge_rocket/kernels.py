@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from ecgedge_rocket.network import REACH, SIZE, STRIDE, TOP, dilations_for, offsets_for
 from torch import Tensor
+
+from ecgedge_rocket.network import REACH, SIZE, STRIDE, TOP, dilations_for, offsets_for
 
 GRID = 127  # weights are whole numbers of this size at most: int8 holds them as they are
 AT_ONCE = 256  # beats whose outputs lie in memory together

@@ -24,9 +24,9 @@ class Rocket(Model):
     options = (
         Option("features", int, FEATURES, "That are kept: convolutions of the network.", least=1, most=20_000),
         Option("candidates", int, 2048, "Kernels that these are chosen from.", least=1, most=20_000),
-        Option("views", int, 6, "Of each beat that the head is fitted to: itself and changed copies.", least=1, most=100),
+        Option("views", int, 6, "Of each beat for the head: itself and changed copies.", least=1, most=100),
         Option("penalty", float, 0.5, "On the squares of the weights, for each feature.", least=1e-6),
-        Option("balance", float, 0.5, "Beats count as often as their class occurs to the power of minus this.", least=0, most=1),
+        Option("balance", float, 0.5, "Classes count by N to the power of one less this.", least=0, most=1),
     )  # fmt: skip
 
     def build(self, classes: int, length: int, features: int = FEATURES, leads: int = 1, **_: Any) -> Any:
@@ -40,9 +40,9 @@ class Rocket(Model):
         return RocketNetwork(classes, length, features, leads)
 
     def fit(self, data: TrainingSet, context: TrainingContext) -> Fitted:
-        from ecgedge_rocket.fitting import fit
+        from ecgedge_rocket.fitting import draw
 
-        weights = fit(data, context.options, context.recipe.seed)
+        [weights] = draw(data, context.options, context.recipe.seed).prune([context.options["features"]]).values()
         options = {"features": len(weights.biases)} | self.for_leads(data.leads)
         network: RocketNetwork = self.build(data.classes, data.length, **options)
         weights.put_into(network)

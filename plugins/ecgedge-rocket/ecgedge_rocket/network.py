@@ -68,7 +68,7 @@ class RocketNetwork(nn.Module):
 
     def features(self, beats: Tensor) -> Tensor:
         """The mean of each kernel's ramp over the beat, ``(N, features)``, each within 0 and 6."""
-        half = self.every_second(beats)  # all that dilations of 2 and more look at, since TFLite has no stride for these
+        half = self.every_second(beats)  # TFLite has no convolution with both a stride and a dilation
         around = torch.cat([self.near(beats), *(tap(half) for tap in self.far)], dim=1)
         return nn.functional.relu6(self.kernels(around)).mean(dim=2)
 
