@@ -11,15 +11,17 @@ cross-validation, before a test beat was scored.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from ecgedge_rocket.fitting import draw
+from ecgedge_rocket.fitting import Candidates, Weights, draw
 from ecgedge_rocket.model import Rocket
 
 from ecgedge import TrainingSet
 from ecgedge.data import dataset
+from ecgedge.training.crossval import deal
 
 SIZES = (8, 16, 32, 64, 128, 256, 512, 1024, 2000)
 FOLDS = 5
@@ -28,32 +30,51 @@ FOLDS = 5
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--deals", type=int, default=0, help="Cross-validate as well, with as many deals of the folds.")
     parser.add_argument("--work", type=Path, default=Path("checkpoints/anchors"))
-    parser.add_argument("--balance", type=float, help="Of the classes. Default: the model's.")
     asked = parser.parse_args()
     asked.work.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     data = dataset.load("ecg5000")[0]
     train = TrainingSet(data.train.x, data.train.y, data.labels)
-    options = Rocket().defaults | ({} if asked.balance is None else {"balance": asked.balance})
     for seed in range(asked.seeds):
-        logits = answers(train, options, seed, data.test.x)
+        candidates = draw(train, Rocket().defaults, seed)
+        for deal_seed in range(asked.deals):
+            told(f"seed {seed} deal {deal_seed}", cross_validated(candidates, train, deal_seed), train.y)
+        logits = {size: answers(weights, train, data.test.x) for size, weights in candidates.prune(SIZES).items()}
         for size, found in logits.items():
             np.save(asked.work / f"rocket {size}-{seed}.npy", found)
-        print(
-            seed, {size: round(float((x.argmax(1) == data.test.y).mean()), 4) for size, x in logits.items()}, flush=True
+        told(f"seed {seed} test", logits, data.test.y)
+
+
+def told(what: str, logits: dict[int, np.ndarray], y: np.ndarray) -> None:
+    figures = {size: f"{(each.argmax(axis=1) == y).mean():.4f}" for size, each in logits.items()}
+    print(what, figures, flush=True)
+
+
+def answers(weights: Weights, train: TrainingSet, beats: np.ndarray) -> np.ndarray:
+    """Logits ``(N, C)`` of a network of these weights."""
+    network = Rocket().build(train.classes, train.length, features=len(weights.biases))
+    weights.put_into(network)
+    with torch.inference_mode():
+        return torch.cat([network(part) for part in torch.from_numpy(beats).split(500)]).numpy()
+
+
+def cross_validated(candidates: Candidates, train: TrainingSet, seed: int) -> dict[int, np.ndarray]:
+    """Logits ``(N, C)`` of each training beat, by networks that were pruned and fitted without it. Thresholds and
+    scales are of all training beats: they know no label."""
+    folds = deal(train.y, FOLDS, seed)
+    found = {size: np.zeros((len(train), train.classes), np.float32) for size in SIZES}
+    for fold in range(FOLDS):
+        kept = torch.from_numpy(np.tile(folds != fold, len(candidates.importance) // len(train)))
+        part = replace(
+            candidates,
+            features=candidates.features[kept],
+            targets=candidates.targets[kept],
+            importance=candidates.importance[kept],
         )
-
-
-def answers(train: TrainingSet, options: dict, seed: int, beats: np.ndarray) -> dict[int, np.ndarray]:
-    """Logits ``(N, C)`` of networks of each size that were fitted to ``train``."""
-    found = {}
-    for size, weights in draw(train, options, seed).prune(SIZES).items():
-        network = Rocket().build(train.classes, train.length, features=size)
-        weights.put_into(network)
-        with torch.inference_mode():
-            parts = torch.from_numpy(beats).split(500)
-            found[size] = torch.cat([network(part) for part in parts]).numpy()
+        for size, weights in part.prune(SIZES).items():
+            found[size][folds == fold] = answers(weights, train, train.x[folds == fold])
     return found
 
 
