@@ -124,7 +124,7 @@ def test_rows_files_and_table(ecgedge: Command, fakes: Path, tmp_path: Path) -> 
     page = (tmp_path / "run" / "report.md").read_text()
     assert "synthetic" in page
     assert "| fake" in page
-    assert "<h1>ecgedge report</h1>" in (tmp_path / "run" / "report.html").read_text()
+    assert "<h1>ecgedge report: fake</h1>" in (tmp_path / "run" / "report.html").read_text()
     assert "report.html" in result.out
     assert "synthetic" in result.out
     assert max(map(len, result.out.splitlines())) <= 120
