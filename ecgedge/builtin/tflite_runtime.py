@@ -21,6 +21,7 @@ from ecgedge import (
     Profile,
     Runtime,
     Session,
+    Taps,
     TensorSpec,
     artifact_from,
     hookimpl,
@@ -31,6 +32,7 @@ from ecgedge.builtin.onnx_file import ONE_INPUT, choose_output
 from ecgedge.builtin.tflite_file import make_single, reason_in, refused_by_delegate, scores_of, shape_of, usable_outputs
 from ecgedge.builtin.tflite_graph import DELEGATE, keeps_resources, read_graph, read_partitions
 from ecgedge.builtin.tflite_profile import profile_of
+from ecgedge.builtin.tflite_taps import TfliteTaps
 
 BUILTIN = "convert it with LiteRT's own operations alone (TFLITE_BUILTINS)"
 INFORMS = (b"INFO:", b"I0000 ", b"WARNING: All log messages before absl")  # how lines begin that tell nothing
@@ -122,6 +124,9 @@ class TfliteRuntime(Runtime):
 
     def load(self, artifact: Artifact, threads: int) -> Session:
         return TfliteSession(open_interpreter(artifact.path, threads), artifact, threads)
+
+    def taps(self, artifact: Artifact, threads: int) -> Taps:
+        return TfliteTaps(artifact, threads)
 
 
 @contextlib.contextmanager
