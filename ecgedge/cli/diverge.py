@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -95,6 +96,9 @@ def show(found: Diverged) -> None:
         click.echo()
         if s.unfused:
             common.say(f"only there when they are read, since they are fused: {', '.join(s.unfused)}")
+    for operation, count in sealed_at(found).items():
+        at = f"sealed from {operation} on" if operation else "sealed at the output alone"
+        common.say(f"{count} decision{'' if count == 1 else 's'} changed, {at}")
     for note in found.notes:
         common.say(note)
     common.say(f"culprit: {found.culprit or 'none'}")
@@ -102,6 +106,13 @@ def show(found: Diverged) -> None:
         common.say(f"- {finding.text}")
         if finding.remedy:
             common.say(f"  {finding.remedy}")
+
+
+def sealed_at(found: Diverged) -> Mapping[str | None, int]:
+    """How many of the decisions that were looked into are sealed by which operation."""
+    from collections import Counter
+
+    return Counter(each.operation for each in found.study.decisions) if found.study else {}
 
 
 def table(head: tuple[str, ...], cells: list[list[str]], words: int) -> str:

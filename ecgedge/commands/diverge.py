@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,11 +22,14 @@ if TYPE_CHECKING:  # the rest is imported when something is looked into: ``impor
     from ecgedge.data.dataset import Dataset
     from ecgedge.diverge.chain import Answered, Stage
     from ecgedge.diverge.findings import Finding
+    from ecgedge.diverge.match import Matching
+    from ecgedge.diverge.sealed import Sealed
     from ecgedge.diverge.study import Study
     from ecgedge.plugins import Parts
     from ecgedge.run import Told
 
 SCORED = 500  # test beats that every stage answers
+SEALED = 16  # decisions that change and are looked into, at most
 TAPPED = 32  # of these, beats for which inner tensors are read
 
 
@@ -246,8 +249,25 @@ class Look:
         ):
             if form is None or against is None:
                 return replace(result, notes=tuple(notes))
-            found = study(form, against, self.few())
+            found = study(form, against, self.few(), self.sealing(forms[mine], forms[theirs]))
         return replace(result, study=found, form=forms[mine].name, against=forms[theirs].name, notes=tuple(notes))
+
+    def sealing(self, form: Answered, against: Answered) -> Callable[[Matching], tuple[Sealed, ...]] | None:
+        """What looks into the first decisions that differ between two forms; None where none does."""
+        from ecgedge.api import tasks
+        from ecgedge.diverge.sealed import sealed
+
+        task = self.settled_task(against.artifact, against)
+        here, was = (tasks.decide(each.outputs, self.x, task) for each in (form, against))
+        places = np.flatnonzero(here != was)[:SEALED]
+        if not len(places):
+            return None
+        x = self.x[places]
+
+        def decide(outputs: np.ndarray) -> np.ndarray:
+            return tasks.decide(outputs.reshape(len(x), *against.outputs.shape[1:]), x, task)
+
+        return lambda both: sealed(both, x, self.index[places].tolist(), here[places], was[places], decide)
 
     @contextmanager
     def tapped(

@@ -16,6 +16,7 @@ from ecgedge.errors import ConversionError, EcgEdgeError
 ALIKE = 15.0  # dB, from which what tensors hold makes them the same
 NAMED = 6.0  # dB, the same for two of one name
 NEAR = 0.35  # of sorted values, relative to their spread: further apart nothing is tried
+CLEARLY = 3.0  # dB by which values fit better that do
 AT_ONCE = 3  # candidates for a place that are tried
 WITHIN = 4  # operations of the reference that one of the form may stand for
 AXES = 4  # above, no orders of axes are tried
@@ -137,23 +138,26 @@ def place(both: Matching, op: Operation, name: str, last: bool, held: dict[str, 
         return
     both.shapes[name] = values.shape[1:]
     mine = {source: held[source] for source in open_before(both, name) if source in held}
-    if found := fitting(both, name, values, last):
-        both.found[name] = found
-        both.skipped |= mine.keys()  # without them it fits: they mean nothing in the reference
-        return
-    for source, candidates in mine.items():
+    best, blamed = fitting(both, name, values, last), None
+    for source, candidates in reversed(mine.items()):  # the first that errs: what only moves values fits with any
         for candidate in candidates[:AT_ONCE]:
             both.found[source] = candidate
             again = both.made(name)
-            if again is not None and (found := fitting(both, name, again, last)):
-                both.found[name] = found
-                return
             del both.found[source]
-    candidates = likely(both, op, name, values, last)
-    if candidates and (last or candidates[0].how == "name"):
-        both.found[name] = candidates[0]
-    elif candidates:
-        held[name] = candidates
+            fits = None if again is None else fitting(both, name, again, last)
+            if fits and (best is None or fits[0] > best[0] + CLEARLY):
+                best, blamed = fits, candidate
+    if blamed:  # with the reference's values in its place all is right again
+        both.found[blamed.form] = blamed
+    elif best:
+        both.skipped |= mine.keys()  # without them it fits: they mean nothing in the reference
+    if best:
+        both.found[name] = best[1]
+    elif candidates := likely(both, op, name, values, last):
+        if last:
+            both.found[name] = candidates[0]
+        else:
+            held[name] = candidates
 
 
 def open_before(both: Matching, name: str) -> list[str]:
@@ -162,8 +166,8 @@ def open_before(both: Matching, name: str) -> list[str]:
     return [made for op in inside for made in op.outputs if made != name and made not in both.skipped]
 
 
-def fitting(both: Matching, name: str, values: np.ndarray, last: bool) -> Match | None:
-    """The tensor of the reference that holds these values; of several those of the same name, then the likest."""
+def fitting(both: Matching, name: str, values: np.ndarray, last: bool) -> tuple[float, Match] | None:
+    """The tensor of the reference that holds these values, and how well, in dB; that of the same name, or the likest."""
     best: tuple[float, Match] | None = None
     for reference, how in candidates_of(both, name, last):
         expected = both.read(reference)
@@ -175,8 +179,8 @@ def fitting(both: Matching, name: str, values: np.ndarray, last: bool) -> Match 
             if likeness >= floor and (best is None or likeness > best[0] + 1e-6):
                 best = likeness, found
         if how == "name" and best:
-            return best[1]
-    return best[1] if best else None
+            return best
+    return best
 
 
 def candidates_of(both: Matching, name: str, last: bool) -> Iterator[tuple[str, str]]:
