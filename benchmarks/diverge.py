@@ -307,8 +307,9 @@ def main() -> None:
             mine.close()
             theirs.close()
     faults, clean = [each for each in results if each["at"]], [each for each in results if not each["at"]]
-    print(f"{sum(each['right'] for each in faults)} of {len(faults)} faults named, {sum(each['rank'] == 1 for each in faults)} at "
-          f"rank 1; {sum(not each['right'] for each in clean)} of {len(clean)} clean pairs with a culprit")  # fmt: skip
+    named, first = sum(each["right"] for each in faults), sum(each["rank"] == 1 for each in faults)
+    blamed = sum(not each["right"] for each in clean)
+    print(f"{named} of {len(faults)} faults named, {first} at rank 1; {blamed} of {len(clean)} clean pairs blamed")
 
 
 if __name__ == "__main__":

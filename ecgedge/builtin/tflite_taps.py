@@ -90,7 +90,7 @@ class TfliteTaps(Taps):
             self.names[place],
             shape[1:] if shape[:1] == (self.batch,) else shape,
             self.types[place],
-            float(scale[0]) if scaled else None,
+            float(scale[0]) if scaled and scale is not None else None,
             int(zero[0]) if zero is not None and len(zero) else 0 if scaled else None,
         )
 

@@ -11,6 +11,7 @@ import click
 from ecgedge.cli import common
 from ecgedge.cli.options import (
     NORMALIZE,
+    FiniteRange,
     asked_of_columns,
     calibration_option,
     dataset_option,
@@ -27,6 +28,7 @@ from ecgedge.files import escape
 if TYPE_CHECKING:
     from ecgedge.commands.diverge import Diverged
     from ecgedge.diverge.chain import Stage
+    from ecgedge.diverge.fix import Fixed
     from ecgedge.diverge.study import Line
 
 STAGES = ("", "stage", "precision", "runtime", "to the first", "to the one before", "largest", "explained", "decisions")
@@ -44,6 +46,9 @@ SAME = 199.0  # dB, from which there is no difference
 @click.option("--runtime", metavar="NAME", help="Default: the first that takes it and works here.")
 @click.option("--against-runtime", metavar="NAME", help="The same, of the other form.")
 @click.option("--beats", type=click.IntRange(2), default=500, show_default=True, help="Test beats, stratified.")
+@click.option("--fix", is_flag=True, help="With --to: try other precisions where the last stage loses too much.")
+@click.option("--max-drop", type=FiniteRange(min=0), default=0.1, show_default=True, metavar="POINTS",
+              help="With --fix: that may be lost on these beats, in hundredths of accuracy or AUROC.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @dataset_option
 @file_options
@@ -54,8 +59,9 @@ SAME = 199.0  # dB, from which there is no difference
 @limit_options
 @click.pass_context
 def diverge(ctx: click.Context, target: str, against: str | None, to: str | None, quantize: str, runtime: str | None,
-            against_runtime: str | None, beats: int, as_json: bool, dataset: str | None, calibration: int, seed: int,
-            chosen: dict[str, str], threads: int, timeout: float, memory: int | None) -> None:  # fmt: skip
+            against_runtime: str | None, beats: int, fix: bool, max_drop: float, as_json: bool, dataset: str | None,
+            calibration: int, seed: int, chosen: dict[str, str], threads: int, timeout: float,
+            memory: int | None) -> None:  # fmt: skip
     """Find where two forms of a model part: the stage, the operation, the decisions that change.
 
     \b
@@ -66,7 +72,7 @@ def diverge(ctx: click.Context, target: str, against: str | None, to: str | None
     from ecgedge.commands.diverge import diverge as look_into
 
     found = look_into(target, against=against, to=to, quantizer=quantize, runtime=runtime,
-                      against_runtime=against_runtime, beats=beats, data=dataset,
+                      against_runtime=against_runtime, beats=beats, fix=fix, max_drop=max_drop, data=dataset,
                       normalize=bool(ctx.meta.get(NORMALIZE)), **asked_of_columns(), calibration=calibration,
                       seed=seed, told=told_files(), trust=trusted(), options=chosen, threads=threads,
                       timeout=timeout, memory=memory)  # fmt: skip
@@ -106,6 +112,22 @@ def show(found: Diverged) -> None:
         common.say(f"- {finding.text}")
         if finding.remedy:
             common.say(f"  {finding.remedy}")
+    if found.fixed:
+        show_fixed(found.fixed)
+
+
+def show_fixed(fixed: Fixed) -> None:
+    """Print what was tried, and what mends the loss."""
+    if fixed.was <= fixed.allowed:
+        common.say(f"nothing to mend: {fixed.was:.2f} points are lost, {fixed.allowed:g} may be")
+        return
+    common.say(f"{fixed.was:.2f} points are lost, {fixed.allowed:g} may be; tried:")
+    for each in fixed.tried:
+        lost = each.reason if each.drop is None else (
+            f"{each.drop:.2f} points lost, {each.changed} decisions changed, {each.size_bytes:,} bytes"
+        )  # fmt: skip
+        common.say(f"  {each.quantizer}: {lost}")
+    common.say(f"mended by: {fixed.command}" if fixed.command else "none of them mends it")
 
 
 def sealed_at(found: Diverged) -> Mapping[str | None, int]:

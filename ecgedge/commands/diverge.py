@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # the rest is imported when something is looked into: ``impor
     from ecgedge.data.dataset import Dataset
     from ecgedge.diverge.chain import Answered, Stage
     from ecgedge.diverge.findings import Finding
+    from ecgedge.diverge.fix import Fixed
     from ecgedge.diverge.match import Matching
     from ecgedge.diverge.sealed import Sealed
     from ecgedge.diverge.study import Study
@@ -46,6 +47,7 @@ class Diverged:
         data: the beats, in one line.
         beats, tapped: how many every stage answered, and for how many inner tensors were read.
         notes: what could not be told, and why.
+        fixed: what mends a loss; None: that was not asked for.
     """
 
     stages: tuple[Stage, ...]
@@ -58,6 +60,7 @@ class Diverged:
     beats: int
     tapped: int
     notes: tuple[str, ...] = ()
+    fixed: Fixed | None = None
 
     @property
     def culprit(self) -> str | None:
@@ -85,6 +88,8 @@ def diverge(
     runtime: str | None = None,
     against_runtime: str | None = None,
     beats: int = SCORED,
+    fix: bool = False,
+    max_drop: float = 0.1,
     data: str | os.PathLike[str] | None = None,
     normalize: bool = False,
     label_column: str | None = None,
@@ -113,6 +118,8 @@ def diverge(
         runtime: that runs the form, or the last stage; None: the first that takes it and works here.
         against_runtime: that runs the other form.
         beats: test beats that every stage answers, drawn stratified with the seed.
+        fix: with ``to``: where the last stage loses more than ``max_drop`` hundredths of accuracy or AUROC on these
+            beats, try other precisions until one does not.
         data: where it lies, as for ``MatrixRequest``; so ``normalize``, ``label_column``, ``ignore_columns``,
             ``leads``, ``layout``, ``group_column``, ``label_file``, ``class_names``.
         calibration: training beats that int8 is calibrated on, with ``to``.
@@ -139,6 +146,8 @@ def diverge(
         raise EcgEdgeError(f"{target}: {told_}", "--against FORM, or --to FORMAT for all stages of a conversion")
     if quantizer != "none" and to is None:
         raise EcgEdgeError(f"--quantize {quantizer} is for a conversion", "add --to FORMAT, or leave it out")
+    if fix and to is None:
+        raise EcgEdgeError("--fix converts once more, and nothing is converted", "add --to FORMAT, or leave it out")
     request = settled(
         data=data, normalize=normalize, label_column=label_column, ignore_columns=ignore_columns, leads=leads,
         layout=layout, group_column=group_column, label_file=label_file, class_names=class_names, told=told or Told(),
@@ -162,6 +171,9 @@ def diverge(
                            options=given, unavailable=not_installed(parts), limits=limits, unasked=True)  # fmt: skip
             kept.callback(lab.close)
             forms = made_on_the_way(lab, parts, form, str(to), quantizer, runtime, look)
+            if fix:
+                fixed = mended(lab, parts, forms, str(to), quantizer, os.fspath(target), max_drop, look)
+                return replace(look.into(forms), fixed=fixed)
         return look.into(forms)
 
 
@@ -335,6 +347,31 @@ def made_on_the_way(
     if made.digest != forms[-1][1].digest:
         forms.append((f"{made.format} {made.precision}", made))
     return forms
+
+
+def mended(lab: Lab, parts: Parts, forms: Sequence[tuple[str, Artifact]], to: str, quantizer: str, target: str,
+           allowed: float, look: Look) -> Fixed:  # fmt: skip
+    """Other precisions of the last form, until one loses no more than is allowed."""
+    from ecgedge.api import tasks
+    from ecgedge.diverge.fix import CHEAPEST, mend, quality
+
+    first = look.answered(*forms[0], look.against_runtime)
+    task, x, y = look.settled_task(forms[0][1], first), look.x, look.data.test.y[look.index]
+    right, decided = quality(first.outputs, x, y, task), tasks.decide(first.outputs, x, task)
+
+    def drop_of(artifact: Artifact) -> tuple[float, int]:
+        found = look.answered(artifact.precision, artifact, look.runtime).outputs
+        changed = int((tasks.decide(found, x, task) != decided).sum())
+        return right - quality(found, x, y, task), changed
+
+    def make(precision: str) -> Artifact:
+        return made_on_the_way(lab, parts, forms[0][1], to, precision, look.runtime, look)[-1][1]
+
+    def command(precision: str) -> str:
+        return f"ecgedge convert {target} --to {to} --quantize {precision}"
+
+    others = [precision for precision in CHEAPEST if precision != quantizer]
+    return mend(drop_of(forms[-1][1])[0], allowed, make, drop_of, command, others)
 
 
 def is_parted(pair: Sequence[Answered], look: Look) -> bool:

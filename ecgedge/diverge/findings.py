@@ -10,7 +10,7 @@ from ecgedge.diverge.match import kind
 from ecgedge.diverge.study import CLIPS, Line, Study
 
 LAYOUTS = ("transpose", "reshape", "flatten", "slice", "stridedslice", "pad", "concat", "concatenation", "gather")
-FEW_STEPS = 12.0  # dB below which a tensor uses hardly any of its steps
+FEW_STEPS = 12.0  # dB, below which a tensor uses hardly any of its steps
 
 
 @dataclass(frozen=True)
@@ -90,22 +90,20 @@ def at_fault(found: Found) -> Iterator[Finding]:
 
 
 def loud_channel(found: Found) -> Iterator[Finding]:
-    """A tensor whose values fill few of its steps: one channel, or a few values, took the range."""
-    if culprit_of(found) or not found.study:
-        return
-    lines = [line for line in found.study.lines if line.local_steps is not None and line.local_snr < FEW_STEPS]
-    for line in sorted(lines, key=lambda each: each.local_snr)[:1]:
+    """An operation to which correct rounding leaves next to nothing: one channel, or a few values, took the range."""
+    if line := coarsest(found):
         yield Finding(
-            f"{line.operation} rounds as it should, and that costs too much: {line.local_snr:.0f} dB, its range is "
-            "taken by a few large values or one channel",
-            "leave it in float: --quantize mixed; or scale the channel down before it is quantized",
+            f"{line.operation}: correct rounding alone leaves {line.local_snr:.0f} dB, as one channel or a few large "
+            "values take the range of what it is given or gives",
+            "leave it in float: --quantize mixed (--fix tries it), or scale the channel down before it is quantized",
             line.operation,
         )
 
 
 def adds_up(found: Found) -> Iterator[Finding]:
     """The stage parts, and no operation does."""
-    if found.parted and found.parted == found.form and found.study and not found.study.culprit:
+    is_form = found.parted and found.parted == found.form
+    if is_form and found.study and not found.study.culprit and not coarsest(found):
         worst = min(found.study.lines, key=lambda line: line.local_snr, default=None)
         told = f"; the coarsest is {worst.operation}, {worst.local_snr:.0f} dB" if worst else ""
         yield Finding(
@@ -122,6 +120,14 @@ def nothing_parts(found: Found) -> Iterator[Finding]:
             f"no stage parts by more than its precision explains; {changed} decision{'' if changed == 1 else 's'} "
             f"differ{'s' if changed == 1 else ''}"
         )
+
+
+def coarsest(found: Found) -> Line | None:
+    """Where no operation is at fault: the one that is left least by correct rounding, where that is next to nothing."""
+    if culprit_of(found) or not found.study:
+        return None
+    lines = [line for line in found.study.lines if line.local_steps is not None and line.local_snr < FEW_STEPS]
+    return min(lines, key=lambda line: line.local_snr, default=None)
 
 
 def culprit_of(found: Found) -> Line | None:

@@ -167,7 +167,7 @@ def open_before(both: Matching, name: str) -> list[str]:
 
 
 def fitting(both: Matching, name: str, values: np.ndarray, last: bool) -> tuple[float, Match] | None:
-    """The tensor of the reference that holds these values, and how well, in dB; that of the same name, or the likest."""
+    """The tensor of the reference that holds these values, and how well, in dB: that of its name, or the likest."""
     best: tuple[float, Match] | None = None
     for reference, how in candidates_of(both, name, last):
         expected = both.read(reference)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +16,11 @@ from ecgedge.cli.diverge import LINES, line_cells, table
 from ecgedge.commands.diverge import diverge
 from ecgedge.diverge.chain import Answered, first_parted, stages_of
 from ecgedge.diverge.findings import find
+from ecgedge.diverge.fix import Fixed, mend
 from ecgedge.diverge.match import Match, Matching, arranged
 from ecgedge.diverge.sealed import Sealed, put_back, sealed
 from ecgedge.diverge.study import Study, study
-from ecgedge.errors import EcgEdgeError
+from ecgedge.errors import ConversionError, EcgEdgeError
 
 DRAW = np.random.default_rng(5)
 BEATS = DRAW.standard_normal((16, 1, 30)).astype(np.float32)
@@ -219,6 +220,40 @@ def test_values_are_put_back_into_the_axes_of_the_reference() -> None:
         np.testing.assert_array_equal(put_back(there, match, (4, 6)).reshape(2, 4, 6), values)
 
 
+def test_a_loud_channel_is_told_although_no_operation_is_at_fault() -> None:
+    loud, quiet = W1 * np.float32([500, 1, 1, 1]), W2 / np.float32([[500], [1], [1], [1]])
+    changed: dict[str, Function] = {"a": lambda x: first(x, loud), "b": lambda r: r @ quiet}
+    reference, given = net(**changed), {"x": BEATS}
+    reference.compute(given, "y")
+    scales = {name: float(np.abs(values).max()) / 127 for name, values in given.items() if name != "x"}
+    found = study(net(scales, **changed), reference, BEATS)
+    assert found.culprit is None
+    told = find((), found, "form", "form")
+    assert [each.name for each in told] == ["loud_channel"]
+    assert told[0].operation == "op_b" and "mixed" in told[0].remedy
+
+
+def made_as(precision: str) -> Artifact:
+    if precision == "dynamic":
+        raise ConversionError("it cannot be made")
+    return replace(answered(precision, precision, np.zeros((1, 3))).artifact, path=Path(__file__))
+
+
+def test_the_cheapest_precision_that_loses_little_enough_mends() -> None:
+    drops = {"mixed": 3.0, "fp16": 0.0}
+
+    def tried(was: float) -> Fixed:
+        return mend(was, 0.1, made_as, lambda made: (drops[made.precision], 1), lambda name: f"--quantize {name}")
+
+    fixed = tried(20.0)
+    assert [each.quantizer for each in fixed.tried] == ["mixed", "dynamic", "fp16"]
+    assert fixed.quantizer == "fp16" and fixed.command == "--quantize fp16"
+    assert fixed.tried[1].reason == "it cannot be made"
+    drops["fp16"] = 2.0
+    assert tried(20.0).command == ""
+    assert tried(0.1).tried == ()
+
+
 def test_forms_of_other_models_are_refused() -> None:
     other = Net([Step("z", ("x",), lambda x: x[:, 0, :5])], {"z": (5,)})
     with pytest.raises(EcgEdgeError, match="5 values a beat and 3"):
@@ -263,5 +298,7 @@ def test_what_is_asked_for_has_to_be_two_forms() -> None:
         diverge("tcn.tflite")
     with pytest.raises(EcgEdgeError, match="both"):
         diverge("tcn.tflite", against="tcn", to="onnx")
+    with pytest.raises(EcgEdgeError, match="nothing is converted"):
+        diverge("tcn.tflite", against="tcn", fix=True)
     with pytest.raises(EcgEdgeError, match="is for a conversion"):
         diverge("tcn.tflite", against="tcn", quantizer="full-int8")
