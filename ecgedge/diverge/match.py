@@ -191,7 +191,7 @@ def candidates_of(both: Matching, name: str, last: bool) -> Iterator[tuple[str, 
         return
     size = math.prod(both.shapes[name])
     own = {mine.name, *mine.also}
-    fit = [each for each in wiring.tensors if each.name != wiring.input and sized(both, each, size)]
+    fit = [each for each in wiring.tensors if sized(both, each, size)]
     yield from ((each.name, "name") for each in fit if own & {each.name, *each.also})
     yield from ((each.name, "content") for each in fit if not own & {each.name, *each.also})
 

@@ -52,7 +52,7 @@ def told(here: Command, *arguments: str | Path) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("fault", ["padding", "swap", "relu", "layout", "epsilon"])
+@pytest.mark.parametrize("fault", ["padding", "relu", "layout"])
 def test_a_fault_planted_in_onnx_is_named(
     here: Command, small: Path, planting: Any, tmp_path: Path, fault: str
 ) -> None:
@@ -62,7 +62,7 @@ def test_a_fault_planted_in_onnx_is_named(
     assert found["parted"] == "wrong.onnx" and found["study"]["matched"] == 1
 
 
-@pytest.mark.parametrize("fault", ["negate", "padding"])
+@pytest.mark.parametrize("fault", ["negate"])
 def test_a_fault_planted_in_an_int8_tflite_file_is_named(
     here: Command, planting: Any, tmp_path: Path, fault: str
 ) -> None:
