@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from ecgedge.api.profile import Profile, Step
     from ecgedge.api.records import artifact_from, check_tensors, tell_artifact, write_sidecar
     from ecgedge.api.records.embedded import write_record
+    from ecgedge.api.taps import Operation, Taps, Tensor, Wiring
     from ecgedge.api.tensors import TensorSpec, layout_of
     from ecgedge.api.training import Fitted, Recipe, TrainingContext, TrainingSet
     from ecgedge.builtin.tflite_quantizers import TfliteFp32, TfliteFullInt8
     from ecgedge.commands.convert import Conversion, convert
+    from ecgedge.commands.diverge import Diverged, diverge
     from ecgedge.commands.evaluate import Evaluation, evaluate
     from ecgedge.commands.explain import Explained, explain
     from ecgedge.commands.matrix import run_matrix
@@ -54,10 +56,12 @@ PLACES = {  # the same once more, for Python: what is in which module
     "api.profile": "Profile Step",
     "api.records": "artifact_from check_tensors tell_artifact write_sidecar",
     "api.records.embedded": "write_record",
+    "api.taps": "Operation Taps Tensor Wiring",
     "api.tensors": "TensorSpec layout_of",
     "api.training": "Fitted Recipe TrainingContext TrainingSet",
     "builtin.tflite_quantizers": "TfliteFp32 TfliteFullInt8",
     "commands.convert": "Conversion convert",
+    "commands.diverge": "Diverged diverge",
     "commands.evaluate": "Evaluation evaluate",
     "commands.explain": "Explained explain",
     "commands.matrix": "run_matrix",
@@ -91,6 +95,7 @@ __all__ = [
     "Context",
     "Conversion",
     "ConversionError",
+    "Diverged",
     "EcgEdgeError",
     "Evaluation",
     "Explained",
@@ -105,6 +110,7 @@ __all__ = [
     "Model",
     "Multilabel",
     "Node",
+    "Operation",
     "Option",
     "Portability",
     "Precision",
@@ -115,6 +121,8 @@ __all__ = [
     "Runtime",
     "Session",
     "Step",
+    "Taps",
+    "Tensor",
     "TensorSpec",
     "TfliteFp32",
     "TfliteFullInt8",
@@ -122,11 +130,13 @@ __all__ = [
     "TrainingContext",
     "TrainingSet",
     "Weight",
+    "Wiring",
     "artifact_from",
     "check_parity",
     "check_tensors",
     "convert",
     "copy_to",
+    "diverge",
     "evaluate",
     "explain",
     "hookimpl",

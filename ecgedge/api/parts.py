@@ -17,6 +17,7 @@ from ecgedge.api.measured import Blocks, Measured
 from ecgedge.api.options import Option, Value
 from ecgedge.api.precisions import Precision
 from ecgedge.api.profile import Profile
+from ecgedge.api.taps import Taps
 from ecgedge.api.training import Fitted, TrainingContext, TrainingSet
 from ecgedge.errors import EcgEdgeError
 
@@ -416,3 +417,7 @@ class Runtime(Part):
 
         Those of ``options`` that the user asked for come as keyword arguments, for runtimes that have any.
         """
+
+    def taps(self, artifact: Artifact, threads: int) -> Taps | None:
+        """Open an artifact so that its inner tensors can be read; None: this runtime cannot, or not of this file."""
+        return None

@@ -23,6 +23,7 @@ from ecgedge import (
     Profile,
     Runtime,
     Session,
+    Taps,
     TensorSpec,
     artifact_from,
     hookimpl,
@@ -31,6 +32,7 @@ from ecgedge import (
 )
 from ecgedge.builtin.onnx_file import ONE_INPUT, choose_output, make_whole, read_model, scores_of, wide_type
 from ecgedge.builtin.onnx_graph import DTYPES, read_profile, read_times, weights_of
+from ecgedge.builtin.onnx_taps import OnnxTaps
 from ecgedge.builtin.torch_runtime import nvidia_driver
 
 CUDA = "CUDAExecutionProvider"
@@ -249,6 +251,11 @@ class OnnxRuntime(Runtime):
         providers = [self.provider, "CPUExecutionProvider"]
         optimize, precise = options.get("optimize", True), options.get("quant_precision", False)
         return self.put(OnnxSession(artifact, providers, threads, optimize, precise))
+
+    def taps(self, artifact: Artifact, threads: int) -> Taps | None:
+        if read_model(artifact.path) is None:  # without the package onnx
+            return None
+        return OnnxTaps(artifact, [self.provider, "CPUExecutionProvider"], threads)
 
     def put(self, session: OnnxSession) -> OnnxSession:
         """A session that is where it should be. Raises RuntimeError where onnxruntime fell back without a word."""

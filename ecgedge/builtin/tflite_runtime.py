@@ -23,6 +23,7 @@ from ecgedge import (
     Profile,
     Runtime,
     Session,
+    Taps,
     TensorSpec,
     artifact_from,
     hookimpl,
@@ -33,6 +34,7 @@ from ecgedge.builtin.onnx_file import ONE_INPUT, choose_output
 from ecgedge.builtin.tflite_file import make_single, reason_in, refused_by_delegate, scores_of, shape_of, usable_outputs
 from ecgedge.builtin.tflite_graph import DELEGATE, keeps_resources, read_graph, read_partitions
 from ecgedge.builtin.tflite_profile import profile_of
+from ecgedge.builtin.tflite_taps import TfliteTaps
 
 KERNELS = Option(
     "kernels", str, "xnnpack", "Whose kernels run a file: XNNPACK's where it has them, LiteRT's own, its reference.",
@@ -141,6 +143,9 @@ class TfliteRuntime(Runtime):
 
     def load(self, artifact: Artifact, threads: int, kernels: str = "xnnpack") -> Session:
         return TfliteSession(open_interpreter(artifact.path, threads, kernels), artifact, threads, kernels)
+
+    def taps(self, artifact: Artifact, threads: int) -> Taps:
+        return TfliteTaps(artifact, threads)
 
 
 @contextlib.contextmanager

@@ -21,12 +21,14 @@ from ecgedge import (
     Runtime,
     Session,
     Step,
+    Taps,
     TensorSpec,
     Weight,
     hookimpl,
     load_network,
     without_tf32,
 )  # fmt: skip
+from ecgedge.builtin.torch_taps import taps_of
 
 BLOCKING = "CUDA_LAUNCH_BLOCKING"  # with "1" a kernel is done when the call that launches it returns
 
@@ -110,6 +112,12 @@ class TorchRuntime(Runtime):
 
         torch.set_num_threads(threads)
         return TorchSession(load_network(artifact), self.device, artifact.output)
+
+    def taps(self, artifact: Artifact, threads: int) -> Taps | None:
+        import torch  # heavy
+
+        torch.set_num_threads(threads)
+        return taps_of(artifact) if self.device == "cpu" else None
 
 
 def leaves(network: Any) -> Iterator[tuple[str, Any]]:

@@ -16,6 +16,7 @@ from ecgedge.cli.choose import choose
 from ecgedge.cli.compare import compare
 from ecgedge.cli.convert import convert
 from ecgedge.cli.data import data
+from ecgedge.cli.diverge import diverge
 from ecgedge.cli.doctor import doctor
 from ecgedge.cli.env import env
 from ecgedge.cli.evaluate import evaluate
@@ -80,6 +81,7 @@ for command in (
     compare,
     convert,
     explain,
+    diverge,
     portability,
     evaluate,
     predict,

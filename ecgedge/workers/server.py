@@ -29,6 +29,7 @@ from ecgedge.api.measured import Measured
 from ecgedge.api.parts import Context, Runtime, Session
 from ecgedge.api.precisions import find as find_precision
 from ecgedge.api.profile import Profile
+from ecgedge.api.taps import Taps
 from ecgedge.devices import launch
 from ecgedge.errors import ConversionError, EcgEdgeError, MachineError, remedy, told_by_system
 from ecgedge.files import typed_json
@@ -156,6 +157,7 @@ class Worker:
         self.parts = parts
         self.sessions: dict[int, Session] = {}
         self.benches: dict[int, Bench] = {}  # of those that are timed
+        self.taps: dict[int, Taps] = {}
         self.numbers = itertools.count()
         self.processors = bench.processors()  # before any session is bound to some of them
 
@@ -285,6 +287,33 @@ class Worker:
         self.session(asked.session).close()
         for kept in (self.sessions, self.benches):
             kept.pop(asked.session, None)
+
+    @answers(protocol.Tap)
+    def tap(self, asked: protocol.Tap) -> protocol.Tapped | None:
+        opened = self.find("runtime", asked.runtime).taps(unpack(asked.artifact, self.parts.models), asked.threads)
+        if opened is None:
+            return None
+        number = next(self.numbers)
+        self.taps[number] = opened
+        return protocol.Tapped(number, opened.wiring)
+
+    @answers(protocol.ReadTensor)
+    def read_tensor(self, asked: protocol.ReadTensor) -> None:
+        values, answers = self.taps[asked.taps].read(asked.tensor, np.load(asked.beats))
+        for array, out in ((values, asked.out), (answers, asked.answers)):
+            with whole_file(out) as file:
+                np.save(file, array)
+
+    @answers(protocol.RunBetween)
+    def run_between(self, asked: protocol.RunBetween) -> None:
+        given = {name: np.load(path) for name, path in zip(asked.inputs, asked.values, strict=True)}
+        values = self.taps[asked.taps].between(given, asked.output)
+        with whole_file(asked.out) as file:
+            np.save(file, values)
+
+    @answers(protocol.CloseTaps)
+    def close_taps(self, asked: protocol.CloseTaps) -> None:
+        self.taps.pop(asked.taps).close()
 
     @answers(protocol.Throughput)
     def throughput(self, asked: protocol.Throughput) -> dict[int, float]:

@@ -21,6 +21,7 @@ from ecgedge.api.graph import Graph
 from ecgedge.api.measured import Measured
 from ecgedge.api.parts import Context, Exporter, Part, Quantizer, Runtime, Session
 from ecgedge.api.profile import Profile
+from ecgedge.api.taps import Taps
 from ecgedge.data.synthetic import synthetic_beats
 from ecgedge.devices.host import Host
 from ecgedge.errors import ConversionError, EcgEdgeError
@@ -209,6 +210,11 @@ class RuntimeElsewhere(Runtime):
         with self.errand(None) as errand:
             return errand.ask(protocol.Prove(bundle), "the bundle's own check")
 
+    def taps(self, artifact: Artifact, threads: int) -> TapsElsewhere | None:
+        errand = self.errand(threads)
+        opened = errand.ask(protocol.Tap(self.name, pack(artifact), threads), artifact.path)
+        return None if opened is None else TapsElsewhere(errand, opened, artifact.path)
+
     def load(self, artifact: Artifact, threads: int, **options: Any) -> SessionElsewhere:
         return SessionElsewhere(self.errand(threads), self.name, artifact, threads, options)
 
@@ -266,6 +272,39 @@ class SessionElsewhere(Session):
     def close(self) -> None:
         if self.errand.child.is_running:
             self.ask(protocol.Close(self.number))
+        self.errand.close()
+
+
+class TapsElsewhere(Taps):
+    """Taps in a worker: what is read goes through files.
+
+    Attributes:
+        about: the file, as errors name it.
+    """
+
+    def __init__(self, errand: Errand, opened: protocol.Tapped, about: Path):
+        self.errand, self.number, self.wiring, self.about = errand, opened.taps, opened.wiring, about
+
+    def file(self, what: str | int) -> Path:
+        return self.errand.folder / f"taps-{self.number}-{what}.npy"
+
+    def read(self, tensor: str, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        beats, out, answers = map(self.file, ("beats", "out", "answers"))
+        np.save(beats, x)
+        self.errand.ask(protocol.ReadTensor(self.number, tensor, beats, out, answers), self.about)
+        return np.load(out), np.load(answers)
+
+    def between(self, inputs: Mapping[str, np.ndarray], output: str) -> np.ndarray:
+        files, out = tuple(self.file(place) for place in range(len(inputs))), self.file("out")
+        for path, values in zip(files, inputs.values(), strict=True):
+            np.save(path, values)
+        self.errand.ask(protocol.RunBetween(self.number, tuple(inputs), files, output, out), self.about)
+        made: np.ndarray = np.load(out)
+        return made
+
+    def close(self) -> None:
+        if self.errand.child.is_running:
+            self.errand.ask(protocol.CloseTaps(self.number), self.about)
         self.errand.close()
 
 

@@ -189,7 +189,7 @@ def test_what_is_offered_is_told_alike_to_python_and_to_the_type_checker() -> No
     assert {*ecgedge.__all__} == {*ecgedge.ORIGINS} - {"__version__"}
 
 
-@pytest.mark.parametrize("name", ["convert", "evaluate", "explain", "portability"])
+@pytest.mark.parametrize("name", ["convert", "diverge", "evaluate", "explain", "portability"])
 @pytest.mark.parametrize("first", ["package", "function"])
 def test_a_function_keeps_its_name_beside_the_package_of_that_name(name: str, first: str) -> None:
     lines = [f"import ecgedge.{name}", f"from ecgedge import {name}"]

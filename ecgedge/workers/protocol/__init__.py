@@ -26,6 +26,7 @@ from ecgedge.workers.protocol.sessions import (
     Weigh,
     Weighed,
 )
+from ecgedge.workers.protocol.taps import CloseTaps, ReadTensor, RunBetween, Tap, Tapped
 from ecgedge.workers.protocol.timing import (
     Block,
     LoadAnew,
@@ -61,6 +62,7 @@ __all__ = [
     "Block",
     "BoardFacts",
     "Close",
+    "CloseTaps",
     "CodeIn",
     "Convert",
     "ConverterKind",
@@ -89,8 +91,12 @@ __all__ = [
     "ProfileOf",
     "Prove",
     "Question",
+    "ReadTensor",
     "Reference",
+    "RunBetween",
     "State",
+    "Tap",
+    "Tapped",
     "Terms",
     "Throughput",
     "Timed",

@@ -9,10 +9,10 @@ from typing import Any, Literal, cast, get_args
 from ecgedge.errors import EcgEdgeError, unknown
 from ecgedge.files import strict_json, typed_json
 from ecgedge.files.schema import SchemaError
-from ecgedge.workers.protocol import conversions, facts, files, parts, peaks, sessions, timing, training
+from ecgedge.workers.protocol import conversions, facts, files, parts, peaks, sessions, taps, timing, training
 from ecgedge.workers.protocol.question import A, Question
 
-PROTOCOL = 4  # the next number for any change of what is said here
+PROTOCOL = 5  # the next number for any change of what is said here
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Greeting:
 
 QUESTIONS: dict[str, type[Question[Any]]] = {
     kind.__name__: kind
-    for of in (parts, facts, conversions, files, sessions, timing, peaks, training)
+    for of in (parts, facts, conversions, files, sessions, taps, timing, peaks, training)
     for kind in vars(of).values()
     if isinstance(kind, type) and issubclass(kind, Question) and kind is not Question
 }

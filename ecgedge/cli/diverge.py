@@ -1,0 +1,188 @@
+"""``ecgedge diverge``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import click
+
+from ecgedge.cli import common
+from ecgedge.cli.options import (
+    NORMALIZE,
+    FiniteRange,
+    asked_of_columns,
+    calibration_option,
+    dataset_option,
+    file_options,
+    limit_options,
+    part_option,
+    seed_option,
+    threads_option,
+    told_files,
+    trusted,
+)
+from ecgedge.files import escape
+
+if TYPE_CHECKING:
+    from ecgedge.commands.diverge import Diverged
+    from ecgedge.diverge.chain import Stage
+    from ecgedge.diverge.fix import Fixed
+    from ecgedge.diverge.study import Line
+
+STAGES = ("", "stage", "precision", "runtime", "to the first", "to the one before", "largest", "explained", "decisions")
+LINES = ("", "operation", "type", "matched by", "as it ran", "steps", "alone", "steps", "explained", "times")
+WIDE, TYPE = 34, 17  # characters of a name, and of an operation's type
+MOST = 24  # operations that are shown; of more those that err most
+SAME = 199.0  # dB, from which there is no difference
+
+
+@click.command()
+@click.argument("target", metavar="FILE|MODEL")
+@click.option("--against", metavar="FILE|MODEL", help="Another form of the same model, which counts as right.")
+@click.option("--to", metavar="FORMAT", help="Instead: convert it, and look at every stage on the way.")
+@click.option("--quantize", default="none", show_default=True, metavar="PRECISION", help="With --to: a precision.")
+@click.option("--runtime", metavar="NAME", help="Default: the first that takes it and works here.")
+@click.option("--against-runtime", metavar="NAME", help="The same, of the other form.")
+@click.option("--beats", type=click.IntRange(2), default=500, show_default=True, help="Test beats, stratified.")
+@click.option("--fix", is_flag=True, help="With --to: try other precisions where the last stage loses too much.")
+@click.option("--max-drop", type=FiniteRange(min=0), default=0.1, show_default=True, metavar="POINTS",
+              help="With --fix: that may be lost on these beats, in hundredths of accuracy or AUROC.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@dataset_option
+@file_options
+@calibration_option
+@seed_option
+@part_option
+@threads_option
+@limit_options
+@click.pass_context
+def diverge(ctx: click.Context, target: str, against: str | None, to: str | None, quantize: str, runtime: str | None,
+            against_runtime: str | None, beats: int, fix: bool, max_drop: float, as_json: bool, dataset: str | None,
+            calibration: int, seed: int, chosen: dict[str, str], threads: int, timeout: float,
+            memory: int | None) -> None:  # fmt: skip
+    """Find where two forms of a model part: the stage, the operation, the decisions that change.
+
+    \b
+    ecgedge diverge tcn.tflite --against tcn
+    ecgedge diverge theirs.onnx --against theirs.tflite
+    ecgedge diverge tcn --to tflite --quantize full-int8
+    """
+    from ecgedge.commands.diverge import diverge as look_into
+
+    found = look_into(target, against=against, to=to, quantizer=quantize, runtime=runtime,
+                      against_runtime=against_runtime, beats=beats, fix=fix, max_drop=max_drop, data=dataset,
+                      normalize=bool(ctx.meta.get(NORMALIZE)), **asked_of_columns(), calibration=calibration,
+                      seed=seed, told=told_files(), trust=trusted(), options=chosen, threads=threads,
+                      timeout=timeout, memory=memory)  # fmt: skip
+    if as_json:
+        click.echo(json.dumps(found.record(), indent=1))
+    else:
+        show(found)
+
+
+def show(found: Diverged) -> None:
+    """Print it: the stages, the operations, what was found."""
+    common.say(f"{found.beats} test beats of {found.data}")
+    click.echo()
+    click.echo(table(STAGES, [stage_cells(stage, found.parted) for stage in found.stages], 4))
+    click.echo()
+    if found.study:
+        s = found.study
+        common.say(
+            f"operations of {found.form} against {found.against}: {s.matched:.0%} of {s.tensors} tensors matched, "
+            f"on {found.tapped} beats"
+        )
+        lines = s.lines if len(s.lines) <= MOST else s.ranked()[:MOST]
+        if len(lines) < len(s.lines):
+            common.say(f"the {len(lines)} of {len(s.lines)} that err most")
+        click.echo()
+        click.echo(table(LINES, [line_cells(line, line is s.culprit) for line in lines], 4))
+        click.echo()
+        if s.unfused:
+            common.say(f"only there when they are read, since they are fused: {', '.join(s.unfused)}")
+    for operation, count in sealed_at(found).items():
+        at = f"sealed from {operation} on" if operation else "sealed at the output alone"
+        common.say(f"{count} decision{'' if count == 1 else 's'} changed, {at}")
+    for note in found.notes:
+        common.say(note)
+    common.say(f"culprit: {found.culprit or 'none'}")
+    for finding in found.findings:
+        common.say(f"- {finding.text}")
+        if finding.remedy:
+            common.say(f"  {finding.remedy}")
+    if found.fixed:
+        show_fixed(found.fixed)
+
+
+def show_fixed(fixed: Fixed) -> None:
+    """Print what was tried, and what mends the loss."""
+    if fixed.was <= fixed.allowed:
+        common.say(f"nothing to mend: {fixed.was:.2f} points are lost, {fixed.allowed:g} may be")
+        return
+    common.say(f"{fixed.was:.2f} points are lost, {fixed.allowed:g} may be; tried:")
+    for each in fixed.tried:
+        lost = each.reason if each.drop is None else (
+            f"{each.drop:.2f} points lost, {each.changed} decisions changed, {each.size_bytes:,} bytes"
+        )  # fmt: skip
+        common.say(f"  {each.quantizer}: {lost}")
+    common.say(f"mended by: {fixed.command}" if fixed.command else "none of them mends it")
+
+
+def sealed_at(found: Diverged) -> Mapping[str | None, int]:
+    """How many of the decisions that were looked into are sealed by which operation."""
+    from collections import Counter
+
+    return Counter(each.operation for each in found.study.decisions) if found.study else {}
+
+
+def table(head: tuple[str, ...], cells: list[list[str]], words: int) -> str:
+    from tabulate import tabulate
+
+    from ecgedge.report.grid import NARROW
+
+    align = ["left"] * words + ["right"] * (len(head) - words)
+    rule = ["-" * max(len(name), *(len(row[i]) for row in cells)) if name else "" for i, name in enumerate(head)]
+    return tabulate([[*head], rule, *cells], (), NARROW, colalign=align, disable_numparse=True)
+
+
+def stage_cells(stage: Stage, parted: str | None) -> list[str]:
+    changed = len(stage.changed)
+    return [
+        ">" if stage.name == parted else "",
+        cut(stage.name, WIDE),
+        cut(stage.precision, 12),
+        cut(stage.runtime, 12),
+        decibels(stage.snr),
+        decibels(stage.before),
+        f"{stage.largest:.2g}",
+        stage.allowed,
+        f"{changed} changed" if changed else "same",
+    ]
+
+
+def line_cells(line: Line, is_culprit: bool) -> list[str]:
+    name = line.operation.lstrip("/") + (f" +{len(line.others)}" if line.others else "")
+    return [
+        ">" if is_culprit else "",
+        cut(name, WIDE),
+        cut(line.op, TYPE),
+        line.how + (", unfused" if line.unfused else ""),
+        decibels(line.snr),
+        "" if line.steps is None else f"{line.steps:.2f}",
+        decibels(line.local_snr),
+        "" if line.local_steps is None else f"{line.local_steps:.2f}",
+        decibels(line.explained),
+        f"{line.excess:.2f}" if line.excess < 1e4 else f"{line.excess:.0e}",
+    ]
+
+
+def decibels(value: float) -> str:
+    return "same" if value > SAME else f"{value:.1f} dB"
+
+
+def cut(text: str, most: int) -> str:
+    """The end of a name tells more than its beginning."""
+    text = escape.line(text)
+    return text if len(text) <= most else ".." + text[-(most - 2) :]

@@ -1,0 +1,271 @@
+"""Two forms of one model, operation by operation: what each errs by itself, and which one is at fault."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ecgedge.api.taps import Operation, Taps, Tensor
+from ecgedge.diverge import noise
+from ecgedge.diverge.match import Matching, match, share
+from ecgedge.diverge.sealed import Sealed
+from ecgedge.errors import EcgEdgeError
+
+LIMIT = 2.0  # times what a precision explains, from which an operation is at fault
+HEALED = 1.3  # times the same, up to which what comes after it is as right as it can be
+CLIPS = 1e-3  # share of values, from which a tensor is told to clip
+MISTAKEN = 20.0  # dB, up to which two tensors may have been taken for the same by mistake
+PUT_RIGHT = 3  # matches at most that are mended by what comes after them
+
+
+@dataclass(frozen=True)
+class Line:
+    """An operation of the form, or several where only what comes after them is matched.
+
+    Attributes:
+        operation, op: name and type, in the form's own words.
+        others: names of the operations that are measured with it.
+        tensor: that it makes, by its name in the form; ``reference``: the same in the other file.
+        how: the two were matched: by ``"name"``, ``"content"`` or ``"place"``.
+        depth: operations before it, of all, from 0 to 1.
+        snr, steps: the accumulated error, as it ran: signal to noise in dB, and the rms in quantization steps of the
+            tensor; None: it has no steps.
+        local_snr, local_steps: the same of the operation alone, given the reference's inputs.
+        explained: rms that its precision explains, in dB below the signal.
+        excess: the local error relative to that; 1 is what a correct operation has.
+        beyond: share of the reference's values that the tensor cannot hold.
+        unfused: reading it changed the answers: the tensor does not exist as the file runs.
+    """
+
+    operation: str
+    op: str
+    others: tuple[str, ...]
+    tensor: str
+    reference: str
+    how: str
+    depth: float
+    snr: float
+    steps: float | None
+    local_snr: float
+    local_steps: float | None
+    explained: float
+    excess: float
+    beyond: float = 0.0
+    unfused: bool = False
+
+
+@dataclass(frozen=True)
+class Study:
+    """What was found between two forms.
+
+    Attributes:
+        lines: in the order of the operations.
+        culprit: the operation at fault; None: none errs by more than its precision explains.
+        matched: share of the form's tensors.
+        tensors: that the form's operations make.
+        unfused: names of tensors that do not exist as the file runs.
+        decisions: beats that are decided otherwise, and where that was sealed.
+    """
+
+    lines: tuple[Line, ...]
+    culprit: Line | None
+    matched: float
+    tensors: int
+    unfused: tuple[str, ...] = ()
+    decisions: tuple[Sealed, ...] = ()
+
+    def ranked(self) -> list[Line]:
+        """The lines, the worst first: by how much their own error is above what is explained."""
+        return sorted(self.lines, key=lambda line: -line.excess)
+
+
+class Values:
+    """What the tensors of one file hold for the same beats, read one at a time and kept on disk.
+
+    Attributes:
+        disturbed: tensors whose reading changed the answers.
+    """
+
+    def __init__(self, taps: Taps, x: np.ndarray, folder: Path):
+        self.taps, self.x, self.folder = taps, x, folder
+        folder.mkdir()
+        self.files: dict[str, Path] = {}
+        self.disturbed: set[str] = set()
+        self.answers = taps.read(taps.wiring.output, x)[1]
+
+    def __call__(self, name: str) -> np.ndarray:
+        if name not in self.files:
+            values, answers = self.taps.read(name, self.x)
+            if not np.array_equal(answers, self.answers):
+                self.disturbed.add(name)
+            path = self.folder / f"{len(self.files)}.npy"
+            np.save(path, values)
+            self.files[name] = path
+        found: np.ndarray = np.load(self.files[name])
+        return found
+
+
+def study(
+    form: Taps, reference: Taps, x: np.ndarray, seal: Callable[[Matching], tuple[Sealed, ...]] | None = None
+) -> Study:
+    """Match the tensors of two forms, and measure each operation.
+
+    Args:
+        x: beats ``(N, C, L)`` float32.
+        seal: looks into decisions that change, once all is matched; None: there are none.
+
+    Raises:
+        EcgEdgeError: their outputs cannot be held against each other.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        mine, theirs = Values(form, x, Path(scratch) / "form"), Values(reference, x, Path(scratch) / "reference")
+        if mine.answers[0].size != theirs.answers[0].size:
+            told = f"{mine.answers[0].size} values a beat and {theirs.answers[0].size}"
+            raise EcgEdgeError(f"the two forms give {told}: they are not of one model", "name two forms of one model")
+        both = match(form, reference, theirs)
+        lines = measured(both, mine)
+        culprit = at_fault(both, lines)
+        for _ in range(PUT_RIGHT):
+            if culprit is None or not lacking(both, culprit):
+                break
+            lines = measured(both, mine)
+            culprit = at_fault(both, lines)
+        made = sum(name in both.tensors for op in form.wiring.operations for name in op.outputs)
+        decisions = seal(both) if seal else ()
+        return Study(tuple(lines), culprit, share(both), made, tuple(sorted(mine.disturbed)), decisions)
+
+
+def measured(both: Matching, mine: Values) -> list[Line]:
+    """A line for each tensor of the form that is matched, in the order of the operations."""
+    lines = [
+        measure(both, name, mine, place)
+        for place, op in enumerate(both.form.wiring.operations)
+        for name in op.outputs
+        if name in both.found
+    ]
+    return [replace(line, unfused=line.tensor in mine.disturbed) for line in lines if line]
+
+
+def lacking(both: Matching, line: Line) -> bool:
+    """Whether what looks wrong is only given too little: an operation before it lacks what the reference does next.
+
+    A Relu that was dropped is such: what the form gives is what the reference has before it, and means what that has
+    behind it. The match is then put right, and the operation before is the one to measure.
+    """
+    for source in both.sources(line.tensor)[0]:
+        was = both.found[source]
+        for op in both.reference.wiring.operations:
+            if op.inputs != (was.reference,):
+                continue
+            both.found[source] = replace(was, reference=op.outputs[0])
+            if both.read(op.outputs[0])[0].size == both.read(was.reference)[0].size and is_right(
+                both, line.tensor, LIMIT
+            ):
+                return True
+        both.found[source] = was
+    return False
+
+
+def is_right(both: Matching, name: str, limit: float, but: frozenset[str] = frozenset()) -> bool:
+    """Whether a tensor comes out as its precision allows, given the reference's values of the matched ones before."""
+    sources, inside = both.sources(name, but)
+    expected = both.value(name)
+    found = local(both, name, sources, inside, expected) if sources else None
+    return found is not None and noise.rms(found[0], expected) <= limit * found[1]
+
+
+def measure(both: Matching, name: str, mine: Values, place: int) -> Line | None:
+    """One line; None where the operation cannot run alone."""
+    sources, inside = both.sources(name)
+    expected, tensor = both.value(name), both.tensors[name]
+    found = local(both, name, sources, inside, expected)
+    if found is None:
+        return None
+    made, allowed = found
+    held, off = mine(name).reshape(expected.shape), noise.rms(made, expected)
+    main = main_of(inside)
+    return Line(
+        operation=main.name,
+        op=main.op,
+        others=tuple(op.name for op in inside if op is not main),
+        tensor=name,
+        reference=both.found[name].reference,
+        how=both.found[name].how,
+        depth=place / max(1, len(both.form.wiring.operations) - 1),
+        snr=noise.snr(held, expected),
+        steps=in_steps(noise.rms(held, expected), tensor),
+        local_snr=noise.decibel(off, expected),
+        local_steps=in_steps(off, tensor),
+        explained=noise.decibel(allowed, expected),
+        excess=off / allowed if allowed else (math.inf if off else 0.0),
+        beyond=noise.beyond(expected, tensor),
+    )
+
+
+def local(
+    both: Matching, name: str, sources: Sequence[str], inside: Sequence[Operation], expected: np.ndarray
+) -> tuple[np.ndarray, float] | None:
+    """What the operations before a tensor make of the reference's values, and the rms that may be off."""
+    exact = {source: both.value(source) for source in sources}
+    try:
+        made = both.form.between(exact, name).reshape(expected.shape)
+        shaken = shaken_by(both, exact, name)
+    except EcgEdgeError:
+        return None
+    worst = max(inside, key=lambda op: op.rounding)
+    moved = None if shaken is None else shaken.reshape(expected.shape)
+    return made, noise.explained(both.tensors[name], worst, [*exact.values()], made, expected, moved)
+
+
+def shaken_by(both: Matching, exact: Mapping[str, np.ndarray], name: str) -> np.ndarray | None:
+    scales = {source: both.tensors[source].scale for source in exact}
+    if not any(scales.values()):
+        return None
+    moved = {
+        source: noise.shake(values, scales[source] or 0.0, seed) if scales[source] else values
+        for seed, (source, values) in enumerate(exact.items())
+    }
+    return both.form.between(moved, name)
+
+
+def in_steps(error: float, tensor: Tensor) -> float | None:
+    return None if tensor.scale is None else error / tensor.scale
+
+
+def main_of(inside: Sequence[Operation]) -> Operation:
+    """The operation that several are told by: one with weights, else the last."""
+    return next((op for op in inside if op.rounding or "conv" in op.op.lower()), inside[0])
+
+
+def at_fault(both: Matching, lines: Sequence[Line]) -> Line | None:
+    """The line that errs most by itself, where that is more than explained and does not go away behind it."""
+    clipped = {line.tensor for line in lines if line.excess > LIMIT and line.beyond > CLIPS}
+    for line in sorted(lines, key=lambda each: -each.excess):
+        if line.excess <= LIMIT:
+            return None
+        if clipped & {*both.sources(line.tensor)[0]} and line.tensor not in clipped:
+            continue  # it is given values that its inputs cannot hold
+        if not heals(both, line):
+            return line
+    return None
+
+
+def heals(both: Matching, line: Line) -> bool:
+    """Whether what comes next is right although this is not: then it means something else in the reference.
+
+    A small error of integers is no such: a mean over it, or the next rounding, hides it.
+    """
+    if line.local_steps is not None and line.local_snr > MISTAKEN:
+        return False
+    after = [
+        name
+        for op in both.form.wiring.operations
+        for name in op.outputs
+        if name in both.found and line.tensor in both.sources(name)[0]
+    ]
+    return bool(after) and all(is_right(both, name, HEALED, frozenset({line.tensor})) for name in after)

@@ -1,0 +1,304 @@
+"""Where two forms part, on small networks of numpy: what is matched, what errs by itself, what is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ecgedge.api.artifact import Artifact, Classification
+from ecgedge.api.taps import Operation, Taps, Tensor, Wiring
+from ecgedge.api.tensors import TensorSpec
+from ecgedge.cli.diverge import LINES, line_cells, table
+from ecgedge.commands.diverge import diverge
+from ecgedge.diverge.chain import Answered, first_parted, stages_of
+from ecgedge.diverge.findings import find
+from ecgedge.diverge.fix import Fixed, mend
+from ecgedge.diverge.match import Match, Matching, arranged
+from ecgedge.diverge.sealed import Sealed, put_back, sealed
+from ecgedge.diverge.study import Study, study
+from ecgedge.errors import ConversionError, EcgEdgeError
+
+DRAW = np.random.default_rng(5)
+BEATS = DRAW.standard_normal((16, 1, 30)).astype(np.float32)
+W1, W2, W3 = (DRAW.standard_normal(shape).astype(np.float32) for shape in ((1, 4), (4, 6), (6, 3)))
+Function = Callable[..., np.ndarray]
+
+
+@dataclass(frozen=True)
+class Step:
+    """An operation of a network: its output's name, its inputs', what it computes, and a quantization step."""
+
+    output: str
+    inputs: tuple[str, ...]
+    compute: Function
+    op: str = "Dense"
+    scale: float | None = None
+
+
+class Net(Taps):
+    """A network of numpy functions; ``whole`` is what its answers become when ``fragile`` is read."""
+
+    def __init__(self, steps: Sequence[Step], shapes: Mapping[str, tuple[int, ...]], fragile: str = ""):
+        self.steps = {step.output: step for step in steps}
+        self.fragile = fragile
+        tensors = [Tensor("x", (1, 30), "float32")]
+        for step in steps:
+            zero = None if step.scale is None else 0
+            kind = "float32" if step.scale is None else "int8"
+            tensors.append(Tensor(step.output, shapes[step.output], kind, step.scale, zero))
+        operations = [Operation(f"op_{s.output}", s.op, s.inputs, (s.output,)) for s in steps]
+        self.wiring = Wiring("x", steps[-1].output, tuple(tensors), tuple(operations))
+
+    def stored(self, name: str, values: np.ndarray) -> np.ndarray:
+        scale = self.steps[name].scale if name in self.steps else None
+        if scale is None:
+            return values.astype(np.float32)
+        return (np.clip(np.rint(values / scale), -128, 127) * scale).astype(np.float32)
+
+    def compute(self, given: dict[str, np.ndarray], name: str) -> np.ndarray:
+        if name not in given:
+            if name == "x":
+                raise EcgEdgeError("it depends on more")
+            step = self.steps[name]
+            given[name] = self.stored(name, step.compute(*(self.compute(given, each) for each in step.inputs)))
+        return given[name]
+
+    def read(self, tensor: str, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        given = {"x": x}
+        answers = self.compute(given, self.wiring.output)
+        return self.compute(given, tensor), answers + (tensor == self.fragile)
+
+    def between(self, inputs: Mapping[str, np.ndarray], output: str) -> np.ndarray:
+        return self.compute({name: self.stored(name, values) for name, values in inputs.items()}, output)
+
+
+SHAPES = {"a": (30, 4), "r": (30, 4), "b": (30, 6), "s": (30, 6), "m": (6,), "y": (3,)}
+
+
+def first(x: np.ndarray, w: np.ndarray = W1) -> np.ndarray:
+    return x.transpose(0, 2, 1) @ w
+
+
+def relu(x: np.ndarray) -> np.ndarray:
+    return np.maximum(x, 0)
+
+
+def steps_with(scales: Mapping[str, float] | None = None, **changed: Function) -> list[Step]:
+    """The network x -> a -> r -> b -> s -> m -> y, with some operations changed, and some tensors in steps."""
+    plain: dict[str, tuple[str, Function, str]] = {
+        "a": ("x", first, "Dense"),
+        "r": ("a", relu, "Relu"),
+        "b": ("r", lambda r: r @ W2, "Dense"),
+        "s": ("b", relu, "Relu"),
+        "m": ("s", lambda s: s.mean(axis=1), "Mean"),
+        "y": ("m", lambda m: m @ W3, "Dense"),
+    }
+    steps = scales or {}
+    return [Step(name, (given,), changed.get(name, plainly), op, steps.get(name))
+            for name, (given, plainly, op) in plain.items()]  # fmt: skip
+
+
+def net(scales: Mapping[str, float] | None = None, fragile: str = "", **changed: Function) -> Net:
+    return Net(steps_with(scales, **changed), SHAPES, fragile)
+
+
+def fine_steps() -> dict[str, float]:
+    """Steps that hold all values of each tensor."""
+    reference, given = net(), {"x": BEATS}
+    reference.compute(given, "y")
+    return {name: float(np.abs(values).max()) / 127 for name, values in given.items() if name != "x"}
+
+
+def look(form: Net, reference: Net | None = None) -> Study:
+    return study(form, reference or net(), BEATS)
+
+
+def test_integers_that_only_round_are_at_no_fault() -> None:
+    found = look(net(fine_steps()))
+    assert found.culprit is None and found.matched == 1
+    assert all(0.3 < line.excess < 2 for line in found.lines)
+    assert all(line.local_steps is not None and 0.1 < line.local_steps < 1.5 for line in found.lines)
+    assert found.lines[-1].snr < found.lines[-1].local_snr  # errors add up on the way
+
+
+FAULTS = {
+    "a": lambda x: first(x, W1 * np.float32([1, 1, -1, 1])),
+    "b": lambda r: 2 * (r @ W2),
+    "m": lambda s: s[:, 10:].mean(axis=1),
+    "y": lambda m: m @ W3[:, ::-1],
+}
+
+
+@pytest.mark.parametrize("quantized", [False, True])
+@pytest.mark.parametrize("at", FAULTS)
+def test_a_fault_is_named_and_what_comes_after_it_is_not(at: str, quantized: bool) -> None:
+    scales = {name: 2 * scale for name, scale in fine_steps().items()} if quantized else None
+    found = look(net(scales, **{at: FAULTS[at]}))
+    assert found.culprit and found.culprit.operation == f"op_{at}"
+    assert found.ranked()[0] is found.culprit
+    after = found.lines[[line.tensor for line in found.lines].index(at) + 1 :]
+    assert all(line.excess < 2 for line in after)
+    assert at == "y" or after[-1].snr < 30  # as it ran, all of it is wrong
+
+
+def renamed(changed: Function | None = None) -> Net:
+    """The same network with other names, the channels before the samples, and no Relu of its own."""
+    first_one = Step("p1", ("x",), lambda x: relu(first(x)).transpose(0, 2, 1), "Conv")
+    second = Step("p2", ("p1",), changed or (lambda p: relu(np.einsum("ncl,cd->ndl", p, W2))), "Conv")
+    last = [Step("p3", ("p2",), lambda p: p.mean(axis=2)), Step("p4", ("p3",), lambda p: p @ W3)]
+    return Net([first_one, second, *last], {"p1": (4, 30), "p2": (6, 30), "p3": (6,), "p4": (3,)})
+
+
+def test_tensors_are_matched_by_content_in_any_order_of_axes() -> None:
+    found = look(renamed())
+    assert found.matched == 1 and found.culprit is None
+    assert {line.tensor: line.reference for line in found.lines} == {"p1": "r", "p2": "s", "p3": "m", "p4": "y"}
+    assert [line.how for line in found.lines] == ["content", "content", "content", "name"]
+
+
+def test_a_fault_between_graphs_without_a_name_in_common() -> None:
+    found = look(renamed(lambda p: relu(np.einsum("ncl,cd->ndl", p[:, [1, 0, 2, 3]], W2))))
+    assert found.culprit and found.culprit.operation == "op_p2" and found.culprit.reference == "s"
+
+
+def test_a_relu_that_was_dropped_is_missed_where_it_was() -> None:
+    found = look(renamed(lambda p: np.einsum("ncl,cd->ndl", p, W2)))
+    assert found.culprit and found.culprit.operation == "op_p2" and found.culprit.reference == "s"
+
+
+def test_a_factor_that_the_next_operation_takes_back_is_no_fault() -> None:
+    found = look(net(b=lambda r: 3 * (r @ W2), s=lambda b: relu(b) / 3))
+    assert found.culprit is None
+    found = look(net(b=lambda r: 3 * (r @ W2)))
+    assert found.culprit and found.culprit.operation == "op_b"
+
+
+def test_a_range_that_cuts_values_off_is_told_with_its_remedy() -> None:
+    scales = fine_steps()
+    found = look(net(scales | {"b": scales["b"] / 3}))
+    assert found.culprit and found.culprit.tensor == "b" and found.culprit.beyond > 0.01
+    [told] = find((), found, "form", None)
+    assert told.name == "clipped" and told.operation == "op_b" and "--calibration" in told.remedy
+
+
+def test_a_tensor_that_is_only_there_when_it_is_read_is_told() -> None:
+    form = net(fragile="b")
+    form.read("b", BEATS)
+    found = study(form, net(), BEATS)
+    assert found.unfused == ("b",)
+    assert [line.tensor for line in found.lines if line.unfused] == ["b"]
+
+
+def test_a_decision_is_sealed_by_the_operation_behind_which_the_reference_does_not_bring_it_back() -> None:
+    form, reference = net(m=lambda s: -s.mean(axis=1)), net()
+    answers, was = (each.read("y", BEATS)[0].argmax(1) for each in (form, reference))
+    flipped = np.flatnonzero(answers != was)
+    assert len(flipped)
+
+    def seal(both: Matching) -> tuple[Sealed, ...]:
+        return sealed(both, BEATS[flipped], flipped.tolist(), answers[flipped], was[flipped], lambda y: y.argmax(1))
+
+    found = study(form, reference, BEATS, seal)
+    assert [each.beat for each in found.decisions] == flipped.tolist()
+    assert {each.operation for each in found.decisions} == {"op_m"}
+    swapped = study(renamed(lambda p: relu(np.einsum("ncl,cd->ndl", p, W2[:, ::-1]))), reference, BEATS)
+    assert swapped.decisions == ()
+
+
+def test_values_are_put_back_into_the_axes_of_the_reference() -> None:
+    values = DRAW.standard_normal((2, 4, 6)).astype(np.float32)
+    for match, shape in (
+        (Match("f", "r", "content", (1, 0)), (6, 4)),
+        (Match("f", "r", "content", (1, 0)), (24,)),
+        (Match("f", "r", "content", (1, 0), turned=True), (4, 6)),
+    ):
+        there = arranged(values, match, shape)
+        np.testing.assert_array_equal(put_back(there, match, (4, 6)).reshape(2, 4, 6), values)
+
+
+def test_a_loud_channel_is_told_although_no_operation_is_at_fault() -> None:
+    loud, quiet = W1 * np.float32([500, 1, 1, 1]), W2 / np.float32([[500], [1], [1], [1]])
+    changed: dict[str, Function] = {"a": lambda x: first(x, loud), "b": lambda r: r @ quiet}
+    reference, given = net(**changed), {"x": BEATS}
+    reference.compute(given, "y")
+    scales = {name: float(np.abs(values).max()) / 127 for name, values in given.items() if name != "x"}
+    found = study(net(scales, **changed), reference, BEATS)
+    assert found.culprit is None
+    told = find((), found, "form", "form")
+    assert [each.name for each in told] == ["loud_channel"]
+    assert told[0].operation == "op_b" and "mixed" in told[0].remedy
+
+
+def made_as(precision: str) -> Artifact:
+    if precision == "dynamic":
+        raise ConversionError("it cannot be made")
+    return replace(answered(precision, precision, np.zeros((1, 3))).artifact, path=Path(__file__))
+
+
+def test_the_cheapest_precision_that_loses_little_enough_mends() -> None:
+    drops = {"mixed": 3.0, "fp16": 0.0}
+
+    def tried(was: float) -> Fixed:
+        return mend(was, 0.1, made_as, lambda made: (drops[made.precision], 1), lambda name: f"--quantize {name}")
+
+    fixed = tried(20.0)
+    assert [each.quantizer for each in fixed.tried] == ["mixed", "dynamic", "fp16"]
+    assert fixed.quantizer == "fp16" and fixed.command == "--quantize fp16"
+    assert fixed.tried[1].reason == "it cannot be made"
+    drops["fp16"] = 2.0
+    assert tried(20.0).command == ""
+    assert tried(0.1).tried == ()
+
+
+def test_forms_of_other_models_are_refused() -> None:
+    other = Net([Step("z", ("x",), lambda x: x[:, 0, :5])], {"z": (5,)})
+    with pytest.raises(EcgEdgeError, match="5 values a beat and 3"):
+        study(other, net(), BEATS)
+
+
+def answered(name: str, precision: str, outputs: np.ndarray) -> Answered:
+    task, spec = Classification(("a", "b", "c"), "logits"), TensorSpec("x", (None, 3), "float32", "NC")
+    return Answered(name, Artifact(Path(name), "onnx", precision, task, spec, spec, "m"), "cpu", outputs)
+
+
+def test_the_first_stage_that_parts_by_more_than_its_precision_explains() -> None:
+    outputs = net().read("y", BEATS)[0]
+    rounded = outputs + DRAW.normal(0, 0.03 * outputs.std(), outputs.shape).astype(np.float32)
+    forms = [
+        answered("torch", "fp32", outputs),
+        answered("onnx", "fp32", outputs + 1e-6),
+        answered("int8", "full-int8", rounded),
+        answered("wrong", "full-int8", np.roll(rounded, 1, axis=1)),
+    ]
+    stages = stages_of(forms, BEATS, forms[0].artifact.task, np.arange(100, 116))
+    assert [stage.parts for stage in stages] == [False, False, False, True]
+    assert first_parted(stages) == 3
+    expected = [100 + i for i in np.flatnonzero(outputs.argmax(1) != np.roll(rounded, 1, axis=1).argmax(1))]
+    assert list(stages[3].changed) == expected and expected
+    moved = [answered("torch", "fp32", outputs), answered("onnx", "fp32", outputs + 0.01)]
+    assert first_parted(stages_of(moved, BEATS, forms[0].artifact.task, np.arange(16))) == 1
+    with pytest.raises(EcgEdgeError, match="no forms of one model"):
+        stages_of([forms[0], answered("other", "fp32", outputs[:, :2])], BEATS, forms[0].artifact.task, np.arange(16))
+
+
+def test_the_table_fits_a_terminal() -> None:
+    found = look(net(fine_steps(), b=FAULTS["b"]))
+    long = [line_cells(line, line is found.culprit) for line in found.lines]
+    long[0][1] = "x" * 34
+    assert max(map(len, table(LINES, long, 4).splitlines())) <= 120
+    assert any(row.startswith(" >") or row.startswith(">") for row in table(LINES, long, 4).splitlines())
+
+
+def test_what_is_asked_for_has_to_be_two_forms() -> None:
+    with pytest.raises(EcgEdgeError, match="another form"):
+        diverge("tcn.tflite")
+    with pytest.raises(EcgEdgeError, match="both"):
+        diverge("tcn.tflite", against="tcn", to="onnx")
+    with pytest.raises(EcgEdgeError, match="nothing is converted"):
+        diverge("tcn.tflite", against="tcn", fix=True)
+    with pytest.raises(EcgEdgeError, match="is for a conversion"):
+        diverge("tcn.tflite", against="tcn", quantizer="full-int8")

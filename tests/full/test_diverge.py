@@ -1,0 +1,108 @@
+"""``ecgedge diverge``: faults planted in files, as a user finds them."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from ecgedge.builtin.onnxruntime_runtimes import OnnxRuntime
+from ecgedge.builtin.tflite_runtime import TfliteRuntime
+from tests.conftest import Command, error_of
+from tests.full.graphs import graph, weight
+from tests.pages import ROOT
+
+BOARD = Path(__file__).parents[1] / "board" / "tcn-int8.tflite"
+DATA = ("--dataset", "synthetic", "--beats", "16")
+X = np.random.default_rng(0).standard_normal((6, 1, 140)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def planting() -> Any:
+    """The benchmark, which plants the faults."""
+    spec = importlib.util.spec_from_file_location("planting", ROOT / "benchmarks" / "diverge.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three convolutions of one dimension and a matrix product, for beats of 140 samples and any batch."""
+    body = """
+        h1 = Conv<pads=[3, 3]>(x, a) r1 = Relu(h1) h2 = Conv<pads=[2, 2]>(r1, b) r2 = Relu(h2)
+        h3 = Conv<pads=[2, 2]>(r2, c) r3 = Relu(h3) p = GlobalAveragePool(r3) f = Flatten(p) y = Gemm(f, g)
+    """
+    weights = {"a": weight(8, 1, 7), "b": weight(6, 8, 5) / 6, "c": weight(7, 6, 5) / 6, "g": weight(7, 5)}
+    file = tmp_path_factory.mktemp("diverging") / "small.onnx"
+    onnx.save(graph(body, shape=("batch", 1, 140), **weights), file)
+    return file
+
+
+def told(here: Command, *arguments: str | Path) -> dict[str, Any]:
+    result = here("diverge", *arguments, *DATA, "--json")
+    assert result.code == 0, result.err
+    found: dict[str, Any] = json.loads(result.out)
+    return found
+
+
+@pytest.mark.parametrize("fault", ["padding", "relu", "layout"])
+def test_a_fault_planted_in_onnx_is_named(
+    here: Command, small: Path, planting: Any, tmp_path: Path, fault: str
+) -> None:
+    name = planting.planted(small, fault, 1, tmp_path / "wrong.onnx")
+    found = told(here, "wrong.onnx", "--against", small)
+    assert found["culprit"] == found["ranking"][0] == name
+    assert found["parted"] == "wrong.onnx" and found["study"]["matched"] == 1
+
+
+@pytest.mark.parametrize("fault", ["negate"])
+def test_a_fault_planted_in_an_int8_tflite_file_is_named(
+    here: Command, planting: Any, tmp_path: Path, fault: str
+) -> None:
+    name = planting.planted(BOARD, fault, 1, tmp_path / "wrong.tflite")
+    found = told(here, "wrong.tflite", "--against", BOARD)
+    assert found["culprit"] == found["ranking"][0] == name
+    assert all(line["local_steps"] is not None for line in found["study"]["lines"])
+
+
+def test_a_conversion_is_looked_at_stage_by_stage(here: Command, small: Path) -> None:
+    result = here("diverge", small, "--to", "onnx", "--quantize", "full-int8", "--fix", "--max-drop", "90", *DATA)
+    assert result.code == 0, result.err
+    assert "nothing to mend" in result.out
+    assert "culprit: none" in result.out and "no stage parts" in result.out
+    assert max(map(len, result.out.splitlines())) <= 120
+    found = told(here, small, "--to", "onnx", "--quantize", "full-int8")
+    assert [stage["precision"] for stage in found["stages"]] == ["fp32", "full-int8"]
+    assert found["stages"][1]["name"] == found["form"] == "onnx full-int8"
+    assert found["culprit"] is None and found["study"]["matched"] == 1
+
+
+def test_the_same_tensor_in_pieces_and_as_the_file_runs(small: Path) -> None:
+    for runtime, file in ((TfliteRuntime(), BOARD), (OnnxRuntime("cpu", "CPUExecutionProvider"), small)):
+        taps = runtime.taps(runtime.inspect(file), 1)
+        assert taps
+        wiring = taps.wiring
+        answers = taps.read(wiring.output, X)[0]
+        held = {}
+        for tensor in wiring.tensors:
+            held[tensor.name], whole = taps.read(tensor.name, X)
+            np.testing.assert_allclose(whole, answers, atol=0 if file == BOARD else 1e-5)
+        for op in wiring.operations:
+            made = taps.between({name: held[name] for name in op.inputs}, op.outputs[0])
+            np.testing.assert_allclose(made, held[op.outputs[0]], atol=1e-5)
+        taps.close()
+
+
+def test_files_that_are_no_two_forms_of_one_model(here: Command, small: Path, tmp_path: Path) -> None:
+    assert "another form" in error_of(here("diverge", small))
+    assert "nothing.onnx" in error_of(here("diverge", small, "--against", "nothing.onnx", *DATA))
+    other = graph("h = Flatten(x) y = MatMul(h, w)", shape=("batch", 1, 140), w=weight(140, 7))
+    onnx.save(other, tmp_path / "seven.onnx")
+    assert error_of(here("diverge", small, "--against", "seven.onnx", *DATA))
