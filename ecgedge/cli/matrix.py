@@ -82,21 +82,34 @@ def rightly(word: str) -> str:
     "models",
     multiple=True,
     metavar="NAME|FOLDER",
-    help="A model or checkpoint. Default: all models, or none where --artifact is given.",
+    help="Measure this model or checkpoint. Default: all models, or none where --artifact is given.",
 )
 @click.option("--artifact", "files", multiple=True, metavar="FILE",
-              help="A file made elsewhere: alone, or beside the models that --model names.")  # fmt: skip
+              help="Measure this file, made elsewhere: alone, or beside the models that --model names.")  # fmt: skip
 @file_options
-@click.option("--exporter", "exporters", multiple=True, metavar="NAME", help="Routes through these only.")
+@click.option("--exporter", "exporters", multiple=True, metavar="NAME", help="Convert through these exporters only.")
 @click.option("--format", "formats", multiple=True, metavar="NAME",
-              help=f"Of the files: torch, onnx, tflite, ...; or of what is printed: {', '.join(FORMATS)}.")  # fmt: skip
-@click.option("--quantizer", "quantizers", multiple=True, metavar="NAME", help="A precision, or one quantizer.")
-@click.option("--runtime", "runtimes", multiple=True, metavar="NAME", help="torch, cpu, cuda, tflite, ...")
+              help="Make files of this format (torch, onnx, tflite, ...), or print in this one "
+                   f"({', '.join(FORMATS)}).")  # fmt: skip
+@click.option(
+    "--quantizer",
+    "quantizers",
+    multiple=True,
+    metavar="NAME",
+    help="Make files of this precision (none, fp16, full-int8, ...), or by this quantizer.",
+)
+@click.option(
+    "--runtime",
+    "runtimes",
+    multiple=True,
+    metavar="NAME",
+    help="Run files on this runtime: torch, cpu, cuda, tflite, ...",
+)
 @click.option("--device", "devices", multiple=True, metavar="NAME",
-              help="A board (ecgedge board ls), or host, which is this machine. Default: this machine.")  # fmt: skip
+              help="Measure on this board (ecgedge board ls), or on host, this machine. Default: host.")  # fmt: skip
 @click.option("--profile", type=click.Choice(["quick", "full"]), default="full", show_default=True,
               help="quick: 500 test beats and few timed calls; full: all beats.")  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run. Default: runs/DATE-TIME.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the run into this folder. Default: runs/DATE-TIME.")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN",
               help="Go on with an interrupted run; --mlflow, --trust and --cluster go with it, no more.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="List cells and skips, do nothing.")

@@ -56,24 +56,24 @@ def column_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """
     label = click.option(
         "--label-column", metavar="NAME|N|last|N-M", expose_value=False, callback=keep_columns,
-        help="Of a table: the column of the labels, by its name or its number from 1; the columns of labels in one-hot "
-        "form as A,B,C or 6-8. Default: by its name, else guessed, and said.",
+        help="Read the labels of a table from this column, by its name or its number from 1, or from several of 0 and "
+        "1, as A,B,C or 6-8. Default: found by its name, else guessed, and the guess is printed.",
     )  # fmt: skip
     ignore = click.option(
         "--ignore-column", metavar="NAME|N", multiple=True, expose_value=False, callback=keep_columns,
-        help="Of a table: a column without samples, as a patient's number. May be given again.",
+        help="Leave this column of a table out: it holds no samples, as a patient's number. May be given again.",
     )  # fmt: skip
     group = click.option(
         "--group", metavar="NAME|N", expose_value=False, callback=keep_columns,
-        help="Of a table: the column of the patients, of whom none is in both parts of a split or fold.",
+        help="Read the patients of a table from this column; no patient is in both parts of a split or fold.",
     )  # fmt: skip
     leads = click.option(
         "--leads", metavar="NAME|N,...", expose_value=False, callback=keep_columns,
-        help="The leads that are wanted, by name or number from 1, in that order, as in II,V1. Default: all.",
+        help="Use these leads, by name or number from 1, in that order, as in II,V1. Default: all.",
     )  # fmt: skip
     layout = click.option(
         "--layout", type=click.Choice(LAYOUTS), expose_value=False, callback=keep_columns,
-        help="Of an array of beats (N), leads (C) and samples (L). Default: told from its shape, and said.",
+        help="Read arrays as beats (N), leads (C) and samples (L) in this order. Default: told from its shape.",
     )  # fmt: skip
     return label(ignore(group(leads(layout(command)))))
 
@@ -82,12 +82,13 @@ def label_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--label-file`` and ``--class-names``; ``told_columns`` has what was said."""
     beside = click.option(
         "--label-file", metavar="FILE", expose_value=False, callback=keep_columns,
-        help="Of an .npy: its labels, an .npy or a text with one a line. Default: y.npy or NAME_labels beside it.",
+        help="Read the labels of an .npy from this .npy, or from a text with one a line. Default: y.npy or NAME_labels "
+        "beside it.",
     )  # fmt: skip
     names = click.option(
         "--class-names", metavar="FILE", expose_value=False, callback=keep_columns,
-        help="What classes are called: a name a line in the order of the labels, label,name lines, or JSON. Labels of "
-        "one name become one class.",
+        help="Call the classes as this file says: a name a line in the order of the labels, label,name lines, or JSON. "
+        "Labels of one name become one class; a list of the labels themselves gives their order.",
     )  # fmt: skip
     return beside(names(command))
 
@@ -144,25 +145,30 @@ def dataset_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return named(column_options(label_options(normalize_option(command))))
 
 
-threads_option = click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="For each model.")
+threads_option = click.option(
+    "--threads", type=click.IntRange(1), default=1, show_default=True, help="Run each model with so many threads."
+)
 seed_option = click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of all that is drawn at random."
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed all that is drawn at random."
 )
 calibration_option = click.option(
     "--calibration", type=click.IntRange(1), default=400, show_default=True, metavar="N",
-    help="Training beats that int8 is calibrated on, stratified.",
+    help="Calibrate int8 on so many training beats, stratified.",
 )  # fmt: skip
-opset_option = click.option("--opset", type=click.IntRange(13, 20), help="Of the ONNX files. Default: 17.")
+opset_option = click.option("--opset", type=click.IntRange(13, 20), help="Write ONNX files in this opset. Default: 17.")
 
 
 def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--timeout`` and ``--memory``; ``limits_of`` tells what they mean together."""
     timeout = click.option(
         "--timeout", type=FiniteRange(min=0, min_open=True), default=300, show_default=True, metavar="SECONDS",
-        help="Of each step in a child process: opening, converting, timing a file, or running it on some beats.",
+        help="End a step in a child process after so long: opening, converting, timing a file, running it on beats.",
     )  # fmt: skip
     memory = click.option(
-        "--memory", type=click.IntRange(1), metavar="MB", help="That a child process may take. Default: no limit."
+        "--memory",
+        type=click.IntRange(1),
+        metavar="MB",
+        help="Let a child take so much memory. Default: no limit.",
     )
     return timeout(memory(command))
 
@@ -184,12 +190,12 @@ def quantizer_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--max-drop`` and ``--reduce-range``; ``options_of`` hands them on."""
     drop = click.option(
         "--max-drop", type=FiniteRange(min=0), metavar="POINTS",
-        help="That mixed may lose on training beats: hundredths of accuracy, or of AUROC (0.1: 0.001 AUROC). "
-             "Default: 0.1.",
+        help="Let the mixed precision lose so much on training beats, in hundredths of accuracy or AUROC (0.1 is 0.001 "
+             "AUROC). Default: 0.1.",
     )  # fmt: skip
     narrow = click.option(
         "--reduce-range/--no-reduce-range", default=None,
-        help="Int8 weights of ONNX files in 7 bits, or not. Default: where this processor lacks VNNI or dotprod.",
+        help="Keep int8 weights of ONNX files in 7 bits, or not. Default: where this processor lacks VNNI or dotprod.",
     )  # fmt: skip
     return drop(narrow(command))
 
@@ -211,7 +217,7 @@ def read_options(_: click.Context, __: click.Parameter, given: tuple[str, ...]) 
 
 part_option = click.option(
     "--option", "chosen", multiple=True, callback=read_options, metavar="PART.NAME=VALUE",
-    help="An option of a part; ecgedge plugins show PART lists them.",
+    help="Set an option of a part; ecgedge plugins show PART lists them.",
 )  # fmt: skip
 
 
@@ -269,7 +275,7 @@ def read_sizes(_: click.Context, __: click.Parameter, text: str | None) -> tuple
 
 batch_sizes_option = click.option(
     "--batch-sizes", callback=read_sizes, metavar="N,...",
-    help="Beats a call whose throughput is measured. Default: 1,16,64, and on a GPU more, as long as that pays.",
+    help="Measure the throughput with so many beats a call. Default: 1,16,64, and on a GPU more, as long as that pays.",
 )  # fmt: skip
 cuda_graph_option = click.option(
     "--cuda-graph", is_flag=True, default=None,
@@ -288,9 +294,9 @@ def passes_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--passes`` and ``--no-optimize``; ``chosen_passes`` tells what they mean together."""
     named = click.option(
         "--passes", metavar="NAME,...", callback=split_passes,
-        help="Graph passes for ONNX files, in that order. Default: what their consumers want.",
+        help="Run these graph passes on ONNX files, in that order. Default: those that their consumers want.",
     )  # fmt: skip
-    return named(click.option("--no-optimize", is_flag=True, help="No graph passes.")(command))
+    return named(click.option("--no-optimize", is_flag=True, help="Run no graph passes.")(command))
 
 
 def chosen_passes(passes: Iterable[str] | None, no_optimize: bool) -> tuple[str, ...] | None:
@@ -306,12 +312,12 @@ def keep_told(ctx: click.Context, parameter: click.Parameter, value: Any) -> Non
 
 output_option = click.option(
     "--output", expose_value=False, callback=keep_told, metavar="NAME",
-    help="Which output of a foreign file is its answer, where it gives several.",
+    help="Take this output as the answer, where the file gives several.",
 )  # fmt: skip
 
 trust_option = click.option(
     "--trust", is_flag=True, expose_value=False, callback=keep_told,
-    help="Load a foreign file that brings code of its own, and run that code.",
+    help="Load a file that brings code of its own, and run that code.",
 )  # fmt: skip
 
 
@@ -336,19 +342,25 @@ def file_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--task",
             type=click.Choice(["classification", "multilabel", "binary", "anomaly"]),
-            help="What a foreign file does.",
+            help="Say what the file does, where it does not tell.",
         ),
-        click.option("--normal", default="1", show_default=True, help="The class that a foreign autoencoder learned."),
+        click.option("--normal", default="1", show_default=True, help="Name the class that the autoencoder learned."),
         click.option(
             "--window",
             type=click.IntRange(1),
             default=1,
             show_default=True,
-            help="Samples that a foreign autoencoder's residual is averaged over, then squared.",
+            help="Average the autoencoder's residual over so many samples, then square it.",
         ),
-        click.option("--input-scale", type=FiniteRange(min=0, min_open=True), help="Of a foreign file's int8 input."),
         click.option(
-            "--input-zero-point", type=int, default=0, show_default=True, help="Of a foreign file's int8 input."
+            "--input-scale", type=FiniteRange(min=0, min_open=True), help="Scale the file's int8 input by this."
+        ),
+        click.option(
+            "--input-zero-point",
+            type=int,
+            default=0,
+            show_default=True,
+            help="Take this zero point of its int8 input.",
         ),
     ]
     command = output_option(command)

@@ -70,14 +70,14 @@ def train(model: str, dataset: str | None, out: Path | None, force: bool, cv: in
     options = options_of(part, chosen_of(chosen, [part], [*parts.models.values(), *parts.steps]))
     data = common.load_data(dataset)
     folder = out or Path("checkpoints") / model
-    keep_earlier(folder, force, data)
-    usable_folder(folder)
-    if uri:
-        connect(uri, tracking.EXPERIMENT)
     kind = kind_of(part, data.multilabel, task)
     if kind in ("binary", "multilabel") and (senseless := unheeded(part, changes, kind)):
         told = f"{', '.join(senseless)} {'makes' if len(senseless) == 1 else 'make'} no sense for {kind}"
         raise EcgEdgeError(told, "leave it out" if len(senseless) == 1 else "leave them out")
+    keep_earlier(folder, force, data)
+    usable_folder(folder)
+    if uri:
+        connect(uri, tracking.EXPERIMENT)
     if idle := unheeded(part, changes, kind):
         common.warn(f"the training of {model} does not heed {', '.join(idle)}")
     recipe = recipe_for(part, changes, len(data.train))

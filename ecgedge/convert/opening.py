@@ -48,6 +48,7 @@ from ecgedge.convert.store import key_of, open_store
 from ecgedge.data.dataset import Dataset, Split, is_normalized
 from ecgedge.errors import ConversionError, EcgEdgeError, unknown
 from ecgedge.evaluate import precision_check
+from ecgedge.files.notices import note
 from ecgedge.plan.plan import takes
 from ecgedge.workers.availability import is_installed, require
 from ecgedge.workers.client import ChildError, Limits
@@ -167,6 +168,11 @@ class Opener:
             meaning = told_task(
                 artifact, told.task, data.labels, data.length, told.normal, told.window, data.leads, data.multilabel
             )
+            if meaning.kind in SCORED and not all(label.isdecimal() for label in data.labels):
+                note(
+                    f"{artifact.name} does not name its classes: its outputs are taken as {listed(data.labels)}, in "
+                    "that order; --class-names FILE with these names in another order changes it"
+                )
             notes = {**artifact.notes, **notes_of_leads(data.lead_names)}
             return check_told(replace(artifact, task=meaning, output=as_answer(artifact, meaning), notes=notes))
         if (artifact.task.kind == "multilabel") != data.multilabel:

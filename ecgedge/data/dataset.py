@@ -347,6 +347,7 @@ def called(parts: list[Part], columns: Columns) -> tuple[list[Part], tuple[str, 
 def several(parts: list[Part], source: str, columns: Columns) -> tuple[list[Part], tuple[str, ...]]:
     """The parts and their labels, of which several may hold, called as the user says. Raises as ``check_labels``."""
     if columns.classes is not None:
+        check_labels(parts, source)  # labels that differ between the parts are renamed in none
         parts = renamed(parts, read_names(Path(columns.classes)))
     return parts, check_labels(parts, source)
 

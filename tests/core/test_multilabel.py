@@ -271,6 +271,7 @@ def test_options_that_make_no_sense_are_refused(ecgedge: Command, tmp_path: Path
     write_npz(tmp_path / "m.npz")
     refused = ecgedge("train", "base-cnn", "--dataset", "m.npz", "--teacher", "--temperature", "0.3")
     assert "no sense for multilabel" in error_of(refused)
+    assert not (tmp_path / "checkpoints" / "base-cnn").exists()  # a refused training leaves no folder
     wrong = ecgedge("train", "base-cnn", "--dataset", "m.npz", "--task", "binary")
     assert "several labels a beat" in error_of(wrong)
     assert "is for anomalies" in error_of(ecgedge("train", "cnn-ae", "--dataset", "m.npz"))

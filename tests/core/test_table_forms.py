@@ -184,6 +184,34 @@ def test_classes_are_called_as_a_file_says(tmp_path: Path, what: str) -> None:
     assert held(data) == expected(told)
 
 
+def test_a_list_of_the_labels_themselves_orders_them_and_renames_none(tmp_path: Path) -> None:
+    words = ["N", "RonT", "PVC"]  # the alphabet has PVC before RonT
+    (tmp_path / "n.txt").write_text("\n".join(words))
+    path = write_csv(tmp_path / "t.csv", samples() | {"label": [words[y] for y in Y]})
+    assert read_path(path)[0].labels == ("N", "PVC", "RonT")
+    data, _ = read_path(path, Columns(classes=str(tmp_path / "n.txt")))
+    assert data.labels == tuple(words)
+    assert held(data) == expected([words[y] for y in Y])
+
+
+def test_a_list_of_several_labels_orders_their_columns(tmp_path: Path) -> None:
+    (tmp_path / "n.txt").write_text("c\na\nb\n")
+    bits = np.random.default_rng(0).integers(0, 2, (len(X), 3))
+    np.savez(tmp_path / "a.npz", x=X, y=bits, classes=["a", "b", "c"])
+    data, _ = read_path(tmp_path / "a.npz", Columns(classes=str(tmp_path / "n.txt")))
+    assert data.labels == ("c", "a", "b")
+    whole = np.concatenate([data.train.y, data.test.y]).sum(axis=0)
+    assert whole.tolist() == bits.sum(axis=0)[[2, 0, 1]].tolist()
+
+
+def test_several_columns_of_bits_are_offered_as_labels_of_which_several_hold(tmp_path: Path) -> None:
+    several = {name: [(row >> at) % 2 for row in range(len(X))] for at, name in enumerate(("AF", "ST", "PVC"))}
+    path = write_csv(tmp_path / "t.csv", samples() | several)
+    with pytest.raises(EcgEdgeError, match="3 columns could hold the label") as caught:
+        read_path(path)
+    assert "--label-column AF,ST,PVC takes all" in str(caught.value.hint)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

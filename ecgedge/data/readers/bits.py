@@ -52,8 +52,18 @@ def check_labels(parts: Sequence[Part], source: str) -> tuple[str, ...]:
 
 
 def renamed(parts: Sequence[Part], names: Names) -> list[Part]:
-    """Parts with other names for their labels. Raises EcgEdgeError as ``Names.of``, or where two get one name."""
-    called = names.of(parts[0].bit_names)
+    """Parts with other names for their labels, or with their labels in the order in which the file lists them.
+
+    Raises:
+        EcgEdgeError: as ``Names.of``, or two labels get one name.
+    """
+    had = parts[0].bit_names
+    if names.order(had):
+        places = [had.index(name) for name in names.listed]
+        return [
+            replace(part, bits=part.bits[:, places], bit_names=names.listed) for part in parts if part.bits is not None
+        ]
+    called = names.of(had)
     if len({*called}) < len(called):
         raise EcgEdgeError(f"{names.path} calls two labels alike", "labels of which several hold cannot be joined")
     return [replace(part, bit_names=called) for part in parts]

@@ -322,7 +322,11 @@ def find_label(table: Table, rest: list[int]) -> tuple[int | None, str]:
     found = named or sorted({*words, *(index for index in odd if like_labels(table, index)), *ends})
     if len(found) > 1:
         told = ", ".join(map(table.call, found[:4])) + (", ..." if len(found) > 4 else "")
-        raise EcgEdgeError(f"{table.where}: {len(found)} columns could hold the label: {told}", SAY)
+        bits = all(not table.is_words(index) and np.isin(table.values[:, index], (0, 1)).all() for index in found)
+        joined = ",".join(table.names[index].strip() if table.names else str(index + 1) for index in found[:4])
+        joined += ",..." if len(found) > 4 else ""
+        more = f"; --label-column {joined} takes all, where a beat may have several or none" if bits else ""
+        raise EcgEdgeError(f"{table.where}: {len(found)} columns could hold the label: {told}", SAY + more)
     if not found:
         return None, ""
     return found[0], ", the only one of words" if words else ", guessed from its values"

@@ -44,6 +44,10 @@ class Names:
             raise EcgEdgeError(told, WAYS)
         return self.listed
 
+    def order(self, labels: Sequence[str]) -> bool:
+        """Whether the file lists the labels themselves: then it says in which order they are, and renames none."""
+        return len(self.listed) == len(labels) and {*self.listed} == {*labels}
+
 
 def read_names(path: Path) -> Names:
     """Read a file of names: JSON, or text with a name a line or a label and its name.
@@ -87,9 +91,12 @@ def checked(path: Path, pairs: Iterable[tuple[str, str]]) -> Names:
 def named(parts: Sequence[Part], names: Names) -> tuple[list[Part], tuple[str, ...]]:
     """Parts with the names in place of their labels, and the classes: labels of one name are one class.
 
-    The classes are in the order of their labels, by the first of those that are joined.
+    The classes are in the order of their labels, by the first of those that are joined; where the file lists the labels
+    themselves, in its order.
     """
     labels = order_labels(label for part in parts for label in part.labels)
+    if names.order(labels):
+        return list(parts), names.listed
     told = dict(zip(labels, names.of(labels), strict=True))
     renamed = [replace(part, labels=[told[label] for label in part.labels]) for part in parts]
     return renamed, tuple(dict.fromkeys(told.values()))
