@@ -218,9 +218,9 @@ def local(
     except EcgEdgeError:
         return None
     worst = max(inside, key=lambda op: op.rounding)
-    match = both.found.get(name)
-    other = match and next((each for each in both.reference.wiring.tensors if each.name == match.reference), None)
-    behind = both.behind.get(match.reference) if match else None
+    there = both.found[name].reference if name in both.found else ""
+    other = next((each for each in both.reference.wiring.tensors if each.name == there), None)
+    behind = both.behind.get(there)
     moved = None if shaken is None else shaken.reshape(expected.shape)
     return made, noise.explained(both.tensors[name], worst, [*exact.values()], made, expected, moved, other, behind)
 
