@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge.audit.answers import errors, flat
+from ecgedge.audit import several
+from ecgedge.audit.answers import errors, flat, of_classes
 from ecgedge.audit.findings import Findings
 from ecgedge.audit.reading import JSON_BYTES, as_json, is_file, read_arrays, read_bytes
 
 CERTIFICATE, ANSWERS = "portability.json", "answers.npz"
 VERDICTS = ("exact", "equivalent", "fragile")
+CALLS = "an answer depends on which beats"  # are in the same call: how a finding begins
 COUNTS = (("did", "can"), ("can", "pairs"), ("cut", "sums"), ("beats", "seen"))  # the first is no more than the second
 
 
@@ -32,6 +34,7 @@ def check_certificate(folder: Path) -> Findings:
             raise ValueError("nothing was tried")
         all_flips, largest, is_exact = 0, 0.0, True
         for i, row in enumerate(tried):
+            check_against(record, arrays, i)
             found = figures(i, arrays, x, task, record["step"])
             for name, value in found.items():
                 findings.hold({"id": f"{row['family']} on {row['place']}", **row}, name, value)
@@ -48,6 +51,22 @@ def check_certificate(folder: Path) -> Findings:
                 if not 0 <= layer[less] <= layer[more]:
                     findings.wrong(str(layer["layer"]), f"{less} is {layer[less]}, {more} {layer[more]}")
     return findings
+
+
+def check_against(record: dict[str, Any], arrays: dict[str, np.ndarray], i: int) -> None:
+    """Raise ValueError where a way is held against anything but the first one's answers to the same beats.
+
+    Only where an answer depends on the beats in its call, as the certificate then says, the first was asked once more
+    for ways that were given a part of them.
+    """
+    depends = any(each["text"].startswith(CALLS) for each in record["findings"])
+    if depends and record["tried"][i]["by"] != "run":
+        return
+    numbers, first = arrays[f"numbers_{i}"], flat(arrays["outputs_0"])
+    if not np.isin(numbers, np.arange(len(first))).all() or not np.array_equal(
+        flat(arrays[f"against_{i}"]), first[numbers.astype(int)]
+    ):
+        raise ValueError(f"way {i} is not held against the answers of the first")
 
 
 def figures(i: int, arrays: dict[str, np.ndarray], x: np.ndarray, task: dict[str, Any], step: float | None) -> Any:
@@ -70,8 +89,14 @@ def figures(i: int, arrays: dict[str, np.ndarray], x: np.ndarray, task: dict[str
         "largest": largest,
         "steps": None if step is None else largest / step,
         "flips": [
-            {"beat": int(numbers[j]), "here": int(was[j]), "there": int(now[j]), "margin": float(distance[j])}
-            for j in np.flatnonzero(was != now)
+            {
+                "beat": int(numbers[j]),
+                "here": int(was[j, *at]),
+                "there": int(now[j, *at]),
+                "margin": float(distance[j, *at]),
+                "label": int(at[0]) if at else None,
+            }
+            for j, *at in np.argwhere(was != now)
         ],
         "digest": hashlib.sha256(np.ascontiguousarray(there, "<f4").tobytes()).hexdigest(),
     }
@@ -80,15 +105,24 @@ def figures(i: int, arrays: dict[str, np.ndarray], x: np.ndarray, task: dict[str
 def decided(outputs: np.ndarray, beats: np.ndarray, task: dict[str, Any]) -> np.ndarray:
     if task["kind"] == "anomaly":
         return np.asarray(errors(outputs, beats, task) > task["threshold"]).astype(int)
-    return np.asarray(outputs.argmax(axis=1))
+    if task["kind"] == "multilabel":
+        return np.asarray(several.said(outputs, task))
+    return np.asarray(classes(outputs, task).argmax(axis=1))
 
 
 def margins(outputs: np.ndarray, beats: np.ndarray, task: dict[str, Any]) -> np.ndarray:
     """How far each decision is from another."""
     if task["kind"] == "anomaly":
         return np.abs(errors(outputs, beats, task) - task["threshold"])
-    best = np.sort(outputs, axis=1)
+    if task["kind"] == "multilabel":
+        return np.asarray(several.margins(outputs, task))
+    best = np.sort(classes(outputs, task), axis=1)
     return np.asarray(best[:, -1] - best[:, -2])
+
+
+def classes(outputs: np.ndarray, task: dict[str, Any]) -> np.ndarray:
+    """A column a class, also where a file gives one for the second of two alone."""
+    return of_classes(outputs, task) if outputs.shape[1] == 1 else outputs
 
 
 def check_confirmed(findings: Findings, record: dict[str, Any], arrays: dict[str, np.ndarray], i: int) -> None:

@@ -35,6 +35,11 @@ def said(outputs: np.ndarray, task: Row) -> np.ndarray:
     return np.stack([column > limit for column, limit in columns], axis=1).astype(int)
 
 
+def margins(outputs: np.ndarray, task: Row) -> np.ndarray:
+    """How far each probability is from its threshold, ``(N, K)``."""
+    return np.abs(certainty(outputs, task) - np.array(limits(task)))
+
+
 def off_calibration(column: np.ndarray, has: np.ndarray) -> float:
     """How far probability and share are apart in a bin, weighted with its beats."""
     lost = 0.0

@@ -77,7 +77,7 @@ def diverge(ctx: click.Context, target: str, against: str | None, to: str | None
                       seed=seed, told=told_files(), trust=trusted(), options=chosen, threads=threads,
                       timeout=timeout, memory=memory)  # fmt: skip
     if as_json:
-        click.echo(json.dumps(found.record(), indent=1))
+        click.echo(json.dumps(found.record(), indent=1, allow_nan=False))
     else:
         show(found)
 

@@ -267,17 +267,18 @@ class Look:
     def sealing(self, form: Answered, against: Answered) -> Callable[[Matching], tuple[Sealed, ...]] | None:
         """What looks into the first decisions that differ between two forms; None where none does."""
         from ecgedge.api import tasks
+        from ecgedge.diverge.chain import as_one
         from ecgedge.diverge.sealed import sealed
 
         task = self.settled_task(against.artifact, against)
-        here, was = (tasks.decide(each.outputs, self.x, task) for each in (form, against))
+        here, was = (as_one(tasks.decide(each.outputs, self.x, task)) for each in (form, against))
         places = np.flatnonzero(here != was)[:SEALED]
         if not len(places):
             return None
         x = self.x[places]
 
         def decide(outputs: np.ndarray) -> np.ndarray:
-            return tasks.decide(outputs.reshape(len(x), *against.outputs.shape[1:]), x, task)
+            return as_one(tasks.decide(outputs.reshape(len(x), *against.outputs.shape[1:]), x, task))
 
         return lambda both: sealed(both, x, self.index[places].tolist(), here[places], was[places], decide)
 
@@ -353,15 +354,16 @@ def mended(lab: Lab, parts: Parts, forms: Sequence[tuple[str, Artifact]], to: st
            allowed: float, look: Look) -> Fixed:  # fmt: skip
     """Other precisions of the last form, until one loses no more than is allowed."""
     from ecgedge.api import tasks
+    from ecgedge.diverge.chain import as_one
     from ecgedge.diverge.fix import CHEAPEST, mend, quality
 
     first = look.answered(*forms[0], look.against_runtime)
     task, x, y = look.settled_task(forms[0][1], first), look.x, look.data.test.y[look.index]
-    right, decided = quality(first.outputs, x, y, task), tasks.decide(first.outputs, x, task)
+    right, decided = quality(first.outputs, x, y, task), as_one(tasks.decide(first.outputs, x, task))
 
     def drop_of(artifact: Artifact) -> tuple[float, int]:
         found = look.answered(artifact.precision, artifact, look.runtime).outputs
-        changed = int((tasks.decide(found, x, task) != decided).sum())
+        changed = int((as_one(tasks.decide(found, x, task)) != decided).sum())
         return right - quality(found, x, y, task), changed
 
     def make(precision: str) -> Artifact:

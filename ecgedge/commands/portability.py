@@ -179,6 +179,11 @@ def portability(
         first = parts.runtimes[taken]
         if emulate and not first.environment:
             sessions += emulated(artifact, first, limits, missed)
+        else:
+            reason = (
+                f"{first.name} runs in an environment of its own" if emulate else "it was asked not to (--no-emulate)"
+            )
+            missed.append(NotTried("x86-64 with fewer instructions, emulated", reason))
         scratch = Path(closed.enter_context(tempfile.TemporaryDirectory()))
         for board in found:
             link = closed.enter_context(Link(board, scratch / f"{board.name}.log"))

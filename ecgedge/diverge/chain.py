@@ -61,6 +61,13 @@ class Stage:
     allowed: str
 
 
+def as_one(decided: np.ndarray) -> np.ndarray:
+    """Decisions as one number a beat ``(N,)``: of several labels ``(N, K)`` the sum of 2**k for each that holds."""
+    if decided.ndim == 1:
+        return decided
+    return np.array([sum(1 << k for k in np.flatnonzero(row)) for row in decided.tolist()], object)
+
+
 def stages_of(forms: Sequence[Answered], x: np.ndarray, task: Task, index: np.ndarray) -> tuple[Stage, ...]:
     """Each form beside the first and beside the one before it.
 
@@ -72,13 +79,15 @@ def stages_of(forms: Sequence[Answered], x: np.ndarray, task: Task, index: np.nd
         EcgEdgeError: two forms give answers of another size.
     """
     first, flat = forms[0], [form.outputs.reshape(len(form.outputs), -1) for form in forms]
-    decided = [tasks.decide(form.outputs, x, task) for form in forms]
-    found = []
     for place, form in enumerate(forms):
         before = max(0, place - 1)
         if flat[place].shape != flat[before].shape:
             told = f"{flat[place].shape[1]} values a beat, {forms[before].name} gives {flat[before].shape[1]}"
             raise EcgEdgeError(f"{form.name} gives {told}: they are no forms of one model", "name two of one model")
+    decided = [as_one(tasks.decide(form.outputs, x, task)) for form in forms]
+    found = []
+    for place, form in enumerate(forms):
+        before = max(0, place - 1)
         largest = float(np.abs(flat[place].astype(np.float64) - flat[before]).max())
         ratio = noise.snr(flat[place], flat[before])
         parts, allowed = verdict(form.artifact.precision, forms[before].artifact.precision, largest, ratio,

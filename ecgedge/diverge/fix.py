@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecgedge.api import tasks
-from ecgedge.api.artifact import Artifact, Classification, Task
+from ecgedge.api.artifact import Artifact, Task
 from ecgedge.errors import ConversionError, EcgEdgeError
 
 CHEAPEST = ("mixed", "dynamic", "fp16")  # precisions, the ones that keep most in integers first
@@ -52,8 +52,9 @@ class Fixed:
 
 
 def quality(outputs: np.ndarray, x: np.ndarray, y: np.ndarray, task: Task) -> float:
-    """Accuracy of a classifier, AUROC of a detector (0 where one class is missing), in hundredths."""
-    name = "accuracy" if isinstance(task, Classification) else "auroc"
+    """Accuracy of a classifier, AUROC of a detector or of labels (0 where one is missing), in hundredths."""
+    names = {"anomaly": "auroc", "multilabel": "macro_auroc"}
+    name = names.get(task.kind, "accuracy")
     return 100 * float(tasks.evaluate(outputs, x, y, task)[name] or 0.0)
 
 

@@ -43,13 +43,15 @@ def decibel(error: float, expected: np.ndarray) -> float:
 
 
 def explained(output: Tensor, operation: Operation, inputs: list[np.ndarray], made: np.ndarray, expected: np.ndarray,
-              shaken: np.ndarray | None) -> float:  # fmt: skip
+              shaken: np.ndarray | None, reference: Tensor | None = None,
+              theirs: Operation | None = None) -> float:  # fmt: skip
     """The rms that a correct operation may be off by, given exact inputs: rounding of inputs, weights and output.
 
     Args:
         inputs: the exact inputs.
         made: what it made of them.
         shaken: what it made of the inputs, each value moved by up to half a step at random; None: none is quantized.
+        reference, theirs: the tensor of the reference and what made it, whose own rounding is no fault of this one.
     """
     size = math.sqrt(max(float(np.mean(expected.astype(np.float64) ** 2)), 0.0))
     parts = [FLOATS.get(output.dtype, FLOATS["float32"]) * size, operation.rounding * size]
@@ -59,6 +61,10 @@ def explained(output: Tensor, operation: Operation, inputs: list[np.ndarray], ma
         parts += [size * share_of_steps(values) for values in inputs]
     if output.scale is not None:
         parts.append(ROUNDING * output.scale)
+    if reference is not None and reference.scale is not None:
+        parts.append(ROUNDING * reference.scale)
+    if theirs is not None:
+        parts.append(theirs.rounding * size)
     return math.sqrt(sum(part**2 for part in parts))
 
 

@@ -19,7 +19,8 @@ class Sealed:
 
     Attributes:
         beat: its number among the test beats.
-        reference, form: what each decides, as a class index, or 1 for an anomaly.
+        reference, form: what each decides, as a class index, or 1 for an anomaly; of several labels as
+            ``chain.as_one`` has them.
         operation: from which on its fate is sealed; None: at the output alone, or no tensor tells.
     """
 

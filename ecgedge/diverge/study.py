@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from ecgedge.errors import EcgEdgeError
 LIMIT = 2.0  # times what a precision explains, from which an operation is at fault
 HEALED = 1.3  # times the same, up to which what comes after it is as right as it can be
 CLIPS = 1e-3  # share of values, from which a tensor is told to clip
+MOST_TIMES = 1e9  # what is infinite is told as this: JSON has no infinity
 MISTAKEN = 20.0  # dB, up to which two tensors may have been taken for the same by mistake
 PUT_RIGHT = 3  # matches at most that are mended by what comes after them
 
@@ -202,7 +202,7 @@ def measure(both: Matching, name: str, mine: Values, place: int) -> Line | None:
         local_snr=noise.decibel(off, expected),
         local_steps=in_steps(off, tensor),
         explained=noise.decibel(allowed, expected),
-        excess=off / allowed if allowed else (math.inf if off else 0.0),
+        excess=min(off / allowed, MOST_TIMES) if allowed else (MOST_TIMES if off else 0.0),
         beyond=noise.beyond(expected, tensor),
     )
 
@@ -218,8 +218,11 @@ def local(
     except EcgEdgeError:
         return None
     worst = max(inside, key=lambda op: op.rounding)
+    there = both.found[name].reference if name in both.found else ""
+    other = next((each for each in both.reference.wiring.tensors if each.name == there), None)
+    behind = both.behind.get(there)
     moved = None if shaken is None else shaken.reshape(expected.shape)
-    return made, noise.explained(both.tensors[name], worst, [*exact.values()], made, expected, moved)
+    return made, noise.explained(both.tensors[name], worst, [*exact.values()], made, expected, moved, other, behind)
 
 
 def shaken_by(both: Matching, exact: Mapping[str, np.ndarray], name: str) -> np.ndarray | None:
@@ -234,7 +237,7 @@ def shaken_by(both: Matching, exact: Mapping[str, np.ndarray], name: str) -> np.
 
 
 def in_steps(error: float, tensor: Tensor) -> float | None:
-    return None if tensor.scale is None else error / tensor.scale
+    return None if tensor.scale is None else min(error / tensor.scale, MOST_TIMES)
 
 
 def main_of(inside: Sequence[Operation]) -> Operation:

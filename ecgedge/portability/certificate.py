@@ -41,15 +41,17 @@ class Flip:
 
     Attributes:
         beat: its number among the test beats, from 0.
-        here, there: the decisions: a class, or 1 for an anomaly.
+        here, there: the decisions: a class, or 1 for an anomaly, or for a label that holds.
         margin: how far the decision here was from another, in the unit of the outputs, of an anomaly in that of its
-            score.
+            score, of several labels in that of their probabilities.
+        label: of several that may hold, which; None: the task has one decision a beat.
     """
 
     beat: int
     here: int
     there: int
     margin: float
+    label: int | None = None
 
 
 @dataclass(frozen=True)
@@ -190,8 +192,8 @@ def compare(
     decided, before = (tasks.decide(each, beats, task) for each in (there, here))
     margins = tasks.margins(here, beats, task)
     flips = tuple(
-        Flip(int(numbers[i]), int(before[i]), int(decided[i]), float(margins[i]))
-        for i in np.flatnonzero(decided != before)
+        Flip(int(numbers[i]), int(before[i, *at]), int(decided[i, *at]), float(margins[i, *at]), *map(int, at))
+        for i, *at in np.argwhere(decided != before)
     )
     same = (there == here) | (np.isnan(there) & np.isnan(here))
     apart = np.abs(there.astype(np.float64) - here.astype(np.float64))
@@ -215,13 +217,17 @@ def lines(certificate: Certificate, names: Sequence[str] = (), most: int = 10) -
     tried = certificate.tried
     others = [each for each in tried[1:] if not each.identical]
     told = [f"{certificate.verdict}: {summary(certificate)}"]
-    flips: dict[int, list[tuple[Tried, Flip]]] = {}
+    flips: dict[tuple[int, int | None], list[tuple[Tried, Flip]]] = {}
     for each in tried:
         for flip in each.flips:
-            flips.setdefault(flip.beat, []).append((each, flip))
-    for beat, found in sorted(flips.items(), key=lambda item: -item[1][0][1].margin)[:most]:
+            flips.setdefault((flip.beat, flip.label), []).append((each, flip))
+    for (beat, _), found in sorted(flips.items(), key=lambda item: -item[1][0][1].margin)[:most]:
         flip, where = found[0][1], ", ".join(each.name for each, _ in found)
-        was, now = (names[each] if names else each for each in (flip.here, flip.there))
+        if flip.label is None:
+            was, now = (names[each] if names else str(each) for each in (flip.here, flip.there))
+        else:
+            label = names[flip.label] if names else f"label {flip.label}"
+            was, now = (label if each else f"no {label}" for each in (flip.here, flip.there))
         told.append(f"beat {beat}: {was} becomes {now}, margin {flip.margin:.3g}; {where}")
     if len(flips) > most:
         told.append(f"and {len(flips) - most:,} more beats, which --json lists")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecgedge.api.artifact import Artifact, Classification
+from ecgedge.api.artifact import Anomaly, Artifact, Classification, Multilabel
 from ecgedge.api.taps import Operation, Taps, Tensor, Wiring
 from ecgedge.api.tensors import TensorSpec
 from ecgedge.cli.diverge import LINES, line_cells, table
 from ecgedge.commands.diverge import diverge
-from ecgedge.diverge.chain import Answered, first_parted, stages_of
+from ecgedge.diverge.chain import Answered, as_one, first_parted, stages_of
 from ecgedge.diverge.findings import find
 from ecgedge.diverge.fix import Fixed, mend
 from ecgedge.diverge.match import Match, Matching, arranged
@@ -302,3 +303,32 @@ def test_what_is_asked_for_has_to_be_two_forms() -> None:
         diverge("tcn.tflite", against="tcn", fix=True)
     with pytest.raises(EcgEdgeError, match="is for a conversion"):
         diverge("tcn.tflite", against="tcn", quantizer="full-int8")
+
+
+def test_a_form_is_not_blamed_for_the_rounding_of_its_reference() -> None:
+    found = look(net(), net(fine_steps()))
+    assert found.culprit is None
+    wrong = look(net(b=lambda r: r @ (W2 * 2)), net(fine_steps()))
+    assert wrong.culprit and wrong.culprit.operation == "op_b"
+
+
+def test_a_reference_without_a_signal_is_told_in_json() -> None:
+    dead = look(net(y=lambda m: m @ W3 * 0 + 1), net(y=lambda m: m @ W3 * 0))
+    assert dead.culprit and dead.culprit.operation == "op_y"
+    json.dumps([line.excess for line in dead.lines], allow_nan=False)
+
+
+def test_labels_that_change_are_beats_that_change() -> None:
+    right = np.tile(np.asarray([[3.0, -3.0, 3.0]], np.float32), (16, 1))
+    wrong = right.copy()
+    wrong[15] *= -1
+    forms = [answered("torch", "fp32", right), answered("tflite", "full-int8", wrong)]
+    stages = stages_of(forms, BEATS, Multilabel(("a", "b", "c"), "logits"), np.arange(16) + 100)
+    assert stages[1].changed == (115,)
+    assert as_one(np.asarray([[1, 0, 1], [0, 1, 0]])).tolist() == [5, 2]
+
+
+def test_a_detector_and_a_classifier_are_no_forms_of_one_model() -> None:
+    forms = [answered("ae", "fp32", np.zeros((16, 1, 30))), answered("cnn", "fp32", np.zeros((16, 3)))]
+    with pytest.raises(EcgEdgeError, match="no forms of one model"):
+        stages_of(forms, BEATS, Anomaly(1.0, 0.9, "a", ("a", "b")), np.arange(16))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from ecgedge.api.artifact import Classification
+from ecgedge.api.artifact import Binary, Classification, Multilabel, Task, task_record
+from ecgedge.audit.portability import check_certificate, figures
 from ecgedge.portability import products
-from ecgedge.portability.certificate import Certificate, Tried, Verdict, Way, compare, lines
+from ecgedge.portability.certificate import Certificate, Tried, Verdict, Way, compare, digest_of, lines
 from ecgedge.portability.study import Answers, confirmed, some
 
 HERE = Way("first", "", "this machine", "run")
@@ -106,3 +111,49 @@ def test_some_beats_are_of_every_class_and_always_the_same() -> None:
     assert np.bincount(labels[chosen], minlength=3).tolist() == [16, 3, 1]
     assert np.array_equal(chosen, some(labels, 20)) and np.array_equal(chosen, np.unique(chosen))
     assert len(some(labels, 1000)) == 100
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        (Multilabel(("a", "b", "c"), "probabilities", (0.5, 0.2, 0.9)), [(11, 0, 1, 0.05, 1), (12, 1, 0, 0.05, 2)]),
+        (Binary(("no", "yes"), "probabilities"), [(12, 1, 0, 0.9, None)]),
+    ],
+)
+def test_decisions_of_labels_and_of_one_output_are_told_and_found_again(
+    task: Task, expected: list[tuple[float, ...]]
+) -> None:
+    base = np.asarray([[0.7, 0.1, 0.1], [0.1, 0.15, 0.1], [0.9, 0.9, 0.95]], np.float32)
+    other = base.copy()
+    other[1, 1], other[2, 2] = 0.25, 0.85
+    if isinstance(task, Binary):
+        base, other = base[:, 2:], other[:, 2:]
+        other[2] = 0.05
+    found = compare(other, base, BEATS, np.arange(3), task, None, HERE)
+    told = [(flip.beat + 10, flip.here, flip.there, round(flip.margin, 4), flip.label) for flip in found.flips]
+    assert told == expected
+    arrays = {"numbers_1": np.arange(3), "outputs_1": other, "against_1": base}
+    again = figures(1, arrays, BEATS, task_record(task), None)["flips"]
+    assert [{**each, "margin": round(each["margin"], 4)} for each in again] == [
+        {"beat": flip.beat, "here": flip.here, "there": flip.there, "margin": round(flip.margin, 4),
+         "label": flip.label} for flip in found.flips
+    ]  # fmt: skip
+    text = "\n".join(lines(Certificate("", 3, 0.1, None, (found,), (), (), ()), task.labels))
+    assert ("yes becomes no" if isinstance(task, Binary) else "no b becomes b") in text
+
+
+@pytest.mark.parametrize("is_honest", [True, False])
+def test_no_way_is_held_against_anything_but_the_first(tmp_path: Path, is_honest: bool) -> None:
+    other = BASE + np.float32(0.125)
+    ways = [BASE, other if is_honest else BASE]
+    tried = [compare(each, BASE, BEATS, np.arange(3), TASK, None, HERE) for each in ways]
+    found = Certificate("", 3, 0.25, None, tuple(tried), (), (), ())
+    record = {**asdict(found), "verdict": found.verdict, "largest": found.largest, "task": task_record(TASK)}
+    arrays = {"x": BEATS, "numbers_0": np.arange(3), "numbers_1": np.arange(3), "outputs_0": BASE, "against_0": BASE}
+    arrays |= {"outputs_1": other, "against_1": BASE if is_honest else other}
+    if not is_honest:  # what it differs from is written to be the same
+        record["tried"][1]["digest"] = digest_of(other)
+    np.savez(tmp_path / "answers.npz", **arrays)
+    (tmp_path / "portability.json").write_text(json.dumps(record))
+    told = " ".join(check_certificate(tmp_path).reasons)
+    assert told == "" if is_honest else "way 1 is not held against the answers of the first" in told
