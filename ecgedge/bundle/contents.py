@@ -127,7 +127,7 @@ def record_of(artifact: Artifact, vectors: Vectors, facts: Facts) -> dict[str, A
     }
 
 
-ANSWERS = {"anomaly": "score and anomaly flag", "multilabel": "the labels that hold, and the probability of each"}
+ANSWERS = {"anomaly": "score and anomaly flag", "multilabel": "the labels that hold, and all probabilities,"}
 
 
 def readme(artifact: Artifact, record: Mapping[str, Any], facts: Facts) -> str:

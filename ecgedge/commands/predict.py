@@ -315,7 +315,7 @@ def prepared_as_trained(artifact: Artifact, normalize: bool) -> bool:
 
     if normalize or not wants_normalized(artifact):
         return normalize
-    note(f"{artifact.name} was trained on z-normalised beats: --normalize is taken as said")
+    note(f"{artifact.name} was trained on z-normalised beats, so these are normalised, as by --normalize")
     return True
 
 

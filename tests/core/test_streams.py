@@ -69,6 +69,9 @@ def test_a_column_that_is_named_otherwise_is_refused(length: int | None) -> None
         read_stream(lines, "t.csv", Columns(), length)
     assert caught.value.message == "t.csv: column 1 (patient) is not named as samples are"
     assert caught.value.hint == "--ignore-column patient leaves it out"
+    with pytest.raises(EcgEdgeError) as caught:
+        read_stream(table(NUMBERS[::-1], NUMBERS[::-1], f"patient,{NAMES},age"), "t.csv", Columns(), None)
+    assert caught.value.hint == "--ignore-column patient --ignore-column age leaves them out"
     stream = read_stream(lines, "t.csv", Columns(ignore=("patient",)), None)
     np.testing.assert_array_equal(np.stack(list(stream.beats)), BEATS)
 

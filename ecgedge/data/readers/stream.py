@@ -20,6 +20,7 @@ from ecgedge.data.readers.columns import (
     stands_out,
     stray,
     strays,
+    wordless,
 )
 from ecgedge.data.readers.dialect import Line, check_thousands, split_lines
 from ecgedge.data.readers.fields import LABEL_NAMES, lines_of, plain, short
@@ -114,7 +115,10 @@ def sample_columns(table: Table, asked: Columns, length: int | None) -> tuple[li
     if length and len(rest) == length + 1 and rest[0] == 0 and counts_rows(table, 0):
         leave_out(0, "holds row numbers")
     if odd := strays(table, rest):
-        raise stray(table, odd[0], labelled=False)
+        error = stray(table, odd[0], labelled=False)
+        names = [wordless(table, index) for index in odd]
+        hint = "".join(f" --ignore-column {name}" for name in names[:4]) + (" ..." if len(names) > 4 else "")
+        raise EcgEdgeError(error.message, f"{hint.strip()} leaves {'them' if len(names) > 1 else 'it'} out")
     if asked.label is None and not labels and not words and rest:
         if length == len(rest):
             odd = [index for index in (rest[0], rest[-1]) if stands_out(table, index, rest)]
