@@ -57,13 +57,14 @@ def plugins(ctx: click.Context, trace: bool) -> None:
             for name, part in parts.of(kind).items():
                 rows.append([kind, name, describe(part), missing(part) or INSTALLED, str(parts.owners[kind, name])])
         click.echo(tabulate(escape.cells(rows), ["kind", "name", "what", "state", "plugin"]))
-        common.aside(f"{INSTALLED}: what it needs is there; whether it works here, ecgedge doctor says")
     for owner, reason in parts.broken:
         common.warn(f"plugin {owner} is left out: {reason}")
     for warning in parts.warnings:
         common.warn(warning)
     if parts.clashes:
         raise parts.clashes[0]
+    if rows:
+        common.aside(f"{INSTALLED}: what it needs is there; whether it works here, ecgedge doctor says")
 
 
 @plugins.command()

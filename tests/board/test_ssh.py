@@ -419,7 +419,7 @@ for line in read:
         look = {{"interpreter": "x", "python": "3.11.0", "libraries": {{"numpy": "1"}}, "trouble": "", "free": 1}}
         say({{"look": look}})
     elif asked["do"] == "hear":
-        answer = b'{{"protocol": 4}}\\n' if not globals().get("greeted") else b'{{"answer": null}}\\n'
+        answer = b'{{"protocol": {protocol}}}\\n' if not globals().get("greeted") else b'{{"answer": null}}\\n'
         greeted = True
         say({{"size": len(answer)}}, answer)
     else:
@@ -436,7 +436,7 @@ PICKLE = """if asked["do"] == "take":
 def stub(sshd: servers.Sshd, folder: Path, evil: str) -> Board:
     """A board on which no keeper runs, but what says what it likes."""
     script = folder / "evil"
-    script.write_text(EVIL.format(python=sys.executable, evil=evil))
+    script.write_text(EVIL.format(python=sys.executable, evil=evil, protocol=protocol.PROTOCOL))
     script.chmod(0o755)
     return sshd.board("evil", python=str(script))
 

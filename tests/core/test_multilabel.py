@@ -267,16 +267,6 @@ def test_a_model_of_labels_is_scored_and_answers(ecgedge: Command, net: Path, fa
     assert other.code == 2 and "Traceback" not in other.err
 
 
-def test_options_that_make_no_sense_are_refused(ecgedge: Command, tmp_path: Path) -> None:
-    write_npz(tmp_path / "m.npz")
-    refused = ecgedge("train", "base-cnn", "--dataset", "m.npz", "--teacher", "--temperature", "0.3")
-    assert "no sense for multilabel" in error_of(refused)
-    assert not (tmp_path / "checkpoints" / "base-cnn").exists()  # a refused training leaves no folder
-    wrong = ecgedge("train", "base-cnn", "--dataset", "m.npz", "--task", "binary")
-    assert "several labels a beat" in error_of(wrong)
-    assert "is for anomalies" in error_of(ecgedge("train", "cnn-ae", "--dataset", "m.npz"))
-
-
 def test_a_record_says_what_is_wrong_with_its_labels(net: Path) -> None:
     from ecgedge.api.records import task_from_record
 

@@ -13,6 +13,7 @@ import pytest
 
 from ecgedge.api.artifact import digest_of
 from tests.conftest import Command, Result, error_of, rows_of
+from tests.core.test_multilabel import write_npz
 from tests.full.conftest import Once
 
 pytest.importorskip("torch")
@@ -285,3 +286,13 @@ def test_an_autoencoder_of_one_short_epoch_and_no_anomaly_to_test(ecgedge: Comma
     assert told.code == 0, told.err
     assert "AUROC not defined" in told.out
     assert (tmp_path / "one" / "roc.png").read_bytes().startswith(PNG)
+
+
+def test_options_that_make_no_sense_for_several_labels_are_refused(ecgedge: Command, tmp_path: Path) -> None:
+    write_npz(tmp_path / "m.npz")
+    refused = ecgedge("train", "base-cnn", "--dataset", "m.npz", "--teacher", "--temperature", "0.3")
+    assert "no sense for multilabel" in error_of(refused)
+    assert not (tmp_path / "checkpoints" / "base-cnn").exists()  # a refused training leaves no folder
+    wrong = ecgedge("train", "base-cnn", "--dataset", "m.npz", "--task", "binary")
+    assert "several labels a beat" in error_of(wrong)
+    assert "is for anomalies" in error_of(ecgedge("train", "cnn-ae", "--dataset", "m.npz"))
