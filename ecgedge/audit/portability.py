@@ -11,12 +11,25 @@ import numpy as np
 from ecgedge.audit import several
 from ecgedge.audit.answers import errors, flat, of_classes
 from ecgedge.audit.findings import Findings
+from ecgedge.audit.portability_rules import (
+    ANSWERS,
+    check_arrays,
+    check_left_out,
+    check_record,
+    check_saturation,
+    check_ways,
+)
 from ecgedge.audit.reading import JSON_BYTES, as_json, is_file, read_arrays, read_bytes
+from ecgedge.files.schema import SchemaError
 
-CERTIFICATE, ANSWERS = "portability.json", "answers.npz"
+CERTIFICATE = "portability.json"
 VERDICTS = ("exact", "equivalent", "fragile")
 CALLS = "an answer depends on which beats"  # are in the same call: how a finding begins
-COUNTS = (("did", "can"), ("can", "pairs"), ("cut", "sums"), ("beats", "seen"))  # the first is no more than the second
+UNCHECKED = (
+    "file, digest, format, precision, step: the file itself is not kept here",
+    "runtime, data, machine, versions, and of each way family, about, place and ran: nothing that is kept tells them",
+    "not_tried, saturation, findings: held against what was tried, and not found again",
+)
 
 
 def is_certificate(place: Path) -> bool:
@@ -27,34 +40,41 @@ def check_certificate(folder: Path) -> Findings:
     """What holds of a certificate in a folder, and what does not."""
     findings = Findings()
     with findings.reading(CERTIFICATE, "it"):
-        record = as_json(read_bytes(folder, CERTIFICATE, JSON_BYTES))
-        arrays = read_arrays(folder, ANSWERS)
-        tried, x, task = record["tried"], arrays["x"].astype(np.float32), record["task"]
-        if not tried:
-            raise ValueError("nothing was tried")
-        all_flips, largest, is_exact = 0, 0.0, True
-        for i, row in enumerate(tried):
-            check_against(record, arrays, i)
-            found = figures(i, arrays, x, task, record["step"])
-            for name, value in found.items():
-                findings.hold({"id": f"{row['family']} on {row['place']}", **row}, name, value)
-            all_flips, largest = all_flips + len(found["flips"]), max(largest, found["largest"])
-            is_exact = is_exact and found["equal"] == 1.0
-            check_confirmed(findings, record, arrays, i)
-        whole = {"id": "certificate", **record}
-        findings.hold(whole, "verdict", VERDICTS[2 if all_flips else 0 if is_exact else 1])
-        findings.hold(whole, "largest", largest)
-        findings.hold(whole, "beats", len(x))
-        findings.hold(whole, "margin", float(margins(flat(arrays["outputs_0"]), x, task).min()))
-        for layer in record["saturation"]:
-            for less, more in COUNTS:
-                if not 0 <= layer[less] <= layer[more]:
-                    findings.wrong(str(layer["layer"]), f"{less} is {layer[less]}, {more} {layer[more]}")
+        try:
+            check_all(findings, folder)
+        except SchemaError as error:
+            findings.wrong(CERTIFICATE, str(error))
     return findings
 
 
+def check_all(findings: Findings, folder: Path) -> None:
+    """Raise SchemaError, or one of those that are read as damage, where there is nothing to be found again."""
+    record = as_json(read_bytes(folder, CERTIFICATE, JSON_BYTES))
+    check_record(record)
+    arrays = read_arrays(folder, ANSWERS)
+    check_arrays(record, arrays)
+    tried, x, task = record["tried"], arrays["x"].astype(np.float32), record["task"]
+    all_flips, largest, is_exact = 0, 0.0, True
+    for i, row in enumerate(tried):
+        check_against(record, arrays, i)
+        found = figures(i, arrays, x, task, record["step"])
+        for name, value in found.items():
+            findings.hold({"id": f"{row['family']} on {row['place']}", **row}, name, value)
+        all_flips, largest = all_flips + len(found["flips"]), max(largest, found["largest"])
+        is_exact = is_exact and found["equal"] == 1.0
+        check_confirmed(findings, record, arrays, i)
+    whole = {"id": "certificate", **record}
+    findings.hold(whole, "verdict", VERDICTS[2 if all_flips else 0 if is_exact else 1])
+    findings.hold(whole, "largest", largest)
+    findings.hold(whole, "beats", len(x))
+    findings.hold(whole, "margin", float(margins(flat(arrays["outputs_0"]), x, task).min()))
+    for check in (check_ways, check_left_out, check_saturation):
+        check(findings, record)
+    findings.unchecked += UNCHECKED
+
+
 def check_against(record: dict[str, Any], arrays: dict[str, np.ndarray], i: int) -> None:
-    """Raise ValueError where a way is held against anything but the first one's answers to the same beats.
+    """Raise SchemaError where a way is held against anything but the first one's answers to the same beats.
 
     Only where an answer depends on the beats in its call, as the certificate then says, the first was asked once more
     for ways that were given a part of them.
@@ -63,20 +83,16 @@ def check_against(record: dict[str, Any], arrays: dict[str, np.ndarray], i: int)
     if depends and record["tried"][i]["by"] != "run":
         return
     numbers, first = arrays[f"numbers_{i}"], flat(arrays["outputs_0"])
-    if not np.isin(numbers, np.arange(len(first))).all() or not np.array_equal(
-        flat(arrays[f"against_{i}"]), first[numbers.astype(int)]
-    ):
-        raise ValueError(f"way {i} is not held against the answers of the first")
+    if not same_bits(flat(arrays[f"against_{i}"]), first[numbers]).all():
+        raise SchemaError(f"way {i} is not held against the answers of the first")
 
 
 def figures(i: int, arrays: dict[str, np.ndarray], x: np.ndarray, task: dict[str, Any], step: float | None) -> Any:
     """What is claimed of the answers of one way."""
     numbers = arrays[f"numbers_{i}"]
     there, here = (flat(arrays[f"{name}_{i}"]).astype(np.float32) for name in ("outputs", "against"))
-    if i == 0 and not (np.array_equal(numbers, np.arange(len(x))) and np.array_equal(there, here)):
-        raise ValueError("the first way is not what the others are held against")
-    if not np.isin(numbers, np.arange(len(x))).all() or there.shape != here.shape or len(there) != len(numbers):
-        raise ValueError(f"answers of way {i} are not of the beats")
+    if i == 0 and not (np.array_equal(numbers, np.arange(len(x))) and same_bits(there, here).all()):
+        raise SchemaError("the first way is not what the others are held against")
     beats = x[numbers]
     was, now = decided(here, beats, task), decided(there, beats, task)
     distance = margins(here, beats, task)
@@ -85,7 +101,7 @@ def figures(i: int, arrays: dict[str, np.ndarray], x: np.ndarray, task: dict[str
     largest = float(np.where(np.isfinite(apart), apart, np.finfo(np.float32).max).max())
     return {
         "beats": len(numbers),
-        "equal": float(same.mean()),
+        "equal": float(same_bits(there, here).mean()),
         "largest": largest,
         "steps": None if step is None else largest / step,
         "flips": [
@@ -100,6 +116,11 @@ def figures(i: int, arrays: dict[str, np.ndarray], x: np.ndarray, task: dict[str
         ],
         "digest": hashlib.sha256(np.ascontiguousarray(there, "<f4").tobytes()).hexdigest(),
     }
+
+
+def same_bits(there: np.ndarray, here: np.ndarray) -> np.ndarray:
+    """Which values are the same as float32, bit for bit."""
+    return np.equal(*(np.ascontiguousarray(each, "<f4").view("<u4") for each in (there, here)))
 
 
 def decided(outputs: np.ndarray, beats: np.ndarray, task: dict[str, Any]) -> np.ndarray:
@@ -134,6 +155,6 @@ def check_confirmed(findings: Findings, record: dict[str, Any], arrays: dict[str
         if other["by"] != "emulator" and f"{other['family']} on {other['place']}" == name:
             place = {int(number): k for k, number in enumerate(arrays[f"numbers_{j}"])}
             rows = [place.get(int(number), -1) for number in arrays[f"numbers_{i}"]]
-            if -1 not in rows and np.array_equal(flat(arrays[f"outputs_{j}"])[rows], flat(arrays[f"outputs_{i}"])):
+            if -1 not in rows and same_bits(flat(arrays[f"outputs_{j}"])[rows], flat(arrays[f"outputs_{i}"])).all():
                 return
     findings.wrong(str(tried[i]["place"]), f"{name} does not confirm it")

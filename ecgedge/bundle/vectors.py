@@ -50,16 +50,19 @@ class Portable:
         verdict: ``"exact"``, ``"equivalent"`` or ``"fragile"``.
         largest: the largest difference of an output value in all that was tried, in the output's own unit.
         ways: how many were tried.
+        fewer: of these, how many were given a part of the beats.
     """
 
     text: str
     verdict: str
     largest: float
     ways: int
+    fewer: int
 
     @property
     def sentence(self) -> str:
-        return f"{self.verdict} in {self.ways} ways that were tried, values {self.largest:.3g} apart at most"
+        part = f" ({self.fewer} of them on a part of the beats)" if self.fewer else ""
+        return f"{self.verdict} in {self.ways} ways that were tried{part}, values {self.largest:.3g} apart at most"
 
 
 def tolerance(artifact: Artifact, outputs: np.ndarray, portable: Portable | None = None) -> tuple[float, str]:

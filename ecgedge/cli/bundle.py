@@ -273,7 +273,8 @@ def portable(folder: Path, artifact: Artifact) -> Portable:
     if told["digest"] != digest_of(artifact.path):
         raise EcgEdgeError(f"the certificate in {folder} is of another file", again)
     text = (folder / CERTIFICATE).read_text(encoding="utf-8")
-    return Portable(text, told["verdict"], told["largest"], len(told["tried"]))
+    fewer = sum(each["beats"] < told["beats"] for each in told["tried"])
+    return Portable(text, told["verdict"], told["largest"], len(told["tried"]), fewer)
 
 
 def told_by_user(artifact: Artifact, data: Dataset | None, labels: str | None) -> tuple[str, ...]:

@@ -51,6 +51,17 @@ def find(stages: Sequence[Stage], study: Study | None, form: str, parted: str | 
     return [replace(finding, name=check.__name__) for check in FINDINGS for finding in check(found)]
 
 
+def no_forms_of_one_model(found: Found) -> Iterator[Finding]:
+    """Nothing with weights computes what the reference does: no one operation is at fault."""
+    study = found.study
+    if study and not study.same_model:
+        yield Finding(
+            "these seem to be no forms of one model: no operation with weights computes what the reference does, and "
+            f"{study.matched:.0%} of the tensors are matched",
+            "name two forms of one model, with the weights of one training",
+        )
+
+
 def clipped(found: Found) -> Iterator[Finding]:
     """The culprit's tensor cannot hold what the reference has there."""
     line = culprit_of(found)
@@ -103,7 +114,7 @@ def loud_channel(found: Found) -> Iterator[Finding]:
 def adds_up(found: Found) -> Iterator[Finding]:
     """The stage parts, and no operation does."""
     is_form = found.parted and found.parted == found.form
-    if is_form and found.study and not found.study.culprit and not coarsest(found):
+    if is_form and found.study and found.study.same_model and not found.study.culprit and not coarsest(found):
         worst = min(found.study.lines, key=lambda line: line.local_snr, default=None)
         told = f"; the coarsest is {worst.operation}, {worst.local_snr:.0f} dB" if worst else ""
         yield Finding(
@@ -124,7 +135,7 @@ def nothing_parts(found: Found) -> Iterator[Finding]:
 
 def coarsest(found: Found) -> Line | None:
     """Where no operation is at fault: the one that is left least by correct rounding, where that is next to nothing."""
-    if culprit_of(found) or not found.study:
+    if culprit_of(found) or not found.study or not found.study.same_model:
         return None
     lines = [line for line in found.study.lines if line.local_steps is not None and line.local_snr < FEW_STEPS]
     return min(lines, key=lambda line: line.local_snr, default=None)
@@ -134,4 +145,4 @@ def culprit_of(found: Found) -> Line | None:
     return found.study.culprit if found.study else None
 
 
-FINDINGS = (clipped, moved, at_fault, loud_channel, adds_up, nothing_parts)
+FINDINGS = (no_forms_of_one_model, clipped, moved, at_fault, loud_channel, adds_up, nothing_parts)

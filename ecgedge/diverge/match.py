@@ -256,6 +256,12 @@ def kind(op: str) -> str:
     return known.get(plain, plain)
 
 
+def has_weights(op: str) -> bool:
+    """Whether an operation of this type, in any format, has weights that were trained."""
+    plain = kind(op)
+    return plain == "dense" or any(each in plain for each in ("conv", "lstm", "gru", "rnn"))
+
+
 def likeness(expected: np.ndarray, values: np.ndarray) -> float:
     """The correlation of two arrays of one shape, 0 where one does not vary or is not finite."""
     a, b = (each.astype(np.float64).ravel() for each in (expected, values))

@@ -11,9 +11,10 @@ import numpy as np
 
 from ecgedge.api.taps import Operation, Taps, Tensor
 from ecgedge.diverge import noise
-from ecgedge.diverge.match import Matching, match, share
+from ecgedge.diverge.match import ALIKE, Matching, has_weights, match, share
 from ecgedge.diverge.sealed import Sealed
 from ecgedge.errors import EcgEdgeError
+from ecgedge.evaluate.parity import same_bits
 
 LIMIT = 2.0  # times what a precision explains, from which an operation is at fault
 HEALED = 1.3  # times the same, up to which what comes after it is as right as it can be
@@ -21,6 +22,8 @@ CLIPS = 1e-3  # share of values, from which a tensor is told to clip
 MOST_TIMES = 1e9  # what is infinite is told as this: JSON has no infinity
 MISTAKEN = 20.0  # dB, up to which two tensors may have been taken for the same by mistake
 PUT_RIGHT = 3  # matches at most that are mended by what comes after them
+STRANGE = 6.0  # dB, below which an operation with weights has nothing of the reference's
+LITTLE = 0.5  # share of tensors matched, below which one such line alone says that
 
 
 @dataclass(frozen=True)
@@ -65,11 +68,13 @@ class Study:
 
     Attributes:
         lines: in the order of the operations.
-        culprit: the operation at fault; None: none errs by more than its precision explains.
+        culprit: the operation at fault; None: none errs by more than its precision explains, or no one is, see
+            ``same_model``.
         matched: share of the form's tensors.
         tensors: that the form's operations make.
         unfused: names of tensors that do not exist as the file runs.
         decisions: beats that are decided otherwise, and where that was sealed.
+        same_model: False where the two seem to be no forms of one model, see ``strangers``.
     """
 
     lines: tuple[Line, ...]
@@ -78,6 +83,7 @@ class Study:
     tensors: int
     unfused: tuple[str, ...] = ()
     decisions: tuple[Sealed, ...] = ()
+    same_model: bool = True
 
     def ranked(self) -> list[Line]:
         """The lines, the worst first: by how much their own error is above what is explained."""
@@ -101,7 +107,7 @@ class Values:
     def __call__(self, name: str) -> np.ndarray:
         if name not in self.files:
             values, answers = self.taps.read(name, self.x)
-            if not np.array_equal(answers, self.answers):
+            if not same_bits(answers, self.answers).all():
                 self.disturbed.add(name)
             path = self.folder / f"{len(self.files)}.npy"
             np.save(path, values)
@@ -136,8 +142,24 @@ def study(
             lines = measured(both, mine)
             culprit = at_fault(both, lines)
         made = sum(name in both.tensors for op in form.wiring.operations for name in op.outputs)
-        decisions = seal(both) if seal else ()
-        return Study(tuple(lines), culprit, share(both), made, tuple(sorted(mine.disturbed)), decisions)
+        same_model = not strangers(both, lines)
+        decisions = seal(both) if seal and same_model else ()
+        return Study(tuple(lines), culprit if same_model else None, share(both), made, tuple(sorted(mine.disturbed)),
+                     decisions, same_model)  # fmt: skip
+
+
+def strangers(both: Matching, lines: Sequence[Line]) -> bool:
+    """Whether all operations with weights compute something else: two models, or one that was trained again.
+
+    A file with a fault has others that are right. Where one line alone has weights it may be the faulty one, unless
+    hardly anything else is matched. Several operations that are measured as one may come near the reference in
+    another model, too: both were trained for the same answers.
+    """
+    weighted = [line for line in lines if any(has_weights(op.op) for op in both.sources(line.tensor)[1])]
+    enough = len(weighted) > 1 or (len(weighted) == 1 and share(both) < LITTLE)
+    return enough and all(
+        line.excess > LIMIT and line.local_snr < (ALIKE if line.others else STRANGE) for line in weighted
+    )
 
 
 def measured(both: Matching, mine: Values) -> list[Line]:

@@ -9,6 +9,11 @@ from ecgedge.errors import ConversionError
 ATOL = 1e-4
 
 
+def same_bits(there: np.ndarray, here: np.ndarray) -> np.ndarray:
+    """Which values of two float32 arrays of one shape are the same, bit for bit: -0 is not 0, and nan may be nan."""
+    return np.equal(*(np.ascontiguousarray(each, np.float32).view(np.uint32) for each in (there, here)))
+
+
 def check_parity(expected: np.ndarray, found: np.ndarray, what: str, atol: float = ATOL) -> float:
     """The largest absolute difference between two outputs for the same beats.
 

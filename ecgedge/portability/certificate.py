@@ -12,6 +12,7 @@ import numpy as np
 
 from ecgedge.api import tasks
 from ecgedge.api.artifact import Task
+from ecgedge.evaluate.parity import same_bits
 
 Verdict = Literal["exact", "equivalent", "fragile"]
 By = Literal["run", "emulator", "model"]
@@ -195,12 +196,12 @@ def compare(
         Flip(int(numbers[i]), int(before[i, *at]), int(decided[i, *at]), float(margins[i, *at]), *map(int, at))
         for i, *at in np.argwhere(decided != before)
     )
-    same = (there == here) | (np.isnan(there) & np.isnan(here))
+    same = (there == here) | (np.isnan(there) & np.isnan(here))  # -0 and 0 are no two values, but other bits
     apart = np.abs(there.astype(np.float64) - here.astype(np.float64))
     largest = float(np.nanmax(np.where(same, 0.0, np.where(np.isfinite(apart), apart, WIDEST))))
     steps = None if step is None else largest / step
-    return Tried(way.family, way.about, way.place, way.by, len(beats), float(same.mean()), largest, steps, flips,
-                 digest_of(there))  # fmt: skip
+    return Tried(way.family, way.about, way.place, way.by, len(beats), float(same_bits(there, here).mean()),
+                 largest, steps, flips, digest_of(there))  # fmt: skip
 
 
 def digest_of(outputs: np.ndarray) -> str:
@@ -216,7 +217,7 @@ def lines(certificate: Certificate, names: Sequence[str] = (), most: int = 10) -
     """
     tried = certificate.tried
     others = [each for each in tried[1:] if not each.identical]
-    told = [f"{certificate.verdict}: {summary(certificate)}"]
+    told = [f"{certificate.verdict}: {summary(certificate)}{of_some(certificate)}"]
     flips: dict[tuple[int, int | None], list[tuple[Tried, Flip]]] = {}
     for each in tried:
         for flip in each.flips:
@@ -230,7 +231,8 @@ def lines(certificate: Certificate, names: Sequence[str] = (), most: int = 10) -
             was, now = (label if each else f"no {label}" for each in (flip.here, flip.there))
         told.append(f"beat {beat}: {was} becomes {now}, margin {flip.margin:.3g}; {where}")
     if len(flips) > most:
-        told.append(f"and {len(flips) - most:,} more beats, which --json lists")
+        more = len(flips) - most
+        told.append(f"and {more:,} more decision{'' if more == 1 else 's'}, which --json lists")
     for each in others:
         if each.by == "emulator":
             told.append(
@@ -248,12 +250,20 @@ def summary(certificate: Certificate) -> str:
     if certificate.verdict == "exact":
         return f"bit for bit the same in all {ways} that were tried"
     if certificate.verdict == "equivalent":
-        apart = unit(certificate.largest, certificate.step)
+        apart = unit(certificate.largest, certificate.step) + ", in the signs of zeros" * (not certificate.largest)
         margin = f"{certificate.margin:.3g}"
         return f"values differ by {apart} at most, no decision changed; the smallest margin of one is {margin}"
     changed = len({flip.beat for each in certificate.tried for flip in each.flips})
     on = f"{changed:,} beat{'' if changed == 1 else 's'}"
     return f"decisions on {on} change; values differ by {unit(certificate.largest, certificate.step)} at most"
+
+
+def of_some(certificate: Certificate) -> str:
+    """How many ways were given a part of the beats, and how many those were; empty where all were given all."""
+    seen = [each.beats for each in certificate.tried if each.beats < certificate.beats]
+    if not seen:
+        return ""
+    return f"; {len(seen)} of the {len(certificate.tried)} ways saw {min(seen):,} of {certificate.beats:,} beats only"
 
 
 def unit(value: float, step: float | None) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from ecgedge.api import tasks
 from ecgedge.api.artifact import Artifact, digest_of
 from ecgedge.errors import ConversionError, EcgEdgeError
+from ecgedge.evaluate.parity import same_bits
 from ecgedge.portability import tflite_file
 from ecgedge.portability.certificate import Certificate, Finding, NotTried, Saturating, Tried, Way, compare
 from ecgedge.portability.integer_model import IntegerModel
@@ -107,7 +108,7 @@ def study(
 
     everything = np.arange(len(asked.beats))
     beside, _ = answer(sessions[0], asked.beats[asked.chosen], NARROW)  # in the same calls as where it is slow
-    if not np.array_equal(beside, base[asked.chosen]):
+    if not same_bits(beside, base[asked.chosen]).all():
         findings += (OF_CALLS,)
     take(base, everything, sessions[0].way, ran)
     for session in sessions[1:]:
@@ -118,6 +119,10 @@ def study(
             outputs, ran = answer(session, asked.beats[numbers], NARROW if session.slow else WIDE)
         except (EcgEdgeError, ConversionError) as error:
             missed.append(NotTried(name, one_line(error)))
+            continue
+        if (len(outputs), outputs.size) != (len(numbers), len(numbers) * base[0].size):
+            told = f"it answers {len(numbers):,} beats with {outputs.shape}, {base.shape[1:]} a beat were expected"
+            missed.append(NotTried(name, told))
         else:
             take(outputs, numbers, session.way, ran)
     layers = saturating(model, 0) if model else ()
@@ -141,7 +146,10 @@ def answer(session: Session, beats: np.ndarray, piece: int) -> tuple[np.ndarray,
     """Outputs for beats, so many asked for at once, and where the operations ran."""
     with session.open() as opened:
         size = max(1, piece // opened.bulk) * opened.bulk  # whole calls, which are the same everywhere
-        outputs = np.concatenate([*opened.pieces(beats, size)])
+        pieces = [*opened.pieces(beats, size)]
+        if len(shapes := {piece.shape[1:] for piece in pieces}) > 1:
+            raise ConversionError(f"its answers are of another shape in each call: {sorted(shapes)}"[:200])
+        outputs = np.concatenate(pieces)
         graph = None if session.slow else opened.graph()
     return outputs, graph.placement() if graph else ""
 
@@ -159,7 +167,7 @@ class Answers:
         """Whether another gives the same to all of these beats, bit for bit."""
         if not np.isin(self.numbers, other.numbers).all():
             return False
-        return np.array_equal(other.outputs[np.searchsorted(other.numbers, self.numbers)], self.outputs)
+        return bool(same_bits(other.outputs[np.searchsorted(other.numbers, self.numbers)], self.outputs).all())
 
 
 def confirmed(found: Sequence[Answers]) -> Iterator[Tried]:
@@ -187,7 +195,7 @@ def disproved(artifact: Artifact, asked: Study, base: np.ndarray) -> str:
         outputs = np.concatenate([*exact.answers(artifact.input.encode(asked.beats[numbers]))])
     except Exception as error:  # an operation that onnx's reference lacks, or has otherwise
         return f"the integer model cannot carry it out: {one_line(error)}"
-    off = int((outputs.reshape(base[numbers].shape) != base[numbers]).sum())
+    off = int((~same_bits(outputs.reshape(base[numbers].shape), base[numbers])).sum())
     if off:
         return f"the integer model, in 32 bits, differs from the runtime here in {off:,} of {outputs.size:,} values"
     return ""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecgedge.api import tasks
+from ecgedge.evaluate.parity import same_bits
 from ecgedge.files import escape
 from ecgedge.report.document import Report
 from ecgedge.run import RunFolder
@@ -69,7 +70,7 @@ def agreement(run: RunFolder, row: Row, base: Row) -> Agreement | None:
     decided = (tasks.decide(outputs, beats.x, task) for outputs in (there, here))
     changed = int(np.not_equal(*decided).sum())
     largest = float(np.abs(there.astype(np.float64) - here.astype(np.float64)).max())
-    return Agreement(row, base, np.array_equal(there, here), changed, len(beats.y), largest)
+    return Agreement(row, base, bool(same_bits(there, here).all()), changed, len(beats.y), largest)
 
 
 def lines(found: Sequence[Agreement], markdown: bool = False) -> list[str]:

@@ -261,6 +261,25 @@ def test_forms_of_other_models_are_refused() -> None:
         study(other, net(), BEATS)
 
 
+@pytest.mark.parametrize("of_one_build", [True, False])
+def test_two_models_of_the_same_classes_have_no_culprit(of_one_build: bool) -> None:
+    draw = np.random.default_rng(9)
+    v1, v2, v3 = (draw.standard_normal(each.shape).astype(np.float32) for each in (W1, W2, W3))
+    again = net(a=lambda x: first(x, v1), b=lambda r: r @ v2, y=lambda m: m @ v3)
+    wide = draw.standard_normal((1, 5)).astype(np.float32)
+    steps = [
+        Step("p", ("x",), lambda x: relu(first(x, wide)), "Conv"),
+        Step("q", ("p",), lambda p: p.max(axis=2), "Max"),
+        Step("z", ("q",), lambda q: q[:, -3:], "Slice"),
+    ]
+    found = look(again if of_one_build else Net(steps, {"p": (30, 5), "q": (30,), "z": (3,)}))
+    assert found.culprit is None and not found.same_model
+    [told] = find((), found, "form", "form")
+    assert told.name == "no_forms_of_one_model" and told.text.startswith("these seem to be no forms of one model")
+    one = look(net(a=lambda x: first(x, v1)))  # the others are right
+    assert one.same_model and one.culprit and one.culprit.operation == "op_a"
+
+
 def answered(name: str, precision: str, outputs: np.ndarray) -> Answered:
     task, spec = Classification(("a", "b", "c"), "logits"), TensorSpec("x", (None, 3), "float32", "NC")
     return Answered(name, Artifact(Path(name), "onnx", precision, task, spec, spec, "m"), "cpu", outputs)

@@ -65,7 +65,7 @@ def test_a_certificate_is_held_to_its_answers(here: Command, tmp_path: Path) -> 
     told(here, file, "--no-emulate", "--beats", "40", "--out", folder)
     assert "not empty" in error_of(here("portability", file, "--dataset", "synthetic", "--no-emulate", "-o", folder))
     result = here("check", folder)
-    assert result.code == 0 and "figures of 5 rows hold" in result.out, result.out
+    assert result.code == 0 and "figures of 5 rows hold" in result.out and "not checked: file, digest" in result.out
     certificate = folder / "portability.json"
     record = json.loads(certificate.read_text(encoding="utf-8"))
     for change in (
@@ -74,12 +74,16 @@ def test_a_certificate_is_held_to_its_answers(here: Command, tmp_path: Path) -> 
         {"tried": [*record["tried"][:-1], record["tried"][-1] | {"equal": 1.0}]},
         {"tried": [*record["tried"][:-1], record["tried"][-1] | {"flips": [{"beat": 0}]}]},
         {"saturation": [record["saturation"][0] | {"did": 1000}]},
+        {"saturation": []},
+        {"not_tried": []},
+        {"findings": []},
     ):
         certificate.write_text(json.dumps(record | change), encoding="utf-8")
         result = here("check", folder)
         assert result.code == 1 and result.out and "Traceback" not in result.err, change
     certificate.write_text("{}", encoding="utf-8")
-    assert here("check", folder).code == 1
+    result = here("check", folder)
+    assert result.code == 1 and result.out.strip() == "portability.json: file is missing"
 
 
 def test_a_certificate_goes_along_in_a_bundle_and_bounds_its_vectors(here: Command, tmp_path: Path) -> None:
