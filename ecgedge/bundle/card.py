@@ -58,7 +58,10 @@ KINDS = {"multilabel": "labels of which several may hold", "anomaly": "autoencod
 
 
 def what_it_is(artifact: Artifact) -> str:
-    kind = KINDS.get(artifact.task.kind, "classifier")
+    task = artifact.task
+    kind = KINDS.get(task.kind, "classifier")
+    if isinstance(task, Binary):
+        kind = f"classifier with one output, whose positive class is {task.positive}"
     told = " (by its weights and operations)" if is_foreign(artifact) else ""
     return f"{artifact.format} {artifact.precision}{told}, {kind}"
 
