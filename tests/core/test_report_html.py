@@ -181,7 +181,7 @@ def test_an_interval_wider_than_the_noise_is_told(told: Report) -> None:
     low, high = first.times.p50_us * 0.8, first.times.p50_us * 1.2
     wide = replace(first, latency=replace(first.times, p50_low_us=low, p50_high_us=high))
     [line] = wide_lines([wide], told.noise)
-    assert "p50 of 1 row is known to 20% at worst" in line
+    assert "p50 of 1 row, +-20% at worst, is less exact there than time x (noise floor" in line
     assert wide_lines([replace(wide, latency=replace(wide.times, p50_low_us=high, p50_high_us=high))], told.noise) == []
 
 
