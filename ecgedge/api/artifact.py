@@ -57,6 +57,11 @@ class Binary(Classification):
 
     kind: ClassVar[str] = "binary"
 
+    @property
+    def positive(self) -> str:
+        """The class whose probability the output is."""
+        return self.labels[1]
+
     def values(self, beat: int) -> int:
         return 1
 

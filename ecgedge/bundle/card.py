@@ -39,6 +39,7 @@ def model_card(artifact: Artifact, record: Mapping[str, Any], facts: Facts) -> s
     lines = [
         f"- file: `{record['file']}`, {markdown(what_it_is(artifact))}; bundled from {markdown_code(record['source'])}",
         f"- SHA-256: {markdown_code(artifact.digest)}",
+        f"- model: {markdown_code(artifact.name)}, the name in its record",
         f"- precision: {markdown(precision(artifact))}",
         f"- input: {tensor(artifact.input)}. {record['preprocessing']['expects']}",
         f"- output: {tensor(artifact.output)}: {outputs(artifact)}",
@@ -49,7 +50,7 @@ def model_card(artifact: Artifact, record: Mapping[str, Any], facts: Facts) -> s
         f"- licence: {licence(bool(weights))}",
         *([] if weights else [f"- not known: {unknown(artifact, bool(facts.measured))}"]),
     ]  # fmt: skip
-    text = f"# {markdown(artifact.name)}\n\n{LIMITS}\n\n" + "\n".join(lines) + "\n"
+    text = f"# {markdown(facts.name)}\n\n{LIMITS}\n\n" + "\n".join(lines) + "\n"
     text += MEASURED + "".join(f"- {markdown(sentence)}\n" for sentence in facts.measured) if facts.measured else ""
     return text + WEIGHTS + "\n" + weights.replace("# ", "### ", 1).strip() + "\n" if weights else text
 
@@ -58,7 +59,10 @@ KINDS = {"multilabel": "labels of which several may hold", "anomaly": "autoencod
 
 
 def what_it_is(artifact: Artifact) -> str:
-    kind = KINDS.get(artifact.task.kind, "classifier")
+    task = artifact.task
+    kind = KINDS.get(task.kind, "classifier")
+    if isinstance(task, Binary):
+        kind = f"classifier with one output, whose positive class is {task.positive}"
     told = " (by its weights and operations)" if is_foreign(artifact) else ""
     return f"{artifact.format} {artifact.precision}{told}, {kind}"
 
@@ -120,6 +124,8 @@ def licence(is_shipped: bool) -> str:
 
 
 def unknown(artifact: Artifact, is_measured: bool) -> str:
-    missing = "what it was trained on"
-    missing += "" if is_measured else ", and how well it decides (`ecgedge evaluate` measures that)"
+    if is_measured:
+        missing = "on which beats the trained model, which is named below with its SHA-256, was trained"
+    else:
+        missing = "what it was trained on, and how well it decides (`ecgedge evaluate` measures that)"
     return f"who made it, from what, {missing}" if is_foreign(artifact) else missing

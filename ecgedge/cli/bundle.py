@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from ecgedge.workers.standins import RuntimeElsewhere, SessionElsewhere
 
 BEATS = 20  # synthetic ones, as test vectors: each class is there
+MOST_VECTORS = 1000  # of a user's file: check.py runs them all, and C has them as an array
 
 
 @click.command()
@@ -49,7 +50,8 @@ BEATS = 20  # synthetic ones, as test vectors: each class is there
 @click.option("--sign", "private", type=click.Path(path_type=Path), metavar="KEY.pem",
               help="Sign it with this Ed25519 key; ecgedge check --verify holds it to that.")  # fmt: skip
 @click.option("--vectors", type=click.Path(path_type=Path),
-              help="Beats for its test vectors, lines or an array; they travel in it. Default: synthetic.")  # fmt: skip
+              help="Take test vectors from this file, lines or an array, 1,000 beats at most; they travel in the "
+                   "bundle. Default: synthetic beats.")  # fmt: skip
 @click.option("--portability", "certificate", type=click.Path(path_type=Path), metavar="FOLDER",
               help="What ecgedge portability -o kept of this file goes along, and bounds the vectors.")  # fmt: skip
 @click.option("--labels", metavar="NAME,...", help="Of a foreign classifier, in the order of its outputs.")
@@ -225,11 +227,19 @@ def vector_beats(
         length = artifact.input.length or (data.length if data else 140)
         leads = artifact.input.leads or (data.leads if data else 1)
         return synthetic_beats(BEATS, length, leads), "synthetic beats"
+    parts: list[np.ndarray] = []
     with beats_in(path, artifact, told_columns(), normalize) as pieces:
-        parts = list(pieces)
+        for piece in pieces:
+            parts.append(piece)
+            if sum(map(len, parts)) > MOST_VECTORS:
+                break
     if not parts:
         raise EcgEdgeError(f"{path} holds no beats", "name another file with --vectors")
-    return np.concatenate(parts), f"beats of {path.name}"
+    beats = np.concatenate(parts)
+    if len(beats) <= MOST_VECTORS:
+        return beats, f"beats of {path.name}"
+    common.note(f"{path} holds more beats than a bundle takes along: the first {MOST_VECTORS:,} are its test vectors")
+    return beats[:MOST_VECTORS], f"the first beats of {path.name}"
 
 
 def facts_of(artifact: Artifact, name: str, runtime: Runtime, parts: Parts, told: tuple[str, ...], normalize: bool,

@@ -111,7 +111,8 @@ def rightly(word: str) -> str:
               help="quick: 500 test beats and few timed calls; full: all beats.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="Write the run into this folder. Default: runs/DATE-TIME.")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN",
-              help="Go on with an interrupted run; --mlflow, --trust and --cluster go with it, no more.")  # fmt: skip
+              help="Go on with this interrupted run, as it was asked for then. Of the other options it takes only "
+                   "--mlflow, --trust and --cluster.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="List cells and skips, do nothing.")
 @click.option("--cluster", metavar="tcp://HOST:PORT|local:N",
               help="Convert on Dask: a scheduler, which is trusted, or N workers on this machine.")  # fmt: skip

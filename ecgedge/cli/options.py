@@ -183,7 +183,8 @@ def limits_of(timeout: float, memory: int | None) -> Limits:
 def mlflow_option(name: str) -> Callable[..., Any]:
     """``--mlflow [URI]``: the parameter ``name``, None where it is not given."""
     return click.option("--mlflow", name, is_flag=False, flag_value="sqlite:///mlflow.db", metavar="[URI]",
-                        help="Log it to MLflow. Alone: sqlite:///mlflow.db.")  # fmt: skip
+                        help="Log the result to the MLflow server or database at this URI. Without a URI it goes to "
+                             "sqlite:///mlflow.db.")  # fmt: skip
 
 
 def quantizer_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -57,7 +57,8 @@ SAID_ANEW = ("resume", "cluster", "jobs", "printed")  # by whoever resumes
               help="quick: 500 test beats are scored; full: all.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the sweep. Default: runs/sweep-DATE-TIME.")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="SWEEP",
-              help="Go on with an interrupted sweep, as asked then; only --cluster and --jobs go with it.")  # fmt: skip
+              help="Go on with this interrupted sweep, as it was asked for then. Of the other options it takes only "
+                   "--cluster and --jobs.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="List data sets, cells and skips, do nothing.")
 @click.option("--cluster", metavar="tcp://HOST:PORT|local:N",
               help="Hand the work to Dask: a scheduler, which is trusted, or N workers on this machine.")  # fmt: skip

@@ -81,6 +81,8 @@ def train(model: str, dataset: str | None, out: Path | None, force: bool, cv: in
     if idle := unheeded(part, changes, kind):
         common.warn(f"the training of {model} does not heed {', '.join(idle)}")
     recipe = recipe_for(part, changes, len(data.train))
+    if kind == "binary" and data.classes == 2:
+        common.note(told_positive(data.labels))
     if line := told_for_many(part, recipe, len(data.train)):
         common.note(line)
     trained = run(part, data, recipe, folder, versions(), cv or 0, repeats, options, kind=kind)
@@ -110,6 +112,17 @@ def keep_earlier(folder: Path, force: bool, data: Dataset) -> None:
     other = "" if trained_on.get("digest") == data.digest else ", trained on other data"
     raise EcgEdgeError(
         f"{folder} is not empty: it holds a checkpoint{other}", "name another folder with --out, or --force replaces it"
+    )
+
+
+def told_positive(labels: tuple[str, ...]) -> str:
+    """Which of two classes the one output speaks for, and how that is changed."""
+    from ecgedge.api.artifact import Binary
+
+    positive = Binary(labels).positive
+    return (
+        f"the one output is the probability of {positive}, the second class; --class-names FILE with {positive} in its "
+        f"first line and {labels[0]} in its second makes it that of {labels[0]}"
     )
 
 

@@ -58,14 +58,28 @@ class RowOfRun:
 
 
 def check_row(target: str | os.PathLike[str], words: str | Sequence[str]) -> bool:
-    """Whether a path names the folder of a run. Raises EcgEdgeError where it does not, and a row is named."""
+    """Whether a path names the folder of a run. Raises EcgEdgeError where it does not, and a row is named, or where it
+    can be nothing else and is missing."""
     from ecgedge.run.reading import RUN
 
-    is_run = (Path(target) / RUN).is_file()
+    path = Path(target)
+    is_run = (path / RUN).is_file()
+    if len(path.parts) > 1 and (words or not path.suffix) and not os.path.lexists(path):
+        told = f"there is no {cut(target)}: no folder of a run, no checkpoint and no file"
+        raise EcgEdgeError(told, missing_hint(path.parent, RUN))
     if words and not is_run:
         row = words if isinstance(words, str) else " ".join(words)
         raise EcgEdgeError(f"{cut(target)} is not the folder of a run, so it has no row {cut(row)!r}", "leave that out")
     return is_run
+
+
+def missing_hint(folder: Path, record: str) -> str:
+    """Which runs lie in a folder, where one of them may be meant; ``record``: the file that makes a folder a run."""
+    names = sorted(str(file.parent) for file in folder.glob(f"*/{record}")) if folder.is_dir() else []
+    if not names:
+        return "ecgedge matrix --out names the folder of a run"
+    more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
+    return f"the runs in {folder}: {', '.join(names[:MOST_LISTED])}{more}"
 
 
 def row_of_run(

@@ -256,6 +256,8 @@ def beats_in(path: Path, artifact: Artifact, asked: Columns, normalize: bool) ->
     from ecgedge.files.notices import note
 
     normalize = prepared_as_trained(artifact, normalize)
+    if isinstance(artifact.task, Multilabel):
+        asked = replace(asked, known=artifact.task.labels)
     if path.suffix.lower() not in WHOLE:
         with open_beats(path) as source:
             yield chunks(source, str(path), artifact, asked, normalize)

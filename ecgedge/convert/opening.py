@@ -169,9 +169,12 @@ class Opener:
                 artifact, told.task, data.labels, data.length, told.normal, told.window, data.leads, data.multilabel
             )
             if meaning.kind in SCORED and not all(label.isdecimal() for label in data.labels):
+                taken = f"its outputs are taken as {listed(data.labels)}, in that order"
+                if isinstance(meaning, Binary):
+                    taken = f"its one output is taken as the probability of {meaning.positive}, the second class"
                 note(
-                    f"{artifact.name} does not name its classes: its outputs are taken as {listed(data.labels)}, in "
-                    "that order; --class-names FILE with these names in another order changes it"
+                    f"{artifact.name} does not name its classes: {taken}; "
+                    "--class-names FILE with these names in another order changes it"
                 )
             notes = {**artifact.notes, **notes_of_leads(data.lead_names)}
             return check_told(replace(artifact, task=meaning, output=as_answer(artifact, meaning), notes=notes))

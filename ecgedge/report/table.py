@@ -160,8 +160,8 @@ def wide_lines(rows: Sequence[Row], noise: Mapping[str, Noise]) -> list[str]:
         if row.latency and not row.unsteady and model in noise and half_width(row) > noise[model].floor:
             found.setdefault(model, []).append(row)
     return [
-        f"wide: {model}: p50 of {len(odd)} row{'s' * (len(odd) > 1)} is known to {max(map(half_width, odd)):.0%} at "
-        f"worst, the noise floor is {noise[model].floor:.1%}: rather trust time x"
+        f"wide: {model}: p50 of {len(odd)} row{'s' * (len(odd) > 1)}, +-{max(map(half_width, odd)):.0%} at worst, is "
+        f"less exact there than time x (noise floor {noise[model].floor:.1%})"
         for model, odd in found.items()
     ]
 

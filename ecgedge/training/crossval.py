@@ -12,6 +12,7 @@ from ecgedge.api.artifact import Anomaly, Classification, Multilabel, Task
 from ecgedge.data.dataset import Dataset, Split, strata
 from ecgedge.data.patients import deal_groups
 from ecgedge.errors import EcgEdgeError
+from ecgedge.files.notices import note
 from ecgedge.training.fitting import OF_CLASSES, Trainee, fit, predict
 
 NAMES = {  # of the figures that are estimated
@@ -80,6 +81,7 @@ def cross_validate(trainee: Trainee, data: Dataset, count: int, repeats: int = 1
     if not 2 <= count <= len(data.train):
         raise EcgEdgeError(f"{len(data.train)} training beats cannot make {count} folds", "take fewer with --cv")
     outputs, dealt, histories, first = [], [], [], trainee.recipe.seed
+    model = trainee.model.name
     for repeat in range(repeats):
         folds = folds_of(data.train, count, first + repeat)
         answers: list[np.ndarray | None] = [None] * len(data.train)
@@ -87,6 +89,7 @@ def cross_validate(trainee: Trainee, data: Dataset, count: int, repeats: int = 1
             kept, held = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
             seeded = replace(trainee, recipe=replace(trainee.recipe, seed=first + 1000 * (repeat + 1) + fold))
             title = f"fold {repeat * count + fold + 1} of {repeats * count}"
+            note(f"{title}: {model} is trained on {len(kept):,} beats, to answer the {len(held):,} left out")
             fitted, history = fit(seeded, data.train.take(kept), title, data.train.take(held))
             histories.append(history)
             for index, answer in zip(held, predict(trainee.model, fitted.network, data.train.x[held]), strict=True):

@@ -21,6 +21,7 @@ from ecgedge.api.training import Recipe
 from ecgedge.convert.checkpoint import read_checkpoint, write_checkpoint
 from ecgedge.data.dataset import Dataset, was_normalized
 from ecgedge.errors import EcgEdgeError
+from ecgedge.files.notices import note
 from ecgedge.training.crossval import Estimate, cross_validate, evaluate, most_folds, task_of
 from ecgedge.training.fitting import Trainee, fit, load, predict, remedy, save
 from ecgedge.training.pictures import PICTURES, write_pictures
@@ -80,10 +81,14 @@ def train(
     """
     kind = kind_of(model, data.multilabel, kind)
     check(model, data, recipe, kind)
-    if kind in ("anomaly", "multilabel"):
-        cv = cv or min(THRESHOLD_FOLDS, most_folds(data.train))
+    if kind in ("anomaly", "multilabel") and not cv:
+        cv = min(THRESHOLD_FOLDS, most_folds(data.train))
+        chosen = "the threshold is" if kind == "anomaly" else "the threshold of each label is"
+        note(f"{chosen} chosen on left-out beats: {cv * repeats} trainings for that, and the model's own at the end")
     trainee = Trainee(model, data.labels, recipe, options_for(model, options), kind)
     estimate = cross_validate(trainee, data, cv, repeats) if cv else None
+    if estimate:
+        note(f"now {model.name} is trained on all {len(data.train):,} training beats")
     fitted, history = fit(trainee, data.train, "training")
     task = task_of(trainee, data, estimate)
     training = {

@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 import ecgedge
-from ecgedge import Anomaly, Artifact, Classification, EcgEdgeError, TensorSpec, bundle
+from ecgedge import Anomaly, Artifact, Binary, Classification, EcgEdgeError, TensorSpec, bundle
 from ecgedge.bundle import Facts, Vectors
+from ecgedge.cli.bundle import vector_beats
 from ecgedge.data.synthetic import synthetic_beats
 
 ROOT = Path(ecgedge.__file__).parent
@@ -72,6 +73,28 @@ def test_the_record_says_what_is_needed() -> None:
     assert "not known: who made it" in card
     assert "Not a medical device" in card
     assert "not known" not in contents(artifact(), weights="# net\n\nA card.\n")["MODEL_CARD.md"].decode()
+
+
+def test_the_card_has_the_name_of_the_bundle_and_says_what_a_run_leaves_open() -> None:
+    card = contents(artifact(), measured=("trained model: mine, SHA-256 0",))["MODEL_CARD.md"].decode()
+    assert card.startswith("# my net-2\n") and "- model: `net`, the name in its record" in card
+    assert "not known: what it was trained on" not in card
+    assert "not known: on which beats the trained model, which is named below with its SHA-256, was trained" in card
+
+
+def test_the_card_says_which_class_is_the_positive_one() -> None:
+    one = artifact(task=Binary(("AF", "no"), "logits"), output=TensorSpec("y", (1, 1), "int8", "NC", 0.1, 7))
+    assert "whose positive class is no;" in contents(one)["MODEL_CARD.md"].decode()
+
+
+def test_test_vectors_of_a_large_file_are_bounded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for count, most in ((1000, 1000), (1001, 1000)):
+        beats = np.random.default_rng(0).normal(size=(count, 140)).astype(np.float32)
+        np.savetxt(tmp_path / "beats.csv", beats, fmt="%.3f", delimiter=",")
+        found, origin = vector_beats(artifact(), tmp_path / "beats.csv", None, False)
+        np.testing.assert_allclose(found[:, 0], beats[:most], atol=6e-4)
+        said = "holds more beats than a bundle takes along: the first 1,000 are its test vectors"
+        assert (said in capsys.readouterr().err) == (count > most) == origin.startswith("the first")
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "g++"])

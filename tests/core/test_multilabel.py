@@ -267,6 +267,22 @@ def test_a_model_of_labels_is_scored_and_answers(ecgedge: Command, net: Path, fa
     assert other.code == 2 and "Traceback" not in other.err
 
 
+def test_columns_of_labels_that_the_model_knows_are_left_out(
+    ecgedge: Command, net: Path, fakes: Path, tmp_path: Path
+) -> None:
+    with np.load(tmp_path / "m.npz") as arrays:
+        x, y = arrays["x_test"][:30], arrays["y_test"][:30]
+    np.savetxt(tmp_path / "bare.csv", x, delimiter=",")
+    head = ",".join(["early", *(f"s{i}" for i in range(24)), "wide"])
+    both = np.c_[y[:, 1], x, y[:, 0]]
+    np.savetxt(tmp_path / "with.csv", both, delimiter=",", header=head, comments="")
+    asked = ("--plugins-dir", fakes, "predict", "net")
+    found = ecgedge(*asked, "with.csv")
+    assert found.code == 0, found.err
+    assert "early, wide are labels of the model and are left out" in found.err
+    assert found.out == ecgedge(*asked, "bare.csv").out
+
+
 def test_a_record_says_what_is_wrong_with_its_labels(net: Path) -> None:
     from ecgedge.api.records import task_from_record
 

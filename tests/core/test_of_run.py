@@ -89,6 +89,17 @@ def test_what_is_no_run_has_no_rows_and_a_run_is_no_model(made: Path, lines: Pat
         assert "is the folder of a run, and a model or a file is wanted" in error_of(ecgedge(made, *command))
 
 
+@pytest.mark.parametrize("command", [["explain"], ["bundle"], ["predict"]])
+@pytest.mark.parametrize("row", [[], ["full-int8"]])
+def test_a_run_that_is_missing_is_told_with_those_that_are_there(
+    made: Path, lines: Path, command: list[str], row: list[str]
+) -> None:
+    asked = [*command, made.parent / "nosuch", *row, *([lines] if command == ["predict"] else [])]
+    told = error_of(ecgedge(made, *asked))
+    assert f"there is no {made.parent / 'nosuch'}: no folder of a run, no checkpoint and no file" in told
+    assert f"the runs in {made.parent}: " in told and str(made) in told
+
+
 def test_a_file_that_is_gone_or_another_is_not_used(made: Path, lines: Path, tmp_path: Path) -> None:
     shutil.copytree(made, tmp_path / "run")
     [file] = [tmp_path / "run" / row["artifact"] for row in rows_of(made) if row["id"] == INT8]

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ecgedge.api.artifact import Binary
 from ecgedge.choose import decide, find_metric, parse_requirement
 from ecgedge.data.dataset import Dataset, Split
 from ecgedge.report import Report, render
@@ -21,6 +22,7 @@ from ecgedge.report.html import models
 from ecgedge.report.html import page as page_module
 from ecgedge.report.html import pareto as pareto_module
 from ecgedge.report.html.figures import Looks, form
+from ecgedge.report.html.run_files import RunFiles
 from ecgedge.report.table import wide_lines
 from ecgedge.run.journal import read, samples
 from tests.conftest import Command, error_of
@@ -152,6 +154,21 @@ def test_the_form_that_is_explained_is_one_that_the_choice_names(page: Element, 
     assert models.pair(rows, {dynamic.id})[1] is dynamic is not models.pair(rows)[1]  # which is quicker
 
 
+def test_of_two_classes_by_one_output_the_positive_one_is_named(told: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [row for row in told.rows if row.model == HOSTILE]
+    files = RunFiles(told.compared_by().run)
+    assert not models.section(0, "net", rows, files, "c1").meaning
+    beats = files.beats
+    assert beats is not None
+    y = np.minimum(beats.y, 1)
+    monkeypatch.setattr(RunFiles, "beats", replace(beats, y=y))
+    monkeypatch.setattr(RunFiles, "task", lambda self, cell: Binary(("AF", "no", "", "", ""), "logits"))  # rows of 5
+    monkeypatch.setattr(RunFiles, "outputs", lambda self, cell: 2.0 * y[:, None] - 1)  # all are right
+    found = models.section(0, "net", rows, files, "c1")
+    assert found.meaning == "The one output of this model is the probability of class no."
+    assert [(recall.label, recall.recall) for recall in found.recalls] == [("AF", 1), ("no", 1)]
+
+
 def test_a_marker_means_the_same_in_every_report() -> None:
     shapes = [Looks(formats=formats).shape("tflite") for formats in (["tflite"], ["torch", "onnx", "tflite"])]
     assert len(set(shapes)) == 1
@@ -164,7 +181,7 @@ def test_an_interval_wider_than_the_noise_is_told(told: Report) -> None:
     low, high = first.times.p50_us * 0.8, first.times.p50_us * 1.2
     wide = replace(first, latency=replace(first.times, p50_low_us=low, p50_high_us=high))
     [line] = wide_lines([wide], told.noise)
-    assert "p50 of 1 row is known to 20% at worst" in line
+    assert "p50 of 1 row, +-20% at worst, is less exact there than time x (noise floor" in line
     assert wide_lines([replace(wide, latency=replace(wide.times, p50_low_us=high, p50_high_us=high))], told.noise) == []
 
 

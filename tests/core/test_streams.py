@@ -25,6 +25,14 @@ LABELS = [*map(str, CLASSES)]
 NUMBERS = [*map(str, range(len(BEATS)))]
 
 
+def test_columns_called_as_a_models_labels_are_samples_where_it_takes_as_many() -> None:
+    known = Columns(known=("wide", "s1"))
+    for length, count in ((9, 9), (8, 8), (None, 8)):
+        stream = read_stream(table(head=NAMES), "t.csv", known, length)
+        np.testing.assert_array_equal(np.stack(list(stream.beats)), BEATS if count == 9 else np.delete(BEATS, 1, 1))
+        assert ("s1 is a label of the model and is left out" in stream.told) == (count == 8)
+
+
 BY_VALUES = [
     (table(LABELS), "column 1 looks like a label and is left out"),
     (table(None, LABELS), "column 10 looks like a label and is left out"),

@@ -31,6 +31,10 @@ def test_a_model_of_numpy_is_trained_cross_validated_and_measured(
     result = ecgedge(*asked, "--out", "one", "--cv", "3", "--repeats", "2", "--option", "fake.scale=2.5")
     assert result.code == 0, result.err
     assert "cross-validated: 3 folds x 2, 500 training beats" in result.out
+    folds = [line for line in result.err.splitlines() if line.startswith("Note: fold ")]
+    assert [line.split(": ")[1] for line in folds] == [f"fold {number} of 6" for number in range(1, 7)]
+    assert "fake is trained on 333 beats, to answer the 167 left out" in folds[0]
+    assert "now fake is trained on all 500 training beats" in result.err
     told = "no curves.png: the model's own training reports no loss"
     assert (told if find_spec("matplotlib") else "no pictures: matplotlib is not installed") in result.err
 

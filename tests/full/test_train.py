@@ -296,3 +296,16 @@ def test_options_that_make_no_sense_for_several_labels_are_refused(ecgedge: Comm
     wrong = ecgedge("train", "base-cnn", "--dataset", "m.npz", "--task", "binary")
     assert "several labels a beat" in error_of(wrong)
     assert "is for anomalies" in error_of(ecgedge("train", "cnn-ae", "--dataset", "m.npz"))
+
+
+def test_it_is_told_which_class_one_output_speaks_for(ecgedge: Command, tmp_path: Path) -> None:
+    """Before any training: these beats are refused."""
+    labels = np.array(["no", "AF"] * 20)
+    flat = {"x_train": np.zeros((40, 24)), "y_train": labels, "x_test": np.zeros((40, 24)), "y_test": labels}
+    np.savez(tmp_path / "two.npz", **flat)
+    asked = ("train", "base-cnn", "--dataset", "two.npz", "--task", "binary")
+    told = ecgedge(*asked).err
+    assert "the one output is the probability of no, the second class; --class-names FILE" in told, told
+    (tmp_path / "names.txt").write_text("no\nAF\n")
+    assert "the one output is the probability of AF" in ecgedge(*asked, "--class-names", "names.txt").err
+    assert "one output" not in ecgedge(*asked[:-2]).err

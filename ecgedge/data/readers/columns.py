@@ -41,6 +41,8 @@ class Columns:
         group: the one that holds the patient, or whatever else must not be in both parts.
         labels: a file with the labels of beats that are in a file without them, an ``.npy``.
         classes: a file with the names of the classes, as ``ecgedge.data.readers.names`` reads it.
+        known: no word of the user's, but the labels of a model, of which several may hold: where beats without labels
+            are read, columns that are called so hold no samples.
     """
 
     label: str | None = None
@@ -50,6 +52,7 @@ class Columns:
     group: str | None = None
     labels: str | None = None
     classes: str | None = None
+    known: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         said = (self.label, self.group, self.labels, self.classes)

@@ -103,7 +103,14 @@ def sample_columns(table: Table, asked: Columns, length: int | None) -> tuple[li
 
     if rest[:1] == [0] and (is_row_number(table, 0) or (not table.names and counts_rows(table, 0))):
         leave_out(0, "holds row numbers")
-    if asked.label is None and (bits := named_one_hot(table, rest)):
+    named = [index for index in rest if table.names and table.names[index] in asked.known]
+    if asked.label is None and named and (length is None or len(rest) > length):
+        rest = [index for index in rest if index not in named]
+        called = ", ".join(table.names[index] for index in named)
+        several = len(named) > 1
+        told.append(f"{called} {'are labels' if several else 'is a label'} of the model and "
+                    f"{'are' if several else 'is'} left out")  # fmt: skip
+    if asked.label is None and not named and (bits := named_one_hot(table, rest)):
         rest = [index for index in rest if index not in bits]
         told.append(f"columns {bits[0] + 1} to {bits[-1] + 1} are a label in one-hot form and are left out")
     labels = [index for index in rest if table.names and plain(table.names[index]) in LABEL_NAMES]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ecgedge.api import multilabel, tasks
-from ecgedge.api.artifact import Anomaly, Classification, Multilabel
+from ecgedge.api.artifact import Anomaly, Binary, Classification, Multilabel
 from ecgedge.choose import is_sound
 from ecgedge.report.html import beats as curves
 from ecgedge.report.html import classes, detection, labelled
@@ -28,6 +28,7 @@ class Section:
     compared: fp32, then the form it is held against, where there are such.
     why: that form is the one.
     missing: why figures are absent; empty where none is.
+    meaning: what an output speaks for, where its name does not say it; empty where there is nothing to say.
     labels: where several may hold: what each form makes of each.
     examples_title, example_keys, examples: beats with their curves.
     """
@@ -37,6 +38,7 @@ class Section:
     compared: list[Row]
     why: str = ""
     missing: str = ""
+    meaning: str = ""
     confusions: list[classes.Confusion] = field(default_factory=list)
     recalls: list[classes.Recall] = field(default_factory=list)
     recall_forms: list[str] = field(default_factory=list)
@@ -76,7 +78,7 @@ def section(
             "The beats or the answers are no longer in the folder of the run, so what is drawn from them is not."
         )
         return found
-    known = {name: each for name, each in answers.items() if each is not None}
+    known = {name: tasks.of_classes(each, task) for name, each in answers.items() if each is not None}
     if isinstance(task, Anomaly):
         fill_detector(found, known, files.beats, task)
     elif isinstance(task, Multilabel):
@@ -125,6 +127,8 @@ def fill_classifier(
 ) -> None:
     whole, *other = found.compared
     labels = task.labels
+    if isinstance(task, Binary):
+        found.meaning = f"The one output of this model is the probability of class {task.positive}."
     found.confusions = [classes.confusion(whole, labels), *(classes.confusion(row, labels, whole) for row in other)]
     decided = {name: outputs.argmax(axis=1) for name, outputs in answers.items()}
     series = [(form(row), answers[row.id]) for row in found.compared]
