@@ -189,5 +189,5 @@ def fit_to_few(model: Model, without: int | None = None) -> Fitted:
     x, y = draw_beats(BEATS, 0)
     x = in_leads(x, model.leads or 1)
     kept = y != (-1 if without is None else without)
-    trainee = Trainee(model, LABELS, recipe_for(model, QUICK), options_for(model))
+    trainee = Trainee(model, LABELS, recipe_for(model, QUICK), options_for(model), model.task)
     return fit(trainee, Split(x[kept], y[kept]), "training")[0]

@@ -42,7 +42,7 @@ class Trainee:
     labels: tuple[str, ...]
     recipe: Recipe
     options: Mapping[str, Value]
-    kind: str = "classification"
+    kind: str
 
     @property
     def outputs(self) -> int:
