@@ -39,7 +39,7 @@ def model_card(artifact: Artifact, record: Mapping[str, Any], facts: Facts) -> s
     lines = [
         f"- file: `{record['file']}`, {markdown(what_it_is(artifact))}; bundled from {markdown_code(record['source'])}",
         f"- SHA-256: {markdown_code(artifact.digest)}",
-        f"- model: {markdown_code(artifact.name)}, the name in its record",
+        *([] if is_foreign(artifact) else [f"- model: {markdown_code(artifact.name)}, the name in its record"]),
         f"- precision: {markdown(precision(artifact))}",
         f"- input: {tensor(artifact.input)}. {record['preprocessing']['expects']}",
         f"- output: {tensor(artifact.output)}: {outputs(artifact)}",

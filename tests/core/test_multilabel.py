@@ -10,14 +10,20 @@ import numpy as np
 import pytest
 
 from ecgedge.api import multilabel, tasks
-from ecgedge.api.artifact import Binary, Classification, Multilabel
+from ecgedge.api.artifact import Artifact, Binary, Classification, Multilabel
+from ecgedge.api.records import USER
+from ecgedge.api.tensors import TensorSpec
 from ecgedge.audit import answers as audit
 from ecgedge.convert.checkpoint import write_checkpoint
+from ecgedge.convert.opening import Opener
 from ecgedge.data.dataset import read_path, stratified
 from ecgedge.data.readers import Columns
 from ecgedge.errors import EcgEdgeError
 from ecgedge.evaluate import verdicts
 from ecgedge.evaluate.verdicts import Answers, Terms
+from ecgedge.files.notices import NOTE
+from ecgedge.plugins import Parts
+from ecgedge.run import Told
 from ecgedge.testing.fakes import WEIGHTS
 from tests.conftest import Command, error_of, rows_of
 
@@ -281,6 +287,22 @@ def test_columns_of_labels_that_the_model_knows_are_left_out(
     assert found.code == 0, found.err
     assert "early, wide are labels of the model and are left out" in found.err
     assert found.out == ecgedge(*asked, "bare.csv").out
+
+
+def test_of_a_users_file_with_one_output_the_positive_class_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The one whose probability the output is taken for; with words the alphabet decides that."""
+    y = np.array(["no", "AF"] * 20)
+    x = np.random.default_rng(0).normal(size=(40, 24))
+    np.savez(tmp_path / "two.npz", x_train=x, y_train=y, x_test=x + 1, y_test=y)
+    data = read_path(tmp_path / "two.npz")[0]
+    given, answer = TensorSpec("x", (1, 1, 24), "float32", "NCL"), TensorSpec("y", (1, 1), "float32", "NC")
+    theirs = Artifact(tmp_path, "onnx", "fp32", Binary(("0", "1")), given, answer, "theirs", maker={"part": USER})
+    with caplog.at_level(NOTE, "ecgedge"):
+        found = Opener(Parts(), None, Told(), False).fit_to_data(theirs, data)  # type: ignore[arg-type]
+    assert isinstance(found.task, Binary) and found.task.positive == "no"
+    assert "its one output is taken as the probability of no, the second class; --class-names FILE" in caplog.text
 
 
 def test_a_record_says_what_is_wrong_with_its_labels(net: Path) -> None:
