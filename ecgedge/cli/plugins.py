@@ -63,7 +63,7 @@ def plugins(ctx: click.Context, trace: bool) -> None:
         common.warn(warning)
     if parts.clashes:
         raise parts.clashes[0]
-    if rows:
+    if not trace:
         common.aside(f"{INSTALLED}: what it needs is there; whether it works here, ecgedge doctor says")
 
 
