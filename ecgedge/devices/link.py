@@ -70,6 +70,7 @@ class Link:
             RebootedError: it was started anew.
         """
         with self.opening:
+            self.check_stopped()  # first: a process that was just ended may seem to live
             if self.anchor and self.anchor.process.poll() is None:
                 return
             if self.anchor:

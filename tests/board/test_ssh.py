@@ -691,3 +691,12 @@ def test_ctrl_c_while_a_connection_is_closed_leaves_no_folder(
     with pytest.raises(KeyboardInterrupt):
         control.close()
     assert not control.folder.exists()
+
+
+def test_a_board_that_was_let_go_is_not_reached_again(link: Link, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though its process may not have ended yet: else what Ctrl-C cut off would be a fault of the cell's."""
+    link.open()
+    monkeypatch.setattr(channels.Channel, "end", lambda channel: None)
+    link.stop()
+    with pytest.raises(EcgEdgeError, match="is not used any more"):
+        link.reach_again()
