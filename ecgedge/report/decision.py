@@ -136,11 +136,13 @@ def unsteady_notes(rows: Sequence[Row]) -> Iterator[str]:
     for model in dict.fromkeys(row.model for row in rows):
         odd = [row for row in rows if row.model == model]
         quick, all_of = (spread([count or 0 for count in counts]) for counts in zip(*map(blocks_of, odd), strict=True))
-        who = f"{odd[0].id} has" if len(odd) == 1 else f"{len(odd)} rows of {model} have"
-        yield (
-            f"unsteady: {who} {quick} of {all_of} blocks in the machine's usual quick state; "
-            f"{'its' if len(odd) == 1 else 'their'} times decide nothing"
-        )
+        if len(odd) == 1:  # an id is long, and a line has 120 columns
+            yield f"unsteady: {odd[0].id}: {quick} of {all_of} blocks were quick; its times decide nothing"
+        else:
+            yield (
+                f"unsteady: {len(odd)} rows of {model} have {quick} of {all_of} blocks in the machine's usual quick "
+                "state; their times decide nothing"
+            )
 
 
 def blocks_of(row: Row) -> tuple[int | None, int | None]:

@@ -22,6 +22,7 @@ from ecgedge.data.dataset import Dataset
 from ecgedge.measure.bench import PROFILES
 from ecgedge.measure.steadiness import Reading, about_block, enough_blocks, most_rounds, quick_readings, reference
 from ecgedge.measure.steadiness import kernel as kernel_module
+from ecgedge.report.decision import unsteady_notes
 from ecgedge.run.journal import Journal, read, samples
 from ecgedge.run.rounds import Rounds
 from ecgedge.run.rows import blocks_of, noise_of, rows_of
@@ -330,6 +331,14 @@ def test_a_choice_says_what_it_cannot_tell(unsteady: Path) -> None:
     [choice] = json.loads(command("choose", unsteady, *asked, "--format", "json").out)["choices"]
     assert len(choice["unsteady"]) == 6
     assert choice["winner_against_runner_up"]["result"] == "unsteady"
+
+
+def test_one_unsteady_row_is_named_within_a_line() -> None:
+    odd = SimpleNamespace(
+        id="fake.fake-exporter.fake-int8.fake-runtime", model="fake", times=SimpleNamespace(blocks_quick=13, blocks=20)
+    )
+    [line] = unsteady_notes([odd])  # type: ignore[list-item]
+    assert odd.id in line and "13 of 20 blocks" in line and len(line) <= 120
 
 
 def test_a_steady_row_wins_against_an_unsteady_one(make: Make) -> None:
