@@ -145,7 +145,7 @@ def parent_of(run: Run, row: Row) -> str | None:
     names = ("model", "route", "format", "runtime", "board")
     for cell, record in run.scored.items():
         other = record["row"]
-        if other.get("precision") == "fp32" and all(other.get(name) == row.get(name) for name in names):
+        if timing.is_whole(other) and all(other.get(name) == row.get(name) for name in names):
             return cell
     return None
 

@@ -16,6 +16,7 @@ TIE = 0.02  # relative; two processes of one file may differ by so much
 P99_CALLS = 3000
 FEW = 6  # with fewer values a median has no 95% interval
 BATCHES = (1, 16, 64)  # beats a call, where a run does not say
+AS_IT_CAME = "as-it-came"  # the quantizer of a user's file that no pass touched
 THIRD, FOURTH, FIRST = 0.5e-3, 0.5e-4, 0.5e-1  # half of the last digit that a figure was rounded to
 
 
@@ -122,18 +123,23 @@ def common(run: Run, first: str, second: str) -> tuple[list[int], bool]:
 
 
 def fp32_of(run: Run, row: Row) -> str | None:
-    """The fp32 row of the same model, route, format and runtime, for one that is not fp32 itself."""
+    """The fp32 row of the same model, route, format and runtime, for one that is not fp32 itself, or a user's file as
+    it came."""
 
     def form(one: Row) -> list[Any]:
         return [one.get(name) for name in ("model", "route", "format", "runtime", "board")]
 
     rows = (run.rows or {}).values()
     found = (one["id"] for one in rows if form(one) == form(row) and is_ready(one) and one["id"] in run.samples)
-    return None if row["precision"] == "fp32" else next(found, None)
+    return None if is_whole(row) else next(found, None)
 
 
 def is_ready(row: Row) -> bool:
-    return row.get("status") == "ok" and row.get("precision") == "fp32"
+    return row.get("status") == "ok" and is_whole(row)
+
+
+def is_whole(row: Row) -> bool:
+    return row.get("precision") == "fp32" and row.get("quantizer") != AS_IT_CAME
 
 
 def check_throughput(run: Run, row: Row, findings: Findings) -> None:

@@ -1,4 +1,4 @@
-"""ONNX -> ONNX of another precision, and ``none``, which keeps any file as it is."""
+"""ONNX -> ONNX of another precision, and those that keep any file as it is: ``none`` and ``as-it-came``."""
 
 from __future__ import annotations
 
@@ -44,6 +44,12 @@ class Keep(Quantizer):
     def quantize(self, source: Artifact, out: Path, context: Context) -> Artifact:
         copy_to(source.path, out)
         return source.derive(out)
+
+
+class AsItCame(Keep):
+    """A user's file, byte for byte: no graph pass touches it. The matrix has it beside ``none`` where one would."""
+
+    name = "as-it-came"
 
 
 class OnnxQuantizer(Quantizer):
@@ -251,4 +257,4 @@ def drop_shapes_of_constants(file: Path) -> None:
 
 @hookimpl
 def ecgedge_quantizers() -> Iterable[Quantizer]:
-    return Keep(), OnnxFp16(), OnnxDynamic(), OnnxFullInt8()
+    return Keep(), AsItCame(), OnnxFp16(), OnnxDynamic(), OnnxFullInt8()

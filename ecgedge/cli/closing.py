@@ -45,7 +45,7 @@ def following(run: Run, choices: Sequence[Choice]) -> Iterator[str]:
         if (row := choice.suggested) is None:
             continue
         place = f", {choice.device}" if several_places(run.rows) else ""
-        yield f"next: {row.model} {row.format} {row.precision} on {row.runtime}{place} is {why(choice, row)}"
+        yield f"next: {row.model} {row.format} {row.precision_words} on {row.runtime}{place} is {why(choice, row)}"
         if row.format in TARGETS:
             yield told(command_line("bundle", folder, row.id), "pack it for the device")
         if not row.emulated:

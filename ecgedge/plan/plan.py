@@ -11,6 +11,9 @@ from ecgedge.api.precisions import find
 from ecgedge.errors import EcgEdgeError, unknown
 
 
+AS_IT_CAME = "as-it-came"  # the quantizer that a user's file has which no pass touches
+
+
 @dataclass(frozen=True)
 class Source:
     """What a row starts from: a trained model, or a file that the user brought.
@@ -73,6 +76,11 @@ class Cell:
     def id(self) -> str:
         return on_board(".".join([self.model, *self.route, self.quantizer, self.runtime]), self.board)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is an fp32 form that others are held against: a user's file as it came is none."""
+        return self.precision == "fp32" and self.quantizer != AS_IT_CAME
+
 
 def on_board(name: str, board: str | None) -> str:
     """The name of what is done on a board; as it is for this machine."""
@@ -80,12 +88,12 @@ def on_board(name: str, board: str | None) -> str:
 
 
 def is_parent(other: Cell, cell: Cell) -> bool:
-    """Whether a cell is the fp32 form of another."""
+    """Whether a cell is the fp32 form of another, made with the same passes as that."""
 
     def form(one: Cell) -> tuple[object, ...]:
         return one.model, one.route, one.format, one.runtime, one.board
 
-    return form(other) == form(cell) and other.precision == "fp32" and cell.precision != "fp32"
+    return form(other) == form(cell) and other.is_whole and not cell.is_whole
 
 
 @dataclass(frozen=True)
@@ -256,16 +264,24 @@ def combinations(
             if source.quantized and way.route:  # it is measured as it is
                 continue
             for runtime in takers(way.format, runtimes):
+                used = passes_of(source.format, (), quantizers[way.quantizer], runtime, passes)
+                if way.quantizer == AS_IT_CAME and not used:  # as ``none`` has it
+                    continue
                 if runtime.refuses.get(way.precision) != "":
                     yield cell_of(label, source, way, runtime, exporters, quantizers, passes, threads)
 
 
 def ways(source: Source, exporters: Mapping[str, Exporter], quantizers: Mapping[str, Quantizer]) -> Iterator[Way]:
-    """Every way from a source to a file. What is quantized goes through quantizers that leave it as it is."""
+    """Every way from a source to a file. What is quantized goes through quantizers that leave it as it is.
+
+    Only a user's own file can stay as it came.
+    """
     for route, exported in routes(source.format, exporters):
         reasons = (exporters[name].refuses.get(source.precision, "") for name in route)
         refused = next(filter(None, reasons), "")
         for quantizer in quantizers.values():
+            if quantizer.name == AS_IT_CAME and (source.part or route or source.quantized):
+                continue
             if takes(quantizer.accepts, exported) and not (source.quantized and quantizer.precision != "fp32"):
                 precision = source.precision if source.quantized else quantizer.precision
                 yield Way(route, quantizer.name, quantizer.produces or exported, precision, refused)
@@ -286,9 +302,13 @@ def cell_of(
     passes: tuple[str, ...] | None,
     threads: int = 1,
 ) -> Cell:
-    """The cell of a way on a runtime, None where none takes its format. What is quantized goes through no passes."""
+    """The cell of a way on a runtime, None where none takes its format.
+
+    What is quantized, or stays as it came, goes through no passes.
+    """
     chain = [exporters[name] for name in way.route]
-    used = () if source.quantized else passes_of(source.format, chain, quantizers[way.quantizer], runtime, passes)
+    bare = source.quantized or way.quantizer == AS_IT_CAME
+    used = () if bare else passes_of(source.format, chain, quantizers[way.quantizer], runtime, passes)
     place = runtime.name if runtime else ""
     return Cell(label, way.route, way.quantizer, way.format, way.precision, place, threads, used)
 
@@ -348,8 +368,8 @@ def asked_for(cell: Cell, filters: Filters, quantizer: Quantizer, runtime: Runti
 
 
 def quantizer_words(name: str, precision: str) -> set[str]:
-    """What a user may call a quantizer; every fp32 one is also ``none``."""
-    return {name, precision} | ({"none"} if precision == "fp32" else set())
+    """What a user may call a quantizer; every fp32 one is also ``none``, but for that of a file as it came."""
+    return {name, precision} | ({"none"} if precision == "fp32" and name != AS_IT_CAME else set())
 
 
 def check_names(

@@ -98,7 +98,7 @@ def several_places(rows: Sequence[Row]) -> bool:
 
 def rivals(rows: Sequence[Row]) -> bool:
     """Whether two routes lead to the same form of a model, so that the table has to name them."""
-    forms = [(row.model, row.format, row.precision, row.runtime, row.board) for row in rows]
+    forms = [(row.model, row.format, row.precision_words, row.runtime, row.board) for row in rows]
     return len(set(forms)) < len(forms)
 
 
@@ -168,7 +168,7 @@ def bulk(row: Row) -> Cell:
 
 def times_text(row: Row) -> str:
     """Latency relative to fp32; ``=`` where the two tie, ``?`` where too few rounds were quick to tell."""
-    if row.precision == "fp32" and row.latency:
+    if row.is_whole and row.latency:
         return "1.00"
     found = row.time_ratio
     return f"{MARKS.get(found.result, '')}{found.ratio:.2f}" if found else "-"
@@ -176,7 +176,7 @@ def times_text(row: Row) -> str:
 
 def times(row: Row) -> Cell:
     """Relative to the fp32 form of the same model, route, format and runtime."""
-    if row.precision == "fp32" and row.latency:
+    if row.is_whole and row.latency:
         return Cell("1.00", key=1.0)
     found = row.time_ratio
     if not found:
@@ -238,7 +238,7 @@ def change(unit: str) -> Column:
 IDENTITY = [
     word("model", lambda row: row.model),
     word("format", lambda row: row.format),
-    word("precision", lambda row: row.precision),
+    word("precision", lambda row: row.precision_words),
     word("runtime", lambda row: row.runtime),
 ]
 PLACE = word("device", lambda row: row.place)

@@ -212,4 +212,4 @@ def miss_notes(choice: Choice) -> Iterator[str]:
 
 def name(row: Row, choice: Choice) -> str:
     """A row in words; by its id where two routes lead to one form."""
-    return row.id if rivals(choice.considered) else f"{row.model} {row.format} {row.precision} on {row.runtime}"
+    return row.id if rivals(choice.considered) else f"{row.model} {row.format} {row.precision_words} on {row.runtime}"

@@ -90,4 +90,4 @@ def lines(found: Sequence[Agreement], markdown: bool = False) -> list[str]:
 
 
 def name(row: Row) -> str:
-    return f"{row.model} {row.format} {row.precision} on {row.runtime}"
+    return f"{row.model} {row.format} {row.precision_words} on {row.runtime}"

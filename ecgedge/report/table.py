@@ -105,7 +105,7 @@ def reasons(rows: Sequence[Row], markdown: bool = False) -> list[str]:
     for row in rows:
         if row.status != "ok":
             place = f", {row.board}" if row.board else ""
-            what = " ".join(filter(None, [row.format, row.precision, f"on {row.runtime}{place}"]))
+            what = " ".join(filter(None, [row.format, row.precision_words, f"on {row.runtime}{place}"]))
             names = models.setdefault((row.status, what, row.reason), [])
             names += [row.model] if row.model not in names else []
     order = list(STATUSES)
@@ -126,7 +126,7 @@ def notes(rows: Sequence[Row], markdown: bool = False) -> list[str]:
     return [
         shown(line)
         for line in dict.fromkeys(
-            f"note: {row.model} {row.format} {row.precision} on {row.runtime}: {row.note}" for row in rows if row.note
+            f"note: {row.model} {row.format} {row.precision_words} on {row.runtime}: {row.note}" for row in rows if row.note
         )
     ]
 

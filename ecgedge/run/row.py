@@ -39,6 +39,7 @@ from ecgedge.files.values import (
     name,
     path,
 )
+from ecgedge.plan.plan import AS_IT_CAME
 from ecgedge.run.measurement import BLOCKS, Elsewhere, Latency, Loading, Memory, Meters, TimeRatio
 
 STATUSES = ("ok", "rejected", "failed", "timeout", "skipped")
@@ -242,6 +243,21 @@ class Row:
     @property
     def quantizer(self) -> str | None:
         return self.setup.quantizer if self.setup else None
+
+    @property
+    def as_it_came(self) -> bool:
+        """Whether its file is a user's own, byte for byte, which no graph pass has touched."""
+        return self.quantizer == AS_IT_CAME
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is an fp32 form that others are held against: a user's file as it came is none."""
+        return self.precision == "fp32" and not self.as_it_came
+
+    @property
+    def precision_words(self) -> str | None:
+        """Its precision as tables have it; of a user's file that no pass touched, that it is so."""
+        return "as it came" if self.as_it_came else self.precision
 
     @property
     def form(self) -> tuple[Any, ...]:

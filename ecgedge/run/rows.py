@@ -219,11 +219,12 @@ def lost_of(records: Sequence[Record]) -> dict[str, Record]:
 
 
 def compared(row: Row, whole: Row | None, floor: float | None, timing: Timing) -> Row:
-    """A row with its noise floor and, of a quantized one, its times relative to those of its fp32 form."""
+    """A row with its noise floor and, of one that is quantized or as it came, its times relative to those of its fp32
+    form."""
     if row.latency is None or row.status != "ok":
         return row
     ratio = None
-    if row.precision != "fp32" and whole and timing.comparable(row.id, whole.id):
+    if not row.is_whole and whole and timing.comparable(row.id, whole.id):
         ratio = replace(timing.compare(row.id, whole.id, floor), to=whole.id)
     known = replace(row.latency, noise_floor=None if floor is None else round(floor, 4), time_ratio=ratio)
     return replace(row, latency=known)
@@ -283,7 +284,7 @@ def warm_up(found: Record) -> Record:
 
 def whole_rows(rows: Sequence[Row]) -> dict[tuple[Any, ...], Row]:
     """The fp32 row of each model, route, format and runtime."""
-    return {row.form: row for row in reversed(rows) if row.status == "ok" and row.precision == "fp32"}
+    return {row.form: row for row in reversed(rows) if row.status == "ok" and row.is_whole}
 
 
 def compare(first: np.ndarray, second: np.ndarray, floor: float | None) -> TimeRatio:

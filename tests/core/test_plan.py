@@ -11,7 +11,7 @@ import pytest
 
 from ecgedge import EcgEdgeError
 from ecgedge.plan.file import FileAsked, plan_file
-from ecgedge.plan.plan import Cell, Filters, Source, plan, routes
+from ecgedge.plan.plan import Cell, Filters, Source, is_parent, plan, routes
 from ecgedge.report import FORMATS
 from ecgedge.run import request
 from ecgedge.testing import FakeExporter, FakeInt8, FakeRuntime
@@ -90,6 +90,35 @@ def test_what_is_quantized_is_kept_as_it_is() -> None:
     cells, _ = plan(**given, filters=Filters(runtimes=("gpu",)), unavailable={})
     made = [(cell.model, cell.route, cell.quantizer) for cell in cells]
     assert made == [("q", (), "none"), ("f", (), "none"), ("f", (), "fake-int8")]
+
+
+class Came(Keep):
+    name = "as-it-came"
+
+
+class Fast(FakeRuntime):
+    accepts, wants = ("onnx", "fake", "numpy"), ("a_pass",)
+
+
+def of_a_file(source: Source, passes: tuple[str, ...] | None = None, filters: Filters = Filters()) -> list[Cell]:  # noqa: B008
+    given = parts() | {"sources": {"m": source}, "runtimes": {r.name: r for r in (Fast(), FakeRuntime("bare"))}}
+    given["quantizers"] |= {"as-it-came": Came()}
+    return [cell for cell in plan(**given, filters=filters, unavailable={}, passes=passes)[0] if not cell.route]
+
+
+def test_a_users_file_is_a_cell_as_it_came_where_passes_would_touch_it() -> None:
+    """Beside the form that went through them, whose int8 forms are held against that one; not where nothing would."""
+    file = Source("onnx")
+    none, came = (cell for cell in of_a_file(file) if cell.runtime == "fake-runtime")
+    assert (none.quantizer, none.passes, came.quantizer, came.passes) == ("none", ("a_pass",), "as-it-came", ())
+    assert none.id != came.id
+    int8 = replace(none, quantizer="fake-int8", precision="full-int8")
+    assert is_parent(none, int8) and is_parent(none, came)
+    assert not is_parent(came, int8) and not is_parent(came, none)
+    for source, passes in ((file, ()), (Source("onnx", "fake"), None), (Source("onnx", precision="full-int8"), None)):
+        assert "as-it-came" not in {cell.quantizer for cell in of_a_file(source, passes)}
+    assert {cell.quantizer for cell in of_a_file(file, filters=Filters(quantizers=("fp32",)))} == {"none", "as-it-came"}
+    assert {cell.quantizer for cell in of_a_file(file, filters=Filters(quantizers=("none",)))} == {"none"}
 
 
 def test_routes_are_loop_free() -> None:

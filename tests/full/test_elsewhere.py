@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ecgedge.api.artifact import digest_of
 from ecgedge.data.dataset import Dataset
 from tests.conftest import Command, error_of, rows_of
 
@@ -132,6 +133,10 @@ def test_an_autoencoder_is_scored_by_the_window_that_it_is_told(
                      "--profile", "quick", "--out", "run")  # fmt: skip
     assert result.code == 0, result.out + result.err
     assert ecgedge("check", "run").code == 0
+    none, came = rows_of(tmp_path / "run")  # the very bytes, beside what the passes made of them
+    assert came["digest"] == digest_of(tmp_path / "smooth.onnx") and came["passes"] == []
+    assert came["time_ratio"]["to"] == none["id"] and not none.get("time_ratio")
+    assert "as it came" in result.out and "onnx as it came" in (tmp_path / "run" / "report.html").read_text()
     asked = (*asked, "141")
     assert "fewer than a window of 141" in error_of(
         ecgedge("evaluate", "smooth.onnx", *asked, "--dataset", "synthetic")

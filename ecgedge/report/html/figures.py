@@ -73,5 +73,5 @@ def stroke(class_: str) -> Markup:
 
 def form(row: Row) -> str:
     """What a row is, less its model: format, precision, and the runtime where the format does not say it."""
-    words = [row.format, row.precision or "", "" if row.runtime == row.format else f"on {row.runtime}"]
+    words = [row.format, row.precision_words or "", "" if row.runtime == row.format else f"on {row.runtime}"]
     return " ".join(filter(None, words))

@@ -98,7 +98,7 @@ def pair(rows: Sequence[Row], suggested: Collection[str] = ()) -> list[Row]:
     quantized = [row for row in rows if row.precision != "fp32"]
     wanted = [row for row in quantized if row.id in suggested and is_sound(row)]
     eights = [row for row in quantized if row.precision and "int8" in row.precision] or quantized
-    whole = [row for row in rows if row.precision == "fp32"]
+    whole = [row for row in rows if row.is_whole]
     if not eights or not whole:
         return [min(rows, key=quickness)] if rows else []
     chosen = min(wanted or eights, key=quickness)
@@ -133,8 +133,8 @@ def fill_classifier(
     decided = {name: outputs.argmax(axis=1) for name, outputs in answers.items()}
     series = [(form(row), answers[row.id]) for row in found.compared]
     found.quality = [classes.reliability(series, beats.y, task.scores)]
-    others = [row for row in rows if row.precision != "fp32"]
-    if whole.precision == "fp32" and others:
+    others = [row for row in rows if not row.is_whole]
+    if whole.is_whole and others:
         found.recall_forms = [form(row) for row in others]
         found.recalls = classes.recalls(decided[whole.id], [(row, decided[row.id]) for row in others], beats.y, labels)
         found.recall_plot = classes.recall_plot(found.recalls, others)

@@ -79,7 +79,7 @@ def named_of(rows: Sequence[Row], front: Collection[str], chosen: str | None) ->
 
 def name_of(row: Row, named: Collection[str | None]) -> str:
     """In full for those that matter; colour and marker tell the rest of the others."""
-    return f"{svg.cut(row.model, LONGEST)} {form(row)}" if row.id in named else str(row.precision)
+    return f"{svg.cut(row.model, LONGEST)} {form(row)}" if row.id in named else str(row.precision_words)
 
 
 def told(row: Row, quality: Metric, name: str) -> str:
