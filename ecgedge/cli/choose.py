@@ -12,9 +12,11 @@ from ecgedge.cli import rendering
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @rendering.choice_options
+@rendering.relative_option
 @rendering.format_option
 @click.pass_context
-def choose(ctx: click.Context, run: Path, requirements: tuple[str, ...], optimize: str | None, format: str) -> None:
+def choose(ctx: click.Context, run: Path, requirements: tuple[str, ...], optimize: str | None, relative_to: str | None,
+           format: str) -> None:  # fmt: skip
     """Choose the file of a run to ship: the best row that meets all requirements.
 
     Without --optimize: the Pareto front of quality, latency and size: no other row is better in one and as good in all.
@@ -25,10 +27,10 @@ def choose(ctx: click.Context, run: Path, requirements: tuple[str, ...], optimiz
     ecgedge choose runs/int8 --require "accuracy>=0.94" --require "size<=200KB" --optimize latency_p50
     ecgedge choose runs/int8 --require "format==tflite" --require "verdict!=worse" --optimize size
     """
-    from ecgedge.commands.run import nothing_qualifies, open_run, with_choice
+    from ecgedge.commands.run import nothing_qualifies, open_run, told_by, with_choice
     from ecgedge.report import render
 
-    told = with_choice(open_run(run).told, requirements, optimize)
+    told = with_choice(told_by(open_run(run).told, (), None, relative_to), requirements, optimize)
     click.echo(render(told, format, only_choice=True).rstrip("\n"))
     if nothing_qualifies(told):
         ctx.exit(1)

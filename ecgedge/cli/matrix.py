@@ -45,7 +45,7 @@ if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so tha
 
 ALIKE = (  # options that are named as what they ask for
     "models", "files", "exporters", "quantizers", "runtimes", "devices", "seed", "threads", "calibration",
-    "batch_sizes", "timeout", "memory", "requirements", "optimize",
+    "batch_sizes", "timeout", "memory", "requirements", "optimize", "relative_to",
 )  # fmt: skip
 SAID_ANEW = ("resume", "mlflow", "trust", "cluster")  # what whoever resumes says for himself, and no run for him
 
@@ -57,7 +57,7 @@ GROUPS = {
     ),
     "In which forms, and where": ("formats", "quantizers", "runtimes", "devices", "exporters"),
     "How long, and what is made of it": (
-        "profile", "requirements", "optimize", "out", "resume", "dry_run", "mlflow",
+        "profile", "requirements", "optimize", "relative_to", "out", "resume", "dry_run", "mlflow",
     ),
     "How forms are made": (
         "calibration", "max_drop", "reduce_range", "opset", "passes", "no_optimize", "chosen", "seed", "cluster",
@@ -118,6 +118,7 @@ def rightly(word: str) -> str:
               help="Convert on Dask: a scheduler, which is trusted, or N workers on this machine.")  # fmt: skip
 @limit_options
 @rendering.choice_options
+@rendering.relative_option
 @batch_sizes_option
 @threads_option
 @calibration_option

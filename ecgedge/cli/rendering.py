@@ -34,6 +34,16 @@ def told_as_asked(report: Report) -> Report:
     return replace(report, with_files=bool(click.get_current_context().meta.get(VERBOSE)))
 
 
+def relative_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--relative-to``."""
+    option = click.option(
+        "--relative-to", metavar="ROW|FORMAT/PRECISION/RUNTIME",
+        help="Tell times against this row, or this form of each model, such as onnx/fp32/cpu. Default: each against its "
+        "fp32 form.",
+    )  # fmt: skip
+    return option(command)
+
+
 def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--require`` and ``--optimize``."""
     required = click.option(

@@ -15,7 +15,9 @@ from ecgedge.files import escape
 @rendering.format_option
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="A file. Default: printed.")
 @rendering.choice_options
-def report(run: Path, format: str, out: Path | None, requirements: tuple[str, ...], optimize: str | None) -> None:
+@rendering.relative_option
+def report(run: Path, format: str, out: Path | None, requirements: tuple[str, ...], optimize: str | None,
+           relative_to: str | None) -> None:  # fmt: skip
     """Tell of a run again, in any format, without running anything.
 
     \b
@@ -23,12 +25,10 @@ def report(run: Path, format: str, out: Path | None, requirements: tuple[str, ..
     ecgedge -v report runs/int8                       # with the name and the file of each row
     ecgedge report runs/int8 --format md -o int8.md
     """
-    from ecgedge.commands.run import open_run, with_choice
+    from ecgedge.commands.run import open_run, told_by
     from ecgedge.report import render
 
-    told = open_run(run).told
-    if requirements or optimize:
-        told = with_choice(told, requirements, optimize)
+    told = told_by(open_run(run).told, requirements, optimize, relative_to)
     text = render(rendering.told_as_asked(told), format).rstrip("\n")
     if not out:
         click.echo(text)

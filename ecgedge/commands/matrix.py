@@ -48,7 +48,7 @@ from ecgedge.workers import availability
 Progress = Callable[[float, int, str], object]
 
 SAID_ANEW: dict[str, Any] = {  # of no measurement
-    "printed": "table", "sent": False, "place": ".", "requirements": (), "optimize": None,
+    "printed": "table", "sent": False, "place": ".", "requirements": (), "optimize": None, "relative_to": None,
 }  # fmt: skip
 
 
@@ -148,8 +148,8 @@ def check_asked(request: MatrixRequest, matrix: Plan, known: RunFolder) -> None:
 
 
 def decided_by(request: MatrixRequest) -> dict[str, Any]:
-    """By which a row is to be chosen, which may be said anew."""
-    return {"requirements": request.requirements, "optimize": request.optimize}
+    """By which a row is to be chosen, and what times are told against, which may be said anew."""
+    return {name: getattr(request, name) for name in ("requirements", "optimize", "relative_to")}
 
 
 def mlflow_uri(request: MatrixRequest, said: str | None) -> str | None:

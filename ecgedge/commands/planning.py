@@ -21,6 +21,7 @@ from ecgedge.passes import check_names
 from ecgedge.plan.options import check_used, chosen
 from ecgedge.plan.plan import Cell, Filters, Skip, Source, plan, requested, source_of, takers
 from ecgedge.plugins import Parts
+from ecgedge.report.relative import references
 from ecgedge.run import MatrixRequest, RunFolder
 from ecgedge.run.metrics import with_figures
 from ecgedge.run.resume import asked_then
@@ -157,20 +158,25 @@ def find_files(names: Sequence[str], taken: Sequence[str], data: Dataset, opened
 
 
 def check_choice(matrix: Plan) -> None:
-    """Raise EcgEdgeError where no row of these cells could be chosen: before they are measured, not after."""
+    """Raise EcgEdgeError where no row of these cells could be chosen, or be the reference of times: before they are
+    measured, not after."""
     request = matrix.request
     runtimes = {cell.runtime for cell in matrix.cells} or matrix.parts.runtimes.keys()
     metrics = with_figures([figure for name in runtimes for figure in matrix.parts.runtimes[name].figures])
     required = [choose.parse_requirement(text, metrics) for text in request.requirements]
     metric, there = choose.parse_optimize(request.optimize, metrics) if request.optimize else (None, None)
     required += [there] if there else []
-    if not matrix.cells or not request.wants_choice:
+    if not matrix.cells or not (request.wants_choice or request.relative_to):
         return
     planned = [
         planned_row(cell, matrix.sources[cell.model].task.judged_as, matrix.parts.runtimes[cell.runtime],
                     matrix.boards[cell.board].board.emulated if cell.board else None)
         for cell in matrix.cells
     ]  # fmt: skip
+    if request.relative_to:
+        references(planned, request.relative_to)
+    if not request.wants_choice:
+        return
     known = [each for each in required if not (isinstance(each, choose.Wanted) and each.field == "verdict")]
     choose.settle(planned, known, metric)
 

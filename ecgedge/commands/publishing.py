@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from ecgedge.commands.run import Run, make_run, resume_command, with_choice
+from ecgedge.commands.run import Run, make_run, resume_command, told_by
 from ecgedge.errors import EcgEdgeError
 from ecgedge.plugins import one_line
 from ecgedge.report import files, render
@@ -61,8 +61,9 @@ def publish(folder: Path, request: MatrixRequest | None = None) -> Published:
     results = [attempt(folder / name, partial(make, run.told)) for name, make in files.TEXTS.items()]
     failure = None
     try:
-        if request and request.wants_choice:
-            run = replace(run, told=with_choice(run.told, request.requirements, request.optimize))
+        if request:
+            told = told_by(run.told, request.requirements, request.optimize, request.relative_to)
+            run = replace(run, told=told)
     except EcgEdgeError as error:
         failure = error
     results.append(attempt(folder / "report.html", partial(render, run.told, "html")))

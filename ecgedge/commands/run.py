@@ -15,6 +15,7 @@ from ecgedge.errors import EcgEdgeError, unknown
 from ecgedge.files import escape
 from ecgedge.files.notices import warn
 from ecgedge.report import FORMATS, Report, notebook, render
+from ecgedge.report.relative import with_relative
 from ecgedge.run import MatrixRequest, RunFolder
 from ecgedge.run.row import Row
 from ecgedge.run.rows import Noise, noise_of
@@ -83,11 +84,19 @@ class Run:
             raise EcgEdgeError(f"this run has several devices: {devices}", f"optimize={f'{optimize}@DEVICE'!r}")
         return choices[0].winner
 
-    def report(self, format: str = "table", require: str | Iterable[str] = (), optimize: str | None = None) -> str:
+    def report(
+        self,
+        format: str = "table",
+        require: str | Iterable[str] = (),
+        optimize: str | None = None,
+        relative_to: str | None = None,
+    ) -> str:
         """The run as text: ``table``, ``markdown``, ``csv``, ``json`` or ``html``, which is a page of its own.
 
         Args:
             require, optimize: as for ``choose``; where one is given, the report holds the choice too.
+            relative_to: the row, or the form ``FORMAT/PRECISION/RUNTIME`` of each model, that times are relative to;
+                None: each to its fp32 form.
 
         Raises:
             EcgEdgeError: there is no such format, or the choice cannot be made.
@@ -95,7 +104,7 @@ class Run:
         name = ALIASES.get(format, format)
         if name not in FORMATS:
             raise unknown("format", format, [*FORMATS, *ALIASES])
-        told = with_choice(self.told, texts(require), optimize) if require or optimize else self.told
+        told = told_by(self.told, texts(require), optimize, relative_to)
         return escape.terminal(escape.unstyle(render(told, name)))
 
     def __repr__(self) -> str:
@@ -160,6 +169,13 @@ def with_choice(report: Report, requirements: Iterable[str], optimize: str | Non
     metric, there = choose.parse_optimize(optimize, known) if optimize else (None, None)
     asked += [there] if there else []
     return replace(report, choices=choose.decide(report.rows, asked, metric, report.compared_by()))
+
+
+def told_by(report: Report, requirements: Iterable[str], optimize: str | None, relative_to: str | None) -> Report:
+    """The report with what is asked for: the choice, and times against a reference form. Raises EcgEdgeError."""
+    if relative_to:
+        report = with_relative(report, relative_to)
+    return with_choice(report, requirements, optimize) if requirements or optimize else report
 
 
 def nothing_qualifies(report: Report) -> bool:

@@ -9,12 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from ecgedge.devices.boards import HOST
 from ecgedge.evaluate.metric import Metric
 from ecgedge.run.metrics import BULK, METRICS, metrics_of
+from ecgedge.run.measurement import TimeRatio
 from ecgedge.run.row import Row
 from ecgedge.run.rows import UNSTEADY
+
+if TYPE_CHECKING:
+    from ecgedge.report.relative import Relative
 
 NOTHING = "–"  # on the page; elsewhere a hyphen
 USUAL = 64  # beats a call, in the largest batch; others are told
@@ -58,27 +63,32 @@ class Column:
     metric: str = ""
 
 
-def text_columns(rows: Sequence[Row], task: str, ratios: Column | None = None) -> list[Column]:
+def text_columns(
+    rows: Sequence[Row], task: str, ratios: Column | None = None, relative: Relative | None = None
+) -> list[Column]:
     """Of a table of one task in a terminal or in Markdown; those of ``IDENTITY``, and ``ROUTE``, come first.
 
     Args:
         ratios: another one, after size and memory.
+        relative: times against one reference form; None: each against its fp32 form.
     """
-    return [column for column in all_columns(rows, task, ratios) if column.head]
+    return [column for column in all_columns(rows, task, ratios, relative) if column.head]
 
 
-def page_columns(rows: Sequence[Row], task: str) -> list[Column]:
+def page_columns(rows: Sequence[Row], task: str, relative: Relative | None = None) -> list[Column]:
     """Of the page's table of one task; a figure that no row has is left out."""
     metrics = metrics_of(rows)
     known = {name for name, metric in metrics.items() if any(metric.value(row) is not None for row in rows)}
     return [
         column
-        for column in all_columns(rows, task)
+        for column in all_columns(rows, task, relative=relative)
         if column.name and (column.metric in known or column.metric not in metrics)
     ]
 
 
-def all_columns(rows: Sequence[Row], task: str, ratios: Column | None = None) -> list[Column]:
+def all_columns(
+    rows: Sequence[Row], task: str, ratios: Column | None = None, relative: Relative | None = None
+) -> list[Column]:
     shown = [metric for metric in METRICS.values() if metric.shown]
     sizes = [of_metric(metric) for metric in shown if metric.kind == "bytes"]
     quality = [of_metric(metric) for metric in shown if metric.task == task]
@@ -88,7 +98,7 @@ def all_columns(rows: Sequence[Row], task: str, ratios: Column | None = None) ->
     own = [of_metric(metric) for name, metric in metrics_of(rows).items() if name not in METRICS]
     own += [MEASURED] if any(row.meters for row in rows) else []
     place = [PLACE] if several_places(rows) else []
-    return [*IDENTITY, *place, *route, *sizes, *extra, TIMES, *quality, CHANGES[task], *times, *own, STATUS]
+    return [*IDENTITY, *place, *route, *sizes, *extra, relative_to(relative), *quality, CHANGES[task], *times, *own, STATUS]
 
 
 def several_places(rows: Sequence[Row]) -> bool:
@@ -166,19 +176,46 @@ def bulk(row: Row) -> Cell:
     return Cell(f"{found:,.0f}", "" if size == USUAL else f"{size:,} a call", key=round(found))
 
 
-def times_text(row: Row) -> str:
-    """Latency relative to fp32; ``=`` where the two tie, ``?`` where too few rounds were quick to tell."""
-    if row.is_whole and row.latency:
+def relative_to(relative: Relative | None) -> Column:
+    """The column of times against one reference form; by itself each is relative to its fp32 form."""
+    if relative is None:
+        return TIMES
+
+    def text(row: Row) -> str:
+        return ratio_text(relative.ratios.get(row.id), row.id in relative.references)
+
+    def show(row: Row) -> Cell:
+        return ratio_cell(relative.ratios.get(row.id), row.id in relative.references)
+
+    means = f"p50 relative to {relative.asked} of the same model, with its 95% interval"
+    return replace(TIMES, text=text, show=show, unit=f"of {relative.asked}", means=means)
+
+
+def ratio_text(found: TimeRatio | None, is_base: bool) -> str:
+    """A ratio of times; ``=`` where the two tie, ``?`` where too few rounds were quick to tell.
+
+    Args:
+        is_base: the row is what others are held against.
+    """
+    if is_base:
         return "1.00"
-    found = row.time_ratio
     return f"{MARKS.get(found.result, '')}{found.ratio:.2f}" if found else "-"
+
+
+def times_text(row: Row) -> str:
+    """Latency relative to fp32."""
+    return ratio_text(row.time_ratio, row.is_whole and row.latency is not None)
 
 
 def times(row: Row) -> Cell:
     """Relative to the fp32 form of the same model, route, format and runtime."""
-    if row.is_whole and row.latency:
+    return ratio_cell(row.time_ratio, row.is_whole and row.latency is not None)
+
+
+def ratio_cell(found: TimeRatio | None, is_base: bool) -> Cell:
+    """A ratio of times on the page."""
+    if is_base:
         return Cell("1.00", key=1.0)
-    found = row.time_ratio
     if not found:
         return Cell(NOTHING)
     word = f"{found.result}, " if found.result in MARKS else ""

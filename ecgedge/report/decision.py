@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 
 from ecgedge.choose import METRICS, Choice
 from ecgedge.files import escape
-from ecgedge.report.columns import IDENTITY, rivals, several_places
+from ecgedge.report.columns import IDENTITY, relative_to, rivals, several_places
 from ecgedge.report.document import Report
-from ecgedge.report.grid import as_csv, spread, table
+from ecgedge.report.grid import as_csv, relative_columns, spread, table
 from ecgedge.report.machines import machine_of
+from ecgedge.report.relative import Relative
 from ecgedge.report.remake import remake
 from ecgedge.run.row import Row
 
@@ -31,13 +32,16 @@ def markdown(report: Report) -> str:
 def flat(report: Report) -> str:
     """The rows that are shown as CSV, with their place."""
     rows = [(place, row) for choice in report.choices for place, row in placed(choice)]
-    return as_csv([row for _, row in rows], [{"place": place} for place, _ in rows])
+    shown = [row for _, row in rows]
+    more = relative_columns(shown, report.relative) or [{}] * len(rows)
+    return as_csv(shown, [{"place": place} | each for (place, _), each in zip(rows, more)])
 
 
 def data(report: Report) -> str:
     """All of it as JSON."""
     choices = [choice.as_data() for choice in report.choices]
-    return json.dumps({"run": str(report.folder), "choices": choices}, indent=1, allow_nan=False) + "\n"
+    more = {"relative_to": report.relative.record()} if report.relative else {}
+    return json.dumps({"run": str(report.folder), "choices": choices} | more, indent=1, allow_nan=False) + "\n"
 
 
 def blocks(choice: Choice, report: Report, markdown: bool = False) -> Iterator[str]:
@@ -48,7 +52,7 @@ def blocks(choice: Choice, report: Report, markdown: bool = False) -> Iterator[s
     shown = escape.markdown if markdown else escape.line
     yield shown(counts(choice)) + "\n" + shown(measured_on(choice, report))
     if rows := placed(choice):
-        yield rows_table(choice, rows, markdown)
+        yield rows_table(choice, rows, markdown, report.relative)
     told = [shown(text) for text in notes(choice, report)]
     if choice.winner and not markdown:
         told[-1] = escape.style(told[-1], bold=True)  # what to ship
@@ -91,15 +95,16 @@ def placed(choice: Choice) -> list[tuple[str, Row]]:
     return [(place, row) for place, row in rows if row]
 
 
-def rows_table(choice: Choice, rows: list[tuple[str, Row]], markdown: bool) -> str:
+def rows_table(choice: Choice, rows: list[tuple[str, Row]], markdown: bool, relative: Relative | None) -> str:
     """Who they are, and their figures in what is asked for and in what else may matter."""
     asked = [choice.optimize] if choice.optimize else []
     asked += [each.metric for each in choice.limits() if each.device in ("", choice.device)]
     metrics = list(dict.fromkeys([*asked, choice.quality, *choice.criteria, METRICS["memory"]]))
     elsewhere = [each for each in choice.limits() if each.device and each.device != choice.device]
+    ratios = [relative_to(relative)] if relative else []
     cells = [
         [place, *(column.text(row) for column in IDENTITY), *(metric.told(row) for metric in metrics),
-         *(each.told(row) for each in elsewhere), row.id]
+         *(each.told(row) for each in elsewhere), *(column.text(row) for column in ratios), row.id]
         for place, row in rows
     ]  # fmt: skip
     if not rivals(choice.considered):  # else the id tells them apart
@@ -112,6 +117,7 @@ def rows_table(choice: Choice, rows: list[tuple[str, Row]], markdown: bool) -> s
         *(column.head for column in IDENTITY),
         *(metric.name for metric in metrics),
         *(f"{each.metric.name}@{each.device}" for each in elsewhere),
+        *(column.head for column in ratios),
         *(["row"] if rivals(choice.considered) else []),
     ]
     return table(names, cells, 1 + len(IDENTITY), markdown)
@@ -119,6 +125,8 @@ def rows_table(choice: Choice, rows: list[tuple[str, Row]], markdown: bool) -> s
 
 def notes(choice: Choice, report: Report) -> Iterator[str]:
     yield from unsteady_notes(choice.unsteady)
+    if report.relative:
+        yield f"time x: p50 relative to {report.relative.asked} of the same model"
     if emulated := choice.considered[0].emulated:
         yield f"{choice.device} is an emulated {emulated}: it has answers, and no times"
     if len({row.clock for row in choice.considered}) > 1:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the command line imports this for --help
     from ecgedge.choose import Choice, Evidence
+    from ecgedge.report.relative import Relative
     from ecgedge.run.row import Row
     from ecgedge.run.rows import Noise
 
@@ -25,6 +26,7 @@ class Report:
         best: ``(id, metric name)`` of the values to mark.
         choices: one a task; empty where none is asked for.
         with_files: whether the table of a terminal tells the name and the file of each row, too.
+        relative: times against one reference form; None: each against its fp32 form.
         evidence: what rows are compared by, where the folder was read already: of 10,000 rows that takes a while.
     """
 
@@ -35,6 +37,7 @@ class Report:
     best: frozenset[tuple[str, str]] = frozenset()
     choices: Sequence[Choice] = ()
     with_files: bool = False
+    relative: Relative | None = None
     evidence: Evidence | None = None
 
     def compared_by(self) -> Evidence:

@@ -11,7 +11,7 @@ from ecgedge.files import escape
 from ecgedge.files.locks import whole_file
 from ecgedge.report import decision, devices
 from ecgedge.report.document import Report
-from ecgedge.report.grid import as_csv
+from ecgedge.report.grid import as_csv, relative_columns
 from ecgedge.report.machines import machine_of, machine_words
 from ecgedge.report.table import noise_lines, tables, wide_lines
 from ecgedge.run.row import Row
@@ -24,7 +24,7 @@ def lines(report: Report) -> str:
 
 def flat(report: Report) -> str:
     """Rows as CSV, without what is nested."""
-    return as_csv(report.rows)
+    return as_csv(report.rows, relative_columns(report.rows, report.relative))
 
 
 def whole(report: Report) -> str:
@@ -32,6 +32,7 @@ def whole(report: Report) -> str:
     choices = {"choices": [choice.as_data() for choice in report.choices]} if report.choices else {}
     run = {**report.run, "noise": {model: pair.record() for model, pair in report.noise.items()}}
     rows = [row.flat for row in report.rows]
+    choices |= {"relative_to": report.relative.record()} if report.relative else {}
     return json.dumps({"run": run, "rows": rows} | choices, indent=1, allow_nan=False) + "\n"
 
 

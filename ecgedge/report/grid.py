@@ -5,11 +5,15 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from tabulate import DataRow, TableFormat, tabulate
 
 from ecgedge.files import escape
 from ecgedge.run.row import Row
+
+if TYPE_CHECKING:
+    from ecgedge.report.relative import Relative
 
 WIDEST = 18  # characters of a cell in the terminal
 NARROW = TableFormat(None, None, None, None, DataRow("", " ", ""), DataRow("", " ", ""), 0, None)
@@ -51,6 +55,19 @@ def as_csv(rows: Sequence[Row], more: Sequence[Mapping[str, str]] = ()) -> str:
     writer.writeheader()
     writer.writerows(safe)
     return text.getvalue()
+
+
+def relative_columns(rows: Sequence[Row], relative: Relative | None) -> list[dict[str, str]]:
+    """The columns before the others that tell times against a reference; none where there is no reference."""
+    if relative is None:
+        return []
+    found = [relative.ratios.get(row.id) for row in rows]
+    return [
+        {"relative_to": row.id if row.id in relative.references else (ratio and ratio.to) or "",
+         "time_x": "1.0" if row.id in relative.references else str(ratio.ratio) if ratio else "",
+         "time_x_result": ratio.result if ratio else ""}
+        for row, ratio in zip(rows, found)
+    ]  # fmt: skip
 
 
 def spread(counts: Sequence[int]) -> str:

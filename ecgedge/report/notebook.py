@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ecgedge.files import escape
 from ecgedge.report.columns import Column, text_columns
 from ecgedge.report.document import Report
-from ecgedge.report.table import LEGEND, TITLES, batches, noise_lines, own, reasons, unsteady
+from ecgedge.report.table import TITLES, legend, noise_lines, own, reasons, unsteady
 from ecgedge.run.row import Row
 
 MOST = 100  # rows of a table; a notebook keeps all that it shows
@@ -25,8 +25,8 @@ def as_html(report: Report, head: str) -> str:
     parts = [f"<p>{escape.html(head)}<br>{escape.html(report.run['data'])}</p>"]
     for task in TITLES:
         if of_task := [row for row in rows if row.task == task]:
-            parts.append(table(report, of_task, text_columns(of_task, task)))
-    parts.append(f"<p>{escape.html(LEGEND.format(batches(rows)))}</p>")
+            parts.append(table(report, of_task, text_columns(of_task, task, relative=report.relative)))
+    parts.append(f"<p>{escape.html(legend(report))}</p>")
     lines = [*reasons(rows), *unsteady(rows), *own(rows), *noise_lines(report.noise).splitlines()]
     items = "".join(f"<li>{escape.html(escape.unstyle(line))}</li>" for line in lines)
     return "\n".join([*parts, f"<ul>{items}</ul>" if items else ""]).rstrip()

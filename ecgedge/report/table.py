@@ -16,10 +16,10 @@ STATUSES = {"rejected": "red", "failed": "red", "timeout": "red", "skipped": "ye
 TITLES = {"classification": "Classification", "multilabel": "Several labels", "anomaly": "Anomaly detection"}
 NOISY = 0.05  # a machine with a noise floor above that cannot tell 5% apart
 TOO_NOISY = "; too noisy to tell 5% apart"
+FP32 = "fp32 of the same model, format\nand runtime"  # that times are relative to, where nothing else is asked for
 LEGEND = (
-    "size in kB; RAM: what it takes beyond the libraries, in MB; time x: p50 relative to fp32 of the same model, format"
-    "\nand runtime, = where that is a tie, ? where it is unsteady; verdict: against the trained model, beats paired;\n"
-    "p50, p95: latency of the model in us, one beat a call; +-: of p50, 95% interval in %; beats/s: {} beats a call"
+    "size in kB; RAM: what it takes beyond the libraries, in MB; time x: p50 relative to {reference}, = where that is a tie, ? where it is unsteady; verdict: against the trained model, beats paired;\n"
+    "p50, p95: latency of the model in us, one beat a call; +-: of p50, 95% interval in %; beats/s: {batches} beats a call"
 )
 
 
@@ -55,18 +55,25 @@ def tables(report: Report, markdown: bool = False) -> str:
     ratios = size_ratios(rows) if markdown else None
     for task, title in TITLES.items():
         if of_task := [row for row in rows if row.task == task]:
-            columns = text_columns(of_task, task, ratios)
+            columns = text_columns(of_task, task, ratios, report.relative)
             cells = [[cell(row, column, report, markdown) for column in columns] for row in of_task]
             words = [column.words for column in columns].index(False)
             blocks += [
                 f"## {title}" if markdown else title,
                 table([column.head for column in columns], cells, words, markdown),
             ]
-    blocks.append("\n".join([LEGEND.format(batches(rows)), *told_by_runtimes(rows, markdown)]))
+    blocks.append("\n".join([legend(report), *told_by_runtimes(rows, markdown)]))
     told = (reasons, unsteady, own, emulated, notes)
     if lines := [line for each in told for line in each(rows, markdown)]:
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
+
+
+def legend(report: Report) -> str:
+    """What the columns mean."""
+    asked = report.relative.asked if report.relative else ""
+    reference = f"{escape.line(asked)}\nof the same model" if asked else FP32
+    return LEGEND.format(reference=reference, batches=batches(report.rows))
 
 
 def told_by_runtimes(rows: Sequence[Row], markdown: bool = False) -> list[str]:

@@ -83,6 +83,7 @@ class MatrixRequest:
         timeout: seconds that a step in a child process may take.
         memory: millions of bytes that a child process may take; None: no limit.
         requirements, optimize: by which a row is chosen; see ``ecgedge.choose``.
+        relative_to: the row or form that times are told against; None: each against its fp32 form.
         printed: the form of what a command prints of the run, such as ``"table"`` or ``"json"``.
         sent: the run is to go to MLflow. Where that is, is not kept.
         place: the folder that relative names are of.
@@ -119,6 +120,7 @@ class MatrixRequest:
     memory: int | None = None
     requirements: Sequence[str] = ()
     optimize: str | None = None
+    relative_to: str | None = None
     printed: str = "table"
     sent: bool = False
     place: str = field(default_factory=lambda: str(Path.cwd()))
@@ -213,6 +215,7 @@ REQUEST = record(
         "devices": LINES,
         "leads": list_of(LINE, 10_000),
         "layout": maybe(one_of("NCL", "NLC")),
+        "relative_to": maybe(LINE),
         **dict.fromkeys(("group_column", "label_file", "class_names"), maybe(LINE)),
     },
     others=ANY,

@@ -31,6 +31,8 @@ from ecgedge.run.row import Row
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+    from ecgedge.report.relative import Relative
+
 MOST_ROWS = 1000  # in the tables and pictures of the page; of more, those of the models that matter most
 MOST_SECTIONS = 40  # models with pictures of their own
 MOST_TOLD = 40  # rows of a front, and ties with a winner, that are listed
@@ -72,7 +74,7 @@ def render(report: Report) -> str:
         best=report.best,
         decisions=[Decision(choice, report) for choice in choices],
         front={row.id for choice in fronts for row in choice.front},
-        blocks=blocks(rows, fronts, choices, looks),
+        blocks=blocks(rows, fronts, choices, looks, report.relative),
         filters=[name for name in FILTERS if name != "place" or several_places(rows)],
         values=lambda key: sorted({value for row in rows if (value := getattr(row, key))}),
         across=across(rows),
@@ -173,7 +175,13 @@ def of(rows: Sequence[Row], key: str, value: str) -> list[Row]:
     return [row for row in rows if getattr(row, key) == value]
 
 
-def blocks(rows: Sequence[Row], fronts: Sequence[Choice], choices: Sequence[Choice], looks: Looks) -> list[Block]:
+def blocks(
+    rows: Sequence[Row],
+    fronts: Sequence[Choice],
+    choices: Sequence[Choice],
+    looks: Looks,
+    relative: Relative | None,
+) -> list[Block]:
     """Of each task, and within that of each device."""
     front = {(choice.task, choice.device): [row.id for row in choice.front] for choice in fronts}
     winners = {(choice.task, choice.device): choice.winner.id for choice in choices if choice.winner}
@@ -183,7 +191,7 @@ def blocks(rows: Sequence[Row], fronts: Sequence[Choice], choices: Sequence[Choi
             if group := [row for row in rows if (row.task, row.place) == (task, place)]:
                 plot = pareto(group, task, front.get((task, place), []), winners.get((task, place)), looks)
                 named = f"{title} on {group[0].place}" if several_places(rows) else title
-                found.append(Block(task, named, group, page_columns(group, task), plot))
+                found.append(Block(task, named, group, page_columns(group, task, relative), plot))
     return found
 
 

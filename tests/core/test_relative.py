@@ -1,0 +1,63 @@
+"""``--relative-to``: times against one reference row, or one form of each model, wherever a run is told."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from ecgedge import EcgEdgeError, open_run
+from ecgedge.report import Report
+from tests.conftest import Command, error_of
+
+FORM = "onnx/fp32/cpu"  # 120 us a call; see ``synthetic_run.FORMS``
+
+
+def test_times_are_told_against_one_form_of_each_model(told: Report, ecgedge: Command) -> None:
+    lines = csv.DictReader(io.StringIO(ecgedge("report", told.folder, "--relative-to", FORM, "--format", "csv").out))
+    found: dict[str, dict[str, float]] = {}
+    for line in lines:
+        if line["time_x"]:
+            found.setdefault(line["model"], {})[f"{line['format']} {line['precision']}"] = float(line["time_x"])
+    assert len(found) == 2
+    for ratios in found.values():
+        assert ratios["torch fp32"] == pytest.approx(400 / 120, rel=0.05)
+        assert ratios["onnx fp32"] == 1.0
+        assert ratios["tflite full-int8"] == pytest.approx(40 / 120, rel=0.05)
+
+
+def test_a_row_is_the_reference_of_its_model_alone(told: Report) -> None:
+    base = next(row for row in told.rows if row.format == "tflite" and row.precision == "full-int8")
+    said = json.loads(open_run(told.folder).report("json", relative_to=base.id))["relative_to"]
+    others = {row.id for row in told.rows if row.model == base.model and row.status == "ok"} - {base.id}
+    assert said["asked"] == base.id and said["ratios"].keys() == others
+    assert all(ratio["ratio"] > 1 and ratio["to"] == base.id for ratio in said["ratios"].values())
+
+
+@pytest.mark.parametrize("command", ["report", "choose"])
+def test_tables_and_the_page_say_against_what(command: str, told: Report, ecgedge: Command) -> None:
+    shown = ecgedge(command, told.folder, "--relative-to", FORM)
+    assert shown.code == 0, shown.err
+    assert f"p50 relative to {FORM}" in shown.out and "0.33" in shown.out
+    page = ecgedge(command, told.folder, "--relative-to", FORM, "--format", "html").out
+    assert f"of {FORM}" in page
+
+
+@pytest.mark.parametrize("asked", ["onnx/fp16/cpu", "nothing", "onnx"])
+def test_what_is_no_row_is_told_with_those_that_there_are(asked: str, told: Report, ecgedge: Command) -> None:
+    told_so = error_of(ecgedge("report", told.folder, "--relative-to", asked))
+    assert "there is no row and no form" in told_so and FORM in told_so
+
+
+def test_a_matrix_refuses_it_before_it_measures(fakes: Path, ecgedge: Command) -> None:
+    asked = ("--plugins-dir", fakes, "matrix", "--model", "fake", "--relative-to", "fake/int4/fake-runtime")
+    assert "there is no row and no form 'fake/int4/fake-runtime'" in error_of(ecgedge(*asked, "--dry-run"))
+
+
+def test_one_that_was_not_timed_is_no_reference(told: Report) -> None:
+    failed = next(row for row in told.rows if row.status == "failed")
+    with pytest.raises(EcgEdgeError, match="was not timed"):
+        open_run(told.folder).report(relative_to=failed.id)
