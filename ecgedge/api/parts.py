@@ -389,7 +389,7 @@ class Runtime(Part):
             EcgEdgeError: a part of it is missing; several outputs can be the answer, or none has that name.
         """
         if output is not None:
-            raise EcgEdgeError(f"runtime {self.name} takes files of one output", "leave --output out")
+            raise EcgEdgeError(f"runtime {self.name} takes files of one output", "leave --output-name out")
         return path
 
     def code_in(self, path: Path) -> str | None:

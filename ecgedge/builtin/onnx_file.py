@@ -70,7 +70,7 @@ def choose_output(path: Path, found: dict[str, str], wanted: str | None) -> str 
     if wanted is not None and wanted not in found:
         raise EcgEdgeError(f"{path} has no output {wanted!r} that could be an answer", f"it gives: {listed or 'none'}")
     if wanted is None and len(found) > 1:
-        raise EcgEdgeError(f"{path} gives several outputs: {listed}", "say which is the answer: --output NAME")
+        raise EcgEdgeError(f"{path} gives several outputs: {listed}", "say which is the answer: --output-name NAME")
     return wanted or next(iter(found), None)
 
 

@@ -217,7 +217,7 @@ class OnnxRuntime(Runtime):
         if model is not None:
             return make_whole(model, path, output, out)
         if output is not None and path.is_file():
-            raise EcgEdgeError(f"{path}: --output needs the package onnx", "pip install onnx")
+            raise EcgEdgeError(f"{path}: --output-name needs the package onnx", "pip install onnx")
         return path
 
     def inspect(self, path: Path) -> Artifact:

@@ -7,16 +7,17 @@ from pathlib import Path
 import click
 
 from ecgedge.cli import rendering
+from ecgedge.report import FORMATS
 
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @rendering.choice_options
 @rendering.relative_option
-@rendering.format_option
+@rendering.output_option(list(FORMATS))
 @click.pass_context
 def choose(ctx: click.Context, run: Path, requirements: tuple[str, ...], optimize: str | None, relative_to: str | None,
-           format: str) -> None:  # fmt: skip
+           printed: str) -> None:  # fmt: skip
     """Choose the file of a run to ship: the best row that meets all requirements.
 
     Without --optimize: the Pareto front of quality, latency and size: no other row is better in one and as good in all.
@@ -31,6 +32,6 @@ def choose(ctx: click.Context, run: Path, requirements: tuple[str, ...], optimiz
     from ecgedge.report import render
 
     told = with_choice(told_by(open_run(run).told, (), None, relative_to), requirements, optimize)
-    click.echo(render(told, format, only_choice=True).rstrip("\n"))
+    click.echo(render(told, printed, only_choice=True).rstrip("\n"))
     if nothing_qualifies(told):
         ctx.exit(1)

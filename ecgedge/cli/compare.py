@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ecgedge.cli import common
+from ecgedge.cli import common, rendering
 
 
 @click.command()
@@ -18,11 +18,11 @@ from ecgedge.cli import common
               "runtimes declare in %, shares in points. Default: latency=5%, size=1%, of such a figure that is not "
               "exact 5% or 1 point, else 0.")  # fmt: skip
 @click.option("--allow-missing", is_flag=True, help="A cell that B lacks is no regression.")
-@click.option("--format", "form", type=click.Choice(["table", "json", "md"]), default="table", show_default=True)
+@rendering.output_option(["table", "json", "md"])
 @click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Also write JUnit XML, for CI.")
 @click.pass_context
 def compare(ctx: click.Context, run_a: Path, run_b: Path, tolerances: tuple[str, ...], allow_missing: bool,
-            form: str, junit: Path | None) -> None:  # fmt: skip
+            printed: str, junit: Path | None) -> None:  # fmt: skip
     """Say, cell by cell, whether run B is better, the same or worse than run A.
 
     Exits with 1 where a cell has become worse beyond the tolerance, does not work any more, or is missing.
@@ -40,9 +40,9 @@ def compare(ctx: click.Context, run_a: Path, run_b: Path, tolerances: tuple[str,
     if junit:
         with common.written(junit) as file:
             write_junit(found, file)
-    if form == "json":
+    if printed == "json":
         click.echo(json.dumps(told.as_data(found), indent=1, allow_nan=False))
     else:
-        click.echo(told.markdown(found) if form == "md" else told.render(found), nl=form == "table")
+        click.echo(told.markdown(found) if printed == "md" else told.render(found), nl=printed == "table")
     if found.regressions:
         ctx.exit(1)

@@ -11,7 +11,7 @@ from ecgedge.cli import common
 from ecgedge.cli.options import (
     MOST_BEATS,
     limit_options,
-    output_option,
+    named_output,
     part_option,
     threads_option,
     told_files,
@@ -35,7 +35,7 @@ WIDEST = (38, 24, 12, 9)  # characters of each of these
 @click.argument("row", nargs=-1, metavar="[ROW]")
 @click.option("--runtime", metavar="NAME", help="Default: the row's, else the first that takes it and works here.")
 @click.option("--device", metavar="NAME", help="A board (ecgedge board ls). Default: the row's, else this machine.")
-@output_option
+@named_output
 @click.option("--batch", type=click.IntRange(1, MOST_BEATS), help="Beats a call. Default: that of the file, else 1.")
 @click.option("--against", metavar="FILE", help="Also time this file in turns with it, one beat a call.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")

@@ -57,7 +57,7 @@ GROUPS = {
     ),
     "In which forms, and where": ("formats", "quantizers", "runtimes", "devices", "exporters"),
     "How long, and what is made of it": (
-        "profile", "requirements", "optimize", "relative_to", "out", "resume", "dry_run", "mlflow",
+        "profile", "requirements", "optimize", "relative_to", "printed", "out", "resume", "dry_run", "mlflow",
     ),
     "How forms are made": (
         "calibration", "max_drop", "reduce_range", "opset", "passes", "no_optimize", "chosen", "seed", "cluster",
@@ -89,8 +89,8 @@ def rightly(word: str) -> str:
 @file_options
 @click.option("--exporter", "exporters", multiple=True, metavar="NAME", help="Convert through these exporters only.")
 @click.option("--format", "formats", multiple=True, metavar="NAME",
-              help="Make files of this format (torch, onnx, tflite, ...), or print in this one "
-                   f"({', '.join(FORMATS)}).")  # fmt: skip
+              help="Make files of this format: torch, onnx, tflite, ...")  # fmt: skip
+@rendering.output_option(list(FORMATS), files=True)
 @click.option(
     "--quantizer",
     "quantizers",
@@ -214,11 +214,11 @@ def request_of(ctx: click.Context, asked: Mapping[str, Any]) -> MatrixRequest:
         normalize=bool(ctx.meta.get(NORMALIZE)),
         **asked_of_columns(),
         told=told_files(),
-        formats=tuple(name for name in asked["formats"] if name not in FORMATS),
+        formats=rendering.formats_of_files(asked["formats"]),
         preset=asked["profile"],
         passes=chosen_passes(asked["passes"], asked["no_optimize"]),
         options=options_of(asked),
-        printed=rendering.printed_format(asked["formats"]),
+        printed=asked["printed"],
         sent=asked["mlflow"] is not None,
         **{name: asked[name] for name in ALIKE},
     )

@@ -311,10 +311,31 @@ def keep_told(ctx: click.Context, parameter: click.Parameter, value: Any) -> Non
     ctx.meta.setdefault(TOLD, {})[parameter.name] = value
 
 
-output_option = click.option(
-    "--output", expose_value=False, callback=keep_told, metavar="NAME",
+output_name_option = click.option(
+    "--output-name", "output", expose_value=False, callback=keep_told, metavar="NAME",
     help="Take this output as the answer, where the file gives several.",
 )  # fmt: skip
+
+
+def lead_to_output_name(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
+    """Raise EcgEdgeError for the word that ``--output-name`` had before, where a command has no forms of its print."""
+    if value == "json" and any("--json" in parameter.opts for parameter in ctx.command.params):
+        raise EcgEdgeError(f"ecgedge {ctx.command.name} prints a text, or JSON", "--json")
+    if value is not None:
+        raise EcgEdgeError(
+            "which output of a file is the answer is said by --output-name", f"--output-name {cut(value)}"
+        )
+
+
+def named_output(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--output-name``. Where a command has no ``--output`` of its own, that word leads to it."""
+    command = output_name_option(command)
+    if any("--output" in parameter.opts for parameter in getattr(command, "__click_params__", ())):
+        return command
+    return click.option("--output", "not_output", hidden=True, expose_value=False, callback=lead_to_output_name)(
+        command
+    )
+
 
 trust_option = click.option(
     "--trust", is_flag=True, expose_value=False, callback=keep_told,
@@ -364,7 +385,7 @@ def file_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Take this zero point of its int8 input.",
         ),
     ]
-    command = output_option(command)
+    command = named_output(command)
     for option in reversed(options):
         command = option(command)
     for parameter in command.__click_params__[-len(options) :]:  # type: ignore[attr-defined]

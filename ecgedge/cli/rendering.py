@@ -1,4 +1,4 @@
-"""Options of commands that tell of a run: the choice, the formats."""
+"""Options of commands that tell of a run: the choice, the reference of times, the form of what is printed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecgedge.errors import EcgEdgeError
+from ecgedge.errors import EcgEdgeError, cut
 from ecgedge.report import FORMATS
 
 if TYPE_CHECKING:
@@ -16,17 +16,52 @@ if TYPE_CHECKING:
 
 VERBOSE = "ecgedge.verbose"  # in the context's meta: what -v says
 
-format_option = click.option(
-    "--format", type=click.Choice(list(FORMATS)), default="table", show_default=True, help="Of what is printed."
-)
+WORDS = {"markdown": "md", "text": "table"}  # that people say, for forms in which something is printed
 
 
-def printed_format(formats: Sequence[str]) -> str:
-    """The one of ``--format`` that says how to print; the others say which files are wanted."""
-    told = [name for name in formats if name in FORMATS]
-    if len(told) > 1:
-        raise EcgEdgeError(f"--format names two ways to print: {' and '.join(told)}", "leave one of them out")
-    return told[0] if told else "table"
+def output_option(forms: Sequence[str], files: bool = False) -> Callable[..., Any]:
+    """Add ``--output``, the form in which a command prints its result: the parameter ``printed``.
+
+    Args:
+        forms: those that there are, by the names that ``report.FORMATS`` has.
+        files: the command has a ``--format`` too, for those of files; else that word leads to this one.
+    """
+    told = [next((word for word, name in WORDS.items() if name == form and form != "table"), form) for form in forms]
+
+    def read(ctx: click.Context, _: click.Parameter, value: str) -> str:
+        if (name := WORDS.get(value, value)) in forms:
+            return name
+        hint = f"choose from: {', '.join(told)}"
+        if any(parameter.name == "output" for parameter in ctx.command.params):
+            hint += f"; which output of a file is the answer is said by --output-name {value}"
+        elif any("-o" in parameter.opts for parameter in ctx.command.params):
+            hint += f"; -o {value} names a file"
+        raise EcgEdgeError(f"--output says how to print, and {cut(value)!r} is no such way", hint)
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        option = click.option(
+            "--output", "printed", default="table", show_default=True, callback=read, metavar="|".join(told),
+            help="Print the result in this form.",
+        )  # fmt: skip
+        return option(command if files else click.option("--format", hidden=True, expose_value=False,
+                                                         callback=lead_to_output)(command))  # fmt: skip
+
+    return add
+
+
+def lead_to_output(_: click.Context, __: click.Parameter, value: str | None) -> None:
+    """Raise EcgEdgeError for a ``--format`` where nothing but the print has one."""
+    if value is not None:
+        told = "--format is about files, and how to print is said by --output"
+        raise EcgEdgeError(told, f"--output {'markdown' if value == 'md' else cut(value)}")
+
+
+def formats_of_files(formats: Sequence[str]) -> tuple[str, ...]:
+    """The formats of files that are asked for. Raises EcgEdgeError where one is a way to print."""
+    if word := next((name for name in formats if name in (*FORMATS, *WORDS)), None):
+        told = f"--format names formats of files, and {word} is a way to print"
+        raise EcgEdgeError(told, f"--output {'markdown' if word == 'md' else word}")
+    return tuple(formats)
 
 
 def told_as_asked(report: Report) -> Report:
@@ -38,8 +73,8 @@ def relative_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--relative-to``."""
     option = click.option(
         "--relative-to", metavar="ROW|FORMAT/PRECISION/RUNTIME",
-        help="Tell times against this row, or this form of each model, such as onnx/fp32/cpu. Default: each against its "
-        "fp32 form.",
+        help="Tell times against this row, or this form of each model, such as onnx/fp32/cpu. Default: each against "
+        "its fp32 form.",
     )  # fmt: skip
     return option(command)
 

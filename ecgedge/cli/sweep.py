@@ -50,7 +50,8 @@ SAID_ANEW = ("resume", "cluster", "jobs", "printed")  # by whoever resumes
 @click.option("--model", "models", multiple=True, metavar="NAME", help="A model to train. Default: all that can be.")
 @click.option("--exporter", "exporters", multiple=True, metavar="NAME", help="Routes through these only.")
 @click.option("--format", "formats", multiple=True, metavar="NAME",
-              help=f"Of the files: torch, onnx, tflite, ...; or of what is printed: {', '.join(FORMATS)}.")  # fmt: skip
+              help="Make files of this format: torch, onnx, tflite, ...")  # fmt: skip
+@rendering.output_option(list(FORMATS), files=True)
 @click.option("--quantizer", "quantizers", multiple=True, metavar="NAME", help="A precision, or one quantizer.")
 @click.option("--runtime", "runtimes", multiple=True, metavar="NAME", help="torch, cpu, cuda, tflite, ...")
 @click.option("--profile", type=click.Choice(["quick", "full"]), default="full", show_default=True,
@@ -139,11 +140,11 @@ def request_of(ctx: click.Context, asked: Mapping[str, Any]) -> SweepRequest:
     matrix = MatrixRequest(
         normalize=bool(ctx.meta.get(NORMALIZE)),
         **asked_of_columns(),
-        formats=tuple(name for name in asked["formats"] if name not in FORMATS),
+        formats=rendering.formats_of_files(asked["formats"]),
         preset=asked["profile"],
         passes=chosen_passes(asked["passes"], asked["no_optimize"]),
         options=options_of(asked),
-        printed=rendering.printed_format(asked["formats"]),
+        printed=asked["printed"],
         **{name: asked[name] for name in ALIKE},
     )
     recipe = {name: asked[name] for name in vars(Recipe()) if asked.get(name) is not None}

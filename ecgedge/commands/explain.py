@@ -205,7 +205,7 @@ def named(explanation: Explanation, target: str, parts: Parts, output: str | Non
     if artifact.name in parts.models:
         return dataclasses.replace(explanation, source=artifact.name)
     if artifact.format == "onnx" and explanation.precision in ("fp32", "float32"):
-        return dataclasses.replace(explanation, source=target + (f" --output {output}" if output else ""))
+        return dataclasses.replace(explanation, source=target + (f" --output-name {output}" if output else ""))
     return explanation
 
 

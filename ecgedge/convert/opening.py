@@ -114,7 +114,7 @@ class Opener:
         """As ``find_model``, or a file or folder that a runtime can read.
 
         Args:
-            alone: no other file is opened by the command, so that ``--output`` is about this one.
+            alone: no other file is opened by the command, so that ``--output-name`` is about this one.
             must_run: it is an error where it does not end, or kills the process that tries it out.
 
         Raises:
@@ -127,7 +127,9 @@ class Opener:
         if reader is None:
             if name in self.parts.models or path.is_dir():
                 if alone and self.told.output:
-                    raise EcgEdgeError(f"{name} has one output", "--output is for files made elsewhere: leave it out")
+                    raise EcgEdgeError(
+                        f"{name} has one output", "--output-name is for files made elsewhere: leave it out"
+                    )
                 return self.find_model(name)
             suffixes = list(dict.fromkeys(suffix for part in readers for suffix in part.suffixes))
             if path.exists():
@@ -213,7 +215,7 @@ class Opener:
         """A file that the user brought, in one piece and with one output; a copy in the store where it was not.
 
         Args:
-            alone: the output that ``--output`` names has to be one of this file.
+            alone: the output that ``--output-name`` names has to be one of this file.
         """
         with tempfile.TemporaryDirectory() as scratch:
             made = make_whole(path, runtime, self.told.output, Path(scratch) / path.name, alone)

@@ -10,7 +10,6 @@ from ecgedge.api.parts import ANY, Exporter, Quantizer, Runtime
 from ecgedge.api.precisions import find
 from ecgedge.errors import EcgEdgeError, unknown
 
-
 AS_IT_CAME = "as-it-came"  # the quantizer that a user's file has which no pass touches
 
 

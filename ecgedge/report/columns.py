@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from ecgedge.devices.boards import HOST
 from ecgedge.evaluate.metric import Metric
-from ecgedge.run.metrics import BULK, METRICS, metrics_of
 from ecgedge.run.measurement import TimeRatio
+from ecgedge.run.metrics import BULK, METRICS, metrics_of
 from ecgedge.run.row import Row
 from ecgedge.run.rows import UNSTEADY
 
@@ -98,7 +98,19 @@ def all_columns(
     own = [of_metric(metric) for name, metric in metrics_of(rows).items() if name not in METRICS]
     own += [MEASURED] if any(row.meters for row in rows) else []
     place = [PLACE] if several_places(rows) else []
-    return [*IDENTITY, *place, *route, *sizes, *extra, relative_to(relative), *quality, CHANGES[task], *times, *own, STATUS]
+    return [
+        *IDENTITY,
+        *place,
+        *route,
+        *sizes,
+        *extra,
+        relative_to(relative),
+        *quality,
+        CHANGES[task],
+        *times,
+        *own,
+        STATUS,
+    ]
 
 
 def several_places(rows: Sequence[Row]) -> bool:

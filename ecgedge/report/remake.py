@@ -43,8 +43,9 @@ def convert_command(row: Row, request: MatrixRequest) -> str:
     for key, value in request.options.items():
         if "." in key and key.rpartition(".")[0] in (*row.route, row.quantizer, row.runtime):
             line += ["--option", f"{key}={str(value).lower() if isinstance(value, bool) else value}"]
-    for name in ("task", "normal", "window", "input_scale", "input_zero_point", "output"):
+    for name in ("task", "normal", "window", "input_scale", "input_zero_point"):
         line += words(name, getattr(request.told, name))
+    line += words("output_name", request.told.output)
     line += words("label_column", request.label_column)
     line += [word for name in request.ignore_columns for word in ("--ignore-column", name)]
     line += ["--leads", ",".join(request.leads)] if request.leads else []

@@ -18,8 +18,9 @@ NOISY = 0.05  # a machine with a noise floor above that cannot tell 5% apart
 TOO_NOISY = "; too noisy to tell 5% apart"
 FP32 = "fp32 of the same model, format\nand runtime"  # that times are relative to, where nothing else is asked for
 LEGEND = (
-    "size in kB; RAM: what it takes beyond the libraries, in MB; time x: p50 relative to {reference}, = where that is a tie, ? where it is unsteady; verdict: against the trained model, beats paired;\n"
-    "p50, p95: latency of the model in us, one beat a call; +-: of p50, 95% interval in %; beats/s: {batches} beats a call"
+    "size in kB; RAM: what it takes beyond the libraries, in MB; time x: p50 relative to {reference}, = where that is a "
+    "tie, ? where it is unsteady; verdict: against the trained model, beats paired;\np50, p95: latency of the model in us, "
+    "one beat a call; +-: of p50, 95% interval in %; beats/s: {batches} beats a call"
 )
 
 
@@ -133,7 +134,9 @@ def notes(rows: Sequence[Row], markdown: bool = False) -> list[str]:
     return [
         shown(line)
         for line in dict.fromkeys(
-            f"note: {row.model} {row.format} {row.precision_words} on {row.runtime}: {row.note}" for row in rows if row.note
+            f"note: {row.model} {row.format} {row.precision_words} on {row.runtime}: {row.note}"
+            for row in rows
+            if row.note
         )
     ]
 

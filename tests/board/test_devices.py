@@ -117,13 +117,13 @@ def test_one_table_over_this_machine_and_two_boards(ecgedge: Command, other: ser
         assert title in page
 
     told = ecgedge("choose", folder, "--require", "latency_p50@loop<=1s", "--require", "latency_p50@host<=1s",
-                   "--optimize", "latency_p50@other", "--format", "json")  # fmt: skip
+                   "--optimize", "latency_p50@other", "--output", "json")  # fmt: skip
     [choice] = json.loads(told.out)["choices"]
     assert (choice["device"], choice["winner"]["id"]) == ("other", cells[2])
     told = ecgedge("choose", folder, "--require", "latency_p50@loop<=1ns")
     assert told.code == 1 and f"{found[cells[1]]['latency_p50_us']:.1f}" in told.out, "the figure there is the miss"
     assert "unknown device 'pi'" in error_of(ecgedge("choose", folder, "--require", "latency_p50@pi<=1s"))
-    same = ecgedge("compare", folder, folder, "--format", "json")
+    same = ecgedge("compare", folder, folder, "--output", "json")
     compared = json.loads(same.out)["cells"]
     assert same.code == 0 and [cell["id"] for cell in compared] == cells
     assert [cell["device"] for cell in compared] == ["host", "loop", "other"]

@@ -352,7 +352,7 @@ def outcome(command: str, run: Path, whole: Path, form: str = "html") -> tuple[s
         "report": ["report", str(run), "--format", form],
         "compare": ["compare", str(whole), str(run), "--tolerance", "latency=1000%"],
         "check": ["check", str(run)],
-        "choose": ["choose", str(run), "--format", "json"],
+        "choose": ["choose", str(run), "--output", "json"],
         "resume": ["matrix", "--resume", str(run)],
     }
     victim = run.parent / VICTIM

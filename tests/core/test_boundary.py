@@ -67,7 +67,7 @@ CASES = {  # the command, its exit code, what it tells
     # targets
     "a full device as -o": ("ecgedge report run -o /dev/full", 2, "/dev/full cannot be written: No space left"),
     "the null device as -o": ("ecgedge report run -o /dev/null", 0, ""),
-    "standard output by name": ("ecgedge report run --format csv -o /dev/stdout | grep -q '^id'", 0, ""),
+    "standard output by name": ("ecgedge report run --output csv -o /dev/stdout | grep -q '^id'", 0, ""),
     "answers to a full device": (f"{PREDICT} -o /dev/full", 2, "/dev/full cannot be written: No space left"),
     "a folder as -o": ("ecgedge report run -o run", 2, "run cannot be written: Is a directory"),
     "no such folder for -o": ("ecgedge report run -o nowhere/a.md", 2, "cannot be written: No such file"),
@@ -83,9 +83,9 @@ CASES = {  # the command, its exit code, what it tells
     "closed standard error": ("ecgedge report nowhere 2>&-", 2, ""),
     "closed streams": ("ecgedge report run <&- >&- 2>&-", 0, ""),
     "a closed standard input for beats": ("ecgedge --plugins-dir plugins predict fake - <&-", 0, ""),
-    "a reader that goes": ("{ ecgedge report run --format json; echo $? >&2; } | true", 0, "141"),
+    "a reader that goes": ("{ ecgedge report run --output json; echo $? >&2; } | true", 0, "141"),
     # terminals
-    "an ASCII terminal": ("PYTHONIOENCODING=ascii ecgedge report run --format md", 0, ""),
+    "an ASCII terminal": ("PYTHONIOENCODING=ascii ecgedge report run --output md", 0, ""),
     "an ASCII terminal and an error": ("PYTHONIOENCODING=ascii ecgedge report 'r\u00fcn'", 2, "holds no run"),
     "the C locale": ("LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0 ecgedge report 'r\u00fcn'", 2, "holds no run"),
     "a name that is no UTF-8": ("ecgedge report \"$(printf 'r\\374n')\"", 2, "holds no run"),

@@ -60,7 +60,7 @@ def new_matrix(plugins: Path, out: Path, *arguments: str) -> Result:
 def asked(plugins: Path) -> tuple[Result, Path]:
     """A matrix that was asked for a choice, as JSON; and its folder."""
     out = plugins.parent / "run"
-    return new_matrix(plugins, out, "--format", "json", *ASKED), out
+    return new_matrix(plugins, out, "--output", "json", *ASKED), out
 
 
 @pytest.fixture(scope="module")
@@ -161,27 +161,27 @@ def test_where_nothing_qualifies_the_nearest_misses_and_exit_code_1(run: Path) -
 
 def test_formats_of_the_choice(run: Path) -> None:
     (row,) = [row for row in rows_of(run) if row["precision"] == "full-int8"]
-    data = json.loads(ecgedge("choose", run, *ASKED, "--format", "json").out)
+    data = json.loads(ecgedge("choose", run, *ASKED, "--output", "json").out)
     assert data["run"] == str(run) and data["choices"][0]["winner"]["digest"] == row["digest"]
-    lines = list(csv.DictReader(io.StringIO(ecgedge("choose", run, *ASKED, "--format", "csv").out)))
+    lines = list(csv.DictReader(io.StringIO(ecgedge("choose", run, *ASKED, "--output", "csv").out)))
     assert [line["place"] for line in lines] == ["winner", "runner-up"]
     assert lines[0]["digest"] == row["digest"]
-    page = ecgedge("choose", run, *ASKED, "--format", "md").out
+    page = ecgedge("choose", run, *ASKED, "--output", "md").out
     assert page.startswith("## Choice, classification: lowest size\n") and "| winner " in page
 
 
 def test_a_run_is_told_again_in_any_format(run: Path, tmp_path: Path) -> None:
-    assert ecgedge("report", run, "--format", "md").out == (run / "report.md").read_text()
-    assert list(csv.DictReader(io.StringIO(ecgedge("report", run, "--format", "csv").out))) == list(
+    assert ecgedge("report", run, "--output", "md").out == (run / "report.md").read_text()
+    assert list(csv.DictReader(io.StringIO(ecgedge("report", run, "--output", "csv").out))) == list(
         csv.DictReader((run / "report.csv").open(newline=""))
     )
-    told = json.loads(ecgedge("report", run, "--format", "json").out)
+    told = json.loads(ecgedge("report", run, "--output", "json").out)
     assert told["rows"] == rows_of(run) and "choices" not in told
     table = ecgedge("report", run)
     assert "noise: fake: a file timed twice" in table.out and "Choice" not in table.out
     assert ecgedge("report", run, "-o", tmp_path / "page.txt").out == ""
     assert (tmp_path / "page.txt").read_text() == table.out
-    assert "## Choice, classification: lowest size" in ecgedge("report", run, "--format", "md", *ASKED).out
+    assert "## Choice, classification: lowest size" in ecgedge("report", run, "--output", "md", *ASKED).out
 
 
 def test_best_values_are_marked_and_colour_can_be_forbidden(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,8 +239,3 @@ def test_an_unfinished_run_says_so(run: Path, tmp_path: Path) -> None:
     lines = (run / "rows.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "run" / "rows.jsonl").write_text(lines[0])
     assert "is not finished: 1 of 3 cells have a row" in ecgedge("choose", tmp_path / "run").err
-
-
-def test_two_ways_to_print(plugins: Path, tmp_path: Path) -> None:
-    result = new_matrix(plugins, tmp_path / "run", "--format", "json", "--format", "md")
-    assert "two ways to print: json and md" in error_of(result)

@@ -279,7 +279,7 @@ def test_every_table_says_whose_clock_it_was(ecgedge: Command, whole: Path, tmp_
     assert f"times by {CLOCK}" in (run / "report.md").read_text()
     flat = {row["id"]: row for row in csv.DictReader(io.StringIO((run / "report.csv").read_text()))}
     assert {flat[WHOLE.format(name)]["clock"] for name in ("board", "fake-runtime")} == {CLOCK, ""}
-    assert ecgedge("report", run, "--format", "html", "-o", "page.html").code == 0
+    assert ecgedge("report", run, "--output", "html", "-o", "page.html").code == 0
     page = (tmp_path / "page.html").read_text()
     assert "measured by" in page and f"times by {CLOCK}; RAM by" in page
     assert page.count(f" By {CLOCK}: fake fp32 on board, fake full-int8 on board.") == 2, "below both pictures"

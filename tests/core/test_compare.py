@@ -311,14 +311,14 @@ def test_an_anomaly_detector_by_auroc_and_threshold(one: Path, run: Path, tmp_pa
 
 def test_json_and_markdown(one: Path, run: Path) -> None:
     slow_down(run, INT8, 1.2)
-    result = compare(one, run, "--format", "json")
+    result = compare(one, run, "--output", "json")
     assert result.code == 1
     data = json.loads(result.out)
     assert data["regressions"] == 1
     [cell] = [cell for cell in data["cells"] if cell["id"] == INT8]
     [latency] = [verdict for verdict in cell["verdicts"] if verdict["metric"] == "latency"]
     assert latency["change"] == pytest.approx(20, abs=1) and latency["regression"] is True
-    page = compare(one, run, "--format", "md").out
+    page = compare(one, run, "--output", "md").out
     assert page.startswith("# ecgedge compare\n") and "\n| fake " in page
 
 
@@ -473,10 +473,10 @@ def test_a_declared_figure_has_a_column_and_a_tolerance(told: tuple[Path, Path],
     assert "joules: in %, lower is better: of one beat, by its own meter" in shown.out
     assert f"{line}; tolerance 5%" in shown.out.splitlines()
     assert "joules 5%" in shown.out.splitlines()[-1] and "arena" not in shown.out.partition("verdict")[0]
-    page = [[cell.strip() for cell in text.split("|")] for text in compare(a, b, "--format", "md").out.splitlines()]
+    page = [[cell.strip() for cell in text.split("|")] for text in compare(a, b, "--output", "md").out.splitlines()]
     assert any("joules" in cells and "verdict" in cells for cells in page)
     assert any(cells[-3:] == ["+20 worse", "worse", ""] for cells in page)
-    record = json.loads(compare(a, b, "--format", "json").out)
+    record = json.loads(compare(a, b, "--output", "json").out)
     assert record["tolerances"]["joules"] == 5 and record["regressions"] == 3
     verdicts = [each for cell in record["cells"] for each in cell["verdicts"] if each["metric"] == "joules"]
     assert [(each["result"], round(each["change"], 6)) for each in verdicts] == [("worse", 20)] * 3
@@ -561,7 +561,7 @@ def test_a_cell_is_compared_with_the_one_on_the_same_device(one: Path, run: Path
 
     told = compare(run, later)
     assert told.code == 1 and "device" in told.out and " pi4 " in told.out
-    devices = [cell["device"] for cell in json.loads(compare(run, later, "--format", "json").out)["cells"]]
+    devices = [cell["device"] for cell in json.loads(compare(run, later, "--output", "json").out)["cells"]]
     assert devices == ["host"] * 3 + ["pi4"] * 3
 
     gone = compared(run, one)

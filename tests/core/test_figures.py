@@ -81,7 +81,7 @@ def test_they_are_required_and_ranked_by(ecgedge: Command, asked: tuple, tmp_pat
     whole, small = (row["id"] for row in rows_of(tmp_path / "run"))
 
     def winner(*wanted: str) -> str | None:
-        told = ecgedge("choose", "run", "--format", "json", *wanted).out  # without the plugin
+        told = ecgedge("choose", "run", "--output", "json", *wanted).out  # without the plugin
         [choice] = json.loads(told)["choices"]
         return choice["winner"] and choice["winner"]["id"]
 

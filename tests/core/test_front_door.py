@@ -46,6 +46,25 @@ def test_each_option_of_the_matrix_is_in_one_group() -> None:
         (["matrix", "mine"], "takes options alone, and got 'mine'", "ecgedge matrix --model mine"),
         (["matrix", "--plugins-dir", "x"], "stands before the command", "ecgedge --plugins-dir ... matrix"),
         (["report", "-v", "run"], "stands before the command", "ecgedge -v ... report"),
+        (["report", "run", "--format", "md"], "--format is about files", "--output markdown"),
+        (["choose", "run", "--format", "json"], "--format is about files", "--output json"),
+        (["compare", "a", "b", "--format", "json"], "--format is about files", "--output json"),
+        (
+            ["matrix", "--format", "json"],
+            "--format names formats of files, and json is a way to print",
+            "--output json",
+        ),
+        (["sweep", "--format", "md"], "--format names formats of files, and md is", "--output markdown"),
+        (["matrix", "--output", "logits"], "--output says how to print", "--output-name logits"),
+        (["report", "run", "--output", "page.html"], "'page.html' is no such way", "-o page.html names a file"),
+        (["compare", "a", "b", "--output", "csv"], "'csv' is no such way", "choose from: table, json, markdown"),
+        (
+            ["evaluate", "mine.onnx", "--output", "logits"],
+            "which output of a file is the answer",
+            "--output-name logits",
+        ),
+        (["predict", "m.onnx", "b.csv", "--output", "y"], "which output of a file is the answer", "--output-name y"),
+        (["explain", "mine.onnx", "--output", "json"], "prints a text, or JSON", "--json"),
     ],
 )
 def test_what_is_in_the_wrong_place_is_told_the_right_one(arguments: list[str], message: str, hint: str) -> None:
@@ -65,6 +84,9 @@ def test_an_option_that_nobody_has_stays_clicks() -> None:
         ("latency", ["latency_p50"], "latency_p50"),
         ("acc", ["accuracy"], "accuracy"),
         ("ORT", ["cpu", "torch"], "cpu"),
+        ("onnxruntime-cpu", ["cpu", "torch"], "cpu"),
+        ("onnxruntime-cuda", ["cpu", "cuda"], "cuda"),
+        ("litert", ["cpu", "tflite"], "tflite"),
     ],
 )
 def test_what_people_say_leads_to_the_name(word: str, choices: list[str], meant: str) -> None:

@@ -47,7 +47,7 @@ def test_a_matrix_ends_with_the_choice_and_commands_that_work(made: Path, tmp_pa
 
 def test_programs_get_data_alone(made: Path, tmp_path: Path) -> None:
     asked = ("--model", "fake", "--quantizer", "full-int8", "--dataset", "synthetic", "--profile", "quick")
-    done = ecgedge(made, "matrix", *asked, "--format", "json", "--out", tmp_path / "run")
+    done = ecgedge(made, "matrix", *asked, "--output", "json", "--out", tmp_path / "run")
     assert json.loads(done.out)["rows"] and f"choose {tmp_path / 'run'} --optimize latency_p50" in done.err
 
 

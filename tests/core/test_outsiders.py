@@ -67,7 +67,7 @@ def test_its_rows_are_full(nimbus: Callable[..., Result], beats: Dataset, tmp_pa
     held = nimbus("check", "run")
     assert held.code == 0, held.out
     chosen = json.loads(nimbus("choose", "run", "--require", "precision!=fp32", "--require", "sram_bytes<=1KiB",
-                               "--optimize", "size", "--format", "json").out)  # fmt: skip
+                               "--optimize", "size", "--output", "json").out)  # fmt: skip
     assert chosen["choices"][0]["winner"]["id"] == small["id"]
 
 

@@ -197,7 +197,7 @@ def test_the_report_tells_how_each_patient_is_told(
         for figure in (np.median(list(shares.values())), min(shares.values()), max(shares.values())):
             assert f"{figure:.4f}" in section
     assert ecgedge("check", "run").code == 0
-    assert ecgedge("report", "run", "--format", "html").out.count('id="patients"') == 1
+    assert ecgedge("report", "run", "--output", "html").out.count('id="patients"') == 1
 
 
 def test_a_run_that_knows_no_patients_has_no_section(made: Path) -> None:

@@ -86,7 +86,7 @@ def test_what_it_claims_is_checked(ecgedge: Command, fakes: Path, tmp_path: Path
     assert (row["status"], row["precision_check"], row["tolerance"]) == ("ok", "checked", {"cosine": 0.99})
     told = json.loads((tmp_path / "run" / "run.json").read_text())["precisions"]
     assert told == {"w8a16": W8A16.record()}
-    chosen = ecgedge("choose", "run", "--require", "precision==w8a16", "--format", "json")
+    chosen = ecgedge("choose", "run", "--require", "precision==w8a16", "--output", "json")
     assert [each["winner"] or each["front"] for each in json.loads(chosen.out)["choices"]], chosen.out
 
 

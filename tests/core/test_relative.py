@@ -17,7 +17,7 @@ FORM = "onnx/fp32/cpu"  # 120 us a call; see ``synthetic_run.FORMS``
 
 
 def test_times_are_told_against_one_form_of_each_model(told: Report, ecgedge: Command) -> None:
-    lines = csv.DictReader(io.StringIO(ecgedge("report", told.folder, "--relative-to", FORM, "--format", "csv").out))
+    lines = csv.DictReader(io.StringIO(ecgedge("report", told.folder, "--relative-to", FORM, "--output", "csv").out))
     found: dict[str, dict[str, float]] = {}
     for line in lines:
         if line["time_x"]:
@@ -42,7 +42,7 @@ def test_tables_and_the_page_say_against_what(command: str, told: Report, ecgedg
     shown = ecgedge(command, told.folder, "--relative-to", FORM)
     assert shown.code == 0, shown.err
     assert f"p50 relative to {FORM}" in shown.out and "0.33" in shown.out
-    page = ecgedge(command, told.folder, "--relative-to", FORM, "--format", "html").out
+    page = ecgedge(command, told.folder, "--relative-to", FORM, "--output", "html").out
     assert f"of {FORM}" in page
 
 

@@ -417,11 +417,11 @@ def test_beats_that_are_gone_are_told(told: Report, tmp_path: Path) -> None:
 
 
 def test_the_command_writes_the_page(ecgedge: Command, told: Report, tmp_path: Path) -> None:
-    result = ecgedge("report", told.folder, "--format", "html", "-o", "page.html", "--require", "task==anomaly")
+    result = ecgedge("report", told.folder, "--output", "html", "-o", "page.html", "--require", "task==anomaly")
     assert (result.code, result.out) == (0, ""), result.err
     page = Page((tmp_path / "page.html").read_text(encoding="utf-8")).root
     assert "task==anomaly" in page.one("section", id="choice").text
-    assert "no run" in error_of(ecgedge("report", tmp_path, "--format", "html"))
+    assert "no run" in error_of(ecgedge("report", tmp_path, "--output", "html"))
 
 
 def contrast(first: str, second: str) -> float:

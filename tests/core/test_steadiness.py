@@ -310,12 +310,12 @@ def test_the_reports_say_so(unsteady: Path) -> None:
     lines = [line for line in told.splitlines() if line.startswith("pca-ae") and " int8 " not in line]
     assert all(line.endswith("unsteady") for line in lines if "failed" not in line and "skipped" not in line) and lines
     assert any(" ?0." in line for line in lines), "time x"
-    page = command("report", unsteady, "--format", "html", "-o", unsteady / "page.html")
+    page = command("report", unsteady, "--output", "html", "-o", unsteady / "page.html")
     assert page.code == 0
     text = (unsteady / "page.html").read_text()
     assert "Unsteady: 6 rows of pca-ae have 3 of 18 blocks" in text, "with the choice"
     assert "its times are unsteady: 3 of 18 blocks were timed in the machine&#39;s usual quick state" in text
-    flat = list(csv.DictReader(io.StringIO(command("report", unsteady, "--format", "csv").out)))
+    flat = list(csv.DictReader(io.StringIO(command("report", unsteady, "--output", "csv").out)))
     assert {row["unsteady"] for row in flat if row["status"] == "ok"} == {"True"}
     assert "- unsteady: pca-ae" in (unsteady / "report.md").read_text()
 
@@ -328,7 +328,7 @@ def test_a_choice_says_what_it_cannot_tell(unsteady: Path) -> None:
         "unsteady: 6 rows of pca-ae have 3 of 18 blocks in the machine's usual quick state; their times decide" in told
     )
     assert "is unsteady, and may not meet latency_p50<=1ms" in told
-    [choice] = json.loads(command("choose", unsteady, *asked, "--format", "json").out)["choices"]
+    [choice] = json.loads(command("choose", unsteady, *asked, "--output", "json").out)["choices"]
     assert len(choice["unsteady"]) == 6
     assert choice["winner_against_runner_up"]["result"] == "unsteady"
 
@@ -347,7 +347,7 @@ def test_a_steady_row_wins_against_an_unsteady_one(make: Make) -> None:
     folder = make(lambda name, number: 1.15 if name == odd and number > 4 else 1.0, rounds=18)
     assert [name for name, row in rows(folder).items() if row["unsteady"]] == [odd]
     asked = ("--require", "task==anomaly", "--require", "precision!=dynamic", "--optimize", "latency_p50")
-    [choice] = json.loads(command("choose", folder, *asked, "--format", "json").out)["choices"]
+    [choice] = json.loads(command("choose", folder, *asked, "--output", "json").out)["choices"]
     assert choice["winner"]["id"] == "m8.onnx.full-int8.cpu"
     assert rows(folder)[odd]["latency_p50_us"] < choice["winner"]["latency_p50_us"]
     assert odd in choice["qualified"] and choice["unsteady"] == [odd]

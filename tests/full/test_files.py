@@ -306,10 +306,10 @@ def test_the_answer_among_several_outputs_has_to_be_named(here: Command, two_hea
     for command in COMMANDS:
         told = error_of(called(here, command, two_heads))
         assert "gives several outputs: embedding (n, 5) float32, logits (n, 5) float32" in told
-        assert "--output NAME" in told
-        assert "it gives: embedding" in error_of(called(here, command, two_heads, "--output", "logit"))
+        assert "--output-name NAME" in told
+        assert "it gives: embedding" in error_of(called(here, command, two_heads, "--output-name", "logit"))
     for command in ("evaluate", "predict", "explain", "matrix", "bundle"):
-        result = called(here, command, two_heads, "--output", "logits")
+        result = called(here, command, two_heads, "--output-name", "logits")
         assert result.code == 0, result.err
 
 
@@ -319,10 +319,10 @@ def test_the_named_output_is_what_is_run_and_converted(
 ) -> None:
     expected = run_onnx(two_heads, beats.test.x, "logits")
     accuracy = (expected.argmax(axis=1) == beats.test.y).mean()
-    told = here("evaluate", two_heads, "--output", "logits", "--dataset", "synthetic")
+    told = here("evaluate", two_heads, "--output-name", "logits", "--dataset", "synthetic")
     assert f"accuracy {accuracy:.4f}" in told.out
     made = here(
-        "convert", two_heads, "--output", "logits", "--to", "tflite", "-o", "one.tflite", "--dataset", "synthetic"
+        "convert", two_heads, "--output-name", "logits", "--to", "tflite", "-o", "one.tflite", "--dataset", "synthetic"
     )
     assert made.code == 0, made.err
     x = draw(8)
@@ -368,7 +368,7 @@ def test_one_of_several_outputs_of_a_tflite_file(here: Command, tmp_path: Path) 
     ]
     found = {}
     for name in names:
-        result = here("predict", file, beats, "--output", name)
+        result = here("predict", file, beats, "--output-name", name)
         assert result.code == 0, result.err
         found[name] = answers_of(result.out)
     assert right(softmax(x[:, 0] @ weights[1])) in found.values()

@@ -69,7 +69,7 @@ def test_int16_between_is_checked_and_chosen(ecgedge: Command, plugins: Path, tm
     assert held.code == 0, held.out
     file = tmp_path / "run" / row["artifact"]
     assert {"int16", "int8"} <= types_of(file) and "float16" not in types_of(file)
-    chosen = ecgedge("choose", "run", "--require", "precision==w8a16", "--optimize", "size", "--format", "json")
+    chosen = ecgedge("choose", "run", "--require", "precision==w8a16", "--optimize", "size", "--output", "json")
     assert [each["winner"]["id"] for each in json.loads(chosen.out)["choices"]] == [row["id"]]
 
 
