@@ -33,8 +33,8 @@ SPOKEN_OF = {  # what people say, and the names that are meant
     "f16": ("fp16",), "p50": ("latency_p50",), "p95": ("latency_p95",), "p99": ("latency_p99",),
     "latency": ("latency_p50",), "time": ("latency_p50",), "speed": ("latency_p50", "throughput"), "acc": ("accuracy",),
     "auc": ("auroc",), "f1-score": ("f1", "macro_f1"), "ram": ("memory",), "mem": ("memory",), "fps": ("throughput",),
-    "ort": ("cpu",), "onnxruntime": ("cpu",), "onnxruntime-cpu": ("cpu",), "onnxruntime-cuda": ("cuda",), "gpu": ("cuda",),
-    "litert": ("tflite",), "tensorflow": ("saved_model",),
+    "ort": ("cpu",), "onnxruntime": ("cpu",), "onnxruntime-cpu": ("cpu",), "onnxruntime-cuda": ("cuda",),
+    "gpu": ("cuda",), "litert": ("tflite",), "tensorflow": ("saved_model",),
     "pytorch": ("torch",), "tf": ("saved_model",), "lite": ("tflite",), "pth": ("torch",),
 }  # fmt: skip
 LONGEST = 120  # characters of a name in an error

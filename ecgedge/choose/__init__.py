@@ -8,7 +8,7 @@ from ecgedge.choose.differences import Compare, Difference, by_figures
 from ecgedge.choose.evidence import Evidence
 from ecgedge.choose.front import best_values
 from ecgedge.choose.requirements import Limit, Requirement, Wanted, parse_optimize, parse_requirement
-from ecgedge.choose.result import Choice, Miss, Tie, is_sound
+from ecgedge.choose.result import Choice, Miss, Suggestion, Tie, doubt, is_sound
 from ecgedge.evaluate.metric import Metric
 from ecgedge.run.metrics import METRICS, QUALITY, find_metric, metrics_of
 
@@ -23,11 +23,13 @@ __all__ = [
     "Metric",
     "Miss",
     "Requirement",
+    "Suggestion",
     "Tie",
     "Wanted",
     "best_values",
     "by_figures",
     "decide",
+    "doubt",
     "find_metric",
     "is_sound",
     "metrics_of",

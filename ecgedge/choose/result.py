@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from ecgedge.choose.differences import Difference
@@ -41,6 +42,26 @@ class Tie:
     ahead: list[Metric]
     behind: list[Metric]
     breaks: bool
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """What a choice advises, for whoever tells of it.
+
+    Attributes:
+        row: the form to take.
+        why: it is the one, as the end of "it is ...".
+        doubt: why to look twice before it is shipped; empty where nothing speaks against it.
+    """
+
+    row: Row
+    why: str
+    doubt: str
+
+    @property
+    def advice(self) -> str:
+        """What to do with its file."""
+        return f"look twice before you ship it, {self.doubt}" if self.doubt else "ship it"
 
 
 @dataclass
@@ -83,10 +104,26 @@ class Choice:
 
     @property
     def suggested(self) -> Row | None:
-        """The winner; without a metric the quickest form of the front that is sound, else the quickest of all."""
-        if self.winner or not self.front:
-            return self.winner
-        return next(filter(is_sound, self.front), self.front[0])
+        """The row that ``suggestion`` is of."""
+        return self.suggestion.row if self.suggestion else None
+
+    @cached_property
+    def suggestion(self) -> Suggestion | None:
+        """The winner. Without a metric the quickest form of the front that is sound; else, where one whose times are
+        unsteady holds the place of a sound one there, the quickest sound form of all; else the first of the front."""
+        if self.winner:
+            return Suggestion(self.winner, "the choice", doubt(self.winner))
+        if not self.front:
+            return None
+        first = "quickest" if self.front[0].latency else "smallest"
+        if row := next(filter(is_sound, self.front), None):
+            alone = "the one that no other form is better than"
+            many = f"the {first} of these that decides no worse than its trained model"
+            return Suggestion(row, alone if len(self.front) == 1 else many, "")
+        by = METRICS["latency_p50" if self.front[0].latency else "size"]
+        if sound := [row for row in self.qualified if is_sound(row) and by.value(row) is not None]:
+            return Suggestion(min(sound, key=by.order), f"the {first} that nothing speaks against", "")
+        return Suggestion(self.front[0], "on the front", doubt(self.front[0]))
 
     @property
     def unsteady(self) -> list[Row]:
@@ -131,6 +168,8 @@ class Choice:
                 for miss in self.misses
             ],
             "front": [brief(row) for row in self.front],
+            "suggested": self.suggestion
+            and {"id": self.suggestion.row.id, "why": self.suggestion.why, "doubt": self.suggestion.doubt},
             "dominated": {name: row.id for name, row in self.dominated.items()},
         }
 
@@ -152,8 +191,16 @@ class Choice:
 
 def is_sound(row: Row) -> bool:
     """Whether a row decides no worse than its trained model, no gate doubts it, and its times are steady."""
-    is_worse = row.verdict is not None and row.verdict.result == "worse"
-    return not (is_worse or row.gates or row.unsteady)
+    return not doubt(row)
+
+
+def doubt(row: Row) -> str:
+    """Why a row is not sound; empty where it is."""
+    if row.gates:
+        return row.gates[0].text
+    if row.verdict is not None and row.verdict.result == "worse":
+        return "it decides worse than its trained model"
+    return "its times are unsteady" if row.unsteady else ""
 
 
 def brief(row: Row) -> dict[str, Any]:

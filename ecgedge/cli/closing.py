@@ -13,7 +13,6 @@ from ecgedge.cli import common
 if TYPE_CHECKING:
     from ecgedge.choose import Choice
     from ecgedge.commands.run import Run
-    from ecgedge.run.row import Row
 
 WIDE = 24  # characters of what a command does, behind which it begins
 
@@ -42,10 +41,12 @@ def following(run: Run, choices: Sequence[Choice]) -> Iterator[str]:
 
     folder = str(run.folder)
     for choice in choices:
-        if (row := choice.suggested) is None:
+        if (found := choice.suggestion) is None:
             continue
+        row = found.row
         place = f", {choice.device}" if several_places(run.rows) else ""
-        yield f"next: {row.model} {row.format} {row.precision_words} on {row.runtime}{place} is {why(choice, row)}"
+        form = f"{row.model} {row.format} {row.precision_words} on {row.runtime}{place}"
+        yield f"next: {form} is {found.why}: {found.advice}"
         if row.format in TARGETS:
             yield told(command_line("bundle", folder, row.id), "pack it for the device")
         if not row.emulated:
@@ -55,26 +56,6 @@ def following(run: Run, choices: Sequence[Choice]) -> Iterator[str]:
         tasks = ["--require", f"task=={choices[0].task}"] if len({each.task for each in choices}) > 1 else []
         limits = command_line("choose", folder, "--optimize", metric, "--require", "verdict!=worse", *tasks)
         yield told(limits, "name one winner")
-
-
-def why(choice: Choice, row: Row) -> str:
-    """Why a row is suggested."""
-    from ecgedge.choose.result import is_sound
-
-    if choice.winner:
-        return "the choice"
-    if not is_sound(row):
-        return f"on the front, but look twice: {doubt(row)}"
-    if len(choice.front) == 1:
-        return "the one that no other form is better than"
-    return f"the {'quickest' if row.latency else 'smallest'} of these that decides no worse than its trained model"
-
-
-def doubt(row: Row) -> str:
-    """Why a row is not sound."""
-    if row.gates:
-        return row.gates[0].text
-    return "its times are unsteady" if row.unsteady else "it decides worse than its trained model"
 
 
 def told(command: str, what: str) -> str:

@@ -153,16 +153,16 @@ class Opener:
             EcgEdgeError: it takes beats of another length or of other leads, or such as are z-normalised, or knows
                 other classes; or it cannot be told what it does.
         """
-        artifact = as_data_has_it(artifact, data.leads, data.length)
+        artifact, who = as_data_has_it(artifact, data.leads, data.length), called(artifact)
         check_leads(artifact, data.leads, data.name)
         check_lead_names(artifact, data.lead_names, data.name)
         length = artifact.input.length
         if length is not None and length != data.length:
             raise EcgEdgeError(
-                f"{artifact.name} takes beats of {length} samples, those of {data.name} have {data.length}", OTHER_DATA
+                f"{who} takes beats of {length} samples, those of {data.name} have {data.length}", OTHER_DATA
             )
         if wants_normalized(artifact) and not is_normalized(data):
-            told_so = f"{artifact.name} was trained on z-normalised beats, those of {data.name} are not"
+            told_so = f"{who} was trained on z-normalised beats, those of {data.name} are not"
             raise EcgEdgeError(told_so, "--normalize makes them so, as in its training")
         told = self.told
         if artifact.maker.get("part") == USER:
@@ -182,14 +182,13 @@ class Opener:
             return check_told(replace(artifact, task=meaning, output=as_answer(artifact, meaning), notes=notes))
         if (artifact.task.kind == "multilabel") != data.multilabel:
             is_of = "beats of one class each" if data.multilabel else "beats of which several labels may hold"
-            told_so = f"{artifact.name} is not for {data.name}: it was trained on {is_of}"
+            told_so = f"{who} is not for {data.name}: it was trained on {is_of}"
             raise EcgEdgeError(told_so, OTHER_DATA)
         if told.task and told.task != artifact.task.kind:
-            raise EcgEdgeError(f"{artifact.name} is for {artifact.task.kind}, its record says", "leave --task out")
+            raise EcgEdgeError(f"{who} is for {artifact.task.kind}, its record says", "leave --task out")
         if artifact.task.labels != data.labels:
             raise EcgEdgeError(
-                f"{artifact.name} knows the classes {listed(artifact.task.labels)}; "
-                f"{data.name} has {listed(data.labels)}",
+                f"{who} knows the classes {listed(artifact.task.labels)}; {data.name} has {listed(data.labels)}",
                 OTHER_DATA,
             )
         return artifact
@@ -239,6 +238,14 @@ class Opener:
         """Raise EcgEdgeError where a file runs code of its own and the user does not say that this may be."""
         if code and not self.trust:
             raise EcgEdgeError(f"{path} holds {code}", "--trust runs it: give that for a file whose maker you trust")
+
+
+def called(artifact: Artifact) -> str:
+    """The name of a model as its user knows it: a checkpoint of his own is a folder, of a model of some name."""
+    folder = artifact.path
+    if artifact.model is None or not (folder / CHECKPOINT_FILE).is_file() or folder == artifact.model.pretrained():
+        return artifact.name
+    return artifact.name if folder.name == artifact.name else f"{folder.name} ({artifact.name})"
 
 
 def as_answer(artifact: Artifact, task: Task) -> TensorSpec:

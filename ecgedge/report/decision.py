@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
-from ecgedge.choose import METRICS, Choice
+from ecgedge.choose import METRICS, Choice, doubt
 from ecgedge.files import escape
 from ecgedge.report.columns import IDENTITY, relative_to, rivals, several_places
 from ecgedge.report.document import Report
@@ -54,7 +54,7 @@ def blocks(choice: Choice, report: Report, markdown: bool = False) -> Iterator[s
     if rows := placed(choice):
         yield rows_table(choice, rows, markdown, report.relative)
     told = [shown(text) for text in notes(choice, report)]
-    if choice.winner and not markdown:
+    if (choice.winner or choice.front) and not markdown:
         told[-1] = escape.style(told[-1], bold=True)  # what to ship
     if told:
         yield "\n".join(f"- {line}" for line in told) if markdown else "\n".join(told)
@@ -182,7 +182,10 @@ def winner_notes(choice: Choice, winner: Row, report: Report) -> Iterator[str]:
     if (more := len(choice.ties) - len(breaking)) > 0:
         yield f"{more} {'more tie' if breaking else 'tie'} with the winner, and offer nothing that these do not"
     yield from crossings(choice, [winner] + ([choice.runner_up] if choice.runner_up else []))
-    yield f"ship {name(winner, choice)}: {remake(winner, report)}"
+    if found := doubt(winner):
+        yield f"look twice before you ship {name(winner, choice)}, {found}: {remake(winner, report)}"
+    else:
+        yield f"ship {name(winner, choice)}: {remake(winner, report)}"
 
 
 def front_notes(choice: Choice, report: Report) -> Iterator[str]:
@@ -192,6 +195,9 @@ def front_notes(choice: Choice, report: Report) -> Iterator[str]:
     yield from crossings(choice, choice.front)
     for row in choice.front:
         yield f"{name(row, choice)}: {remake(row, report)}"
+    if found := choice.suggestion:
+        where = "" if found.row in choice.front else f": {remake(found.row, report)}"
+        yield f"suggested: {name(found.row, choice)}, {found.why}; {found.advice}{where}"
 
 
 def crossings(choice: Choice, rows: list[Row]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from ecgedge.report import decision, devices
 from ecgedge.report.columns import OWN, Column, measured_by, text_columns
 from ecgedge.report.document import Report
 from ecgedge.report.grid import cut, spread, table
+from ecgedge.report.remarks import remarks
 from ecgedge.run.row import Row
 from ecgedge.run.rows import UNSTEADY, Noise, timed_words, whole_rows
 
@@ -18,9 +19,10 @@ NOISY = 0.05  # a machine with a noise floor above that cannot tell 5% apart
 TOO_NOISY = "; too noisy to tell 5% apart"
 FP32 = "fp32 of the same model, format\nand runtime"  # that times are relative to, where nothing else is asked for
 LEGEND = (
-    "size in kB; RAM: what it takes beyond the libraries, in MB; time x: p50 relative to {reference}, = where that is a "
-    "tie, ? where it is unsteady; verdict: against the trained model, beats paired;\np50, p95: latency of the model in us, "
-    "one beat a call; +-: of p50, 95% interval in %; beats/s: {batches} beats a call"
+    "size in kB; RAM: what it takes beyond the libraries, in MB; time x: p50 relative to {reference}, = where that is "
+    "a tie, ? where it is unsteady; verdict: against the trained model, beats paired;\n"
+    "p50, p95: latency of the model in us, one beat a call; +-: of p50, 95% interval in %; "
+    "beats/s: {batches} beats a call"
 )
 
 
@@ -65,7 +67,9 @@ def tables(report: Report, markdown: bool = False) -> str:
             ]
     blocks.append("\n".join([legend(report), *told_by_runtimes(rows, markdown)]))
     told = (reasons, unsteady, own, emulated, notes)
-    if lines := [line for each in told for line in each(rows, markdown)]:
+    lines = [line for each in told for line in each(rows, markdown)]
+    lines += [f"- {escape.markdown(line)}" if markdown else escape.line(line) for line in remarks(report)]
+    if lines:
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
 

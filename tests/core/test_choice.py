@@ -31,6 +31,20 @@ from ecgedge.run.row import Row
 from tests.core.synthetic_run import about
 
 
+def test_one_suggestion_is_made_for_whoever_tells_of_it() -> None:
+    """A steady form that nothing speaks against, even where an unsteady one holds its place on the front."""
+    steady, odd = row("steady", size=51_000, p50=100.0), row("odd", size=50_000, p50=90.0, unsteady=True)
+    [choice] = decide([steady, odd])
+    assert [each.id for each in choice.front] == ["odd"]
+    assert choice.suggestion and (choice.suggestion.row, choice.suggestion.doubt) == (steady, "")
+    [choice] = decide([odd])
+    assert choice.suggestion and "unsteady" in choice.suggestion.doubt and "look twice" in choice.suggestion.advice
+    [choice] = decide([odd], optimize=find_metric("size"))
+    assert choice.suggestion and choice.suggestion.row is odd and choice.suggestion.doubt
+    told = choice.as_data()["suggested"]
+    assert told == {"id": "odd", "why": "the choice", "doubt": choice.suggestion.doubt}
+
+
 def row(name: str, accuracy: float = 0.95, p50: float = 100.0, size: int = 100_000, **more: Any) -> Row:
     return Row.from_record(record(name, accuracy, p50, size, **more))
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
+from ecgedge.api.artifact import CHECKPOINT_FILE, Artifact, Classification
+from ecgedge.api.tensors import TensorSpec
 from ecgedge.cli import main
 from ecgedge.cli.doctor import not_usable
+from ecgedge.convert.opening import called
 from ecgedge.errors import unknown
 from tests.conftest import Result, error_of, run_command
 
@@ -70,6 +78,36 @@ def test_each_option_of_the_matrix_is_in_one_group() -> None:
 def test_what_is_in_the_wrong_place_is_told_the_right_one(arguments: list[str], message: str, hint: str) -> None:
     told = error_of(ecgedge(*arguments))
     assert message in told and hint in told
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"), [("ecgedge mat", "plain,matrix"), ("ecgedge report --relative", "plain,--relative-to")]
+)
+def test_a_shell_completes_commands_and_options(typed: str, offered: str, tmp_path: Path) -> None:
+    asked = {"_ECGEDGE_COMPLETE": "bash_complete", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    command = [sys.executable, "-c", "import sys; sys.argv = ['ecgedge']; from ecgedge.cli import main; main()"]
+    done = subprocess.run(command, env=os.environ | asked, capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout.splitlines() == [offered], done.stderr
+
+
+def test_a_checkpoint_is_told_by_its_folder(tmp_path: Path) -> None:
+    """And by its model: two of one model would else be told as one."""
+
+    class Mine:
+        def pretrained(self) -> Path:
+            return tmp_path / "shipped"
+
+    found = made_artifact(tmp_path / "mine", Mine())
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / CHECKPOINT_FILE).touch()
+    assert called(found) == "mine (base-cnn)"
+    assert called(replace(found, path=tmp_path / "shipped")) == "base-cnn"
+    assert called(replace(found, model=None)) == "base-cnn"
+
+
+def made_artifact(path: Path, model: Any) -> Artifact:
+    ends = [TensorSpec("x", (None, 1, 9), "float32", "NCL")] * 2
+    return Artifact(path, "torch", "fp32", Classification(("1",)), *ends, name="base-cnn", digest="0", model=model)
 
 
 def test_an_option_that_nobody_has_stays_clicks() -> None:

@@ -102,6 +102,27 @@ def test_words_are_sorted_as_words(opened: Open) -> None:
     assert cells[len(words) :] == ["–"] * (len(cells) - len(words))
 
 
+def test_each_row_has_an_address(opened: Open, told: Report) -> None:
+    """That a colleague can be sent: the row is seen, and marked."""
+    page = opened(viewport={"width": 1400, "height": 500})
+    row = told.rows[-3]
+    link = page.locator("table.rows tbody a.address").nth([each.id for each in told.rows].index(row.id))
+    link.click()
+    assert page.evaluate("decodeURIComponent(location.hash)") == f"#row-{row.id}"
+    marked = page.locator("tr:target")
+    assert marked.count() == 1 and marked.is_visible()
+    top = marked.bounding_box()["y"]
+    assert 0 <= top < 500 and marked.evaluate("(row) => getComputedStyle(row).outlineStyle") == "solid"
+
+
+def test_reasons_stack_on_a_phone(opened: Open) -> None:
+    page = opened(viewport={"width": 420, "height": 800})
+    table = page.locator("table.reasons")
+    assert table.evaluate("(table) => table.scrollWidth <= document.documentElement.clientWidth")
+    label, reason = (table.locator(f"td[data-name={name}]").first.bounding_box() for name in ("form", "reason"))
+    assert reason["y"] > label["y"] and reason["width"] > 300
+
+
 def test_filters(opened: Open) -> None:
     page = opened()
     total = len(seen(page))

@@ -6,6 +6,7 @@ import re
 import shutil
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from html import unescape
 from html.parser import HTMLParser
 from importlib import resources
 from pathlib import Path
@@ -23,6 +24,7 @@ from ecgedge.report.html import page as page_module
 from ecgedge.report.html import pareto as pareto_module
 from ecgedge.report.html.figures import Looks, form
 from ecgedge.report.html.run_files import RunFiles
+from ecgedge.report.remarks import remarks
 from ecgedge.report.table import wide_lines
 from ecgedge.run.journal import read, samples
 from tests.conftest import Command, error_of
@@ -138,9 +140,29 @@ def test_landmarks_headings_and_links(page: Element) -> None:
 
 def test_each_row_has_its_name_and_file_and_an_address(page: Element, told: Report) -> None:
     table = page.one("table", class_="of-files")
-    named = {row.attributes["id"]: [cell.text for cell in row.all("td")] for row in table.all("tr")[1:]}
+    named = {row.one("a").attributes["href"]: [cell.text for cell in row.all("td")] for row in table.all("tr")[1:]}
     rows = [row for row in told.rows if row.status == "ok"]
-    assert named == {f"row-{row.id}": [form(row), row.id, row.file.path] for row in rows}
+    assert named == {f"#row-{row.id}": [form(row), row.id, row.file.path] for row in rows}
+    lines = [line for table in page.all("table", class_="rows") for line in table.all("tr")[1:]]
+    assert {line.attributes["id"] for line in lines} == {f"row-{row.id}" for row in told.rows}
+    assert all(line.one("a").attributes["href"] == f"#{line.attributes['id']}" for line in lines)
+
+
+def test_a_users_file_that_never_decides_a_class_has_a_remark(told: Report) -> None:
+    """Its outputs may be in another order than the data's classes; of a model of ecgedge's own nothing is said."""
+    row = next(row for row in told.rows if row.quality is not None and row.quality.confusion is not None)
+    assert row.quality is not None and row.quality.confusion is not None
+    counts = [[sum(line), *[0] * (len(line) - 1)] for line in row.quality.confusion]
+    odd = replace(
+        row, identity=replace(row.identity, model="mine.onnx"), quality=replace(row.quality, confusion=counts)
+    )
+    request = told.run["request"] | {"files": ["theirs/mine.onnx"]}
+    report = replace(told, rows=[odd, row], run={**told.run, "request": request})
+    lost = sum(map(sum, counts)) - sum(counts[0])
+    [line] = remarks(report)
+    assert "mine.onnx never decides class 2, 3" in line and f"({lost:,} of" in line
+    assert line in render(report, "table") and line.removeprefix("remark: ") in unescape(render(report, "html"))
+    assert remarks(replace(report, rows=[row])) == []
 
 
 def test_the_form_that_is_explained_is_one_that_the_choice_names(page: Element, told: Report) -> None:

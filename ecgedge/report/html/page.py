@@ -25,6 +25,7 @@ from ecgedge.report.html.patients import of_patients
 from ecgedge.report.html.run_files import RunFiles
 from ecgedge.report.machines import machine_of, machine_words
 from ecgedge.report.remake import remake
+from ecgedge.report.remarks import remarks
 from ecgedge.report.table import TITLES, noise_lines, wide_lines
 from ecgedge.run.row import Row
 
@@ -92,6 +93,7 @@ def render(report: Report) -> str:
         told=told,
         told_names=list(dict.fromkeys(name for row in told for name in row.figures)),
         troubles=troubles(rows),
+        remarks=[line.removeprefix("remark: ") for line in remarks(report)],
         gates=[(row, text) for row in rows for text in doubts(row)],
         changed=changed_decisions(rows),
         machine=machine_words(run["machine"]),
