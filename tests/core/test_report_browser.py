@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
+from ecgedge.data.dataset import Dataset
 from ecgedge.report import Report, render
+from tests.conftest import run_command
+from tests.core.synthetic_run import FORMS, write_run
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 Open = Callable[..., Any]
@@ -36,19 +39,32 @@ def file(told: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def comparison(told: Report, few_beats: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of two runs; in the second TFLite takes twice as long."""
+    folder = tmp_path_factory.mktemp("compared")
+    slower = tuple((*form[:3], form[3] * (2 if form[0] == "tflite" else 1), *form[4:]) for form in FORMS)
+    write_run(folder / "b", few_beats, forms=slower)
+    page = folder / "compare.html"
+    done = run_command("compare", told.folder, folder / "b", "-o", page, folder=folder)
+    assert done.code == 1 and "6 regressions" in done.out, done.out + done.err
+    return page
+
+
 @pytest.fixture
 def opened(browser: Any, file: Path) -> Iterator[Open]:
-    """Open the page, from the disk; afterwards nothing was complained of, and nothing else was asked for."""
+    """Open a page from the disk; afterwards nothing was complained of, and nothing else was asked for."""
     told: list[str] = []
     contexts = []
 
-    def start(**options: Any) -> Any:
+    def start(shown: Path = file, **options: Any) -> Any:
         contexts.append(browser.new_context(**options))
         page = contexts[-1].new_page()
         page.on("console", lambda message: told.append(message.text))
         page.on("pageerror", lambda error: told.append(str(error)))
-        page.on("request", lambda request: told.append(request.url) if request.url != file.as_uri() else None)
-        page.goto(file.as_uri())
+        address = shown.as_uri()
+        page.on("request", lambda request: told.append(request.url) if request.url != address else None)
+        page.goto(address)
         return page
 
     yield start
@@ -121,6 +137,42 @@ def test_reasons_stack_on_a_phone(opened: Open) -> None:
     assert table.evaluate("(table) => table.scrollWidth <= document.documentElement.clientWidth")
     label, reason = (table.locator(f"td[data-name={name}]").first.bounding_box() for name in ("form", "reason"))
     assert reason["y"] > label["y"] and reason["width"] > 300
+
+
+def test_the_page_of_two_runs(opened: Open, comparison: Path) -> None:
+    """What is worse comes first and leads to its row; it is sorted by changes, and no name in it is taken for HTML."""
+    page = opened(comparison, viewport={"width": 1400, "height": 900})
+    assert (
+        page.title().startswith("ecgedge compare") and page.locator(".decision .name").inner_text() == "6 regressions"
+    )
+    first = page.locator("table.rows").first
+    assert first.locator("tbody tr").first.locator("td").last.inner_text() == "worse"
+    page.locator("#verdict li a").first.click()
+    assert page.locator("tr:target td.worse").count() >= 1
+    first.get_by_role("button", name="latency").click()
+    changes = first.locator("tbody tr").evaluate_all(
+        "(rows) => rows.map((row) => row.cells[7].dataset.key).filter((key) => key !== undefined).map(Number)"
+    )
+    assert changes == sorted(changes) and changes[-1] > 80
+    for width in (420, 1400):
+        assert opened(comparison, viewport={"width": width, "height": 800}).evaluate(
+            "document.documentElement.scrollWidth"
+        ) == width  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["report", "comparison"])
+def test_axe_finds_nothing(name: str, opened: Open, file: Path, comparison: Path) -> None:
+    """The rules of axe-core, in light and dark, on a phone and on a desk, with all details open."""
+    core = pytest.importorskip("axe_core_python", reason="needs axe: pip install axe-core-python")
+    axe = Path(core.__file__).with_name("axe.min.js").read_text(encoding="utf-8")
+    for colours, width in (("light", 420), ("dark", 1400)):
+        shown = file if name == "report" else comparison
+        page = opened(shown, color_scheme=colours, viewport={"width": width, "height": 900})
+        page.evaluate("document.querySelectorAll('details').forEach((each) => each.open = true)")
+        page.evaluate(axe)
+        found = page.evaluate("axe.run()")
+        assert len(found["passes"]) > 30
+        assert [(each["id"], each["nodes"][0]["html"][:200]) for each in found["violations"]] == []
 
 
 def test_filters(opened: Open) -> None:
