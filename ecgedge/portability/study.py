@@ -62,7 +62,13 @@ class Study:
 
 
 def some(labels: np.ndarray, most: int) -> np.ndarray:
-    """At most so many beats, as many of each class as its share is, drawn with a fixed seed; their numbers in order."""
+    """At most so many beats, as many of each class as its share is, drawn with a fixed seed; their numbers in order.
+
+    Args:
+        labels: a class a beat ``(N,)``, or which labels it has ``(N, K)``: each set of these counts as a class.
+    """
+    if labels.ndim == 2:
+        labels = np.unique(labels, axis=0, return_inverse=True)[1].reshape(-1)
     if most >= len(labels):
         return np.arange(len(labels))
     draw = np.random.default_rng(SEED)

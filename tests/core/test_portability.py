@@ -15,10 +15,11 @@ import pytest
 from ecgedge.api.artifact import Artifact, Binary, Classification, Multilabel, Task, task_record
 from ecgedge.api.tensors import TensorSpec
 from ecgedge.audit.portability import check_certificate, figures
-from ecgedge.commands.portability import Portability
 from ecgedge.portability import products
-from ecgedge.portability.certificate import Certificate, NotTried, Tried, Verdict, Way, compare, lines
+from ecgedge.portability.certificate import Certificate, NotTried, Tried, Verdict, Way, compare
+from ecgedge.portability.record import Portability
 from ecgedge.portability.study import Answers, Session, Study, confirmed, some, study
+from ecgedge.portability.wording import lines
 
 HERE = Way("first", "", "this machine", "run")
 TASK = Classification(("a", "b", "c"), "logits")
