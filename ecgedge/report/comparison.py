@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from ecgedge.compare.figures import BETTER, CANNOT_TELL, SAME, WORSE, Verdict
-from ecgedge.compare.metrics import STATUS
+from ecgedge.compare.metrics import PORTABILITY, STATUS
 from ecgedge.compare.pairs import Comparison, Pair
 from ecgedge.compare.runs import Run
 from ecgedge.files import escape
@@ -104,6 +104,7 @@ def pairs_table(pairs: list[Pair], figures: tuple[str, ...], told: list[str], ma
         ("floor", lambda pair: amount_of(pair, "floor")),
         ("size", changed("size")),
         *((name, changed(name)) for name in told),
+        *([(PORTABILITY, changed(PORTABILITY))] if any(verdict_on(pair, PORTABILITY) for pair in pairs) else []),
         ("verdict", lambda pair: pair.result if pair.b else "missing"),
     ]
     cells = [[show(pair) for _, show in columns] for pair in pairs]
@@ -152,12 +153,14 @@ def remarks(comparison: Comparison) -> Iterator[str]:
         )
     for pair in comparison.pairs:
         for found in pair.verdicts:
-            if found.result == WORSE and not found.regression:
+            if found.metric == PORTABILITY and found.result not in (SAME, CANNOT_TELL) and not found.regression:
+                yield f"{found.result}: {pair.id}: {found.text}"
+            elif found.result == WORSE and not found.regression:
                 yield f"tolerated: {pair.id}: {found.text}; tolerance {tolerance(comparison, found.metric)}"
             elif found.result == CANNOT_TELL or (found.metric == STATUS and found.result == BETTER):
                 yield f"{found.result}: {pair.id}: {found.text}"
     for pair, found in comparison.regressions:
-        allowed = "" if found.metric == STATUS else f"; tolerance {tolerance(comparison, found.metric)}"
+        allowed = "" if found.metric in (STATUS, PORTABILITY) else f"; tolerance {tolerance(comparison, found.metric)}"
         yield f"regression: {pair.id}: {found.text}{allowed}"
 
 

@@ -12,7 +12,7 @@ import onnx
 import pytest
 
 from ecgedge.devices.emulated import X86_EMULATORS
-from tests.conftest import Command, error_of
+from tests.conftest import Command, error_of, rows_of
 from tests.full.graphs import graph
 
 SCALE, ZERO = np.float32(2**-5), np.uint8(128)  # powers of 2: no product of scales is rounded
@@ -214,3 +214,17 @@ def test_kernels_can_be_chosen_for_other_commands_too(here: Command, tmp_path: P
 )
 def test_what_cannot_be_asked(here: Command, arguments: tuple[str, ...], message: str) -> None:
     assert message in error_of(here("portability", *arguments, "--dataset", "synthetic"))
+
+
+def test_a_row_brings_the_certificate_of_its_run_into_its_bundle(here: Command, tmp_path: Path) -> None:
+    planted(tmp_path / "wide.onnx", 127)
+    asked = ("matrix", "--artifact", "wide.onnx", "--runtime", "cpu", "--dataset", "synthetic", "--profile", "quick")
+    done = here(*asked, "--quantizer", "none", "--portability", "--out", "run")
+    assert done.code == 0, done.err
+    [row] = [row for row in rows_of(tmp_path / "run") if row["status"] == "ok"]
+    assert row["portability_layers"] and row["portability"] in ("equivalent", "fragile")
+    assert "sums can leave 16 bits: " in (tmp_path / "run" / "report.md").read_text(encoding="utf-8")
+    result = here("bundle", "run", "-o", "bundle")
+    assert result.code == 0, result.err
+    kept = tmp_path / "run" / row["portability_folder"] / "portability.json"
+    assert (tmp_path / "bundle" / "portability.json").read_bytes() == kept.read_bytes()
