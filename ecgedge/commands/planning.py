@@ -176,7 +176,7 @@ def check_choice(matrix: Plan) -> None:
     words = [each for each in required if isinstance(each, choose.Wanted)]
     if not request.portability and (asked := next((each for each in words if each.field == "portability"), None)):
         raise EcgEdgeError(f"{asked.text} can be met by no row: nothing is tried", "add --portability")
-    known = [each for each in required if each not in words or each.field not in LATER]  # type: ignore[union-attr]
+    known = [each for each in required if each not in words or each.field not in LATER]
     choose.settle(planned, known, metric)
 
 
