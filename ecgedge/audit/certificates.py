@@ -74,7 +74,7 @@ def check_claims(run: Run, digest: str, found: dict[str, Any], where: str, findi
         "portability_ways": len(record["tried"]),
         "portability_largest": record["largest"],
         "portability_flips": len({flip["beat"] for each in record["tried"] for flip in each["flips"]}),
-        "portability_layers": [layer["layer"] for layer in record["saturation"]],
+        "portability_layers": [layer["layer"] for layer in (*record["saturation"], *record["overflow"])],
     }
     for name, value in claims.items():
         findings.compare(where, name, found.get(name), value, 0.0)

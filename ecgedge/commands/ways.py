@@ -75,7 +75,8 @@ def certify(asked: Asked, parts: Parts, workers: Workers, limits: Limits, tell: 
             link = closed.enter_context(Link(board, scratch / f"{board.name}.log"))
             sessions.append(on_board(artifact, parts.runtimes[asked.runtime], board, link, limits))
         missed += unknown_places(asked.boards)
-        posed = study.Study(artifact, asked.beats, study.some(asked.labels, asked.some), tell)
+        taps = partial(workers.runtime(parts.runtimes[asked.runtime]).taps, artifact, 1)
+        posed = study.Study(artifact, asked.beats, study.some(asked.labels, asked.some), tell, taps)
         key = kept.key_of(posed, [each.way for each in sessions], missed, libraries(parts))
         if not asked.boards and (found := kept.find(key, posed)):
             return dataclasses.replace(found, data=asked.data)

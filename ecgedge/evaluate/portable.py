@@ -26,7 +26,7 @@ class Portable:
         ways: how many kernels and processors were tried.
         largest: the largest difference of an output value.
         flips: beats that are decided otherwise anywhere.
-        layers: those in which sums of pairs can leave 16 bits.
+        layers: those in which sums of pairs can leave 16 bits, or values leave float16.
     """
 
     verdict: str | None = told(one_of(*VERDICTS, NOT_TRIED), "portability")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -133,6 +133,22 @@ class Saturating:
 
 
 @dataclass(frozen=True)
+class Overflowing:
+    """A layer some of whose values float16 cannot hold.
+
+    Attributes:
+        layer: the node's name.
+        largest: of its values in magnitude, computed in float32.
+        beats: on which some were beyond 65,504; ``seen`` are all.
+    """
+
+    layer: str = told(TEXT, needed=True)
+    largest: float = told(SIZE, needed=True)
+    beats: int = told(COUNTED, needed=True)
+    seen: int = told(COUNTED, needed=True)
+
+
+@dataclass(frozen=True)
 class Finding:
     """What stands out in the file itself, and what removes it; the remedy may be empty."""
 
@@ -151,6 +167,7 @@ class Certificate:
         step: of the output; None: it has none.
         tried: the first is what the others are held against.
         saturation: the layers in which sums of pairs can leave 16 bits; empty: none can, or the file has no such.
+        overflow: the layers whose values leave float16, of a file with weights in it.
     """
 
     digest: str = told(WORD, needed=True)
@@ -161,6 +178,9 @@ class Certificate:
     not_tried: tuple[NotTried, ...] = told(list_of(rule_of(NotTried), 1000), needed=True, of=NotTried)
     saturation: tuple[Saturating, ...] = told(list_of(rule_of(Saturating), MANY), needed=True, of=Saturating)
     findings: tuple[Finding, ...] = told(list_of(rule_of(Finding), 1000), needed=True, of=Finding)
+    overflow: tuple[Overflowing, ...] = field(
+        default=(), metadata=told(list_of(rule_of(Overflowing), MANY), needed=True, of=Overflowing).metadata
+    )
 
     @property
     def verdict(self) -> Verdict:

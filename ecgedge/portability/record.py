@@ -90,7 +90,7 @@ def in_tuples(found: Certificate) -> Certificate:
     """With tuples for the lists of JSON."""
     tried = tuple(replace(each, flips=tuple(each.flips)) for each in found.tried)
     return replace(found, tried=tried, not_tried=tuple(found.not_tried), saturation=tuple(found.saturation),
-                   findings=tuple(found.findings))  # fmt: skip
+                   findings=tuple(found.findings), overflow=tuple(found.overflow))  # fmt: skip
 
 
 @dataclass(frozen=True)

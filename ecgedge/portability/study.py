@@ -11,16 +11,20 @@ import numpy as np
 
 from ecgedge.api import tasks
 from ecgedge.api.artifact import Artifact, digest_of
+from ecgedge.api.taps import Taps
 from ecgedge.errors import ConversionError, EcgEdgeError
 from ecgedge.evaluate.parity import same_bits
-from ecgedge.portability import tflite_file
+from ecgedge.portability import float16, tflite_file
 from ecgedge.portability.certificate import Certificate, Finding, NotTried, Saturating, Tried, Way, compare
+from ecgedge.portability.float16 import Halves
 from ecgedge.portability.integer_model import IntegerModel
 from ecgedge.workers.standins import SessionElsewhere
 
 WIDE, NARROW = 256, 50  # beats that a worker is asked for at once, where it is slow; its limit of time is for each
 PROOF = 50  # beats on which the integer model is held against the runtime
 SEED = 0
+BY_NUMPY = "numpy, held against this machine"
+FLOAT16 = Way("float16", "each operation's output in float16", "kernels that compute in float16", "model")
 PAIRS = Way("16-bit pairs", "sums of two products in 16 bits", "AVX2 or AVX-512, no VNNI", "model")
 
 
@@ -53,12 +57,14 @@ class Study:
         beats: all test beats ``(N, C, L)`` float32.
         chosen: the numbers of those that slow ways are given, in order.
         tell: takes what is being tried, in one line.
+        taps: opens the file so that its inner tensors can be read; None where its runtime cannot.
     """
 
     artifact: Artifact
     beats: np.ndarray
     chosen: np.ndarray
     tell: Callable[[str], object]
+    taps: Callable[[], Taps | None] = lambda: None
 
 
 def some(labels: np.ndarray, most: int) -> np.ndarray:
@@ -139,12 +145,16 @@ def study(
             missed.append(NotTried(f"{PAIRS.family} on {PAIRS.place}", reason))
         else:
             outputs = np.concatenate([*model.answers(artifact.input.encode(asked.beats[asked.chosen]))])
-            take(outputs.reshape(base[asked.chosen].shape), asked.chosen, PAIRS, "numpy, held against this machine")
+            take(outputs.reshape(base[asked.chosen].shape), asked.chosen, PAIRS, BY_NUMPY)
             layers = saturating(model, len(asked.chosen))
             findings += of_saturation(layers)
+    halves = in_float16(asked, base, missed)
+    findings += halves.findings
+    if halves.outputs is not None:
+        take(halves.outputs.reshape(base[asked.chosen].shape), asked.chosen, FLOAT16, BY_NUMPY)
     margin = float(tasks.margins(base, asked.beats, task).min())
     certificate = Certificate(digest_of(artifact.path), len(asked.beats), margin, step, tuple(confirmed(found)),
-                              tuple(missed), layers, findings)  # fmt: skip
+                              tuple(missed), layers, findings, halves.layers)  # fmt: skip
     return certificate, tuple(found)
 
 
@@ -191,6 +201,35 @@ def integer_model(artifact: Artifact) -> IntegerModel | None:
         return None
     model = IntegerModel(artifact.path, narrow=True)
     return model if model.layers else None
+
+
+def in_float16(asked: Study, base: np.ndarray, missed: list[NotTried]) -> Halves:
+    """What kernels that compute in float16 make of a file with weights in it; nothing where it has none.
+
+    Args:
+        missed: takes why that cannot be said.
+    """
+    artifact, beats = asked.artifact, asked.beats[asked.chosen]
+    try:
+        if not has_float16(artifact):
+            return Halves()
+        asked.tell(f"{FLOAT16.place}, by ranges: {len(beats):,} beats")
+        found = float16.of_file(artifact.format, artifact.path, beats, artifact.input.encode(beats),
+                                base[asked.chosen], asked.taps)  # fmt: skip
+    except Exception as error:  # of onnx, of the runtime, and of whatever a stranger's graph may hold
+        found = Halves(missed=one_line(error))
+    if found is None:
+        found = Halves(missed="its runtime lets no inner tensor be read")
+    if found.missed:
+        missed.append(NotTried(f"{FLOAT16.family} on {FLOAT16.place}", found.missed))
+    return found
+
+
+def has_float16(artifact: Artifact) -> bool:
+    """Whether weights or tensors of a file are in float16."""
+    if artifact.format == "onnx":
+        return float16.is_in(artifact.path)
+    return artifact.precision == "fp16" or (artifact.format == "tflite" and tflite_file.has_float16(artifact.path))
 
 
 def disproved(artifact: Artifact, asked: Study, base: np.ndarray) -> str:

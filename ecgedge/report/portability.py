@@ -67,6 +67,12 @@ class Certified:
         ]
 
     @property
+    def overflow(self) -> list[str]:
+        """Each layer whose values float16 cannot hold."""
+        found = self.record.certificate.overflow if self.record else ()
+        return [f"{each.layer}: {each.largest:,.0f}, on {each.beats:,} of {each.seen:,} beats" for each in found]
+
+    @property
     def findings(self) -> list[str]:
         found = self.record.certificate.findings if self.record else ()
         return [each.text + (f"; {each.remedy}" if each.remedy else "") for each in found]
@@ -118,7 +124,8 @@ def markdown(report: Report) -> Iterator[str]:
     for each in found:
         yield item(f"{each.name}: {each.text}")
         for title, told in (("tried", each.tried), ("not tried", each.not_tried),
-                            ("sums can leave 16 bits", each.layers), ("found", each.findings)):  # fmt: skip
+                            ("sums can leave 16 bits", each.layers), ("values leave float16", each.overflow),
+                            ("found", each.findings)):  # fmt: skip
             yield from (f"  {item(f'{title}: {line}')}" for line in told)
 
 

@@ -228,3 +228,33 @@ def test_a_row_brings_the_certificate_of_its_run_into_its_bundle(here: Command, 
     assert result.code == 0, result.err
     kept = tmp_path / "run" / row["portability_folder"] / "portability.json"
     assert (tmp_path / "bundle" / "portability.json").read_bytes() == kept.read_bytes()
+
+
+def in_float16(out: Path, loud: float) -> Path:
+    """A classifier in float16 whose second layer is made so loud, and its fourth as quiet again."""
+    weights = np.random.default_rng(0).normal(0, 1, (5, 1, 14)).astype(np.float16)
+    body = """
+        h = Cast<to = 10>(x) c = Conv<strides = [2]>(h, w) l = Mul(c, up) r = Relu(l) s = Mul(r, down)
+        p = GlobalAveragePool(s) f = Flatten(p) y = Cast<to = 1>(f)
+    """
+    up, down = (np.full(1, value, np.float16) for value in (loud, 1 / loud))
+    onnx.save(graph(body, shape=("batch", 1, 140), w=weights, up=up, down=down), out)
+    return out
+
+
+def test_values_that_float16_cannot_hold_are_found_and_computed(here: Command, tmp_path: Path) -> None:
+    file, folder = in_float16(tmp_path / "loud.onnx", 30_000), tmp_path / "kept"
+    found = told(here, file, "--no-emulate", "--beats", "40", "--out", folder)
+    assert [layer["layer"] for layer in found["overflow"]] == ["l", "r"]  # this machine computes in float32
+    assert all(layer["largest"] > 65_504 and layer["beats"] == layer["seen"] == 40 for layer in found["overflow"])
+    by = {each["family"]: each for each in found["tried"]}
+    assert by["plain"]["equal"] == 1 and (by["float16"]["by"], len(by["float16"]["flips"])) == ("model", 40)
+    assert found["verdict"] == "fragile" and any("leave float16" in each["text"] for each in found["findings"])
+    assert here("check", folder).code == 0
+    certificate = folder / "portability.json"
+    record = json.loads(certificate.read_text(encoding="utf-8"))
+    for change in ({"overflow": []}, {"overflow": [record["overflow"][0] | {"largest": 9.0}]}, {"findings": []}):
+        certificate.write_text(json.dumps(record | change), encoding="utf-8")
+        assert here("check", folder).code == 1, change
+    quiet = told(here, in_float16(tmp_path / "quiet.onnx", 2), "--no-emulate", "--beats", "40")
+    assert (quiet["verdict"], quiet["overflow"], quiet["findings"]) == ("exact", [], [])
