@@ -19,6 +19,7 @@ from ecgedge.errors import EcgEdgeError
 if TYPE_CHECKING:  # the rest is imported when something is tried: ``import ecgedge`` is to stay quick
     from ecgedge.api.artifact import Artifact
     from ecgedge.api.parts import Family, Runtime
+    from ecgedge.api.taps import Taps
     from ecgedge.devices.boards import Board
     from ecgedge.devices.link import Link
     from ecgedge.plugins import Parts
@@ -75,14 +76,13 @@ def certify(asked: Asked, parts: Parts, workers: Workers, limits: Limits, tell: 
             link = closed.enter_context(Link(board, scratch / f"{board.name}.log"))
             sessions.append(on_board(artifact, parts.runtimes[asked.runtime], board, link, limits))
         missed += unknown_places(asked.boards)
-        taps = partial(workers.runtime(parts.runtimes[asked.runtime]).taps, artifact, 1)
-        posed = study.Study(artifact, asked.beats, study.some(asked.labels, asked.some), tell, taps)
+        posed = study.Study(artifact, asked.beats, study.some(asked.labels, asked.some), tell)
         key = kept.key_of(posed, [each.way for each in sessions], missed, libraries(parts))
         if not asked.boards and (found := kept.find(key, posed)):
             return dataclasses.replace(found, data=asked.data)
         certificate, answers = study.study(posed, sessions, missed)
     made = Portability(artifact, asked.runtime, asked.data, certificate, answers, asked.beats)
-    if not asked.boards:
+    if not asked.boards and len(certificate.not_tried) == len(missed):  # else something failed, perhaps just now
         kept.keep(key, made)
     return made
 
@@ -122,7 +122,10 @@ def of_all_runtimes(
     from ecgedge.portability.certificate import NotTried
 
     artifact, first = asked.artifact, parts.runtimes[asked.runtime]
-    sessions = of_this_machine(artifact, first, workers.runtime)
+    sessions = [
+        dataclasses.replace(each, taps=partial(tapped, workers, first, family, artifact))
+        for each, family in zip(of_this_machine(artifact, first, workers.runtime), families_of(first))
+    ]
     for part in takers(artifact.format, parts.runtimes):
         if part.name == first.name:
             continue
@@ -145,7 +148,7 @@ def of_this_machine(
     from ecgedge.portability.certificate import HOST, Way
     from ecgedge.portability.study import Session
 
-    families = part.families or (default_family(part),)
+    families = families_of(part)
     if of_other:
         families = (dataclasses.replace(families[0], name=part.name),)
 
@@ -199,6 +202,20 @@ def unfit(part: RuntimeElsewhere) -> str:
         return part.available() or ""
     except Exception as error:  # of its library, or of its author
         return str(error)[:200]
+
+
+def families_of(part: Runtime) -> tuple[Family, ...]:
+    return part.families or (default_family(part),)
+
+
+def tapped(workers: Workers, part: Runtime, family: Family, artifact: Artifact) -> Taps | None:
+    """The file open to be looked into, with the kernels of a family; None: its runtime cannot."""
+    from ecgedge.workers.protocol import Tap, pack
+    from ecgedge.workers.standins import TapsElsewhere
+
+    errand = workers.errand(part)
+    opened = errand.ask(Tap(part.name, pack(artifact), 1, dict(family.options)), artifact.path)
+    return None if opened is None else TapsElsewhere(errand, opened, artifact.path)
 
 
 def default_family(part: Runtime) -> Family:

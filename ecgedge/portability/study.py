@@ -14,7 +14,7 @@ from ecgedge.api.artifact import Artifact, digest_of
 from ecgedge.api.taps import Taps
 from ecgedge.errors import ConversionError, EcgEdgeError
 from ecgedge.evaluate.parity import same_bits
-from ecgedge.portability import float16, tflite_file
+from ecgedge.portability import float16, parting, tflite_file
 from ecgedge.portability.certificate import Certificate, Finding, NotTried, Saturating, Tried, Way, compare
 from ecgedge.portability.float16 import Halves
 from ecgedge.portability.integer_model import IntegerModel
@@ -34,6 +34,10 @@ OF_CALLS = Finding(
 )
 
 
+def no_taps() -> None:
+    """Of a way that lets nobody look inside."""
+
+
 @dataclass(frozen=True)
 class Session:
     """How a way is gone.
@@ -41,11 +45,13 @@ class Session:
     Attributes:
         open: opens a session, which ends with the block.
         slow: it is given a part of the beats.
+        taps: opens the file with the same kernels, so that its inner tensors can be read; None where that cannot be.
     """
 
     way: Way
     open: Callable[[], contextlib.AbstractContextManager[SessionElsewhere]]
     slow: bool
+    taps: Callable[[], Taps | None] = no_taps
 
 
 @dataclass(frozen=True)
@@ -57,14 +63,12 @@ class Study:
         beats: all test beats ``(N, C, L)`` float32.
         chosen: the numbers of those that slow ways are given, in order.
         tell: takes what is being tried, in one line.
-        taps: opens the file so that its inner tensors can be read; None where its runtime cannot.
     """
 
     artifact: Artifact
     beats: np.ndarray
     chosen: np.ndarray
     tell: Callable[[str], object]
-    taps: Callable[[], Taps | None] = lambda: None
 
 
 def some(labels: np.ndarray, most: int) -> np.ndarray:
@@ -148,7 +152,9 @@ def study(
             take(outputs.reshape(base[asked.chosen].shape), asked.chosen, PAIRS, BY_NUMPY)
             layers = saturating(model, len(asked.chosen))
             findings += of_saturation(layers)
-    halves = in_float16(asked, base, missed)
+    for session in sessions[1:]:
+        findings += of_kernels(asked, sessions[0], session, found, missed)
+    halves = in_float16(asked, base, missed, sessions[0].taps)
     findings += halves.findings
     if halves.outputs is not None:
         take(halves.outputs.reshape(base[asked.chosen].shape), asked.chosen, FLOAT16, BY_NUMPY)
@@ -203,11 +209,38 @@ def integer_model(artifact: Artifact) -> IntegerModel | None:
     return model if model.layers else None
 
 
-def in_float16(asked: Study, base: np.ndarray, missed: list[NotTried]) -> Halves:
+def of_kernels(
+    asked: Study, first: Session, other: Session, found: Sequence[Answers], missed: list[NotTried]
+) -> tuple[Finding, ...]:
+    """Which operation parts other kernels of this machine from the first; nothing where they answer alike, or do not
+    let anybody look inside.
+
+    Args:
+        missed: takes why that cannot be said.
+    """
+    answers = next((each for each in found if each.tried.name == f"{other.way.family} on {other.way.place}"), None)
+    if answers is None or answers.tried.identical or other.taps is no_taps:
+        return ()
+    apart = ~same_bits(answers.outputs, answers.against).all(axis=1)
+    beats = asked.beats[answers.numbers[apart]][: parting.FEW]
+    asked.tell(f"{other.way.family} on {other.way.place}: which operation parts it")
+    try:
+        with contextlib.ExitStack() as closed:
+            opened = [each.taps() for each in (first, other)]
+            both = [closed.enter_context(contextlib.closing(each)) for each in opened if each]
+            told = parting.of_parting(other.way.family, both[0], both[1], beats) if len(both) == 2 else None
+    except Exception as error:  # of the runtime, and of whatever a stranger's graph may hold
+        missed.append(NotTried(f"which operation parts {other.way.family}", one_line(error)))
+        return ()
+    return (told,) if told else ()
+
+
+def in_float16(asked: Study, base: np.ndarray, missed: list[NotTried], taps: Callable[[], Taps | None]) -> Halves:
     """What kernels that compute in float16 make of a file with weights in it; nothing where it has none.
 
     Args:
         missed: takes why that cannot be said.
+        taps: opens the file so that its inner tensors can be read.
     """
     artifact, beats = asked.artifact, asked.beats[asked.chosen]
     try:
@@ -215,7 +248,7 @@ def in_float16(asked: Study, base: np.ndarray, missed: list[NotTried]) -> Halves
             return Halves()
         asked.tell(f"{FLOAT16.place}, by ranges: {len(beats):,} beats")
         found = float16.of_file(artifact.format, artifact.path, beats, artifact.input.encode(beats),
-                                base[asked.chosen], asked.taps)  # fmt: skip
+                                base[asked.chosen], taps)  # fmt: skip
     except Exception as error:  # of onnx, of the runtime, and of whatever a stranger's graph may hold
         found = Halves(missed=one_line(error))
     if found is None:

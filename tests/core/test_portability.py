@@ -19,6 +19,7 @@ from ecgedge.audit.portability import check_certificate, figures
 from ecgedge.portability import products
 from ecgedge.portability.certificate import Certificate, NotTried, Tried, Verdict, Way, compare
 from ecgedge.portability.float16 import of_taps, of_weights
+from ecgedge.portability.parting import of_parting
 from ecgedge.portability.record import Portability
 from ecgedge.portability.study import Answers, Session, Study, confirmed, some, study
 from ecgedge.portability.wording import lines
@@ -343,3 +344,35 @@ def test_weights_below_float16s_precision_are_counted() -> None:
 def test_some_beats_are_of_each_set_of_labels() -> None:
     labels = np.repeat([[0, 1], [1, 1], [1, 0]], [80, 15, 5], axis=0)
     assert np.array_equal(some(labels, 20), some(np.repeat([0, 2, 1], [80, 15, 5]), 20))
+
+
+class Kernels(Taps):
+    """y = 2 x, then y / 4, where other kernels round the second of these."""
+
+    wiring = Wiring(
+        "x", "y", (Tensor("x", (4,), "float32"), Tensor("h", (4,), "float32"), Tensor("y", (4,), "int8", 0.5, 0)),
+        (Operation("double", "MUL", ("x",), ("h",)), Operation("quarter", "MEAN", ("h",), ("y",))),
+    )  # fmt: skip
+
+    def __init__(self, rounds: bool):
+        self.rounds = rounds
+
+    def read(self, tensor: str, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        held = {"x": x, "h": self.between({"x": x}, "h")}
+        held["y"] = self.between({"h": held["h"]}, "y")
+        return held[tensor], held["y"]
+
+    def between(self, inputs: Mapping[str, np.ndarray], output: str) -> np.ndarray:
+        if output == "h":
+            return inputs["x"] * 2
+        found = inputs["h"] / 4
+        return np.rint(found) if self.rounds else found
+
+
+def test_the_operation_that_parts_two_families_is_named() -> None:
+    x = np.asarray([[[1, 2, 3, 4]]], np.float32)
+    found = of_parting("rough", Kernels(False), Kernels(True), x)
+    first, _, others = found.text.partition("; ") if found else ("", "", "")
+    assert first == "rough parts first in quarter: 50.00% of its values, 1 step at most"
+    assert others == "of 2 operations 1 differs by itself: 1 MEAN"
+    assert of_parting("alike", Kernels(True), Kernels(True), x) is None

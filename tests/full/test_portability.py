@@ -192,7 +192,9 @@ def test_a_mean_that_is_rounded_twice_is_named(here: Command, tmp_path: Path) ->
     assert list(by) == ["xnnpack", "builtin", "reference"]
     assert by["builtin"]["equal"] < 1 and by["builtin"]["steps"] == pytest.approx(1)
     assert by["builtin"]["ran"] != by["xnnpack"]["ran"] and "XNNPACK" in by["xnnpack"]["ran"]
-    assert any("1 MEAN" in finding["text"] for finding in found["findings"])
+    texts = [finding["text"] for finding in found["findings"]]
+    assert any("1 MEAN" in text and "rounded twice" in text for text in texts)
+    assert any(text.startswith("builtin parts first in MEAN 1: ") and "1 step at most" in text for text in texts)
     assert found["step"] == pytest.approx(0.0173)
 
 
