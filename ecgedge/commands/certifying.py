@@ -112,7 +112,7 @@ def in_short(found: Portability, folder: str) -> Portable:
         ways=len(certificate.tried),
         largest=certificate.largest,
         flips=certificate.flipped,
-        layers=[layer.layer for layer in (*certificate.saturation, *certificate.overflow)],
+        layers=[*(each.layer for each in certificate.saturation), *(each.layer for each in certificate.overflow)],
     )
 
 

@@ -226,9 +226,12 @@ def of_kernels(
     asked.tell(f"{other.way.family} on {other.way.place}: which operation parts it")
     try:
         with contextlib.ExitStack() as closed:
-            opened = [each.taps() for each in (first, other)]
-            both = [closed.enter_context(contextlib.closing(each)) for each in opened if each]
-            told = parting.of_parting(other.way.family, both[0], both[1], beats) if len(both) == 2 else None
+            both: list[Taps] = []
+            for session in (first, other):
+                if (opened := session.taps()) is None:
+                    return ()
+                both.append(closed.enter_context(contextlib.closing(opened)))
+            told = parting.of_parting(other.way.family, both[0], both[1], beats)
     except Exception as error:  # of the runtime, and of whatever a stranger's graph may hold
         missed.append(NotTried(f"which operation parts {other.way.family}", one_line(error)))
         return ()
