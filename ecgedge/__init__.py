@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ecgedge.commands.evaluate import Evaluation, evaluate
     from ecgedge.commands.explain import Explained, explain
     from ecgedge.commands.matrix import run_matrix
-    from ecgedge.commands.portability import Portability, portability
+    from ecgedge.commands.portability import portability
     from ecgedge.commands.predict import predict
     from ecgedge.commands.run import Run, open_run
     from ecgedge.convert.checkpoint import load_network, save_weights, write_checkpoint
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from ecgedge.files.strict_json import loads as loads_json
     from ecgedge.measure.bench import infer
     from ecgedge.measure.processor import int8_products, without_tf32
+    from ecgedge.portability.record import Portability
     from ecgedge.run.request import MatrixRequest, Told
 
 PLACES = {  # the same once more, for Python: what is in which module
@@ -65,7 +66,7 @@ PLACES = {  # the same once more, for Python: what is in which module
     "commands.evaluate": "Evaluation evaluate",
     "commands.explain": "Explained explain",
     "commands.matrix": "run_matrix",
-    "commands.portability": "Portability portability",
+    "commands.portability": "portability",
     "commands.predict": "predict",
     "commands.run": "Run open_run",
     "convert.checkpoint": "load_network save_weights write_checkpoint",
@@ -75,6 +76,7 @@ PLACES = {  # the same once more, for Python: what is in which module
     "files.strict_json": "loads_json=loads",
     "measure.bench": "infer",
     "measure.processor": "int8_products without_tf32",
+    "portability.record": "Portability",
     "run.request": "MatrixRequest Told",
 }
 ORIGINS = {

@@ -419,5 +419,8 @@ class Runtime(Part):
         """
 
     def taps(self, artifact: Artifact, threads: int) -> Taps | None:
-        """Open an artifact so that its inner tensors can be read; None: this runtime cannot, or not of this file."""
+        """Open an artifact so that its inner tensors can be read; None: this runtime cannot, or not of this file.
+
+        The options of one of its ``families`` may come as keyword arguments, as for ``load``.
+        """
         return None

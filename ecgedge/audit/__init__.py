@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ecgedge.audit.beats import check_beats
+from ecgedge.audit.certificates import check_certificates
 from ecgedge.audit.files import check_artifacts, check_kept
 from ecgedge.audit.findings import Findings
 from ecgedge.audit.portability import check_certificate, is_certificate
@@ -36,7 +37,8 @@ def check_run(folder: Path) -> Findings:
     if fault := about_fault(run.about):
         findings.wrong("run.json", fault)
         return findings
-    for check in (check_tables, check_beats, check_artifacts, check_kept, check_samples, check_rows):
+    checks = (check_tables, check_beats, check_artifacts, check_kept, check_samples, check_certificates, check_rows)
+    for check in checks:
         with findings.reading("run.json", "what was asked"):
             check(run, findings)
     return findings

@@ -15,6 +15,7 @@ from ecgedge.audit.portability_rules import (
     ANSWERS,
     check_arrays,
     check_left_out,
+    check_overflow,
     check_record,
     check_saturation,
     check_ways,
@@ -28,7 +29,7 @@ CALLS = "an answer depends on which beats"  # are in the same call: how a findin
 UNCHECKED = (
     "file, digest, format, precision, step: the file itself is not kept here",
     "runtime, data, machine, versions, and of each way family, about, place and ran: nothing that is kept tells them",
-    "not_tried, saturation, findings: held against what was tried, and not found again",
+    "not_tried, saturation, overflow, findings: held against what was tried, and not found again",
 )
 
 
@@ -68,7 +69,7 @@ def check_all(findings: Findings, folder: Path) -> None:
     findings.hold(whole, "largest", largest)
     findings.hold(whole, "beats", len(x))
     findings.hold(whole, "margin", float(margins(flat(arrays["outputs_0"]), x, task).min()))
-    for check in (check_ways, check_left_out, check_saturation):
+    for check in (check_ways, check_left_out, check_saturation, check_overflow):
         check(findings, record)
     findings.unchecked += UNCHECKED
 

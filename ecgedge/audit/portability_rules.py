@@ -11,7 +11,7 @@ from ecgedge.audit.findings import Findings
 from ecgedge.files.schema import Rule, SchemaError, free, like, list_of, maybe, number, one_of, record, whole, words
 
 ANSWERS = "answers.npz"
-HERE, PAIRS, CORES = "this machine", "16-bit pairs", ("Haswell", "Nehalem")
+HERE, PAIRS, FLOAT16, CORES = "this machine", "16-bit pairs", "float16", ("Haswell", "Nehalem")
 NEVER = "x86-64 with AVX-512 and without VNNI"  # what nobody can try
 TEXT, MANY, COUNT = words(10_000), 10**7, whole(0, 10**15)
 SIZE, SHARE, DIGEST = number(least=0), number(least=0, below=1 + 1e-9), like("[0-9a-f]{64}", "a SHA-256 in hex")
@@ -37,6 +37,7 @@ LAYER = record(
         "changed": SHARE, "steps": COUNT,
     }
 )  # fmt: skip
+OVERFLOW = record({"layer": TEXT, "largest": SIZE, "beats": whole(1, MANY), "seen": whole(1, MANY)})
 CERTIFICATE = record(
     {
         **dict.fromkeys(("file", "format", "precision", "runtime", "data"), TEXT),
@@ -45,7 +46,7 @@ CERTIFICATE = record(
         "tried": list_of(TRIED, 1000, least=1),
         "not_tried": list_of(record({"what": TEXT, "why": TEXT}), 1000), "saturation": list_of(LAYER, 10**5),
         "findings": list_of(record({"text": TEXT, "remedy": TEXT}), 1000),
-        "machine": free(dict), "versions": free(dict),
+        "overflow": list_of(OVERFLOW, 10**5), "machine": free(dict), "versions": free(dict),
     }
 )  # fmt: skip
 
@@ -88,7 +89,8 @@ def check_ways(findings: Findings, told: dict[str, Any]) -> None:
     for name in sorted({name for name in names if names.count(name) > 1}):
         findings.wrong(name, "it is told twice")
     for name, each in zip(names, told["tried"]):
-        by = "model" if each["family"] == PAIRS else "emulator" if each["place"].endswith("emulated)") else "run"
+        by = "emulator" if each["place"].endswith("emulated)") else "run"
+        by = "model" if each["family"] in (PAIRS, FLOAT16) else by
         if each["by"] != by:
             findings.wrong(name, f"by is {each['by']}, its family and place say {by}")
     if told["tried"][0]["place"] != HERE:
@@ -103,9 +105,8 @@ def check_left_out(findings: Findings, told: dict[str, Any]) -> None:
     lacking = [] if NEVER in left else [NEVER]
     if "x86-64 with fewer instructions, emulated" not in left:
         lacking += [core for core in CORES if core not in cores]
-    boards = [
-        place for place in places if place != HERE and "VNNI" not in place and place.split(" (", 1)[0] not in CORES
-    ]
+    modelled = [place for place in places if "VNNI" in place or FLOAT16 in place]
+    boards = [each for each in places if each not in (HERE, *modelled) and each.split(" (", 1)[0] not in CORES]
     if "aarch64" not in left and not boards:
         lacking.append("aarch64, or a board")
     for each in lacking:
@@ -115,7 +116,7 @@ def check_left_out(findings: Findings, told: dict[str, Any]) -> None:
 def check_saturation(findings: Findings, told: dict[str, Any]) -> None:
     """The layers that can lose sums agree with the way that computes what becomes of them, and with themselves."""
     layers, left = told["saturation"], told["not_tried"]
-    models = [each for each in told["tried"] if each["by"] == "model"]
+    models = [each for each in told["tried"] if each["family"] == PAIRS]
     if models and not layers:
         findings.wrong("saturation", f"no layer is told, and {PAIRS} were tried")
     if layers and not models and not any(each["what"].startswith(PAIRS) for each in left):
@@ -135,3 +136,19 @@ def check_saturation(findings: Findings, told: dict[str, Any]) -> None:
             findings.wrong(layer["layer"], "of did, cut, beats and largest some are 0, some are not")
         if layer["changed"] and not layer["cut"]:
             findings.wrong(layer["layer"], "values change, and no sum is cut off")
+
+
+def check_overflow(findings: Findings, told: dict[str, Any]) -> None:
+    """The layers that leave float16 agree with the way that computes what becomes of them, and with themselves."""
+    layers = told["overflow"]
+    models = [each for each in told["tried"] if each["family"] == FLOAT16]
+    if models and not layers:
+        findings.wrong("overflow", f"no layer is told, and {FLOAT16} was tried")
+    words = [each["text"] for each in told["findings"]] + [each["what"] for each in told["not_tried"]]
+    if layers and not any("leave float16" in each or each.startswith(FLOAT16) for each in words):
+        findings.wrong("findings", "none tells of the layers that leave float16")
+    for layer in layers:
+        if layer["beats"] > layer["seen"] or layer["largest"] < 65_504:
+            findings.wrong(layer["layer"], f"{layer['largest']:,.0f} on {layer['beats']} of {layer['seen']} beats")
+        if models and layer["seen"] != models[0]["beats"]:
+            findings.wrong(layer["layer"], f"seen is {layer['seen']}, {FLOAT16} says otherwise")

@@ -27,6 +27,7 @@ FIELDS: dict[str, dict[str, type]] = {  # of each record of the journal, beside 
     "lost": {"cell": str, "row": dict},
     "void": {"cell": str, "reason": str},
     "board": {"board": str},
+    "portability": {"digest": str, "found": dict},
 }
 ABOUT: dict[str, type] = {
     "rounds": int, "beats": int, "seed": int, "threads": int, "labels": list, "cells": list, "skips": list,

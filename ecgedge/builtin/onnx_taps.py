@@ -23,10 +23,13 @@ class OnnxTaps(Taps):
     What a QuantizeLinear makes stands for the float tensor that it takes: that is what runs.
     """
 
-    def __init__(self, artifact: Artifact, providers: Sequence[Any], threads: int):
+    def __init__(
+        self, artifact: Artifact, providers: Sequence[Any], threads: int, optimize: bool = True, precise: bool = False
+    ):
         import onnx  # heavy
 
         self.artifact, self.providers, self.threads = artifact, providers, threads
+        self.optimize, self.precise = optimize, precise
         self.model = onnx.load(artifact.path)
         self.nodes = [*self.model.graph.node]
         self.constants = {each.name: each for each in self.model.graph.initializer} | {
@@ -152,7 +155,7 @@ class OnnxTaps(Taps):
 
         path = Path(self.scratch.name) / "tapped.onnx"
         path.write_bytes(model.SerializeToString())
-        return open_session(path, self.providers, self.threads)
+        return open_session(path, self.providers, self.threads, optimize=self.optimize, precise=self.precise)
 
     def read(self, tensor: str, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         import onnx  # heavy

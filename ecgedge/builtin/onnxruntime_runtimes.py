@@ -252,10 +252,11 @@ class OnnxRuntime(Runtime):
         optimize, precise = options.get("optimize", True), options.get("quant_precision", False)
         return self.put(OnnxSession(artifact, providers, threads, optimize, precise))
 
-    def taps(self, artifact: Artifact, threads: int) -> Taps | None:
+    def taps(self, artifact: Artifact, threads: int, **options: Any) -> Taps | None:
         if read_model(artifact.path) is None:  # without the package onnx
             return None
-        return OnnxTaps(artifact, [self.provider, "CPUExecutionProvider"], threads)
+        optimize, precise = options.get("optimize", True), options.get("quant_precision", False)
+        return OnnxTaps(artifact, [self.provider, "CPUExecutionProvider"], threads, optimize, precise)
 
     def put(self, session: OnnxSession) -> OnnxSession:
         """A session that is where it should be. Raises RuntimeError where onnxruntime fell back without a word."""

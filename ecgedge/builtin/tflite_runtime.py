@@ -144,8 +144,8 @@ class TfliteRuntime(Runtime):
     def load(self, artifact: Artifact, threads: int, kernels: str = "xnnpack") -> Session:
         return TfliteSession(open_interpreter(artifact.path, threads, kernels), artifact, threads, kernels)
 
-    def taps(self, artifact: Artifact, threads: int) -> Taps:
-        return TfliteTaps(artifact, threads)
+    def taps(self, artifact: Artifact, threads: int, kernels: str = "xnnpack") -> Taps:
+        return TfliteTaps(artifact, threads, RESOLVERS.get(kernels, "AUTO"))
 
 
 @contextlib.contextmanager

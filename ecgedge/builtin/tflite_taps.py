@@ -17,9 +17,10 @@ BITS = ("int4", "int8", "uint8", "int16")  # in which weights may be rounded
 class TfliteTaps(Taps):
     """Each reading is a file of its own: the shipped one with one more output, or with the operations of one piece."""
 
-    def __init__(self, artifact: Artifact, threads: int):
+    def __init__(self, artifact: Artifact, threads: int, resolver: str = "AUTO"):
         from ai_edge_litert import schema_py_generated as schema  # heavy
 
+        self.resolver = resolver
         self.artifact, self.threads, self.content = artifact, threads, artifact.path.read_bytes()
         self.model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(self.content, 0))
         self.model.signatureDefs = []  # they would have to name the same outputs
@@ -97,7 +98,7 @@ class TfliteTaps(Taps):
     def packed(self, operators: Sequence[Any], inputs: Sequence[int], outputs: Sequence[int]) -> Any:
         """An interpreter of the file with these operations, inputs and outputs, and all else as it is."""
         import flatbuffers  # with the next: both come with LiteRT
-        from ai_edge_litert.interpreter import Interpreter
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         model = copy.copy(self.model)
         graph = copy.copy(self.graph)
@@ -107,7 +108,8 @@ class TfliteTaps(Taps):
         builder = flatbuffers.Builder(len(self.content))
         builder.Finish(model.Pack(builder), b"TFL3")
         try:
-            interpreter = Interpreter(model_content=bytes(builder.Output()), num_threads=self.threads)
+            interpreter = Interpreter(model_content=bytes(builder.Output()), num_threads=self.threads,
+                                      experimental_op_resolver_type=OpResolverType[self.resolver])  # fmt: skip
             interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             what = ", ".join(self.names[i] for i in outputs)

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 
 from ecgedge.choose.differences import Compare, by_figures
 from ecgedge.choose.front import criteria, front, has
-from ecgedge.choose.requirements import FIELDS, Limit, Requirement, Wanted
+from ecgedge.choose.requirements import FIELDS, PORTABLE, Limit, Requirement, Wanted
 from ecgedge.choose.result import Choice, Miss, Tie
 from ecgedge.errors import EcgEdgeError, unknown
 from ecgedge.evaluate.metric import Metric
+from ecgedge.evaluate.portable import NOT_TRIED, VERDICTS
 from ecgedge.run.metrics import METRICS, metrics_of
 from ecgedge.run.row import TASKS, Row
 
@@ -85,6 +86,9 @@ def settle(
     for each in words:
         if each.field == "place":
             continue
+        if each.field == "portability":
+            check_portability(each, rows)
+            continue
         known = sorted({str(word) for row in rows for word in FIELDS[each.field](row)} - {"None"})
         if each.operator == "==" and each.value not in known:
             raise unknown(each.field, each.value, known)
@@ -100,6 +104,14 @@ def settle(
     if not left:
         raise EcgEdgeError(f"no row is {' and '.join(each.text for each in words)}", "leave one of them out")
     return left, tasks_of(left, requirements, optimize)
+
+
+def check_portability(asked: Wanted, rows: Sequence[Row]) -> None:
+    """Raise EcgEdgeError for a verdict that no certificate has, or a run that has no certificates."""
+    if asked.value not in (known := (PORTABLE, *VERDICTS, NOT_TRIED)):
+        raise unknown(asked.field, asked.value, [*known])
+    if not any(row.portable for row in rows):
+        raise EcgEdgeError(f"{asked.text}: this run was not asked for it", "ecgedge matrix --portability tries it")
 
 
 def tasks_of(rows: Sequence[Row], requirements: Iterable[Requirement], optimize: Metric | None) -> list[str]:

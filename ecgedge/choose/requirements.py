@@ -31,7 +31,9 @@ FIELDS: dict[str, Callable[[Row], tuple[str | None, ...]]] = {  # the words that
     "device": lambda row: (row.place, row.device),  # where it ran, and what of that its runtime uses
     "place": lambda row: (row.place,),
     "verdict": lambda row: (row.verdict.result if row.verdict else None,),
+    "portability": lambda row: (row.portability, PORTABLE if row.portable and row.portable.is_portable else None),
 }
+PORTABLE = "portable"  # exact or equivalent; a requirement of its own
 EXAMPLE = 'such as "accuracy>=0.94", "size<=200KB", "latency_p50@pi4<=2ms" or "format==tflite"'
 
 
@@ -129,7 +131,8 @@ def parse_optimize(text: str, metrics: Mapping[str, Metric] = METRICS) -> tuple[
 
 
 def parse_requirement(text: str, metrics: Mapping[str, Metric] = METRICS) -> Requirement:
-    """Read ``METRIC OPERATOR VALUE UNIT``, with ``@DEVICE`` behind the metric or without, or ``FIELD==WORD``.
+    """Read ``METRIC OPERATOR VALUE UNIT``, with ``@DEVICE`` behind the metric or without, ``FIELD==WORD``, or
+    ``portable``.
 
     Args:
         metrics: that there are, by name.
@@ -137,6 +140,8 @@ def parse_requirement(text: str, metrics: Mapping[str, Metric] = METRICS) -> Req
     Raises:
         EcgEdgeError: it is neither; the metric or the unit is unknown; a unit is missing.
     """
+    if text.strip().lower() == PORTABLE:
+        return Wanted(PORTABLE, "portability", "==", PORTABLE)
     found = EXPRESSION.fullmatch(text)
     if not found:
         raise EcgEdgeError(f"{text!r} is no requirement", EXAMPLE)

@@ -53,7 +53,8 @@ MOST_VECTORS = 1000  # of a user's file: check.py runs them all, and C has them 
               help="Take test vectors from this file, lines or an array, 1,000 beats at most; they travel in the "
                    "bundle. Default: synthetic beats.")  # fmt: skip
 @click.option("--portability", "certificate", type=click.Path(path_type=Path), metavar="FOLDER",
-              help="What ecgedge portability -o kept of this file goes along, and bounds the vectors.")  # fmt: skip
+              help="What ecgedge portability -o kept of this file goes along, and bounds the vectors. Default: what "
+                   "the run found, where it was asked to.")  # fmt: skip
 @click.option("--labels", metavar="NAME,...", help="Of a foreign classifier, in the order of its outputs.")
 @click.option("--threshold", type=FiniteRange(0), help="Of a foreign autoencoder: an error above is an anomaly.")
 @click.option("--dataset", metavar="ecg5000|synthetic|PATH",
@@ -118,6 +119,7 @@ def bundle(file: str, row: tuple[str, ...], out: Path | None, force: bool, priva
         artifact = replace(artifact, input=artifact.input.settled(beats, artifact.input.batch))
         told = () if of_run else told_by_user(artifact, data, labels)
         facts = facts_of(artifact, name, runtime, parts, told, normalize, of_run.measured() if of_run else ())
+        certificate = certificate or (of_run.certificate if of_run else None)
         facts = replace(facts, portability=portable(certificate, artifact) if certificate else None)
         files = contents(artifact, model, Vectors.of(artifact, beats, outputs, origin), facts)
         if key:

@@ -45,7 +45,7 @@ if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so tha
 
 ALIKE = (  # options that are named as what they ask for
     "models", "files", "exporters", "quantizers", "runtimes", "devices", "seed", "threads", "calibration",
-    "batch_sizes", "timeout", "memory", "requirements", "optimize", "relative_to",
+    "batch_sizes", "timeout", "memory", "portability", "requirements", "optimize", "relative_to",
 )  # fmt: skip
 SAID_ANEW = ("resume", "mlflow", "trust", "cluster")  # what whoever resumes says for himself, and no run for him
 
@@ -57,7 +57,8 @@ GROUPS = {
     ),
     "In which forms, and where": ("formats", "quantizers", "runtimes", "devices", "exporters"),
     "How long, and what is made of it": (
-        "profile", "requirements", "optimize", "relative_to", "printed", "out", "resume", "dry_run", "mlflow",
+        "profile", "portability", "requirements", "optimize", "relative_to", "printed", "out", "resume",
+        "dry_run", "mlflow",
     ),
     "How forms are made": (
         "calibration", "max_drop", "reduce_range", "opset", "passes", "no_optimize", "chosen", "seed", "cluster",
@@ -109,6 +110,9 @@ def rightly(word: str) -> str:
               help="Measure on this board (ecgedge board ls), or on host, this machine. Default: host.")  # fmt: skip
 @click.option("--profile", type=click.Choice(["quick", "full"]), default="full", show_default=True,
               help="quick: 500 test beats and few timed calls; full: all beats.")  # fmt: skip
+@click.option("--portability", is_flag=True,
+              help="Once all is timed, say of each ONNX and TFLite file whether it answers alike with other "
+                   "kernels, and on other processors.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="Write the run into this folder. Default: runs/DATE-TIME.")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN",
               help="Go on with this interrupted run, as it was asked for then. Of the other options it takes only "
@@ -140,6 +144,7 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
     ecgedge matrix --artifact theirs.onnx --model tcn
     ecgedge matrix --model tcn --no-optimize
     ecgedge matrix --device host --device pi4
+    ecgedge matrix --portability --require portable
     ecgedge matrix --require "accuracy>=0.93" --require "size<=200KB" --optimize latency_p50
     ecgedge matrix --mlflow http://localhost:5000
     ecgedge matrix --resume runs/int8

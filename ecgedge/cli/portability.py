@@ -21,8 +21,8 @@ from ecgedge.cli.options import (
 from ecgedge.files import escape
 
 if TYPE_CHECKING:
-    from ecgedge.commands.portability import Portability
     from ecgedge.portability.certificate import Certificate, Saturating, Tried
+    from ecgedge.portability.record import Portability
 
 COLUMNS = ("kernels", "on", "beats", "equal", "largest", "steps", "flips", "ran")
 LAYERS = ("layer", "pairs", "can", "did", "beats", "sums cut", "most lost", "changed", "steps")
@@ -32,8 +32,10 @@ SETS = ("avx512_vnni", "avx_vnni", "amx_int8", "avx512f", "avx2", "asimddp", "i8
 
 
 @click.command()
-@click.argument("target", metavar="FILE")
-@click.option("--runtime", metavar="NAME", help="Whose kernels. Default: the first that takes it and works here.")
+@click.argument("target", metavar="FILE|RUN")
+@click.argument("row", nargs=-1, metavar="[ROW]")
+@click.option("--runtime", metavar="NAME",
+              help="Whose kernels. Default: the row's, else the first that takes it and works here.")  # fmt: skip
 @click.option("--device", "devices", metavar="NAME", multiple=True,
               help="Also on this board (ecgedge board ls). May be given again.")  # fmt: skip
 @click.option("--emulate/--no-emulate", default=True, show_default=True,
@@ -52,21 +54,25 @@ SETS = ("avx512_vnni", "avx_vnni", "amx_int8", "avx512f", "avx2", "asimddp", "i8
 @file_options
 @limit_options
 @click.pass_context
-def portability(ctx: click.Context, target: str, runtime: str | None, devices: tuple[str, ...], emulate: bool,
-                beats: int, require: str | None, out: Path | None, as_json: bool, dataset: str | None, timeout: float,
-                memory: int | None) -> None:  # fmt: skip
+def portability(ctx: click.Context, target: str, row: tuple[str, ...], runtime: str | None, devices: tuple[str, ...],
+                emulate: bool, beats: int, require: str | None, out: Path | None, as_json: bool, dataset: str | None,
+                timeout: float, memory: int | None) -> None:  # fmt: skip
     """Say whether a file answers the same with other kernels, and on other processors.
+
+    Of a run, ROW is the id of a row or words that only it has; without it, the row that the run suggests. The same
+    bytes get the same certificate again, unless what is tried has changed.
 
     \b
     ecgedge portability tcn.onnx
     ecgedge portability tcn.tflite --device pi4 --device arm64
+    ecgedge portability runs/int8 tflite full-int8
     """
-    from ecgedge.commands.portability import check_free
     from ecgedge.commands.portability import portability as look_into
+    from ecgedge.portability.record import check_free
 
     if out:
         check_free(out)
-    found = look_into(target, runtime=runtime, devices=devices, emulate=emulate, beats=beats, data=dataset,
+    found = look_into(target, row=row, runtime=runtime, devices=devices, emulate=emulate, beats=beats, data=dataset,
                       normalize=bool(ctx.meta.get(NORMALIZE)), **asked_of_columns(), told=told_files(), trust=trusted(),
                       timeout=timeout, memory=memory)  # fmt: skip
     if out:
@@ -74,7 +80,7 @@ def portability(ctx: click.Context, target: str, runtime: str | None, devices: t
     if as_json:
         click.echo(json.dumps(found.record(), indent=1, allow_nan=False))
     else:
-        show(target, found)
+        show(str(found.artifact.path) if row else target, found)
     if require and (
         len(found.certificate.tried) == 1 or VERDICTS.index(found.certificate.verdict) > VERDICTS.index(require)
     ):
@@ -84,7 +90,7 @@ def portability(ctx: click.Context, target: str, runtime: str | None, devices: t
 def show(target: str, found: Portability) -> None:
     """Print what was tried, where sums can be cut off, the verdict, and what was not tried."""
     from ecgedge.measure.processor import instruction_flags
-    from ecgedge.portability.certificate import lines
+    from ecgedge.portability.wording import lines
 
     certificate, artifact = found.certificate, found.artifact
     common.say(f"{target}: {artifact.format} {artifact.precision} on {found.runtime}; data: {found.data}")
@@ -92,6 +98,8 @@ def show(target: str, found: Portability) -> None:
     common.say(
         f"this machine: {', '.join(here) or 'instructions not told'}; which of them ran, the libraries do not tell"
     )
+    if found.since:
+        common.say(f"as found on {found.since}: the file and what is tried have not changed")
     click.echo()
     click.echo(tried_table(certificate.tried))
     click.echo()

@@ -83,7 +83,7 @@ def verify(ctx: click.Context) -> None:
 @click.option("--all", "everything", is_flag=True, help="Remove every artifact.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 def prune(days: float, everything: bool, dry_run: bool) -> None:
-    """Remove artifacts that are damaged or unused for long, and what dead runs left.
+    """Remove artifacts that are damaged or unused for long, what dead runs left, and certificates unused for long.
 
     What is removed is made again when it is needed.
 
@@ -92,6 +92,7 @@ def prune(days: float, everything: bool, dry_run: bool) -> None:
     """
     from ecgedge.convert.store import open_store
     from ecgedge.convert.upkeep import prune as removals
+    from ecgedge.portability.kept import prune as certificates
 
     kept, sizes = open_store(), []
     try:
@@ -99,6 +100,9 @@ def prune(days: float, everything: bool, dry_run: bool) -> None:
             what = f"{words(gone.artifact)}, " if gone.artifact else ""
             common.say(f"{gone.name[:SHORT]}  {what}{gone.reason}, {gone.size_bytes:,} bytes")
             sizes.append(gone.size_bytes)
+        for name, size in certificates(None if everything else days, dry_run):
+            common.say(f"{name[:SHORT]}  a certificate of ecgedge portability, not used for long, {size:,} bytes")
+            sizes.append(size)
     except OSError as error:
         raise EcgEdgeError(f"the artifact store {kept.root} cannot be written: {error.strerror}") from error
     click.echo(f"{'would remove' if dry_run else 'removed'} {len(sizes)}, {sum(sizes):,} bytes")

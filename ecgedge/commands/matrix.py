@@ -17,6 +17,7 @@ from ecgedge.api.precisions import BUILT_IN, Precision
 from ecgedge.cluster.conversions import Terms, make_there
 from ecgedge.cluster.dask import Cluster, Errands, workers_of
 from ecgedge.commands import there, tracked
+from ecgedge.commands.certifying import Certifying, certify_files
 from ecgedge.commands.loading import limits_of
 from ecgedge.commands.planning import Plan, options_asked, plan_matrix
 from ecgedge.commands.publishing import publish, publish_if_begun
@@ -279,6 +280,11 @@ def measure(
             convert_there(begun, lab, journal, cluster, lambda text: progress(0, total, text))
         measure_cells(matrix.cells, matrix.skips, lab, journal, request.preset, begun.energy,
                       lambda done, text: progress(done, total, text), boards_of(matrix, folder, closed))  # fmt: skip
+        if request.portability:
+            certify_files(Certifying(matrix.parts, matrix.data, lab, journal, limits,
+                                     [each.board for each in matrix.boards.values()],
+                                     lambda text: progress(total, total, text)))  # fmt: skip
+            progress(total, total, "")
         return tracked.saved_models(matrix.cells, journal.records, lab) if uri else {}
 
 

@@ -37,6 +37,13 @@ class RowOfRun:
         """Whether the beats that it was scored on were z-normalised first, as the run was asked to."""
         return self.run.request.normalize
 
+    @property
+    def certificate(self) -> Path | None:
+        """The folder of its file's certificate, where the run was asked for one and it is still there."""
+        found = self.row.portable
+        folder = self.run.folder / found.folder if found and found.folder else None
+        return folder if folder and folder.is_dir() else None
+
     def measured(self) -> list[str]:
         """What the run found of it, a sentence or so each: for a card."""
         from ecgedge.report.files import verdict

@@ -29,6 +29,8 @@ from ecgedge.run.row import Identity, Outcome, Row, Setup
 from ecgedge.workers import availability
 from ecgedge.workers.survey import Surveyed, survey
 
+LATER = ("verdict", "portability")  # words that no row says of itself before it is measured
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -177,7 +179,10 @@ def check_choice(matrix: Plan) -> None:
         references(planned, request.relative_to)
     if not request.wants_choice:
         return
-    known = [each for each in required if not (isinstance(each, choose.Wanted) and each.field == "verdict")]
+    words = [each for each in required if isinstance(each, choose.Wanted)]
+    if not request.portability and (asked := next((each for each in words if each.field == "portability"), None)):
+        raise EcgEdgeError(f"{asked.text} can be met by no row: nothing is tried", "add --portability")
+    known = [each for each in required if each not in words or each.field not in LATER]
     choose.settle(planned, known, metric)
 
 

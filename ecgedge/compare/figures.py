@@ -11,11 +11,12 @@ import numpy as np
 from ecgedge.api.figures import Figure
 from ecgedge.choose import by_figures
 from ecgedge.compare import quality
-from ecgedge.compare.metrics import METRICS, STATUS, Metric
+from ecgedge.compare.metrics import METRICS, PORTABILITY, STATUS, Metric
 from ecgedge.compare.quality import Beats
 from ecgedge.compare.runs import Run
 from ecgedge.evaluate.intervals import ALPHA, Change, amount, apart, median_interval
 from ecgedge.evaluate.judgement import Gate
+from ecgedge.evaluate.portable import PORTABLE, VERDICTS
 from ecgedge.run.row import Row
 from ecgedge.run.rows import TIE
 
@@ -141,6 +142,21 @@ def of_size(a: Row, b: Row, tolerance: float) -> Verdict:
     result = SAME if was == now else BETTER if METRICS["size"].better(change) else WORSE
     text = f"{now:,} bytes" if was == now else f"{was:,} -> {now:,} bytes ({change:+.2g}%)"
     return Verdict("size", result, text, change, regression=result == WORSE and change > tolerance)
+
+
+def of_portability(a: Row, b: Row) -> Iterator[Verdict]:
+    """The verdict on the certificates, where both runs were asked for them; a regression where B is not portable any
+    more."""
+    if a.portable is None or b.portable is None:
+        return
+    was, now = a.portability, b.portability
+    text = f"portability {now} in both" if was == now else f"portability {was} in A, {now} in B"
+    if not {was, now} <= {*VERDICTS}:
+        yield Verdict(PORTABILITY, SAME if was == now else CANNOT_TELL, text)
+        return
+    change = VERDICTS.index(now) - VERDICTS.index(was)
+    result = SAME if not change else WORSE if change > 0 else BETTER
+    yield Verdict(PORTABILITY, result, text, regression=result == WORSE and now not in PORTABLE)
 
 
 def of_runtime(a: Row, b: Row, metrics: Mapping[str, Metric], tolerances: Mapping[str, float]) -> Iterator[Verdict]:

@@ -35,6 +35,7 @@ class Metric:
 
 
 STATUS = "status"  # compared in every cell, without a tolerance
+PORTABILITY = "portability"  # likewise, where both runs were asked for certificates
 CLASS_RECALL = Metric("class_recall", "points", 0.0)  # of all classes: no figure of a row
 OF_FIGURES = [Metric(f.change.name, f.change.unit, f.change.tolerance, f) for f in FIGURES.values() if f.change]
 METRICS = {metric.name: metric for metric in (*OF_FIGURES, CLASS_RECALL)}
@@ -45,7 +46,9 @@ AGAIN = {"%": 5.0, "points": 1.0}  # by which a figure of a runtime that is not 
 def with_declared(rows: Iterable[Row]) -> dict[str, Metric]:
     """The metrics by name, those that the runtimes of some rows declare behind ours; a name that is ours stays ours."""
     declared = {figure.name: figure for row in rows for figure in row.declared if figure.name not in FIGURES}
-    others = {name: metric_of_runtime(each) for name, each in declared.items() if name not in (*METRICS, STATUS)}
+    others = {
+        name: metric_of_runtime(each) for name, each in declared.items() if name not in (*METRICS, STATUS, PORTABILITY)
+    }
     return METRICS | others
 
 

@@ -14,6 +14,7 @@ from ecgedge.compare.figures import (
     WORSE,
     Verdict,
     of_latency,
+    of_portability,
     of_quality,
     of_runtime,
     of_size,
@@ -164,5 +165,6 @@ def compare_cells(
     if row.latency and other.latency:
         verdicts.append(of_latency(a, row, b, other, tolerances["latency"]))
     verdicts.append(of_size(row, other, tolerances["size"]))
+    verdicts += of_portability(row, other)
     verdicts += of_runtime(row, other, metrics, tolerances)
     return Pair(row, other, tuple(verdicts), changed)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
 from ecgedge.api import tasks
 from ecgedge.api.artifact import Task
+from ecgedge.evaluate.facts import rule_of, told
 from ecgedge.evaluate.parity import same_bits
+from ecgedge.files.schema import list_of, maybe, number, one_of
+from ecgedge.files.values import AMOUNT, COUNTED, MANY, SHARE, TEXT, TRIED_COUNT, WORD
 
 Verdict = Literal["exact", "equivalent", "fragile"]
 By = Literal["run", "emulator", "model"]
 HOST = "this machine"
+SIZE = number(least=0)
 WIDEST = float(np.finfo(np.float32).max)
 
 
@@ -48,11 +50,11 @@ class Flip:
         label: of several that may hold, which; None: the task has one decision a beat.
     """
 
-    beat: int
-    here: int
-    there: int
-    margin: float
-    label: int | None = None
+    beat: int = told(COUNTED, needed=True)
+    here: int = told(COUNTED, needed=True)
+    there: int = told(COUNTED, needed=True)
+    margin: float = told(number(), needed=True)
+    label: int | None = told(maybe(COUNTED), null=True)
 
 
 @dataclass(frozen=True)
@@ -71,18 +73,18 @@ class Tried:
         confirmed: of an emulator, who gives the same answers without one, bit for bit; empty: nobody does.
     """
 
-    family: str
-    about: str
-    place: str
-    by: By
-    beats: int
-    equal: float
-    largest: float
-    steps: float | None
-    flips: tuple[Flip, ...]
-    digest: str
-    ran: str = ""
-    confirmed: str = ""
+    family: str = told(TEXT, needed=True)
+    about: str = told(TEXT, needed=True)
+    place: str = told(TEXT, needed=True)
+    by: By = told(one_of("run", "emulator", "model"), needed=True)
+    beats: int = told(TRIED_COUNT, needed=True)
+    equal: float = told(SHARE, needed=True)
+    largest: float = told(SIZE, needed=True)
+    steps: float | None = told(maybe(SIZE), null=True, needed=True)
+    flips: tuple[Flip, ...] = told(list_of(rule_of(Flip), 10**7), needed=True, of=Flip)
+    digest: str = told(WORD, needed=True)
+    ran: str = told(TEXT, needed=True)
+    confirmed: str = told(TEXT, needed=True)
 
     @property
     def identical(self) -> bool:
@@ -97,8 +99,8 @@ class Tried:
 class NotTried:
     """What was not tried, and why, one line."""
 
-    what: str
-    why: str
+    what: str = told(TEXT, needed=True)
+    why: str = told(TEXT, needed=True)
 
 
 @dataclass(frozen=True)
@@ -117,25 +119,41 @@ class Saturating:
             most of its steps.
     """
 
-    layer: str
-    pairs: int
-    can: int
-    did: int
-    beats: int
-    seen: int
-    cut: int
-    sums: int
-    largest: int
-    changed: float
-    steps: int
+    layer: str = told(TEXT, needed=True)
+    pairs: int = told(COUNTED, needed=True)
+    can: int = told(COUNTED, needed=True)
+    did: int = told(COUNTED, needed=True)
+    beats: int = told(COUNTED, needed=True)
+    seen: int = told(COUNTED, needed=True)
+    cut: int = told(COUNTED, needed=True)
+    sums: int = told(COUNTED, needed=True)
+    largest: int = told(COUNTED, needed=True)
+    changed: float = told(SHARE, needed=True)
+    steps: int = told(COUNTED, needed=True)
+
+
+@dataclass(frozen=True)
+class Overflowing:
+    """A layer some of whose values float16 cannot hold.
+
+    Attributes:
+        layer: the node's name.
+        largest: of its values in magnitude, computed in float32.
+        beats: on which some were beyond 65,504; ``seen`` are all.
+    """
+
+    layer: str = told(TEXT, needed=True)
+    largest: float = told(SIZE, needed=True)
+    beats: int = told(COUNTED, needed=True)
+    seen: int = told(COUNTED, needed=True)
 
 
 @dataclass(frozen=True)
 class Finding:
     """What stands out in the file itself, and what removes it; the remedy may be empty."""
 
-    text: str
-    remedy: str = ""
+    text: str = told(TEXT, needed=True)
+    remedy: str = told(TEXT, needed=True)
 
 
 @dataclass(frozen=True)
@@ -149,16 +167,20 @@ class Certificate:
         step: of the output; None: it has none.
         tried: the first is what the others are held against.
         saturation: the layers in which sums of pairs can leave 16 bits; empty: none can, or the file has no such.
+        overflow: the layers whose values leave float16, of a file with weights in it.
     """
 
-    digest: str
-    beats: int
-    margin: float
-    step: float | None
-    tried: tuple[Tried, ...]
-    not_tried: tuple[NotTried, ...]
-    saturation: tuple[Saturating, ...]
-    findings: tuple[Finding, ...]
+    digest: str = told(WORD, needed=True)
+    beats: int = told(TRIED_COUNT, needed=True)
+    margin: float = told(number(), needed=True)
+    step: float | None = told(maybe(AMOUNT), null=True, needed=True)
+    tried: tuple[Tried, ...] = told(list_of(rule_of(Tried), 1000, least=1), needed=True, of=Tried)
+    not_tried: tuple[NotTried, ...] = told(list_of(rule_of(NotTried), 1000), needed=True, of=NotTried)
+    saturation: tuple[Saturating, ...] = told(list_of(rule_of(Saturating), MANY), needed=True, of=Saturating)
+    findings: tuple[Finding, ...] = told(list_of(rule_of(Finding), 1000), needed=True, of=Finding)
+    overflow: tuple[Overflowing, ...] = field(
+        default=(), metadata=told(list_of(rule_of(Overflowing), MANY), needed=True, of=Overflowing).metadata
+    )
 
     @property
     def verdict(self) -> Verdict:
@@ -170,6 +192,11 @@ class Certificate:
     def largest(self) -> float:
         """The largest difference of an output value, anywhere."""
         return max(each.largest for each in self.tried)
+
+    @property
+    def flipped(self) -> int:
+        """The beats that are decided otherwise anywhere."""
+        return len({flip.beat for each in self.tried for flip in each.flips})
 
 
 def compare(
@@ -201,74 +228,8 @@ def compare(
     largest = float(np.nanmax(np.where(same, 0.0, np.where(np.isfinite(apart), apart, WIDEST))))
     steps = None if step is None else largest / step
     return Tried(way.family, way.about, way.place, way.by, len(beats), float(same_bits(there, here).mean()),
-                 largest, steps, flips, digest_of(there))  # fmt: skip
+                 largest, steps, flips, digest_of(there), "", "")  # fmt: skip
 
 
 def digest_of(outputs: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(outputs, "<f4").tobytes()).hexdigest()
-
-
-def lines(certificate: Certificate, names: Sequence[str] = (), most: int = 10) -> list[str]:
-    """The verdict, in words: how sure it is, and which beats are decided otherwise.
-
-    Args:
-        names: of the decisions; empty: they are told by number.
-        most: beats that are told of.
-    """
-    tried = certificate.tried
-    others = [each for each in tried[1:] if not each.identical]
-    told = [f"{certificate.verdict}: {summary(certificate)}{of_some(certificate)}"]
-    flips: dict[tuple[int, int | None], list[tuple[Tried, Flip]]] = {}
-    for each in tried:
-        for flip in each.flips:
-            flips.setdefault((flip.beat, flip.label), []).append((each, flip))
-    for (beat, _), found in sorted(flips.items(), key=lambda item: -item[1][0][1].margin)[:most]:
-        flip, where = found[0][1], ", ".join(each.name for each, _ in found)
-        if flip.label is None:
-            was, now = (names[each] if names else str(each) for each in (flip.here, flip.there))
-        else:
-            label = names[flip.label] if names else f"label {flip.label}"
-            was, now = (label if each else f"no {label}" for each in (flip.here, flip.there))
-        told.append(f"beat {beat}: {was} becomes {now}, margin {flip.margin:.3g}; {where}")
-    if len(flips) > most:
-        more = len(flips) - most
-        told.append(f"and {more:,} more decision{'' if more == 1 else 's'}, which --json lists")
-    for each in others:
-        if each.by == "emulator":
-            told.append(
-                f"{each.name}: bit for bit as {each.confirmed} answers, so it is not the emulator"
-                if each.confirmed
-                else f"{each.name}: seen under emulation only: its kernels differ, or the emulator errs"
-            )
-    return told
-
-
-def summary(certificate: Certificate) -> str:
-    ways = len(certificate.tried)
-    if ways == 1:
-        return "one family of kernels was tried, which says nothing of others"
-    if certificate.verdict == "exact":
-        return f"bit for bit the same in all {ways} that were tried"
-    if certificate.verdict == "equivalent":
-        apart = unit(certificate.largest, certificate.step) + ", in the signs of zeros" * (not certificate.largest)
-        margin = f"{certificate.margin:.3g}"
-        return f"values differ by {apart} at most, no decision changed; the smallest margin of one is {margin}"
-    changed = len({flip.beat for each in certificate.tried for flip in each.flips})
-    on = f"{changed:,} beat{'' if changed == 1 else 's'}"
-    return f"decisions on {on} change; values differ by {unit(certificate.largest, certificate.step)} at most"
-
-
-def of_some(certificate: Certificate) -> str:
-    """How many ways were given a part of the beats, and how many those were; empty where all were given all."""
-    seen = [each.beats for each in certificate.tried if each.beats < certificate.beats]
-    if not seen:
-        return ""
-    return f"; {len(seen)} of the {len(certificate.tried)} ways saw {min(seen):,} of {certificate.beats:,} beats only"
-
-
-def unit(value: float, step: float | None) -> str:
-    """A value, and how many steps of the output it is."""
-    if step is None or not math.isfinite(value):
-        return f"{value:.3g}"
-    steps = round(value / step)
-    return f"{value:.3g} ({steps:,} step{'' if steps == 1 else 's'})"

@@ -6,7 +6,6 @@ onnx's reference operations. It is slow, and shares nothing with the kernels tha
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ecgedge.portability import products
+from ecgedge.portability.onnx_nodes import attributes, single
 from ecgedge.portability.products import Counts
 
 PIECE = 100  # beats at once
@@ -386,21 +386,3 @@ def along(values: np.ndarray, axis: int, axes: int) -> np.ndarray:
     if values.size == 1:
         return values.reshape(())
     return values.reshape([-1 if each == axis % axes else 1 for each in range(axes)])
-
-
-def attributes(node: Any) -> dict[str, Any]:
-    from onnx import helper  # heavy
-
-    return {each.name: helper.get_attribute_value(each) for each in node.attribute}
-
-
-def single(node: Any, model: Any) -> Any:
-    """A model of one operation."""
-    from onnx import TensorProto, helper  # heavy
-
-    inputs = [
-        helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in dict.fromkeys(node.input) if name
-    ]
-    outputs = [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in node.output]
-    graph = helper.make_graph([copy.deepcopy(node)], "one", inputs, outputs)
-    return helper.make_model(graph, opset_imports=list(model.opset_import), ir_version=model.ir_version)

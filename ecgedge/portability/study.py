@@ -11,16 +11,20 @@ import numpy as np
 
 from ecgedge.api import tasks
 from ecgedge.api.artifact import Artifact, digest_of
+from ecgedge.api.taps import Taps
 from ecgedge.errors import ConversionError, EcgEdgeError
 from ecgedge.evaluate.parity import same_bits
-from ecgedge.portability import tflite_file
+from ecgedge.portability import float16, parting, tflite_file
 from ecgedge.portability.certificate import Certificate, Finding, NotTried, Saturating, Tried, Way, compare
+from ecgedge.portability.float16 import Halves
 from ecgedge.portability.integer_model import IntegerModel
 from ecgedge.workers.standins import SessionElsewhere
 
 WIDE, NARROW = 256, 50  # beats that a worker is asked for at once, where it is slow; its limit of time is for each
 PROOF = 50  # beats on which the integer model is held against the runtime
 SEED = 0
+BY_NUMPY = "numpy, held against this machine"
+FLOAT16 = Way("float16", "each operation's output in float16", "kernels that compute in float16", "model")
 PAIRS = Way("16-bit pairs", "sums of two products in 16 bits", "AVX2 or AVX-512, no VNNI", "model")
 
 
@@ -30,6 +34,10 @@ OF_CALLS = Finding(
 )
 
 
+def no_taps() -> None:
+    """Of a way that lets nobody look inside."""
+
+
 @dataclass(frozen=True)
 class Session:
     """How a way is gone.
@@ -37,11 +45,13 @@ class Session:
     Attributes:
         open: opens a session, which ends with the block.
         slow: it is given a part of the beats.
+        taps: opens the file with the same kernels, so that its inner tensors can be read; None where that cannot be.
     """
 
     way: Way
     open: Callable[[], contextlib.AbstractContextManager[SessionElsewhere]]
     slow: bool
+    taps: Callable[[], Taps | None] = no_taps
 
 
 @dataclass(frozen=True)
@@ -62,7 +72,13 @@ class Study:
 
 
 def some(labels: np.ndarray, most: int) -> np.ndarray:
-    """At most so many beats, as many of each class as its share is, drawn with a fixed seed; their numbers in order."""
+    """At most so many beats, as many of each class as its share is, drawn with a fixed seed; their numbers in order.
+
+    Args:
+        labels: a class a beat ``(N,)``, or which labels it has ``(N, K)``: each set of these counts as a class.
+    """
+    if labels.ndim == 2:
+        labels = np.unique(labels, axis=0, return_inverse=True)[1].reshape(-1)
     if most >= len(labels):
         return np.arange(len(labels))
     draw = np.random.default_rng(SEED)
@@ -133,12 +149,18 @@ def study(
             missed.append(NotTried(f"{PAIRS.family} on {PAIRS.place}", reason))
         else:
             outputs = np.concatenate([*model.answers(artifact.input.encode(asked.beats[asked.chosen]))])
-            take(outputs.reshape(base[asked.chosen].shape), asked.chosen, PAIRS, "numpy, held against this machine")
+            take(outputs.reshape(base[asked.chosen].shape), asked.chosen, PAIRS, BY_NUMPY)
             layers = saturating(model, len(asked.chosen))
             findings += of_saturation(layers)
+    for session in sessions[1:]:
+        findings += of_kernels(asked, sessions[0], session, found, missed)
+    halves = in_float16(asked, base, missed, sessions[0].taps)
+    findings += halves.findings
+    if halves.outputs is not None:
+        take(halves.outputs.reshape(base[asked.chosen].shape), asked.chosen, FLOAT16, BY_NUMPY)
     margin = float(tasks.margins(base, asked.beats, task).min())
     certificate = Certificate(digest_of(artifact.path), len(asked.beats), margin, step, tuple(confirmed(found)),
-                              tuple(missed), layers, findings)  # fmt: skip
+                              tuple(missed), layers, findings, halves.layers)  # fmt: skip
     return certificate, tuple(found)
 
 
@@ -185,6 +207,65 @@ def integer_model(artifact: Artifact) -> IntegerModel | None:
         return None
     model = IntegerModel(artifact.path, narrow=True)
     return model if model.layers else None
+
+
+def of_kernels(
+    asked: Study, first: Session, other: Session, found: Sequence[Answers], missed: list[NotTried]
+) -> tuple[Finding, ...]:
+    """Which operation parts other kernels of this machine from the first; nothing where they answer alike, or do not
+    let anybody look inside.
+
+    Args:
+        missed: takes why that cannot be said.
+    """
+    answers = next((each for each in found if each.tried.name == f"{other.way.family} on {other.way.place}"), None)
+    if answers is None or answers.tried.identical or other.taps is no_taps:
+        return ()
+    apart = ~same_bits(answers.outputs, answers.against).all(axis=1)
+    beats = asked.beats[answers.numbers[apart]][: parting.FEW]
+    asked.tell(f"{other.way.family} on {other.way.place}: which operation parts it")
+    try:
+        with contextlib.ExitStack() as closed:
+            both: list[Taps] = []
+            for session in (first, other):
+                if (opened := session.taps()) is None:
+                    return ()
+                both.append(closed.enter_context(contextlib.closing(opened)))
+            told = parting.of_parting(other.way.family, both[0], both[1], beats)
+    except Exception as error:  # of the runtime, and of whatever a stranger's graph may hold
+        missed.append(NotTried(f"which operation parts {other.way.family}", one_line(error)))
+        return ()
+    return (told,) if told else ()
+
+
+def in_float16(asked: Study, base: np.ndarray, missed: list[NotTried], taps: Callable[[], Taps | None]) -> Halves:
+    """What kernels that compute in float16 make of a file with weights in it; nothing where it has none.
+
+    Args:
+        missed: takes why that cannot be said.
+        taps: opens the file so that its inner tensors can be read.
+    """
+    artifact, beats = asked.artifact, asked.beats[asked.chosen]
+    try:
+        if not has_float16(artifact):
+            return Halves()
+        asked.tell(f"{FLOAT16.place}, by ranges: {len(beats):,} beats")
+        found = float16.of_file(artifact.format, artifact.path, beats, artifact.input.encode(beats),
+                                base[asked.chosen], taps)  # fmt: skip
+    except Exception as error:  # of onnx, of the runtime, and of whatever a stranger's graph may hold
+        found = Halves(missed=one_line(error))
+    if found is None:
+        found = Halves(missed="its runtime lets no inner tensor be read")
+    if found.missed:
+        missed.append(NotTried(f"{FLOAT16.family} on {FLOAT16.place}", found.missed))
+    return found
+
+
+def has_float16(artifact: Artifact) -> bool:
+    """Whether weights or tensors of a file are in float16."""
+    if artifact.format == "onnx":
+        return float16.is_in(artifact.path)
+    return artifact.precision == "fp16" or (artifact.format == "tflite" and tflite_file.has_float16(artifact.path))
 
 
 def disproved(artifact: Artifact, asked: Study, base: np.ndarray) -> str:

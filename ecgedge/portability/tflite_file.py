@@ -53,3 +53,11 @@ def read(path: Path) -> IntegerOps:
 def code_of(code: Any) -> int:
     """The operation of an operator code: older files have it in a byte."""
     return max(int(code.BuiltinCode()), int(code.DeprecatedBuiltinCode()))
+
+
+def has_float16(path: Path) -> bool:
+    """Whether a tensor of its first graph is in float16."""
+    from ai_edge_litert import schema_py_generated as schema  # 3 MB
+
+    graph = schema.Model.GetRootAs(path.read_bytes(), 0).Subgraphs(0)
+    return any(graph.Tensors(i).Type() == schema.TensorType.FLOAT16 for i in range(graph.TensorsLength()))

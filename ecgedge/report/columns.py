@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ecgedge.devices.boards import HOST
 from ecgedge.evaluate.metric import Metric
+from ecgedge.evaluate.portable import VERDICTS
 from ecgedge.run.measurement import TimeRatio
 from ecgedge.run.metrics import BULK, METRICS, metrics_of
 from ecgedge.run.row import Row
@@ -98,6 +99,7 @@ def all_columns(
     own = [of_metric(metric) for name, metric in metrics_of(rows).items() if name not in METRICS]
     own += [MEASURED] if any(row.meters for row in rows) else []
     place = [PLACE] if several_places(rows) else []
+    portable = [PORTABLE] if any(row.portable for row in rows) else []
     return [
         *IDENTITY,
         *place,
@@ -109,6 +111,7 @@ def all_columns(
         CHANGES[task],
         *times,
         *own,
+        *portable,
         STATUS,
     ]
 
@@ -268,6 +271,16 @@ def status(row: Row) -> Cell:
     return Cell(row.status, ", ".join(told), row.status, "" if row.status == "ok" else f"status-{row.status}")
 
 
+def portability(row: Row) -> Cell:
+    """The verdict of its certificate, and on how many beats a decision changes; the best is sorted first."""
+    found = row.portable
+    if found is None:
+        return Cell(NOTHING)
+    flips = f"{found.flips:,} beat{'' if found.flips == 1 else 's'} decided otherwise" if found.flips else ""
+    place = (*VERDICTS, row.portability).index(row.portability)
+    return Cell(row.portability, flips, place, "worse" if row.portability == VERDICTS[-1] else "")
+
+
 def word(name: str, value: Callable[[Row], str | None]) -> Column:
     return Column(
         name, lambda row: value(row) or "-", name, lambda row: Cell(value(row) or NOTHING, key=value(row)), words=True
@@ -305,4 +318,9 @@ MEASURED = Column(
     means="the device's own clock and meters, where a row's times, memory or energy are by them",
 )  # fmt: skip
 CHANGES = {"classification": change("points"), "multilabel": change("macro AUROC"), "anomaly": change("AUROC")}
+PORTABLE = Column(
+    "portability", lambda row: row.portability if row.portable else "-",
+    "portability", lambda row: portability(row), words=True,
+    means="whether it answers alike with other kernels, and on other processors",
+)  # fmt: skip
 STATUS = Column("status", lambda row: UNSTEADY if row.unsteady else row.status, "status", status, words=True)

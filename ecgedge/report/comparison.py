@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 from ecgedge.compare.figures import BETTER, CANNOT_TELL, SAME, WORSE, Verdict
-from ecgedge.compare.metrics import STATUS
+from ecgedge.compare.metrics import PORTABILITY, STATUS
 from ecgedge.compare.pairs import Comparison, Pair
 from ecgedge.compare.runs import Run
 from ecgedge.files import escape
@@ -138,6 +138,7 @@ def columns_of(comparison: Comparison, pairs: Sequence[Pair], figures: Sequence[
         Column("floor", lambda pair: amount_of(pair, "floor"), means="what noise may do to latency, in %"),
         told("size"),
         *map(told, told_by_runtimes(comparison, pairs)),
+        *([told(PORTABILITY)] if any(verdict_on(pair, PORTABILITY) for pair in pairs) else []),
         Column("verdict", lambda pair: pair.result if pair.b else "missing", STATUS, words=True),
     ]  # fmt: skip
 
@@ -190,12 +191,14 @@ def remarks(comparison: Comparison) -> Iterator[str]:
         )
     for pair in comparison.pairs:
         for found in pair.verdicts:
-            if found.result == WORSE and not found.regression:
+            if found.metric == PORTABILITY and found.result not in (SAME, CANNOT_TELL) and not found.regression:
+                yield f"{found.result}: {pair.id}: {found.text}"
+            elif found.result == WORSE and not found.regression:
                 yield f"tolerated: {pair.id}: {found.text}; tolerance {tolerance(comparison, found.metric)}"
             elif found.result == CANNOT_TELL or (found.metric == STATUS and found.result == BETTER):
                 yield f"{found.result}: {pair.id}: {found.text}"
     for pair, found in comparison.regressions:
-        allowed = "" if found.metric == STATUS else f"; tolerance {tolerance(comparison, found.metric)}"
+        allowed = "" if found.metric in (STATUS, PORTABILITY) else f"; tolerance {tolerance(comparison, found.metric)}"
         yield f"regression: {pair.id}: {found.text}{allowed}"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from ecgedge.evaluate.metric import percent_of
 from ecgedge.files import escape
 from ecgedge.files.locks import whole_file
-from ecgedge.report import decision, devices
+from ecgedge.report import decision, devices, portability
 from ecgedge.report.document import Report
 from ecgedge.report.grid import as_csv, relative_columns
 from ecgedge.report.machines import machine_of, machine_words
@@ -79,6 +79,7 @@ def markdown(report: Report) -> str:
             lines += ["", f"## {title}", "", *found]
     if found := devices.lines(devices.agreements(report), markdown=True):
         lines += ["", "## The same file on each device", "", *found]
+    lines += ["", *portability.markdown(report)]
     if changed := changed_decisions(rows):
         lines += ["", "## fp32 decisions that differ from the trained model", "", *map(item, changed)]
     if report.choices:

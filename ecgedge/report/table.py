@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ecgedge.files import escape
-from ecgedge.report import decision, devices
+from ecgedge.report import decision, devices, portability
 from ecgedge.report.columns import OWN, Column, measured_by, text_columns
 from ecgedge.report.document import Report
 from ecgedge.report.grid import cut, spread, table
@@ -35,6 +35,7 @@ def terminal(report: Report) -> str:
         tables(report),
         "\n".join([noise_lines(report.noise), *map(escape.line, wide_lines(report.rows, report.noise))]).strip("\n"),
         "\n".join(devices.lines(devices.agreements(report))),
+        "\n".join(map(escape.line, portability.lines(portability.certified(report)))),
         "\n".join(map(escape.line, file_lines(report))) if report.with_files else "",
     ]
     if report.choices:

@@ -11,7 +11,8 @@ from typing import Any
 from ecgedge.api.figures import BETTER, FIGURE_NAME, UNIT_NAME
 from ecgedge.api.graph import KINDS
 from ecgedge.api.precisions import PEAKS, TYPES
-from ecgedge.evaluate.facts import key_of, keys_of, needed_of
+from ecgedge.evaluate.facts import key_of, keys_of, needed_of, rule_of
+from ecgedge.evaluate.portable import Portable
 from ecgedge.files.schema import (
     Rule,
     SchemaError,
@@ -183,6 +184,13 @@ def lost_row(row: Any, where: str) -> dict[str, Any]:
     return scored_row(row, where)
 
 
+def certified(found: Any, where: str) -> dict[str, Any]:
+    """What a row says of its certificate."""
+    rule_of(Portable)(found, where)
+    need(found, ["portability"], where)
+    return dict(found)
+
+
 def need(row: Mapping[str, Any], names: Iterable[str], where: str) -> None:
     for each in names:
         if each not in row:
@@ -228,6 +236,7 @@ EVENTS: dict[str, Rule] = {  # of the journal, by name
     "failed": record({"cell": name, "row": FAILURE}, others=ANY),
     "lost": record({"cell": name, "row": lost_row}, others=ANY),
     "void": record({"cell": name, "reason": LINE}, others=ANY),
+    "portability": record({"digest": WORD, "found": certified}, {"files": table_of(WORD, 10)}, others=ANY),
     "board": record({"board": name}, {"celsius": maybe(number()), "throttled": maybe(list_of(LINE, 100))}, others=ANY),
 }
 

@@ -18,6 +18,7 @@ from ecgedge.files.schema import SchemaError
 from ecgedge.run.layout import GRAPH, OtherFormat, check_about, check_record
 
 FOLDERS = ("artifacts", "cells", "logs", "samples")
+NESTED = ("artifacts", "portability")  # in which there are folders, too
 RUN, JOURNAL, ROWS, BEATS = "run.json", "journal.jsonl", "rows.jsonl", "beats.npz"
 MOST_RUN = 2**26  # bytes of run.json
 MOST_LINE = 2**30  # bytes of a line of the journal or of the rows, or of a graph
@@ -81,7 +82,7 @@ class JournalState:
     def fault_of(self, record: Record) -> str:
         """Why a record cannot come here; empty where it can."""
         event, cell = record["event"], record.get("cell", "")
-        if event in ("start", "board"):
+        if event in ("start", "board", "portability"):
             return ""
         if event == "scored":
             fault = "scores it a second time" if cell in self.scored else ""
@@ -184,9 +185,9 @@ def check_entries(folder: Path) -> None:
 
 def is_as_written(name: Path, mode: int) -> bool:
     """Whether what lies there, by its name in the folder, is a folder where a run has one, and a file elsewhere."""
-    if name.parts[0] == "artifacts" and len(name.parts) > 1:
+    if name.parts[0] in NESTED and len(name.parts) > 1:
         return stat.S_ISDIR(mode) or stat.S_ISREG(mode)
-    return stat.S_ISDIR(mode) if str(name) in FOLDERS else stat.S_ISREG(mode)
+    return stat.S_ISDIR(mode) if str(name) in (*FOLDERS, *NESTED) else stat.S_ISREG(mode)
 
 
 def sha256_of(folder: Path, name: str) -> str:

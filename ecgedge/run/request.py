@@ -82,6 +82,7 @@ class MatrixRequest:
         options: of the parts, by ``PART.NAME``, or by ``NAME`` of all parts that have it.
         timeout: seconds that a step in a child process may take.
         memory: millions of bytes that a child process may take; None: no limit.
+        portability: also say of each file whether it answers alike with other kernels, and on other processors.
         requirements, optimize: by which a row is chosen; see ``ecgedge.choose``.
         relative_to: the row or form that times are told against; None: each against its fp32 form.
         printed: the form of what a command prints of the run, such as ``"table"`` or ``"json"``.
@@ -118,6 +119,7 @@ class MatrixRequest:
     options: Mapping[str, bool | int | float | str] = field(default_factory=dict)
     timeout: float = 300
     memory: int | None = None
+    portability: bool = False
     requirements: Sequence[str] = ()
     optimize: str | None = None
     relative_to: str | None = None
@@ -212,6 +214,7 @@ REQUEST = record(
         "place": LINE,
     },
     {  # older requests know none
+        "portability": flag,
         "devices": LINES,
         "leads": list_of(LINE, 10_000),
         "layout": maybe(one_of("NCL", "NLC")),

@@ -30,6 +30,7 @@ from ecgedge.evaluate.judgement import (
     Verdict,
 )
 from ecgedge.evaluate.metric import Change, Metric, Shown
+from ecgedge.evaluate.portable import NOT_ASKED, Portable
 from ecgedge.files.schema import list_of, maybe, one_of, record, table_of, whole
 from ecgedge.files.values import (
     ANY,
@@ -156,6 +157,7 @@ class Row:
     losses: Losses | None = None
     parity: Parity | None = None
     latency: Latency | None = None
+    portable: Portable | None = None
     throughput: Mapping[int, float] = field(default_factory=dict)
     figures: Mapping[str, float | str] = field(default_factory=dict)
     declared: Sequence[Figure] = ()
@@ -301,6 +303,11 @@ class Row:
         return self.latency.time_ratio if self.latency else None
 
     @property
+    def portability(self) -> str:
+        """The verdict of its file's certificate; ``not tried`` where it has none, ``not asked`` of most runs."""
+        return (self.portable.verdict if self.portable else None) or NOT_ASKED
+
+    @property
     def unsteady(self) -> bool:
         """Whether too few of its blocks were in the machine's usual quick state."""
         return bool(self.latency and self.latency.unsteady)
@@ -323,6 +330,7 @@ GROUPS: dict[str, type] = {
     "losses": Losses,
     "parity": Parity,
     "latency": Latency,
+    "portable": Portable,
 }
 
 

@@ -189,6 +189,7 @@ def rows_of(records: Sequence[Record], rounds: int, folder: Path) -> list[Row]:
     timing = Timing(records, rounds, folder)
     failed, warm = first_of(records, "failed"), first_of(records, "warm")
     told: dict[str, Record] = {}
+    certified = {record["digest"]: record["found"] for record in records if record["event"] == "portability"}
     for record in records:
         if record["event"] != "scored":
             continue
@@ -200,7 +201,7 @@ def rows_of(records: Sequence[Record], rounds: int, folder: Path) -> list[Row]:
                 continue
             row |= timing.latency(name) | {"blocks": len(timing.blocks[name])} | timing.state(name)
             row |= warm_up(warm[name])
-        told[name] = row
+        told[name] = row | (certified.get(row.get("digest"), {}) if row["status"] == "ok" else {})
     told = {name: lost["row"] for name, lost in lost_of(records).items()} | told
     rows = [Row.from_record(row) for row in told.values()]
     floors, whole_forms = floors_of(timing, records), whole_rows(rows)

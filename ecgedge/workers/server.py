@@ -290,7 +290,8 @@ class Worker:
 
     @answers(protocol.Tap)
     def tap(self, asked: protocol.Tap) -> protocol.Tapped | None:
-        opened = self.find("runtime", asked.runtime).taps(unpack(asked.artifact, self.parts.models), asked.threads)
+        runtime, artifact = self.find("runtime", asked.runtime), unpack(asked.artifact, self.parts.models)
+        opened = runtime.taps(artifact, asked.threads, **asked.options)
         if opened is None:
             return None
         number = next(self.numbers)

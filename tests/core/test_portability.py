@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +13,16 @@ import numpy as np
 import pytest
 
 from ecgedge.api.artifact import Artifact, Binary, Classification, Multilabel, Task, task_record
+from ecgedge.api.taps import Operation, Taps, Tensor, Wiring
 from ecgedge.api.tensors import TensorSpec
 from ecgedge.audit.portability import check_certificate, figures
-from ecgedge.commands.portability import Portability
 from ecgedge.portability import products
-from ecgedge.portability.certificate import Certificate, NotTried, Tried, Verdict, Way, compare, lines
+from ecgedge.portability.certificate import Certificate, NotTried, Tried, Verdict, Way, compare
+from ecgedge.portability.float16 import of_taps, of_weights
+from ecgedge.portability.parting import of_parting
+from ecgedge.portability.record import Portability
 from ecgedge.portability.study import Answers, Session, Study, confirmed, some, study
+from ecgedge.portability.wording import lines
 
 HERE = Way("first", "", "this machine", "run")
 TASK = Classification(("a", "b", "c"), "logits")
@@ -302,3 +306,73 @@ def test_answers_that_are_none_are_told_in_words(
     np.savez(tmp_path / "answers.npz", **arrays if array is None else {**arrays, name: array})
     told = " ".join(check_certificate(tmp_path).reasons)
     assert words in told and "Error" not in told
+
+
+class Tapped(Taps):
+    """Three tensors: one beyond float16 on the second beat, one below its full precision, one of integers."""
+
+    wiring = Wiring(
+        "x", "y",
+        (Tensor("x", (4,), "float32"), Tensor("loud", (4,), "float32"), Tensor("quiet", (4,), "float32"),
+         Tensor("y", (4,), "int8")),
+        (Operation("first", "Conv", ("x",), ("loud",)), Operation("second", "Mul", ("loud",), ("quiet",)),
+         Operation("third", "Cast", ("quiet",), ("y",))),
+    )  # fmt: skip
+
+    def read(self, tensor: str, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        scale = {"loud": np.asarray([1, 70_000, 1]), "quiet": np.full(3, 1e-6)}[tensor]
+        return np.ones((3, 4)) * scale[:, None], x
+
+    def between(self, inputs: Mapping[str, np.ndarray], output: str) -> np.ndarray:
+        raise NotImplementedError
+
+
+def test_tensors_that_leave_float16_are_named_by_their_operation() -> None:
+    found = of_taps(Tapped(), BEATS)
+    assert [(each.layer, each.largest, each.beats, each.seen) for each in found.layers] == [("first", 70_000, 1, 3)]
+    leaves, small = (each.text for each in found.findings)
+    assert leaves.startswith("values of 1 layer leave float16") and small.startswith("most values of second are subn")
+    assert found.outputs is None
+
+
+def test_weights_below_float16s_precision_are_counted() -> None:
+    weights = {"w": np.asarray([1, 1e-5, 0, 1e-6], np.float16), "v": np.asarray([np.inf], np.float16)}
+    lost, small = (each.text for each in of_weights(weights))
+    assert lost == "weights of v are beyond float16" and small.startswith("2 of 4 weights are subnormal")
+
+
+def test_some_beats_are_of_each_set_of_labels() -> None:
+    labels = np.repeat([[0, 1], [1, 1], [1, 0]], [80, 15, 5], axis=0)
+    assert np.array_equal(some(labels, 20), some(np.repeat([0, 2, 1], [80, 15, 5]), 20))
+
+
+class Kernels(Taps):
+    """y = 2 x, then y / 4, where other kernels round the second of these."""
+
+    wiring = Wiring(
+        "x", "y", (Tensor("x", (4,), "float32"), Tensor("h", (4,), "float32"), Tensor("y", (4,), "int8", 0.5, 0)),
+        (Operation("double", "MUL", ("x",), ("h",)), Operation("quarter", "MEAN", ("h",), ("y",))),
+    )  # fmt: skip
+
+    def __init__(self, rounds: bool):
+        self.rounds = rounds
+
+    def read(self, tensor: str, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        held = {"x": x, "h": self.between({"x": x}, "h")}
+        held["y"] = self.between({"h": held["h"]}, "y")
+        return held[tensor], held["y"]
+
+    def between(self, inputs: Mapping[str, np.ndarray], output: str) -> np.ndarray:
+        if output == "h":
+            return inputs["x"] * 2
+        found = inputs["h"] / 4
+        return np.rint(found) if self.rounds else found
+
+
+def test_the_operation_that_parts_two_families_is_named() -> None:
+    x = np.asarray([[[1, 2, 3, 4]]], np.float32)
+    found = of_parting("rough", Kernels(False), Kernels(True), x)
+    first, _, others = found.text.partition("; ") if found else ("", "", "")
+    assert first == "rough parts first in quarter: 50.00% of its values, 1 step at most"
+    assert others == "of 2 operations 1 differs by itself: 1 MEAN"
+    assert of_parting("alike", Kernels(True), Kernels(True), x) is None

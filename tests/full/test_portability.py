@@ -12,7 +12,7 @@ import onnx
 import pytest
 
 from ecgedge.devices.emulated import X86_EMULATORS
-from tests.conftest import Command, error_of
+from tests.conftest import Command, error_of, rows_of
 from tests.full.graphs import graph
 
 SCALE, ZERO = np.float32(2**-5), np.uint8(128)  # powers of 2: no product of scales is rounded
@@ -192,7 +192,9 @@ def test_a_mean_that_is_rounded_twice_is_named(here: Command, tmp_path: Path) ->
     assert list(by) == ["xnnpack", "builtin", "reference"]
     assert by["builtin"]["equal"] < 1 and by["builtin"]["steps"] == pytest.approx(1)
     assert by["builtin"]["ran"] != by["xnnpack"]["ran"] and "XNNPACK" in by["xnnpack"]["ran"]
-    assert any("1 MEAN" in finding["text"] for finding in found["findings"])
+    texts = [finding["text"] for finding in found["findings"]]
+    assert any("1 MEAN" in text and "rounded twice" in text for text in texts)
+    assert any(text.startswith("builtin parts first in MEAN 1: ") and "1 step at most" in text for text in texts)
     assert found["step"] == pytest.approx(0.0173)
 
 
@@ -214,3 +216,47 @@ def test_kernels_can_be_chosen_for_other_commands_too(here: Command, tmp_path: P
 )
 def test_what_cannot_be_asked(here: Command, arguments: tuple[str, ...], message: str) -> None:
     assert message in error_of(here("portability", *arguments, "--dataset", "synthetic"))
+
+
+def test_a_row_brings_the_certificate_of_its_run_into_its_bundle(here: Command, tmp_path: Path) -> None:
+    planted(tmp_path / "wide.onnx", 127)
+    asked = ("matrix", "--artifact", "wide.onnx", "--runtime", "cpu", "--dataset", "synthetic", "--profile", "quick")
+    done = here(*asked, "--quantizer", "none", "--portability", "--out", "run")
+    assert done.code == 0, done.err
+    [row] = [row for row in rows_of(tmp_path / "run") if row["status"] == "ok"]
+    assert row["portability_layers"] and row["portability"] in ("equivalent", "fragile")
+    assert "sums can leave 16 bits: " in (tmp_path / "run" / "report.md").read_text(encoding="utf-8")
+    result = here("bundle", "run", "-o", "bundle")
+    assert result.code == 0, result.err
+    kept = tmp_path / "run" / row["portability_folder"] / "portability.json"
+    assert (tmp_path / "bundle" / "portability.json").read_bytes() == kept.read_bytes()
+
+
+def in_float16(out: Path, loud: float) -> Path:
+    """A classifier in float16 whose second layer is made so loud, and its fourth as quiet again."""
+    weights = np.random.default_rng(0).normal(0, 1, (5, 1, 14)).astype(np.float16)
+    body = """
+        h = Cast<to = 10>(x) c = Conv<strides = [2]>(h, w) l = Mul(c, up) r = Relu(l) s = Mul(r, down)
+        p = GlobalAveragePool(s) f = Flatten(p) y = Cast<to = 1>(f)
+    """
+    up, down = (np.full(1, value, np.float16) for value in (loud, 1 / loud))
+    onnx.save(graph(body, shape=("batch", 1, 140), w=weights, up=up, down=down), out)
+    return out
+
+
+def test_values_that_float16_cannot_hold_are_found_and_computed(here: Command, tmp_path: Path) -> None:
+    file, folder = in_float16(tmp_path / "loud.onnx", 30_000), tmp_path / "kept"
+    found = told(here, file, "--no-emulate", "--beats", "40", "--out", folder)
+    assert [layer["layer"] for layer in found["overflow"]] == ["l", "r"]  # this machine computes in float32
+    assert all(layer["largest"] > 65_504 and layer["beats"] == layer["seen"] == 40 for layer in found["overflow"])
+    by = {each["family"]: each for each in found["tried"]}
+    assert by["plain"]["equal"] == 1 and (by["float16"]["by"], len(by["float16"]["flips"])) == ("model", 40)
+    assert found["verdict"] == "fragile" and any("leave float16" in each["text"] for each in found["findings"])
+    assert here("check", folder).code == 0
+    certificate = folder / "portability.json"
+    record = json.loads(certificate.read_text(encoding="utf-8"))
+    for change in ({"overflow": []}, {"overflow": [record["overflow"][0] | {"largest": 9.0}]}, {"findings": []}):
+        certificate.write_text(json.dumps(record | change), encoding="utf-8")
+        assert here("check", folder).code == 1, change
+    quiet = told(here, in_float16(tmp_path / "quiet.onnx", 2), "--no-emulate", "--beats", "40")
+    assert (quiet["verdict"], quiet["overflow"], quiet["findings"]) == ("exact", [], [])

@@ -24,6 +24,7 @@ from ecgedge.report.html.pareto import pareto
 from ecgedge.report.html.patients import of_patients
 from ecgedge.report.html.run_files import RunFiles
 from ecgedge.report.machines import machine_of, machine_words
+from ecgedge.report.portability import NONE_ASKED, certified
 from ecgedge.report.remake import remake
 from ecgedge.report.remarks import remarks
 from ecgedge.report.table import TITLES, noise_lines, wide_lines
@@ -80,6 +81,8 @@ def render(report: Report) -> str:
         values=lambda key: sorted({value for row in rows if (value := getattr(row, key))}),
         across=across(rows),
         agreements=agreements(report),
+        certified=certified(report),
+        none_asked=NONE_ASKED,
         boards=board_words(run),
         sections=sections(rows, looks, with_section, files, named_by(choices)),
         models=looks.models,

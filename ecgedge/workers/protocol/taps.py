@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ecgedge.api.taps import Wiring
 from ecgedge.workers.protocol.packed import Packed
@@ -25,6 +27,7 @@ class Tap(Question[Tapped | None]):
     runtime: str
     artifact: Packed
     threads: int
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
