@@ -26,12 +26,14 @@ class Answered:
         name: of the stage, as the table shows it.
         runtime: that ran it.
         outputs: ``(N, ...)`` float32.
+        on_board: it ran on the board that was named, not here.
     """
 
     name: str
     artifact: Artifact
     runtime: str
     outputs: np.ndarray
+    on_board: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ MOST_TIMES = 1e9  # what is infinite is told as this: JSON has no infinity
 MISTAKEN = 20.0  # dB, up to which two tensors may have been taken for the same by mistake
 PUT_RIGHT = 3  # matches at most that are mended by what comes after them
 STRANGE = 6.0  # dB, below which an operation with weights has nothing of the reference's
+BINS = 48  # of a histogram
 LITTLE = 0.5  # share of tensors matched, below which one such line alone says that
 
 
@@ -63,6 +65,23 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Histogram:
+    """How the values of one tensor are spread, as it ran and in the reference.
+
+    Attributes:
+        tensor: by its name in the form; ``reference``: the same in the other file.
+        edges: of the bins, one more than there are counts; whole steps where the tensor is quantized.
+        form, expected: values of each bin, of the form and of the reference.
+    """
+
+    tensor: str
+    reference: str
+    edges: tuple[float, ...]
+    form: tuple[int, ...]
+    expected: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Study:
     """What was found between two forms.
 
@@ -75,6 +94,7 @@ class Study:
         unfused: names of tensors that do not exist as the file runs.
         decisions: beats that are decided otherwise, and where that was sealed.
         same_model: False where the two seem to be no forms of one model, see ``strangers``.
+        histogram: of the worst operation's tensor; None: no operation was measured.
     """
 
     lines: tuple[Line, ...]
@@ -84,6 +104,12 @@ class Study:
     unfused: tuple[str, ...] = ()
     decisions: tuple[Sealed, ...] = ()
     same_model: bool = True
+    histogram: Histogram | None = None
+
+    @property
+    def worst(self) -> Line | None:
+        """The culprit, else the line that errs most by itself; None: there are no lines."""
+        return self.culprit or next(iter(self.ranked()), None)
 
     def ranked(self) -> list[Line]:
         """The lines, the worst first: by how much their own error is above what is explained."""
@@ -144,8 +170,27 @@ def study(
         made = sum(name in both.tensors for op in form.wiring.operations for name in op.outputs)
         same_model = not strangers(both, lines)
         decisions = seal(both) if seal and same_model else ()
-        return Study(tuple(lines), culprit if same_model else None, share(both), made, tuple(sorted(mine.disturbed)),
-                     decisions, same_model)  # fmt: skip
+        found = Study(tuple(lines), culprit if same_model else None, share(both), made, tuple(sorted(mine.disturbed)),
+                      decisions, same_model)  # fmt: skip
+        return replace(found, histogram=histogram_of(both, found.worst, mine)) if found.worst else found
+
+
+def histogram_of(both: Matching, line: Line, mine: Values) -> Histogram | None:
+    """The spread of a line's tensor, as it ran and in the reference; None where no value is finite."""
+    expected, step = both.value(line.tensor).ravel(), both.tensors[line.tensor].scale
+    held = mine(line.tensor).ravel()
+    held, expected = (each[np.isfinite(each)].astype(np.float64) for each in (held, expected))
+    if not held.size or not expected.size:
+        return None
+    low, high = float(min(held.min(), expected.min())), float(max(held.max(), expected.max()))
+    if step:  # bins of whole steps, else some are given two of them and others one
+        width = step * max(1, math.ceil((high - low) / step / BINS))
+        low -= step / 2
+        edges = low + width * np.arange(max(1, math.ceil((high + step / 2 - low) / width)) + 1)
+    else:
+        edges = np.linspace(low, high, BINS + 1) if high > low else np.array([low - 0.5, low + 0.5])
+    counts = [tuple(int(count) for count in np.histogram(each, edges)[0]) for each in (held, expected)]
+    return Histogram(line.tensor, line.reference, tuple(float(edge) for edge in edges), *counts)
 
 
 def strangers(both: Matching, lines: Sequence[Line]) -> bool:

@@ -16,12 +16,16 @@ from ecgedge.api.tensors import TensorSpec
 from ecgedge.cli.diverge import LINES, line_cells, table
 from ecgedge.commands.diverge import diverge
 from ecgedge.diverge.chain import Answered, as_one, first_parted, stages_of
+from ecgedge.diverge.diverged import Diverged, Example, Strip
 from ecgedge.diverge.findings import find
 from ecgedge.diverge.fix import Fixed, mend
 from ecgedge.diverge.match import Match, Matching, arranged
 from ecgedge.diverge.sealed import Sealed, put_back, sealed
 from ecgedge.diverge.study import Study, study
 from ecgedge.errors import ConversionError, EcgEdgeError
+from ecgedge.report.html.diverge import render
+from tests.core.synthetic_run import HOSTILE
+from tests.core.test_report_html import Page
 
 DRAW = np.random.default_rng(5)
 BEATS = DRAW.standard_normal((16, 1, 30)).astype(np.float32)
@@ -351,3 +355,51 @@ def test_a_detector_and_a_classifier_are_no_forms_of_one_model() -> None:
     forms = [answered("ae", "fp32", np.zeros((16, 1, 30))), answered("cnn", "fp32", np.zeros((16, 3)))]
     with pytest.raises(EcgEdgeError, match="no forms of one model"):
         stages_of(forms, BEATS, Anomaly(1.0, 0.9, "a", ("a", "b")), np.arange(16))
+
+
+def diverged(form: Net, name: str = "wrong.tflite") -> Diverged:
+    """Two forms as the command finds them, one of which is called ``name``."""
+    reference = net()
+    outputs = [each.read("y", BEATS)[0] for each in (reference, form)]
+    forms = [answered("right", "fp32", outputs[0]), answered(name, "full-int8", outputs[1])]
+    stages, found = stages_of(forms, BEATS, forms[0].artifact.task, np.arange(16)), study(form, reference, BEATS)
+    told = tuple(find(stages, found, name, first_parted(stages) and name))
+    examples = tuple(Example(beat, BEATS[beat], (), "a", "a", "b", "op_m") for beat in stages[1].changed)
+    strip = Strip(f"{name} too", "right", found.lines, 8)
+    return Diverged(stages, name, name, "right", found, told, "beats", 16, 16, strips=(strip,), examples=examples)
+
+
+def test_the_page_shows_the_strip_the_worst_tensor_and_the_beats_that_change() -> None:
+    found = diverged(net(fine_steps(), m=lambda s: -s.mean(axis=1)), HOSTILE)
+    root = Page(text := render(found)).root
+    assert root.one("p", class_="name").text == "op_m"
+    titles = [each.attributes["aria-label"].partition(".")[0] for each in root.all("svg", role="img")]
+    beats = [f"Beat {beat}" for beat in found.stages[1].changed]
+    assert beats and titles == ["Errors along the depth of the graph", "The worst tensor in both forms", *beats]
+    assert all(each.children[0].text and each.one("desc").text for each in root.all("svg", role="img"))
+    [worst] = [each for each in root.all("circle", class_="chosen") if each.parent and not each.inside("ul")]
+    assert worst.one("title").text == "op_m: the worst"
+    rows = root.one("section", id="operations").one("tbody").all("tr")
+    assert len(rows) == len(found.study.lines if found.study else ())
+    assert [row.one("th").text for row in rows if "front" in row.attributes["class"]] == ["op_m at fault"]
+    assert "<script>document" not in text and "http" not in text.replace("http-equiv", "")  # it needs no other file
+    assert len(json.dumps(found.record(), allow_nan=False)) < 20_000 and "examples" not in found.record()
+
+
+def test_the_page_of_forms_of_which_no_operation_was_looked_into() -> None:
+    whole = diverged(net(fine_steps()))
+    found = replace(whole, study=None, form="", against="", strips=(), examples=(), parted=None, notes=("of none",))
+    root = Page(render(found)).root
+    assert not root.all("svg", role="img") and not root.all("section", id="operations")
+    assert (
+        "of none" in root.one("ul", class_="told").text and "None: both forms" in root.one("section", id="beats").text
+    )
+
+
+def test_a_histogram_counts_each_value_once_in_bins_of_whole_steps() -> None:
+    steps = fine_steps()
+    found = look(net(steps, b=FAULTS["b"])).histogram
+    assert found and found.tensor == "b"
+    assert sum(found.form) == sum(found.expected) == 16 * 30 * 6
+    width = (found.edges[1] - found.edges[0]) / steps["b"]
+    assert width == pytest.approx(round(width)) and width >= 1
