@@ -44,6 +44,12 @@ def opened(path: Path) -> Taps:
     return taps
 
 
+def of_norm_one(array: np.ndarray) -> np.ndarray:
+    """Weights of which each output's have the norm 1: what a weight norm becomes whose magnitudes were lost."""
+    norms: np.ndarray = np.sqrt((array.astype(np.float64) ** 2).sum(axis=tuple(range(1, array.ndim)), keepdims=True))
+    return (array / np.maximum(norms, 1e-12)).astype(array.dtype)
+
+
 def without_first(array: np.ndarray) -> np.ndarray:
     array[0] = 0
     return array
@@ -124,6 +130,23 @@ class OnnxFile:
         self.change(1, without_first)
         self.change(2, without_first)
         return self.name
+
+    def norm(self) -> str:
+        self.change(1, of_norm_one)
+        return self.name
+
+    def crop(self) -> str:
+        """Drop the last crop: the answers are longer."""
+        graph = self.model.graph
+        cut = next((n for n in graph.node if n.op_type == "Slice" and n.output[0] == graph.output[0].name), None)
+        if cut is None:
+            raise LookupError
+        maker = next(node for node in graph.node if cut.input[0] in node.output)
+        maker.output[0] = cut.output[0]
+        graph.node.remove(cut)
+        del graph.value_info[:]
+        graph.output[0].type.tensor_type.shape.dim[-1].Clear()
+        return cut.name or f"{cut.op_type} {cut.output[0]}"
 
     def insert(self, *made: tuple[str, dict[str, Any], list[str]]) -> str:
         """Put nodes behind the convolution, of which the last gives what it gave."""
@@ -252,6 +275,15 @@ class TfliteFile:
         self.change(1, without_first)
         self.change(2, without_first)
         return self.name
+
+    def norm(self) -> str:
+        if self.is_int8:
+            raise LookupError
+        self.change(1, of_norm_one)
+        return self.name
+
+    def crop(self) -> str:
+        raise LookupError  # the passes did it in place
 
     def clip(self) -> str:
         if self.is_int8:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ecgedge.api.artifact import Artifact
+from ecgedge.api.artifact import Anomaly, Artifact
 from ecgedge.commands.diverge_look import Look, settled_task
 from ecgedge.diverge.diverged import Diverged
 from ecgedge.errors import ConversionError, EcgEdgeError
@@ -20,6 +21,8 @@ from ecgedge.errors import ConversionError, EcgEdgeError
 if TYPE_CHECKING:  # the rest is imported when something is looked into: ``import ecgedge`` is to stay quick
     from ecgedge.commands.of_run import RowOfRun
     from ecgedge.convert.lab import Lab
+    from ecgedge.convert.opening import Opener
+    from ecgedge.data.dataset import Dataset
     from ecgedge.devices.link import Link
     from ecgedge.diverge.chain import Answered
     from ecgedge.diverge.fix import Fixed
@@ -127,7 +130,8 @@ def diverge(
             if found and look.against_runtime is None and other.format == form.format:
                 look = replace(look, against_runtime=runtime)
             called = found.row.id if found else os.fspath(target)
-            forms = [(name, opened.fit_to_data(other, held)), (called, opened.fit_to_data(form, held))]
+            right = opened.fit_to_data(other, held)
+            forms = [(name, right), (called, fitted(opened, form, right, held))]
             return look.into(forms, each_stage)
 
         from ecgedge.convert.lab import open_lab
@@ -183,6 +187,18 @@ def reference_of(found: RowOfRun, parts: Parts, trust: bool) -> tuple[str, Artif
         told = f"{row.id} has no fp32 form in {found.run.folder}, and {row.model} is no model that is known here"
         raise EcgEdgeError(told, "--against FORM")
     return row.model, None
+
+
+def fitted(opened: Opener, form: Artifact, right: Artifact, held: Dataset) -> Artifact:
+    """A form as it is used on the data; one that reconstructs more or fewer samples means what the right one does."""
+    from ecgedge.api.records import USER
+
+    shape = form.output.shape[1:]
+    is_of_user = form.maker.get("part") == USER and None not in shape
+    size = math.prod(int(axis or 0) for axis in shape)
+    if isinstance(right.task, Anomaly) and is_of_user and size != held.test.x[0].size:
+        return replace(form, task=right.task)
+    return opened.fit_to_data(form, held)
 
 
 def reached(device: str | None, parts: Parts, scratch: Path, kept: ExitStack) -> tuple[Surveyed | None, Link | None]:

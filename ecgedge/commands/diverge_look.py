@@ -93,7 +93,8 @@ class Look:
             part = self.parts.runtimes[here.name]
             with closing(here.load(artifact, self.threads, **options_of(here, self.given))) as session:
                 outputs = session.infer(self.x)
-        if reason := tasks.wrong(outputs, self.x, artifact.task):
+        of_other_size = isinstance(artifact.task, Anomaly) and outputs[0].size != self.x[0].size
+        if not of_other_size and (reason := tasks.wrong(outputs, self.x, artifact.task)):
             raise ConversionError(f"{name} gives no answers: {reason}")
         return Answered(name, artifact, part.name, outputs, there and self.link is not None)
 
@@ -114,7 +115,7 @@ class Look:
         Args:
             each_stage: those of the others, too, on fewer beats.
         """
-        from ecgedge.diverge.chain import first_parted, stages_of
+        from ecgedge.diverge.chain import first_parted, not_one_model, of_two_sizes, stages_of
         from ecgedge.diverge.findings import find
 
         last = len(forms) - 1
@@ -122,15 +123,18 @@ class Look:
         found = [self.answered(name, artifact, names.get(place), place == last)
                  for place, (name, artifact) in enumerate(forms)]  # fmt: skip
         task = settled_task(forms[0][1], found[0], self.x)
-        stages = stages_of(found, self.x, task, self.index)
+        is_longer = found[-1].outputs[0].size != found[0].outputs[0].size
+        stages = of_two_sizes(found, self.index) if is_longer else stages_of(found, self.x, task, self.index)
         parted = first_parted(stages)
         result = Diverged(stages, stages[parted].name if parted is not None else None, "", "", None, (),
                           self.data.describe(), len(self.index), len(self.few()))  # fmt: skip
         result = self.operations(found, last if parted is None else parted, result)
-        if each_stage:
+        if is_longer and result.study is None:
+            raise not_one_model(stages[-1].name, stages[0].name, found[-1].outputs[0].size, found[0].outputs[0].size)
+        if each_stage and not is_longer:
             result = replace(result, strips=tuple(self.strips(found, result)))
         return replace(result, findings=tuple(find(result.stages, result.study, result.form, result.parted)),
-                       examples=tuple(self.examples(found, result, task)))  # fmt: skip
+                       examples=() if is_longer else tuple(self.examples(found, result, task)))  # fmt: skip
 
     def operations(self, forms: Sequence[Answered], place: int, result: Diverged) -> Diverged:
         """With the operations of a stage against those of the nearest one before it that can be looked into."""
@@ -144,7 +148,9 @@ class Look:
         ):
             if form is None or against is None:
                 return replace(result, notes=tuple(notes))
-            found = study(form, against, self.few(), self.sealing(forms[mine], forms[theirs]))
+            alike = forms[mine].outputs[0].size == forms[theirs].outputs[0].size
+            seal = self.sealing(forms[mine], forms[theirs]) if alike else None
+            found = study(form, against, self.few(), seal)
         return replace(result, study=found, form=forms[mine].name, against=forms[theirs].name, notes=tuple(notes))
 
     def strips(self, forms: Sequence[Answered], result: Diverged) -> Iterator[Strip]:

@@ -12,15 +12,15 @@ import numpy as np
 
 from ecgedge.api.taps import Operation, Taps, Tensor
 from ecgedge.diverge import noise
-from ecgedge.diverge.match import ALIKE, Matching, has_weights, match, share
+from ecgedge.diverge.match import ALIKE, LAYOUTS, Matching, has_weights, kind, match, share
 from ecgedge.diverge.sealed import Sealed
+from ecgedge.diverge.symptoms import Symptoms, symptoms
 from ecgedge.errors import EcgEdgeError
 from ecgedge.evaluate.parity import same_bits
 
 LIMIT = 2.0  # times what a precision explains, from which an operation is at fault
 HEALED = 1.3  # times the same, up to which what comes after it is as right as it can be
 CLIPS = 1e-3  # share of values, from which a tensor is told to clip
-MOST_TIMES = 1e9  # what is infinite is told as this: JSON has no infinity
 MISTAKEN = 20.0  # dB, up to which two tensors may have been taken for the same by mistake
 PUT_RIGHT = 3  # matches at most that are mended by what comes after them
 STRANGE = 6.0  # dB, below which an operation with weights has nothing of the reference's
@@ -95,6 +95,8 @@ class Study:
         decisions: beats that are decided otherwise, and where that was sealed.
         same_model: False where the two seem to be no forms of one model, see ``strangers``.
         histogram: of the worst operation's tensor; None: no operation was measured.
+        symptoms: of the culprit; None: there is none.
+        dropped: names of operations at the end of the reference, which only move values and which the form lacks.
     """
 
     lines: tuple[Line, ...]
@@ -105,6 +107,8 @@ class Study:
     decisions: tuple[Sealed, ...] = ()
     same_model: bool = True
     histogram: Histogram | None = None
+    symptoms: Symptoms | None = None
+    dropped: tuple[str, ...] = ()
 
     @property
     def worst(self) -> Line | None:
@@ -157,8 +161,7 @@ def study(
     with tempfile.TemporaryDirectory() as scratch:
         mine, theirs = Values(form, x, Path(scratch) / "form"), Values(reference, x, Path(scratch) / "reference")
         if mine.answers[0].size != theirs.answers[0].size:
-            told = f"{mine.answers[0].size} values a beat and {theirs.answers[0].size}"
-            raise EcgEdgeError(f"the two forms give {told}: they are not of one model", "name two forms of one model")
+            return without_the_last(form, reference, x, mine.answers[0].size, theirs.answers[0].size)
         both = match(form, reference, theirs)
         lines = measured(both, mine)
         culprit = at_fault(both, lines)
@@ -172,7 +175,61 @@ def study(
         decisions = seal(both) if seal and same_model else ()
         found = Study(tuple(lines), culprit if same_model else None, share(both), made, tuple(sorted(mine.disturbed)),
                       decisions, same_model)  # fmt: skip
-        return replace(found, histogram=histogram_of(both, found.worst, mine)) if found.worst else found
+        if found.worst is None:
+            return found
+        wrong = symptoms_of(both, found.culprit) if found.culprit else None
+        return replace(found, histogram=histogram_of(both, found.worst, mine), symptoms=wrong)
+
+
+def symptoms_of(both: Matching, line: Line) -> Symptoms | None:
+    """In which way a line is wrong."""
+    sources, inside = both.sources(line.tensor)
+    expected = both.value(line.tensor)
+    found = local(both, line.tensor, sources, inside, expected)
+    return None if found is None else symptoms(found[0], expected, both.tensors[line.tensor], LIMIT * found[1])
+
+
+class Ending(Taps):
+    """Taps that count a tensor before the output as the output."""
+
+    def __init__(self, whole: Taps, output: str):
+        self.whole, self.wiring = whole, replace(whole.wiring, output=output)
+        self.answers: dict[int, np.ndarray] = {}
+
+    def read(self, tensor: str, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if id(x) not in self.answers:
+            self.answers = {id(x): self.whole.read(self.wiring.output, x)[0]}
+        return self.whole.read(tensor, x)[0], self.answers[id(x)]
+
+    def between(self, inputs: Mapping[str, np.ndarray], output: str) -> np.ndarray:
+        return self.whole.between(inputs, output)
+
+
+def without_the_last(form: Taps, reference: Taps, x: np.ndarray, size: int, other: int) -> Study:
+    """Two forms of other sizes: the form may lack a crop, or whatever moves values at the end of the reference.
+
+    Args:
+        size, other: values a beat of the form and of the reference.
+
+    Raises:
+        EcgEdgeError: it gives nothing that the reference has there.
+    """
+    behind, name, dropped = (
+        {n: op for op in reference.wiring.operations for n in op.outputs},
+        reference.wiring.output,
+        [],
+    )
+    while (op := behind.get(name)) and kind(op.op) in LAYOUTS and len(op.inputs) == 1:
+        dropped.append(op.name)
+        name = op.inputs[0]
+        if reference.read(name, x)[0][0].size != size:
+            continue
+        found = study(form, Ending(reference, name), x)
+        last = next((line for line in found.lines if line.tensor == form.wiring.output), None)
+        if found.same_model and last is not None and last.excess <= LIMIT:
+            return replace(found, culprit=last, dropped=tuple(dropped[::-1]))
+    told = f"{size} values a beat and {other}"
+    raise EcgEdgeError(f"the two forms give {told}: they are not of one model", "name two forms of one model")
 
 
 def histogram_of(both: Matching, line: Line, mine: Values) -> Histogram | None:
@@ -269,7 +326,7 @@ def measure(both: Matching, name: str, mine: Values, place: int) -> Line | None:
         local_snr=noise.decibel(off, expected),
         local_steps=in_steps(off, tensor),
         explained=noise.decibel(allowed, expected),
-        excess=min(off / allowed, MOST_TIMES) if allowed else (MOST_TIMES if off else 0.0),
+        excess=min(off / allowed, noise.MOST_TIMES) if allowed else (noise.MOST_TIMES if off else 0.0),
         beyond=noise.beyond(expected, tensor),
     )
 
@@ -304,7 +361,7 @@ def shaken_by(both: Matching, exact: Mapping[str, np.ndarray], name: str) -> np.
 
 
 def in_steps(error: float, tensor: Tensor) -> float | None:
-    return None if tensor.scale is None else min(error / tensor.scale, MOST_TIMES)
+    return None if tensor.scale is None else min(error / tensor.scale, noise.MOST_TIMES)
 
 
 def main_of(inside: Sequence[Operation]) -> Operation:

@@ -403,3 +403,75 @@ def test_a_histogram_counts_each_value_once_in_bins_of_whole_steps() -> None:
     assert sum(found.form) == sum(found.expected) == 16 * 30 * 6
     width = (found.edges[1] - found.edges[0]) / steps["b"]
     assert width == pytest.approx(round(width)) and width >= 1
+
+
+def dead(r: np.ndarray) -> np.ndarray:
+    made = r @ W2
+    made[..., 2] = 0.25
+    return made
+
+
+WRONG: dict[str, tuple[str, Function, str]] = {
+    "swapped_channels": ("b", lambda r: (r @ W2)[..., [0, 4, 2, 3, 1, 5]], "--no-optimize"),
+    "dead_channels": ("b", dead, "by channel"),
+    "norm_in_training": ("b", lambda r: (r @ W2) * np.float32([1, 2, 0.5, 3, 1, 1]) + 1, "network.eval()"),
+    "moved": ("s", lambda b: np.roll(relu(b), 3, axis=1), "layout"),
+    "at_fault": ("m", lambda s: -s.mean(axis=1), "does not mend it"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_is_told_with_what_mends_it(name: str) -> None:
+    at, changed, remedy = WRONG[name]
+    scales = {each: 4 * step for each, step in fine_steps().items()} if name not in ("norm_in_training",) else None
+    steps = [replace(step, op="Slice") if name == "moved" and step.output == "s" else step
+             for step in steps_with(scales, **{at: changed})]  # fmt: skip
+    found = look(Net(steps, SHAPES))
+    assert found.culprit and found.culprit.operation == f"op_{at}"
+    [told] = find((), found, "form", None)
+    assert told.name == name and told.operation == f"op_{at}" and remedy in told.text + told.remedy
+
+
+def test_channels_that_are_swapped_are_not_taken_for_a_range_that_cuts_off() -> None:
+    """Two of them of unlike ranges, swapped in integers that hold the right ones: what is given is cut off as well."""
+    loud = W2 * np.float32([1, 8, 1, 1, 1, 1])
+    reference, given = net(b=lambda r: r @ loud), {"x": BEATS}
+    reference.compute(given, "y")
+    scales = fine_steps() | {name: float(np.abs(given[name]).max()) / 127 for name in ("b", "s", "m", "y")}
+    wrong = net(scales | {"b": scales["b"] * 0.7}, b=lambda r: (r @ loud)[..., [1, 0, 2, 3, 4, 5]])
+    found = study(wrong, reference, BEATS)
+    assert found.culprit and found.culprit.beyond > 1e-3
+    [told] = find((), found, "form", None)
+    assert told.name == "swapped_channels" and "channels 0, 1 of b" in told.text
+
+
+def test_a_pass_that_is_not_right_is_named() -> None:
+    forms = [answered("onnx", "fp32", net().read("y", BEATS)[0]), answered("onnx, fold_norms", "fp32", net(
+        b=FAULTS["b"]).read("y", BEATS)[0])]  # fmt: skip
+    stages = stages_of(forms, BEATS, forms[0].artifact.task, np.arange(16))
+    told = find(stages, look(net(b=FAULTS["b"])), "onnx, fold_norms", "onnx, fold_norms")
+    assert "pass fold_norms" in next(each.text for each in told if each.name == "by_a_pass")
+    assert not [each for each in find(stages, None, "onnx, 3 passes", "onnx, 3 passes") if each.name == "by_a_pass"]
+
+
+def test_a_softmax_in_integers_is_told() -> None:
+    def softmax(m: np.ndarray) -> np.ndarray:
+        powers = np.exp(m @ W3)
+        return powers / powers.sum(axis=1, keepdims=True)
+
+    steps = [replace(step, op="SOFTMAX") if step.output == "y" else step
+             for step in steps_with(fine_steps() | {"y": 1 / 127}, y=softmax)]  # fmt: skip
+    found = study(Net(steps, SHAPES), net(y=softmax), BEATS)
+    told = next(each for each in find((), found, "form", "form") if each.name == "integer_softmax")
+    assert told.operation == "op_y" and "logits" in told.remedy
+
+
+def test_a_crop_that_is_missing_at_the_end_is_found_there() -> None:
+    whole, shapes = steps_with(y=lambda m: m @ W3), {**SHAPES, "c": (2,)}
+    cropped = Net([*whole, Step("c", ("y",), lambda y: y[:, :2], "Slice")], shapes)
+    found = study(Net(whole, SHAPES), cropped, BEATS)
+    assert found.culprit and found.culprit.operation == "op_y" and found.dropped == ("op_c",)
+    [told] = find((), found, "form", None)
+    assert told.name == "dropped" and told.text.startswith("op_c of the reference is missing behind op_y")
+    with pytest.raises(EcgEdgeError, match="not of one model"):  # it is wrong besides
+        study(net(y=lambda m: m @ W3 * 3 + 1), cropped, BEATS)
