@@ -143,7 +143,7 @@ def diverge(
         kept.callback(lab.close)
         forms = made_on_the_way(lab, parts, form, to, quantizer, runtime, look)
         fixed = mended(lab, parts, forms, to, quantizer, os.fspath(target), max_drop, look) if fix else None
-        return replace(look.into(forms, each_stage), fixed=fixed)
+        return replace(look.into(forms, each_stage, os.fspath(target)), fixed=fixed)
 
 
 def check_asked(target: str, is_run: bool, is_against: bool, to: str | None, quantizer: str, fix: bool) -> None:

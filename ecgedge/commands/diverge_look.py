@@ -109,11 +109,12 @@ class Look:
         worker = partial(BoardChild, self.link, threads=self.threads, memory=self.limits.memory)
         return Errand(None, self.threads, self.limits, worker=worker)
 
-    def into(self, forms: Sequence[tuple[str, Artifact]], each_stage: bool = False) -> Diverged:
+    def into(self, forms: Sequence[tuple[str, Artifact]], each_stage: bool = False, converted: str = "") -> Diverged:
         """All stages, then the operations of the first that parts, else of the last.
 
         Args:
             each_stage: those of the others, too, on fewer beats.
+            converted: the model whose conversion they are; empty: they are two files.
         """
         from ecgedge.diverge.chain import first_parted, not_one_model, of_two_sizes, stages_of
         from ecgedge.diverge.findings import find
@@ -133,7 +134,7 @@ class Look:
             raise not_one_model(stages[-1].name, stages[0].name, found[-1].outputs[0].size, found[0].outputs[0].size)
         if each_stage and not is_longer:
             result = replace(result, strips=tuple(self.strips(found, result)))
-        return replace(result, findings=tuple(find(result.stages, result.study, result.form, result.parted)),
+        return replace(result, findings=tuple(find(result.stages, result.study, result.form, result.parted, converted)),
                        examples=() if is_longer else tuple(self.examples(found, result, task)))  # fmt: skip
 
     def operations(self, forms: Sequence[Answered], place: int, result: Diverged) -> Diverged:

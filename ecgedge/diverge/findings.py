@@ -35,12 +35,17 @@ class Finding:
 
 @dataclass(frozen=True)
 class Found:
-    """All that findings are drawn from: the stages, the operations of two of them, and which parted."""
+    """All that findings are drawn from: the stages, the operations of two of them, and which parted.
+
+    Attributes:
+        converted: the model whose conversion the stages are; empty: they are of two files.
+    """
 
     stages: Sequence[Stage]
     study: Study | None
     form: str
     parted: str | None
+    converted: str = ""
 
     @property
     def stage(self) -> Stage | None:
@@ -48,9 +53,11 @@ class Found:
         return next((stage for stage in self.stages if stage.name == self.form), None)
 
 
-def find(stages: Sequence[Stage], study: Study | None, form: str, parted: str | None) -> list[Finding]:
+def find(
+    stages: Sequence[Stage], study: Study | None, form: str, parted: str | None, converted: str = ""
+) -> list[Finding]:
     """All that is true of these forms."""
-    found = Found(stages, study, form, parted)
+    found = Found(stages, study, form, parted, converted)
     return [replace(finding, name=check.__name__) for check in FINDINGS for finding in check(found)]
 
 
@@ -61,7 +68,10 @@ def no_forms_of_one_model(found: Found) -> Iterator[Finding]:
         yield Finding(
             "these seem to be no forms of one model: no operation with weights computes what the reference does, and "
             f"{study.matched:.0%} of the tensors are matched",
-            "name two forms of one model, with the weights of one training",
+            f"the conversion of {found.converted} went wrong as a whole at {found.form}: convert with --no-optimize or "
+            "another --exporter, and report it"
+            if found.converted
+            else "name two forms of one model, with the weights of one training",
         )
 
 
@@ -238,7 +248,8 @@ def signs(found: Found) -> Symptoms:
 def mixed(found: Found) -> str:
     """The command that leaves what int8 hurts in float, as far as it is known."""
     stage = found.stage
-    return f"ecgedge convert MODEL --to {stage.format} --quantize mixed" if stage else "--quantize mixed"
+    name = found.converted or "MODEL"
+    return f"ecgedge convert {name} --to {stage.format} --quantize mixed" if stage else "--quantize mixed"
 
 
 def listed(channels: Sequence[int]) -> str:

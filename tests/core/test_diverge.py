@@ -280,6 +280,8 @@ def test_two_models_of_the_same_classes_have_no_culprit(of_one_build: bool) -> N
     assert found.culprit is None and not found.same_model
     [told] = find((), found, "form", "form")
     assert told.name == "no_forms_of_one_model" and told.text.startswith("these seem to be no forms of one model")
+    [told] = find((), found, "onnx", "onnx", "tcn")
+    assert "the conversion of tcn went wrong as a whole at onnx" in told.remedy
     one = look(net(a=lambda x: first(x, v1)))  # the others are right
     assert one.same_model and one.culprit and one.culprit.operation == "op_a"
 
