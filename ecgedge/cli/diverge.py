@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -26,8 +27,8 @@ from ecgedge.cli.options import (
 from ecgedge.files import escape
 
 if TYPE_CHECKING:
-    from ecgedge.commands.diverge import Diverged
     from ecgedge.diverge.chain import Stage
+    from ecgedge.diverge.diverged import Diverged
     from ecgedge.diverge.fix import Fixed
     from ecgedge.diverge.study import Line
 
@@ -39,16 +40,20 @@ SAME = 199.0  # dB, from which there is no difference
 
 
 @click.command()
-@click.argument("target", metavar="FILE|MODEL")
+@click.argument("target", metavar="FILE|MODEL|RUN")
+@click.argument("row", nargs=-1, metavar="[ROW]")
 @click.option("--against", metavar="FILE|MODEL", help="Another form of the same model, which counts as right.")
 @click.option("--to", metavar="FORMAT", help="Instead: convert it, and look at every stage on the way.")
 @click.option("--quantize", default="none", show_default=True, metavar="PRECISION", help="With --to: a precision.")
-@click.option("--runtime", metavar="NAME", help="Default: the first that takes it and works here.")
+@click.option("--runtime", metavar="NAME", help="Default: the row's, else the first that takes it and works here.")
 @click.option("--against-runtime", metavar="NAME", help="The same, of the other form.")
+@click.option("--device", metavar="NAME", help="A board (ecgedge board ls) that runs the form, or the last stage.")
 @click.option("--beats", type=click.IntRange(2), default=500, show_default=True, help="Test beats, stratified.")
 @click.option("--fix", is_flag=True, help="With --to: try other precisions where the last stage loses too much.")
 @click.option("--max-drop", type=FiniteRange(min=0), default=0.1, show_default=True, metavar="POINTS",
               help="With --fix: that may be lost on these beats, in hundredths of accuracy or AUROC.")  # fmt: skip
+@click.option("--html", type=click.Path(path_type=Path), metavar="FILE",
+              help="Also write a page, for which every stage is looked into.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @dataset_option
 @file_options
@@ -58,24 +63,33 @@ SAME = 199.0  # dB, from which there is no difference
 @threads_option
 @limit_options
 @click.pass_context
-def diverge(ctx: click.Context, target: str, against: str | None, to: str | None, quantize: str, runtime: str | None,
-            against_runtime: str | None, beats: int, fix: bool, max_drop: float, as_json: bool, dataset: str | None,
-            calibration: int, seed: int, chosen: dict[str, str], threads: int, timeout: float,
-            memory: int | None) -> None:  # fmt: skip
+def diverge(ctx: click.Context, target: str, row: tuple[str, ...], against: str | None, to: str | None, quantize: str,
+            runtime: str | None, against_runtime: str | None, device: str | None, beats: int, fix: bool,
+            max_drop: float, html: Path | None, as_json: bool, dataset: str | None, calibration: int, seed: int,
+            chosen: dict[str, str], threads: int, timeout: float, memory: int | None) -> None:  # fmt: skip
     """Find where two forms of a model part: the stage, the operation, the decisions that change.
+
+    Of a run, ROW is the id of a row or words that only it has; without it, the row that the run suggests. It is held
+    against its fp32 form there, else against the trained model, on the run's data.
 
     \b
     ecgedge diverge tcn.tflite --against tcn
     ecgedge diverge theirs.onnx --against theirs.tflite
-    ecgedge diverge tcn --to tflite --quantize full-int8
+    ecgedge diverge tcn --to tflite --quantize full-int8 --html tcn.html
+    ecgedge diverge runs/int8 tflite full-int8
     """
     from ecgedge.commands.diverge import diverge as look_into
 
-    found = look_into(target, against=against, to=to, quantizer=quantize, runtime=runtime,
-                      against_runtime=against_runtime, beats=beats, fix=fix, max_drop=max_drop, data=dataset,
-                      normalize=bool(ctx.meta.get(NORMALIZE)), **asked_of_columns(), calibration=calibration,
-                      seed=seed, told=told_files(), trust=trusted(), options=chosen, threads=threads,
-                      timeout=timeout, memory=memory)  # fmt: skip
+    found = look_into(target, row=row, against=against, to=to, quantizer=quantize, runtime=runtime,
+                      against_runtime=against_runtime, device=device, beats=beats, fix=fix, max_drop=max_drop,
+                      each_stage=html is not None, data=dataset, normalize=bool(ctx.meta.get(NORMALIZE)),
+                      **asked_of_columns(), calibration=calibration, seed=seed, told=told_files(), trust=trusted(),
+                      options=chosen, threads=threads, timeout=timeout, memory=memory)  # fmt: skip
+    if html:
+        from ecgedge.report.html.diverge import render
+
+        with common.written(html, "w", encoding="utf-8", newline="") as file:
+            file.write(render(found))
     if as_json:
         click.echo(json.dumps(found.record(), indent=1, allow_nan=False))
     else:

@@ -2,94 +2,51 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ecgedge.api.artifact import Artifact
+from ecgedge.api.artifact import Anomaly, Artifact
+from ecgedge.commands.diverge_look import Look, settled_task
+from ecgedge.diverge.diverged import Diverged
 from ecgedge.errors import ConversionError, EcgEdgeError
 
 if TYPE_CHECKING:  # the rest is imported when something is looked into: ``import ecgedge`` is to stay quick
-    from ecgedge.api.taps import Taps
+    from ecgedge.commands.of_run import RowOfRun
     from ecgedge.convert.lab import Lab
     from ecgedge.convert.opening import Opener
     from ecgedge.data.dataset import Dataset
-    from ecgedge.diverge.chain import Answered, Stage
-    from ecgedge.diverge.findings import Finding
+    from ecgedge.devices.link import Link
+    from ecgedge.diverge.chain import Answered
     from ecgedge.diverge.fix import Fixed
-    from ecgedge.diverge.match import Matching
-    from ecgedge.diverge.sealed import Sealed
-    from ecgedge.diverge.study import Study
     from ecgedge.plugins import Parts
-    from ecgedge.run import Told
+    from ecgedge.run import MatrixRequest, Told
+    from ecgedge.workers.survey import Surveyed
 
 SCORED = 500  # test beats that every stage answers
-SEALED = 16  # decisions that change and are looked into, at most
-TAPPED = 32  # of these, beats for which inner tensors are read
-
-
-@dataclass(frozen=True)
-class Diverged:
-    """Where forms of one model part.
-
-    Attributes:
-        stages: each form, the reference first.
-        parted: the name of the first stage that parts by more than its precision explains; None: none does.
-        form, against: names of the two stages whose operations were held against each other; empty: no two were.
-        study: of these; None: it was not possible, see ``notes``.
-        findings: what stands out, with a remedy where there is one.
-        data: the beats, in one line.
-        beats, tapped: how many every stage answered, and for how many inner tensors were read.
-        notes: what could not be told, and why.
-        fixed: what mends a loss; None: that was not asked for.
-    """
-
-    stages: tuple[Stage, ...]
-    parted: str | None
-    form: str
-    against: str
-    study: Study | None
-    findings: tuple[Finding, ...]
-    data: str
-    beats: int
-    tapped: int
-    notes: tuple[str, ...] = ()
-    fixed: Fixed | None = None
-
-    @property
-    def culprit(self) -> str | None:
-        """The operation at fault, by its name in the first file; None: none is."""
-        return self.study.culprit.operation if self.study and self.study.culprit else None
-
-    def record(self) -> dict[str, Any]:
-        """All of it as JSON has it."""
-        from ecgedge.files import typed_json
-
-        found: dict[str, Any] = typed_json.plain(self)
-        return {"culprit": self.culprit, **found, "ranking": [line.operation for line in self.ranking()]}
-
-    def ranking(self) -> list[Any]:
-        """The lines of the study, the worst first."""
-        return self.study.ranked() if self.study else []
 
 
 def diverge(
     target: str | os.PathLike[str],
     *,
+    row: str | Sequence[str] = (),
     against: str | os.PathLike[str] | None = None,
     to: str | None = None,
     quantizer: str = "none",
     runtime: str | None = None,
     against_runtime: str | None = None,
+    device: str | None = None,
     beats: int = SCORED,
     fix: bool = False,
     max_drop: float = 0.1,
+    each_stage: bool = False,
     data: str | os.PathLike[str] | None = None,
     normalize: bool = False,
     label_column: str | None = None,
@@ -111,17 +68,23 @@ def diverge(
     """Find the stage and the operation from which on two forms of a model answer otherwise.
 
     Args:
-        target: the name of a model, a folder of a checkpoint, or a file.
-        against: another form of the same model, which counts as right.
+        target: the name of a model, a folder of a checkpoint, a file, or the folder of a run.
+        row: of a run: the id of a row, or words that only it has; empty: the row that the run suggests.
+        against: another form of the same model, which counts as right; None, of a row of a run: its fp32 form there,
+            else the trained model.
         to: instead of that, the format into which ``target`` is converted: every stage on the way is looked at.
         quantizer: with ``to``, a precision or the name of a quantizer.
-        runtime: that runs the form, or the last stage; None: the first that takes it and works here.
+        runtime: that runs the form, or the last stage; None: that of the row, else the first that takes it and works.
         against_runtime: that runs the other form.
+        device: a board, by its name, on which the form, or the last stage, runs; None: that of the row, else this
+            machine.
         beats: test beats that every stage answers, drawn stratified with the seed.
         fix: with ``to``: where the last stage loses more than ``max_drop`` hundredths of accuracy or AUROC on these
             beats, try other precisions until one does not.
+        each_stage: look into the operations of every stage that can be looked into, on fewer beats, not of one alone.
         data: where it lies, as for ``MatrixRequest``; so ``normalize``, ``label_column``, ``ignore_columns``,
-            ``leads``, ``layout``, ``group_column``, ``label_file``, ``class_names``.
+            ``leads``, ``layout``, ``group_column``, ``label_file``, ``class_names``. None, of a row of a run: that of
+            the run, with all that.
         calibration: training beats that int8 is calibrated on, with ``to``.
         seed: of all that is drawn at random.
         told: what is to be known of files without a record.
@@ -136,169 +99,118 @@ def diverge(
         ConversionError: a stage cannot be made, or gives no answers.
     """
     from ecgedge.commands.loading import data_of, limits_of, load_parts, settled
+    from ecgedge.commands.of_run import check_row, row_of_run
     from ecgedge.convert.opening import opener
     from ecgedge.data.dataset import stratified
     from ecgedge.plan.options import chosen
     from ecgedge.run import Told
 
-    if (against is None) == (to is None):
-        told_ = "it needs another form to be held against" if to is None else "--against and --to are given both"
-        raise EcgEdgeError(f"{target}: {told_}", "--against FORM, or --to FORMAT for all stages of a conversion")
-    if quantizer != "none" and to is None:
-        raise EcgEdgeError(f"--quantize {quantizer} is for a conversion", "add --to FORMAT, or leave it out")
-    if fix and to is None:
-        raise EcgEdgeError("--fix converts once more, and nothing is converted", "add --to FORMAT, or leave it out")
-    request = settled(
+    is_run = check_row(target, row)
+    check_asked(os.fspath(target), is_run, against is not None, to, quantizer, fix)
+    asked = settled(
         data=data, normalize=normalize, label_column=label_column, ignore_columns=ignore_columns, leads=leads,
         layout=layout, group_column=group_column, label_file=label_file, class_names=class_names, told=told or Told(),
         options=options or {}, threads=threads, timeout=timeout, memory=memory, calibration=calibration, seed=seed,
     )  # fmt: skip
-    parts, limits, held = load_parts(), limits_of(request), data_of(request)
-    given = chosen(request.options, parts.steps, parts.models.values())
+    parts, limits = load_parts(), limits_of(asked)
+    found = row_of_run(target, row, parts, trust) if is_run else None
+    if found:
+        runtime, device = runtime or found.row.runtime, device or found.row.board
+        asked = with_data_of(found, asked) if data is None else asked
+    held, given = data_of(asked), chosen(asked.options, parts.steps, parts.models.values())
     index = np.sort(stratified(held.test.y, max(beats, held.classes), seed))
-    with opener(parts, limits, request.told, trust, threads) as opened, ExitStack() as kept:
-        form = opened.fit_to_data(opened.find_artifact(os.fspath(target), alone=against is None), held)
-        look = Look(parts, opened, held, index, given, threads, runtime, against_runtime)
-        if against is not None:
-            other = opened.fit_to_data(opened.find_artifact(os.fspath(against), alone=False), held)
-            forms = [(f"{os.fspath(against)}", other), (f"{os.fspath(target)}", form)]
-        else:
-            from ecgedge.convert.lab import open_lab
-            from ecgedge.workers.availability import not_installed
+    with opener(parts, limits, asked.told, trust, threads) as opened, ExitStack() as kept:
+        scratch = Path(kept.enter_context(tempfile.TemporaryDirectory()))
+        look = Look(parts, opened, held, index, given, threads, limits, runtime, against_runtime,
+                    *reached(device, parts, scratch, kept))  # fmt: skip
+        if to is None:
+            name, other = reference_of(found, parts, trust) if found and against is None else (os.fspath(against), None)
+            form = found.artifact if found else opened.find_artifact(os.fspath(target), alone=False)
+            other = other or opened.find_artifact(name, alone=False)
+            if found and look.against_runtime is None and other.format == form.format:
+                look = replace(look, against_runtime=runtime)
+            called = found.row.id if found else os.fspath(target)
+            right = opened.fit_to_data(other, held)
+            forms = [(name, right), (called, fitted(opened, form, right, held))]
+            return look.into(forms, each_stage)
 
-            scratch = kept.enter_context(tempfile.TemporaryDirectory())
-            lab = open_lab(parts, held, {form.name: form}, Path(scratch), index, calibration=calibration, seed=seed,
-                           options=given, unavailable=not_installed(parts), limits=limits, unasked=True)  # fmt: skip
-            kept.callback(lab.close)
-            forms = made_on_the_way(lab, parts, form, str(to), quantizer, runtime, look)
-            if fix:
-                fixed = mended(lab, parts, forms, str(to), quantizer, os.fspath(target), max_drop, look)
-                return replace(look.into(forms), fixed=fixed)
-        return look.into(forms)
+        from ecgedge.convert.lab import open_lab
+        from ecgedge.workers.availability import not_installed
+
+        form = opened.fit_to_data(opened.find_artifact(os.fspath(target)), held)
+        lab = open_lab(parts, held, {form.name: form}, scratch, index, calibration=calibration, seed=seed,
+                       options=given, unavailable=not_installed(parts), limits=limits, unasked=True)  # fmt: skip
+        kept.callback(lab.close)
+        forms = made_on_the_way(lab, parts, form, to, quantizer, runtime, look)
+        fixed = mended(lab, parts, forms, to, quantizer, os.fspath(target), max_drop, look) if fix else None
+        return replace(look.into(forms, each_stage, os.fspath(target)), fixed=fixed)
 
 
-@dataclass(frozen=True)
-class Look:
-    """What looking into forms needs.
+def check_asked(target: str, is_run: bool, is_against: bool, to: str | None, quantizer: str, fix: bool) -> None:
+    """Raise EcgEdgeError where what is asked for does not go together."""
+    if is_run and to is not None:
+        raise EcgEdgeError(f"--to {to} converts a model, and {target} is a run, whose rows are converted",
+                           "leave it out, or name the model instead")  # fmt: skip
+    if not is_run and is_against == (to is not None):
+        told = "--against and --to are given both" if to is not None else "it needs another form to be held against"
+        raise EcgEdgeError(f"{target}: {told}", "--against FORM, or --to FORMAT for all stages of a conversion")
+    if quantizer != "none" and to is None:
+        raise EcgEdgeError(f"--quantize {quantizer} is for a conversion", "add --to FORMAT, or leave it out")
+    if fix and to is None:
+        raise EcgEdgeError("--fix converts once more, and nothing is converted", "add --to FORMAT, or leave it out")
 
-    Attributes:
-        index: of the test beats that every stage answers.
-        runtime, against_runtime: of the last and the first form; None: the first that takes it and works.
+
+def with_data_of(found: RowOfRun, asked: MatrixRequest) -> MatrixRequest:
+    """With the data that a run was scored on."""
+    was = found.run.request
+    return replace(
+        asked, data=was.data, normalize=was.normalize, label_column=was.label_column, ignore_columns=was.ignore_columns,
+        leads=was.leads, layout=was.layout, group_column=was.group_column, label_file=was.label_file,
+        class_names=was.class_names,
+    )  # fmt: skip
+
+
+def reference_of(found: RowOfRun, parts: Parts, trust: bool) -> tuple[str, Artifact | None]:
+    """What a row of a run is held against, and its file: its fp32 form there, else the trained model by its name.
+
+    Raises:
+        EcgEdgeError: there is neither.
     """
+    from ecgedge.commands.of_run import row_of_run
 
-    parts: Parts
-    opened: Opener
-    data: Dataset
-    index: np.ndarray
-    given: Mapping[str, Any]
-    threads: int
-    runtime: str | None = None
-    against_runtime: str | None = None
+    row = found.row
+    sibling = next((each for each in found.run.rows if each.form == row.form and each.status == "ok"
+                    and each.precision == "fp32" and each.id != row.id and row.precision != "fp32"), None)  # fmt: skip
+    if sibling is not None and sibling.file is not None and sibling.file.path is not None:
+        return sibling.id, row_of_run(found.run.folder, [sibling.id], parts, trust).artifact
+    if row.model not in parts.models:
+        told = f"{row.id} has no fp32 form in {found.run.folder}, and {row.model} is no model that is known here"
+        raise EcgEdgeError(told, "--against FORM")
+    return row.model, None
 
-    @property
-    def x(self) -> np.ndarray:
-        return self.data.test.x[self.index]
 
-    def few(self) -> np.ndarray:
-        """The beats ``(n, C, L)`` for which inner tensors are read, evenly spaced among all."""
-        count = len(self.index)
-        return self.x[np.unique(np.linspace(0, count - 1, min(count, TAPPED)).astype(int))]
+def fitted(opened: Opener, form: Artifact, right: Artifact, held: Dataset) -> Artifact:
+    """A form as it is used on the data; one that reconstructs more or fewer samples means what the right one does."""
+    from ecgedge.api.records import USER
 
-    def answered(self, name: str, artifact: Artifact, runtime: str | None) -> Answered:
-        """What one form answers. Raises ConversionError where that is no answer."""
-        from contextlib import closing
+    shape = form.output.shape[1:]
+    is_of_user = form.maker.get("part") == USER and None not in shape
+    size = math.prod(int(axis or 0) for axis in shape)
+    if isinstance(right.task, Anomaly) and is_of_user and size != held.test.x[0].size:
+        return replace(form, task=right.task)
+    return opened.fit_to_data(form, held)
 
-        from ecgedge.api import tasks
-        from ecgedge.diverge.chain import Answered
-        from ecgedge.plan.options import options_of
-        from ecgedge.workers.availability import pick_runtime
 
-        part = pick_runtime(artifact.format, runtime, self.parts, self.opened.workers)
-        with closing(part.load(artifact, self.threads, **options_of(part, self.given))) as session:
-            outputs = session.infer(self.x)
-        if reason := tasks.wrong(outputs, self.x, artifact.task):
-            raise ConversionError(f"{name} gives no answers: {reason}")
-        return Answered(name, artifact, part.name, outputs)
+def reached(device: str | None, parts: Parts, scratch: Path, kept: ExitStack) -> tuple[Surveyed | None, Link | None]:
+    """A board and the way there, open until ``kept`` ends; None: this machine was meant."""
+    from ecgedge.devices import boards
+    from ecgedge.devices.link import Link
+    from ecgedge.workers.survey import survey
 
-    def into(self, forms: Sequence[tuple[str, Artifact]]) -> Diverged:
-        """All stages, then the operations of the first that parts, else of the last."""
-        from ecgedge.diverge.chain import first_parted, stages_of
-        from ecgedge.diverge.findings import find
-
-        last = len(forms) - 1
-        names = {0: self.against_runtime, last: self.runtime}
-        found = [self.answered(name, artifact, names.get(place)) for place, (name, artifact) in enumerate(forms)]
-        task = self.settled_task(forms[0][1], found[0])
-        stages = stages_of(found, self.x, task, self.index)
-        parted = first_parted(stages)
-        result = Diverged(stages, stages[parted].name if parted is not None else None, "", "", None, (),
-                          self.data.describe(), len(self.index), len(self.few()))  # fmt: skip
-        result = self.operations(found, last if parted is None else parted, result)
-        return replace(result, findings=tuple(find(result.stages, result.study, result.form, result.parted)))
-
-    def settled_task(self, artifact: Artifact, answered: Answered) -> Any:
-        """What the answers mean; a threshold that nobody told is that of the middle of the beats."""
-        import math
-
-        from ecgedge.api import tasks
-        from ecgedge.api.artifact import Anomaly
-
-        task = artifact.task
-        if isinstance(task, Anomaly) and math.isnan(task.threshold):
-            scores = tasks.anomaly_scores(answered.outputs, self.x, task.window)
-            return replace(task, threshold=float(np.median(scores)))
-        return task
-
-    def operations(self, forms: Sequence[Answered], place: int, result: Diverged) -> Diverged:
-        """With the operations of a stage against those of the nearest one before it that can be looked into."""
-        from ecgedge.diverge.study import study
-
-        notes: list[str] = []
-        later, earlier = range(place, len(forms)), range(place - 1, -1, -1)
-        with (
-            self.tapped(forms, later, notes) as (mine, form),
-            self.tapped(forms, earlier, notes) as (theirs, against),
-        ):
-            if form is None or against is None:
-                return replace(result, notes=tuple(notes))
-            found = study(form, against, self.few(), self.sealing(forms[mine], forms[theirs]))
-        return replace(result, study=found, form=forms[mine].name, against=forms[theirs].name, notes=tuple(notes))
-
-    def sealing(self, form: Answered, against: Answered) -> Callable[[Matching], tuple[Sealed, ...]] | None:
-        """What looks into the first decisions that differ between two forms; None where none does."""
-        from ecgedge.api import tasks
-        from ecgedge.diverge.chain import as_one
-        from ecgedge.diverge.sealed import sealed
-
-        task = self.settled_task(against.artifact, against)
-        here, was = (as_one(tasks.decide(each.outputs, self.x, task)) for each in (form, against))
-        places = np.flatnonzero(here != was)[:SEALED]
-        if not len(places):
-            return None
-        x = self.x[places]
-
-        def decide(outputs: np.ndarray) -> np.ndarray:
-            return as_one(tasks.decide(outputs.reshape(len(x), *against.outputs.shape[1:]), x, task))
-
-        return lambda both: sealed(both, x, self.index[places].tolist(), here[places], was[places], decide)
-
-    @contextmanager
-    def tapped(
-        self, forms: Sequence[Answered], places: Sequence[int], notes: list[str]
-    ) -> Iterator[tuple[int, Taps | None]]:
-        """The first of some stages that can be looked into, open; None, and notes, where none can."""
-        for place in places:
-            form = forms[place]
-            part = self.opened.workers.runtime(self.parts.runtimes[form.runtime])
-            taps = part.taps(form.artifact, self.threads)
-            if taps is not None:
-                try:
-                    yield place, taps
-                finally:
-                    taps.close()
-                return
-            notes.append(f"{form.name}: runtime {form.runtime} shows no inner tensors")
-        yield -1, None
+    if device in (None, boards.HOST):
+        return None, None
+    board = boards.find(str(device))
+    return survey(board, parts, parts.runtimes), kept.enter_context(Link(board, scratch / "board.log"))
 
 
 def made_on_the_way(
@@ -358,7 +270,7 @@ def mended(lab: Lab, parts: Parts, forms: Sequence[tuple[str, Artifact]], to: st
     from ecgedge.diverge.fix import CHEAPEST, mend, quality
 
     first = look.answered(*forms[0], look.against_runtime)
-    task, x, y = look.settled_task(forms[0][1], first), look.x, look.data.test.y[look.index]
+    task, x, y = settled_task(forms[0][1], first, look.x), look.x, look.data.test.y[look.index]
     right, decided = quality(first.outputs, x, y, task), as_one(tasks.decide(first.outputs, x, task))
 
     def drop_of(artifact: Artifact) -> tuple[float, int]:
@@ -380,4 +292,4 @@ def is_parted(pair: Sequence[Answered], look: Look) -> bool:
     """Whether two forms part by more than their precision explains."""
     from ecgedge.diverge.chain import stages_of
 
-    return stages_of(pair, look.x, look.settled_task(pair[0].artifact, pair[0]), look.index)[1].parts
+    return stages_of(pair, look.x, settled_task(pair[0].artifact, pair[0], look.x), look.index)[1].parts

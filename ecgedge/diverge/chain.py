@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,12 +26,14 @@ class Answered:
         name: of the stage, as the table shows it.
         runtime: that ran it.
         outputs: ``(N, ...)`` float32.
+        on_board: it ran on the board that was named, not here.
     """
 
     name: str
     artifact: Artifact
     runtime: str
     outputs: np.ndarray
+    on_board: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,7 @@ def stages_of(forms: Sequence[Answered], x: np.ndarray, task: Task, index: np.nd
     for place, form in enumerate(forms):
         before = max(0, place - 1)
         if flat[place].shape != flat[before].shape:
-            told = f"{flat[place].shape[1]} values a beat, {forms[before].name} gives {flat[before].shape[1]}"
-            raise EcgEdgeError(f"{form.name} gives {told}: they are no forms of one model", "name two of one model")
+            raise not_one_model(form.name, forms[before].name, flat[place].shape[1], flat[before].shape[1])
     decided = [as_one(tasks.decide(form.outputs, x, task)) for form in forms]
     found = []
     for place, form in enumerate(forms):
@@ -100,6 +101,28 @@ def stages_of(forms: Sequence[Answered], x: np.ndarray, task: Task, index: np.nd
             parts, allowed,
         ))  # fmt: skip
     return tuple(found)
+
+
+def of_two_sizes(forms: Sequence[Answered], index: np.ndarray) -> tuple[Stage, Stage]:
+    """A reference and a form that gives another number of values a beat: it decides nothing as the reference does.
+
+    Args:
+        index: numbers of the beats among the test beats.
+    """
+    first, form = (
+        Stage(each.name, str(each.artifact.path), each.artifact.format, each.artifact.precision, each.runtime,
+              noise.MOST, noise.MOST, 0.0, (), (), False, f"{each.outputs[0].size} values a beat")
+        for each in (forms[0], forms[-1])
+    )  # fmt: skip
+    every = tuple(int(each) for each in index)
+    return first, replace(form, snr=-noise.MOST, before=-noise.MOST, largest=noise.MOST_TIMES, changed=every,
+                          changed_before=every, parts=True)  # fmt: skip
+
+
+def not_one_model(form: str, reference: str, size: int, other: int) -> EcgEdgeError:
+    """The error of two forms that give so many values a beat."""
+    told = f"{form} gives {size} values a beat, {reference} gives {other}"
+    return EcgEdgeError(f"{told}: they are no forms of one model", "name two forms of one model")
 
 
 def verdict(precision: str, other: str, largest: float, ratio: float, size: float) -> tuple[bool, str]:

@@ -19,6 +19,20 @@ NEAR = 0.35  # of sorted values, relative to their spread: further apart nothing
 CLEARLY = 3.0  # dB by which values fit better that do
 AT_ONCE = 3  # candidates for a place that are tried
 WITHIN = 4  # operations of the reference that one of the form may stand for
+LAYOUTS = (
+    "transpose",
+    "reshape",
+    "flatten",
+    "slice",
+    "stridedslice",
+    "pad",
+    "concat",
+    "concatenation",
+    "gather",
+    "squeeze",
+    "unsqueeze",
+    "getitem",
+)  # kinds of operations that only move values
 AXES = 4  # above, no orders of axes are tried
 
 Read = Callable[[str], np.ndarray]

@@ -10,6 +10,7 @@ from ecgedge.api.taps import Operation, Tensor
 
 ROUNDING = 12**-0.5  # rms of rounding to whole steps, in steps
 FLOATS = {"float64": 1e-6, "float32": 2e-5, "float16": 2e-3, "bfloat16": 1e-2}  # of sums, relative to their rms
+MOST_TIMES = 1e9  # what is infinite is told as this: JSON has no infinity
 MOST = 200.0  # dB, that stand for no difference at all
 
 
@@ -82,9 +83,14 @@ def shake(values: np.ndarray, scale: float, seed: int) -> np.ndarray:
 
 def beyond(values: np.ndarray, tensor: Tensor) -> float:
     """The share of values that a quantized tensor cannot hold, by more than a step."""
+    low, high = limits(tensor)
+    step = tensor.scale or 0.0
+    return float(np.mean((values < low - step) | (values > high + step)))
+
+
+def limits(tensor: Tensor) -> tuple[float, float]:
+    """The least and the largest value that a tensor can hold; of one that is not quantized, infinite."""
     if tensor.scale is None or tensor.zero_point is None:
-        return 0.0
-    limits = np.iinfo(tensor.dtype)
-    low = (limits.min - tensor.zero_point - 1) * tensor.scale
-    high = (limits.max - tensor.zero_point + 1) * tensor.scale
-    return float(np.mean((values < low) | (values > high)))
+        return -math.inf, math.inf
+    stored = np.iinfo(tensor.dtype)
+    return (stored.min - tensor.zero_point) * tensor.scale, (stored.max - tensor.zero_point) * tensor.scale

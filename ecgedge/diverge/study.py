@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,18 +12,19 @@ import numpy as np
 
 from ecgedge.api.taps import Operation, Taps, Tensor
 from ecgedge.diverge import noise
-from ecgedge.diverge.match import ALIKE, Matching, has_weights, match, share
+from ecgedge.diverge.match import ALIKE, LAYOUTS, Matching, has_weights, kind, match, share
 from ecgedge.diverge.sealed import Sealed
+from ecgedge.diverge.symptoms import Symptoms, symptoms
 from ecgedge.errors import EcgEdgeError
 from ecgedge.evaluate.parity import same_bits
 
 LIMIT = 2.0  # times what a precision explains, from which an operation is at fault
 HEALED = 1.3  # times the same, up to which what comes after it is as right as it can be
 CLIPS = 1e-3  # share of values, from which a tensor is told to clip
-MOST_TIMES = 1e9  # what is infinite is told as this: JSON has no infinity
 MISTAKEN = 20.0  # dB, up to which two tensors may have been taken for the same by mistake
 PUT_RIGHT = 3  # matches at most that are mended by what comes after them
 STRANGE = 6.0  # dB, below which an operation with weights has nothing of the reference's
+BINS = 48  # of a histogram
 LITTLE = 0.5  # share of tensors matched, below which one such line alone says that
 
 
@@ -63,6 +65,23 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Histogram:
+    """How the values of one tensor are spread, as it ran and in the reference.
+
+    Attributes:
+        tensor: by its name in the form; ``reference``: the same in the other file.
+        edges: of the bins, one more than there are counts; whole steps where the tensor is quantized.
+        form, expected: values of each bin, of the form and of the reference.
+    """
+
+    tensor: str
+    reference: str
+    edges: tuple[float, ...]
+    form: tuple[int, ...]
+    expected: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Study:
     """What was found between two forms.
 
@@ -75,6 +94,9 @@ class Study:
         unfused: names of tensors that do not exist as the file runs.
         decisions: beats that are decided otherwise, and where that was sealed.
         same_model: False where the two seem to be no forms of one model, see ``strangers``.
+        histogram: of the worst operation's tensor; None: no operation was measured.
+        symptoms: of the culprit; None: there is none.
+        dropped: names of operations at the end of the reference, which only move values and which the form lacks.
     """
 
     lines: tuple[Line, ...]
@@ -84,6 +106,14 @@ class Study:
     unfused: tuple[str, ...] = ()
     decisions: tuple[Sealed, ...] = ()
     same_model: bool = True
+    histogram: Histogram | None = None
+    symptoms: Symptoms | None = None
+    dropped: tuple[str, ...] = ()
+
+    @property
+    def worst(self) -> Line | None:
+        """The culprit, else the line that errs most by itself; None: there are no lines."""
+        return self.culprit or next(iter(self.ranked()), None)
 
     def ranked(self) -> list[Line]:
         """The lines, the worst first: by how much their own error is above what is explained."""
@@ -131,8 +161,7 @@ def study(
     with tempfile.TemporaryDirectory() as scratch:
         mine, theirs = Values(form, x, Path(scratch) / "form"), Values(reference, x, Path(scratch) / "reference")
         if mine.answers[0].size != theirs.answers[0].size:
-            told = f"{mine.answers[0].size} values a beat and {theirs.answers[0].size}"
-            raise EcgEdgeError(f"the two forms give {told}: they are not of one model", "name two forms of one model")
+            return without_the_last(form, reference, x, mine.answers[0].size, theirs.answers[0].size)
         both = match(form, reference, theirs)
         lines = measured(both, mine)
         culprit = at_fault(both, lines)
@@ -144,8 +173,81 @@ def study(
         made = sum(name in both.tensors for op in form.wiring.operations for name in op.outputs)
         same_model = not strangers(both, lines)
         decisions = seal(both) if seal and same_model else ()
-        return Study(tuple(lines), culprit if same_model else None, share(both), made, tuple(sorted(mine.disturbed)),
-                     decisions, same_model)  # fmt: skip
+        found = Study(tuple(lines), culprit if same_model else None, share(both), made, tuple(sorted(mine.disturbed)),
+                      decisions, same_model)  # fmt: skip
+        if found.worst is None:
+            return found
+        wrong = symptoms_of(both, found.culprit) if found.culprit else None
+        return replace(found, histogram=histogram_of(both, found.worst, mine), symptoms=wrong)
+
+
+def symptoms_of(both: Matching, line: Line) -> Symptoms | None:
+    """In which way a line is wrong."""
+    sources, inside = both.sources(line.tensor)
+    expected = both.value(line.tensor)
+    found = local(both, line.tensor, sources, inside, expected)
+    return None if found is None else symptoms(found[0], expected, both.tensors[line.tensor], LIMIT * found[1])
+
+
+class Ending(Taps):
+    """Taps that count a tensor before the output as the output."""
+
+    def __init__(self, whole: Taps, output: str):
+        self.whole, self.wiring = whole, replace(whole.wiring, output=output)
+        self.answers: dict[int, np.ndarray] = {}
+
+    def read(self, tensor: str, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if id(x) not in self.answers:
+            self.answers = {id(x): self.whole.read(self.wiring.output, x)[0]}
+        return self.whole.read(tensor, x)[0], self.answers[id(x)]
+
+    def between(self, inputs: Mapping[str, np.ndarray], output: str) -> np.ndarray:
+        return self.whole.between(inputs, output)
+
+
+def without_the_last(form: Taps, reference: Taps, x: np.ndarray, size: int, other: int) -> Study:
+    """Two forms of other sizes: the form may lack a crop, or whatever moves values at the end of the reference.
+
+    Args:
+        size, other: values a beat of the form and of the reference.
+
+    Raises:
+        EcgEdgeError: it gives nothing that the reference has there.
+    """
+    behind, name, dropped = (
+        {n: op for op in reference.wiring.operations for n in op.outputs},
+        reference.wiring.output,
+        [],
+    )
+    while (op := behind.get(name)) and kind(op.op) in LAYOUTS and len(op.inputs) == 1:
+        dropped.append(op.name)
+        name = op.inputs[0]
+        if reference.read(name, x)[0][0].size != size:
+            continue
+        found = study(form, Ending(reference, name), x)
+        last = next((line for line in found.lines if line.tensor == form.wiring.output), None)
+        if found.same_model and last is not None and last.excess <= LIMIT:
+            return replace(found, culprit=last, dropped=tuple(dropped[::-1]))
+    told = f"{size} values a beat and {other}"
+    raise EcgEdgeError(f"the two forms give {told}: they are not of one model", "name two forms of one model")
+
+
+def histogram_of(both: Matching, line: Line, mine: Values) -> Histogram | None:
+    """The spread of a line's tensor, as it ran and in the reference; None where no value is finite."""
+    expected, step = both.value(line.tensor).ravel(), both.tensors[line.tensor].scale
+    held = mine(line.tensor).ravel()
+    held, expected = (each[np.isfinite(each)].astype(np.float64) for each in (held, expected))
+    if not held.size or not expected.size:
+        return None
+    low, high = float(min(held.min(), expected.min())), float(max(held.max(), expected.max()))
+    if step:  # bins of whole steps, else some are given two of them and others one
+        width = step * max(1, math.ceil((high - low) / step / BINS))
+        low -= step / 2
+        edges = low + width * np.arange(max(1, math.ceil((high + step / 2 - low) / width)) + 1)
+    else:
+        edges = np.linspace(low, high, BINS + 1) if high > low else np.array([low - 0.5, low + 0.5])
+    counts = [tuple(int(count) for count in np.histogram(each, edges)[0]) for each in (held, expected)]
+    return Histogram(line.tensor, line.reference, tuple(float(edge) for edge in edges), *counts)
 
 
 def strangers(both: Matching, lines: Sequence[Line]) -> bool:
@@ -224,7 +326,7 @@ def measure(both: Matching, name: str, mine: Values, place: int) -> Line | None:
         local_snr=noise.decibel(off, expected),
         local_steps=in_steps(off, tensor),
         explained=noise.decibel(allowed, expected),
-        excess=min(off / allowed, MOST_TIMES) if allowed else (MOST_TIMES if off else 0.0),
+        excess=min(off / allowed, noise.MOST_TIMES) if allowed else (noise.MOST_TIMES if off else 0.0),
         beyond=noise.beyond(expected, tensor),
     )
 
@@ -259,7 +361,7 @@ def shaken_by(both: Matching, exact: Mapping[str, np.ndarray], name: str) -> np.
 
 
 def in_steps(error: float, tensor: Tensor) -> float | None:
-    return None if tensor.scale is None else min(error / tensor.scale, MOST_TIMES)
+    return None if tensor.scale is None else min(error / tensor.scale, noise.MOST_TIMES)
 
 
 def main_of(inside: Sequence[Operation]) -> Operation:

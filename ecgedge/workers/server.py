@@ -301,7 +301,7 @@ class Worker:
     @answers(protocol.ReadTensor)
     def read_tensor(self, asked: protocol.ReadTensor) -> None:
         values, answers = self.taps[asked.taps].read(asked.tensor, np.load(asked.beats))
-        for array, out in ((values, asked.out), (answers, asked.answers)):
+        for array, out in zip((values, answers), asked.out, strict=True):
             with whole_file(out) as file:
                 np.save(file, array)
 

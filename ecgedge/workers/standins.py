@@ -211,9 +211,7 @@ class RuntimeElsewhere(Runtime):
             return errand.ask(protocol.Prove(bundle), "the bundle's own check")
 
     def taps(self, artifact: Artifact, threads: int) -> TapsElsewhere | None:
-        errand = self.errand(threads)
-        opened = errand.ask(protocol.Tap(self.name, pack(artifact), threads), artifact.path)
-        return None if opened is None else TapsElsewhere(errand, opened, artifact.path)
+        return taps_by(self.errand(threads), self.name, artifact, threads)
 
     def load(self, artifact: Artifact, threads: int, **options: Any) -> SessionElsewhere:
         return SessionElsewhere(self.errand(threads), self.name, artifact, threads, options)
@@ -291,7 +289,7 @@ class TapsElsewhere(Taps):
     def read(self, tensor: str, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         beats, out, answers = map(self.file, ("beats", "out", "answers"))
         np.save(beats, x)
-        self.errand.ask(protocol.ReadTensor(self.number, tensor, beats, out, answers), self.about)
+        self.errand.ask(protocol.ReadTensor(self.number, tensor, beats, (out, answers)), self.about)
         return np.load(out), np.load(answers)
 
     def between(self, inputs: Mapping[str, np.ndarray], output: str) -> np.ndarray:
@@ -306,6 +304,12 @@ class TapsElsewhere(Taps):
         if self.errand.child.is_running:
             self.errand.ask(protocol.CloseTaps(self.number), self.about)
         self.errand.close()
+
+
+def taps_by(errand: Errand, runtime: str, artifact: Artifact, threads: int) -> TapsElsewhere | None:
+    """An artifact open to be tapped in a worker; None: its runtime cannot."""
+    opened = errand.ask(protocol.Tap(runtime, pack(artifact), threads), artifact.path)
+    return None if opened is None else TapsElsewhere(errand, opened, artifact.path)
 
 
 class ExporterElsewhere(Exporter):

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ecgedge import EcgEdgeError, MatrixRequest, open_run, run_matrix
+from ecgedge import EcgEdgeError, MatrixRequest, diverge, open_run, run_matrix
 from ecgedge.audit import check_run
 from ecgedge.data.dataset import Dataset
 from ecgedge.devices import boards
@@ -344,3 +344,10 @@ def test_portability_asks_a_board_as_well(ecgedge: Command, loop: servers.Sshd, 
     assert by["xnnpack", "loop"]["equal"] == 1 and by["xnnpack", "loop"]["by"] == "run"
     assert by["xnnpack", "loop"]["digest"] == by["xnnpack", "this machine"]["digest"]
     assert not [missed for missed in json.loads(found.out)["not_tried"] if missed["what"] == "aarch64"]
+
+
+def test_a_file_on_a_board_is_looked_into_there(loop: servers.Sshd) -> None:
+    found = diverge(TCN, against=TCN, device="loop", data="synthetic", beats=16)
+    assert [stage.name for stage in found.stages] == [str(TCN), f"{TCN} on loop"]
+    assert found.stages[1].largest == 0 and found.culprit is None and not found.notes
+    assert found.study and found.study.matched == 1 and len(found.study.lines) == 17

@@ -105,6 +105,7 @@ COMMANDS = {
     "explain": (),
     "convert": ("--to", "fake", "--dataset", "synthetic", "-o", "made"),
     "bundle": ("-o", "made.zip"),
+    "diverge": ("--against", "fake", "--dataset", "synthetic"),
 }
 
 

@@ -16,12 +16,16 @@ from ecgedge.api.tensors import TensorSpec
 from ecgedge.cli.diverge import LINES, line_cells, table
 from ecgedge.commands.diverge import diverge
 from ecgedge.diverge.chain import Answered, as_one, first_parted, stages_of
+from ecgedge.diverge.diverged import Diverged, Example, Strip
 from ecgedge.diverge.findings import find
 from ecgedge.diverge.fix import Fixed, mend
 from ecgedge.diverge.match import Match, Matching, arranged
 from ecgedge.diverge.sealed import Sealed, put_back, sealed
 from ecgedge.diverge.study import Study, study
 from ecgedge.errors import ConversionError, EcgEdgeError
+from ecgedge.report.html.diverge import render
+from tests.core.synthetic_run import HOSTILE
+from tests.core.test_report_html import Page
 
 DRAW = np.random.default_rng(5)
 BEATS = DRAW.standard_normal((16, 1, 30)).astype(np.float32)
@@ -276,6 +280,8 @@ def test_two_models_of_the_same_classes_have_no_culprit(of_one_build: bool) -> N
     assert found.culprit is None and not found.same_model
     [told] = find((), found, "form", "form")
     assert told.name == "no_forms_of_one_model" and told.text.startswith("these seem to be no forms of one model")
+    [told] = find((), found, "onnx", "onnx", "tcn")
+    assert "the conversion of tcn went wrong as a whole at onnx" in told.remedy
     one = look(net(a=lambda x: first(x, v1)))  # the others are right
     assert one.same_model and one.culprit and one.culprit.operation == "op_a"
 
@@ -351,3 +357,123 @@ def test_a_detector_and_a_classifier_are_no_forms_of_one_model() -> None:
     forms = [answered("ae", "fp32", np.zeros((16, 1, 30))), answered("cnn", "fp32", np.zeros((16, 3)))]
     with pytest.raises(EcgEdgeError, match="no forms of one model"):
         stages_of(forms, BEATS, Anomaly(1.0, 0.9, "a", ("a", "b")), np.arange(16))
+
+
+def diverged(form: Net, name: str = "wrong.tflite") -> Diverged:
+    """Two forms as the command finds them, one of which is called ``name``."""
+    reference = net()
+    outputs = [each.read("y", BEATS)[0] for each in (reference, form)]
+    forms = [answered("right", "fp32", outputs[0]), answered(name, "full-int8", outputs[1])]
+    stages, found = stages_of(forms, BEATS, forms[0].artifact.task, np.arange(16)), study(form, reference, BEATS)
+    told = tuple(find(stages, found, name, first_parted(stages) and name))
+    examples = tuple(Example(beat, BEATS[beat], (), "a", "a", "b", "op_m") for beat in stages[1].changed)
+    strip = Strip(f"{name} too", "right", found.lines, 8)
+    return Diverged(stages, name, name, "right", found, told, "beats", 16, 16, strips=(strip,), examples=examples)
+
+
+def test_the_page_shows_the_strip_the_worst_tensor_and_the_beats_that_change() -> None:
+    found = diverged(net(fine_steps(), m=lambda s: -s.mean(axis=1)), HOSTILE)
+    root = Page(text := render(found)).root
+    assert root.one("p", class_="name").text == "op_m"
+    titles = [each.attributes["aria-label"].partition(".")[0] for each in root.all("svg", role="img")]
+    beats = [f"Beat {beat}" for beat in found.stages[1].changed]
+    assert beats and titles == ["Errors along the depth of the graph", "The worst tensor in both forms", *beats]
+    assert all(each.children[0].text and each.one("desc").text for each in root.all("svg", role="img"))
+    [worst] = [each for each in root.all("circle", class_="chosen") if each.parent and not each.inside("ul")]
+    assert worst.one("title").text == "op_m: the worst"
+    rows = root.one("section", id="operations").one("tbody").all("tr")
+    assert len(rows) == len(found.study.lines if found.study else ())
+    assert [row.one("th").text for row in rows if "front" in row.attributes["class"]] == ["op_m at fault"]
+    assert "<script>document" not in text and "http" not in text.replace("http-equiv", "")  # it needs no other file
+    assert len(json.dumps(found.record(), allow_nan=False)) < 20_000 and "examples" not in found.record()
+
+
+def test_the_page_of_forms_of_which_no_operation_was_looked_into() -> None:
+    whole = diverged(net(fine_steps()))
+    found = replace(whole, study=None, form="", against="", strips=(), examples=(), parted=None, notes=("of none",))
+    root = Page(render(found)).root
+    assert not root.all("svg", role="img") and not root.all("section", id="operations")
+    assert (
+        "of none" in root.one("ul", class_="told").text and "None: both forms" in root.one("section", id="beats").text
+    )
+
+
+def test_a_histogram_counts_each_value_once_in_bins_of_whole_steps() -> None:
+    steps = fine_steps()
+    found = look(net(steps, b=FAULTS["b"])).histogram
+    assert found and found.tensor == "b"
+    assert sum(found.form) == sum(found.expected) == 16 * 30 * 6
+    width = (found.edges[1] - found.edges[0]) / steps["b"]
+    assert width == pytest.approx(round(width)) and width >= 1
+
+
+def dead(r: np.ndarray) -> np.ndarray:
+    made = r @ W2
+    made[..., 2] = 0.25
+    return made
+
+
+WRONG: dict[str, tuple[str, Function, str]] = {
+    "swapped_channels": ("b", lambda r: (r @ W2)[..., [0, 4, 2, 3, 1, 5]], "--no-optimize"),
+    "dead_channels": ("b", dead, "by channel"),
+    "norm_in_training": ("b", lambda r: (r @ W2) * np.float32([1, 2, 0.5, 3, 1, 1]) + 1, "network.eval()"),
+    "moved": ("s", lambda b: np.roll(relu(b), 3, axis=1), "layout"),
+    "at_fault": ("m", lambda s: -s.mean(axis=1), "does not mend it"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_is_told_with_what_mends_it(name: str) -> None:
+    at, changed, remedy = WRONG[name]
+    scales = {each: 4 * step for each, step in fine_steps().items()} if name not in ("norm_in_training",) else None
+    steps = [replace(step, op="Slice") if name == "moved" and step.output == "s" else step
+             for step in steps_with(scales, **{at: changed})]  # fmt: skip
+    found = look(Net(steps, SHAPES))
+    assert found.culprit and found.culprit.operation == f"op_{at}"
+    [told] = find((), found, "form", None)
+    assert told.name == name and told.operation == f"op_{at}" and remedy in told.text + told.remedy
+
+
+def test_channels_that_are_swapped_are_not_taken_for_a_range_that_cuts_off() -> None:
+    """Two of them of unlike ranges, swapped in integers that hold the right ones: what is given is cut off as well."""
+    loud = W2 * np.float32([1, 8, 1, 1, 1, 1])
+    reference, given = net(b=lambda r: r @ loud), {"x": BEATS}
+    reference.compute(given, "y")
+    scales = fine_steps() | {name: float(np.abs(given[name]).max()) / 127 for name in ("b", "s", "m", "y")}
+    wrong = net(scales | {"b": scales["b"] * 0.7}, b=lambda r: (r @ loud)[..., [1, 0, 2, 3, 4, 5]])
+    found = study(wrong, reference, BEATS)
+    assert found.culprit and found.culprit.beyond > 1e-3
+    [told] = find((), found, "form", None)
+    assert told.name == "swapped_channels" and "channels 0, 1 of b" in told.text
+
+
+def test_a_pass_that_is_not_right_is_named() -> None:
+    forms = [answered("onnx", "fp32", net().read("y", BEATS)[0]), answered("onnx, fold_norms", "fp32", net(
+        b=FAULTS["b"]).read("y", BEATS)[0])]  # fmt: skip
+    stages = stages_of(forms, BEATS, forms[0].artifact.task, np.arange(16))
+    told = find(stages, look(net(b=FAULTS["b"])), "onnx, fold_norms", "onnx, fold_norms")
+    assert "pass fold_norms" in next(each.text for each in told if each.name == "by_a_pass")
+    assert not [each for each in find(stages, None, "onnx, 3 passes", "onnx, 3 passes") if each.name == "by_a_pass"]
+
+
+def test_a_softmax_in_integers_is_told() -> None:
+    def softmax(m: np.ndarray) -> np.ndarray:
+        powers = np.exp(m @ W3)
+        return powers / powers.sum(axis=1, keepdims=True)
+
+    steps = [replace(step, op="SOFTMAX") if step.output == "y" else step
+             for step in steps_with(fine_steps() | {"y": 1 / 127}, y=softmax)]  # fmt: skip
+    found = study(Net(steps, SHAPES), net(y=softmax), BEATS)
+    told = next(each for each in find((), found, "form", "form") if each.name == "integer_softmax")
+    assert told.operation == "op_y" and "logits" in told.remedy
+
+
+def test_a_crop_that_is_missing_at_the_end_is_found_there() -> None:
+    whole, shapes = steps_with(y=lambda m: m @ W3), {**SHAPES, "c": (2,)}
+    cropped = Net([*whole, Step("c", ("y",), lambda y: y[:, :2], "Slice")], shapes)
+    found = study(Net(whole, SHAPES), cropped, BEATS)
+    assert found.culprit and found.culprit.operation == "op_y" and found.dropped == ("op_c",)
+    [told] = find((), found, "form", None)
+    assert told.name == "dropped" and told.text.startswith("op_c of the reference is missing behind op_y")
+    with pytest.raises(EcgEdgeError, match="not of one model"):  # it is wrong besides
+        study(net(y=lambda m: m @ W3 * 3 + 1), cropped, BEATS)

@@ -83,13 +83,26 @@ def test_a_row_that_is_not_there_or_not_one(made: Path, words: list[str], messag
     assert message in error.value.message and error.value.hint
 
 
+def test_diverge_holds_a_row_against_its_fp32_form_on_the_data_of_the_run(made: Path) -> None:
+    done = ecgedge(made, "diverge", made, "full-int8", "--beats", "20", "--json")
+    assert done.code == 0, done.err
+    found, about = json.loads(done.out), json.loads((made / "run.json").read_text())
+    fp32 = INT8.replace("fake-int8", "none")
+    assert [stage["name"] for stage in found["stages"]] == [fp32, INT8] and found["data"] == about["data"]
+    assert "runtime fake-runtime shows no inner tensors" in found["notes"][0] and found["study"] is None
+    done = ecgedge(made, "diverge", made, fp32, "--beats", "20", "--json")
+    assert [stage["name"] for stage in json.loads(done.out)["stages"]] == ["fake", fp32]
+    told = error_of(ecgedge(made, "diverge", made, "full-int8", "--to", "fake"))
+    assert "a run, whose rows are converted" in told
+
+
 def test_what_is_no_run_has_no_rows_and_a_run_is_no_model(made: Path, lines: Path) -> None:
     assert "fake is not the folder of a run" in error_of(ecgedge(made, "predict", "fake", "full-int8", lines))
     for command in (["evaluate", made], ["matrix", "--model", made]):
         assert "is the folder of a run, and a model or a file is wanted" in error_of(ecgedge(made, *command))
 
 
-@pytest.mark.parametrize("command", [["explain"], ["bundle"], ["predict"]])
+@pytest.mark.parametrize("command", [["explain"], ["bundle"], ["predict"], ["diverge"]])
 @pytest.mark.parametrize("row", [[], ["full-int8"]])
 def test_a_run_that_is_missing_is_told_with_those_that_are_there(
     made: Path, lines: Path, command: list[str], row: list[str]

@@ -20,6 +20,7 @@ COMMANDS = {
     "explain": (),
     "convert": ("--to", "onnx", *DATA, "-o", "made.onnx"),
     "bundle": ("-o", "made.zip"),
+    "diverge": ("--against", "base-cnn", *DATA),
 }
 VALUES = 50_000_000_000  # 200 GB
 

@@ -52,7 +52,7 @@ def told(here: Command, *arguments: str | Path) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("fault", ["padding", "relu", "layout"])
+@pytest.mark.parametrize("fault", ["padding", "relu", "layout", "norm"])
 def test_a_fault_planted_in_onnx_is_named(
     here: Command, small: Path, planting: Any, tmp_path: Path, fault: str
 ) -> None:
@@ -60,6 +60,20 @@ def test_a_fault_planted_in_onnx_is_named(
     found = told(here, "wrong.onnx", "--against", small)
     assert found["culprit"] == found["ranking"][0] == name
     assert found["parted"] == "wrong.onnx" and found["study"]["matched"] == 1
+
+
+def test_a_crop_that_a_converter_dropped_is_named_with_the_operation_that_it_is_missing_behind(
+    here: Command, planting: Any, tmp_path: Path
+) -> None:
+    body = "h = Conv<pads=[5, 5]>(x, a) r = Relu(h) c = Conv<pads=[3, 3]>(r, b) y = Slice(c, s, e, d)"
+    ends = {name: np.array([value], np.int64) for name, value in (("s", 0), ("e", 140), ("d", 2))}
+    weights = {"a": weight(6, 1, 7), "b": weight(1, 6, 7) / 6, **ends}
+    onnx.save(graph(body, shape=("batch", 1, 140), **weights), tmp_path / "right.onnx")
+    name = planting.planted(tmp_path / "right.onnx", "crop", 1, tmp_path / "longer.onnx")
+    found = told(here, "longer.onnx", "--against", "right.onnx", "--task", "anomaly")
+    assert found["study"]["dropped"] == [name] and found["culprit"].startswith("Conv")
+    assert [each["name"] for each in found["findings"]] == ["dropped"]
+    assert "144 values" in found["stages"][1]["allowed"] and found["parted"] == "longer.onnx"
 
 
 @pytest.mark.parametrize("fault", ["negate"])

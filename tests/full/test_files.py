@@ -294,6 +294,7 @@ COMMANDS = {
     "convert": ("convert", "FILE", "--to", "onnx", "--dataset", "synthetic"),
     "matrix": ("matrix", "--artifact", "FILE", "--dry-run", "--dataset", "synthetic"),
     "bundle": ("bundle", "FILE"),
+    "diverge": ("diverge", "FILE", "--against", "FILE", "--dataset", "synthetic"),
 }
 
 

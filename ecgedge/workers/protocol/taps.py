@@ -32,13 +32,12 @@ class Tap(Question[Tapped | None]):
 
 @dataclass(frozen=True)
 class ReadTensor(Question[None]):
-    """Read one tensor for all beats of a file; save its values to ``out``, the answers of that run to ``answers``."""
+    """Read one tensor for all beats of a file; save its values, and the answers of that run, to the two of ``out``."""
 
     taps: int
     tensor: str
     beats: Path
-    out: Path
-    answers: Path
+    out: tuple[Path, Path]
 
 
 @dataclass(frozen=True)
