@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from ecgedge.cluster import dask
 from tests.conftest import Command, error_of, rows_of
 from tests.core.conftest import write_sets
 
@@ -245,8 +246,11 @@ def test_ctrl_c_ends_a_cluster_of_this_machine(ecgedge: Command, fakes: Path, se
     assert 0 < len(done) < 360 and {row["status"] for row in rows_of(tmp_path / "run")} == {"ok"}
 
 
-def test_no_cluster_is_told_in_a_line(ecgedge: Command, fakes: Path, sets: list[Path], scheduler) -> None:
-    told = error_of(ecgedge(*asked(fakes, sets, "--out", "run", "--cluster", scheduler[0])))
+def test_no_cluster_is_told_in_a_line(
+    here: Command, fakes: Path, sets: list[Path], scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dask, "WAIT", 3)  # a worker could come within half a minute
+    told = error_of(here(*asked(fakes, sets, "--out", "run", "--cluster", scheduler[0])))
     assert f"{scheduler[0]} has no worker" in told and "dask worker" in told
 
 
