@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ecgedge.api.artifact import Artifact
+from ecgedge.api.artifact import Artifact, files_of
 from ecgedge.api.records import LEADS
 from ecgedge.bundle import card, csource
 from ecgedge.bundle.vectors import Portable, Vectors, tolerance
@@ -21,20 +21,44 @@ from ecgedge.files import escape
 
 @dataclass(frozen=True)
 class Target:
-    """What runs files of a format: a runtime, the distribution it comes from, and the ``predict.py`` for it.
+    """What runs files of a format, and the scripts that a bundle of them holds.
 
-    Without a distribution it is C: a folder that a compiler makes a program of.
+    Attributes:
+        runtime: the part.
+        distribution: where the runtime comes from; empty: it is C, a folder that a compiler makes a program of.
+        predict: the template of ``predict.py``.
+        framework: the template of ``framework.py``, which loads the file with the framework that saved it; empty:
+            ``predict.py`` does so itself.
     """
 
     runtime: str
     distribution: str
     predict: str
+    framework: str = ""
+
+    @property
+    def has_array(self) -> bool:
+        """Whether a bundle holds the file as an array in C, too: of such as programs in C take."""
+        return bool(self.distribution) and not self.framework
+
+    @property
+    def readme(self) -> str:
+        """The template of ``README.md``."""
+        if self.framework:
+            return "README_framework.md"
+        return "README.md" if self.distribution else "README_c.md"
 
 
+FOLDER = "model"  # of a model that is one; without a suffix, by which Keras takes it for a file
 TARGETS = {
     "onnx": Target("cpu", "onnxruntime", "predict_onnx.py"),
     "tflite": Target("tflite", "ai-edge-litert", "predict_tflite.py"),
     "c": Target("c", "", "predict_c.py"),
+    "keras": Target("keras", "tensorflow", "predict_framework.py", "framework_keras.py"),
+    "h5": Target("keras", "tensorflow", "predict_framework.py", "framework_keras.py"),
+    "saved_model": Target("saved_model", "tensorflow", "predict_framework.py", "framework_saved_model.py"),
+    "pt2": Target("torch-program", "torch", "predict_framework.py", "framework_torch.py"),
+    "torchscript": Target("torch-program", "torch", "predict_framework.py", "framework_torch.py"),
 }
 
 
@@ -50,6 +74,8 @@ class Facts:
         told: what its user said of it, a sentence each.
         measured: what a run found of it, a sentence each; empty: it is of no run.
         bundled: who made the bundle and computed the expected outputs, and on what.
+        code: what code of its own the file runs when it is loaded, as ``Runtime.code_in`` says it; empty: none.
+        requirements: of ``framework.py``, as pip takes them.
         portability: the certificate of the file, which was held to its answers; None: there is none.
     """
 
@@ -60,6 +86,8 @@ class Facts:
     told: tuple[str, ...] = ()
     measured: tuple[str, ...] = ()
     bundled: Mapping[str, str] = field(default_factory=dict)
+    code: str = ""
+    requirements: tuple[str, ...] = ()
     portability: Portable | None = None
 
 
@@ -67,14 +95,14 @@ def contents(artifact: Artifact, model: Mapping[str, bytes], vectors: Vectors, f
     """The files of a bundle.
 
     Args:
-        artifact: ONNX, TFLite or C, with all that it needs said: no free length, no threshold of nan.
+        artifact: of a format of ``TARGETS``, with all that it needs said: no free length, no threshold of nan.
         model: the bytes of its file, or of those of its folder, by the names that they have in the bundle.
 
     Returns:
         Bytes by name, with / between folders; ``SHA256SUMS`` has the sums of all others.
     """
     target = TARGETS[artifact.format]
-    record = record_of(artifact, vectors, facts)
+    record = record_of(artifact, vectors, facts) | {"file": named_in(artifact.format, model)}
     texts = {
         "record.json": json.dumps(record, indent=1, allow_nan=False) + "\n",
         "labels.json": json.dumps(list(artifact.task.labels)) + "\n",
@@ -86,7 +114,9 @@ def contents(artifact: Artifact, model: Mapping[str, bytes], vectors: Vectors, f
         "MODEL_CARD.md": card.model_card(artifact, record, replace(facts, told=told_of(facts))),
         "LICENSE": template("LICENSE"),
     }
-    if target.distribution:
+    if target.framework:
+        texts |= {"framework.py": template(target.framework), "requirements.txt": "\n".join(facts.requirements) + "\n"}
+    if target.has_array:
         texts |= {
             "model.c": csource.model_source(facts.name, model[record["file"]]),
             "model.h": csource.model_header(facts.name, artifact),
@@ -99,11 +129,32 @@ def contents(artifact: Artifact, model: Mapping[str, bytes], vectors: Vectors, f
     return files | {"SHA256SUMS": sums.encode()}
 
 
+def model_files(artifact: Artifact) -> dict[str, bytes]:
+    """The bytes of a model's files, by their names in a bundle: a folder lies in one, C beside ``predict.py``."""
+    if artifact.path.is_file():
+        return {f"model.{artifact.format}": artifact.path.read_bytes()}
+    within = f"{FOLDER}/" if TARGETS[artifact.format].distribution else ""
+    files = files_of(artifact.path)
+    return {f"{within}{file.relative_to(artifact.path).as_posix()}": file.read_bytes() for file in files}
+
+
+def named_in(format: str, model: Mapping[str, bytes]) -> str:
+    """What ``predict.py`` loads, of a model's files: the file, or the folder."""
+    file = f"model.{format}"
+    return file if file in model else FOLDER
+
+
 def told_of(facts: Facts) -> tuple[str, ...]:
     """What is said of the file beside its record, a sentence each."""
+    told = facts.told
+    if facts.code:
+        told = (
+            *told,
+            f"code: the file holds {facts.code}; who bundled it trusted its maker, and to load it is to run it",
+        )
     if facts.portability is None:
-        return facts.told
-    return (*facts.told, f"portability: {facts.portability.sentence}; portability.json lists what was tried")
+        return told
+    return (*told, f"portability: {facts.portability.sentence}; portability.json lists what was tried")
 
 
 def record_of(artifact: Artifact, vectors: Vectors, facts: Facts) -> dict[str, Any]:
@@ -111,7 +162,6 @@ def record_of(artifact: Artifact, vectors: Vectors, facts: Facts) -> dict[str, A
     record = artifact.record()
     most, unit = tolerance(artifact, vectors.outputs, facts.portability)
     return record | {
-        "file": f"model.{artifact.format}",
         "source": facts.source,
         "length": vectors.beats.shape[2],
         **({"leads": vectors.beats.shape[1]} if vectors.beats.shape[1] > 1 else {}),
@@ -133,7 +183,8 @@ ANSWERS = {"anomaly": "score and anomaly flag", "multilabel": "the labels that h
 def readme(artifact: Artifact, record: Mapping[str, Any], facts: Facts) -> str:
     """How to use the bundle, in a few lines."""
     target = TARGETS[artifact.format]
-    return Template(template("README.md" if target.distribution else "README_c.md")).substitute(
+    warning = f"The file holds {facts.code}. Both scripts run it: trust its maker, or leave it."
+    return Template(template(target.readme)).substitute(
         name=escape.markdown(facts.name),
         what=escape.markdown(card.what_it_is(artifact)),
         file=record["file"],
@@ -141,6 +192,7 @@ def readme(artifact: Artifact, record: Mapping[str, Any], facts: Facts) -> str:
         numbers=numbers_of(record),
         answers=ANSWERS.get(artifact.task.kind, "class and probability"),
         expects=record["preprocessing"]["expects"],
+        code=f"\n{escape.markdown(warning)}\n" if facts.code else "",
         prefix=escape.c_identifier(facts.name),
         beats=record["vectors"]["beats"],
         origin=escape.markdown(record["vectors"]["origin"]),

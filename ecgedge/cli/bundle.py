@@ -67,7 +67,9 @@ MOST_VECTORS = 1000  # of a user's file: check.py runs them all, and C has them 
 def bundle(file: str, row: tuple[str, ...], out: Path | None, force: bool, private: Path | None, vectors: Path | None,
            certificate: Path | None, labels: str | None, threshold: float | None, dataset: str | None, timeout: float,
            memory: int | None) -> None:  # fmt: skip
-    """Pack an ONNX or TFLite file or a folder of C with all that it takes to run and check it without ecgedge.
+    """Pack a file, or a folder of C, with all that it takes to run and check it without ecgedge.
+
+    ONNX, TFLite; and as their frameworks saved them, to run there: Keras, SavedModel, .pt2, TorchScript.
 
     Of a run, ROW is the id of a row or words that only it has; without it, the row that the run suggests. The card
     then states what was measured of it, on which data and which machine.
@@ -120,7 +122,11 @@ def bundle(file: str, row: tuple[str, ...], out: Path | None, force: bool, priva
         told = () if of_run else told_by_user(artifact, data, labels)
         facts = facts_of(artifact, name, runtime, parts, told, normalize, of_run.measured() if of_run else ())
         certificate = certificate or (of_run.certificate if of_run else None)
-        facts = replace(facts, portability=portable(certificate, artifact) if certificate else None)
+        facts = replace(
+            facts,
+            portability=portable(certificate, artifact) if certificate else None,
+            code=(runtime.code_in(artifact.path) or "") if artifact.trusted else "",
+        )
         files = contents(artifact, model, Vectors.of(artifact, beats, outputs, origin), facts)
         if key:
             files |= {SIGNATURE: key.sign(files[SUMS])}
@@ -185,15 +191,16 @@ def load_alone(
     Raises:
         EcgEdgeError: it needs another file, or more time or memory than it may take.
     """
-    from ecgedge.api.artifact import copy_to, files_of
+    from ecgedge.api.artifact import copy_to
+    from ecgedge.bundle import FOLDER, model_files
     from ecgedge.workers.client import ChildError
 
-    alone = scratch / f"model.{artifact.format}"
+    alone = scratch / (f"model.{artifact.format}" if artifact.path.is_file() else FOLDER)
     copy_to(artifact.path, alone)
-    files = files_of(alone)
-    model = {(alone.name if file == alone else file.relative_to(alone).as_posix()): file.read_bytes() for file in files}
+    moved = replace(artifact, path=alone)
+    model = model_files(moved)
     try:
-        session = runtime.load(replace(artifact, path=alone), threads=1)
+        session = runtime.load(moved, threads=1)
         session.about = artifact.path
         return session, model
     except EcgEdgeError as error:
@@ -261,7 +268,16 @@ def facts_of(artifact: Artifact, name: str, runtime: Runtime, parts: Parts, told
         told=told,
         measured=tuple(measured),
         bundled={"by": f"ecgedge {VERSION}", "with": library, "on": machine.describe()["cpu"]},
+        requirements=tuple(map(required, ("numpy", *runtime.libraries))),
     )
+
+
+def required(distribution: str) -> str:
+    """A distribution as pip takes it, in the version that is installed; what is local to a build is left out."""
+    from ecgedge.environments.versions import version_of
+
+    version = version_of(distribution)
+    return f"{distribution}=={version.partition('+')[0]}" if version else distribution
 
 
 def portable(folder: Path, artifact: Artifact) -> Portable:

@@ -222,19 +222,30 @@ def test_predict_is_short_and_needs_only_numpy_and_the_runtime() -> None:
         runtime = "onnxruntime" if name == "predict_onnx.py" else "ai_edge_litert"
         assert imports - set(sys.stdlib_module_names) == {"numpy", runtime}
     own = ("SESSION", "MODEL", "outputs +=", "outputs.append", "from onnxruntime", "from ai_edge_litert")
+    scripts["predict_framework.py"] = (TEMPLATES / "predict_framework.py").read_text()
+    own = (*own, "from framework")
     shared = [
         [line for line in text.splitlines() if not any(word in line for word in own)] for text in scripts.values()
     ]
-    assert shared[0] == shared[1]
+    assert shared[0] == shared[1] == shared[2]
+
+
+def test_each_format_that_is_bundled_has_a_runtime_that_takes_it() -> None:
+    from ecgedge import plugins
+
+    runtimes = plugins.load().runtimes
+    for format, target in bundle.TARGETS.items():
+        if format != "c":  # a plugin's
+            assert format in runtimes[target.runtime].accepts, format
 
 
 def test_the_licence_is_that_of_the_project() -> None:
     assert (TEMPLATES / "LICENSE").read_bytes() == (ROOT.parent / "LICENSE").read_bytes()
 
 
-def test_only_onnx_tflite_and_c_are_bundled(ecgedge, fakes: Path) -> None:
+def test_a_checkpoint_is_not_bundled(ecgedge, fakes: Path) -> None:
     from tests.conftest import error_of
 
     told = error_of(ecgedge("--plugins-dir", fakes, "bundle", "fake"))
-    assert "a bundle takes onnx, tflite or c" in told
+    assert "a bundle takes onnx, tflite, c, keras, h5, saved_model, pt2 or torchscript" in told
     assert "ecgedge convert fake --to tflite" in told

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import runpy
 import shutil
+import sys
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,8 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecgedge import Artifact, Context, EcgEdgeError, infer
+from ecgedge import Artifact, Classification, Context, EcgEdgeError, bundle, infer
 from ecgedge.data.dataset import Dataset
+from ecgedge.data.synthetic import synthetic_beats
 from ecgedge.plugins import Parts
 from tests.conftest import Command, error_of
 
@@ -465,3 +469,120 @@ def test_a_program_through_the_commands(ecgedge: Command, beats: Dataset, classi
     assert "pt2 fp32 on torch-program" in planned
     assert "full-int8 on tflite" in planned
     assert " on saved_model" not in planned
+
+
+# -- bundles
+
+
+def two_leads():
+    """Keras, of two leads, whose axes are the other way round than lines of beats."""
+    keras.utils.set_random_seed(2)
+    stack = [layers.Input((140, 2)), layers.Conv1D(6, 5, activation="relu"), layers.GlobalAveragePooling1D()]
+    return keras.Sequential([*stack, layers.Dense(5)])
+
+
+class Doubled(torch.nn.Module):
+    """An answer that is alone in a dict."""
+
+    def forward(self, x):
+        return {"y": 2 * x.flatten(1)[:, :5]}
+
+
+def exported(folder: Path) -> Path:
+    torch.export.save(torch.export.export(Doubled(), (torch.zeros(1, 1, 140),)), folder / "net.pt2")
+    return folder / "net.pt2"
+
+
+def script_file(folder: Path) -> Path:
+    torch.jit.save(torch.jit.script(small_torch()), folder / "net.pt")
+    return folder / "net.pt"
+
+
+def small_torch():
+    return torch.nn.Sequential(torch.nn.Conv1d(1, 4, 5), torch.nn.AdaptiveMaxPool1d(1), torch.nn.Flatten()).eval()
+
+
+def kept_keras(name: str, **options) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        two_leads().save(folder / name, **options)
+        return folder / name
+
+    return make
+
+
+def saved_model(folder: Path) -> Path:
+    two_leads().export(folder / "saved", verbose=False)
+    return folder / "saved"
+
+
+BUNDLED = {
+    "keras": kept_keras("net.keras"),
+    "a folder of keras": kept_keras("net", zipped=False),
+    "h5": kept_keras("net.h5"),
+    "saved_model": saved_model,
+    "pt2": exported,
+    "torchscript": script_file,
+}
+
+
+@pytest.mark.parametrize("what", BUNDLED)
+def test_a_bundle_runs_on_the_framework_that_saved_its_file(
+    parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], what: str
+) -> None:
+    """Its own check answers, and sees other outputs; predict.py needs numpy and the framework alone."""
+    path = BUNDLED[what](tmp_path)
+    format = what.rpartition(" ")[2]
+    runtime = parts.runtimes[bundle.TARGETS[format].runtime]
+    code = runtime.code_in(path)
+    artifact = replace(runtime.inspect(path), notes={"trusted": True} if code else {})
+    assert artifact.format == format and (code is None) == (what != "torchscript")
+    leads, values = artifact.input.leads or 1, artifact.output.shape[-1]
+    artifact = replace(artifact, task=Classification(tuple("abcde"[:values]), "logits"), digest="0" * 64)
+    beats = synthetic_beats(20, 140, leads)
+    session = runtime.load(artifact, 1)
+    made = bundle.Vectors.of(artifact, beats, infer(session, beats), "synthetic beats")
+    session.close()
+    artifact = replace(artifact, input=artifact.input.settled(beats, artifact.input.batch))
+    model = bundle.model_files(artifact)
+    facts = bundle.Facts("net", path.name, code=code or "", requirements=("numpy", "some==1.0"))
+    bundle.place(bundle.contents(artifact, model, made, facts), "net", tmp_path / "bundle")
+    assert (tmp_path / "bundle" / "requirements.txt").read_text() == "numpy\nsome==1.0\n"
+    for name in ("README.md", "MODEL_CARD.md"):
+        assert ("TorchScript: a program" in (tmp_path / "bundle" / name).read_text()) == bool(code)
+    monkeypatch.syspath_prepend(tmp_path / "bundle")
+
+    def check() -> str:
+        for name in ("predict", "framework"):
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        runpy.run_path(str(tmp_path / "bundle" / "check.py"), run_name="__main__")
+        return capsys.readouterr().out
+
+    assert "decisions that differ: 0" in check()
+    imported = {word for name in ("predict.py", "framework.py") for word in imports_of(tmp_path / "bundle" / name)}
+    assert imported - {*sys.stdlib_module_names, "framework"} <= {"numpy", "keras", "tensorflow", "torch"}
+    lines = (tmp_path / "bundle" / "SHA256SUMS").read_text().splitlines(keepends=True)
+    (tmp_path / "bundle" / "SHA256SUMS").write_text("".join(line for line in lines if "outputs.csv" not in line))
+    (tmp_path / "bundle" / "vectors" / "outputs.csv").write_text(20 * (",".join(["0.5"] * values) + "\n"))
+    with pytest.raises(SystemExit, match="does not answer here"):
+        check()
+
+
+def imports_of(script: Path) -> set[str]:
+    """The top-level names that a script imports."""
+    found = (node for node in ast.walk(ast.parse(script.read_text())) if isinstance(node, ast.Import | ast.ImportFrom))
+    names = (
+        [node.module] if isinstance(node, ast.ImportFrom) else [each.name for each in node.names] for node in found
+    )
+    return {str(name).split(".")[0] for each in names for name in each}
+
+
+def test_a_file_with_code_is_bundled_where_it_is_trusted(
+    here: Command, unpacked: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = script_file(tmp_path)
+    assert "--trust" in error_of(here("bundle", path))
+    folder = unpacked(path, "--trust")
+    assert json.loads((folder / "record.json").read_text())["file"] == "model.torchscript"
+    assert (folder / "model.torchscript").read_bytes() == path.read_bytes()
+    assert "torch==" in (folder / "requirements.txt").read_text() and not (folder / "model.c").exists()
+    assert "trusted its maker" in (folder / "MODEL_CARD.md").read_text()
