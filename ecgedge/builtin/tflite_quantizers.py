@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from ecgedge import Artifact, Context, ConversionError, Quantizer, TensorSpec, hookimpl, write_record
 from ecgedge.builtin.saved_model_runtime import signature_of
+from ecgedge.builtin.tflite_calibration import is_known, kept_ranges
 from ecgedge.builtin.tflite_file import reason_in
 from ecgedge.builtin.tflite_runtime import tensor_spec
 
@@ -78,6 +80,20 @@ class TfliteFullInt8(TfliteQuantizer):
     name = "tflite-full-int8"
     precision = "full-int8"
     calibrates = True
+
+    def quantize(self, source: Artifact, out: Path, context: Context) -> Artifact:
+        """Calibrated with one beat a call, whatever the file is for: so all batches have the same ranges."""
+        return keep(self.convert_calibrated(source, context), source, out, self.precision)
+
+    def convert_calibrated(self, source: Artifact, context: Context) -> bytes:
+        """The file's content."""
+        single = fixed_input(source, context).batch == 1
+        if not single and source.input.batch is None and not is_known(source, context):
+            self.convert_calibrated(source, replace(context, batch=1))
+        with kept_ranges(source, context, note=single):
+            converter = converter_of(source, context)
+            self.configure(converter, calibration_of(source, context))
+            return convert(converter)
 
     def configure(self, converter: Any, calibration: Callable[[], Iterator[list[np.ndarray]]]) -> None:
         import tensorflow as tf  # heavy

@@ -156,7 +156,7 @@ def jobs_of(lab: Lab, cells: Sequence[Cell], data: str, terms: Terms) -> Iterato
                 continue
             key = key or keep_source(lab.store, source)
             cell, batch = left[0]
-            way = "-".join([name, *cell.route, f"b{batch}"])
+            way = "-".join([name, *cell.route, cell.quantizer, f"b{batch}"])
             yield Conversions(way, data, key, source.model.name if source.model else None, left, terms)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 
@@ -42,8 +42,8 @@ class Helper:
         if len(groups) < 2 or (usable_cores() or 1) < 2:
             return
         with self.beside.converters.turn():  # once for both
-            self.task = self.thread.submit(make_all, self.lab, groups)
-            make_all(self.beside.in_this_turn(), groups)
+            self.task = self.thread.submit(make_all, self.lab, groups.pop)  # the shortest way first
+            make_all(self.beside.in_this_turn(), groups.popleft)
             self.task.result()
 
     def close(self) -> None:
@@ -55,11 +55,15 @@ class Helper:
         self.thread.shutdown()
 
 
-def make_all(lab: Lab, groups: deque[list[Job]]) -> None:
-    """Take one group of jobs after the other, until none is left, or the lab's processes have ended."""
+def make_all(lab: Lab, take: Callable[[], list[Job]]) -> None:
+    """Take one group of jobs after the other, until none is left, or the lab's processes have ended.
+
+    Two take them from both ends: what is made on the way to several groups is made by one, and not waited for by the
+    other as long as there is something else to do.
+    """
     with contextlib.suppress(IndexError):  # the other took the last
         while not lab.converters.ended.is_set():
-            for cell, batch in groups.popleft():
+            for cell, batch in take():
                 try:
                     lab.make(cell, batch)
                 except MachineError:  # it may be mended by then
@@ -69,11 +73,16 @@ def make_all(lab: Lab, groups: deque[list[Job]]) -> None:
 
 
 def groups_of(lab: Lab, cells: Sequence[Cell]) -> list[list[Job]]:
-    """What cells need, in groups that share what is made on the way; the longest way first."""
-    groups: dict[tuple[tuple[str, ...], int], list[Job]] = {}
+    """What cells need, in groups that share what is made on the way; the longest way first.
+
+    All batches of what is calibrated are one group, since a process that has calibrated for one of them need not do
+    it again.
+    """
+    groups: dict[tuple[tuple[str, ...], bool, int], list[Job]] = {}
     for cell in cells:
         steps = [*(("exporter", name) for name in cell.route), ("quantizer", cell.quantizer)]
         fixed = any(lab.tools.parts[step].fixed_batch for step in steps)
+        calibrates = fixed and lab.tools.parts["quantizer", cell.quantizer].calibrates
         for batch in dict.fromkeys((1, *(lab.batch_sizes or BATCHES))) if fixed else (1,):
-            groups.setdefault((cell.route, batch), []).append((cell, batch))
-    return [groups[key] for key in sorted(groups, key=lambda key: (-len(key[0]), key[1]))]
+            groups.setdefault((cell.route, calibrates, 0 if calibrates else batch), []).append((cell, batch))
+    return [groups[key] for key in sorted(groups, key=lambda key: (-len(key[0]), not key[1], key[2]))]

@@ -13,8 +13,10 @@ import os
 import re
 import shutil
 import tempfile
+import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,10 @@ class Store:
     Writes go to a temporary name and are renamed, so that several runs may share a store and a
     killed one leaves nothing half-written. A store that cannot be written serves what it has.
 
+    Attributes:
+        making: what threads of this process are making, by its key.
+        changing: held by whoever looks into that, or changes it.
+
     Raises:
         MachineError: there is no such folder and none can be made.
         EcgEdgeError: it cannot be read.
@@ -54,6 +60,8 @@ class Store:
 
     def __init__(self, root: Path):
         self.root = root
+        self.making: dict[str, Future[Artifact]] = {}
+        self.changing = threading.Lock()
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -85,10 +93,34 @@ class Store:
     def make(self, key: str, file: str, maker: Mapping[str, Any], build: Callable[[Path], Artifact]) -> Artifact:
         """The artifact of that key, from the store or built by ``build(path)``.
 
+        Who asks for what another thread is making waits for that, and shares what comes of it.
+
         Raises:
             MachineError: it has to be built, and the store cannot be written or its disk is full.
             ConversionError: ``build`` left nothing.
         """
+        with self.changing:
+            begun = self.making.get(key)
+            mine = self.making.setdefault(key, Future())
+        if begun:
+            return begun.result()
+        try:
+            made = self.find_or_build(key, file, maker, build)
+        except BaseException as error:
+            interrupted = MachineError(f"{file} was left off", "do it again")  # by Ctrl-C, which one thread has
+            mine.set_exception(error if isinstance(error, Exception) else interrupted)
+            raise
+        else:
+            mine.set_result(made)
+            return made
+        finally:
+            with self.changing:
+                del self.making[key]
+
+    def find_or_build(
+        self, key: str, file: str, maker: Mapping[str, Any], build: Callable[[Path], Artifact]
+    ) -> Artifact:
+        """As ``make``, for the one thread that does it."""
         part = maker.get("part", "artifact")
         if found := self.find(key):
             log.info("%s: from the store, %s", part, found.path)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -36,6 +38,31 @@ def test_made_once_then_found(tmp_path: Path) -> None:
     assert sorted(path.name for path in made.path.parent.iterdir()) == ["net.fake", "record.json"]
     assert store.make("key", "net.fake", {"part": "p"}, never) == made
     assert Store(tmp_path / "store").find("key") == made
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_two_threads_that_want_the_same_share_one_build(tmp_path: Path, fails: bool) -> None:
+    store, begun, go_on, built = Store(tmp_path), Event(), Event(), []
+
+    def slowly(out: Path) -> Artifact:
+        built.append(out)
+        begun.set()
+        assert go_on.wait(60)
+        if fails:
+            raise RuntimeError("died")
+        return build(out)
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(store.make, "key", "net.fake", {}, slowly)
+        assert begun.wait(60)
+        second = pool.submit(store.make, "key", "net.fake", {}, never)
+        assert not wait([second], 0.2).done
+        go_on.set()
+        told = [future.exception() and str(future.exception()) for future in (first, second)]
+    assert len(built) == 1 and told == (["died"] * 2 if fails else [None] * 2)
+    if not fails:
+        assert first.result() == second.result()
+    assert store.make("key", "net.fake", {}, build).path.read_text() == "weights"  # what failed can be made later
 
 
 @pytest.mark.parametrize("damage", ["content", "record", "gone"])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 from ecgedge import Artifact, Context, plugins
+from ecgedge.builtin import tflite_quantizers
 from ecgedge.convert.checkpoint import load_network, read_checkpoint
 from ecgedge.testing import (
     ExporterContract,
@@ -199,6 +202,33 @@ class TestTfliteDynamic(OfSavedModel):
 class TestTfliteFullInt8(OfSavedModel):
     part = PARTS.quantizers["tflite-full-int8"]
     test_it_works_with_only_what_it_needs = SEEN
+
+    def test_all_batches_have_the_ranges_that_were_found_once(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        beats, fed = draw(20), []
+
+        def noted(source: Artifact, context: Context) -> Any:
+            def feed() -> Iterator[list[np.ndarray]]:
+                for batch in calibration_of(source, context)():
+                    fed.append(len(batch[0]))
+                    yield batch
+
+            return feed
+
+        def made(name: str, batch: int, source: Artifact) -> Artifact:
+            return self.part.quantize(source, tmp_path / name, Context(beats, batch=batch))
+
+        calibration_of = tflite_quantizers.calibration_of
+        monkeypatch.setattr(tflite_quantizers, "calibration_of", noted)
+        source = self.source(tmp_path)
+        first, again = (replace(source, digest=digest) for digest in ("first", "again"))
+        single, eight, alone = made("1", 1, first), made("8", 8, first), made("alone", 8, again)
+        assert fed == [*[1] * 20, 8, *[1] * 20, 8]  # once for a model, and one call that finds no range of its own
+        assert single.input.scale == eight.input.scale == alone.input.scale
+        expected = self.answers(single, beats[:8])
+        assert np.array_equal(self.answers(eight, beats[:8]), expected)
+        assert np.array_equal(self.answers(alone, beats[:8]), expected)
 
 
 class TestTfliteMixed(OfSavedModel):
