@@ -14,7 +14,7 @@ NLL to the first row, paired by beats, with its bootstrap interval.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 
 import numpy as np
@@ -31,12 +31,13 @@ from torch import Tensor
 from ecgedge.data import dataset
 from ecgedge.training.crossval import deal
 
-PARTS = ("features", "kernels", "heads")
+PARTS = ("features", "kernels", "sizes", "heads")
 FOLDS, CLASSES, VIEWS = 5, 5, 3
 PENALTIES = (0.05, 0.2, 0.8)  # for each feature and as many views of each beat
 PRUNED = 3  # of the first sets fewer features are kept
 SIZES = (2040, 1024, 512, 256)
 TEMPERATURES = (0.08, 0.1, 0.12, 0.14, 0.17, 0.2, 0.24, 0.3, 0.5, 1.0)
+Head = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], np.ndarray]
 Scores = np.ndarray  # (D, N, C): of D deals, each beat by a head that was fitted without it
 
 
@@ -64,18 +65,29 @@ def main() -> None:
         for shape in SHAPES:
             for balance in (0.5, 0.0):
                 each = [
-                    cross_validated(standard(random_features(x, x, 2100, seed, shape)[0]), y, balance, asked.deals)
+                    cross_validated(standard(random_features(x, x, 2100, seed, shape)[0]), y, balance, 1, False)
                     for seed in range(5)
                 ]
                 for penalty in each[0]:
                     scores = np.concatenate([found[penalty] for found in each])
                     table.row(f"{shape} kernels, five sets, N^-{balance}, {penalty}", scores)
+    if "sizes" in parts:  # MiniROCKET's kernels, pruned; another deal with each set
+        for copies in (VIEWS, 1):
+            for balance in (0.5, 0.0):
+                each = [
+                    dict(pruned(standard(rows), y, balance, [seed], {"imitating ridge": imitating}))
+                    for seed in range(3)
+                    for rows, _ in [random_features(x, views[: copies * len(x)], 2100, seed, "mini")]
+                ]
+                for name in each[0]:
+                    scores = np.concatenate([found[name] for found in each])
+                    table.row(f"MiniROCKET's, three sets, {name}, {copies} views, N^-{balance}", scores)
     if "heads" in parts:
         for name, features in islice(sets(x, views, asked.seed), PRUNED):
             for copies in (VIEWS, 1):
                 for balance in (0.5, 0.0):
                     rows = standard(features[: copies * len(x)])
-                    for head, found in pruned(rows, y, balance, asked.deals):
+                    for head, found in pruned(rows, y, balance, range(asked.deals), HEADS):
                         table.row(f"{name}, {head}, {copies} views, N^-{balance}", found)
 
 
@@ -170,13 +182,16 @@ def hydra_features(views: Tensor, seed: int) -> Tensor:
     return torch.cat(found, dim=1)
 
 
-def cross_validated(features: Tensor, y: np.ndarray, balance: float, deals: int) -> dict[str, Scores]:
+def cross_validated(
+    features: Tensor, y: np.ndarray, balance: float, deals: int, leave_one_out: bool = True
+) -> dict[str, Scores]:
     """Scores by the penalty, of a ridge regression in its dual form; copies of a beat are in the beat's fold."""
     count, copies = len(y), len(features) // len(y)
     gram = (features @ features.T).double()
     scale = features.shape[1] * copies / VIEWS
     found = {f"penalty {each:g}": np.zeros((deals, count, CLASSES)) for each in PENALTIES}
-    if copies == 1:
+    leave_one_out = leave_one_out and copies == 1  # a copy of a beat would tell of it
+    if leave_one_out:
         found["by leave-one-out"] = np.zeros((deals, count, CLASSES))
     for seed in range(deals):
         folds = deal(y, FOLDS, seed)
@@ -199,7 +214,7 @@ def cross_validated(features: Tensor, y: np.ndarray, balance: float, deals: int)
                 dual = torch.cholesky_solve(root * (targets - middle), torch.linalg.cholesky(ridged))
                 scores = across @ (root * dual) + middle
                 found[f"penalty {penalty:g}"][seed][left] = scores.numpy()
-            if copies == 1:
+            if leave_one_out:
                 found["by leave-one-out"][seed][left] = (
                     across @ (root * left_out(system, root * (targets - middle))) + middle
                 ).numpy()
@@ -219,13 +234,13 @@ def left_out(system: Tensor, targets: Tensor) -> Tensor:
     return best[1]
 
 
-def pruned(features: Tensor, y: np.ndarray, balance: float, deals: int) -> Iterator[tuple[str, Scores]]:
+def pruned(
+    features: Tensor, y: np.ndarray, balance: float, deals: Sequence[int], heads: Mapping[str, Head]
+) -> Iterator[tuple[str, Scores]]:
     """Scores of heads on fewer features, chosen in each fold without the beats that are left out."""
     count, copies = len(y), len(features) // len(y)
-    heads = {"imitating ridge": imitating, "ridge": plain_ridge}
-    heads |= {"discriminants": discriminants, "logistic": logistic}
     found: dict[str, Scores] = {}
-    for seed in range(deals):
+    for index, seed in enumerate(deals):
         folds = deal(y, FOLDS, seed)
         for fold in range(FOLDS):
             rows = torch.from_numpy(np.flatnonzero(np.tile(folds != fold, copies)))
@@ -241,8 +256,8 @@ def pruned(features: Tensor, y: np.ndarray, balance: float, deals: int) -> Itera
                 for name, head in heads.items():
                     if size == 512 or head in (imitating, plain_ridge):
                         scores = head(x[:, kept], labels, answers, weight, left[:, kept])
-                        place = found.setdefault(f"{name} {size}", np.zeros((deals, count, CLASSES)))
-                        place[seed][folds == fold] = scores
+                        place = found.setdefault(f"{name} {size}", np.zeros((len(deals), count, CLASSES)))
+                        place[index][folds == fold] = scores
     yield from found.items()
 
 
@@ -272,6 +287,13 @@ def spread(scores: np.ndarray, classes: np.ndarray) -> np.ndarray:
     found[:, classes] = scores
     return found
 
+
+HEADS: dict[str, Head] = {
+    "imitating ridge": imitating,
+    "ridge": plain_ridge,
+    "discriminants": discriminants,
+    "logistic": logistic,
+}
 
 if __name__ == "__main__":
     main()

@@ -26,9 +26,9 @@ class Rocket(Model):
     options = (
         Option("features", int, FEATURES, "That are kept: convolutions of the network.", least=1, most=20_000),
         Option("kernels", str, "mini", "Those of MiniROCKET, or random ones as in ROCKET.", choices=("mini", "random")),
-        Option("candidates", int, 2048, "Kernels that these are chosen from.", least=1, most=20_000),
-        Option("views", int, 6, "Of each beat for the head: itself and changed copies.", least=1, most=100),
-        Option("penalty", float, 0.5, "On the squares of the weights, for each feature.", least=1e-6),
+        Option("candidates", int, 2100, "Kernels that these are chosen from.", least=1, most=20_000),
+        Option("views", int, 3, "Of each beat for the head: itself and changed copies.", least=1, most=100),
+        Option("penalty", float, 0.4, "On the squares of the weights, for each feature.", least=1e-6),
         Option("balance", float, None, "Classes count by N^(1 - this). Left out: by --objective.", least=0, most=1),
     )  # fmt: skip
 
