@@ -1,11 +1,12 @@
 """What others have on the same test beats, beside ours, with paired tests: "better" is said only where it is so.
 
     /tmp/aeon/bin/python benchmarks/published_rocket.py data/ECG5000 --out checkpoints/anchors   # may be left out
-    python benchmarks/rocket_pruning.py --work checkpoints/anchors                               # may be left out
+    ecgedge train rocket --dataset ecg5000 --seed 0 --out "checkpoints/anchors/rocket balanced-0"  # more seeds likewise
     ECGEDGE_DATA=data/ECG5000 python benchmarks/anchors.py --work checkpoints/anchors --out benchmarks/anchors.md
 
 1-NN and PCA have nothing to draw; ecgedge's own teacher is fitted here; the shipped weights answer once. What lies in
-``--work`` of the two other scripts is read: ``NAME-SEED.npy``, logits ``(N, C)`` or labels ``(N,)``.
+``--work`` is read: ``NAME-SEED.npy``, logits ``(N, C)`` or labels ``(N,)``, and the checkpoints ``NAME-SEED`` that
+``ecgedge train`` made.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from ecgedge.evaluate.intervals import delong, holm, mcnemar
 from ecgedge.training.teacher import Teacher
 
 CLASSIFIERS = ("base-cnn", "vgg", "inception", "tcn")
-OURS = "rocket 512"
+OURS = "rocket balanced"
 WINDOW = 5  # samples over which a residual is averaged, as in the recipe of cnn-ae
 
 
@@ -76,25 +77,30 @@ def teacher(data: Dataset, seeds: int) -> Entry:
 def shipped(data: Dataset) -> Iterator[Entry]:
     """The weights that come with ecgedge, one seed each."""
     for name in CLASSIFIERS:
-        yield Entry(f"{name}, as shipped", answers(name, data.test.x).argmax(axis=1)[None])
+        yield Entry(f"{name}, as shipped", answers(weights_of(name), data.test.x).argmax(axis=1)[None])
 
 
-def answers(name: str, beats: np.ndarray) -> np.ndarray:
-    """What a built-in model's shipped weights answer."""
-    model = plugins.load().find("model", name)
-    folder = model.pretrained()
+def weights_of(name: str) -> Path:
+    """The folder of a built-in model's shipped weights."""
+    folder = plugins.load().find("model", name).pretrained()
     assert folder is not None
-    network = load_network(read_checkpoint(folder, {name: model}))
+    return folder
+
+
+def answers(folder: Path, beats: np.ndarray) -> np.ndarray:
+    """What a checkpoint answers."""
+    network = load_network(read_checkpoint(folder, plugins.load().models))
     with torch.inference_mode():
         return torch.cat([network(part) for part in torch.from_numpy(beats).split(500)]).numpy()
 
 
 def read(work: Path, data: Dataset) -> Iterator[Entry]:
-    """What the other scripts left, all seeds of a name together."""
+    """What the other scripts and trainings left, all seeds of a name together."""
     found: dict[str, list[np.ndarray]] = {}
-    for file in sorted(work.glob("*.npy")):
-        if named := re.fullmatch(r"(.+)-(\d+)", file.stem):
-            found.setdefault(named[1], []).append(decisions(np.load(file), data.labels))
+    for place in sorted(work.iterdir()):
+        if (named := re.fullmatch(r"(.+)-(\d+)(\.npy)?", place.name)) and (named[3] or place.is_dir()):
+            kept = np.load(place) if named[3] else answers(place, data.test.x)
+            found.setdefault(named[1], []).append(decisions(kept, data.labels))
     for name, each in found.items():
         yield Entry(name, np.stack(each))
 
@@ -155,7 +161,7 @@ def spread(values: np.ndarray | list[float]) -> str:
 def detectors(data: Dataset) -> Iterator[str]:
     """cnn-ae beside linear autoencoders, fitted to the same normal beats; DeLong's test of the two AUROC."""
     positive = data.test.y != 0
-    network = scores_of(answers("cnn-ae", data.test.x), data.test.x)
+    network = scores_of(answers(weights_of("cnn-ae"), data.test.x), data.test.x)
     normal = data.train.x[data.train.y == 0][:, 0].astype(np.float64)
     rows = [["cnn-ae, as shipped", f"{tasks.auroc(network, positive):.4f}", ""]]
     for components in (4, 8, 16, 32):

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from ecgedge_rocket.fitting import Candidates, Weights, draw
-from ecgedge_rocket.model import Rocket
+from ecgedge_rocket.model import BALANCE, Rocket
 
 from ecgedge import TrainingSet
 from ecgedge.data import dataset
@@ -31,14 +31,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--deals", type=int, default=0, help="Cross-validate as well, with as many deals of the folds.")
+    parser.add_argument("--objective", choices=sorted(BALANCE), default="balanced")
     parser.add_argument("--work", type=Path, default=Path("checkpoints/anchors"))
     asked = parser.parse_args()
     asked.work.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     data = dataset.load("ecg5000")[0]
     train = TrainingSet(data.train.x, data.train.y, data.labels)
+    options = Rocket().defaults | {"balance": BALANCE[asked.objective]}
     for seed in range(asked.seeds):
-        candidates = draw(train, Rocket().defaults, seed)
+        candidates = draw(train, options, seed)
         for deal_seed in range(asked.deals):
             told(f"seed {seed} deal {deal_seed}", cross_validated(candidates, train, deal_seed), train.y)
         logits = {size: answers(weights, train, data.test.x) for size, weights in candidates.prune(SIZES).items()}

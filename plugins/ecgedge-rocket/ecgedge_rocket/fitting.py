@@ -88,7 +88,8 @@ def draw(data: TrainingSet, options: Mapping[str, Any], seed: int) -> Candidates
     beats = torch.from_numpy(data.x)
     views = views_of(beats, options["views"], generator)
     y = torch.from_numpy(data.y).repeat(options["views"])
-    groups = draw_kernels(beats, max(options["candidates"], options["features"]), RAMPS, rng)
+    count = max(options["candidates"], options["features"])
+    groups = draw_kernels(beats, count, RAMPS, rng, options["kernels"])
     features = torch.cat([kernels.features(views) for kernels in groups], dim=1)
     mean, deviation = features.mean(dim=0), features.std(dim=0).clamp(min=1e-3)
     return Candidates(

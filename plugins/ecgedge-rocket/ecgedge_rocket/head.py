@@ -36,10 +36,19 @@ def ridge(x: Tensor, y: Tensor, importance: Tensor, penalty: float) -> Regressio
     x_mean, y_mean = (share * x).sum(dim=0), (share * y).sum(dim=0)
     root = (share * len(x)).sqrt()
     rows = root * (x - x_mean)
-    gram = (rows.T @ rows).double()
-    gram.diagonal().add_(penalty * x.shape[1])
-    found = torch.cholesky_solve((rows.T @ (root * (y - y_mean))).double(), torch.linalg.cholesky(gram)).to(x.dtype)
+    answers = root * (y - y_mean)
+    if len(x) < x.shape[1]:  # the dual form: the same solution, of a system as large as there are rows
+        found = rows.T @ solved(rows @ rows.T, answers, penalty * x.shape[1])
+    else:
+        found = solved(rows.T @ rows, rows.T @ answers, penalty * x.shape[1])
     return Regression(found, y_mean - x_mean @ found)
+
+
+def solved(gram: Tensor, right: Tensor, penalty: float) -> Tensor:
+    """The solution of ``(gram + penalty) found = right``, in double precision on the way."""
+    ridged = gram.double()
+    ridged.diagonal().add_(penalty)
+    return torch.cholesky_solve(right.double(), torch.linalg.cholesky(ridged)).to(right.dtype)
 
 
 def select(x: Tensor, y: Tensor, importance: Tensor, penalty: float, count: int) -> Tensor:

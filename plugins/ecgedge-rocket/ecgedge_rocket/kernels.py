@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from ecgedge_rocket.network import REACH, SIZE, STRIDE, TOP, dilations_for, offsets_for
 
 GRID = 127  # weights are whole numbers of this size at most: int8 holds them as they are
+SHAPES = ("mini", "random")
 AT_ONCE = 256  # beats whose outputs lie in memory together
 
 
@@ -58,28 +60,30 @@ class Kernels:
         return found.reshape(count, -1, 1)
 
 
-def draw_kernels(beats: Tensor, count: int, ramps: tuple[float, float], rng: np.random.Generator) -> list[Kernels]:
+def draw_kernels(
+    beats: Tensor, count: int, ramps: tuple[float, float], rng: np.random.Generator, shape: str = "random"
+) -> list[Kernels]:
     """About ``count`` kernels, as many of each dilation, for beats ``(N, leads, L)`` such as these.
 
-    The weights are normal, their mean taken off, as in ROCKET. A threshold is a quantile, drawn at random, of the
-    kernel's outputs, as in MiniROCKET. So no scale of the beats is assumed.
+    A threshold is a quantile, drawn at random, of the kernel's outputs, as in MiniROCKET. So no scale of the beats is
+    assumed.
 
     Args:
         ramps: the least and the most width of a ramp, in standard deviations of the kernel's outputs; drawn by its
             logarithm.
+        shape: ``"mini"``, the kernels of MiniROCKET, each as often as the others; ``"random"``, normal weights without
+            their mean, as in ROCKET.
     """
     dilations = dilations_for(beats.shape[2])
-    return [draw_group(beats, dilation, max(count // len(dilations), 1), ramps, rng) for dilation in dilations]
+    return [draw_group(beats, dilation, max(count // len(dilations), 1), ramps, rng, shape) for dilation in dilations]
 
 
 def draw_group(
-    beats: Tensor, dilation: int, count: int, ramps: tuple[float, float], rng: np.random.Generator
+    beats: Tensor, dilation: int, count: int, ramps: tuple[float, float], rng: np.random.Generator, shape: str
 ) -> Kernels:
     """The kernels of one dilation, see ``draw_kernels``."""
-    drawn = rng.standard_normal((count, beats.shape[1], SIZE)) * heard(rng, count, beats.shape[1])
-    drawn -= drawn.mean(axis=2, keepdims=True)
-    whole = np.round(drawn / np.abs(drawn).max(axis=(1, 2), keepdims=True) * GRID)
-    weights = torch.tensor(whole, dtype=torch.float32)
+    leads = heard(rng, count, beats.shape[1])
+    weights = torch.tensor((mini if shape == "mini" else normal)(rng, leads), dtype=torch.float32)
     plain = Kernels(dilation, weights, torch.ones(count), torch.zeros(count)).outputs(beats)
     values = plain.transpose(0, 1).reshape(count, -1).sort(dim=1).values
     at = torch.tensor((rng.random(count) * (values.shape[1] - 1)).astype(np.int64))
@@ -87,6 +91,25 @@ def draw_group(
     widths = torch.tensor(np.exp(rng.uniform(*np.log(ramps), count)), dtype=torch.float32)
     slopes = TOP / (widths * values.std(dim=1).clamp(min=1e-6))
     return Kernels(dilation, weights, slopes, TOP / 2 - slopes * thresholds)
+
+
+def normal(rng: np.random.Generator, leads: np.ndarray) -> np.ndarray:
+    """Whole weights ``(count, leads, SIZE)``, normal before their mean is taken off and they are rounded."""
+    drawn = rng.standard_normal((*leads.shape[:2], SIZE)) * leads
+    drawn -= drawn.mean(axis=2, keepdims=True)
+    return np.round(drawn / np.abs(drawn).max(axis=(1, 2), keepdims=True) * GRID)
+
+
+def mini(rng: np.random.Generator, leads: np.ndarray) -> np.ndarray:
+    """Whole weights ``(count, leads, SIZE)`` of MiniROCKET's 84 kernels: 2 at three places and -1 at the other six.
+
+    On a grid of 127 that is 127, and -63 and -64 by turns, so that the sum is zero.
+    """
+    every = np.empty((84, SIZE))
+    for kernel, places in zip(every, combinations(range(SIZE), 3), strict=True):
+        kernel[[place for place in range(SIZE) if place not in places]] = [-63, -64] * 3
+        kernel[list(places)] = GRID
+    return every[(np.arange(len(leads)) + rng.integers(84)) % 84][:, None] * leads
 
 
 def heard(rng: np.random.Generator, count: int, leads: int) -> np.ndarray:
