@@ -25,19 +25,22 @@ from typing import Any, NoReturn
 from ecgedge.devices import launch
 from ecgedge.devices.host import launching
 from ecgedge.plugins.sources import BUILTIN
+from ecgedge.sweep.work import TRAINER
 from ecgedge.workers import client
 
 CLONE_PARENT = 0x00008000  # linux/sched.h
 CLONE = {"x86_64": 56, "aarch64": 220}  # the number of the call
 AT_THE_START = ("PYTHON", "LC_", "LANG", "LD_", "OMP_", "OPENBLAS_", "MKL_")  # what Python and its libraries read then
 OF_WORKERS = dict.fromkeys(("PYTHONHASHSEED", "OMP_NUM_THREADS", "OMP_WAIT_POLICY"))  # that each is given
+RUN = (client.SERVER, TRAINER)  # the modules that workers run
 
 
 def load() -> None:
     """Import what a worker does when it starts."""
-    for name in (client.SERVER, *BUILTIN):
+    for name in (*RUN, *BUILTIN):
         importlib.import_module(name)
-    del sys.modules[client.SERVER]  # it is run, not imported
+    for name in RUN:
+        del sys.modules[name]  # it is run, not imported
 
 
 def fork_them() -> None:
@@ -57,14 +60,15 @@ def fork_them() -> None:
         def _execute_child(self, *terms: Any) -> None:
             environment, ends = terms[6], terms[10:16]
             with asks:
-                self.pid = ask(ours, environment, (ends[0], ends[3], ends[5]))
+                self.pid = ask(ours, self.args[-1], environment, (ends[0], ends[3], ends[5]))
             self._child_created = True
             self._close_pipe_fds(*ends)
 
     def start(command: Sequence[str], **terms: Any) -> subprocess.Popen:
         environment = terms["env"]
-        ours = command == launching(sys.executable, client.SERVER) and launch.MEMORY not in environment
-        return (Forked if ours and settings(environment) == begun else subprocess.Popen)(command, **terms)
+        ours = command[-1] in RUN and command == launching(sys.executable, command[-1])
+        alike = launch.MEMORY not in environment and settings(environment) == begun
+        return (Forked if ours and alike else subprocess.Popen)(command, **terms)
 
     client.subprocess = SimpleNamespace(Popen=start, PIPE=subprocess.PIPE)  # type: ignore[assignment]
 
@@ -74,10 +78,10 @@ def settings(environment: Mapping[str, str]) -> dict[str, str | None]:
     return {name: environment[name] for name in sorted(environment) if name.startswith(AT_THE_START)} | OF_WORKERS
 
 
-def ask(spawner: socket.socket, environment: Mapping[str, str], ends: Sequence[int]) -> int:
-    """The number of a new process that has these ends as its standard streams."""
+def ask(spawner: socket.socket, module: str, environment: Mapping[str, str], ends: Sequence[int]) -> int:
+    """The number of a new process that runs the module, and has these ends as its standard streams."""
     with os.fdopen(os.memfd_create("question"), "w+", encoding="utf-8") as file:
-        json.dump({"environment": dict(environment), "folder": str(Path.cwd())}, file)
+        json.dump({"module": module, "environment": dict(environment), "folder": str(Path.cwd())}, file)
         file.seek(0)
         socket.send_fds(spawner, [b"start"], [file.fileno(), *ends])
     return int(spawner.recv(16))
@@ -122,6 +126,6 @@ def work(question: int, *ends: int) -> NoReturn:
     os.environ.clear()
     os.environ.update(asked["environment"])
     os.chdir(asked["folder"])
-    sys.argv = [launch.__file__, client.SERVER]
+    sys.argv = [launch.__file__, asked["module"]]
     runpy.run_path(launch.__file__, run_name="__main__")
     sys.exit()
