@@ -163,7 +163,7 @@ def search_counted(search: Any) -> list[int]:
         found: Mixed = search(layers, built, trial, max_drop)
         return found
 
-    onnx_mixed.search_mixed = counted  # type: ignore[assignment]
+    vars(onnx_mixed)["search_mixed"] = counted
     return count
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from ecgedge.api.artifact import Anomaly, Artifact
 from ecgedge.commands.diverge_look import Look, settled_task
-from ecgedge.diverge.diverged import Diverged
+from ecgedge.diverge.diverged import Diverged as Diverged
 from ecgedge.errors import ConversionError, EcgEdgeError
 
 if TYPE_CHECKING:  # the rest is imported when something is looked into: ``import ecgedge`` is to stay quick
@@ -124,7 +124,9 @@ def diverge(
         look = Look(parts, opened, held, index, given, threads, limits, runtime, against_runtime,
                     *reached(device, parts, scratch, kept))  # fmt: skip
         if to is None:
-            name, other = reference_of(found, parts, trust) if found and against is None else (os.fspath(against), None)
+            name, other = os.fspath(against or ""), None
+            if found and against is None:
+                name, other = reference_of(found, parts, trust)
             form = found.artifact if found else opened.find_artifact(os.fspath(target), alone=False)
             other = other or opened.find_artifact(name, alone=False)
             if found and look.against_runtime is None and other.format == form.format:

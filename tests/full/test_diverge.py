@@ -86,9 +86,12 @@ def test_a_fault_planted_in_an_int8_tflite_file_is_named(
     assert all(line["local_steps"] is not None for line in found["study"]["lines"])
 
 
-def test_a_conversion_is_looked_at_stage_by_stage(here: Command, small: Path) -> None:
-    result = here("diverge", small, "--to", "onnx", "--quantize", "full-int8", "--fix", "--max-drop", "90", *DATA)
+def test_a_conversion_is_looked_at_stage_by_stage(here: Command, small: Path, tmp_path: Path) -> None:
+    result = here("diverge", small, "--to", "onnx", "--quantize", "full-int8", "--fix", "--max-drop", "90", *DATA,
+                  "--html", "page.html")  # fmt: skip
     assert result.code == 0, result.err
+    page = (tmp_path / "page.html").read_text()
+    assert "No operation is at fault" in page and page.count("<svg") >= 2 and "Nothing to mend" in page
     assert "nothing to mend" in result.out
     assert "culprit: none" in result.out and "no stage parts" in result.out
     assert max(map(len, result.out.splitlines())) <= 120

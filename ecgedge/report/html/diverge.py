@@ -130,7 +130,7 @@ def histogram(told: Histogram, found: Diverged, line: Line) -> Figure:
     parts = [svg.line(x(tick), bottom, x(tick), TOP, "grid") for tick in x.ticks(8)]
     parts += [svg.text(x(tick), bottom + 16, svg.plain(tick), anchor="middle") for tick in x.ticks(8)]
     for counts, class_ in ((told.expected, "c2"), (told.form, "c1")):
-        outline = [(x(told.edges[0]), bottom)]
+        outline: list[tuple[float, float]] = [(x(told.edges[0]), bottom)]
         for place, count in enumerate(counts):
             height = y(math.sqrt(count))
             outline += [(x(told.edges[place]), height), (x(told.edges[place + 1]), height)]
