@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,10 @@ ALIKE = (  # options that are named as what they ask for
     "batch_sizes", "timeout", "memory", "portability", "requirements", "optimize", "relative_to",
 )  # fmt: skip
 SAID_ANEW = ("resume", "mlflow", "trust", "cluster")  # what whoever resumes says for himself, and no run for him
+OTHERWISE = (  # what whoever measures a run again may ask for otherwise
+    "again", "mlflow", "trust", "cluster", "dry_run", "out", "dataset", "files", "devices", "requirements",
+    "optimize", "relative_to", "printed",
+)  # fmt: skip
 
 
 GROUPS = {
@@ -58,7 +62,7 @@ GROUPS = {
     "In which forms, and where": ("formats", "quantizers", "runtimes", "devices", "exporters"),
     "How long, and what is made of it": (
         "profile", "portability", "requirements", "optimize", "relative_to", "printed", "out", "resume",
-        "dry_run", "mlflow",
+        "again", "dry_run", "mlflow",
     ),
     "How forms are made": (
         "calibration", "max_drop", "reduce_range", "opset", "passes", "no_optimize", "chosen", "seed", "cluster",
@@ -117,6 +121,9 @@ def rightly(word: str) -> str:
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN",
               help="Go on with this interrupted run, as it was asked for then. Of the other options it takes only "
                    "--mlflow, --trust and --cluster.")  # fmt: skip
+@click.option("--again", type=click.Path(path_type=Path), metavar="RUN",
+              help="Measure anew what this run was asked for, here or on --device, under the same names; a file that is "
+                   "not here is taken from its folder. --dataset and --artifact say where they are.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="List cells and skips, do nothing.")
 @click.option("--cluster", metavar="tcp://HOST:PORT|local:N",
               help="Convert on Dask: a scheduler, which is trusted, or N workers on this machine.")  # fmt: skip
@@ -134,8 +141,8 @@ def rightly(word: str) -> str:
 @seed_option
 @mlflow_option("mlflow")
 @click.pass_context
-def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: bool, cluster: str | None,
-           **asked: Any) -> None:  # fmt: skip
+def matrix(ctx: click.Context, out: Path | None, resume: Path | None, again: Path | None, dry_run: bool,
+           cluster: str | None, **asked: Any) -> None:  # fmt: skip
     """Measure every combination of model, format, precision and runtime.
 
     \b
@@ -148,6 +155,7 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
     ecgedge matrix --require "accuracy>=0.93" --require "size<=200KB" --optimize latency_p50
     ecgedge matrix --mlflow http://localhost:5000
     ecgedge matrix --resume runs/int8
+    ecgedge matrix --again runs/int8 --out runs/pi    # there: the same rows
     """
     from ecgedge.cluster.dask import workers_of
     from ecgedge.commands import matrix as work
@@ -162,13 +170,16 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
     if cluster:
         workers_of(cluster)
     known = None
+    if resume and again:
+        raise EcgEdgeError("--resume goes on with a run, and --again measures one anew", "leave one of them out")
     if resume:
-        refuse_others(ctx)
+        refuse_others(ctx, SAID_ANEW, "--resume goes on with what was asked for then")
         known = work.take_up(resume.resolve(), trusted())
     uri = work.mlflow_uri(known.request, asked["mlflow"]) if known else asked["mlflow"]
     if uri and not dry_run:
         connect(uri, EXPERIMENT)
-    plan = plan_matrix(known or request_of(ctx, asked), trusted())
+    asking = request_again(ctx, again, asked) if again else None
+    plan = plan_matrix(known or asking or request_of(ctx, asked), trusted())
     if dry_run:
         list_plan(plan)
         return
@@ -198,16 +209,30 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: b
         ctx.exit(1)
 
 
-def refuse_others(ctx: click.Context) -> None:
-    """Raise EcgEdgeError where an option goes with ``--resume`` that the run has an answer to."""
+def request_again(ctx: click.Context, run: Path, asked: Mapping[str, Any]) -> MatrixRequest:
+    """What a run was asked for, with what is said otherwise here."""
+    from ecgedge.commands.again import asked_again
+
+    refuse_others(ctx, OTHERWISE, "--again measures what was asked for then")
+    names = {"dataset": "data", **{name: name for name in OTHERWISE if name in ALIKE}, "printed": "printed"}
+    said = {
+        field: asked[name]
+        for name, field in names.items()
+        if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
+    }
+    return asked_again(run.resolve(), said)
+
+
+def refuse_others(ctx: click.Context, allowed: Sequence[str], what: str) -> None:
+    """Raise EcgEdgeError where an option goes with ``--resume`` or ``--again`` that the run has an answer to."""
     given = [
         parameter.opts[0]
         for parameter in ctx.command.params
-        if parameter.name not in SAID_ANEW
+        if parameter.name not in allowed
         and ctx.get_parameter_source(parameter.name or "") is not ParameterSource.DEFAULT
     ]
     if given:
-        raise EcgEdgeError(f"--resume goes on with what was asked for then, so {given[0]} has no place", "leave it out")
+        raise EcgEdgeError(f"{what}, so {given[0]} has no place", "leave it out")
 
 
 def request_of(ctx: click.Context, asked: Mapping[str, Any]) -> MatrixRequest:

@@ -24,6 +24,7 @@ from ecgedge.measure.bench import infer
 from ecgedge.passes.optimize import optimize
 from ecgedge.plan.plan import passes_of, routes, takes
 from ecgedge.testing import child
+from ecgedge.workers.client import limiting
 from ecgedge.workers.hosts import hosts
 from ecgedge.workers.standins import at_hand
 
@@ -84,7 +85,10 @@ class Contract:
         return cls.kept[key]
 
     def in_a_child(self, action: str, request: dict[str, Any] | None = None) -> Any:
-        """The answer of an action of ``child`` in a fresh process, of the interpreter that the part works in."""
+        """The answer of an action of ``child`` in a fresh process, of the interpreter that the part works in.
+
+        The process has the limits that the matrix gives its own, or numpy and others would compute on every core.
+        """
         host = getattr(self.part, "host", None)  # of a stand-in, for a part that works elsewhere
         part = self.part.part if host else self.part
         try:
@@ -95,6 +99,7 @@ class Contract:
         surroundings = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         if host:
             command, surroundings = host.command("ecgedge.testing.child"), host.surroundings(os.environ)
+        surroundings |= limiting((request or {}).get("threads", 1), None, network=True)
         done = subprocess.run(
             [*command, action], input=content, capture_output=True, env=surroundings, timeout=CHILD_SECONDS
         )

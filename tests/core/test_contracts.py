@@ -322,6 +322,16 @@ class TwoThreads(FakeSession):
         self.pool.shutdown()
 
 
+class LargeProducts(FakeSession):
+    """Its library takes every core, unless the environment says how many; nothing in its code does."""
+
+    large = np.ones((700, 700), np.float32)
+
+    def invoke(self) -> None:
+        super().invoke()
+        self.large @ self.large
+
+
 class Constant(FakeSession):
     def fetch(self) -> np.ndarray:
         return np.zeros_like(super().fetch())
@@ -401,6 +411,12 @@ def test_a_runtime_that_breaks_it_is_seen(part: Any, test: str) -> None:
     tried = type("Tried", (OfFakeRuntime,), {"part": part})()
     with pytest.raises(AssertionError):
         getattr(tried, f"test_{test}")()
+
+
+def test_a_runtime_has_the_threads_that_the_matrix_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """numpy computes on every core by itself; the matrix limits its processes, and so does the contract."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    type("Tried", (OfFakeRuntime,), {"part": Broken(LargeProducts)})().test_one_thread_is_one_thread()
 
 
 def test_each_test_of_a_runtime_is_shown_to_fail() -> None:

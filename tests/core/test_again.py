@@ -1,0 +1,60 @@
+"""``matrix --again RUN``: what a run was asked for, once more, here; rows keep their names."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from ecgedge.commands.again import brought
+from ecgedge.errors import EcgEdgeError
+from ecgedge.run import RunFolder
+from ecgedge.run.row import Row
+from tests.conftest import error_of, run_command
+
+
+def test_the_same_rows_are_measured_under_the_same_names(made: Path, tmp_path: Path) -> None:
+    """From a copy of the folder, in another place, as on another machine; and ``compare`` pairs them all."""
+    shutil.copytree(made, tmp_path / "brought")
+    plugins = ("--plugins-dir", made.parent / "plugins")
+    done = run_command(*plugins, "matrix", "--again", "brought", "--out", "here", folder=tmp_path)
+    assert done.code == 0, done.err
+    one, two = (RunFolder.read(folder) for folder in (made, tmp_path / "here"))
+    assert {row.id for row in one.rows()} == {row.id for row in two.rows()}
+    assert two.request.models == one.request.models and two.request.preset == "quick"
+    told = run_command("compare", made, "here", "--tolerance", "latency=1000%", folder=tmp_path)
+    assert told.code == 0 and "quality: paired" in told.out, told.out + told.err
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [(("--model", "fake"), "so --model has no place"), (("--resume", "run"), "leave one of them out")],
+)
+def test_what_the_run_has_an_answer_to_is_refused(more: tuple[str, ...], told: str, made: Path) -> None:
+    assert told in error_of(run_command("matrix", "--again", "run", *more, folder=made.parent))
+
+
+class Kept:
+    """A run's folder, as far as ``brought`` looks at it."""
+
+    def __init__(self, path: Path, *rows: Row):
+        self.path, self.rows = path, lambda: rows
+
+
+def test_a_file_comes_along_in_the_folder_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ecgedge.api.artifact import digest_of
+
+    monkeypatch.setenv("ECGEDGE_CACHE", str(tmp_path / "cache"))
+    file = tmp_path / "run" / "artifacts" / "12-mine.onnx"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"the very bytes")
+    told = {"id": "mine.onnx.as-it-came.cpu", "model": "mine.onnx", "task": "classification", "format": "onnx",
+            "precision": "fp32", "runtime": "cpu", "route": [], "quantizer": "as-it-came", "threads": 1, "batch": 1,
+            "status": "ok", "artifact": "artifacts/12-mine.onnx", "digest": digest_of(file)}  # fmt: skip
+    run = Kept(tmp_path / "run", Row.from_record(told))
+    here = Path(brought(run, "elsewhere/mine.onnx"))  # type: ignore[arg-type]
+    assert here.name == "mine.onnx" and here.read_bytes() == b"the very bytes"
+    file.write_bytes(b"other bytes")
+    with pytest.raises(EcgEdgeError, match="has no copy of it as it came"):
+        brought(run, "elsewhere/mine.onnx")  # type: ignore[arg-type]
