@@ -38,14 +38,14 @@ from ecgedge.api.records import (
     notes_of_leads,
     read_sidecar,
     told_task,
-    wants_normalized,
     with_scores,
 )
 from ecgedge.api.records.rules import SCORED, values_of
 from ecgedge.api.tensors import TensorSpec, samples_first
 from ecgedge.convert.checkpoint import read_checkpoint
+from ecgedge.convert.preparation import check_preparation
 from ecgedge.convert.store import key_of, open_store
-from ecgedge.data.dataset import Dataset, Split, is_normalized
+from ecgedge.data.dataset import Dataset, Split
 from ecgedge.errors import ConversionError, EcgEdgeError, unknown
 from ecgedge.evaluate import precision_check
 from ecgedge.files.notices import note
@@ -159,9 +159,7 @@ class Opener:
             raise EcgEdgeError(
                 f"{artifact.name} takes beats of {length} samples, those of {data.name} have {data.length}", OTHER_DATA
             )
-        if wants_normalized(artifact) and not is_normalized(data):
-            told_so = f"{artifact.name} was trained on z-normalised beats, those of {data.name} are not"
-            raise EcgEdgeError(told_so, "--normalize makes them so, as in its training")
+        check_preparation(artifact, data)
         told = self.told
         if artifact.maker.get("part") == USER:
             artifact = self.with_scale(artifact)
