@@ -26,6 +26,7 @@ from ecgedge import (
     tell_artifact,
     write_sidecar,
 )
+from ecgedge.builtin.onnx_file import ONE_INPUT
 from ecgedge.builtin.saved_model_runtime import FunctionSession, prepare_tensorflow, specs_of
 from ecgedge.builtin.tflite_runtime import without_info_lines
 
@@ -57,7 +58,7 @@ class KerasModel(Runtime):
         network = load_keras(path, safe=self.code_in(path) is None)
         inputs, outputs = network.inputs, network.outputs
         if len(inputs) != 1:
-            raise EcgEdgeError(f"{path} has {len(inputs)} inputs, a beat is one", "use another file")
+            raise EcgEdgeError(f"{path} has {len(inputs)} inputs, a beat is one", ONE_INPUT)
         if len(outputs) != 1:
             raise EcgEdgeError(
                 f"{path} has {len(outputs)} outputs, one is used", "save a model that gives that one alone"

@@ -10,7 +10,7 @@ from ecgedge import EcgEdgeError
 from ecgedge.builtin.onnx_graph import DTYPES, tensors_of
 
 MOST = 2**31 - 1  # bytes of a file by protobuf
-ONE_INPUT = "export a network of the beat alone, with all else that it takes fixed inside"
+ONE_INPUT = "export a network of the beat alone, with all else that it takes as a further lead of it, or fixed inside"
 OUTSIDE = "put its data into the same folder, under a relative name, as a file"
 UNUSUAL = {"DOUBLE": "float64", "BFLOAT16": "bfloat16"}
 HANDS_ON = {

@@ -24,6 +24,7 @@ from ecgedge import (
     layout_of,
     tell_artifact,
 )
+from ecgedge.builtin.onnx_file import ONE_INPUT
 from ecgedge.builtin.tflite_runtime import without_info_lines
 
 GRAPH = "saved_model.pb"
@@ -195,7 +196,7 @@ def specs_of(path: Path, function: Any) -> tuple[TensorSpec, TensorSpec]:
     """
     inputs, outputs = function.structured_input_signature[1], function.structured_outputs
     if len(inputs) != 1:
-        raise EcgEdgeError(f"{path} has {len(inputs)} inputs ({listed(inputs)}), a beat is one", "use another file")
+        raise EcgEdgeError(f"{path} has {len(inputs)} inputs ({listed(inputs)}), a beat is one", ONE_INPUT)
     if len(outputs) != 1:
         raise EcgEdgeError(
             f"{path} has {len(outputs)} outputs ({listed(outputs)}), one is used",

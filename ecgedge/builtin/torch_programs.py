@@ -37,6 +37,7 @@ from ecgedge import (
     write_record,
 )
 from ecgedge.builtin.onnx_exporter import OPSET
+from ecgedge.builtin.onnx_file import ONE_INPUT
 from ecgedge.builtin.pt2_archive import code_in, damaged, kind_of
 from ecgedge.builtin.torch_runtime import dtype_of, weights_of
 
@@ -237,7 +238,7 @@ def check_count(path: Path, inputs: Iterable[Any], outputs: Iterable[Any]) -> No
     """Raise EcgEdgeError where a beat does not go in alone, or more than one answer comes out."""
     inputs, outputs = [*inputs], [*outputs]
     if len(inputs) != 1:
-        raise EcgEdgeError(f"{path} has {len(inputs)} inputs, a beat is one", "use another file")
+        raise EcgEdgeError(f"{path} has {len(inputs)} inputs, a beat is one", ONE_INPUT)
     if len(outputs) != 1:
         raise EcgEdgeError(
             f"{path} has {len(outputs)} outputs, one is used", "save a network that gives that one alone"

@@ -132,6 +132,7 @@ def predict_record(
                 replace(start, rate=cutting.rate or start.rate), cutting.stride, record, predictor.artifact
             )
         recipe = cutting.heeded(start, leads, normalize or predictor.normalize)
+        command.compare_with_training(predictor.artifact, recipe, record.name)
         way = command.way_for(record, recipe, predictor.artifact)
         common.note(f"{record.name} is cut into {recipe.describe()}")
         left, kept, count = Left(), command.Annotations(), 0

@@ -134,6 +134,8 @@ def told_figure(name: str, value: float | None) -> str:
 def tell_cross_validation(record: dict[str, Any], beats: int) -> None:
     click.echo(f"cross-validated: {record['folds']} folds x {record['repeats']}, {beats:,} training beats")
     for name, figure in record["figures"].items():
-        between = f", {figure['sd']:.4f} between repeats" if record["repeats"] > 1 else ""
-        spoken = SPOKEN.get(name, name)
-        click.echo(f"  {spoken:8} {figure['mean']:.4f}  sd {figure['fold_sd']:.4f} between folds{between}")
+        mean, folds, repeats = (
+            "not defined" if value is None else f"{value:.4f}" for value in map(figure.get, ("mean", "fold_sd", "sd"))
+        )
+        between = f", {repeats} between repeats" if record["repeats"] > 1 else ""
+        click.echo(f"  {SPOKEN.get(name, name):8} {mean}  sd {folds} between folds{between}")

@@ -311,10 +311,15 @@ def read_chunks(
 
 def prepared_as_trained(artifact: Artifact, normalize: bool) -> bool:
     """Whether beats are z-normalised: the user asks for it, or the model's record says that its training did so, which
-    is a note."""
-    from ecgedge.api.records import wants_normalized
+    is a note.
+
+    Raises:
+        EcgEdgeError: the user asks for it, and the record says that its training did not.
+    """
+    from ecgedge.api.records import check_not_normalized, wants_normalized
     from ecgedge.files.notices import note
 
+    check_not_normalized(artifact, normalize)
     if normalize or not wants_normalized(artifact):
         return normalize
     note(f"{artifact.name} was trained on z-normalised beats, so these are normalised, as by --normalize")

@@ -137,6 +137,19 @@ def start_of(like: Path | None, artifact: Artifact) -> Recipe:
     return replace(found, normalize=found.normalize or wants_normalized(artifact))
 
 
+def compare_with_training(artifact: Artifact, recipe: Recipe, of: str) -> None:
+    """Warn where a record is cut otherwise than the beats that a model was trained on.
+
+    Raises:
+        EcgEdgeError: its beats would be z-normalised, and the model's were not.
+    """
+    from ecgedge.api.records import check_not_normalized
+    from ecgedge.convert.preparation import warn_of_other_cut
+
+    check_not_normalized(artifact, recipe.normalize)
+    warn_of_other_cut(artifact, recipe, of)
+
+
 def way_for(record: Record, recipe: Recipe, artifact: Artifact) -> Way:
     """How the recipe is followed in a record for a model: with ``stride`` alone, in segments of the model's length.
 

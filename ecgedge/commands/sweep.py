@@ -54,6 +54,7 @@ class KnownData:
     Attributes:
         told: its size, for people.
         file: the digest of its file in the cache, see ``data.kept``; empty where it was not written.
+        multilabel: several labels may hold for a beat.
     """
 
     name: str
@@ -61,6 +62,11 @@ class KnownData:
     source: str
     digest: str
     file: str
+    multilabel: bool
+
+    def task_of(self, model: Model) -> str:
+        """What a model that is trained on it is judged as."""
+        return "multilabel" if self.multilabel and model.task == "classification" else model.task
 
 
 @dataclass(frozen=True)
@@ -152,7 +158,7 @@ def find_data(asked: SweepRequest, keep: bool) -> dict[str, KnownData]:
             file = kept.keep(data) if keep else ""
         except OSError as error:
             raise machine_error(f"{kept.folder()} cannot be written", error) from error
-        found[data.name] = KnownData(data.name, data.describe(), data.source, data.digest, file)
+        found[data.name] = KnownData(data.name, data.describe(), data.source, data.digest, file, data.multilabel)
     return found
 
 
@@ -258,9 +264,9 @@ def jobs_of(begun: BegunSweep, journal: Journal) -> Iterator[Job]:
     )
     for name in plan.data:
         for seed in plan.request.seeds:
-            for model in plan.models:
+            for model, part in plan.models.items():
                 cells = tuple(cell for cell in plan.cells if cell.model == model)
-                job = Job(name, plan.data[name].file, seed, model, cells, terms)
+                job = Job(name, plan.data[name].file, seed, model, plan.data[name].task_of(part), cells, terms)
                 left = tuple(cell for cell in cells if job.row_id(cell) not in journal.done)
                 if not left:
                     continue
@@ -284,12 +290,11 @@ def carry_out_sweep(begun: BegunSweep, cluster: str | None, jobs: int | None, te
         EcgEdgeError: the cluster cannot be used, or somebody else writes into the folder.
     """
     plan, folder = begun.plan, begun.folder
-    tasks = {name: model.task for name, model in plan.models.items()}
     with going_on(folder, resume_sweep(folder, cluster)), contextlib.closing(Journal(folder)) as journal:
         if len(journal.done) < plan.total:
             with contextlib.closing(crew_of(plan, cluster, jobs)) as crew:
                 journal.append("start", time=time.strftime("%Y-%m-%dT%H:%M:%S%z"))
-                carry_out(jobs_of(begun, journal), crew, journal, tasks, tell)
+                carry_out(jobs_of(begun, journal), crew, journal, tell)
     tell(plan.total, "")
     return publish(folder)
 

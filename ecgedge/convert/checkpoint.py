@@ -116,8 +116,10 @@ def preparation(record: Mapping[str, Any]) -> dict[str, Any]:
     data = training.get("data") if isinstance(training, dict) else None
     if not isinstance(data, dict):
         return {}
-    recipe = data.get("recipe")
-    return notes_of_beats(data.get("normalized") is True, recipe if isinstance(recipe, str) else "")
+    recipe, normalized = data.get("recipe"), data.get("normalized")
+    return notes_of_beats(
+        normalized if isinstance(normalized, bool) else None, recipe if isinstance(recipe, str) else ""
+    )
 
 
 def tensors_of(record: Mapping[str, Any]) -> tuple[TensorSpec, TensorSpec]:

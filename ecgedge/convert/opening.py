@@ -38,14 +38,14 @@ from ecgedge.api.records import (
     notes_of_leads,
     read_sidecar,
     told_task,
-    wants_normalized,
     with_scores,
 )
 from ecgedge.api.records.rules import SCORED, values_of
 from ecgedge.api.tensors import TensorSpec, samples_first
 from ecgedge.convert.checkpoint import read_checkpoint
+from ecgedge.convert.preparation import called, check_preparation
 from ecgedge.convert.store import key_of, open_store
-from ecgedge.data.dataset import Dataset, Split, is_normalized
+from ecgedge.data.dataset import Dataset, Split
 from ecgedge.errors import ConversionError, EcgEdgeError, unknown
 from ecgedge.evaluate import precision_check
 from ecgedge.files.notices import note
@@ -161,9 +161,7 @@ class Opener:
             raise EcgEdgeError(
                 f"{who} takes beats of {length} samples, those of {data.name} have {data.length}", OTHER_DATA
             )
-        if wants_normalized(artifact) and not is_normalized(data):
-            told_so = f"{who} was trained on z-normalised beats, those of {data.name} are not"
-            raise EcgEdgeError(told_so, "--normalize makes them so, as in its training")
+        check_preparation(artifact, data)
         told = self.told
         if artifact.maker.get("part") == USER:
             artifact = self.with_scale(artifact)
@@ -238,14 +236,6 @@ class Opener:
         """Raise EcgEdgeError where a file runs code of its own and the user does not say that this may be."""
         if code and not self.trust:
             raise EcgEdgeError(f"{path} holds {code}", "--trust runs it: give that for a file whose maker you trust")
-
-
-def called(artifact: Artifact) -> str:
-    """The name of a model as its user knows it: a checkpoint of his own is a folder, of a model of some name."""
-    folder = artifact.path
-    if artifact.model is None or not (folder / CHECKPOINT_FILE).is_file() or folder == artifact.model.pretrained():
-        return artifact.name
-    return artifact.name if folder.name == artifact.name else f"{folder.name} ({artifact.name})"
 
 
 def as_answer(artifact: Artifact, task: Task) -> TensorSpec:

@@ -39,11 +39,10 @@ class Alone:
         return replace(self.job, cells=(cell,), beside=tuple(parents[:1]))
 
 
-def carry_out(jobs: Iterable[Job], crew: Crew[Job, Made], journal: Journal, tasks: dict[str, str], tell: Tell) -> None:
+def carry_out(jobs: Iterable[Job], crew: Crew[Job, Made], journal: Journal, tell: Tell) -> None:
     """Carry out jobs until none is left.
 
     Args:
-        tasks: of each model, for rows of what could not even be begun.
         tell: is called as cells are done.
 
     Raises:
@@ -54,7 +53,7 @@ def carry_out(jobs: Iterable[Job], crew: Crew[Job, Made], journal: Journal, task
     def settle(job: Job, found: Made | Lost) -> list[Job]:
         follow: Job | None
         if isinstance(found, Lost):
-            follow = lost(job, alone, journal, tasks)
+            follow = lost(job, alone, journal)
         else:
             keep(job, found, journal)
             follow = alone[job.id].next() if job.id in alone else None
@@ -64,7 +63,7 @@ def carry_out(jobs: Iterable[Job], crew: Crew[Job, Made], journal: Journal, task
     hand_out(jobs, crew, settle)
 
 
-def lost(job: Job, alone: dict[str, Alone], journal: Journal, tasks: dict[str, str]) -> Job | None:
+def lost(job: Job, alone: dict[str, Alone], journal: Journal) -> Job | None:
     """What is tried next of a job that nobody survived; what died alone is a row."""
     state = alone.get(job.id)
     if state is None:
@@ -75,13 +74,13 @@ def lost(job: Job, alone: dict[str, Alone], journal: Journal, tasks: dict[str, s
         state.left.clear()
     state.deadly += gone
     outcome = Outcome(status="failed", stage=stage, reason=DIED)
-    rows = [lost_row(job, cell, tasks[job.model], outcome) for cell in gone]
+    rows = [lost_row(job, cell, outcome) for cell in gone]
     journal.append("made", job=job.id, rows=rows)
     return state.next()
 
 
-def lost_row(job: Job, cell: Cell, task: str, outcome: Outcome) -> Record:
-    return row_of_lost(job, cell, task, outcome).flat | {"id": job.row_id(cell), "seed": job.seed}
+def lost_row(job: Job, cell: Cell, outcome: Outcome) -> Record:
+    return row_of_lost(job, cell, outcome).flat | {"id": job.row_id(cell), "seed": job.seed}
 
 
 def keep(job: Job, made: Made, journal: Journal) -> None:

@@ -47,6 +47,7 @@ class Job:
     Attributes:
         name: of the data set.
         data: the digest of its file, see ``data.kept``.
+        task: what its rows are judged as, be it that nothing comes of them.
         cells: that are to be scored; none: it is trained only.
         beside: cells that are made for the graph of the fp32 form alone.
         checkpoint: the key in the store of who asks, where that has it already.
@@ -56,6 +57,7 @@ class Job:
     data: str
     seed: int
     model: str
+    task: str
     cells: tuple[Cell, ...]
     terms: Terms
     beside: tuple[Cell, ...] = ()

@@ -195,8 +195,9 @@ class Summary:
         data = [name for name in self.data if any(name in found for found in spreads.values())]
         able = [form for form, found in spreads.items() if found]
         complete = [name for name in data if all(name in spreads[form] for form in able)]
-        means = np.array([[spreads[form][name].mean for form in able] for name in complete]).reshape(-1, len(able))
-        ranks = np.array([ranks_of(-row) for row in means]).reshape(-1, len(able))
+        means = np.array([[spreads[form][name].mean for form in able] for name in complete])
+        means = means.reshape(len(complete), len(able))
+        ranks = np.array([ranks_of(-row) for row in means]).reshape(means.shape)
         first = means == means.max(axis=1, keepdims=True, initial=-np.inf)
         lines = [
             line_of(form, words[form], of_form[form], spreads[form], ranks[:, number], first[:, number])
@@ -212,7 +213,8 @@ class Summary:
         return Ranking(task, ordered, complete, data, tested.friedman, tested.why_not)
 
     def troubles(self) -> list[tuple[str, str, str, str, int, list[str]]]:
-        """Status, form, stage and reason of what did not work, of how many cells and of which data sets."""
+        """Status, form, stage and reason of what did not work, of how many cells and of which data sets, in the order
+        that these were named in, not that their jobs ended in."""
         found: dict[tuple[str, str, str, str], list[Score]] = defaultdict(list)
         words = self.words()
         for score in self.scores:
@@ -220,7 +222,7 @@ class Summary:
                 reason = score.reason.partition("; see ")[0]
                 found[score.status, f"{score.form.model} {words[score.form]}", score.stage, reason].append(score)
         return [
-            (*key, len(scores), list(dict.fromkeys(score.dataset for score in scores)))
+            (*key, len(scores), [name for name in self.data if any(score.dataset == name for score in scores)])
             for key, scores in sorted(found.items())
         ]
 

@@ -103,7 +103,7 @@ class Shift:
         except MachineError:
             raise
         except FAILURES as error:
-            rows = [self.row(cell, model, tools, failed(error, "train")) for cell in job.cells]
+            rows = [self.row(cell, failed(error, "train")) for cell in job.cells]
             return Made(tuple(rows), cpu=self.cpu)
         if not job.cells:
             return Made((), figures, tuple(self.entries), self.entries[0], self.cpu)
@@ -114,7 +114,7 @@ class Shift:
         except MachineError:
             raise
         except EcgEdgeError as error:
-            rows = [self.row(cell, model, tools, failed(error, "convert")) for cell in job.cells]
+            rows = [self.row(cell, failed(error, "convert")) for cell in job.cells]
             return Made(tuple(rows), figures, tuple(self.entries), self.entries[0], self.cpu)
         with contextlib.closing(beats):
             lab = Lab({job.model: source}, tools, beats, self.converters, self.store, job.seed)
@@ -122,9 +122,9 @@ class Shift:
         rows = [row.flat | {"id": job.row_id(cell), "seed": job.seed} for cell, row in scored if cell in job.cells]
         return Made(tuple(rows), figures, tuple(dict.fromkeys(self.entries)), self.entries[0], self.cpu)
 
-    def row(self, cell: Cell, model: Model, tools: Tools, outcome: Outcome) -> dict[str, Any]:
+    def row(self, cell: Cell, outcome: Outcome) -> dict[str, Any]:
         """The row of a cell whose model could not be trained."""
-        found = row_of_lost(self.job, cell, model.task, outcome)
+        found = row_of_lost(self.job, cell, outcome)
         return found.flat | {"id": self.job.row_id(cell), "seed": self.job.seed}
 
     # -- training
@@ -231,7 +231,7 @@ class Shift:
 def begun(job: Job, cell: Cell, lab: Lab) -> Row:
     """What is known of a cell before anything is done."""
     runtime: Runtime = lab.tools.parts["runtime", cell.runtime]
-    row = row_of_lost(job, cell, lab.sources[cell.model].task.judged_as, Outcome(status="ok"))
+    row = row_of_lost(job, cell, Outcome(status="ok"))
     assert row.setup is not None
     setup = replace(
         row.setup,
@@ -245,10 +245,10 @@ def begun(job: Job, cell: Cell, lab: Lab) -> Row:
     return replace(row, setup=setup)
 
 
-def row_of_lost(job: Job, cell: Cell, task: str, outcome: Outcome) -> Row:
+def row_of_lost(job: Job, cell: Cell, outcome: Outcome) -> Row:
     """The row of a cell of which nothing is known but why."""
     return Row(
-        identity=Identity(id=cell.id, model=cell.model, task=task, format=cell.format, precision=cell.precision,
+        identity=Identity(id=cell.id, model=cell.model, task=job.task, format=cell.format, precision=cell.precision,
                           runtime=cell.runtime, dataset=job.name),
         setup=Setup(route=list(cell.route), quantizer=cell.quantizer, threads=cell.threads, batch=1),
         outcome=outcome,

@@ -9,6 +9,7 @@ import numpy as np
 
 from ecgedge.api import multilabel, tasks
 from ecgedge.api.artifact import Anomaly, Classification, Multilabel, Task
+from ecgedge.api.multilabel import mean_of
 from ecgedge.data.dataset import Dataset, Split, strata
 from ecgedge.data.patients import deal_groups
 from ecgedge.errors import EcgEdgeError
@@ -37,11 +38,12 @@ class Estimate:
     folds: list[np.ndarray]
     histories: list[list[dict[str, Any]]]
 
-    def figures(self, train: Split, task: Task) -> dict[str, dict[str, float]]:
+    def figures(self, train: Split, task: Task) -> dict[str, dict[str, float | None]]:
         """Each figure's mean over the repeats, and its spread.
 
         A figure of a repeat is computed on all training beats at once, since a fold may lack the rare
-        classes. ``sd`` is the standard deviation between repeats, ``fold_sd`` that between the folds.
+        classes. ``sd`` is the standard deviation between repeats, ``fold_sd`` that between the folds that have the
+        figure. None: none has it, or of a spread fewer than two.
         """
         names = NAMES[task.judged_as]
         whole = [evaluate(outputs, train, task) for outputs in self.outputs]
@@ -52,16 +54,18 @@ class Estimate:
         ]
         return {
             name: {
-                "mean": float(np.mean([figures[name] for figures in whole])),
-                "sd": float(np.std([figures[name] for figures in whole], ddof=1)) if len(whole) > 1 else 0.0,
-                "fold_sd": float(np.nanstd([nan(figures[name]) for figures in parts], ddof=1)),
+                "mean": mean_of([figures[name] for figures in whole]),
+                "sd": spread_of([figures[name] for figures in whole]) if len(whole) > 1 else 0.0,
+                "fold_sd": spread_of([figures[name] for figures in parts]),
             }
             for name in names
         }
 
 
-def nan(value: float | None) -> float:
-    return float("nan") if value is None else value
+def spread_of(values: list[float | None]) -> float | None:
+    """The standard deviation of those that are there; None where fewer than two are."""
+    known = [value for value in values if value is not None]
+    return float(np.std(known, ddof=1)) if len(known) > 1 else None
 
 
 def evaluate(outputs: np.ndarray, beats: Split, task: Task) -> dict[str, Any]:

@@ -38,4 +38,5 @@ def log(trained: Trained, model: Model) -> str:
 
 def cross_validated(record: dict[str, Any] | None) -> dict[str, float]:
     figures = record["figures"] if record else {}
-    return {f"cv.{name}.{key}": value for name, values in figures.items() for key, value in values.items()}
+    named = {f"cv.{name}.{key}": value for name, values in figures.items() for key, value in values.items()}
+    return {name: value for name, value in named.items() if value is not None}

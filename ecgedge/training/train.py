@@ -19,7 +19,7 @@ from ecgedge.api.parts import Model
 from ecgedge.api.tensors import counted
 from ecgedge.api.training import Recipe
 from ecgedge.convert.checkpoint import read_checkpoint, write_checkpoint
-from ecgedge.data.dataset import Dataset, was_normalized
+from ecgedge.data.dataset import Dataset, not_normalized, was_normalized
 from ecgedge.errors import EcgEdgeError
 from ecgedge.files.notices import note
 from ecgedge.training.crossval import Estimate, cross_validate, evaluate, most_folds, task_of
@@ -97,7 +97,7 @@ def train(
         "data": {"name": data.name, "digest": data.digest}
         | ({"leads": list(data.lead_names)} if data.lead_names else {})
         | ({"recipe": data.recipe} if data.recipe else {})
-        | ({"normalized": True} if was_normalized(data) else {}),
+        | normalizing(data),
         "cross_validation": cross_validation_record(estimate, data, task),
         "versions": versions,
     }
@@ -135,6 +135,14 @@ def train(
         move_into(folder, out)
     summary = summary_of(stored, beat.shape) if pictures and model.produces == "torch" else ""
     return Trained(out, metrics, summary, left_out)
+
+
+def normalizing(data: Dataset) -> dict[str, bool]:
+    """What the record says of how its beats were scaled: that they were z-normalised by ecgedge, or that most of them
+    were not at all; nothing where they came so."""
+    if was_normalized(data):
+        return {"normalized": True}
+    return {"normalized": False} if not_normalized(data.train.x).mean() > 0.5 else {}
 
 
 def near_ties(outputs: np.ndarray, x: np.ndarray, task: Task) -> list[int]:

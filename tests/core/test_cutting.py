@@ -282,6 +282,28 @@ def test_the_recipe_travels_with_a_checkpoint(
     assert [float(row["seconds"]) for row in segments[:3]] == [0, 2, 4]
 
 
+def test_beats_that_are_cut_otherwise_than_for_training_are_told(
+    ecgedge: Command, folder: Path, fakes: Path, tmp_path: Path
+) -> None:
+    """Of the same length, so that nothing else tells: as a data set, and as a record that is cut on the way."""
+    cut = ("data", "cut", folder / "100", folder / "101", "--annotation", "atr", "--leads", "MLII")
+    other = ("--resample", "125", "--before", "0.64", "--after", "0.64", "--filter", "highpass:0.5")
+    assert (
+        ecgedge(*cut, "--resample", "200", "-o", "one.npz").code == ecgedge(*cut, *other, "-o", "other.npz").code == 0
+    )
+    asked = ("--plugins-dir", fakes)
+    assert ecgedge(*asked, "train", "fake", "--dataset", "one.npz", "--out", "net").code == 0
+    told = "0.64 s before and 0.64 s after instead of 0.3 s before and 0.5 s after, 125 samples a second instead of 200"
+    for command in (("evaluate", "net", "--dataset", "other.npz"), ("predict", "net", folder / "201", *other)):
+        done = ecgedge(*asked, *command)
+        assert done.code == 0 and f"{told} samples a second, filters highpass:0.5 instead of no filters" in done.err
+    for command in (("evaluate", "net", "--dataset", "one.npz"), ("predict", "net", folder / "201", "--detect")):
+        done = ecgedge(*asked, *command)
+        assert done.code == 0 and "are cut otherwise" not in done.err
+    refused = ecgedge(*asked, "predict", "net", folder / "201", "--normalize")
+    assert refused.code == 2 and "not z-normalised" in refused.err
+
+
 def test_a_record_is_normalised_as_the_beats_were_for_training(ecgedge: Command, folder: Path, tmp_path: Path) -> None:
     """Beats cut as they are and normalised by ``train --normalize`` are those of ``data cut --normalize``."""
     asked = ("data", "cut", folder / "100", folder / "101", "--annotation", "atr")

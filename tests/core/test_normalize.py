@@ -117,3 +117,25 @@ def test_a_model_that_was_trained_on_normalised_beats_gets_no_others(
     same = ecgedge(*asked, "evaluate", "net", "--dataset", "ready.npz")
     assert same.code == 0, same.err
     assert same.out.split("\n\n", 1)[1] == scored.out.split("\n\n", 1)[1]
+
+
+def test_a_model_that_was_trained_on_raw_beats_gets_none_that_are_normalised(
+    ecgedge: Command, fakes: Path, tmp_path: Path, beats: Dataset
+) -> None:
+    """The other way round: its record says that its beats were not, and --normalize is refused wherever it is said."""
+    x = 3 + 2 * beats.train.x[:, 0]
+    arrays = {"x_train": x[::2], "y_train": beats.train.y[::2], "x_test": x[1::2], "y_test": beats.train.y[1::2]}
+    np.savez(tmp_path / "raw.npz", **arrays)
+    np.savez(tmp_path / "beats.npz", x=x[1::2], y=beats.train.y[1::2])
+    asked = ("--plugins-dir", fakes)
+    assert ecgedge(*asked, "train", "fake", "--dataset", "raw.npz", "--out", "net").code == 0
+    for command in (
+        ("evaluate", "net", "--dataset", "raw.npz"),
+        ("matrix", "--model", "net", "--profile", "quick", "--dataset", "raw.npz"),
+        ("predict", "net", "beats.npz"),
+    ):
+        refused = ecgedge(*asked, *command, "--normalize")
+        assert "fake was trained on beats that were not z-normalised" in error_of(refused), command
+    assert ecgedge(*asked, "predict", "net", "beats.npz").code == 0
+    known = ecgedge(*asked, "train", "fake", "--dataset", "synthetic", "--out", "known")
+    assert known.code == 0 and "normalized" not in (tmp_path / "known" / "model.json").read_text()

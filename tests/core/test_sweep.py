@@ -146,6 +146,21 @@ def test_what_fails_fails_alone_and_is_told(ecgedge: Command, fakes: Path, sets:
     assert "16 of 24 cells did not work" in result.err
 
 
+def test_what_is_lost_on_several_labels_is_judged_as_such(ecgedge: Command, fakes: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    y = (rng.uniform(size=(120, 2)) < 0.4).astype(np.int64)
+    np.savez(tmp_path / "many.npz", x=rng.standard_normal((120, 24)).astype(np.float32), y=y, labels=["AF", "PVC"])
+    (tmp_path / "one").mkdir()
+    [one] = write_sets(tmp_path / "one", 1)
+    (fakes / "parts.py").write_text(PARTS)
+    asked = ("--model", "stubborn", "--format", "numpy", "--quantizer", "none", "--out", "run")
+    result = sweep(ecgedge, fakes, [tmp_path / "many.npz", one], *asked)
+    assert result.code == 1 and "Several labels" in result.out, result.out + result.err
+    assert {row["dataset"]: row["task"] for row in rows_of(tmp_path / "run")} == {
+        "many": "multilabel", one.stem: "classification",
+    }  # fmt: skip
+
+
 def test_a_sweep_whose_journal_was_cut_goes_on_to_the_same(
     ecgedge: Command, fakes: Path, sets: list[Path], tmp_path: Path
 ) -> None:

@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecgedge import Classification, EcgEdgeError, Model, write_checkpoint
+from ecgedge import Anomaly, Classification, EcgEdgeError, Model, Multilabel, write_checkpoint
+from ecgedge.cli.train import tell_cross_validation
 from ecgedge.convert.checkpoint import read_checkpoint
-from ecgedge.data.dataset import Dataset
+from ecgedge.data.dataset import Dataset, Split
 from ecgedge.testing import FakeModel
 from ecgedge.training import recipe_for, told_for_many
+from ecgedge.training.crossval import Estimate
 from tests.conftest import Command, error_of, rows_of
 
 
@@ -59,6 +61,25 @@ def test_a_model_of_numpy_is_trained_cross_validated_and_measured(
     assert ran.code == 0, ran.out + ran.err
     rows = rows_of(tmp_path / "run")
     assert {row["precision"]: row["status"] for row in rows} == {"fp32": "ok", "full-int8": "ok"}
+
+
+@pytest.mark.parametrize("kind", ["anomaly", "multilabel"])
+def test_folds_that_lack_a_label_have_no_spread(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """One beat has it, so one fold of five does: what cannot be told is null in the record, and said."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((20, 1, 8)).astype(np.float32)
+    once = (np.arange(20) == 3).astype(int)
+    if kind == "anomaly":
+        task, y, outputs = Anomaly(0.1, 0.9, "0", ("0", "1")), once, x + 0.1 * rng.standard_normal(x.shape)
+    else:  # the other label all beats have
+        task, y, outputs = Multilabel(("a", "b"), "logits"), np.stack([once, once * 0 + 1], 1), rng.normal(size=(20, 2))
+    figures = Estimate([outputs], [np.arange(20) % 5], []).figures(Split(x, y), task)
+    name = "auroc" if kind == "anomaly" else "macro_auroc"
+    assert figures[name]["mean"] is not None and figures[name]["fold_sd"] is None
+    assert figures["f1" if kind == "anomaly" else "mean_f1"]["fold_sd"] is not None
+    json.dumps(figures, allow_nan=False)
+    tell_cross_validation({"folds": 5, "repeats": 1, "figures": figures}, 20)
+    assert "sd not defined between folds" in capsys.readouterr().out
 
 
 def test_an_option_that_a_training_does_not_heed_is_told(ecgedge: Command, fakes: Path) -> None:

@@ -203,19 +203,26 @@ def notes_of_leads(names: Sequence[str]) -> dict[str, list[str]]:
     return {LEADS: [*names]} if names else {}
 
 
-def notes_of_beats(normalized: bool, recipe: str) -> dict[str, Any]:
+def notes_of_beats(normalized: bool | None, recipe: str) -> dict[str, Any]:
     """What an artifact notes of how the beats were prepared that its model was trained on.
 
     Args:
-        normalized: each lead of each was z-normalised.
+        normalized: each lead of each was z-normalised; None: not by ecgedge, and they looked so.
         recipe: how they were cut from records, as ``ecgedge.data.records.Recipe`` writes it; empty: they were not.
     """
-    return ({NORMALIZED: True} if normalized else {}) | ({RECIPE: recipe} if recipe else {})
+    return ({} if normalized is None else {NORMALIZED: normalized}) | ({RECIPE: recipe} if recipe else {})
 
 
 def wants_normalized(artifact: Artifact) -> bool:
     """Whether a model was trained on beats that were z-normalised after they were read."""
     return artifact.notes.get(NORMALIZED) is True
+
+
+def check_not_normalized(artifact: Artifact, normalize: bool) -> None:
+    """Raise EcgEdgeError where beats are z-normalised for a model that was trained on beats that were not."""
+    if normalize and artifact.notes.get(NORMALIZED) is False:
+        told = f"{artifact.name} was trained on beats that were not z-normalised, and these would be"
+        raise EcgEdgeError(told, "leave --normalize out, and bring them as in its training")
 
 
 def check_lead_names(artifact: Artifact, names: Sequence[str], of: str) -> None:
@@ -275,7 +282,7 @@ def read_sidecar(folder: Path) -> Artifact:
 FED = ("float16", "float32", "float64", "int8", "uint8", "int16")  # input types that beats can be turned into
 USER = "user"  # the maker of files that carry no record
 LEADS = "leads"  # among the notes: what the leads are called that a model was trained on
-NORMALIZED = "normalized"  # likewise: that each lead of the beats was z-normalised before training
+NORMALIZED = "normalized"  # likewise: whether each lead of the beats was z-normalised before training
 RECIPE = "recipe"  # likewise: how the beats were cut from records
 
 

@@ -86,6 +86,21 @@ class Recipe:
         said += [f"leads {','.join(self.leads)}"] if self.leads else []
         return ", ".join(said + ["z-normalised"] * self.normalize)
 
+    def apart_from(self, other: Recipe) -> str:
+        """What of the samples of a beat is otherwise than in another recipe, in words; empty where they are alike.
+
+        Where beats lie, and which leads and classes are taken, says nothing of that.
+        """
+
+        def words(one: Recipe) -> dict[str, str]:
+            cut = f"{one.before:g} s before and {one.after:g} s after" if one.window is None else f"{one.window:g} s"
+            rate = f"{one.rate:g} samples a second" if one.rate else "the record's own rate"
+            filters = f"filters {' '.join(one.filters)}" if one.filters else "no filters"
+            return {"cut": cut, "rate": rate, "filters": filters}
+
+        here, there = words(self), words(other)
+        return ", ".join(f"{here[what]} instead of {there[what]}" for what in here if here[what] != there[what])
+
     def as_json(self) -> str:
         """The recipe as it is kept, the same text for the same recipe."""
         told = {"version": VERSION, **dataclasses.asdict(self), "classes": dict(self.classes)}
