@@ -27,7 +27,7 @@ import ecgedge
 from ecgedge import Taps
 from ecgedge.builtin.onnxruntime_runtimes import OnnxRuntime
 from ecgedge.builtin.tflite_runtime import TfliteRuntime
-from ecgedge.data import dataset
+from ecgedge.data import drawing, finding
 from ecgedge.diverge.study import Study, study
 
 MODELS = ("base-cnn", "tcn", "cnn-ae", "vgg", "inception")
@@ -290,8 +290,8 @@ def main() -> None:
     parser.add_argument("--model", action="append", choices=MODELS)
     parser.add_argument("--beats", type=int, default=16)
     asked = parser.parse_args()
-    data, _ = dataset.load(None)
-    x = data.test.x[dataset.stratified(data.test.y, asked.beats, 0)]
+    data, _ = finding.load(None)
+    x = data.test.x[drawing.stratified(data.test.y, asked.beats, 0)]
     results = []
     for model in asked.model or MODELS:
         for name, form, reference, fault in cases(model, files_of(model, asked.folder), asked.folder):
