@@ -24,7 +24,7 @@ from tabulate import tabulate
 
 from ecgedge import load_network, plugins, tasks
 from ecgedge.convert.checkpoint import read_checkpoint
-from ecgedge.data import dataset
+from ecgedge.data import finding
 from ecgedge.data.dataset import Dataset
 from ecgedge.evaluate.intervals import delong, holm, mcnemar
 from ecgedge.training.teacher import Teacher
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="Write the tables there, too, as Markdown.")
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    data = dataset.load("ecg5000")[0]
+    data = finding.load("ecg5000")[0]
     entries = [nearest(data), teacher(data, asked.seeds), *shipped(data), *read(asked.work, data)]
     text = "\n".join([*classifiers(entries, data), "", *detectors(data)])
     print(text)

@@ -29,7 +29,7 @@ import ecgedge
 from ecgedge import Taps
 from ecgedge.builtin.onnxruntime_runtimes import OnnxRuntime
 from ecgedge.builtin.tflite_runtime import TfliteRuntime
-from ecgedge.data import dataset
+from ecgedge.data import drawing, finding
 from ecgedge.diverge.study import Study, study
 
 MODELS = ("base-cnn", "tcn", "cnn-ae", "vgg", "inception")
@@ -357,8 +357,8 @@ def main() -> None:
     parser.add_argument("--beats", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0, help="of the places in which faults are planted")
     asked = parser.parse_args()
-    data, _ = dataset.load(None)
-    x = data.test.x[dataset.stratified(data.test.y, asked.beats, 0)]
+    data, _ = finding.load(None)
+    x = data.test.x[drawing.stratified(data.test.y, asked.beats, 0)]
     results = []
     for model in asked.model or MODELS:
         for name, form, reference, fault in cases(model, files_of(model, asked.folder), asked.folder, asked.seed):

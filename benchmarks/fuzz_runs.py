@@ -22,7 +22,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the mutations are those of the tests
 
-from ecgedge.data.dataset import synthetic
+from ecgedge.data.finding import synthetic
 from ecgedge.testing import write_fake_checkpoint
 from tests.conftest import FAKES
 from tests.core.run_mutations import COMMANDS, try_all

@@ -32,7 +32,7 @@ STEPS = ("rows", "table", "md", "csv", "json", "html", "choose", "compare")
 def make(folder: Path, rows: int) -> None:
     """Write a run of so many rows."""
     from ecgedge.api.artifact import Classification
-    from ecgedge.data.dataset import synthetic
+    from ecgedge.data.finding import synthetic
     from ecgedge.run.journal import Journal
     from tests.core import synthetic_run
 

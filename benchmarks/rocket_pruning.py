@@ -20,7 +20,7 @@ from ecgedge_rocket.fitting import Candidates, Weights, draw
 from ecgedge_rocket.model import BALANCE, Rocket
 
 from ecgedge import TrainingSet
-from ecgedge.data import dataset
+from ecgedge.data import finding
 from ecgedge.training.crossval import deal
 
 SIZES = (8, 16, 32, 64, 128, 256, 512, 1024, 2000)
@@ -36,7 +36,7 @@ def main() -> None:
     asked = parser.parse_args()
     asked.work.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
-    data = dataset.load("ecg5000")[0]
+    data = finding.load("ecg5000")[0]
     train = TrainingSet(data.train.x, data.train.y, data.labels)
     options = Rocket().defaults | {"balance": BALANCE[asked.objective]}
     for seed in range(asked.seeds):

@@ -21,13 +21,13 @@ import numpy as np
 import tensorflow as tf
 import tf2onnx
 
-from ecgedge.data import dataset
+from ecgedge.data import finding
 
 EPOCHS = 20
 
 
 def main() -> None:
-    data, _ = dataset.load(None)
+    data, _ = finding.load(None)
     network = residual(data.length, len(data.labels))
     network.compile("adam", tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     network.fit(data.train.x.transpose(0, 2, 1), data.train.y, batch_size=32, epochs=EPOCHS, verbose=0)

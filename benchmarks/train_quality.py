@@ -28,7 +28,7 @@ import numpy as np
 from tabulate import tabulate
 
 from ecgedge import Recipe, plugins
-from ecgedge.data import dataset
+from ecgedge.data import finding
 from ecgedge.measure import machine
 from ecgedge.training import recipe_for
 from ecgedge.training.recipe import OBJECTIVES
@@ -109,7 +109,7 @@ def is_done(folder: Path, model: str, objective: str, seed: int, cv: int) -> boo
     return (
         Recipe(**training["recipe"]) == recipe_for(part, {"seed": seed, "objective": objective or None})
         and (training["cross_validation"] or {"folds": 0})["folds"] >= cv
-        and training["data"]["digest"] == dataset.load("ecg5000")[0].digest
+        and training["data"]["digest"] == finding.load("ecg5000")[0].digest
         and training["versions"] == machine.versions()
     )
 

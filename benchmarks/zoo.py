@@ -46,11 +46,11 @@ TESTED = 600  # beats
 
 def draw(out: Path) -> None:
     """Beats of ECG5000, or of the synthetic ones where it is not there, as a data set of our own name."""
-    from ecgedge.data import dataset
+    from ecgedge.data import finding
 
     if (out / "beats").is_dir():
         return
-    data, _ = dataset.load(None)
+    data, _ = finding.load(None)
     chosen = np.random.default_rng(0).choice(len(data.test), TESTED, replace=False)
     (out / "beats.new").mkdir(parents=True, exist_ok=True)
     for name, split in (("TRAIN", data.train), ("TEST", data.test.take(chosen))):
@@ -60,9 +60,9 @@ def draw(out: Path) -> None:
 
 
 def beats(out: Path) -> Any:
-    from ecgedge.data import dataset
+    from ecgedge.data import finding
 
-    return dataset.read_folder(out / "beats")
+    return finding.read_folder(out / "beats")
 
 
 def export(out: str, name: str, source: str) -> str:

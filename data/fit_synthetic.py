@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgedge.data.dataset import read_folder
+from ecgedge.data.finding import read_folder
 
 RANK = 10  # directions of variation kept
 FEW = 30  # classes smaller than this share a covariance

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecgedge.data.dataset import Dataset, synthetic
+from ecgedge.data.dataset import Dataset
+from ecgedge.data.finding import synthetic
 from ecgedge.testing import write_fake_checkpoint
 from tests import forked
 

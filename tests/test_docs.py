@@ -26,8 +26,8 @@ from ecgedge.api.measured import Blocks, Measured
 from ecgedge.api.profile import Profile, Step
 from ecgedge.cli import main as group
 from ecgedge.cli.explain import COLUMNS
-from ecgedge.data.dataset import ECG5000_DIGEST, read_folder
-from ecgedge.data.dataset import load as load_data
+from ecgedge.data.finding import ECG5000_DIGEST, read_folder
+from ecgedge.data.finding import load as load_data
 from ecgedge.evaluate import arithmetic, gates, intervals, parity, precision_check, verdicts
 from ecgedge.explain import findings, study
 from ecgedge.files import arrays, opening, strict_json

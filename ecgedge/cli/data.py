@@ -64,7 +64,7 @@ def fetch(url: str | None) -> None:
     \b
     ecgedge data fetch
     """
-    from ecgedge.data.dataset import fetch_ecg5000
+    from ecgedge.data.finding import fetch_ecg5000
 
     found, fresh = fetch_ecg5000(url)
     common.say(f"{'downloaded' if fresh else 'already there, and whole'}: {found.describe()}")
@@ -186,7 +186,7 @@ def cut_told(found: Dataset) -> str:
 
 def raw_beats(found: Dataset) -> str:
     """The warning that beats are not z-normalised; empty where (nearly) all are."""
-    from ecgedge.data.dataset import not_normalized
+    from ecgedge.data.normalizing import not_normalized
 
     total = len(found.train) + len(found.test)
     wrong = int(not_normalized(found.train.x).sum() + not_normalized(found.test.x).sum())

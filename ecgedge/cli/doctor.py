@@ -74,13 +74,13 @@ def children_state() -> dict[str, str]:
 
 def data_state(dataset: str | None) -> dict[str, str]:
     """Which data a command would use. The archive is not asked: that is ``ecgedge data``'s work."""
-    from ecgedge.data import dataset as library
+    from ecgedge.data import finding
 
     try:
         if dataset or os.environ.get("ECGEDGE_DATA"):
-            return {"state": "ready", "what": library.load(dataset, columns=told_columns())[0].describe()}
-        if folder := library.local_ecg5000():
-            return {"state": "ready", "what": library.load(str(folder))[0].describe()}
+            return {"state": "ready", "what": finding.load(dataset, columns=told_columns())[0].describe()}
+        if folder := finding.local_ecg5000():
+            return {"state": "ready", "what": finding.load(str(folder))[0].describe()}
     except EcgEdgeError as error:
         return {"state": "wrong", "what": error.message, "mend": error.hint}
     return {

@@ -198,7 +198,7 @@ def convert(
 
 def verified_beats(data: Dataset, verify: str, seed: int) -> np.ndarray:
     """Indices of the test beats that a file is verified on, in order: all, or some drawn before anything is known."""
-    from ecgedge.data.dataset import stratified
+    from ecgedge.data.drawing import stratified
 
     count = len(data.test) if verify == "full" else max(VERIFIED, data.classes)
     return np.sort(stratified(data.test.y, count, seed))

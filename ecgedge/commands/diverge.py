@@ -101,7 +101,7 @@ def diverge(
     from ecgedge.commands.loading import data_of, limits_of, load_parts, settled
     from ecgedge.commands.of_run import check_row, row_of_run
     from ecgedge.convert.opening import opener
-    from ecgedge.data.dataset import stratified
+    from ecgedge.data.drawing import stratified
     from ecgedge.plan.options import chosen
     from ecgedge.run import Told
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ecgedge import plugins
-from ecgedge.data import dataset
+from ecgedge.data import finding
 from ecgedge.data.dataset import Dataset
 from ecgedge.data.patients import warnings
 from ecgedge.data.readers import ANY_COLUMNS, Columns
@@ -60,11 +60,11 @@ def limits_of(request: MatrixRequest) -> Limits:
 
 
 def load_data(location: str | None, normalize: bool = False, columns: Columns = ANY_COLUMNS) -> Dataset:
-    """The data of a place, as ``dataset.load`` has it; how a table was read is a note, a guess a warning.
+    """The data of a place, as ``finding.load`` has it; how a table was read is a note, a guess a warning.
 
     A beat or a patient that is in both parts is a warning, too.
     """
-    data, warning = dataset.load(location, normalize, columns)
+    data, warning = finding.load(location, normalize, columns)
     if data.told:
         note(data.told)
     if warning:

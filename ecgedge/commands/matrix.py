@@ -25,7 +25,8 @@ from ecgedge.commands.run import Run, resume_command
 from ecgedge.convert.lab import Lab, open_lab
 from ecgedge.convert.opening import with_threshold
 from ecgedge.data import kept
-from ecgedge.data.dataset import Dataset, stratified
+from ecgedge.data.dataset import Dataset
+from ecgedge.data.drawing import stratified
 from ecgedge.errors import EcgEdgeError, MachineError, machine_error
 from ecgedge.files.locks import usable_folder
 from ecgedge.files.notices import note, warn

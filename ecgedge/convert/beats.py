@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgedge.data.dataset import Dataset, Split, calibration_beats, judging_beats
+from ecgedge.data.dataset import Dataset, Split
+from ecgedge.data.drawing import calibration_beats, judging_beats
 from ecgedge.errors import machine_error
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ecgedge.api.artifact import CHECKPOINT_FILE, Artifact
 from ecgedge.api.records import RECIPE, check_not_normalized, wants_normalized
-from ecgedge.data.dataset import Dataset, is_normalized, was_normalized
+from ecgedge.data.dataset import Dataset
+from ecgedge.data.normalizing import is_normalized, was_normalized
 from ecgedge.data.records import Recipe
 from ecgedge.errors import EcgEdgeError
 from ecgedge.files.notices import warn

@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ecgedge.data.dataset import Dataset
 from ecgedge.errors import EcgEdgeError
-
-if TYPE_CHECKING:
-    from ecgedge.data.dataset import Dataset
 
 NAMED = 3  # patients that a warning names
 

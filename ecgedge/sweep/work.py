@@ -27,7 +27,8 @@ from ecgedge.convert.lab import Lab
 from ecgedge.convert.store import Store, code_digest, maker_of, open_store
 from ecgedge.convert.tools import Tools, tools_of
 from ecgedge.data import kept
-from ecgedge.data.dataset import Dataset, stratified
+from ecgedge.data.dataset import Dataset
+from ecgedge.data.drawing import stratified
 from ecgedge.devices.pipe import ProcessPipe
 from ecgedge.environments.versions import version_of
 from ecgedge.errors import ConversionError, EcgEdgeError, MachineError

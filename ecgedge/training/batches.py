@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ecgedge.api.training import Recipe
-from ecgedge.data.dataset import Split, strata
+from ecgedge.data.dataset import Split
+from ecgedge.data.drawing import strata
 from ecgedge.measure.processor import without_tf32
 from ecgedge.training.augment import augment
 from ecgedge.training.teacher import Teacher

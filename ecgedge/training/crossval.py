@@ -10,7 +10,8 @@ import numpy as np
 from ecgedge.api import multilabel, tasks
 from ecgedge.api.artifact import Anomaly, Classification, Multilabel, Task
 from ecgedge.api.multilabel import mean_of
-from ecgedge.data.dataset import Dataset, Split, strata
+from ecgedge.data.dataset import Dataset, Split
+from ecgedge.data.drawing import strata
 from ecgedge.data.patients import deal_groups
 from ecgedge.errors import EcgEdgeError
 from ecgedge.files.notices import note

@@ -19,7 +19,8 @@ from ecgedge.api.parts import Model
 from ecgedge.api.tensors import counted
 from ecgedge.api.training import Recipe
 from ecgedge.convert.checkpoint import read_checkpoint, write_checkpoint
-from ecgedge.data.dataset import Dataset, not_normalized, was_normalized
+from ecgedge.data.dataset import Dataset
+from ecgedge.data.normalizing import not_normalized, was_normalized
 from ecgedge.errors import EcgEdgeError
 from ecgedge.files.notices import note
 from ecgedge.training.crossval import Estimate, cross_validate, evaluate, most_folds, task_of

@@ -22,7 +22,7 @@ from unittest import mock
 import numpy as np
 from click.testing import CliRunner
 
-from ecgedge.data.dataset import synthetic
+from ecgedge.data.finding import synthetic
 
 COMMANDS = ("report", "compare", "check", "choose", "resume")
 SECONDS = 60  # after which a command hangs; all takes a fraction of a second on an idle machine
@@ -385,13 +385,13 @@ def outcome(command: str, run: Path, whole: Path, form: str = "html") -> tuple[s
 def resuming_measures_nothing() -> Iterator[None]:
     """All of a resume but the children: what can run here is all, and nothing is run."""
     from ecgedge.commands import matrix
-    from ecgedge.data import dataset
+    from ecgedge.data import finding
     from ecgedge.workers import availability
 
     with (
         mock.patch.object(matrix, "measure_cells", lambda *_: None),
         mock.patch.object(availability, "unavailable", lambda parts, *_: dict(Absent)),
-        mock.patch.object(dataset, "synthetic", lambda: BEATS),
+        mock.patch.object(finding, "synthetic", lambda: BEATS),
     ):
         yield
 

@@ -38,7 +38,7 @@ def told(done: subprocess.CompletedProcess[str]) -> list[str]:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the fakes, a run of them, beats, and things that are no files of beats."""
-    from ecgedge.data.dataset import synthetic
+    from ecgedge.data.finding import synthetic
     from ecgedge.testing import write_fake_checkpoint
     from tests.conftest import FAKES
 

@@ -30,7 +30,7 @@ from ecgedge import (
 )
 from ecgedge.api.profile import Profile, Step
 from ecgedge.convert.checkpoint import read_checkpoint
-from ecgedge.data.dataset import synthetic
+from ecgedge.data.finding import synthetic
 from ecgedge.testing import (
     Contract,
     ExporterContract,

@@ -12,7 +12,8 @@ from scipy import signal as reference
 
 from ecgedge import EcgEdgeError
 from ecgedge.cli import main
-from ecgedge.data.dataset import normalized, read_path
+from ecgedge.data.finding import read_path
+from ecgedge.data.normalizing import normalized
 from ecgedge.data.records import Left, Piece, Recipe, open_record, pieces, way_of
 from ecgedge.data.records import cut as cutting
 from ecgedge.data.records.detect import detect

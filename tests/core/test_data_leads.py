@@ -10,7 +10,8 @@ import pytest
 
 from ecgedge import EcgEdgeError, MatrixRequest
 from ecgedge.commands.loading import data_of
-from ecgedge.data.dataset import load, not_normalized, read_path
+from ecgedge.data.finding import load, read_path
+from ecgedge.data.normalizing import not_normalized
 from ecgedge.data.readers import ANY_COLUMNS, Columns
 from tests.conftest import Command, error_of
 

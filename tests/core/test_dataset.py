@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from ecgedge import Context, EcgEdgeError
-from ecgedge.data import dataset
-from ecgedge.data.dataset import Dataset, Split, read_folder, stratified, synthetic
+from ecgedge.data import finding
+from ecgedge.data.dataset import Dataset, Split
+from ecgedge.data.drawing import stratified
+from ecgedge.data.finding import read_folder, synthetic
 
 GOOD = "1 0.5 -1.5 2\n2 1 2 3\n"
 
@@ -87,13 +89,13 @@ def test_a_named_location_is_used_or_an_error(tmp_path: Path, monkeypatch: pytes
     folder = write(tmp_path / "tiny")
     monkeypatch.setenv("ECGEDGE_DATA", str(tmp_path / "nowhere"))
     with pytest.raises(EcgEdgeError, match="nowhere does not exist"):
-        dataset.load()
-    assert dataset.load(str(folder))[0].name == "tiny"
-    assert dataset.load("synthetic")[0].name == "synthetic"
+        finding.load()
+    assert finding.load(str(folder))[0].name == "tiny"
+    assert finding.load("synthetic")[0].name == "synthetic"
     monkeypatch.setenv("ECGEDGE_DATA", str(folder))
-    assert dataset.load()[0].name == "tiny"
+    assert finding.load()[0].name == "tiny"
     with pytest.raises(EcgEdgeError, match="not ecg5000"):
-        dataset.load("ecg5000")
+        finding.load("ecg5000")
 
 
 def test_without_data_and_network_a_warning_and_synthetic_beats(
@@ -101,14 +103,14 @@ def test_without_data_and_network_a_warning_and_synthetic_beats(
 ) -> None:
     monkeypatch.delenv("ECGEDGE_DATA", raising=False)
     monkeypatch.setenv("ECGEDGE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(dataset, "ECG5000_URL", "http://127.0.0.1:9/ECG5000.zip")  # nobody listens there
+    monkeypatch.setattr(finding, "ECG5000_URL", "http://127.0.0.1:9/ECG5000.zip")  # nobody listens there
     monkeypatch.chdir(tmp_path)
-    data, warning = dataset.load()
+    data, warning = finding.load()
     assert data.name == "synthetic"
     assert "could not be downloaded" in warning
     assert "synthetic" in warning
     with pytest.raises(EcgEdgeError, match="could not be downloaded"):
-        dataset.load("ecg5000")
+        finding.load("ecg5000")
     assert not (tmp_path / "cache" / "ECG5000").exists()
 
 

@@ -21,7 +21,7 @@ import pytest
 
 from ecgedge import Measured, Profile, Step, TensorSpec, environments, plugins, tell_artifact
 from ecgedge.api.parts import Context, Part, Quantizer, Runtime
-from ecgedge.data.dataset import synthetic
+from ecgedge.data.finding import synthetic
 from ecgedge.devices.host import Host
 from ecgedge.testing import draw, write_fake, write_fake_checkpoint
 from ecgedge.workers import protocol

@@ -14,9 +14,9 @@ from click.testing import CliRunner
 
 from ecgedge import EcgEdgeError
 from ecgedge.cli import main
-from ecgedge.data import dataset, fetch
-from ecgedge.data.dataset import fetch_ecg5000, read_path
+from ecgedge.data import fetch, finding
 from ecgedge.data.fetch import DownloadError
+from ecgedge.data.finding import fetch_ecg5000, read_path
 
 TRAIN, TEST = "1 0.5 -1.5 2\n2 1 2 3\n", "2 1 1 2\n1 0 1 0\n2 5 5 5\n"
 GOOD = {"ECG5000_TRAIN.txt": TRAIN, "ECG5000_TEST.txt": TEST, "ECG5000.md": "no beats"}
@@ -36,8 +36,8 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """ECG5000 is a made-up set of five beats, and the cache is empty."""
     for part, content in (("TRAIN", TRAIN), ("TEST", TEST)):
         (tmp_path / f"tiny_{part}.txt").write_text(content)
-    monkeypatch.setattr(dataset, "ECG5000_DIGEST", read_path(tmp_path)[0].digest)
-    monkeypatch.setattr(dataset, "ECG5000_BEATS", (2, 3))
+    monkeypatch.setattr(finding, "ECG5000_DIGEST", read_path(tmp_path)[0].digest)
+    monkeypatch.setattr(finding, "ECG5000_BEATS", (2, 3))
     monkeypatch.setenv("ECGEDGE_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("ECGEDGE_DATA", raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -91,7 +91,7 @@ def test_a_script_sees_no_bar(serve: Serve, capfd: pytest.CaptureFixture[str]) -
 
 
 def test_good(tmp_path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dataset, "ECG5000_URL", serve(packed(GOOD)))
+    monkeypatch.setattr(finding, "ECG5000_URL", serve(packed(GOOD)))
     run = CliRunner()
     first = run.invoke(main, ["data", "fetch"])
     assert first.exit_code == 0, first.output
@@ -103,12 +103,12 @@ def test_good(tmp_path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> 
     (tmp_path / "cache" / "ECG5000" / "ECG5000_TEST.txt").write_text("1 2 3 4\n")
     assert fetch_ecg5000()[1], "a damaged copy is fetched again"
     assert cached(tmp_path) == WHOLE
-    assert dataset.load()[0].name == "ecg5000"
+    assert finding.load()[0].name == "ecg5000"
 
 
 def test_every_command_fetches_what_is_not_there(tmp_path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dataset, "ECG5000_URL", serve(packed(GOOD)))
-    data, warning = dataset.load()
+    monkeypatch.setattr(finding, "ECG5000_URL", serve(packed(GOOD)))
+    data, warning = finding.load()
     assert (data.name, warning) == ("ecg5000", "")
     assert cached(tmp_path) == WHOLE
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from ecgedge import EcgEdgeError
-from ecgedge.data.dataset import read_path
+from ecgedge.data.finding import read_path
 from ecgedge.data.readers import SUFFIXES
 
 FOLDER = Path(__file__).parents[2] / "data" / "samples"

@@ -16,7 +16,8 @@ from ecgedge.api.precisions import find
 from ecgedge.api.tensors import TensorSpec
 from ecgedge.audit import mixed as checked
 from ecgedge.builtin.mixed import Step, Trial, in_float, search_mixed
-from ecgedge.data.dataset import Dataset, Split, calibration_beats, judging_beats
+from ecgedge.data.dataset import Dataset, Split
+from ecgedge.data.drawing import calibration_beats, judging_beats
 from ecgedge.evaluate import arithmetic
 from ecgedge.evaluate.precision_check import amounts_to_it
 from ecgedge.measure import processor

@@ -16,7 +16,8 @@ from ecgedge.api.tensors import TensorSpec
 from ecgedge.audit import answers as audit
 from ecgedge.convert.checkpoint import write_checkpoint
 from ecgedge.convert.opening import Opener
-from ecgedge.data.dataset import read_path, stratified
+from ecgedge.data.drawing import stratified
+from ecgedge.data.finding import read_path
 from ecgedge.data.readers import Columns
 from ecgedge.errors import EcgEdgeError
 from ecgedge.evaluate import verdicts

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from ecgedge.convert.opening import listed
-from ecgedge.data import dataset
-from ecgedge.data.dataset import Dataset, not_normalized, read_path
+from ecgedge.data import finding, normalizing
+from ecgedge.data.dataset import Dataset
+from ecgedge.data.finding import read_path
+from ecgedge.data.normalizing import not_normalized
 from tests.conftest import Command, error_of
 
 RAW = "".join(f"{'ab'[i % 2]},{i},{i + 1},{i * i},7\n" for i in range(40))
@@ -23,7 +25,7 @@ def raw(tmp_path: Path) -> Path:
 
 
 def test_normalized_beats(raw: Path, beats: Dataset) -> None:
-    data, warning = dataset.load(str(raw), normalize=True)
+    data, warning = finding.load(str(raw), normalize=True)
     plain, _ = read_path(raw)
     assert "no test part" in warning
     assert data.source == f"{plain.source}, z-normalised here"
@@ -35,7 +37,7 @@ def test_normalized_beats(raw: Path, beats: Dataset) -> None:
     np.testing.assert_allclose(x.mean(axis=1), 0, atol=1e-6)
     np.testing.assert_allclose(x[~constant].std(axis=1, ddof=1), 1, atol=1e-6)
     np.testing.assert_array_equal(data.train.y, plain.train.y)
-    again = dataset.normalized(beats)
+    again = normalizing.normalized(beats)
     np.testing.assert_allclose(again.test.x, beats.test.x, atol=1e-5)
 
 
@@ -55,9 +57,9 @@ def test_official_data_is_checked_before_it_is_normalized(tmp_path: Path, monkey
     tiny = read_path(tmp_path)[0].digest
     for part in ("TRAIN", "TEST"):
         (tmp_path / f"tiny_{part}.txt").rename(tmp_path / f"ECG5000_{part}.txt")
-    monkeypatch.setattr(dataset, "ECG5000_BEATS", (40, 40))
-    monkeypatch.setattr(dataset, "ECG5000_DIGEST", tiny)
-    data, _ = dataset.load(str(tmp_path), normalize=True)
+    monkeypatch.setattr(finding, "ECG5000_BEATS", (40, 40))
+    monkeypatch.setattr(finding, "ECG5000_DIGEST", tiny)
+    data, _ = finding.load(str(tmp_path), normalize=True)
     assert data.name == "ecg5000" and data.digest != tiny
 
 
@@ -111,7 +113,7 @@ def test_a_model_that_was_trained_on_normalised_beats_gets_no_others(
         assert "net" not in refused.out and "--normalize" in error_of(refused), command
     scored = ecgedge(*asked, "evaluate", "net", "--dataset", "raw.npz", "--normalize")
     assert scored.code == 0, scored.err
-    ready = dataset.load(str(tmp_path / "raw.npz"), normalize=True)[0]
+    ready = finding.load(str(tmp_path / "raw.npz"), normalize=True)[0]
     parts = {"x_train": ready.train.x, "y_train": ready.train.y, "x_test": ready.test.x, "y_test": ready.test.y}
     np.savez(tmp_path / "ready.npz", **parts)
     same = ecgedge(*asked, "evaluate", "net", "--dataset", "ready.npz")

@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecgedge import EcgEdgeError
-from ecgedge.data.dataset import Dataset, Split, calibration_beats, judging_beats, read_path
+from ecgedge.data.dataset import Dataset, Split
+from ecgedge.data.drawing import calibration_beats, judging_beats
+from ecgedge.data.finding import read_path
 from ecgedge.data.patients import deal_groups, halves, warnings
 from ecgedge.data.readers import Columns
 from ecgedge.training.crossval import folds_of
@@ -131,7 +133,7 @@ def test_a_patient_in_both_files_is_a_warning(ecgedge: Command, tmp_path: Path) 
 
 
 def test_leads_and_normalising_keep_the_patients(tmp_path: Path) -> None:
-    from ecgedge.data.dataset import load
+    from ecgedge.data.finding import load
 
     rng = np.random.default_rng(0)
     x, y, groups = rng.standard_normal((60, 2, 9)), np.arange(60) % 3, people(6, 10)

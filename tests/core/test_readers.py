@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from ecgedge import EcgEdgeError
-from ecgedge.data import dataset
-from ecgedge.data.dataset import read_path
+from ecgedge.data import finding
+from ecgedge.data.finding import read_path
 from ecgedge.data.readers import SUFFIXES, archive, fields, order_labels, read_split
 
 DATA = Path(__file__).parents[2] / "data"
@@ -260,5 +260,5 @@ def test_a_text_is_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_without_scipy_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "scipy.io", None)
     with pytest.raises(EcgEdgeError, match="SciPy is not installed") as caught:
-        dataset.load(str(put(tmp_path / "a.arff", ARFF)))
+        finding.load(str(put(tmp_path / "a.arff", ARFF)))
     assert "ecgedge[readers]" in caught.value.hint

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from ecgedge.data import kept
-from ecgedge.data.dataset import synthetic
+from ecgedge.data.finding import synthetic
 from ecgedge.errors import EcgEdgeError
 from ecgedge.files.locks import turn
 from ecgedge.sweep.statistics import Summary, holm, ranks_of

@@ -12,7 +12,8 @@ import pytest
 from pyarrow import parquet
 
 from ecgedge import EcgEdgeError
-from ecgedge.data.dataset import Dataset, read_path
+from ecgedge.data.dataset import Dataset
+from ecgedge.data.finding import read_path
 from ecgedge.data.readers import Columns
 from tests.conftest import Command, error_of
 

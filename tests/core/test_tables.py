@@ -19,7 +19,8 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from ecgedge import EcgEdgeError
-from ecgedge.data.dataset import Dataset, read_path
+from ecgedge.data.dataset import Dataset
+from ecgedge.data.finding import read_path
 from ecgedge.data.readers import Columns, numbers, text
 from tests.conftest import Command, error_of
 

@@ -20,7 +20,7 @@ import pytest
 from ecgedge import Artifact, load_network, plugins
 from ecgedge.convert.checkpoint import read_checkpoint
 from ecgedge.convert.opening import opener
-from ecgedge.data import dataset
+from ecgedge.data import finding
 from ecgedge.files.locks import whole_file
 from ecgedge.plugins import Parts
 from ecgedge.run import Told
@@ -84,7 +84,7 @@ def torch_on_ecg5000(
 
         file = Path(os.environ["ECGEDGE_CACHE"], "torch-on-ecg5000", f"{name}.npy")
         if not file.exists():
-            x, network = dataset.load(str(ecg5000))[0].test.x.astype(np.float32), load_network(shipped(name))
+            x, network = finding.load(str(ecg5000))[0].test.x.astype(np.float32), load_network(shipped(name))
             with torch.inference_mode():
                 found = np.concatenate([network(part).numpy() for part in torch.from_numpy(x).split(256)])
             file.parent.mkdir(parents=True, exist_ok=True)

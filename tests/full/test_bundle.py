@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecgedge.data.dataset import Dataset, load
+from ecgedge.data.dataset import Dataset
+from ecgedge.data.finding import load
 from tests.conftest import Command, error_of, script, write_beats
 from tests.full.kept import run_here
 

@@ -14,7 +14,8 @@ import pytest
 
 from ecgedge import Artifact, ConversionError, check_parity, load_network
 from ecgedge.api.artifact import digest_of
-from ecgedge.data.dataset import Dataset, stratified
+from ecgedge.data.dataset import Dataset
+from ecgedge.data.drawing import stratified
 from ecgedge.report.remake import convert_command
 from ecgedge.run import MatrixRequest
 from ecgedge.run.row import Row
@@ -284,7 +285,7 @@ def test_conversion_needs_no_network(tmp_path: Path) -> None:
         "socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse\n"
         "from ecgedge import Context, plugins\n"
         "from ecgedge.convert.checkpoint import read_checkpoint\n"
-        "from ecgedge.data.dataset import synthetic\n"
+        "from ecgedge.data.finding import synthetic\n"
         "from pathlib import Path\n"
         "parts = plugins.load()\n"
         "artifact = read_checkpoint(parts.models['cnn-ae'].pretrained(), parts.models)\n"

@@ -14,7 +14,8 @@ import pytest
 
 from ecgedge import infer, plugins
 from ecgedge.convert.checkpoint import read_checkpoint
-from ecgedge.data.dataset import Dataset, load
+from ecgedge.data.dataset import Dataset
+from ecgedge.data.finding import load
 from tests.conftest import Command, Result, rows_of
 from tests.full.conftest import Once
 from tests.packages import HERE, install

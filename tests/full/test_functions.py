@@ -10,7 +10,8 @@ import pytest
 
 from ecgedge import Conversion, EcgEdgeError, Told, convert, evaluate, explain, predict
 from ecgedge.api.artifact import digest_of
-from ecgedge.data.dataset import Dataset, stratified
+from ecgedge.data.dataset import Dataset
+from ecgedge.data.drawing import stratified
 from tests.conftest import write_beats
 from tests.full.kept import keeping_workers
 

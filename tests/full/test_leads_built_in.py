@@ -17,7 +17,7 @@ from ecgedge.api.tasks import anomaly_scores
 from ecgedge.audit.answers import errors, flat
 from ecgedge.bundle.vectors import Vectors
 from ecgedge.convert.checkpoint import read_checkpoint
-from ecgedge.data.dataset import load
+from ecgedge.data.finding import load
 from ecgedge.data.readers import Columns
 from ecgedge.report.html.beats import Trace, beat_plot
 from ecgedge.testing import draw

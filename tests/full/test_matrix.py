@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ecgedge.api import tasks
-from ecgedge.data import dataset
+from ecgedge.data import finding
 from tests.conftest import Command, error_of, rows_of, script, write_beats
 from tests.full.conftest import MODELS, read_card
 
@@ -117,7 +117,7 @@ def test_onnx_and_tflite_reproduce_the_cards_of_the_weights(
 ) -> None:
     """The fp32 files of the matrix, run by their libraries themselves on every real beat, decide as torch does but for
     near-ties that the cards list; so do the figures."""
-    trained, test = shipped(model), dataset.load(str(ecg5000))[0].test
+    trained, test = shipped(model), finding.load(str(ecg5000))[0].test
     assert len(test) == 4500
     card, x = read_card(trained.path), test.x.astype(np.float32)
     expected = torch_on_ecg5000(model)

@@ -9,7 +9,8 @@ import pytest
 
 from ecgedge import EcgEdgeError, load_network
 from ecgedge.api import tasks
-from ecgedge.data.dataset import Dataset, load
+from ecgedge.data.dataset import Dataset
+from ecgedge.data.finding import load
 from ecgedge.plugins import Parts
 from tests.full.conftest import MODELS, read_card
 

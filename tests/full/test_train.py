@@ -210,7 +210,7 @@ def test_the_figures_are_those_of_the_stored_weights(
 
     from ecgedge.builtin.models import BaseCnn, Tcn
     from ecgedge.convert.checkpoint import fold_parametrizations
-    from ecgedge.data.dataset import load
+    from ecgedge.data.finding import load
 
     one = trained(name, *options, *(["--dataset", waves] if small else []))
     metrics = json.loads((one / "metrics.json").read_text())

@@ -136,7 +136,7 @@ def a_run() -> Path:
     """A run's folder, made without measuring; a few beats, so that it is read quickly."""
     from dataclasses import replace
 
-    from ecgedge.data.dataset import synthetic
+    from ecgedge.data.finding import synthetic
     from tests.core.synthetic_run import write_run
 
     beats = synthetic()

@@ -9,22 +9,12 @@ from itertools import chain, islice
 
 import numpy as np
 
-from ecgedge.data.readers.columns import (
-    Columns,
-    counts_rows,
-    find_column,
-    find_label,
-    find_labels,
-    is_row_number,
-    named_one_hot,
-    stands_out,
-    stray,
-    strays,
-    wordless,
-)
+from ecgedge.data.readers.columns import Columns, find_column, find_labels
 from ecgedge.data.readers.dialect import Line, check_thousands, split_lines
 from ecgedge.data.readers.fields import LABEL_NAMES, lines_of, plain, short
+from ecgedge.data.readers.layout import find_label, named_one_hot, stray, wordless
 from ecgedge.data.readers.table import Table, read_table
+from ecgedge.data.readers.values import counts_rows, is_row_number, stands_out, strays
 from ecgedge.errors import EcgEdgeError
 
 HEAD = 256  # lines that guesses are made from

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from ecgedge.data.readers.bits import called_by
-from ecgedge.data.readers.columns import Columns, Layout, Part, bits_of, check_one_hot, lay_out
+from ecgedge.data.readers.columns import Columns, Layout, Part
 from ecgedge.data.readers.dialect import check_one_separator, check_thousands, read_lines
 from ecgedge.data.readers.fields import ONE_LENGTH, WAYS_TO_NAME_DATA, parse_group, parse_label, parse_numbers, stack
+from ecgedge.data.readers.layout import bits_of, check_one_hot, lay_out
 from ecgedge.data.readers.numbers import Numbers, read_numbers
 from ecgedge.data.readers.table import Table, read_table
 from ecgedge.errors import EcgEdgeError
