@@ -214,6 +214,30 @@ def test_boards_have_sources_and_say_what_lacks() -> None:
     assert board.lacking(200_000, 40_000) == "flash and RAM"
 
 
+@pytest.mark.parametrize(
+    ("name", "fits", "too_small"),
+    [
+        ("cortex-m4", "nano-33-ble-sense, stm32f411", "stm32g431 (flash)"),
+        ("cortex-m7", "stm32f746", "none"),
+        ("cortex-m55", boards.UNKNOWN, "none"),
+        ("rv32imc", "esp32-c3", "none"),
+    ],
+)
+def test_an_image_fits_boards_of_its_own_core(name: str, fits: str, too_small: str) -> None:
+    assert boards.judged(name, 200_000, 30_000) == (fits, too_small)
+
+
+def test_a_row_of_a_core_names_boards_of_that_core(model: Artifact) -> None:
+    if reason := CORE.available():
+        pytest.skip(reason)
+    session = CORE.load(model, 1)
+    session.bind(draw(1))
+    session.invoke()
+    told = session.figures()
+    session.close()
+    assert (told["fits"], told["too_small"]) == (boards.UNKNOWN, "none")
+
+
 def grown() -> bytes:
     """A file that widens, pools and widens again: each input of a convolution lies behind where the pooling puts it."""
     rng = np.random.default_rng(0)
