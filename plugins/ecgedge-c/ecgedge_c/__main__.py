@@ -72,14 +72,13 @@ def tell(model: Path, target: Target, stored: np.ndarray, expected: np.ndarray, 
         raise EcgEdgeError(
             f"{target.name}: {wrong} of {len(stored)} beats are answered otherwise than here", "report it"
         )
-    fits = [
-        board.name for board in boards.load() if board.core == target.name and not board.lacking(cost.flash, cost.ram)
-    ]
+    fits, too_small = boards.judged(target.name, cost.flash, cost.ram)
     click.echo(
         f"{target.name:<11} flash {cost.flash:,} B, RAM {cost.ram:,} B (stack {cost.stack:,}), "
         f"{cost.instructions:,} instructions a beat; {len(stored) - wrong} of {len(stored)} beats as here"
     )
-    click.echo(f"{'':<11} fits {', '.join(fits) or 'none of the boards that are known'}")
+    lacking = f"; too small: {too_small}" if too_small != "none" else ""
+    click.echo(f"{'':<11} " + (fits if fits == boards.UNKNOWN else f"fits {fits}{lacking}"))
 
 
 if __name__ == "__main__":

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ecgedge_c.steps import APART, Step
+from ecgedge_c.steps import ANYWHERE, APART, Step
 
 ALIGN = 4  # bytes
 TRIES = 300  # orders in which tensors are placed, the best is kept
+GAIN = 0.05  # of the arena, which moves have to save
+SPENT = 0.01  # of the arena, which may be given back for fewer moves
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,49 @@ def plan(steps: Sequence[Step], sizes: Mapping[int, int], source: int, result: i
         if best is None or found.size < best.size:
             best = found
     assert best is not None
+    return with_moves(best, sizes, source, result, width)
+
+
+def with_moves(planned: Plan, sizes: Mapping[int, int], source: int, result: int, width: int) -> Plan:
+    """The plan with tensors moved before they are read, as few as make the arena smaller by ``GAIN``, else as it is.
+
+    All kernels go from the first sample to the last, so an output lies at or before its input. Where what is read next
+    has to lie further back, it is copied there.
+    """
+    most = planned.size * (1 - GAIN)
+    if live_bytes(planned.steps, lives_of(planned.steps, sizes, source, result)) > most:
+        return planned
+
+    def moving(reads: list[tuple[int, int]]) -> Plan:
+        steps, grown = moved(planned.steps, sizes, reads)
+        return place(steps, grown, source, result, width)
+
+    reads = [(number, index) for number, step in enumerate(planned.steps) for index in {*step.reads} - {result}]
+    best = moving(reads)
+    if best.size > most:
+        return planned
+    most = best.size * (1 + SPENT)
+    for one in sorted(reads, key=lambda read: -sizes[read[1]]):
+        fewer = [other for other in reads if other != one]
+        if (found := moving(fewer)).size <= most:
+            best, reads = found, fewer
     return best
+
+
+def moved(
+    steps: Sequence[Step], sizes: Mapping[int, int], reads: Sequence[tuple[int, int]]
+) -> tuple[list[Step], dict[int, int]]:
+    """Steps in which tensors are copied, each ``(number of a step, tensor)`` just before that step, and all sizes."""
+    made, now, grown = list[Step](), {index: index for index in sizes}, dict(sizes)
+    for number, step in enumerate(steps):
+        for index in (index for at, index in reads if at == number):
+            new = max(grown) + 1
+            grown[new] = sizes[index]
+            call = f"memmove({{y}}, {{0}}, {sizes[index]});"
+            made.append(Step("", "", (now[index],), new, (ANYWHERE,), f"for {step.told}", call=call))
+            now[index] = new
+        made.append(replace(step, reads=tuple(now[index] for index in step.reads)))
+    return made, grown
 
 
 def orders(steps: Sequence[Step], sizes: Mapping[int, int], source: int, result: int) -> list[list[Step]]:
@@ -128,7 +172,7 @@ def overlaps(steps: Sequence[Step], lives: Mapping[int, Life], width: int) -> di
         for index, distance in zip(step.reads, step.distance, strict=True):
             if lives[index].last == number and distance < APART:
                 needed = -(-distance * width // ALIGN) * ALIGN
-                found[step.writes, index] = max(found.get((step.writes, index), 0), needed)
+                found[step.writes, index] = max(found.get((step.writes, index), needed), needed)
     return found
 
 
@@ -144,7 +188,7 @@ def lowest(
         if (index, other) in before:
             candidates.add(max(0, places[other] - before[index, other]))
         if (other, index) in before:
-            candidates.add(places[other] + before[other, index])
+            candidates.add(max(0, places[other] + before[other, index]))
     for candidate in sorted(candidates):
         if all(fits(index, candidate, other, places[other], lives, before) for other in rivals):
             return candidate

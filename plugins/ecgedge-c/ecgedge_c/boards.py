@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
+UNKNOWN = "no board of this core is known"
+
 
 @dataclass(frozen=True)
 class Board:
@@ -37,3 +39,12 @@ def load() -> tuple[Board, ...]:
         Board(one["name"], one["title"], one["core"], one["flash_bytes"], one["ram_bytes"], one["source"])
         for one in tomllib.loads(text)["boards"]
     )
+
+
+def judged(core: str, flash: int, ram: int) -> tuple[str, str]:
+    """Boards of that core that an image fits, and those that are too small for it with what they lack, as texts."""
+    found = [(board.name, board.lacking(flash, ram)) for board in load() if board.core == core]
+    if not found:
+        return UNKNOWN, "none"
+    fits = ", ".join(name for name, lacking in found if not lacking)
+    return fits or "none", ", ".join(f"{name} ({lacking})" for name, lacking in found if lacking) or "none"

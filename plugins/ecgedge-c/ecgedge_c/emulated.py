@@ -42,14 +42,14 @@ class EmulatedSession(Session):
 
     def figures(self) -> Mapping[str, int | float | str]:
         cost = self.emulator.cost()
-        found = [(board.name, board.lacking(cost.flash, cost.ram)) for board in boards.load()]
+        fits, too_small = boards.judged(self.target.name, cost.flash, cost.ram)
         return {
             "flash": cost.flash,
             "ram": cost.ram,
             "stack_bytes": cost.stack,
             "instructions": cost.instructions,
-            "fits": ", ".join(name for name, lacking in found if not lacking) or "none",
-            "too_small": ", ".join(f"{name} ({lacking})" for name, lacking in found if lacking) or "none",
+            "fits": fits,
+            "too_small": too_small,
         }
 
     def close(self) -> None:

@@ -199,7 +199,7 @@ def mean(work: Lowering, op: Op) -> None:
     length, channels = meant(work, op)
     factor = mean_multiplier(given.scale, out.scale, length)
     texts = tuple(map(str, (length, channels, given.stored_zero, out.stored_zero, factor.value, factor.shift)))
-    call = f"mean(&mean_{op.number}, {{0}}, {{y}});"
+    call = f"mean_of(&mean_{op.number}, {{0}}, {{y}});"
     step = Step("mean", "mean", op.inputs[:1], op.outputs[0], (0,), op.told, struct=("mean", texts), call=call)
     work.steps.append(step)
 
@@ -230,8 +230,8 @@ def pair(work: Lowering, op: Op) -> None:
         ones, twos = multiplier_of(a.scale / twice), multiplier_of(b.scale / twice)
         whole, kernel = multiplier_of(twice / (SHIFTED * out.scale)), "add"
     sign = -1 if op.kind == "SUB" else 1
-    values = (out.count, period, a.stored_zero, b.stored_zero, out.stored_zero, ones.value, sign * twos.value,
-              whole.value, ones.shift, twos.shift, whole.shift, least, most)  # fmt: skip
+    values = (out.count, period, a.stored_zero, b.stored_zero, out.stored_zero, least, most, ones.shift, twos.shift,
+              whole.shift, ones.value, sign * twos.value, whole.value)  # fmt: skip
     add_pair(work, op, kernel, a, b, tuple(map(str, values)))
 
 

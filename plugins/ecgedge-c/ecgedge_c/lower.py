@@ -12,7 +12,7 @@ from ecgedge_c.net import Net, Op, Tensor
 from ecgedge_c.steps import Step
 
 FUSED = {0: "none", 1: "RELU", 2: "RELU_N1_TO_1", 3: "RELU6"}
-MOST_SUM = 2**31 - 1
+MOST_SUM = 2**31 - 2**25  # what is added while it is rounded has room beside it
 
 
 class Unsupported(EcgEdgeError):

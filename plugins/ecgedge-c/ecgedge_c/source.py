@@ -122,7 +122,8 @@ def functions(steps: Iterable[Step], more: Sequence[str]) -> list[str]:
     known = kernels()
     wanted: dict[str, list[Step]] = {name: [] for name in more}
     for step in steps:
-        wanted.setdefault(step.kernel, []).append(step)
+        if step.kernel:
+            wanted.setdefault(step.kernel, []).append(step)
     needed: set[str] = set()
     left = list(wanted)
     while left:

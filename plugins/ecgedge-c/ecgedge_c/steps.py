@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 APART = 1 << 30  # bytes: output and input may not overlap at all
+ANYWHERE = -APART  # they may lie over each other as they like
 
 
 @dataclass(frozen=True)
@@ -24,14 +25,14 @@ class Step:
     """A call of a kernel.
 
     Attributes:
-        kernel: the name of its template.
+        kernel: the name of its template; empty: its call needs none.
         function: the name of the C function; one template makes several.
         fill: what stands for the template's names.
         struct: the struct of its parameters and their C texts, in order; empty: none.
         reads: tensors in the arena, in the order of the pointers.
         writes: the tensor that it makes.
         distance: for each of ``reads`` how many values the output has to begin before that input, so that nothing is
-            overwritten that is still to be read; ``APART``: they may not overlap.
+            overwritten that is still to be read; ``APART``: they may not overlap; ``ANYWHERE``: they may as they like.
         told: the operation, for a comment.
         constants: arrays that it reads.
         call: the statement, with ``{0}``, ``{1}`` for the places of ``reads`` and ``{y}`` for that of its output.

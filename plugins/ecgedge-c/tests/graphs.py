@@ -64,7 +64,7 @@ class Graph:
 def graphs(draw: st.DrawFn) -> tuple[bytes, int]:
     """A file, and the number of its input values."""
     graph = Graph(np.random.default_rng(draw(st.integers(0, 2**32))), draw(st.booleans()))
-    length, channels = draw(st.integers(4, 24)), draw(st.sampled_from([1, 2, 3, 4, 8, 12]))
+    length, channels = draw(st.integers(4, 24)), draw(st.sampled_from([1, 2, 3, 4, 8, 12, 64]))
     first = now = graph.add(graph.rows(length, channels))
     seen = [first]
     for _ in range(draw(st.integers(1, 5))):
@@ -95,7 +95,7 @@ def conv(graph: Graph, now: int, seen: list[int], draw: st.DrawFn, each: int = 0
     if padding == 1 and reach > length:
         padding = 0
     out_length = -(-length // stride) if padding == 0 else (length - reach) // stride + 1
-    channels = inputs * each if each else draw(st.sampled_from([1, 3, 4, 8, 17, 65]))
+    channels = inputs * each if each else draw(st.sampled_from([1, 3, 4, 8, 17, 64, 65, 128, 260]))
     shape = graph.window(taps, (1, channels) if each else (channels, inputs))
     weights = graph.rng.integers(-127, 128, shape).astype(np.int8)
     scales = tuple(graph.scale() * 0.1 for _ in range(channels))
@@ -222,7 +222,7 @@ def dense(graph: Graph, now: int, draw: st.DrawFn) -> int:
         flat = graph.add((1, tensor.count), tensor.scale, tensor.zero)
         graph.call("RESHAPE", [now, graph.constant(np.array([1, tensor.count], np.int32))], flat)
         now, tensor = flat, graph.tensors[flat]
-    channels = draw(st.sampled_from([1, 5, 66]))
+    channels = draw(st.sampled_from([1, 5, 64, 66]))
     weights = graph.rng.integers(-127, 128, (channels, tensor.count)).astype(np.int8)
     scales = tuple(float(np.float32(graph.scale() * 0.1)) for _ in range(draw(st.sampled_from([1, channels]))))
     biases = graph.rng.integers(-5000, 5000, channels).astype(np.int32)

@@ -22,7 +22,7 @@ from ecgedge_c.net import Tensor
 from ecgedge_c.steps import joined_distance, rows_distance, window_distance
 from ecgedge_c.targets import targets
 
-from ecgedge import Artifact, Context, ConversionError, EcgEdgeError
+from ecgedge import Artifact, Classification, Context, ConversionError, EcgEdgeError
 from ecgedge.testing import draw, judge_graph
 
 BEATS = 50
@@ -212,6 +212,66 @@ def test_boards_have_sources_and_say_what_lacks() -> None:
     board = found["stm32g431"]
     assert (board.lacking(100_000, 30_000), board.lacking(200_000, 30_000)) == ("", "flash")
     assert board.lacking(200_000, 40_000) == "flash and RAM"
+
+
+@pytest.mark.parametrize(
+    ("name", "fits", "too_small"),
+    [
+        ("cortex-m4", "nano-33-ble-sense, stm32f411", "stm32g431 (flash)"),
+        ("cortex-m7", "stm32f746", "none"),
+        ("cortex-m55", boards.UNKNOWN, "none"),
+        ("rv32imc", "esp32-c3", "none"),
+    ],
+)
+def test_an_image_fits_boards_of_its_own_core(name: str, fits: str, too_small: str) -> None:
+    assert boards.judged(name, 200_000, 30_000) == (fits, too_small)
+
+
+def test_a_row_of_a_core_names_boards_of_that_core(model: Artifact) -> None:
+    if reason := CORE.available():
+        pytest.skip(reason)
+    session = CORE.load(model, 1)
+    session.bind(draw(1))
+    session.invoke()
+    told = session.figures()
+    session.close()
+    assert (told["fits"], told["too_small"]) == (boards.UNKNOWN, "none")
+
+
+def grown() -> bytes:
+    """A file that widens, pools and widens again: each input of a convolution lies behind where the pooling puts it."""
+    rng = np.random.default_rng(0)
+    tensors = [Tensor(0, "t0", (1, 1, 32, 4), "int8", (0.05,), (0,))]
+    calls = []
+    for length, channels, pooled in ((32, 16, True), (16, 32, True), (8, 64, False)):
+        given, at = tensors[-1], len(tensors)
+        weights = rng.integers(-127, 128, (channels, 1, 3, given.shape[3])).astype(np.int8)
+        w = Tensor(at, f"t{at}", weights.shape, "int8", (0.002,) * channels, (0,) * channels, 0, weights)
+        zeros = np.zeros(channels, np.int32)
+        bias = Tensor(at + 1, f"t{at + 1}", (channels,), "int32", (0.0001,) * channels, (0,) * channels, 0, zeros)
+        tensors += [w, bias, Tensor(at + 2, f"t{at + 2}", (1, 1, length, channels), "int8", (0.05,), (0,))]
+        options = {"strideH": 1, "strideW": 1, "padding": 0, "dilationHFactor": 1, "dilationWFactor": 1}
+        calls.append(Call("CONV_2D", (given.index, at, at + 1), (at + 2,), options, 3))
+        if pooled:
+            shape = (1, 1, length // 2, channels)
+            tensors.append(Tensor(at + 3, f"t{at + 3}", shape, "int8", (0.05,), (0,)))
+            options = {"strideH": 1, "strideW": 2, "filterHeight": 1, "filterWidth": 2, "padding": 1}
+            calls.append(Call("MAX_POOL_2D", (at + 2,), (at + 3,), options, 2))
+    return build(tensors, calls, 0, tensors[-1].index)
+
+
+def test_a_tensor_is_moved_where_that_saves_memory(tmp_path: Path) -> None:
+    """Side by side, input and output of the second convolution are 768 bytes; one over the other 600 are enough."""
+    file = tmp_path / "grown.tflite"
+    file.write_bytes(grown())
+    net = tflite.read(file)
+    specs = [tflite.spec_of(net.tensors[index], "?") for index in (net.input, net.output)]
+    made = folder.write_sources(Artifact(file, "tflite", "full-int8", Classification(("a",)), *specs, "grown"),
+                                tmp_path / "out")  # fmt: skip
+    assert "memmove(arena + " in made.code and 512 < made.arena <= 600
+    values = np.random.default_rng(1).integers(-128, 128, (20, 128)).astype(np.int8)
+    expected = tflite.answer(tflite.reference(file.read_bytes()), values)
+    np.testing.assert_array_equal(expected, Library(tmp_path / "out").answer(values))
 
 
 def test_the_page_of_cores_takes_a_model_of_several_leads(model: Artifact, tmp_path: Path) -> None:

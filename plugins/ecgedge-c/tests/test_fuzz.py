@@ -1,4 +1,4 @@
-"""Random graphs: the C answers bit for bit as LiteRT's reference kernels do."""
+"""Random graphs: the C answers bit for bit as LiteRT's reference kernels do, plain and by what this processor has."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from ecgedge_c import folder, tflite
-from ecgedge_c.compiler import compiler, run
+from ecgedge_c.compiler import compiler, native, run
 from graphs import graphs
 from hypothesis import HealthCheck, given, settings
 
@@ -26,12 +26,12 @@ def test_random_graphs_answer_as_the_reference_kernels_do(drawn: tuple[bytes, in
     values = np.random.default_rng(count).integers(-128, 128, (BEATS, count)).astype(np.int8)
     expected = tflite.answer(tflite.reference(content), values)
     with tempfile.TemporaryDirectory() as scratch:
-        found = answers(content, values, Path(scratch))
-    np.testing.assert_array_equal(expected, found)
+        for name, found in answers(content, values, Path(scratch)).items():
+            np.testing.assert_array_equal(expected, found, err_msg=name)
 
 
-def answers(content: bytes, values: np.ndarray, scratch: Path) -> np.ndarray:
-    """Of the C, by a program of its own with the sanitizers on: what reads or writes beside an array ends it."""
+def answers(content: bytes, values: np.ndarray, scratch: Path) -> dict[str, np.ndarray]:
+    """Of the C, by programs of its own with the sanitizers on: what reads or writes beside an array ends them."""
     file = scratch / "model.tflite"
     file.write_bytes(content)
     net = tflite.read(file)
@@ -46,7 +46,11 @@ def answers(content: bytes, values: np.ndarray, scratch: Path) -> np.ndarray:
         f"int main(void) {{\n  for (int i = 0; i < {len(values)}; ++i) {{\n    int8_t y[{outputs}];\n"
         f'    {made.name}_run(in[i], y);\n    for (int o = 0; o < {outputs}; ++o) printf("%d ", y[o]);\n  }}\n}}\n'
     )
-    program = scratch / "program"
-    flags = ["-std=c99", "-O1", "-Wall", "-Wextra", "-Werror", "-pedantic", "-fsanitize=address,undefined"]
-    run([*compiler(), *flags, "-fno-sanitize-recover=all", "-o", program, out / "model.c", out / "main.c"], "model.c")
-    return np.array(run([program], "the program").split(), np.int8).reshape(len(values), outputs)
+    flags = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-fsanitize=address,undefined"]
+    found = {}
+    for name, more in (("plain", ("-O1",)), ("native", ("-O1", *native()))):
+        command = [*compiler(), *flags, *more, "-fno-sanitize-recover=all", "-o", scratch / name]
+        run([*command, out / "model.c", out / "main.c"], "model.c")
+        told = run([scratch / name], "the program").split()
+        found[name] = np.array(told, np.int8).reshape(len(values), outputs)
+    return found
