@@ -279,9 +279,12 @@ def measure(
         journal.append("start", time=time.strftime("%Y-%m-%dT%H:%M:%S%z"), load=machine.load())
         if cluster:
             convert_there(begun, lab, journal, cluster, lambda text: progress(0, total, text))
+        boards = boards_of(matrix, folder, closed)
         measure_cells(matrix.cells, matrix.skips, lab, journal, request.preset, begun.energy,
-                      lambda done, text: progress(done, total, text), boards_of(matrix, folder, closed))  # fmt: skip
+                      lambda done, text: progress(done, total, text), boards)  # fmt: skip
         if request.portability:
+            for board in boards:  # each is reached anew, for the kernels of one file after the other
+                board.close()
             certify_files(Certifying(matrix.parts, matrix.data, lab, journal, limits,
                                      [each.board for each in matrix.boards.values()],
                                      lambda text: progress(total, total, text)))  # fmt: skip

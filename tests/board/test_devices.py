@@ -31,7 +31,7 @@ from ecgedge.devices.link import Link
 from ecgedge.run import device
 from ecgedge.run.journal import read
 from tests.board import sshd as servers
-from tests.conftest import Command, error_of
+from tests.conftest import Command, error_of, rows_of
 
 TCN = Path(__file__).parent / "tcn-int8.tflite"
 CELL = "tcn-int8.tflite.none.tflite"
@@ -330,6 +330,19 @@ def test_an_emulated_board_has_answers_and_no_times(
     claimed[row["id"]]["latency_p50_us"] = 1.0
     (folder / "rows.jsonl").write_text("".join(json.dumps(each) + "\n" for each in claimed.values()))
     assert "is claimed of an emulated cortex-a76" in "\n".join(check_run(folder).reasons)
+
+
+def test_a_matrix_asks_its_boards_for_certificates_once_they_are_timed(
+    ecgedge: Command, loop: servers.Sshd, beats: Dataset, tmp_path: Path
+) -> None:
+    asked = ("matrix", "--artifact", TCN, "--runtime", "tflite", "--device", "loop", "--dataset", "synthetic")
+    done = ecgedge(*asked, "--profile", "quick", "--portability", "--out", "run")
+    assert done.code == 0, done.err
+    [row] = rows_of(tmp_path / "run")
+    told = json.loads((tmp_path / "run" / row["portability_folder"] / "portability.json").read_text(encoding="utf-8"))
+    by = {(each["family"], each["place"]): each for each in told["tried"]}
+    assert by["xnnpack", "loop"]["equal"] == 1 and by["xnnpack", "loop"]["beats"] == 500
+    assert not check_run(tmp_path / "run").reasons
 
 
 def test_portability_asks_a_board_as_well(ecgedge: Command, loop: servers.Sshd, beats: Dataset, tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_what_is_no_run_has_no_rows_and_a_run_is_no_model(made: Path, lines: Pat
         assert "is the folder of a run, and a model or a file is wanted" in error_of(ecgedge(made, *command))
 
 
-@pytest.mark.parametrize("command", [["explain"], ["bundle"], ["predict"], ["diverge"]])
+@pytest.mark.parametrize("command", [["explain"], ["bundle"], ["predict"], ["diverge"], ["portability"]])
 @pytest.mark.parametrize("row", [[], ["full-int8"]])
 def test_a_run_that_is_missing_is_told_with_those_that_are_there(
     made: Path, lines: Path, command: list[str], row: list[str]
