@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ecgedge import TrainingSet
 from ecgedge_rocket.head import Regression, ridge, select
-from ecgedge_rocket.kernels import draw_kernels
+from ecgedge_rocket.kernels import GRID, draw_kernels
 from ecgedge_rocket.network import RocketNetwork
 from ecgedge_rocket.views import views_of
 
@@ -77,7 +77,7 @@ class Candidates:
         for count in sorted(counts, reverse=True):
             kept = kept[select(self.features[:, kept], self.targets, self.importance, self.penalty, count)]
             head = ridge(self.features[:, kept], answers, self.importance, IMITATE)
-            head = unscaled(head, self.mean[kept], self.deviation[kept])
+            head = on_grid(unscaled(head, self.mean[kept], self.deviation[kept]), self.mean[kept])
             found[count] = Weights(self.kernels[kept], self.biases[kept], head)
         return found
 
@@ -108,3 +108,14 @@ def unscaled(head: Regression, mean: Tensor, deviation: Tensor) -> Regression:
     """A head for features as they are, of one for standardised ones; its scores are logits."""
     weights = head.weights / deviation[:, None]
     return Regression(weights / TEMPERATURE, (head.bias - mean @ weights) / TEMPERATURE)
+
+
+def on_grid(head: Regression, mean: Tensor) -> Regression:
+    """A head that int8 with a scale for each class holds as it is, with the same scores of the mean features ``(F,)``.
+
+    Features that hardly vary have large weights, so the others' are few steps; and no feature is negative, so that what
+    rounding takes from the weights would add up to a shift of the scores.
+    """
+    steps = head.weights.abs().amax(dim=0).clamp(min=1e-12) / GRID
+    weights = (head.weights / steps).round() * steps
+    return Regression(weights, head.bias + mean @ (head.weights - weights))

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from ecgedge_rocket.contracts import *  # noqa: F403  (classes that pytest collects)
-from ecgedge_rocket.fitting import draw
-from ecgedge_rocket.head import ridge, select
+from ecgedge_rocket.fitting import draw, on_grid
+from ecgedge_rocket.head import Regression, ridge, select
 from ecgedge_rocket.kernels import GRID, SHAPES, draw_kernels
 from ecgedge_rocket.model import Rocket
 from ecgedge_rocket.network import TOP, dilations_for, offsets_for
@@ -144,6 +144,19 @@ def test_int8_keeps_the_share_of_positive_outputs(shape: str, tmp_path: Path) ->
     difference = np.abs(found - share.numpy())
     assert difference.mean() < 0.02 and difference.max() < 0.08
     assert made.artifact.output.dtype == "int8" and len(np.unique(found)) > 20
+
+
+def test_the_head_is_what_int8_holds_and_its_scores_keep_their_mean() -> None:
+    """A feature that hardly varies has a large weight; rounding the others' must not shift the scores of a class."""
+    generator = torch.Generator().manual_seed(0)
+    features = 3 + torch.randn(500, 60, generator=generator) * torch.tensor([0.01, *[0.3] * 59])
+    head = Regression(torch.randn(60, 3, generator=generator), torch.zeros(3))
+    head.weights[0] *= 50
+    found = on_grid(head, features.mean(dim=0))
+    steps = found.weights / (found.weights.abs().amax(dim=0) / GRID)
+    torch.testing.assert_close(steps, steps.round(), atol=1e-3, rtol=0)
+    torch.testing.assert_close(found(features).mean(dim=0), head(features).mean(dim=0), atol=1e-2, rtol=0)
+    assert (found(features) - head(features)).std() < 0.5 < head(features).std()
 
 
 def test_the_objective_weights_the_classes(tmp_path: Path) -> None:
