@@ -39,7 +39,7 @@ from ecgedge.run.begin import AboutBoard, beginning, describe_run, write_run, wr
 from ecgedge.run.device import OnBoard
 from ecgedge.run.journal import Journal
 from ecgedge.run.matrix import measure_cells
-from ecgedge.run.measuring import STEPS
+from ecgedge.run.measuring import STEPS, Judged
 from ecgedge.run.resume import asked_then, check_same
 from ecgedge.tracking import connect
 from ecgedge.tracking.matrix import EXPERIMENT
@@ -241,13 +241,19 @@ def new_folder(named: Path | None) -> Path:
 
 
 def measure(
-    begun: Begun, progress: Progress, trust: bool = False, uri: str | None = None, cluster: str | None = None
+    begun: Begun,
+    progress: Progress,
+    trust: bool = False,
+    uri: str | None = None,
+    cluster: str | None = None,
+    judged: Judged = lambda _: None,
 ) -> dict[str, Path]:
     """Make, score and time what the journal does not hold yet.
 
     Args:
         uri: of the MLflow server that the run is sent to.
         cluster: whose workers convert; None: this machine does.
+        judged: is called with the row of each cell as soon as its quality is known.
 
     Returns:
         The SavedModel of each cell that has one, where the run is sent to MLflow.
@@ -278,7 +284,8 @@ def measure(
         if cluster:
             convert_there(begun, lab, journal, cluster, lambda text: progress(0, total, text))
         measure_cells(matrix.cells, matrix.skips, lab, journal, request.preset, begun.energy,
-                      lambda done, text: progress(done, total, text), boards_of(matrix, folder, closed))  # fmt: skip
+                      lambda done, text: progress(done, total, text), boards_of(matrix, folder, closed),
+                      judged)  # fmt: skip
         return tracked.saved_models(matrix.cells, journal.records, lab) if uri else {}
 
 
