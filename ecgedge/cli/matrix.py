@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 from ecgedge.cli import boundary, common, rendering
+from ecgedge.cli.beginning import announcing, row_lines
 from ecgedge.cli.closing import conclude
 from ecgedge.cli.grouped import Grouped
 from ecgedge.cli.options import (
@@ -185,8 +186,10 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, again: Pat
         return
     begun = work.begin(plan, out, known, shlex.join(["ecgedge", *sys.argv[1:]]))
     folder, printed, tell = begun.folder, plan.request.printed, common.progress_line(STEPS * len(plan.cells))
+    if not known:
+        tell = announcing(tell, plan, ctx.get_parameter_source("profile") is ParameterSource.DEFAULT)
     try:
-        models = work.measure(begun, lambda done, _, text: tell(done, text), trusted(), uri, cluster)
+        models = work.measure(begun, lambda done, _, text: tell(done, text), trusted(), uri, cluster, row_lines())
     except (KeyboardInterrupt, MachineError) as error:
         if told := publish_if_begun(folder):
             show(told, printed)

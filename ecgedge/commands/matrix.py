@@ -41,7 +41,7 @@ from ecgedge.run.begin import AboutBoard, beginning, describe_run, write_run, wr
 from ecgedge.run.device import OnBoard
 from ecgedge.run.journal import Journal
 from ecgedge.run.matrix import measure_cells
-from ecgedge.run.measuring import STEPS
+from ecgedge.run.measuring import STEPS, Judged
 from ecgedge.run.resume import asked_then, check_same
 from ecgedge.tracking import connect
 from ecgedge.tracking.matrix import EXPERIMENT
@@ -243,13 +243,19 @@ def new_folder(named: Path | None) -> Path:
 
 
 def measure(
-    begun: Begun, progress: Progress, trust: bool = False, uri: str | None = None, cluster: str | None = None
+    begun: Begun,
+    progress: Progress,
+    trust: bool = False,
+    uri: str | None = None,
+    cluster: str | None = None,
+    judged: Judged = lambda _: None,
 ) -> dict[str, Path]:
     """Make, score and time what the journal does not hold yet.
 
     Args:
         uri: of the MLflow server that the run is sent to.
         cluster: whose workers convert; None: this machine does.
+        judged: is called with the row of each cell as soon as its quality is known.
 
     Returns:
         The SavedModel of each cell that has one, where the run is sent to MLflow.
@@ -281,7 +287,7 @@ def measure(
             convert_there(begun, lab, journal, cluster, lambda text: progress(0, total, text))
         boards = boards_of(matrix, folder, closed)
         measure_cells(matrix.cells, matrix.skips, lab, journal, request.preset, begun.energy,
-                      lambda done, text: progress(done, total, text), boards)  # fmt: skip
+                      lambda done, text: progress(done, total, text), boards, judged)  # fmt: skip
         if request.portability:
             for board in boards:  # each is reached anew, for the kernels of one file after the other
                 board.close()

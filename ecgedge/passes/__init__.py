@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -58,6 +59,33 @@ def check_names(names: Iterable[str], others: Iterable[str] = ()) -> None:
             raise unknown("pass", name, known)
 
 
+@dataclass(frozen=True)
+class Shaped:
+    """A model that passes can be applied to, one after the other as long as none changes it.
+
+    Attributes:
+        model: an ``onnx.ModelProto`` whose shapes are inferred.
+        content: what it says of itself.
+    """
+
+    model: Any
+    content: bytes
+
+
+def shaped(model: Any) -> Shaped | None:
+    """An ``onnx.ModelProto``, which stays as it is, with its shapes; None where it has sparse initializers."""
+    import onnx  # heavy, with the next
+    import onnx_ir as ir
+
+    if model.graph.sparse_initializer:  # which onnx-ir does not know
+        return None
+    read = ir.from_proto(model)
+    if "ai.onnx" in read.opset_imports:  # the long name of the standard domain, which nodes do not have any more
+        read.opset_imports[""] = read.opset_imports.pop("ai.onnx")
+    found = onnx.shape_inference.infer_shapes(without_shapes(read), data_prop=True)
+    return Shaped(found, content(ir.from_proto(found)))
+
+
 def apply_pass(
     model: Any, name: str, batch: int = 1, length: int | None = None, others: Mapping[str, GraphPass] = NONE
 ) -> Any | None:
@@ -69,23 +97,25 @@ def apply_pass(
         length: of the beats, for ``fix_batch`` as well; None: a free one stays free.
         others: passes of plugins, by name.
     """
-    import onnx  # heavy, with the next
-    import onnx_ir as ir
+    given = shaped(model)
+    return None if given is None else apply_to(given, name, batch, length, others)
+
+
+def apply_to(
+    given: Shaped, name: str, batch: int = 1, length: int | None = None, others: Mapping[str, GraphPass] = NONE
+) -> Any | None:
+    """As ``apply_pass``, to a model whose shapes are known; it stays as it is."""
+    import onnx_ir as ir  # heavy, with the next
     from onnx_ir.passes.common import NameFixPass
 
-    if model.graph.sparse_initializer:  # which onnx-ir does not know
-        return None
-    read = ir.from_proto(model)
-    if "ai.onnx" in read.opset_imports:  # the long name of the standard domain, which nodes do not have any more
-        read.opset_imports[""] = read.opset_imports.pop("ai.onnx")
-    changed = ir.from_proto(onnx.shape_inference.infer_shapes(without_shapes(read), data_prop=True))
-    before, idle = content(changed), {value for value in constants(changed.graph) if not value.uses()}
+    changed = ir.from_proto(given.model)
+    idle = {value for value in constants(changed.graph) if not value.uses()}
     if name in others:
         others[name].apply(changed, batch, length)
     else:
         known = {"length": length} if name == "fix_batch" and length else {}
         importlib.import_module(f"ecgedge.passes.{name}").apply(changed, batch, **known)
-    if content(changed) == before:
+    if content(changed) == given.content:
         return None
     drop_constants(changed.graph, idle)
     NameFixPass()(changed)

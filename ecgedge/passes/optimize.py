@@ -15,7 +15,7 @@ from ecgedge.api.parts import Context, GraphPass
 from ecgedge.api.records.embedded import add_to_onnx
 from ecgedge.api.tensors import TensorSpec
 from ecgedge.errors import ConversionError, told_by_system
-from ecgedge.passes import NONE, apply_pass
+from ecgedge.passes import NONE, apply_to, shaped
 
 RELATIVE = 1e-5  # of an output's range, by which a pass may move it
 ROUNDINGS = 8  # of its largest value, by which it may move in any case
@@ -100,10 +100,11 @@ def apply_all(
     check: Callable[[Any], str] = lambda _: "",
 ) -> Done:
     """Apply passes in order; one that fails, or of whose result ``check`` tells a fault, is left out."""
-    done = Done(model)
+    done, given = Done(model), None  # the shapes of a model are inferred once, and again when a pass has changed it
     for name in names:
         try:
-            changed = apply_pass(done.model, name, context.batch, context.beats.shape[-1], others)
+            given = given or shaped(done.model)
+            changed = given and apply_to(given, name, context.batch, context.beats.shape[-1], others)
         except Exception as error:  # onnx raises classes of its own
             if told_by_system(error):  # no fault of the pass
                 raise
@@ -114,7 +115,7 @@ def apply_all(
         elif fault := check(changed):
             done.left[name] = fault
         else:
-            done.model = changed
+            done.model, given = changed, None
             done.applied.append(name)
     return done
 

@@ -22,7 +22,7 @@ from ecgedge.plan.plan import Cell
 from ecgedge.run.block import Pauses
 from ecgedge.run.device import AWAY, BoardGone, OnBoard
 from ecgedge.run.journal import Journal
-from ecgedge.run.measuring import STEPS, Measuring, Tell, carry_out
+from ecgedge.run.measuring import STEPS, Judged, Measuring, Tell, carry_out
 from ecgedge.run.processes import Processes
 from ecgedge.run.row import Outcome, Row
 from ecgedge.run.rows import fixed_rounds, is_timed
@@ -68,13 +68,14 @@ def measure_on_boards(
     profile: Profile,
     energy: EnergyCounter,
     tell: Tell,
+    judged: Judged = lambda _: None,
 ) -> None:
     """Carry out the cells of boards, of which the journal does not hold all yet.
 
     Raises:
         MachineError, OSError: this machine failed; what the journal holds stays.
     """
-    plans = {board: prepared(board, cells, lab, journal, profile, energy, tell) for board in boards}
+    plans = {board: prepared(board, cells, lab, journal, profile, energy, tell, judged) for board in boards}
     shared = Shared(tell)
     side_by_side = [board for board in boards if board.beside]
     with ThreadPoolExecutor(max(len(side_by_side), 1)) as pool:
@@ -107,11 +108,12 @@ def prepared(
     profile: Profile,
     energy: EnergyCounter,
     tell: Tell,
+    judged: Judged,
 ) -> list[Work]:
     """What this machine does for a board, model by model: artifacts, and the answers of the trained model."""
     found = []
     for model, group in groupby((cell for cell in cells if cell.board == board.board), lambda cell: cell.model):
-        measuring = Measuring(list(group), lab, journal, profile, energy, Pauses(), board)
+        measuring = Measuring(list(group), lab, journal, profile, energy, Pauses(), board, judged)
         processes = measuring.processes()
         scoring = measuring.scoring(processes)
         tell(0, f"{measuring.name} artifacts")

@@ -98,11 +98,14 @@ class Scoring:
             self.carry_out(attempt, self.make)
         return attempts
 
-    def score(self, attempts: Sequence[Attempt], tell: Callable[[Cell], object]) -> None:
+    def score(
+        self, attempts: Sequence[Attempt], tell: Callable[[Cell], object], judged: Callable[[Row], object]
+    ) -> None:
         """Record what is found of cells; the process of each stays where all is well.
 
         Args:
             tell: is called with each before the last that is done for it.
+            judged: is called with the row of each as soon as its quality is known, while nothing is timed.
 
         Raises:
             BoardGone: the board that they run on is lost.
@@ -113,6 +116,7 @@ class Scoring:
             with self.answering(attempts):
                 for attempt in attempts:
                     self.carry_out(attempt, self.judge)
+                    judged(attempt.row)
             for attempt in attempts:
                 tell(attempt.cell)
                 self.carry_out(attempt, self.finish)

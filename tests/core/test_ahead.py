@@ -55,6 +55,8 @@ HERE = Path({folder!r})
 
 
 class Slow(FakeRuntime):
+    accepts = ("fake",)
+
     def available(self):
         if not (HERE / "planned").exists():
             (HERE / "planned").touch()

@@ -9,11 +9,15 @@ import site
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 import ecgedge as ecgedge_package
+from ecgedge.cli.beginning import announce
+from ecgedge.run import pace
 from tests.conftest import Command, Result, error_of, rows_of
 
 BAD_PARTS = """
@@ -70,6 +74,31 @@ def matrix(ecgedge: Command, fakes: Path, *arguments: str | Path) -> Result:
     return ecgedge("--plugins-dir", fakes, "matrix", *common, *arguments)
 
 
+def test_how_long_it_takes_is_told_by_a_rule_then_by_what_it_took(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ECGEDGE_CACHE", str(tmp_path))
+    cells = [SimpleNamespace(model=model) for model in ("one", "one", "two")]
+    plan: Any = SimpleNamespace(cells=cells, request=SimpleNamespace(preset="full"))
+
+    def said() -> list[str]:
+        announce(plan, offers_quick=True)
+        return capsys.readouterr().err.splitlines()
+
+    told, offer = said()
+    assert told == "3 cells of 2 models, profile full: about 40 s, by a rule of 15 s and 8 s a cell"
+    assert offer.startswith("a first answer in about 20 s: --profile quick")
+    pace.keep("one", "full", 100)
+    assert "by a rule" in said()[0]
+    pace.keep("two", "full", 40)
+    assert said()[0] == "3 cells of 2 models, profile full: about 4 minutes, as they took here before"
+    for damaged in ("{", '{"seconds_a_cell": {"full": {"one": "long"}}}', "[]"):
+        pace.file().write_text(damaged)
+        assert "by a rule" in said()[0]
+    pace.keep("one", "full", 1)
+    assert pace.expected(cells[:2], "full") == pace.Expected(2, seen=True)
+
+
 def test_what_a_session_tells_besides_is_kept(ecgedge: Command, fakes: Path, tmp_path: Path) -> None:
     (fakes / "telling.py").write_text(TELLING)
     matrix(ecgedge, fakes, "--quantizer", "none", "--format", "fake", "--out", "run")
@@ -84,6 +113,10 @@ def test_what_a_session_tells_besides_is_kept(ecgedge: Command, fakes: Path, tmp
 def test_rows_files_and_table(ecgedge: Command, fakes: Path, tmp_path: Path) -> None:
     result = matrix(ecgedge, fakes, "--out", "run")
     assert result.code == 0, result.err
+    assert result.err.startswith("3 cells of 1 model, profile quick: about ") and "first answer" not in result.err
+    seen = ["fake numpy fp32 on fake-runtime: size ", "fake processes", "fake fake full-int8 on fake-runtime: size "]
+    assert [*map(result.err.index, seen)] == sorted(map(result.err.index, seen)) and "round 1" in result.err
+    assert result.err.index(seen[-1]) < result.err.index("round 1") and ", accuracy 0." in result.err
     rows = {(row["format"], row["precision"], row["runtime"]): row for row in rows_of(tmp_path / "run")}
     assert set(rows) == {
         ("numpy", "fp32", "fake-runtime"),
