@@ -118,8 +118,8 @@ def rightly(word: str) -> str:
               help="Go on with this interrupted run, as it was asked for then. Of the other options it takes only "
                    "--mlflow, --trust and --cluster.")  # fmt: skip
 @click.option("--again", type=click.Path(path_type=Path), metavar="RUN",
-              help="Measure anew what this run was asked for, here or on --device, under the same names; a file that is "
-                   "not here is taken from its folder. --dataset and --artifact say where they are.")  # fmt: skip
+              help="Measure anew what this run was asked for, here or on --device, under the same names; a file that "
+                   "is not here is taken from its folder. --dataset and --artifact say where they are.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="List cells and skips, do nothing.")
 @click.option("--cluster", metavar="tcp://HOST:PORT|local:N",
               help="Convert on Dask: a scheduler, which is trusted, or N workers on this machine.")  # fmt: skip
