@@ -112,7 +112,7 @@ class Choice:
         """The winner. Without a metric the quickest form of the front that is sound; else, where one whose times are
         unsteady holds the place of a sound one there, the quickest sound form of all; else the first of the front."""
         if self.winner:
-            return Suggestion(self.winner, "the choice", doubt(self.winner))
+            return Suggestion(self.winner, "the choice", doubt(self.winner, times=self.winner in self.unsteady))
         if not self.front:
             return None
         first = "quickest" if self.front[0].latency else "smallest"
@@ -194,13 +194,17 @@ def is_sound(row: Row) -> bool:
     return not doubt(row)
 
 
-def doubt(row: Row) -> str:
-    """Why a row is not sound; empty where it is."""
+def doubt(row: Row, times: bool = True) -> str:
+    """Why a row is not sound; empty where it is.
+
+    Args:
+        times: they matter: a winner in size is none by its times.
+    """
     if row.gates:
         return row.gates[0].text
     if row.verdict is not None and row.verdict.result == "worse":
         return "it decides worse than its trained model"
-    return "its times are unsteady" if row.unsteady else ""
+    return "its times are unsteady" if times and row.unsteady else ""
 
 
 def brief(row: Row) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from ecgedge.compare.metrics import PORTABILITY, STATUS
 from ecgedge.compare.pairs import Comparison, Pair
 from ecgedge.compare.runs import Run
 from ecgedge.files import escape
+from ecgedge.report import columns as of_rows
 from ecgedge.report.columns import IDENTITY, PLACE, ROUTE, rivals, several_places
 from ecgedge.report.grid import cut, table
 from ecgedge.report.table import NOISY, TITLES, TOO_NOISY
@@ -125,11 +126,14 @@ def columns_of(comparison: Comparison, pairs: Sequence[Pair], figures: Sequence[
     identity = [*IDENTITY, *([PLACE] if several_places(rows) else []), *([ROUTE] if rivals(rows) else [])]
     units = {name: metric.unit for name, metric in comparison.metrics.items()}
 
+    def who(column: of_rows.Column) -> Column:
+        return Column(column.head, lambda pair: column.text(pair.a), words=True)
+
     def told(name: str) -> Column:
         return Column(HEADS.get(name, name), changed(name), name, units.get(name, ""))
 
     return [
-        *(Column(each.head, lambda pair, each=each: each.text(pair.a), words=True) for each in identity),
+        *map(who, identity),
         *map(told, figures),
         Column("changed", lambda pair: "-" if pair.changed_decisions is None else str(pair.changed_decisions),
                means="beats that B decides otherwise"),

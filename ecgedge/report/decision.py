@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
-from ecgedge.choose import METRICS, Choice, doubt
+from ecgedge.choose import METRICS, Choice
 from ecgedge.files import escape
 from ecgedge.report.columns import IDENTITY, relative_to, rivals, several_places
 from ecgedge.report.document import Report
@@ -182,7 +182,7 @@ def winner_notes(choice: Choice, winner: Row, report: Report) -> Iterator[str]:
     if (more := len(choice.ties) - len(breaking)) > 0:
         yield f"{more} {'more tie' if breaking else 'tie'} with the winner, and offer nothing that these do not"
     yield from crossings(choice, [winner] + ([choice.runner_up] if choice.runner_up else []))
-    if found := doubt(winner):
+    if choice.suggestion and (found := choice.suggestion.doubt):
         yield f"look twice before you ship {name(winner, choice)}, {found}: {remake(winner, report)}"
     else:
         yield f"ship {name(winner, choice)}: {remake(winner, report)}"

@@ -32,8 +32,8 @@ def whole(report: Report) -> str:
     choices = {"choices": [choice.as_data() for choice in report.choices]} if report.choices else {}
     run = {**report.run, "noise": {model: pair.record() for model, pair in report.noise.items()}}
     rows = [row.flat for row in report.rows]
-    choices |= {"relative_to": report.relative.record()} if report.relative else {}
-    return json.dumps({"run": run, "rows": rows} | choices, indent=1, allow_nan=False) + "\n"
+    relative = {"relative_to": report.relative.record()} if report.relative else {}
+    return json.dumps({"run": run, "rows": rows} | choices | relative, indent=1, allow_nan=False) + "\n"
 
 
 def write(path: Path, text: str) -> Path:

@@ -16,9 +16,9 @@ MOST_NAMED = 5  # classes of a remark
 
 def remarks(report: Report) -> list[str]:
     """A line for each user's classifier that never decides some of the classes that there are beats of."""
-    files = {file_name(Path(name).name) for name in report.run["request"].get("files", ())}
+    files = {file_name(Path(name).name) for name in report.run.get("request", {}).get("files", ())}
     found = {row.model: row for row in reversed(report.rows) if row.status == "ok" and row.model in files}
-    return [line for row in reversed(found.values()) for line in never_decided(row, report.run["labels"])]
+    return [line for row in reversed(found.values()) for line in never_decided(row, report.run.get("labels") or ())]
 
 
 def never_decided(row: Row, labels: Sequence[str]) -> Iterator[str]:
@@ -30,7 +30,7 @@ def never_decided(row: Row, labels: Sequence[str]) -> Iterator[str]:
     lost = np.flatnonzero((counts.sum(axis=0) == 0) & (beats > 0))
     if not len(lost):
         return
-    names = [labels[i] for i in lost[:MOST_NAMED]]
+    names = [labels[i] if i < len(labels) else str(i) for i in lost[:MOST_NAMED]]
     more = f" and {len(lost) - MOST_NAMED} more" if len(lost) > MOST_NAMED else ""
     yield (
         f"remark: {row.model} never decides class {', '.join(names)}{more} ({beats[lost].sum():,} of {beats.sum():,} "

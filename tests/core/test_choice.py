@@ -39,7 +39,9 @@ def test_one_suggestion_is_made_for_whoever_tells_of_it() -> None:
     assert choice.suggestion and (choice.suggestion.row, choice.suggestion.doubt) == (steady, "")
     [choice] = decide([odd])
     assert choice.suggestion and "unsteady" in choice.suggestion.doubt and "look twice" in choice.suggestion.advice
-    [choice] = decide([odd], optimize=find_metric("size"))
+    [choice] = decide([odd], optimize=find_metric("size"))  # in which its times decide nothing
+    assert choice.suggestion and (choice.suggestion.row, choice.suggestion.doubt) == (odd, "")
+    [choice] = decide([odd], optimize=find_metric("latency_p50"))
     assert choice.suggestion and choice.suggestion.row is odd and choice.suggestion.doubt
     told = choice.as_data()["suggested"]
     assert told == {"id": "odd", "why": "the choice", "doubt": choice.suggestion.doubt}

@@ -42,7 +42,8 @@ def test_a_matrix_ends_with_the_choice_and_commands_that_work(made: Path, tmp_pa
     following = [shlex.split(line.partition(": ")[2]) for line in ending if ": ecgedge" in re.sub(" +", " ", line)]
     assert [words[3] for words in following] == ["explain", "choose"]  # no fake can be bundled
     done = run_command(*following[-1][1:], folder=made.parent)
-    assert done.code == 0 and f"ship fake fake full-int8 on fake-runtime: {out / row['artifact']}" in done.out
+    assert done.code == 0 and done.out.splitlines()[-1].endswith(f": {out / row['artifact']}")
+    assert "ship fake fake full-int8 on fake-runtime" in done.out.splitlines()[-1]  # "look twice" on a busy machine
 
 
 def test_programs_get_data_alone(made: Path, tmp_path: Path) -> None:
