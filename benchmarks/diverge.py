@@ -346,6 +346,8 @@ def cases(
 
 def rank_of(found: Study, name: str) -> int | None:
     """The place of an operation among those ranked, from 1; None where it is not among them."""
+    if name in found.dropped:
+        return 1
     ranked = found.ranked()
     return next((at for at, line in enumerate(ranked, 1) if name in (line.operation, *line.others)), None)
 
@@ -362,10 +364,15 @@ def main() -> None:
     results = []
     for model in asked.model or MODELS:
         for name, form, reference, fault in cases(model, files_of(model, asked.folder), asked.folder, asked.seed):
-            start, mine, theirs = perf_counter(), opened(form), opened(reference)
+            start = perf_counter()
+            try:
+                mine, theirs = opened(form), opened(reference)
+            except ecgedge.EcgEdgeError as error:  # as a pooling whose input has another scale than its output
+                print(json.dumps({"case": name, "refused": str(error)}), flush=True)
+                continue
             found = study(mine, theirs, x)
             culprit = found.culprit.operation if found.culprit else None
-            named = {found.culprit.operation, *found.culprit.others} if found.culprit else {None}
+            named = {found.culprit.operation, *found.culprit.others, *found.dropped} if found.culprit else {None}
             line = {"case": name, "at": fault, "culprit": culprit, "right": fault in named,
                     "rank": rank_of(found, fault) if fault else None, "matched": round(found.matched, 2),
                     "seconds": round(perf_counter() - start, 1)}  # fmt: skip

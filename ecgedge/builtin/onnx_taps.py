@@ -61,7 +61,8 @@ class OnnxTaps(Taps):
             if all(name in fixed for name in node.input if name):
                 fixed |= {*node.output}
                 continue
-            for name in filter(None, node.output):
+            statistics = node.output[1:] if node.op_type == "BatchNormalization" else ()  # in training mode: of no beat
+            for name in (each for each in node.output if each and each not in statistics):
                 if name == self.output:
                     yield self.tensor(name)
                 elif node.op_type == "QuantizeLinear":
@@ -223,6 +224,8 @@ class OnnxTaps(Taps):
         spec, values = self.tensors[name], stored.astype(np.float32)
         if spec.scale is not None and spec.zero_point is not None:
             values = (values - spec.zero_point) * np.float32(spec.scale)
+        if values.size % beats:
+            raise EcgEdgeError(f"{self.artifact.path}: {name} holds no values of its own for each beat")
         return values if values.shape[:1] == (beats,) else values.reshape(beats, -1)
 
     def encoded(self, values: np.ndarray, name: str) -> np.ndarray:

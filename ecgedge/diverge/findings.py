@@ -163,7 +163,7 @@ def integer_softmax(found: Found) -> Iterator[Finding]:
     for line in found.study.lines if found.study and found.study.same_model else ():
         if kind(line.op) in SOFTMAX and line.local_steps is not None and line is not culprit_of(found):
             yield Finding(
-                f"{line.operation} is a softmax in integers: probabilities below {1 / 256:.1%} become 0, "
+                f"{line.operation} is a softmax in integers: probabilities below {1 / 512:.1%} become 0, "
                 f"{line.local_snr:.0f} dB alone",
                 "leave it out of the file: logits decide alike (export the network without its softmax), or "
                 f"{mixed(found)}",

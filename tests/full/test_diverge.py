@@ -14,7 +14,7 @@ import pytest
 from ecgedge.builtin.onnxruntime_runtimes import OnnxRuntime
 from ecgedge.builtin.tflite_runtime import TfliteRuntime
 from tests.conftest import Command, error_of
-from tests.full.graphs import graph, weight
+from tests.full.graphs import graph, norm, weight
 from tests.pages import ROOT
 
 BOARD = Path(__file__).parents[1] / "board" / "tcn-int8.tflite"
@@ -74,6 +74,21 @@ def test_a_crop_that_a_converter_dropped_is_named_with_the_operation_that_it_is_
     assert found["study"]["dropped"] == [name] and found["culprit"].startswith("Conv")
     assert [each["name"] for each in found["findings"]] == ["dropped"]
     assert "144 values" in found["stages"][1]["allowed"] and found["parted"] == "longer.onnx"
+
+
+def test_a_batch_norm_that_was_exported_in_training_mode_is_named(here: Command, tmp_path: Path) -> None:
+    def written(name: str, mode: str, more: str) -> None:
+        body = f"""h = Conv<pads=[3, 3]>(x, a) n{more} = BatchNormalization<{mode}>(h, ns, no, nm, nv)
+            r = Relu(n) k = Conv<pads=[2, 2]>(r, b) p = GlobalAveragePool(k) f = Flatten(p) y = Gemm(f, g)"""
+        constants = {"a": weight(6, 1, 7), "b": weight(6, 6, 5) / 6, "g": weight(6, 5), **norm(6)}
+        onnx.save(graph(body, shape=("batch", 1, 140), **constants), tmp_path / name)
+
+    written("right.onnx", "epsilon=1e-5", "")
+    written("wrong.onnx", "training_mode=1", ", mean, variance")
+    found = told(here, "wrong.onnx", "--against", "right.onnx")
+    assert found["culprit"] and found["culprit"].startswith("BatchNormalization")
+    [finding] = found["findings"]
+    assert finding["name"] == "norm_in_training" and "network.eval()" in finding["remedy"]
 
 
 @pytest.mark.parametrize("fault", ["negate"])
