@@ -105,8 +105,8 @@ class Opener:
             return self.vouched(artifact, self.workers.runtime(reader).code_in(Path(name)) if reader else None)
         if (Path(name) / RUN).is_file():
             told = f"{name} is the folder of a run, and a model or a file is wanted"
-            takers = "bundle, explain, portability and predict take RUN ROW"
-            raise EcgEdgeError(told, f"ecgedge choose {name} names its files; {takers}")
+            others = "bundle, explain, portability and predict take RUN ROW"
+            raise EcgEdgeError(told, f"ecgedge choose {name} names its files; {others}")
         if Path(name).is_dir():
             return read_checkpoint(Path(name), self.parts.models)
         raise unknown("model", name, [*sorted(self.parts.models), "or the folder of a checkpoint"])
