@@ -42,7 +42,8 @@ class RowOfRun:
         """The folder of its file's certificate, where the run was asked for one and it is still there."""
         found = self.row.portable
         folder = self.run.folder / found.folder if found and found.folder else None
-        return folder if folder and folder.is_dir() else None
+        is_link = folder is not None and (folder.is_symlink() or folder.parent.is_symlink())
+        return folder if folder and folder.is_dir() and not is_link else None
 
     def measured(self) -> list[str]:
         """What the run found of it, a sentence or so each: for a card."""

@@ -68,13 +68,13 @@ class Record:
         return cls(parts[0], in_tuples(parts[1]))
 
     @classmethod
-    def read(cls, folder: Path) -> Record:
-        """Of a folder. Raises EcgEdgeError where it holds none, or a damaged one."""
-        where = folder / CERTIFICATE
+    def read(cls, folder: Path, name: str = CERTIFICATE) -> Record:
+        """A file below a folder, to which no link leads. Raises EcgEdgeError where there is none, or a damaged one."""
+        where = folder / name
         try:
-            text = read_bytes(folder, CERTIFICATE, MOST_BYTES)
+            text = read_bytes(folder, name, MOST_BYTES)
         except (FileNotFoundError, NotADirectoryError):
-            raise EcgEdgeError(f"{folder} holds no certificate", "ecgedge portability FILE -o FOLDER") from None
+            raise EcgEdgeError(f"{where.parent} holds no certificate", "ecgedge portability FILE -o FOLDER") from None
         try:
             return cls.from_record(strict_json.loads(text, str(where), CHECK, most=MOST_BYTES))
         except SchemaError as error:

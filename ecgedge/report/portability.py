@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ecgedge.errors import EcgEdgeError
 from ecgedge.evaluate.portable import NOT_ASKED, NOT_TRIED, Portable
 from ecgedge.files import escape
-from ecgedge.portability.record import Record
+from ecgedge.portability.record import CERTIFICATE, Record
 from ecgedge.portability.wording import summary
 from ecgedge.report.document import Report
 from ecgedge.run.row import Row
@@ -100,9 +100,11 @@ def of_row(report: Report, row: Row, portable: Portable) -> Certified:
     if portable.folder is None:
         return Certified(row, portable, None, portable.reason or NOT_TRIED)
     try:
-        record = Record.read(report.folder / portable.folder)
+        record = Record.read(report.folder, f"{portable.folder}/{CERTIFICATE}")
     except (EcgEdgeError, OSError) as error:
         return Certified(row, portable, None, f"its certificate cannot be read: {error}"[:200])
+    if row.file is None or record.certificate.digest != row.file.digest:
+        return Certified(row, portable, None, "its certificate is of another file")
     return Certified(row, portable, record)
 
 

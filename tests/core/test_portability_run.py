@@ -168,3 +168,15 @@ def test_a_row_of_a_run_is_tried_by_its_name(place: Path) -> None:
     assert "second on this machine" in first.err and "second on this machine" not in again.err  # nothing was tried
     assert "--dataset beside the beats of its run" in error_of(ecgedge(place, *asked, "--dataset", "synthetic"))
     assert "no row 'nonsense'" in error_of(ecgedge(place, "portability", "run", "nonsense"))
+
+
+def test_a_certificate_that_lies_elsewhere_or_is_of_another_file_is_not_told(copy: Path) -> None:
+    rows = {row["id"]: row for row in rows_of(copy / "run")}
+    ours, other = (copy / "run" / rows[name]["portability_folder"] for name in (INT8, FP32))
+    shutil.copy(other / "portability.json", ours / "portability.json")
+    told = ecgedge(copy, "report", "run", "--format", "md")
+    assert told.code == 0 and "fragile: its certificate is of another file" in told.out
+    (copy / "run" / "portability").rename(copy / "moved")
+    (copy / "run" / "portability").symlink_to(copy / "moved")
+    told = ecgedge(copy, "report", "run", "--format", "md")
+    assert told.code == 0 and told.out.count("its certificate cannot be read") == 2
