@@ -11,7 +11,7 @@ from string import Template
 
 import numpy as np
 
-from ecgedge import Anomaly, Artifact
+from ecgedge import Anomaly, Artifact, Multilabel
 from ecgedge_c import arena
 from ecgedge_c.lower import Lowering
 from ecgedge_c.net import Net
@@ -180,7 +180,7 @@ def header_of(net: Net, artifact: Artifact, name: str, version: str, size: int) 
         meaning = "a score for each class, the largest is the answer"
         if task.kind == "binary":
             meaning = "a score of the second class"
-        if task.kind == "multilabel":
+        if isinstance(task, Multilabel):
             meaning = "a score for each label, of which several may hold"
             limits = ", ".join(f"{limit:.9e}" for limit in task.thresholds or [0.5] * len(task.labels))
             facts += [("THRESHOLDS", f"{{{limits}}}")]
