@@ -30,7 +30,7 @@ from ecgedge.api import tasks
 from ecgedge.builtin import onnx_mixed
 from ecgedge.builtin.mixed import Mixed, Trial, search_mixed
 from ecgedge.builtin.onnxruntime_runtimes import OnnxRuntime
-from ecgedge.data import dataset
+from ecgedge.data import drawing, finding
 from ecgedge.diverge.study import study
 
 LOUD = 400.0
@@ -118,10 +118,10 @@ def main() -> None:
     parser.add_argument("--loud", type=int, action="append", help="channels; default: 1 and 2")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
-    data, _ = dataset.load(None)
+    data, _ = finding.load(None)
     rng = np.random.default_rng(0)
     calibration = data.train.x[rng.permutation(len(data.train))[:400]]
-    few = data.test.x[dataset.stratified(data.test.y, 16, 0)]
+    few = data.test.x[drawing.stratified(data.test.y, 16, 0)]
     for model in asked.model or ("base-cnn", "tcn", "vgg"):
         plain = asked.folder / f"{model}-none.onnx"
         if not plain.exists():

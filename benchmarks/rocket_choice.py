@@ -28,7 +28,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from ecgedge.data import dataset
+from ecgedge.data import finding
 from ecgedge.training.crossval import deal
 
 PARTS = ("features", "kernels", "sizes", "heads")
@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--part", choices=PARTS, action="append")
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    data = dataset.load("ecg5000")[0]
+    data = finding.load("ecg5000")[0]
     x, y = torch.from_numpy(data.train.x), data.train.y
     table = Table(y)
     views = views_of(x, VIEWS, torch.Generator().manual_seed(asked.seed))
