@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import rows_of
+from tests.failing_disk import MEANWHILE
 
 MATRIX = ("--plugins-dir plugins matrix --dataset synthetic --model fake --profile quick --runtime fake-runtime "
           "--format numpy --out run")  # fmt: skip
@@ -32,7 +33,7 @@ def told(done: subprocess.CompletedProcess[str]) -> list[str]:
     """The lines of an error, without progress, warnings and notes."""
     assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr, done.stderr
     lines = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("sh: 0:")]
-    return [line for line in lines if not re.match(r"\[\d+/\d+\] |Warning: |Note: |run: ", line.strip())]
+    return [line for line in lines if not re.match(rf"{MEANWHILE.pattern}|run: ", line.strip())]
 
 
 @pytest.fixture(scope="module")
