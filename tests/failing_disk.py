@@ -19,7 +19,7 @@ import pytest
 from tests.brief import ECGEDGE
 
 MEANWHILE = re.compile(
-    r"\[\d+/\d+\] |Warning: |Note: |\d+ cells? of \d+ models?, |fake \w+ \S+ on \S+: size "
+    r"\[\d+/\d+\] |Warning: |Note: |\d+ cells? of \d+ models?, |\S+ \w+ \S+ on \S+: size "
 )  # no error
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EDQUOT)
 
