@@ -91,7 +91,7 @@ def step(folder: Path, what: str) -> None:
         from ecgedge.cli import main
 
         out = folder.with_suffix(f".{what}")
-        command = ["report", str(folder), "--format", what, "-o", str(out)]
+        command = ["report", str(folder), "-o", str(out)]
         if what == "choose":
             command = ["choose", str(folder), "--require", "accuracy>=0.1", "--optimize", "latency_p50"]
         elif what == "compare":

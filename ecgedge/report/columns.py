@@ -99,7 +99,7 @@ def all_columns(
     own = [of_metric(metric) for name, metric in metrics_of(rows).items() if name not in METRICS]
     own += [MEASURED] if any(row.meters for row in rows) else []
     place = [PLACE] if several_places(rows) else []
-    portable = [PORTABLE] if any(row.portable for row in rows) else []
+    portable = [PORTABLE, of_metric(METRICS["portability_flips"])] if any(row.portable for row in rows) else []
     return [
         *IDENTITY,
         *place,

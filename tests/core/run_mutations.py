@@ -349,7 +349,7 @@ def outcome(command: str, run: Path, whole: Path, form: str = "html") -> tuple[s
     from ecgedge.cli import main
 
     arguments: dict[str, list[str]] = {
-        "report": ["report", str(run), "--format", form],
+        "report": ["report", str(run), "--output", form],
         "compare": ["compare", str(whole), str(run), "--tolerance", "latency=1000%"],
         "check": ["check", str(run)],
         "choose": ["choose", str(run), "--output", "json"],
@@ -416,7 +416,7 @@ def try_all(
     scratch.mkdir(parents=True)
     (scratch / VICTIM).write_bytes(CONTENT)
     mutation = mutate(Path(shutil.copytree(whole, scratch / "run")), draw)
-    form = draw.choice(("html", "table", "md", "json", "csv"))
+    form = draw.choice(("html", "table", "markdown", "json", "csv"))
     for command in draw.sample(COMMANDS, commands) if commands < len(COMMANDS) else COMMANDS:
         found, words = outcome(command, scratch / "run", whole, form)
         tell(command, found, words, mutation)

@@ -174,9 +174,9 @@ def test_a_certificate_that_lies_elsewhere_or_is_of_another_file_is_not_told(cop
     rows = {row["id"]: row for row in rows_of(copy / "run")}
     ours, other = (copy / "run" / rows[name]["portability_folder"] for name in (INT8, FP32))
     shutil.copy(other / "portability.json", ours / "portability.json")
-    told = ecgedge(copy, "report", "run", "--format", "md")
+    told = ecgedge(copy, "report", "run", "--output", "markdown")
     assert told.code == 0 and "fragile: its certificate is of another file" in told.out
     (copy / "run" / "portability").rename(copy / "moved")
     (copy / "run" / "portability").symlink_to(copy / "moved")
-    told = ecgedge(copy, "report", "run", "--format", "md")
+    told = ecgedge(copy, "report", "run", "--output", "markdown")
     assert told.code == 0 and told.out.count("its certificate cannot be read") == 2

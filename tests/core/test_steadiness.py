@@ -362,7 +362,14 @@ def run_of(folder: Path) -> Rounds:
     names = [name for name in rows(folder) if int(name[1:].partition(".")[0]) > 5]  # of the second model
     cells = [
         SimpleNamespace(
-            id=name, model="pca-ae", precision=name.split(".")[2], route=(), format=name, runtime="", board=None
+            id=name,
+            model="pca-ae",
+            precision=name.split(".")[2],
+            route=(),
+            format=name,
+            runtime="",
+            board=None,
+            is_whole=name.split(".")[2] == "fp32",
         )
         for name in names
     ]
