@@ -7,7 +7,7 @@ from typing import Any
 
 from ecgedge.api.artifact import Anomaly, Artifact, Binary, Multilabel
 from ecgedge.api.multilabel import thresholds_of
-from ecgedge.api.records import USER
+from ecgedge.api.records.rules import USER
 from ecgedge.api.tasks import score_name
 from ecgedge.api.tensors import TensorSpec
 from ecgedge.bundle.facts import Facts

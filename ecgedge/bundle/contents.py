@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ecgedge.api.artifact import Artifact, files_of
-from ecgedge.api.records import LEADS
+from ecgedge.api.records.beats import LEADS
 from ecgedge.bundle import card, csource
 from ecgedge.bundle.facts import Facts
 from ecgedge.bundle.vectors import Vectors, tolerance
