@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from ecgedge.api.parts import ANY, Context, Exporter, Family, GraphPass, Model, Quantizer, Runtime, Session
     from ecgedge.api.precisions import Precision
     from ecgedge.api.profile import Profile, Step
-    from ecgedge.api.records import artifact_from, check_tensors, tell_artifact, write_sidecar
+    from ecgedge.api.records import artifact_from, check_tensors, write_sidecar
     from ecgedge.api.records.embedded import write_record
+    from ecgedge.api.records.told import tell_artifact
     from ecgedge.api.taps import Operation, Taps, Tensor, Wiring
     from ecgedge.api.tensors import TensorSpec, layout_of
     from ecgedge.api.training import Fitted, Recipe, TrainingContext, TrainingSet
@@ -55,8 +56,9 @@ PLACES = {  # the same once more, for Python: what is in which module
     "api.parts": "ANY Context Exporter Family GraphPass Model Quantizer Runtime Session",
     "api.precisions": "Precision",
     "api.profile": "Profile Step",
-    "api.records": "artifact_from check_tensors tell_artifact write_sidecar",
+    "api.records": "artifact_from check_tensors write_sidecar",
     "api.records.embedded": "write_record",
+    "api.records.told": "tell_artifact",
     "api.taps": "Operation Taps Tensor Wiring",
     "api.tensors": "TensorSpec layout_of",
     "api.training": "Fitted Recipe TrainingContext TrainingSet",

@@ -155,3 +155,8 @@ def layout_of(shape: tuple[int | None, ...], leads_last: bool = False) -> str | 
 def turned(spec: TensorSpec) -> TensorSpec:
     """The same tensor with leads and samples the other way round."""
     return replace(spec, layout=spec.layout.translate(str.maketrans("CL", "LC")))
+
+
+def shape_told(spec: TensorSpec) -> str:
+    """``(N, 12, 1000)``; N: free."""
+    return f"({', '.join('N' if axis is None else str(axis) for axis in spec.shape)})"

@@ -1,6 +1,7 @@
 """A model to hand over: the file, and all that it takes to run it, to check it and to know what it is."""
 
-from ecgedge.bundle.contents import FOLDER, TARGETS, Facts, Target, contents, model_files
+from ecgedge.bundle.contents import FOLDER, TARGETS, Target, contents, model_files
+from ecgedge.bundle.facts import Facts
 from ecgedge.bundle.place import check_target, place
 from ecgedge.bundle.vectors import Portable, Vectors
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ecgedge.api.artifact import Anomaly, Artifact, Binary, Multilabel
 from ecgedge.api.multilabel import thresholds_of
-from ecgedge.api.records import USER
+from ecgedge.api.records.rules import USER
 from ecgedge.api.tasks import score_name
 from ecgedge.api.tensors import TensorSpec
+from ecgedge.bundle.facts import Facts
 from ecgedge.files.escape import markdown, markdown_code
-
-if TYPE_CHECKING:
-    from ecgedge.bundle.contents import Facts
 
 LIMITS = (
     "**Not a medical device.** For engineering comparisons, not for diagnosis, nor for any decision about a person."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from importlib import resources
 from string import Template
 from typing import Any
@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from ecgedge.api.artifact import Artifact, files_of
-from ecgedge.api.records import LEADS
+from ecgedge.api.records.beats import LEADS
 from ecgedge.bundle import card, csource
-from ecgedge.bundle.vectors import Portable, Vectors, tolerance
+from ecgedge.bundle.facts import Facts
+from ecgedge.bundle.vectors import Vectors, tolerance
 from ecgedge.files import escape
 
 
@@ -60,35 +61,6 @@ TARGETS = {
     "pt2": Target("torch-program", "torch", "predict_framework.py", "framework_torch.py"),
     "torchscript": Target("torch-program", "torch", "predict_framework.py", "framework_torch.py"),
 }
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What the model's own record does not say.
-
-    Attributes:
-        name: of the bundle.
-        source: the file that was bundled.
-        normalize: whether ``predict.py`` z-normalises each beat.
-        weights: the card of the trained weights it was made from, where they are known; else empty.
-        told: what its user said of it, a sentence each.
-        measured: what a run found of it, a sentence each; empty: it is of no run.
-        bundled: who made the bundle and computed the expected outputs, and on what.
-        code: what code of its own the file runs when it is loaded, as ``Runtime.code_in`` says it; empty: none.
-        requirements: of ``framework.py``, as pip takes them.
-        portability: the certificate of the file, which was held to its answers; None: there is none.
-    """
-
-    name: str
-    source: str
-    normalize: bool = False
-    weights: str = ""
-    told: tuple[str, ...] = ()
-    measured: tuple[str, ...] = ()
-    bundled: Mapping[str, str] = field(default_factory=dict)
-    code: str = ""
-    requirements: tuple[str, ...] = ()
-    portability: Portable | None = None
 
 
 def contents(artifact: Artifact, model: Mapping[str, bytes], vectors: Vectors, facts: Facts) -> dict[str, bytes]:

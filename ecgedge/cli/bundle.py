@@ -138,7 +138,7 @@ def bundle(file: str, row: tuple[str, ...], out: Path | None, force: bool, priva
 
 def bundle_name(artifact: Artifact, of_run: RowOfRun | None) -> str:
     """Of the folder in the zip: model and precision, or the name of the user's file."""
-    from ecgedge.api.records import USER
+    from ecgedge.api.records.rules import USER
 
     if of_run:
         return escape.file_name(f"{Path(of_run.row.model).stem}-{artifact.precision}")
@@ -161,7 +161,8 @@ def with_meaning(
         EcgEdgeError: they do not say it, or say what is known already.
     """
     from ecgedge.api.artifact import Classification
-    from ecgedge.api.records import USER, check_told
+    from ecgedge.api.records.rules import USER
+    from ecgedge.api.records.told import check_told
     from ecgedge.convert.opening import with_meaning as as_told
 
     for option, value in (("--labels", labels), ("--threshold", threshold)):
@@ -307,7 +308,7 @@ def portable(folder: Path, artifact: Artifact) -> Portable:
 
 def told_by_user(artifact: Artifact, data: Dataset | None, labels: str | None) -> tuple[str, ...]:
     """Who says what the outputs of a user's file mean, for its card."""
-    from ecgedge.api.records import USER
+    from ecgedge.api.records.rules import USER
 
     if artifact.maker.get("part") != USER:
         return ()

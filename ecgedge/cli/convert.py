@@ -28,7 +28,8 @@ from ecgedge.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from ecgedge.commands.convert import Comparison, Conversion, Verification
+    from ecgedge.commands.convert import Conversion
+    from ecgedge.commands.converted import Comparison, Verification
     from ecgedge.run.turns import Pair
 
 

@@ -33,7 +33,7 @@ from ecgedge.report import FORMATS
 
 if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so that --help is quick
     from ecgedge.commands.sweep import SweepPlan
-    from ecgedge.report.sweep import SweepReport
+    from ecgedge.report.swept import SweepReport
     from ecgedge.sweep.request import SweepRequest
 
 ALIKE = ("models", "exporters", "quantizers", "runtimes", "calibration", "timeout", "memory")

@@ -193,7 +193,7 @@ def reference_of(found: RowOfRun, parts: Parts, trust: bool) -> tuple[str, Artif
 
 def fitted(opened: Opener, form: Artifact, right: Artifact, held: Dataset) -> Artifact:
     """A form as it is used on the data; one that reconstructs more or fewer samples means what the right one does."""
-    from ecgedge.api.records import USER
+    from ecgedge.api.records.rules import USER
 
     shape = form.output.shape[1:]
     is_of_user = form.maker.get("part") == USER and None not in shape

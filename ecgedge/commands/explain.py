@@ -225,7 +225,7 @@ def chosen_batch(artifact: Artifact, wanted: int | None) -> int:
 
 def compare(explanation: Explanation, other: Artifact, runtime: str, setting: Setting) -> dict[str, Any]:
     """How long the file takes, relative to another one on its runtime."""
-    from ecgedge.api.records import USER
+    from ecgedge.api.records.rules import USER
     from ecgedge.run.turns import time_in_turns
     from ecgedge.workers.client import ChildError
 

@@ -251,7 +251,7 @@ def beats_in(path: Path, artifact: Artifact, asked: Columns, normalize: bool) ->
     Raises:
         EcgEdgeError: the file cannot be read, or holds beats that the model does not take.
     """
-    from ecgedge.api.records import check_lead_names, check_leads
+    from ecgedge.api.records.beats import check_lead_names, check_leads
     from ecgedge.data.readers import WHOLE, read_unlabelled
     from ecgedge.files.notices import note
 
@@ -316,7 +316,7 @@ def prepared_as_trained(artifact: Artifact, normalize: bool) -> bool:
     Raises:
         EcgEdgeError: the user asks for it, and the record says that its training did not.
     """
-    from ecgedge.api.records import check_not_normalized, wants_normalized
+    from ecgedge.api.records.beats import check_not_normalized, wants_normalized
     from ecgedge.files.notices import note
 
     check_not_normalized(artifact, normalize)

@@ -123,7 +123,7 @@ def start_of(like: Path | None, artifact: Artifact) -> Recipe:
     Raises:
         EcgEdgeError: what the user names keeps none.
     """
-    from ecgedge.api.records import RECIPE, wants_normalized
+    from ecgedge.api.records.beats import RECIPE, wants_normalized
     from ecgedge.data.records import Recipe
 
     if like is not None:
@@ -143,7 +143,7 @@ def compare_with_training(artifact: Artifact, recipe: Recipe, of: str) -> None:
     Raises:
         EcgEdgeError: its beats would be z-normalised, and the model's were not.
     """
-    from ecgedge.api.records import check_not_normalized
+    from ecgedge.api.records.beats import check_not_normalized
     from ecgedge.convert.preparation import warn_of_other_cut
 
     check_not_normalized(artifact, recipe.normalize)

@@ -29,7 +29,8 @@ from ecgedge.passes import check_names
 from ecgedge.plan.options import chosen, settled_options
 from ecgedge.plan.plan import Cell, Skip, Source, is_parent
 from ecgedge.plugins import Parts
-from ecgedge.report.sweep import FILES, SweepReport
+from ecgedge.report.sweep import FILES
+from ecgedge.report.swept import SweepReport
 from ecgedge.run import MatrixRequest, is_name
 from ecgedge.run.journal import line
 from ecgedge.run.reading import check_entries

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecgedge.api.artifact import CHECKPOINT_FILE, Artifact, Task, digest_of, task_record
-from ecgedge.api.records import notes_of_beats, notes_of_leads, task_of, with_scores
+from ecgedge.api.records import task_of, with_scores
+from ecgedge.api.records.beats import notes_of_beats, notes_of_leads
 from ecgedge.api.records.rules import CHECKPOINT, MOST_BYTES, SCORED, check_tensor, values_of, values_wanted
 from ecgedge.api.tensors import TensorSpec
 from ecgedge.errors import EcgEdgeError

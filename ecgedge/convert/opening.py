@@ -26,21 +26,10 @@ from ecgedge.api.artifact import (
     copy_to,
 )
 from ecgedge.api.parts import Runtime
-from ecgedge.api.records import (
-    SIDECAR,
-    USER,
-    as_data_has_it,
-    beat_of,
-    check_lead_names,
-    check_leads,
-    check_told,
-    check_values,
-    notes_of_leads,
-    read_sidecar,
-    told_task,
-    with_scores,
-)
-from ecgedge.api.records.rules import SCORED, values_of
+from ecgedge.api.records import SIDECAR, read_sidecar, with_scores
+from ecgedge.api.records.beats import check_lead_names, check_leads, notes_of_leads
+from ecgedge.api.records.rules import SCORED, USER, values_of
+from ecgedge.api.records.told import as_data_has_it, beat_of, check_told, check_values, told_task
 from ecgedge.api.tensors import TensorSpec, samples_first
 from ecgedge.convert.checkpoint import read_checkpoint
 from ecgedge.convert.preparation import called, check_preparation

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ecgedge.api.artifact import CHECKPOINT_FILE, Artifact
-from ecgedge.api.records import RECIPE, check_not_normalized, wants_normalized
+from ecgedge.api.records.beats import RECIPE, check_not_normalized, wants_normalized
 from ecgedge.data.dataset import Dataset
 from ecgedge.data.normalizing import is_normalized, was_normalized
 from ecgedge.data.records import Recipe

@@ -13,7 +13,7 @@ from ecgedge.api.artifact import Artifact
 from ecgedge.api.graph import ENDS, Graph, Node, Weight
 from ecgedge.api.parts import Runtime
 from ecgedge.api.precisions import BUILT_IN, DYNAMIC, FP32, FULL_INT8, MIXED, Precision, find
-from ecgedge.api.records import USER
+from ecgedge.api.records.rules import USER
 from ecgedge.evaluate.arithmetic import (
     IDLE,
     SMALL,

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from ecgedge.api.artifact import Artifact
 from ecgedge.api.graph import Graph, Node
 from ecgedge.api.profile import Profile, Step
-from ecgedge.api.records import USER
+from ecgedge.api.records.rules import USER
 from ecgedge.evaluate.arithmetic import IDLE, computes_in
 from ecgedge.evaluate.macs import bytes_of, macs_of
 

@@ -1,7 +1,7 @@
 """What a value of strangers has to be: small rules that are put together as the value is.
 
 A rule takes a value and where it stands, and returns it as it is used; a value that is none raises SchemaError, whose
-one line says where, what was found and what is expected. ``ecgedge/api/records.py`` has the rules for records.
+one line says where, what was found and what is expected. ``ecgedge/api/records/rules.py`` has the rules for records.
 """
 
 from __future__ import annotations

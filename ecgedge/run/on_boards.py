@@ -26,7 +26,8 @@ from ecgedge.run.measuring import STEPS, Judged, Measuring, Tell, carry_out
 from ecgedge.run.processes import Processes
 from ecgedge.run.row import Outcome, Row
 from ecgedge.run.rows import fixed_rounds, is_timed
-from ecgedge.run.scoring import Attempt, Scoring, started
+from ecgedge.run.scored_row import started
+from ecgedge.run.scoring import Attempt, Scoring
 from ecgedge.workers.client import ChildError
 
 

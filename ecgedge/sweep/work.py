@@ -39,7 +39,7 @@ from ecgedge.plan.options import options_of
 from ecgedge.plan.plan import Cell, is_parent
 from ecgedge.run.processes import status_of
 from ecgedge.run.row import Identity, Outcome, Row, Setup
-from ecgedge.run.scoring import file_of, judged, with_figures
+from ecgedge.run.scored_row import file_of, judged, with_figures
 from ecgedge.sweep.job import Job, Made
 from ecgedge.training import recipe_for
 from ecgedge.training.recipe import heeded, told

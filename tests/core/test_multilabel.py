@@ -11,7 +11,7 @@ import pytest
 
 from ecgedge.api import multilabel, tasks
 from ecgedge.api.artifact import Artifact, Binary, Classification, Multilabel
-from ecgedge.api.records import USER
+from ecgedge.api.records.rules import USER
 from ecgedge.api.tensors import TensorSpec
 from ecgedge.audit import answers as audit
 from ecgedge.convert.checkpoint import write_checkpoint

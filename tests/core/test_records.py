@@ -14,7 +14,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from ecgedge import Anomaly, Artifact, Classification, ConversionError, EcgEdgeError, TensorSpec, artifact_from
-from ecgedge.api.records import SIDECAR, check_told, from_record, read_sidecar, tell_artifact, write_sidecar
+from ecgedge.api.records import SIDECAR, from_record, read_sidecar, write_sidecar
+from ecgedge.api.records.told import check_told, tell_artifact
 from ecgedge.convert.checkpoint import read_checkpoint, write_checkpoint
 from ecgedge.files.schema import SchemaError
 from ecgedge.testing import FakeModel

@@ -37,6 +37,8 @@ MOST_BATCH = 2**20  # beats a call
 INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 DTYPES = (*INTEGERS, "float16", "bfloat16", "float32", "float64", "bool")
 FLOAT32 = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
+FED = ("float16", "float32", "float64", "int8", "uint8", "int16")  # input types that beats can be turned into
+USER = "user"  # the maker of files that carry no record
 SCORES = (None, "logits", "probabilities")  # what a classifier's outputs may be
 
 LABEL = text(80)  # as those of data sets (readers.fields)

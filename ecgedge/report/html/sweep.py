@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ecgedge.report.html import svg
 from ecgedge.report.html.figures import Figure, Key, swatch
 from ecgedge.report.html.page import policy, templates
 from ecgedge.report.machines import machine_words
+from ecgedge.report.swept import SweepReport, notes
 from ecgedge.report.table import TITLES
 from ecgedge.sweep.statistics import Line, Ranking
-
-if TYPE_CHECKING:
-    from ecgedge.report.sweep import SweepReport
 
 MOST_LINES = 400  # forms in a table
 MOST_PLOTTED = 40  # in a picture
@@ -82,8 +79,6 @@ def render(report: SweepReport) -> str:
 
 
 def block(number: int, ranking: Ranking) -> Block:
-    from ecgedge.report.sweep import notes
-
     lines = ranking.lines[:MOST_LINES]
     models = list(dict.fromkeys(line.form.model for line in ranking.lines))
     return Block(
