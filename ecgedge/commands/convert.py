@@ -14,14 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ecgedge.api.artifact import CHECKPOINT_FILE, Artifact, copy_to, digest_of
-from ecgedge.commands.converted import (
-    Comparison,
-    Verification,
-    measure_cost,
-    measure_gain,
-    verify_file,
-    warn_of,
-)
+from ecgedge.commands.converted import Comparison, Verification, measure_cost, measure_gain, verify_file, warn_of
 from ecgedge.errors import ConversionError, EcgEdgeError
 
 if TYPE_CHECKING:  # the rest is imported when something is converted: ``import ecgedge`` is to stay quick

@@ -8,27 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgedge.api.artifact import (
-    Anomaly,
-    Artifact,
-    Binary,
-    Classification,
-    Multilabel,
-    Task,
-    digest_of,
-    task_record,
-)
+from ecgedge.api.artifact import Anomaly, Artifact, Binary, Classification, Multilabel, Task, digest_of, task_record
 from ecgedge.api.records import with_scores
-from ecgedge.api.records.rules import (
-    FED,
-    MOST_LABELS,
-    TENSOR,
-    USER,
-    check_meaning,
-    check_tensor,
-    task_rule,
-    values_of,
-)
+from ecgedge.api.records.rules import FED, MOST_LABELS, TENSOR, USER, check_meaning, check_tensor, task_rule, values_of
 from ecgedge.api.tensors import TensorSpec, samples_first, shape_told, turned
 from ecgedge.errors import EcgEdgeError
 from ecgedge.files.schema import SchemaError
