@@ -10,6 +10,7 @@ from ecgedge.choose.differences import Compare, by_figures, noise
 from ecgedge.evaluate.metric import Metric
 from ecgedge.run.metrics import METRICS, QUALITY
 from ecgedge.run.row import Row
+from ecgedge.run.rows import UNSTEADY
 
 ROUNDING = 1e-12  # of a limit that is made in another way
 
@@ -76,11 +77,15 @@ def dominator(row: Row, others: Iterable[Row], metrics: Sequence[Metric], compar
 
 
 def dominates(first: Row, second: Row, metrics: Iterable[Metric], compare: Compare) -> bool:
-    """Whether the first row is better in one metric by more than noise, and in none worse by more than noise."""
+    """Whether the first row is better in one metric by more than noise, and in none worse by more than noise.
+
+    Of times of which one is unsteady nothing is known: they make no row better, and a row that looks slower is not known
+    to be no worse.
+    """
     better = False
     for metric in metrics if first is not second else ():
         found = compare(metric, first, second)
-        if found.result == "worse":
+        if found.result == "worse" or (found.result == UNSTEADY and metric.order(first) > metric.order(second)):
             return False
         better = better or found.result == "better"
     return better

@@ -47,6 +47,14 @@ def test_one_suggestion_is_made_for_whoever_tells_of_it() -> None:
     assert told == {"id": "odd", "why": "the choice", "doubt": choice.suggestion.doubt}
 
 
+def test_a_small_form_that_looks_slow_leaves_the_quick_one_on_the_front() -> None:
+    """Its unsteady time is no tie: nothing is known, and what looks slower dominates nothing."""
+    quick, slow = row("quick", size=51_000, p50=96.0), row("slow", size=50_000, p50=195.0, unsteady=True)
+    [choice] = decide([quick, slow])
+    assert [each.id for each in choice.front] == ["quick", "slow"]
+    assert choice.suggestion and choice.suggestion.row is quick
+
+
 def row(name: str, accuracy: float = 0.95, p50: float = 100.0, size: int = 100_000, **more: Any) -> Row:
     return Row.from_record(record(name, accuracy, p50, size, **more))
 
