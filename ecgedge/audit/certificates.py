@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,8 @@ def check_claims(run: Run, digest: str, found: dict[str, Any], where: str, findi
     if found[PREFIX] == "not tried":
         if not found.get("portability_reason") or "portability_folder" in found:
             findings.wrong(where, "it was not tried, and it is not said why, or there is a folder")
+        if os.path.lexists(run.folder / FOLDER / digest[:12]):
+            findings.wrong(where, f"it was not tried, it says, and {FOLDER}{digest[:12]} is there")
         return
     place = str(found["portability_folder"])
     if not place.startswith(FOLDER) or ".." in Path(place).parts:
@@ -80,6 +83,10 @@ def check_claims(run: Run, digest: str, found: dict[str, Any], where: str, findi
         findings.compare(where, name, found.get(name), value, 0.0)
     if record["digest"] != digest:
         findings.wrong(where, "it is of another file")
+    for cell, scored in run.scored.items():
+        meant = ((scored.get("artifact") or {}).get("record") or {}).get("task")
+        if scored["row"].get("digest") == digest and meant is not None and record["task"] != meant:
+            findings.wrong(where, f"its task is not that of {cell}: other decisions are held against each other")
     beats = read_arrays(run.folder, f"{place}/{ANSWERS}")["x"]
     if not np.array_equal(beats.astype(np.float32), run.beats["x"].astype(np.float32)):
         findings.wrong(where, "its beats are not those of the run")

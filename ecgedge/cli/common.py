@@ -102,6 +102,15 @@ def written(out: Path, mode: str = "wb", **how: Any) -> Iterator[IO[Any]]:
         raise EcgEdgeError(told, "make room, or name another file") from error
 
 
+def check_writable(out: Path) -> None:
+    """Raise EcgEdgeError, before anything takes its time, where a file that the user names cannot be written there."""
+    if out.is_dir():
+        raise EcgEdgeError(f"{cut(out)} cannot be written: it is a folder", "name a file in it")
+    if not out.absolute().parent.is_dir():
+        raise EcgEdgeError(f"{cut(out)} cannot be written: there is no folder {cut(out.parent)}",
+                           "make it, or name another file")  # fmt: skip
+
+
 def progress_line(total: int) -> Callable[[float, str], None]:
     """A live line on a terminal, a line a step elsewhere, with the time left; no text ends it.
 

@@ -80,20 +80,22 @@ def diverge(ctx: click.Context, target: str, row: tuple[str, ...], against: str 
     """
     from ecgedge.commands.diverge import diverge as look_into
 
+    if html:
+        common.check_writable(html)
     found = look_into(target, row=row, against=against, to=to, quantizer=quantize, runtime=runtime,
                       against_runtime=against_runtime, device=device, beats=beats, fix=fix, max_drop=max_drop,
                       each_stage=html is not None, data=dataset, normalize=bool(ctx.meta.get(NORMALIZE)),
                       **asked_of_columns(), calibration=calibration, seed=seed, told=told_files(), trust=trusted(),
                       options=chosen, threads=threads, timeout=timeout, memory=memory)  # fmt: skip
+    if as_json:
+        click.echo(json.dumps(found.record(), indent=1, allow_nan=False))
+    else:
+        show(found)
     if html:
         from ecgedge.report.html.diverge import render
 
         with common.written(html, "w", encoding="utf-8", newline="") as file:
             file.write(render(found))
-    if as_json:
-        click.echo(json.dumps(found.record(), indent=1, allow_nan=False))
-    else:
-        show(found)
 
 
 def show(found: Diverged) -> None:
@@ -157,7 +159,7 @@ def table(head: tuple[str, ...], cells: list[list[str]], words: int) -> str:
     from ecgedge.report.grid import NARROW
 
     align = ["left"] * words + ["right"] * (len(head) - words)
-    rule = ["-" * max(len(name), *(len(row[i]) for row in cells)) if name else "" for i, name in enumerate(head)]
+    rule = ["-" * max(len(each[i]) for each in ([*head], *cells)) if name else "" for i, name in enumerate(head)]
     return tabulate([[*head], rule, *cells], (), NARROW, colalign=align, disable_numparse=True)
 
 

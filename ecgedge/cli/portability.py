@@ -75,12 +75,13 @@ def portability(ctx: click.Context, target: str, row: tuple[str, ...], runtime: 
     found = look_into(target, row=row, runtime=runtime, devices=devices, emulate=emulate, beats=beats, data=dataset,
                       normalize=bool(ctx.meta.get(NORMALIZE)), **asked_of_columns(), told=told_files(), trust=trusted(),
                       timeout=timeout, memory=memory)  # fmt: skip
+    is_run = Path(target).is_dir() and found.artifact.path.absolute() != Path(target).absolute()
     if out:
         found.write(out)
     if as_json:
         click.echo(json.dumps(found.record(), indent=1, allow_nan=False))
     else:
-        show(str(found.artifact.path) if row else target, found)
+        show(str(found.artifact.path) if row or is_run else target, found)
     if require and (
         len(found.certificate.tried) == 1 or VERDICTS.index(found.certificate.verdict) > VERDICTS.index(require)
     ):

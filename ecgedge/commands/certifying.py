@@ -63,6 +63,7 @@ def certify_files(asked: Certifying) -> None:
     with Workers(hosts(asked.parts), asked.limits) as workers:
         for number, (row, packed) in enumerate(left, 1):
             asked.tell(f"portability of {row['model']} {row['format']} {row['precision']}, {number} of {len(left)}")
+            clear(asked.folder / place_of(row))
             found, kept = of_file(asked, row, packed, workers)
             asked.journal.append("portability", digest=row["digest"], found=plain(found), files=kept)
 
@@ -95,7 +96,18 @@ def of_file(
         raise
     except (ChildError, EcgEdgeError, ConversionError) as error:
         return not_tried(" ".join(str(error).split())[:300]), {}
-    return in_short(found, place := f"{FOLDER}/{row['digest'][:12]}"), write(asked.folder, place, found)
+    return in_short(found, place := place_of(row)), write(asked.folder, place, found)
+
+
+def place_of(row: dict[str, Any]) -> str:
+    """The folder of a file's certificate, below that of the run."""
+    return f"{FOLDER}/{row['digest'][:12]}"
+
+
+def clear(folder: Path) -> None:
+    """Take away a certificate that a killed run left there."""
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(folder)
 
 
 def not_tried(reason: str) -> Portable:
@@ -117,10 +129,8 @@ def in_short(found: Portability, folder: str) -> Portable:
 
 
 def write(run: Path, place: str, found: Portability) -> dict[str, str]:
-    """Keep a certificate in the folder of a run, whole or not at all; what a killed run left there goes."""
+    """Keep a certificate in the folder of a run, whole or not at all."""
     (run / FOLDER).mkdir(exist_ok=True)
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(run / place)
     with tempfile.TemporaryDirectory(dir=run / FOLDER, prefix=".", suffix=PART, ignore_cleanup_errors=True) as scratch:
         found.write(Path(scratch) / "whole")
         (Path(scratch) / "whole").rename(run / place)

@@ -135,6 +135,8 @@ def meant(run: Run, words: Sequence[str]) -> Row:
     found = [row for row in working if {*words} <= words_of(row)]
     if not found:
         raise EcgEdgeError(f"{run.folder} has no row {told!r} that works", listed(working))
+    named = [row for row in found if {*words} <= words_of(row) - {*row.route} | {row.format}]
+    found = named or found  # the format that a row has goes before those on its way
     here = [row for row in found if row.board is None]
     return only(here if len(here) == 1 else found, f"{told!r} means", run)
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 # LiteRT's own kernels and its reference scale the sum to its upper half, round, shift, and round again; XNNPACK
-# rounds once, in float32. Dense layers are rounded once by all.
+# rounds once, in float32. FULLY_CONNECTED is not among them: most are answered alike by all, yet one of an int8 tcn
+# differs by itself with the builtin kernels, which ``parting.py`` finds and names.
 TWICE = ("CONV_2D", "DEPTHWISE_CONV_2D", "ADD", "SUB", "MUL", "MEAN", "AVERAGE_POOL_2D", "TRANSPOSE_CONV")
 
 

@@ -41,6 +41,11 @@ class Certified:
         return f"{self.row.portability}: {summary(found.certificate) if found else self.why}"
 
     @property
+    def short(self) -> str:
+        """The same for a terminal: without how near its decisions are to others."""
+        return self.text.partition("; the smallest margin")[0]
+
+    @property
     def tried(self) -> list[str]:
         """Each kernel and processor that was tried: how it answers."""
         if self.record is None:
@@ -113,8 +118,10 @@ def lines(found: Sequence[Certified]) -> list[str]:
     if not found:
         return []
     exact = sum(each.portable.verdict == "exact" for each in found)
-    told = [f"portability: {exact} of {len(found)} files are exact; report.md says what was tried"]
-    return told + [f"portability: {each.name}: {each.text}" for each in found if each.portable.verdict != "exact"]
+    left = sum(each.portable.verdict == NOT_TRIED for each in found)
+    tried = f"{exact} of {len(found) - left} files are exact" + f", {left} not tried" * bool(left)
+    told = [f"portability: {tried}; report.md says what was tried"]
+    return told + [f"portability: {each.name}: {each.short}" for each in found if each.portable.verdict != "exact"]
 
 
 def markdown(report: Report) -> Iterator[str]:

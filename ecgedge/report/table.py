@@ -15,6 +15,8 @@ from ecgedge.run.rows import UNSTEADY, Noise, timed_words, whole_rows
 
 STATUSES = {"rejected": "red", "failed": "red", "timeout": "red", "skipped": "yellow"}  # with their colours
 TITLES = {"classification": "Classification", "multilabel": "Several labels", "anomaly": "Anomaly detection"}
+COLUMNS = 120  # of a terminal
+SPARE = ("prec", "rec", "AUPRC")  # what a terminal does without first: others tell nearly the same
 NOISY = 0.05  # a machine with a noise floor above that cannot tell 5% apart
 TOO_NOISY = "; too noisy to tell 5% apart"
 FP32 = "fp32 of the same model, format\nand runtime"  # that times are relative to, where nothing else is asked for
@@ -55,24 +57,37 @@ def tables(report: Report, markdown: bool = False) -> str:
 
     The best values of each model are bold, in colour on a terminal.
     """
-    blocks, rows = [], report.rows
+    blocks, left_out, rows = [], list[str](), report.rows
     ratios = size_ratios(rows) if markdown else None
     for task, title in TITLES.items():
         if of_task := [row for row in rows if row.task == task]:
             columns = text_columns(of_task, task, ratios, report.relative)
             cells = [[cell(row, column, report, markdown) for column in columns] for row in of_task]
             words = [column.words for column in columns].index(False)
-            blocks += [
-                f"## {title}" if markdown else title,
-                table([column.head for column in columns], cells, words, markdown),
-            ]
-    blocks.append("\n".join([legend(report), *told_by_runtimes(rows, markdown)]))
+            kept = range(len(columns)) if markdown else fitting(columns, cells)
+            left_out += [column.head for place, column in enumerate(columns) if place not in kept]
+            heads, cells = [columns[place].head for place in kept], [[row[place] for place in kept] for row in cells]
+            blocks += [f"## {title}" if markdown else title, table(heads, cells, words, markdown)]
+    left = [f"left out, to fit {COLUMNS} columns: {', '.join(left_out)}; report.md has them"] if left_out else []
+    blocks.append("\n".join([legend(report), *left, *told_by_runtimes(rows, markdown)]))
     told = (reasons, unsteady, own, emulated, notes)
     lines = [line for each in told for line in each(rows, markdown)]
     lines += [f"- {escape.markdown(line)}" if markdown else escape.line(line) for line in remarks(report)]
     if lines:
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
+
+
+def fitting(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[int]:
+    """The places of the columns that a terminal has room for: those of ``SPARE`` go, in that order, until all fit."""
+    wide = [max(map(len, map(escape.unstyle, (column.head, *(row[place] for row in cells)))))
+            for place, column in enumerate(columns)]  # fmt: skip
+    kept = [*range(len(columns))]
+    for head in SPARE:
+        if sum(wide[place] + 1 for place in kept) - 1 <= COLUMNS:
+            break
+        kept = [place for place in kept if columns[place].head != head]
+    return kept
 
 
 def legend(report: Report) -> str:

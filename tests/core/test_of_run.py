@@ -7,6 +7,8 @@ import re
 import shlex
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,8 @@ import pytest
 from ecgedge import open_run, plugins
 from ecgedge.commands import of_run
 from ecgedge.errors import EcgEdgeError
+from ecgedge.report.columns import Column
+from ecgedge.report.table import fitting
 from tests.conftest import Result, error_of, rows_of, run_command
 
 INT8 = "fake.fake-exporter.fake-int8.fake-runtime"
@@ -55,6 +59,33 @@ def test_programs_get_data_alone(made: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("words", [INT8, "full-int8", "fake full-int8", ""])
 def test_a_row_is_meant_by_its_id_or_words_or_suggested(made: Path, words: str) -> None:
     assert of_run.meant(open_run(made), words.split()).id == INT8  # without words: it is smaller, and as good
+
+
+def test_the_format_of_a_row_goes_before_those_on_its_way() -> None:
+    """An ``onnx full-int8`` is meant by that, not the TFLite file that was made by way of onnx."""
+    same = {"model": "tcn", "precision": "full-int8", "place": "host", "board": None, "status": "ok"}
+    rows = [
+        SimpleNamespace(id="a", format="onnx", runtime="cpu", quantizer="onnx-int8", route=("onnx",), **same),
+        SimpleNamespace(id="b", format="tflite", runtime="tflite", quantizer="int8", route=("onnx", "onnx2tf"), **same),
+    ]
+    run: Any = SimpleNamespace(rows=rows, folder="run")
+    assert of_run.meant(run, ["onnx", "full-int8"]).id == "a"
+    assert of_run.meant(run, ["onnx", "onnx2tf"]).id == "b"
+    with pytest.raises(EcgEdgeError, match="means 2 rows"):
+        of_run.meant(run, ["full-int8"])
+
+
+def test_a_table_that_is_too_wide_leaves_out_what_others_tell_nearly() -> None:
+    columns = [Column(head, lambda _: "") for head in ("model", "AUROC", "AUPRC", "prec", "rec")]
+    for name, left in (("m" * 99, ["AUPRC", "prec", "rec"]), ("m" * 100, ["AUPRC", "rec"]), ("m" * 105, ["AUPRC"])):
+        kept = [columns[at].head for at in fitting(columns, [[name, "1", "2", "3", "4"]])]
+        assert kept == ["model", "AUROC", *left]
+
+
+def test_a_page_that_cannot_be_written_is_told_before_anything_is_tried(made: Path, tmp_path: Path) -> None:
+    for page, why in ((tmp_path / "none" / "page.html", "there is no folder"), (tmp_path, "it is a folder")):
+        done = ecgedge(made, "diverge", made, "nonsense", "--html", page)
+        assert why in error_of(done)
 
 
 def test_predict_takes_a_row_of_a_run(made: Path, lines: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -134,6 +135,24 @@ def test_a_certificate_that_was_changed_does_not_hold(copy: Path) -> None:
     file.write_text("[]")
     done = ecgedge(copy, "report", "run", "--output", "markdown")
     assert done.code == 0 and "its certificate cannot be read" in done.out
+
+
+def test_a_verdict_that_is_hidden_is_found(copy: Path) -> None:
+    """Neither by saying that nothing was tried, nor by another meaning of the answers."""
+    run, words = copy / "run", {"portability": "not tried", "portability_reason": "no time"}
+    before = (run / "journal.jsonl").read_text()
+    journal(run, lambda told: {**told, "found": words, "files": {}})
+    done = ecgedge(copy, "check", "run")
+    assert done.code == 1 and "it was not tried, it says, and portability/" in done.out
+    (run / "journal.jsonl").write_text(before)
+    files = {}
+    for file in sorted((run / "portability").glob("*/portability.json")):
+        record = json.loads(file.read_text())
+        file.write_text(json.dumps(record | {"task": record["task"] | {"labels": record["task"]["labels"][::-1]}}))
+        files[f"portability/{file.parent.name}/{file.name}"] = hashlib.sha256(file.read_bytes()).hexdigest()
+    journal(run, lambda told: {**told, "files": {name: files.get(name, was) for name, was in told["files"].items()}})
+    done = ecgedge(copy, "check", "run")
+    assert done.code == 1 and f"its task is not that of {INT8}" in done.out and "SHA-256" not in done.out
 
 
 def test_a_run_goes_on_with_the_certificates_it_lacks(copy: Path) -> None:
