@@ -12,6 +12,7 @@ from typing import Any
 from ecgedge.errors import EcgEdgeError
 from ecgedge.run.request import MatrixRequest
 
+TABLES = "label_file", "class_names"  # fields of a request that name a file beside the data
 NEAR = "data/ECG5000"  # where data is found that nobody named
 
 
@@ -33,7 +34,8 @@ def asked_then(request: MatrixRequest, models: Container[str]) -> MatrixRequest:
         tuple(each if each in models else named_from(place, each) for each in names)
         for names in (request.models, request.files)
     )
-    return dataclasses.replace(request, data=data, models=folders, files=files)
+    beside = {name: named_from(place, file) for name in TABLES if (file := getattr(request, name))}
+    return dataclasses.replace(request, data=data, models=folders, files=files, **beside)
 
 
 def named_from(place: Path, name: str) -> str:
