@@ -12,7 +12,6 @@ from typing import Any
 from ecgedge.errors import EcgEdgeError
 from ecgedge.run.request import MatrixRequest
 
-TABLES = "label_file", "class_names"  # fields of a request that name a file beside the data
 NEAR = "data/ECG5000"  # where data is found that nobody named
 
 
@@ -34,8 +33,8 @@ def asked_then(request: MatrixRequest, models: Container[str]) -> MatrixRequest:
         tuple(each if each in models else named_from(place, each) for each in names)
         for names in (request.models, request.files)
     )
-    beside = {name: named_from(place, file) for name in TABLES if (file := getattr(request, name))}
-    return dataclasses.replace(request, data=data, models=folders, files=files, **beside)
+    labels, names = (file and named_from(place, file) for file in (request.label_file, request.class_names))
+    return dataclasses.replace(request, data=data, models=folders, files=files, label_file=labels, class_names=names)
 
 
 def named_from(place: Path, name: str) -> str:
