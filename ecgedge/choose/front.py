@@ -79,8 +79,8 @@ def dominator(row: Row, others: Iterable[Row], metrics: Sequence[Metric], compar
 def dominates(first: Row, second: Row, metrics: Iterable[Metric], compare: Compare) -> bool:
     """Whether the first row is better in one metric by more than noise, and in none worse by more than noise.
 
-    Of times of which one is unsteady nothing is known: they make no row better, and a row that looks slower is not known
-    to be no worse.
+    Of two times of which one is unsteady nothing is known: they make no row better, and one that looks slower may be
+    worse.
     """
     better = False
     for metric in metrics if first is not second else ():

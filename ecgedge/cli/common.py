@@ -90,6 +90,8 @@ def written(out: Path, mode: str = "wb", **how: Any) -> Iterator[IO[Any]]:
     """
     from ecgedge.files.locks import whole_file
 
+    if out.is_dir():
+        raise EcgEdgeError(f"{cut(out)} is a folder, and no file can be written in its place", "name a file")
     target = out.resolve() if out.is_file() else out  # a link to a pipe leads nowhere
     try:
         with whole_file(target, mode, **how) as file:

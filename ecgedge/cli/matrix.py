@@ -161,6 +161,7 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, again: Pat
     from ecgedge.cluster.dask import workers_of
     from ecgedge.commands import matrix as work
     from ecgedge.commands import tracked
+    from ecgedge.commands.again import tell_otherwise
     from ecgedge.commands.planning import plan_matrix
     from ecgedge.commands.publishing import publish, publish_if_begun
     from ecgedge.commands.run import nothing_qualifies, resume_command
@@ -181,6 +182,8 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, again: Pat
         connect(uri, EXPERIMENT)
     asking = request_again(ctx, again, asked) if again else None
     plan = plan_matrix(known or asking or request_of(ctx, asked), trusted())
+    if again:
+        tell_otherwise(again.resolve(), plan)
     if dry_run:
         list_plan(plan)
         return

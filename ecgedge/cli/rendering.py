@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from ecgedge.report import Report
 
 VERBOSE = "ecgedge.verbose"  # in the context's meta: what -v says
+FORMS = "ecgedge.forms"  # there: those in which the command prints
 
 WORDS = {"markdown": "md", "text": "table"}  # that people say, for forms in which something is printed
+ENDINGS = {".html": "html", ".htm": "html", ".md": "md", ".markdown": "md", ".csv": "csv", ".json": "json"}
 
 
 def output_option(forms: Sequence[str], files: bool = False) -> Callable[..., Any]:
@@ -33,6 +35,7 @@ def output_option(forms: Sequence[str], files: bool = False) -> Callable[..., An
     told = [next((word for word, name in WORDS.items() if name == form and form != "table"), form) for form in forms]
 
     def read(ctx: click.Context, _: click.Parameter, value: str) -> str:
+        ctx.meta[FORMS] = forms
         if (name := WORDS.get(value, value)) in forms:
             return name
         hint = f"choose from: {', '.join(told)}"
@@ -42,42 +45,48 @@ def output_option(forms: Sequence[str], files: bool = False) -> Callable[..., An
             hint += f"; -o {value} names a file"
         raise EcgEdgeError(f"--output says how to print, and {cut(value)!r} is no such way", hint)
 
+    def lead(_: click.Context, __: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            said = next((word for word in told if WORDS.get(word, word) == WORDS.get(value, value)), "|".join(told))
+            raise EcgEdgeError("--format is about files, and how to print is said by --output", f"--output {said}")
+
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
         option = click.option(
             "--output", "printed", default="table", show_default=True, callback=read, metavar="|".join(told),
             help="Print the result in this form.",
         )  # fmt: skip
         return option(command if files else click.option("--format", hidden=True, expose_value=False,
-                                                         callback=lead_to_output)(command))  # fmt: skip
+                                                         callback=lead)(command))  # fmt: skip
 
     return add
 
 
 out_option = click.option(
     "-o", "--out", type=click.Path(path_type=Path),
-    help="Write it into this file, in the form that .html, .md, .csv or .json says. Default: printed.",
+    help="Write it into this file, in the form that its ending says, such as .html or .json. Default: printed.",
 )  # fmt: skip
 
 
 def form_for(out: Path | None, printed: str) -> str:
-    """The form of a result: as ``--output`` says; without it as the name of the file does that it goes to."""
+    """The form of a result: as ``--output`` says; without it as the name of the file does that it goes to.
+
+    Raises:
+        EcgEdgeError: that name says a form that the command has not.
+    """
     context = click.get_current_context()
     said = context.get_parameter_source("printed") is not ParameterSource.DEFAULT
-    form = out.suffix.lower().removeprefix(".") if out and not said else ""
-    return form if form in ("html", "md", "csv", "json") else printed
+    form = ENDINGS.get(out.suffix.lower()) if out and not said else None
+    if form and form not in (there := context.meta[FORMS]):
+        endings = ", ".join(ending for ending, name in ENDINGS.items() if name in there)
+        raise EcgEdgeError(f"{cut(out)} cannot be written: there is no such form of this result as {form}",
+                           f"name a file with one of these endings: {endings}")  # fmt: skip
+    return form or printed
 
 
 def write(out: Path, text: str) -> None:
     """Write a result into a file, whole or not at all, without what only a terminal shows."""
     with common.written(out, "w", encoding="utf-8", newline="") as file:
         file.write(escape.terminal(escape.unstyle(text.rstrip("\n"))) + "\n")
-
-
-def lead_to_output(_: click.Context, __: click.Parameter, value: str | None) -> None:
-    """Raise EcgEdgeError for a ``--format`` where nothing but the print has one."""
-    if value is not None:
-        told = "--format is about files, and how to print is said by --output"
-        raise EcgEdgeError(told, f"--output {'markdown' if value == 'md' else cut(value)}")
 
 
 def formats_of_files(formats: Sequence[str]) -> tuple[str, ...]:

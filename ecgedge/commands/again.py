@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ecgedge.api.artifact import copy_to, digest_of, file_name
 from ecgedge.commands.loading import load_parts
+from ecgedge.commands.planning import Plan
 from ecgedge.errors import EcgEdgeError
 from ecgedge.files.cache import cache_folder
-from ecgedge.files.notices import note
+from ecgedge.files.notices import note, warn
 from ecgedge.run import MatrixRequest, RunFolder
 from ecgedge.run.resume import asked_then
 
@@ -25,16 +26,49 @@ def asked_again(folder: Path, said: Mapping[str, Any]) -> MatrixRequest:
 
     Args:
         folder: of the run, which may be a stranger's; nothing of it is run but what is opened as any file is.
-        said: what is asked for otherwise, by the fields of a request.
+        said: what is asked for otherwise, by the fields of a request; each of ``files`` stands for that of the run
+            which has its name, and those that are not named are where they were.
 
     Raises:
-        EcgEdgeError: there is no run, it is damaged, or a file of it is nowhere.
+        EcgEdgeError: there is no run, it is damaged, a file of it is nowhere, or one that is named is none of it.
     """
     run = RunFolder.read(folder)
     request = asked_then(run.request, load_parts().models)
     named = {"devices": (), "sent": False, "place": str(Path.cwd()), **said}
-    files = named.pop("files", ()) or tuple(brought(run, name) for name in request.files)
+    at = places(run, request.files, named.pop("files", ()))
+    files = tuple(at.get(row_name(name)) or brought(run, name) for name in request.files)
     return replace(request, files=files, **named)
+
+
+def row_name(file: str) -> str:
+    """What the rows of a user's file are called."""
+    return file_name(Path(file).name)
+
+
+def places(run: RunFolder, files: Sequence[str], named: Sequence[str]) -> dict[str, str]:
+    """Where files of a run are by what the user names, by the names of their rows. Raises EcgEdgeError where one is
+    none of the run's, or is named twice."""
+    at: dict[str, str] = {}
+    there = [row_name(name) for name in files]
+    for name in named:
+        label = row_name(name)
+        if label not in there:
+            hint = f"its files: {', '.join(there)}" if there else "it measured none: leave --artifact out"
+            raise EcgEdgeError(f"{run.path} measured no file {label}, and --again keeps the names of its rows", hint)
+        if label in at:
+            raise EcgEdgeError(f"--artifact names two files {label}", "name one of them")
+        at[label] = name
+    return at
+
+
+def tell_otherwise(folder: Path, plan: Plan) -> None:
+    """Warn where what is measured now is not what the run measured, though its rows have the same names."""
+    about = RunFolder.read(folder).about
+    for name, source in plan.sources.items():
+        if about["sources"].get(name, source.digest) != source.digest:
+            warn(f"{name} is not the one that {folder} measured: its content is another")
+    if about["data_digest"] != plan.data.digest:
+        warn(f"the data is not that of {folder}: it was {about['data']}; now it is {plan.data.describe()}")
 
 
 def brought(run: RunFolder, name: str) -> str:

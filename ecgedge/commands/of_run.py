@@ -129,7 +129,7 @@ def meant(run: Run, words: Sequence[str]) -> Row:
     if not words:
         found = [row for choice in choices_of(run) if (row := choice.suggested)]
         return only(found, "suggests", run)
-    if exact := [row for row in run.rows if [row.id] == [*words]]:
+    if exact := [row for row in run.rows if row.id.split() == [*words]]:
         return exact[0]
     told = cut(" ".join(words))
     found = [row for row in working if {*words} <= words_of(row)]
@@ -157,9 +157,10 @@ def choices_of(run: Run) -> Sequence[Choice]:
 
 
 def words_of(row: Row) -> set[str]:
-    """By which a row may be named."""
+    """By which a row may be named: its names, those with spaces word by word, and all of the line that tells of it."""
     named = {row.id, row.model, row.format, row.precision, row.runtime, row.place, row.quantizer, *row.route}
-    return {str(word) for word in named if word}
+    said = f"on {row.quantizer.replace('-', ' ') if row.as_it_came and row.quantizer else ''}"
+    return {word for name in (*named, said) if name for word in str(name).split()}
 
 
 def listed(rows: Sequence[Row]) -> str:

@@ -166,16 +166,16 @@ def check_choice(matrix: Plan) -> None:
     runtimes = {cell.runtime for cell in matrix.cells} or matrix.parts.runtimes.keys()
     metrics = with_figures([figure for name in runtimes for figure in matrix.parts.runtimes[name].figures])
     required = [choose.parse_requirement(text, metrics) for text in request.requirements]
-    metric, there = choose.parse_optimize(request.optimize, metrics) if request.optimize else (None, None)
+    metric, there = choose.parse_optimize(request.optimize, metrics) if request.optimize is not None else (None, None)
     required += [there] if there else []
-    if not matrix.cells or not (request.wants_choice or request.relative_to):
+    if not matrix.cells or not (request.wants_choice or request.relative_to is not None):
         return
     planned = [
         planned_row(cell, matrix.sources[cell.model].task.judged_as, matrix.parts.runtimes[cell.runtime],
                     matrix.boards[cell.board].board.emulated if cell.board else None)
         for cell in matrix.cells
     ]  # fmt: skip
-    if request.relative_to:
+    if request.relative_to is not None:
         references(planned, request.relative_to)
     if not request.wants_choice:
         return

@@ -166,16 +166,16 @@ def with_choice(report: Report, requirements: Iterable[str], optimize: str | Non
     """
     known = choose.metrics_of(report.rows)
     asked = [choose.parse_requirement(text, known) for text in requirements]
-    metric, there = choose.parse_optimize(optimize, known) if optimize else (None, None)
+    metric, there = choose.parse_optimize(optimize, known) if optimize is not None else (None, None)
     asked += [there] if there else []
     return replace(report, choices=choose.decide(report.rows, asked, metric, report.compared_by()))
 
 
 def told_by(report: Report, requirements: Iterable[str], optimize: str | None, relative_to: str | None) -> Report:
     """The report with what is asked for: the choice, and times against a reference form. Raises EcgEdgeError."""
-    if relative_to:
+    if relative_to is not None:
         report = with_relative(report, relative_to)
-    return with_choice(report, requirements, optimize) if requirements or optimize else report
+    return with_choice(report, requirements, optimize) if requirements or optimize is not None else report
 
 
 def nothing_qualifies(report: Report) -> bool:

@@ -405,5 +405,7 @@ def impossible(filters: Filters, everything: list[Cell]) -> EcgEdgeError:
         f"{what} {', '.join(sorted({getattr(cell, key) for cell in near}))}"
         for what, key in (("formats", "format"), ("precisions", "precision"), ("runtimes", "runtime"))
     ]
+    if AS_IT_CAME in filters.quantizers:
+        told.append(f"{AS_IT_CAME} is a form of a user's ONNX file that graph passes would rewrite, and of no other")
     subject = " ".join(asked[:-1]) or "these models"
     return EcgEdgeError(f"no cell has {' and '.join(asked)}", f"with {subject} there are: {'; '.join(told)}")

@@ -148,7 +148,7 @@ class MatrixRequest:
     @property
     def wants_choice(self) -> bool:
         """Whether a row is to be chosen."""
-        return bool(self.requirements or self.optimize)
+        return bool(self.requirements) or self.optimize is not None
 
     def record(self) -> dict[str, Any]:
         """The request as JSON has it."""

@@ -33,7 +33,8 @@ def asked_then(request: MatrixRequest, models: Container[str]) -> MatrixRequest:
         tuple(each if each in models else named_from(place, each) for each in names)
         for names in (request.models, request.files)
     )
-    return dataclasses.replace(request, data=data, models=folders, files=files)
+    labels, names = (file and named_from(place, file) for file in (request.label_file, request.class_names))
+    return dataclasses.replace(request, data=data, models=folders, files=files, label_file=labels, class_names=names)
 
 
 def named_from(place: Path, name: str) -> str:

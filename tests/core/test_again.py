@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
-from ecgedge.commands.again import brought
+from ecgedge.commands.again import brought, places
 from ecgedge.errors import EcgEdgeError
-from ecgedge.run import RunFolder
+from ecgedge.run import MatrixRequest, RunFolder
+from ecgedge.run.resume import asked_then
 from ecgedge.run.row import Row
 from tests.conftest import error_of, run_command
 
@@ -19,7 +21,7 @@ def test_the_same_rows_are_measured_under_the_same_names(made: Path, tmp_path: P
     shutil.copytree(made, tmp_path / "brought")
     plugins = ("--plugins-dir", made.parent / "plugins")
     done = run_command(*plugins, "matrix", "--again", "brought", "--out", "here", folder=tmp_path)
-    assert done.code == 0, done.err
+    assert done.code == 0 and "is not" not in done.err, done.err
     one, two = (RunFolder.read(folder) for folder in (made, tmp_path / "here"))
     assert {row.id for row in one.rows()} == {row.id for row in two.rows()}
     assert two.request.models == one.request.models and two.request.preset == "quick"
@@ -29,17 +31,53 @@ def test_the_same_rows_are_measured_under_the_same_names(made: Path, tmp_path: P
 
 @pytest.mark.parametrize(
     ("more", "told"),
-    [(("--model", "fake"), "so --model has no place"), (("--resume", "run"), "leave one of them out")],
+    [
+        (("--model", "fake"), "so --model has no place"),
+        (("--resume", "run"), "leave one of them out"),
+        (("--artifact", "other.onnx"), "it measured none: leave --artifact out"),
+    ],
 )
 def test_what_the_run_has_an_answer_to_is_refused(more: tuple[str, ...], told: str, made: Path) -> None:
     assert told in error_of(run_command("matrix", "--again", "run", *more, folder=made.parent))
 
 
+def test_what_is_another_under_the_same_name_is_told(made: Path, tmp_path: Path) -> None:
+    """Data and models, by their content: rows of the same names would be held against each other."""
+    shutil.copytree(made, tmp_path / "run")
+    about = json.loads((tmp_path / "run" / "run.json").read_text())
+    about["sources"] = dict.fromkeys(about["sources"], "0" * 64)
+    about["data_digest"] = "0" * 64
+    (tmp_path / "run" / "run.json").write_text(json.dumps(about))
+    asked = ("--plugins-dir", made.parent / "plugins", "matrix", "--again", "run", "--dry-run")
+    told = run_command(*asked, folder=tmp_path)
+    assert told.code == 0 and told.err.count("its content is another") == len(about["sources"]), told.err
+    assert f"the data is not that of {tmp_path / 'run'}" in told.err
+
+
 class Kept:
-    """A run's folder, as far as ``brought`` looks at it."""
+    """A run's folder, as far as ``brought`` and ``places`` look at it."""
 
     def __init__(self, path: Path, *rows: Row):
         self.path, self.rows = path, lambda: rows
+
+
+def test_artifact_says_where_one_of_the_files_is(tmp_path: Path) -> None:
+    run, files = Kept(tmp_path), ["there/a.onnx", "there/b.onnx"]
+    assert places(run, files, ["here/b.onnx"]) == {"b.onnx": "here/b.onnx"}  # type: ignore[arg-type]
+    with pytest.raises(EcgEdgeError, match="measured no file") as error:
+        places(run, files, ["here/c.onnx"])  # type: ignore[arg-type]
+    assert "a.onnx, b.onnx" in str(error.value.hint)
+    with pytest.raises(EcgEdgeError, match="names two files"):
+        places(run, files, ["a.onnx", "here/a.onnx"])  # type: ignore[arg-type]
+
+
+def test_what_lies_beside_the_data_is_found_from_another_folder(tmp_path: Path) -> None:
+    """Names of classes and the labels of an array, as the data and the files are."""
+    for name in ("names.txt", "labels.npy"):
+        (tmp_path / name).write_text("a\nb\n")
+    asked = MatrixRequest(label_file="labels.npy", class_names="names.txt", place=str(tmp_path))
+    then = asked_then(asked, ())
+    assert (then.label_file, then.class_names) == (str(tmp_path / "labels.npy"), str(tmp_path / "names.txt"))
 
 
 def test_a_file_comes_along_in_the_folder_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,6 +55,7 @@ def test_each_option_of_the_matrix_is_in_one_group() -> None:
         (["matrix", "--plugins-dir", "x"], "stands before the command", "ecgedge --plugins-dir ... matrix"),
         (["report", "-v", "run"], "stands before the command", "ecgedge -v ... report"),
         (["report", "run", "--format", "md"], "--format is about files", "--output markdown"),
+        (["report", "run", "--format", "onnx"], "--format is about files", "--output table|markdown|csv|json|html"),
         (["choose", "run", "--format", "json"], "--format is about files", "--output json"),
         (["compare", "a", "b", "--format", "json"], "--format is about files", "--output json"),
         (

@@ -18,6 +18,7 @@ from ecgedge.commands import of_run
 from ecgedge.errors import EcgEdgeError
 from ecgedge.report.columns import Column
 from ecgedge.report.table import fitting
+from ecgedge.run.row import Identity, Outcome, Row, Setup
 from tests.conftest import Result, error_of, rows_of, run_command
 
 INT8 = "fake.fake-exporter.fake-int8.fake-runtime"
@@ -56,9 +57,15 @@ def test_programs_get_data_alone(made: Path, tmp_path: Path) -> None:
     assert json.loads(done.out)["rows"] and f"choose {tmp_path / 'run'} --optimize latency_p50" in done.err
 
 
-@pytest.mark.parametrize("words", [INT8, "full-int8", "fake full-int8", ""])
-def test_a_row_is_meant_by_its_id_or_words_or_suggested(made: Path, words: str) -> None:
-    assert of_run.meant(open_run(made), words.split()).id == INT8  # without words: it is smaller, and as good
+@pytest.mark.parametrize("words", [INT8, "full-int8", "fake full-int8"])
+def test_a_row_is_meant_by_its_id_or_words(made: Path, words: str) -> None:
+    assert of_run.meant(open_run(made), words.split()).id == INT8
+
+
+def test_a_row_is_meant_by_being_suggested(made: Path) -> None:
+    """On a busy machine it may be another one than the smallest."""
+    [choice] = json.loads(ecgedge(made, "choose", made, "--output", "json").out)["choices"]
+    assert of_run.meant(open_run(made), []).id == choice["suggested"]["id"]
 
 
 def test_the_format_of_a_row_goes_before_those_on_its_way() -> None:
@@ -86,6 +93,25 @@ def test_a_page_that_cannot_be_written_is_told_before_anything_is_tried(made: Pa
     for page, why in ((tmp_path / "none" / "page.html", "there is no folder"), (tmp_path, "it is a folder")):
         done = ecgedge(made, "diverge", made, "nonsense", "--html", page)
         assert why in error_of(done)
+
+
+@pytest.mark.parametrize("words", ["my net.onnx.as-it-came.cpu", "as it came", "my net.onnx onnx as it came on cpu"])
+def test_a_row_is_meant_by_what_is_printed_of_it(words: str) -> None:
+    """Of a user's file, whose name may have spaces: by its id, by its form, by the line of the choice."""
+
+    class Told:
+        folder = Path("run")
+        rows = [
+            Row(
+                identity=Identity(id=f"my net.onnx.{quantizer}.cpu", model="my net.onnx", task="classification",
+                                  format="onnx", precision="fp32", runtime="cpu"),
+                outcome=Outcome(status="ok"),
+                setup=Setup(device="cpu", route=[], quantizer=quantizer, threads=1, batch=1),
+            )
+            for quantizer in ("none", "as-it-came")
+        ]  # fmt: skip
+
+    assert of_run.meant(Told(), words.split()).as_it_came  # type: ignore[arg-type]
 
 
 def test_predict_takes_a_row_of_a_run(made: Path, lines: Path) -> None:

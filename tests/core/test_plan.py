@@ -119,6 +119,9 @@ def test_a_users_file_is_a_cell_as_it_came_where_passes_would_touch_it() -> None
         assert "as-it-came" not in {cell.quantizer for cell in of_a_file(source, passes)}
     assert {cell.quantizer for cell in of_a_file(file, filters=Filters(quantizers=("fp32",)))} == {"none", "as-it-came"}
     assert {cell.quantizer for cell in of_a_file(file, filters=Filters(quantizers=("none",)))} == {"none"}
+    with pytest.raises(EcgEdgeError) as error:
+        of_a_file(file, (), Filters(quantizers=("as-it-came",)))
+    assert "a form of a user's ONNX file that graph passes would rewrite" in str(error.value.hint)
 
 
 def test_routes_are_loop_free() -> None:

@@ -46,10 +46,38 @@ def test_tables_and_the_page_say_against_what(command: str, told: Report, ecgedg
     assert f"of {FORM}" in page
 
 
-@pytest.mark.parametrize("asked", ["onnx/fp16/cpu", "nothing", "onnx"])
+@pytest.mark.parametrize("asked", ["onnx/fp16/cpu", "nothing", "onnx", ""])
 def test_what_is_no_row_is_told_with_those_that_there_are(asked: str, told: Report, ecgedge: Command) -> None:
     told_so = error_of(ecgedge("report", told.folder, "--relative-to", asked))
     assert "there is no row and no form" in told_so and FORM in told_so
+
+
+def test_an_empty_metric_is_no_metric(told: Report, ecgedge: Command) -> None:
+    """As a variable that a script forgot to set."""
+    for command in ("report", "choose"):
+        assert "unknown metric ''" in error_of(ecgedge(command, told.folder, "--optimize", ""))
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "what", "hint"),
+    [
+        ("compare", "out.csv", "no such form of this result as csv", ".html, .htm, .md"),
+        ("compare", ".", ". is a folder", "name a file"),
+        ("report", ".", ". is a folder", "name a file"),
+    ],
+)
+def test_what_cannot_be_written_so_is_refused(
+    command: str, name: str, what: str, hint: str, told: Report, ecgedge: Command
+) -> None:
+    runs = (told.folder, told.folder) if command == "compare" else (told.folder,)
+    said = error_of(ecgedge(command, *runs, "-o", name))
+    assert what in said and hint in said
+
+
+def test_endings_that_people_write_say_the_form(told: Report, ecgedge: Command, tmp_path: Path) -> None:
+    for name, begins in (("out.HTM", "<!DOCTYPE html>"), ("out.markdown", "#")):
+        ecgedge("report", told.folder, "-o", tmp_path / name)
+        assert (tmp_path / name).read_text().startswith(begins), name
 
 
 def test_a_matrix_refuses_it_before_it_measures(fakes: Path, ecgedge: Command) -> None:
