@@ -70,7 +70,14 @@ def test_a_row_is_meant_by_being_suggested(made: Path) -> None:
 
 def test_the_format_of_a_row_goes_before_those_on_its_way() -> None:
     """An ``onnx full-int8`` is meant by that, not the TFLite file that was made by way of onnx."""
-    same = {"model": "tcn", "precision": "full-int8", "place": "host", "board": None, "status": "ok"}
+    same = {
+        "model": "tcn",
+        "precision": "full-int8",
+        "place": "host",
+        "board": None,
+        "status": "ok",
+        "as_it_came": False,
+    }
     rows = [
         SimpleNamespace(id="a", format="onnx", runtime="cpu", quantizer="onnx-int8", route=("onnx",), **same),
         SimpleNamespace(id="b", format="tflite", runtime="tflite", quantizer="int8", route=("onnx", "onnx2tf"), **same),
