@@ -349,7 +349,7 @@ def test_the_users_mistakes(one: Path, run: Path, tmp_path: Path) -> None:
     assert "no metric 'speed'" in told and ", ".join(METRICS) in told
     for bad in ("latency=fast", "latency=-1", "latency", "latency=nan", "auroc=1%"):
         assert "not a tolerance of" in error_of(compare(one, one, "--tolerance", bad))
-    assert "cannot be written" in error_of(compare(one, one, "--junit", tmp_path))
+    assert "is a folder, and no file can be written" in error_of(compare(one, one, "--junit", tmp_path))
     other = Path(shutil.copytree(run, tmp_path / "other"))
     for cell in (TORCH, WHOLE, INT8):
         edit_row(other, cell, threads=2)
