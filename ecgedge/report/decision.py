@@ -198,6 +198,8 @@ def front_notes(choice: Choice, report: Report) -> Iterator[str]:
     if found := choice.suggestion:
         where = "" if found.row in choice.front else f": {remake(found.row, report)}"
         yield f"suggested: {name(found.row, choice)}, {found.why}; {found.advice}{where}"
+        if found.doubt:
+            yield f"look twice: {found.doubt}"
 
 
 def crossings(choice: Choice, rows: list[Row]) -> Iterator[str]:
