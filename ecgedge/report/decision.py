@@ -193,11 +193,11 @@ def front_notes(choice: Choice, report: Report) -> Iterator[str]:
     if choice.dominated:
         yield f"{len(choice.dominated)} more {'is' if len(choice.dominated) == 1 else 'are'} {DOMINATED}"
     yield from crossings(choice, choice.front)
-    for row in choice.front:
+    found = choice.suggestion
+    for row in [*choice.front, *([found.row] if found and found.row not in choice.front else [])]:
         yield f"{name(row, choice)}: {remake(row, report)}"
-    if found := choice.suggestion:
-        where = "" if found.row in choice.front else f": {remake(found.row, report)}"
-        yield f"suggested: {name(found.row, choice)}, {found.why}; {found.advice}{where}"
+    if found:
+        yield f"suggested: {name(found.row, choice)}, {found.why}; {found.advice}"
         if found.doubt:
             yield f"look twice: {found.doubt}"
 
