@@ -60,8 +60,8 @@ class Suggestion:
 
     @property
     def advice(self) -> str:
-        """What to do with its file; why to look twice is ``doubt``, which may be a long sentence."""
-        return "look twice before you ship it" if self.doubt else "ship it"
+        """What to do before its file is shipped; empty where nothing speaks against it. Why is ``doubt``, at length."""
+        return "look twice before you ship it" if self.doubt else ""
 
 
 @dataclass

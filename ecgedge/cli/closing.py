@@ -46,7 +46,7 @@ def following(run: Run, choices: Sequence[Choice]) -> Iterator[str]:
         row = found.row
         place = f", {choice.device}" if several_places(run.rows) else ""
         form = f"{row.model} {row.format} {row.precision_words} on {row.runtime}{place}"
-        yield f"next: {form} is {found.why}: {found.advice}"
+        yield ": ".join(filter(None, (f"next: {form} is {found.why}", found.advice)))
         if row.format in TARGETS:
             yield told(command_line("bundle", folder, row.id), "pack it for the device")
         if not row.emulated:

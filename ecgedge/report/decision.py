@@ -197,7 +197,7 @@ def front_notes(choice: Choice, report: Report) -> Iterator[str]:
     for row in [*choice.front, *([found.row] if found and found.row not in choice.front else [])]:
         yield f"{name(row, choice)}: {remake(row, report)}"
     if found:
-        yield f"suggested: {name(found.row, choice)}, {found.why}; {found.advice}"
+        yield "; ".join(filter(None, (f"suggested: {name(found.row, choice)}, {found.why}", found.advice)))
         if found.doubt:
             yield f"look twice: {found.doubt}"
 
