@@ -27,31 +27,33 @@ from ecgedge.convert.checkpoint import read_checkpoint
 from ecgedge.data import finding
 from ecgedge.data.dataset import Dataset
 from ecgedge.evaluate.intervals import delong, holm, mcnemar
+from ecgedge.training.recipe import OBJECTIVES
 from ecgedge.training.teacher import Teacher
 
 CLASSIFIERS = ("base-cnn", "vgg", "inception", "tcn")
-OURS = "rocket balanced"
 WINDOW = 5  # samples over which a residual is averaged, as in the recipe of cnn-ae
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Decisions on the test beats, ``(S, N)`` class indices of S seeds."""
+    """Decisions on the test beats, ``(S, N)`` class indices of S seeds; of a network of ours, or of an anchor."""
 
     name: str
     decided: np.ndarray
+    is_ours: bool = False
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("checkpoints/anchors"))
-    parser.add_argument("--seeds", type=int, default=3, help="Of the teacher.")
-    parser.add_argument("--out", type=Path, help="Write the tables there, too, as Markdown.")
+    parser.add_argument("--seeds", type=int, default=3, help="Fit the teacher with so many seeds.")
+    parser.add_argument("--out", type=Path, help="Write the tables into this file, too, as Markdown.")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     data = finding.load("ecg5000")[0]
-    entries = [nearest(data), teacher(data, asked.seeds), *shipped(data), *read(asked.work, data)]
-    text = "\n".join([*classifiers(entries, data), "", *detectors(data)])
+    teachers = [teacher(data, objective, asked.seeds) for objective in OBJECTIVES]
+    entries = [nearest(data), *teachers, *shipped(data), *read(asked.work, data)]
+    text = "\n".join([*classifiers(entries, data, asked.seeds), "", *detectors(data)])
     print(text)
     if asked.out:
         asked.out.write_text(text + "\n", encoding="utf-8")
@@ -64,20 +66,21 @@ def nearest(data: Dataset) -> Entry:
     return Entry("1-NN, Euclidean", data.train.y[apart.argmin(axis=1)][None])
 
 
-def teacher(data: Dataset, seeds: int) -> Entry:
-    """What ecgedge's classifiers learn from: 2,000 ROCKET kernels, augmented beats, a weighted ridge regression."""
+def teacher(data: Dataset, objective: str, seeds: int) -> Entry:
+    """What ecgedge's classifiers learn from: 2,000 ROCKET kernels, augmented beats, a ridge regression, whose classes
+    are weighted by the objective."""
     decided = []
     for seed in range(seeds):
         torch.manual_seed(seed)
-        fitted = Teacher(data.train, data.classes, 1.0, seed)
+        fitted = Teacher(data.train, data.classes, 1.0, seed, objective=objective)
         decided.append(fitted(torch.from_numpy(data.test.x)).argmax(dim=1).numpy())
-    return Entry("our teacher", np.stack(decided))
+    return Entry(f"our teacher, {objective}", np.stack(decided))
 
 
 def shipped(data: Dataset) -> Iterator[Entry]:
     """The weights that come with ecgedge, one seed each."""
     for name in CLASSIFIERS:
-        yield Entry(f"{name}, as shipped", answers(weights_of(name), data.test.x).argmax(axis=1)[None])
+        yield Entry(f"{name}, as shipped", answers(weights_of(name), data.test.x).argmax(axis=1)[None], True)
 
 
 def weights_of(name: str) -> Path:
@@ -102,7 +105,7 @@ def read(work: Path, data: Dataset) -> Iterator[Entry]:
             kept = np.load(place) if named[3] else answers(place, data.test.x)
             found.setdefault(named[1], []).append(decisions(kept, data.labels))
     for name, each in found.items():
-        yield Entry(name, np.stack(each))
+        yield Entry(name, np.stack(each), is_ours=name.startswith("rocket "))
 
 
 def decisions(kept: np.ndarray, labels: tuple[str, ...]) -> np.ndarray:
@@ -110,23 +113,28 @@ def decisions(kept: np.ndarray, labels: tuple[str, ...]) -> np.ndarray:
     return kept.argmax(axis=1) if kept.ndim == 2 else np.array([labels.index(str(label)) for label in kept])
 
 
-def classifiers(entries: list[Entry], data: Dataset) -> Iterator[str]:
-    """The table of classifiers, a line at a time."""
-    ours = next((entry for entry in entries if entry.name == OURS), None)
-    others = [entry for entry in entries if ours and entry.name != OURS and not entry.name.startswith("rocket ")]
-    p = dict(zip([entry.name for entry in others], holm([paired(ours, entry, data.test.y) for entry in others])))
-    rows = []
+def classifiers(entries: list[Entry], data: Dataset, seeds: int) -> Iterator[str]:
+    """The table of classifiers, and that of ours against each anchor, a line at a time."""
+    ours, anchors = ([each for each in entries if each.is_ours == whose] for whose in (True, False))
+    figures = []
     for entry in entries:
         accuracy = (entry.decided == data.test.y).mean(axis=1)
         f1 = [macro_f1(each, data.test.y, data.classes) for each in entry.decided]
-        rows.append([entry.name, len(f1), spread(accuracy), spread(f1), verdict(entry, ours, p, data.test.y)])
+        figures.append([entry.name, len(f1), spread(accuracy), spread(f1)])
+    pairs = [(each, anchor) for each in ours for anchor in anchors]
+    corrected = iter(holm([paired(*pair, data.test.y) for pair in pairs]))
     yield "# Anchors"
     yield ""
-    yield f"`python benchmarks/anchors.py`, {date.today()}: ECG5000, {len(data.test):,} test beats."
-    yield f"Mean and standard deviation over the seeds. Last column: {OURS} against the row, exact McNemar test of"
-    yield "the decisions of the majority of the seeds, p corrected by Holm; a tie where p is above .05."
+    yield f"`python benchmarks/anchors.py --seeds {seeds}`, {date.today()}: ECG5000, {len(data.test):,} test beats."
+    yield "Mean and standard deviation over the seeds:"
     yield ""
-    yield tabulate(rows, ["", "seeds", "accuracy", "macro-F1", f"{OURS} is"], tablefmt="github")
+    yield tabulate(figures, ["", "seeds", "accuracy", "macro-F1"], tablefmt="github")
+    yield ""
+    yield "Ours against each anchor: exact McNemar test of the decisions of the majority of the seeds, p corrected by"
+    yield f"Holm for all {len(pairs)}; a tie where p is above .05."
+    yield ""
+    told = [[each.name, *(verdict(each, anchor, next(corrected), data.test.y) for anchor in anchors)] for each in ours]
+    yield tabulate(told, ["", *(anchor.name for anchor in anchors)], tablefmt="github")
 
 
 def paired(first: Entry, second: Entry, y: np.ndarray) -> float:
@@ -140,12 +148,11 @@ def majority(decided: np.ndarray) -> np.ndarray:
     return np.apply_along_axis(lambda column: np.bincount(column).argmax(), 0, decided)
 
 
-def verdict(entry: Entry, ours: Entry | None, p: dict[str, float], y: np.ndarray) -> str:
-    if ours is None or entry.name not in p:
-        return ""
+def verdict(ours: Entry, entry: Entry, p: float, y: np.ndarray) -> str:
+    """What ours is against another."""
     by = float((majority(ours.decided) == y).mean() - (majority(entry.decided) == y).mean())
-    word = "a tie" if p[entry.name] > 0.05 else "better" if by > 0 else "worse"
-    return f"{word} ({by:+.4f}, p {p[entry.name]:.3f})"
+    word = "a tie" if p > 0.05 else "better" if by > 0 else "worse"
+    return f"{word} ({by:+.4f}, p {p:.3f})"
 
 
 def macro_f1(decided: np.ndarray, y: np.ndarray, classes: int) -> float:

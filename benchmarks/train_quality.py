@@ -78,6 +78,11 @@ def is_anomaly(model: str) -> bool:
     return plugins.load().find("model", model).task == "anomaly"
 
 
+def default_of(model: str) -> str:
+    """The objective of a model's own recipe."""
+    return recipe_for(plugins.load().find("model", model)).objective
+
+
 def folds_of(model: str, cv: int) -> int:
     return max(cv, THRESHOLD_FOLDS) if is_anomaly(model) else cv
 
@@ -129,8 +134,8 @@ def report(work: Path, models: Sequence[str], objectives: Sequence[str], seeds: 
         + "."
     )
     yield "Mean, standard deviation between the seeds, and the figure of each seed. CV: cross-validated on"
-    yield "the training beats; test: the test beats, which no choice has seen. Default of the classifiers: "
-    yield f"{Recipe().objective}."
+    yield "the training beats; test: the test beats, which no choice has seen. Defaults: "
+    yield ", ".join(f"{name} {default_of(name)}" for name in models if not is_anomaly(name)) + "."
     for task, figures in FIGURES.items():
         rows = []
         names = [name for name in models if is_anomaly(name) == (task == "anomaly")]

@@ -48,7 +48,7 @@ class BaseCnn(BuiltinModel):
 class Vgg(BuiltinModel):
     name = "vgg"
     build_options = ("dropout",)
-    recipe = {"half": True}  # 7 MB shipped instead of 14
+    recipe = {"objective": "accuracy", "half": True}  # 7 MB shipped instead of 14
     min_length = 32
 
     def build(self, classes: int, length: int, dropout: float = 0.3, leads: int = 1, **_: Any) -> Any:
@@ -61,6 +61,7 @@ class Vgg(BuiltinModel):
 class Inception(BuiltinModel):
     name = "inception"
     build_options = ("dropout",)
+    recipe = {"objective": "accuracy"}
 
     def build(self, classes: int, length: int, dropout: float = 0.3, leads: int = 1, **_: Any) -> Any:
         from ecgedge.builtin.networks.inception import InceptionTime
@@ -72,7 +73,8 @@ class Inception(BuiltinModel):
 class Tcn(BuiltinModel):
     name = "tcn"
     build_options = ("dropout",)
-    recipe = {"epochs": 125, "lr": 8e-3}  # without batch norm it learns slower, and bears larger steps
+    # without batch norm it learns slower, and bears larger steps
+    recipe = {"objective": "accuracy", "epochs": 125, "lr": 8e-3}
 
     def build(self, classes: int, length: int, dropout: float = 0.3, leads: int = 1, **_: Any) -> Any:
         from ecgedge.builtin.networks.tcn import TCN

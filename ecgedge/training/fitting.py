@@ -68,7 +68,7 @@ def fit(trainee: Trainee, beats: Split, title: str, held: Split | None = None) -
         normal = trainee.labels.index(recipe.normal)
         beats, held = of_class(beats, normal), held and of_class(held, normal)
     if len(beats) < 2:  # batch norm needs two
-        raise EcgEdgeError(f"{len(beats)} beats are too few to train on", "bring more training beats")
+        raise EcgEdgeError(f"too few beats to train on: {len(beats)}", "bring more training beats")
     seed(recipe.seed, model)
     curve = Curve(trainee, held)
     train = functools.partial(loop.train_network, task=trainee.kind, title=title, report=curve.report)
@@ -87,7 +87,7 @@ def fit(trainee: Trainee, beats: Split, title: str, held: Split | None = None) -
 
 def remedy(model: Model) -> str:
     """What may help where a training ends in nothing."""
-    return "lower --lr" if "lr" in heeded(model) else f"it is the training of {model.name} itself: try other data"
+    return "lower --lr" if "lr" in heeded(model) else f"{model.name} has a training of its own: try other data"
 
 
 def of_class(beats: Split, label: int) -> Split:
