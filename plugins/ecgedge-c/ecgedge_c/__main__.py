@@ -10,9 +10,11 @@ import numpy as np
 
 from ecgedge import EcgEdgeError
 from ecgedge.testing import draw
-from ecgedge_c import boards, folder
+from ecgedge_c import boards, cmsis_nn, folder
+from ecgedge_c.cmsis_nn import CmsisNn
 from ecgedge_c.compiler import Library
 from ecgedge_c.emulator import Emulator
+from ecgedge_c.source import WITHOUT_CMSIS_NN
 from ecgedge_c.targets import Target, targets
 
 
@@ -32,12 +34,22 @@ class Reporting(click.Command):
 @click.option("--target", "names", multiple=True, metavar="NAME", help="One of the cores. Default: all.")
 @click.option("--image", type=click.Path(path_type=Path), help="Keep the linked image of the one --target here.")
 @click.option("--beats", type=click.IntRange(1), default=5, show_default=True, help="How many synthetic ones run.")
-def main(model: Path, names: tuple[str, ...], image: Path | None, beats: int) -> None:
+@click.option(
+    "--cmsis-nn",
+    "theirs",
+    type=click.Path(path_type=Path),
+    help="A folder with the sources of CMSIS-NN and CMSIS core: its convolutions, on Cortex-M.",
+)
+def main(model: Path, names: tuple[str, ...], image: Path | None, beats: int, theirs: Path | None) -> None:
     """What the C in FOLDER, which ecgedge convert --to c made, takes of microcontrollers. It is compiled and run."""
     chosen = chosen_targets(names)
     if image and len(chosen) != 1:
         raise EcgEdgeError("--image is of one core", "name it with --target")
     artifact = folder.inspect(model)
+    kernels = cmsis_nn.find(theirs) if theirs else None
+    if kernels and WITHOUT_CMSIS_NN in (model / "model.c").read_text(encoding="utf-8"):
+        todo = "convert it with --option c-full-int8.cmsis_nn=true"
+        raise EcgEdgeError(f"{model} has no convolutions for CMSIS-NN", todo)
     drawn = draw(beats, artifact.input.length or 140, leads=artifact.input.leads or 1)
     stored = artifact.input.encode(drawn).reshape(beats, -1)
     expected = Library(model).answer(stored)
@@ -45,7 +57,10 @@ def main(model: Path, names: tuple[str, ...], image: Path | None, beats: int) ->
         if reason := target.missing():
             click.echo(f"{target.name:<11} not run: {reason}")
             continue
-        tell(model, target, stored, expected, image)
+        if kernels and not target.is_arm:
+            click.echo(f"{target.name:<11} not run: CMSIS-NN is for Arm's cores")
+            continue
+        tell(model, target, stored, expected, image, kernels)
 
 
 def chosen_targets(names: tuple[str, ...]) -> list[Target]:
@@ -57,9 +72,11 @@ def chosen_targets(names: tuple[str, ...]) -> list[Target]:
     return [known[name] for name in names or known]
 
 
-def tell(model: Path, target: Target, stored: np.ndarray, expected: np.ndarray, image: Path | None) -> None:
+def tell(
+    model: Path, target: Target, stored: np.ndarray, expected: np.ndarray, image: Path | None, kernels: CmsisNn | None
+) -> None:
     """Two lines of one core. Raises EcgEdgeError where it answers otherwise than this machine."""
-    core = Emulator(model, target)
+    core = Emulator(model, target, kernels)
     try:
         found = core.answer(stored)
         cost = core.cost()

@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from ecgedge_c.joins import direct
 from ecgedge_c.steps import ANYWHERE, APART, Step
 
 ALIGN = 4  # bytes
@@ -46,13 +47,11 @@ def plan(steps: Sequence[Step], sizes: Mapping[int, int], source: int, result: i
         source, result: the tensors of input and output.
         width: bytes of a value, in which distances count.
     """
-    best: Plan | None = None
-    for order in orders(steps, sizes, source, result):
-        found = place(order, sizes, source, result, width)
-        if best is None or found.size < best.size:
-            best = found
-    assert best is not None
-    return with_moves(best, sizes, source, result, width)
+    plans = []
+    for made in (direct(steps, source, result, width), list(steps)) if any(step.join for step in steps) else (steps,):
+        orderly = [place(order, sizes, source, result, width) for order in orders(made, sizes, source, result)]
+        plans.append(with_moves(min(orderly, key=lambda plan: plan.size), sizes, source, result, width))
+    return min(plans, key=lambda plan: plan.size)  # of equals the first, which copies less
 
 
 def with_moves(planned: Plan, sizes: Mapping[int, int], source: int, result: int, width: int) -> Plan:
@@ -103,11 +102,12 @@ def orders(steps: Sequence[Step], sizes: Mapping[int, int], source: int, result:
     uses[result] += 1
     left, alive, thrifty = list(steps), {source}, list[Step]()
     while left:
-        ready = [step for step in left if {*step.reads} <= alive]
+        unfinished = {step.writes for step in left}
+        ready = [step for step in left if {*step.reads} <= alive - unfinished]
 
         def growth(step: Step) -> tuple[int, int]:
             freed = sum(sizes[index] for index in {*step.reads} if uses[index] == 1)
-            return sizes[step.writes] - freed, steps.index(step)
+            return (0 if step.writes in alive else sizes[step.writes]) - freed, steps.index(step)
 
         chosen = min(ready, key=growth)
         for index in {*chosen.reads}:
@@ -147,8 +147,8 @@ def place(steps: Sequence[Step], sizes: Mapping[int, int], source: int, result: 
 def lives_of(steps: Sequence[Step], sizes: Mapping[int, int], source: int, result: int) -> dict[int, Life]:
     first, last = {source: -1}, {source: -1}
     for number, step in enumerate(steps):
-        first[step.writes] = last[step.writes] = number
-        for index in step.reads:
+        first.setdefault(step.writes, number)
+        for index in (step.writes, *step.reads):
             last[index] = number
     last[result] = len(steps)
     return {index: Life(-(-sizes[index] // ALIGN) * ALIGN, first[index], last[index]) for index in first}
@@ -159,16 +159,21 @@ def live_bytes(steps: Sequence[Step], lives: Mapping[int, Life]) -> int:
     worst = 0
     for number in range(len(steps)):
         kept = sum(life.size for life in lives.values() if life.first < number < life.last)
-        made = lives[steps[number].writes].size
+        made = lives[steps[number].writes].size if lives[steps[number].writes].first == number else 0
         read = sum(lives[index].size for index in {*steps[number].reads} if lives[index].last == number)
         worst = max(worst, kept + max(made, read))
     return worst
 
 
 def overlaps(steps: Sequence[Step], lives: Mapping[int, Life], width: int) -> dict[tuple[int, int], int]:
-    """How many bytes an output has to begin before an input that ends with its step, by (output, input)."""
+    """How many bytes an output has to begin before an input that ends with its step, by (output, input).
+
+    Of an output that several steps make, the first one's alone: when the others come, there is something in it.
+    """
     found: dict[tuple[int, int], int] = {}
     for number, step in enumerate(steps):
+        if lives[step.writes].first != number:
+            continue
         for index, distance in zip(step.reads, step.distance, strict=True):
             if lives[index].last == number and distance < APART:
                 needed = -(-distance * width // ALIGN) * ALIGN

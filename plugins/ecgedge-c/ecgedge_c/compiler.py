@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ecgedge import EcgEdgeError
+from ecgedge_c.cmsis_nn import ON_THE_HOST, CmsisNn
 from ecgedge_c.folder import Interface, interface
 
 STRICT = ("-Wall", "-Wextra", "-Werror", "-pedantic")
@@ -54,11 +55,16 @@ def run(command: Sequence[str | Path], what: str) -> str:
 class Library:
     """A compiled model: a copy of its own, so that no other shares its arena."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, cmsis_nn: CmsisNn | None = None):
         self.told: Interface = interface(folder)
         with tempfile.TemporaryDirectory() as scratch:
-            made = Path(scratch) / "model.so"
-            run([*compiler(), *QUICK, *native(), *STRICT, "-o", made, folder / "model.c"], str(folder))
+            made, theirs = Path(scratch) / "model.so", list[str | Path]()
+            if cmsis_nn:
+                library = Path(scratch) / "cmsis_nn.so"
+                theirs = [*cmsis_nn.options, *ON_THE_HOST]
+                run([*compiler(), *QUICK, "-w", *theirs, "-o", library, *cmsis_nn.sources], "CMSIS-NN")
+                self.theirs = ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
+            run([*compiler(), *QUICK, *native(), *STRICT, *theirs, "-o", made, folder / "model.c"], str(folder))
             self.library = ctypes.CDLL(str(made))  # which stays after its file is gone
         function = self.library[f"{self.told.name}_run"]
         function.argtypes, function.restype = [ctypes.c_void_p, ctypes.c_void_p], None

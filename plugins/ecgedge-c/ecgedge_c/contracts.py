@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgedge import Artifact
+from ecgedge import Artifact, Context
 from ecgedge.testing import ExporterContract, RuntimeContract, draw
 from ecgedge_c import tflite
 from ecgedge_c.converters import CExporter, convert
@@ -28,9 +28,9 @@ def specimen(name: str) -> Artifact:
     return tflite.inspect(SPECIMENS / f"cnn-ae-{name}.tflite")
 
 
-def exported(name: str, folder: Path) -> Artifact:
-    """A specimen as C."""
-    return convert(specimen(name), folder / "exported", draw(20))
+def exported(name: str, folder: Path, **options: bool) -> Artifact:
+    """A specimen as C, by these options of the exporter."""
+    return convert(specimen(name), folder / "exported", Context(draw(20), options=options))
 
 
 class TestExporter(ExporterContract):

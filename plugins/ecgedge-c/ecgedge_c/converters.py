@@ -14,6 +14,7 @@ from ecgedge import (
     Context,
     ConversionError,
     Exporter,
+    Option,
     TfliteFp32,
     TfliteFullInt8,
     check_parity,
@@ -25,6 +26,9 @@ from ecgedge_c.compiler import Library
 FORMAT = "c"
 LIBRARIES = ("ecgedge-c", "ai-edge-litert")
 WHOLE = "there is C for int8 or float32 throughout; bring a full-int8 or fp32 file"
+CMSIS_NN = Option(
+    "cmsis_nn", bool, False, "Convolutions in int8 can be compiled to call CMSIS-NN; their weights are there twice."
+)
 
 
 class CExporter(Exporter):
@@ -35,10 +39,11 @@ class CExporter(Exporter):
     libraries = LIBRARIES
     accepts = ("tflite",)
     produces = FORMAT
+    options = (CMSIS_NN,)
     refuses = {"dynamic": WHOLE, "fp16": WHOLE, "mixed": WHOLE}
 
     def convert(self, source: Artifact, out: Path, context: Context) -> Artifact:
-        return convert(source, out, context.parity_beats)
+        return convert(source, out, context)
 
 
 class CFp32(TfliteFp32):
@@ -57,6 +62,7 @@ class CFullInt8(TfliteFullInt8):
     """In int8: the graph that ``tflite-full-int8`` makes."""
 
     name = "c-full-int8"
+    options = (*TfliteFullInt8.options, CMSIS_NN)
     libraries = (*TfliteFullInt8.libraries, "ecgedge-c")
     produces = FORMAT
     fixed_batch = False
@@ -71,7 +77,7 @@ def through_tflite(
     """The C of the TFLite file that ``quantize`` makes of a SavedModel."""
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
         made = quantize(source, Path(scratch) / "model.tflite", replace(context, batch=1))
-        written = convert(made, out, context.parity_beats)
+        written = convert(made, out, context)
     batch = source.input.batch  # the C takes one beat after another, as many as there are
     given, returned = (replace(spec, shape=(batch, *spec.shape[1:])) for spec in (written.input, written.output))
     derived = source.derive(
@@ -81,14 +87,15 @@ def through_tflite(
     return derived
 
 
-def convert(source: Artifact, out: Path, beats: np.ndarray) -> Artifact:
-    """Write the folder, and prove on ``beats`` that it answers as LiteRT's reference kernels do: int8 bit for bit.
+def convert(source: Artifact, out: Path, context: Context) -> Artifact:
+    """Write the folder, and prove on its beats that it answers as LiteRT's reference kernels do: int8 bit for bit.
 
     Raises:
         EcgEdgeError: an operation cannot become C, or there is no compiler to prove it with.
         ConversionError: it answers otherwise.
     """
-    net, made = folder.write(source, out, beats)
+    beats = context.parity_beats
+    net, made = folder.write(source, out, beats, bool(context.options.get(CMSIS_NN.name, CMSIS_NN.default)))
     given, returned = net.tensors[net.input], net.tensors[net.output]
     artifact = source.derive(
         out, format=FORMAT,

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ecgedge import EcgEdgeError
+from ecgedge_c.cmsis_nn import CmsisNn
 from ecgedge_c.folder import interface
 from ecgedge_c.targets import Target, link
 
@@ -42,11 +43,11 @@ class Cost:
 class Emulator:
     """A model on an emulated core, from its first beat on; ``close`` ends it."""
 
-    def __init__(self, model: Path, target: Target):
+    def __init__(self, model: Path, target: Target, cmsis_nn: CmsisNn | None = None):
         self.told, self.target = interface(model), target
         self.scratch = tempfile.TemporaryDirectory()
         self.folder = Path(self.scratch.name)
-        self.image = link(model, target, self.folder)
+        self.image = link(model, target, self.folder, cmsis_nn)
         self.most = 0
         self.process: subprocess.Popen[bytes] | None = None
         self.start()

@@ -9,7 +9,7 @@ import numpy as np
 from ecgedge_c.integers import add_pair, check_taps, meant, pair_of, pool_window
 from ecgedge_c.lower import Lowering, Unsupported, activation, along, padding_of, rows_of
 from ecgedge_c.net import Op
-from ecgedge_c.steps import APART, Constant, Step, window_distance
+from ecgedge_c.steps import APART, Constant, Rows, Step, window_rows
 
 MOST = "3.402823466e+38f"
 LIMITS = {
@@ -21,11 +21,12 @@ LIMITS = {
 
 
 def layer(work: Lowering, op: Op, kernel: str, function: str, fill: dict[str, int], weights: np.ndarray,
-          window: tuple[int, ...], distance: int) -> None:  # fmt: skip
+          window: tuple[int, ...], rows: Rows | None) -> None:  # fmt: skip
     """Add a step with ``struct layer``.
 
     Args:
         window: length, stride, dilation, padding, length of the output, channels of the output.
+        rows: how it makes them; None: it reads all of its input for each value.
     """
     index = op.inputs[2] if len(op.inputs) > 2 else -1
     bias = np.zeros(window[-1], np.float32) if index < 0 else work.constant(op, 2)
@@ -33,10 +34,11 @@ def layer(work: Lowering, op: Op, kernel: str, function: str, fill: dict[str, in
         Constant(f"weights_{op.number}", "float", weights.reshape(-1)),
         Constant(f"bias_{op.number}", "float", bias),
     )
-    texts = (*(one.name for one in constants), *LIMITS[activation(op)], *map(str, window))
+    texts = (*(one.name for one in constants), *LIMITS[activation(op)], *map(str, window), "{pitch}")
     call = f"{function}(&layer_{op.number}, {{0}}, {{y}});"
+    distance = APART if rows is None else rows.distance()
     step = Step(kernel, function, op.inputs[:1], op.outputs[0], (distance,), op.told, fill,
-                ("layer", texts), constants, call)  # fmt: skip
+                ("layer", texts), constants, call, rows)  # fmt: skip
     work.steps.append(step)
 
 
@@ -59,9 +61,9 @@ def conv(work: Lowering, op: Op) -> None:
     taps = w.shape[0]
     stride, dilation = along(op, given, "strideH", "strideW"), along(op, given, "dilationHFactor", "dilationWFactor")
     padding = padding_of(op, length, taps, stride, dilation, out_length)
-    distance = window_distance(length, inputs, stride, padding, out_length, channels)
+    rows = window_rows(length, inputs, stride, padding, out_length, channels)
     window = (length, stride, dilation, padding, out_length, channels)
-    layer(work, op, "conv_float", f"conv_{inputs}x{taps}", {"inputs": inputs, "taps": taps}, w, window, distance)
+    layer(work, op, "conv_float", f"conv_{inputs}x{taps}", {"inputs": inputs, "taps": taps}, w, window, rows)
 
 
 def depthwise(work: Lowering, op: Op) -> None:
@@ -73,10 +75,10 @@ def depthwise(work: Lowering, op: Op) -> None:
     taps = w.shape[0]
     stride, dilation = along(op, given, "strideH", "strideW"), along(op, given, "dilationHFactor", "dilationWFactor")
     padding = padding_of(op, length, taps, stride, dilation, out_length)
-    distance = window_distance(length, inputs, stride, padding, out_length, channels)
+    rows = window_rows(length, inputs, stride, padding, out_length, channels)
     window = (length, stride, dilation, padding, out_length, channels)
     fill = {"taps": taps, "each": channels // inputs}
-    layer(work, op, "depthwise_float", f"depthwise_{taps}x{channels // inputs}", fill, w, window, distance)
+    layer(work, op, "depthwise_float", f"depthwise_{taps}x{channels // inputs}", fill, w, window, rows)
 
 
 def dense(work: Lowering, op: Op) -> None:
@@ -86,7 +88,7 @@ def dense(work: Lowering, op: Op) -> None:
     if given.count != inputs:
         raise Unsupported(op, f"it is applied to {given.count // inputs} rows", "use a 1x1 convolution")
     layer(work, op, "conv_float", f"conv_{inputs}x1", {"inputs": inputs, "taps": 1}, data.T, (1, 1, 1, 0, 1, channels),
-          APART)  # fmt: skip
+          None)  # fmt: skip
 
 
 def pool(work: Lowering, op: Op) -> None:
@@ -94,10 +96,11 @@ def pool(work: Lowering, op: Op) -> None:
     (length, channels), (out_length, _) = rows_of(given, op), rows_of(out, op)
     window = pool_window(op, given, length, channels, out_length)
     kernel = "max_pool_float" if op.kind == "MAX_POOL_2D" else "average_pool_float"
-    distance = window_distance(length, channels, window[3], window[4], out_length, channels)
-    texts = (*map(str, window), *LIMITS[activation(op)])
+    rows = window_rows(length, channels, window[3], window[4], out_length, channels)
+    texts = (*map(str, window), "{pitch}", *LIMITS[activation(op)])
     call = f"{kernel}(&pool_{op.number}, {{0}}, {{y}});"
-    step = Step(kernel, kernel, op.inputs, op.outputs[0], (distance,), op.told, struct=("pool", texts), call=call)
+    step = Step(kernel, kernel, op.inputs, op.outputs[0], (rows.distance(),), op.told, struct=("pool", texts),
+                call=call, rows=rows)  # fmt: skip
     work.steps.append(step)
 
 

@@ -45,13 +45,16 @@ def version() -> str:
     return metadata.version("ecgedge-c")
 
 
-def write(source_file: Artifact, out: Path, beats: np.ndarray) -> tuple[Net, Sources]:
+def write(source_file: Artifact, out: Path, beats: np.ndarray, cmsis_nn: bool = False) -> tuple[Net, Sources]:
     """Write the C of a TFLite file, with a self-test of some of ``beats``, into the folder ``out``.
+
+    Args:
+        cmsis_nn: whether its convolutions can be compiled to call CMSIS-NN.
 
     Raises:
         EcgEdgeError: an operation cannot become C; says which, and what to do.
     """
-    made = write_sources(source_file, out)
+    made = write_sources(source_file, out, cmsis_nn)
     net = tflite.read(source_file.path)
     (out / "selftest.c").write_text(selftest(net, made, source_file, beats), encoding="utf-8")
     for name in ("Makefile", "CMakeLists.txt"):
@@ -60,10 +63,10 @@ def write(source_file: Artifact, out: Path, beats: np.ndarray) -> tuple[Net, Sou
     return net, made
 
 
-def write_sources(source_file: Artifact, out: Path) -> Sources:
+def write_sources(source_file: Artifact, out: Path, cmsis_nn: bool = False) -> Sources:
     """Write ``model.h`` and ``model.c`` alone. Raises EcgEdgeError as ``write``."""
     net = tflite.read(source_file.path)
-    made = source.write(net, lower.lower(net, tables.table), source_file, version())
+    made = source.write(net, lower.lower(net, tables.table, cmsis_nn), source_file, version())
     out.mkdir()
     (out / "model.h").write_text(made.header, encoding="utf-8")
     (out / "model.c").write_text(made.code, encoding="utf-8")

@@ -9,7 +9,7 @@ import numpy as np
 from ecgedge_c.fixed_point import Multiplier, float32, mean_multiplier, multiplier_of
 from ecgedge_c.lower import MOST_SUM, Lowering, Unsupported, activation, along, padding_of, rows_of
 from ecgedge_c.net import Op, Tensor
-from ecgedge_c.steps import APART, Constant, Step, window_distance
+from ecgedge_c.steps import APART, Constant, Rows, Step, window_rows
 
 BLOCK = 64  # channels whose weights lie together, as the kernels have it
 SHIFTED = 1 << 20  # bits that TFLite gives both sides of a sum beforehand
@@ -51,13 +51,19 @@ def weights_of(work: Lowering, op: Op) -> tuple[Tensor, np.ndarray]:
 
 
 def parameters(
-    work: Lowering, op: Op, weights: np.ndarray, sums: np.ndarray, factors: list[Multiplier]
+    work: Lowering,
+    op: Op,
+    weights: np.ndarray,
+    sums: np.ndarray,
+    factors: list[Multiplier],
+    cmsis_nn: np.ndarray | None = None,
 ) -> tuple[Constant, ...]:
     """Weights, biases with the zero point in them, and the factors of a layer, as constants.
 
     Args:
         weights: in the order in which the kernel reads them.
         sums: of the weights of each channel ``(C,)``, and of their sizes behind them.
+        cmsis_nn: the weights in the order of CMSIS-NN, where that may be called.
     """
     channels, given = len(factors), work.given(op)
     index = op.inputs[2] if len(op.inputs) > 2 else -1
@@ -66,10 +72,10 @@ def parameters(
     if int((np.abs(folded) + 255 * sums[1]).max()) > MOST_SUM:
         raise Unsupported(op, "its sums may not fit 32 bits", "use fewer channels or taps")
     return (
-        Constant(f"weights_{op.number}", "int8_t", weights.reshape(-1)),
+        Constant(f"weights_{op.number}", "int8_t", weights.reshape(-1), cmsis_nn),
         Constant(f"bias_{op.number}", "int32_t", folded),
         Constant(f"multiplier_{op.number}", "int32_t", np.array([one.value for one in factors])),
-        Constant(f"shift_{op.number}", "int8_t", np.array([one.shift for one in factors])),
+        Constant(f"shift_{op.number}", "shift_type", np.array([one.shift for one in factors])),
     )
 
 
@@ -80,18 +86,24 @@ def factors_of(given: Tensor, weights: Tensor, out: Tensor, channels: int) -> li
 
 
 def layer(work: Lowering, op: Op, kernel: str, function: str, fill: dict[str, int], constants: tuple[Constant, ...],
-          window: tuple[int, ...], distance: int) -> None:  # fmt: skip
+          window: tuple[int, ...], rows: Rows | None) -> None:  # fmt: skip
     """Add a step with ``struct layer``.
 
     Args:
         window: length, stride, dilation, padding, length of the output, channels of the output.
+        rows: how it makes them; None: it reads all of its input for each value.
     """
     given, out = work.given(op), work.made(op)
     least, most = limits(op, out)
-    texts = (*(one.name for one in constants), *map(str, (given.stored_zero, out.stored_zero, least, most, *window)))
+    texts = (
+        *(one.name for one in constants),
+        *map(str, (given.stored_zero, out.stored_zero, least, most, *window)),
+        "{pitch}",
+    )
     call = f"{function}(&layer_{op.number}, {{0}}, {{y}});"
+    distance = APART if rows is None else rows.distance()
     step = Step(kernel, function, op.inputs[:1], op.outputs[0], (distance,), op.told, fill,
-                ("layer", texts), constants, call)  # fmt: skip
+                ("layer", texts), constants, call, rows)  # fmt: skip
     work.steps.append(step)
 
 
@@ -108,15 +120,16 @@ def conv(work: Lowering, op: Op) -> None:
     check_taps(op, data.shape[1:3], given)
     padding = padding_of(op, length, taps, stride, dilation, out_length)
     sums = np.stack([w.sum((1, 2)), np.abs(w).sum((1, 2))])
+    factors = factors_of(given, tensor, out, channels)
     if inputs % 4:
-        kernel, name, w = "conv_few", "few", w.transpose(1, 2, 0)
+        kernel, name, constants = "conv_few", "few", parameters(work, op, w.transpose(1, 2, 0), sums, factors)
     else:
-        kernel, name, w = "conv", "conv", in_fours(w)
-    constants = parameters(work, op, w, sums, factors_of(given, tensor, out, channels))
+        kernel, name = "conv_or_cmsis_nn" if work.cmsis_nn else "conv", "conv"
+        constants = parameters(work, op, in_fours(w), sums, factors, w if work.cmsis_nn else None)
     function, fill = f"{name}_{inputs}x{taps}", {"inputs": inputs, "taps": taps}
     window = (length, stride, dilation, padding, out_length, channels)
-    distance = window_distance(length, inputs, stride, padding, out_length, channels)
-    layer(work, op, kernel, function, fill, constants, window, distance)
+    rows = window_rows(length, inputs, stride, padding, out_length, channels)
+    layer(work, op, kernel, function, fill, constants, window, rows)
 
 
 def in_fours(w: np.ndarray) -> np.ndarray:
@@ -147,8 +160,8 @@ def depthwise(work: Lowering, op: Op) -> None:
     constants = parameters(work, op, w, sums, factors_of(given, tensor, out, channels))
     fill = {"taps": taps, "each": channels // inputs}
     window = (length, stride, dilation, padding, out_length, channels)
-    distance = window_distance(length, inputs, stride, padding, out_length, channels)
-    layer(work, op, "depthwise", f"depthwise_{taps}x{channels // inputs}", fill, constants, window, distance)
+    rows = window_rows(length, inputs, stride, padding, out_length, channels)
+    layer(work, op, "depthwise", f"depthwise_{taps}x{channels // inputs}", fill, constants, window, rows)
 
 
 def dense(work: Lowering, op: Op) -> None:
@@ -167,7 +180,7 @@ def dense(work: Lowering, op: Op) -> None:
     fours = -(-inputs // 4)
     padded = np.pad(w, ((0, 0), (0, 4 * fours - inputs)))[:, None]
     constants = parameters(work, op, in_fours(padded), sums, factors)
-    layer(work, op, "dense", "dense", {}, constants, (fours, 1, 1, 0, 1, channels), APART)
+    layer(work, op, "dense", "dense", {}, constants, (fours, 1, 1, 0, 1, channels), None)
 
 
 def pool(work: Lowering, op: Op) -> None:
@@ -177,10 +190,11 @@ def pool(work: Lowering, op: Op) -> None:
     least, most = limits(op, out)
     window = pool_window(op, given, length, channels, out_length)
     kernel = "max_pool" if op.kind == "MAX_POOL_2D" else "average_pool"
-    distance = window_distance(length, channels, window[3], window[4], out_length, channels)
-    texts = tuple(map(str, (*window, least, most)))
+    rows = window_rows(length, channels, window[3], window[4], out_length, channels)
+    texts = (*map(str, window), "{pitch}", str(least), str(most))
     call = f"{kernel}(&pool_{op.number}, {{0}}, {{y}});"
-    step = Step(kernel, kernel, op.inputs, op.outputs[0], (distance,), op.told, struct=("pool", texts), call=call)
+    step = Step(kernel, kernel, op.inputs, op.outputs[0], (rows.distance(),), op.told, struct=("pool", texts),
+                call=call, rows=rows)  # fmt: skip
     work.steps.append(step)
 
 

@@ -28,11 +28,13 @@ class Lowering:
 
     Attributes:
         same: tensors that lie where others do, as after a reshape.
+        cmsis_nn: whether convolutions are written for CMSIS-NN, too.
     """
 
     net: Net
     steps: list[Step]
     same: dict[int, int]
+    cmsis_nn: bool = False
 
     def tensor(self, index: int) -> Tensor:
         return self.net.tensors[index]
@@ -104,11 +106,12 @@ def elements(tensor: Tensor) -> int:
     return tensor.count
 
 
-def lower(net: Net, table: Callable[[Net, Op], np.ndarray]) -> Lowering:
+def lower(net: Net, table: Callable[[Net, Op], np.ndarray], cmsis_nn: bool = False) -> Lowering:
     """All operations of a network as steps.
 
     Args:
         table: the answers ``(256,)`` uint8 of an operation on single values, from the stored 0 to 255.
+        cmsis_nn: whether int8 convolutions are written for CMSIS-NN, too.
 
     Raises:
         EcgEdgeError: there is no C for one of them.
@@ -116,7 +119,7 @@ def lower(net: Net, table: Callable[[Net, Op], np.ndarray]) -> Lowering:
     from ecgedge_c import floats, integers, moves  # each imports this one
 
     known = {**moves.KNOWN, **(floats.KNOWN if net.is_float else integers.KNOWN)}
-    work = Lowering(net, [], {})
+    work = Lowering(net, [], {}, cmsis_nn)
     check_types(net)
     for op in net.ops:
         if op.kind in known:

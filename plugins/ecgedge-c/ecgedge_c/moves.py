@@ -8,7 +8,7 @@ import numpy as np
 
 from ecgedge_c.lower import Lowering, Unsupported
 from ecgedge_c.net import Op
-from ecgedge_c.steps import APART, Constant, Step, joined_distance, rows_distance
+from ecgedge_c.steps import APART, Constant, Join, Step, copied_rows, joined_distance
 
 
 def reshape(work: Lowering, op: Op) -> None:
@@ -36,7 +36,8 @@ def concatenation(work: Lowering, op: Op) -> None:
     call = (
         f"{{{{ const void *const parts[] = {{{{{pointers}}}}}; join({count}, {len(widths)}, parts, {name}, {{y}}); }}}}"
     )
-    step = Step("join", "join", op.inputs, op.outputs[0], distance, op.told, constants=(constant,), call=call)
+    step = Step("join", "join", op.inputs, op.outputs[0], distance, op.told, constants=(constant,), call=call,
+                join=Join(count, tuple(widths)))  # fmt: skip
     work.steps.append(step)
 
 
@@ -84,9 +85,11 @@ def take_rows(work: Lowering, op: Op, ranges: list[range]) -> None:
     else:
         raise Unsupported(op, f"it takes steps of {part.step} along axis {axis}", "slice with a step of 1")
     size = size_of(work)
-    call = f"rows({count}, {{0}} + {base}, {pitch * size}, {{y}}, {width * size}, {width * size});"
-    distance = (rows_distance(count, base, pitch, width),)
-    work.steps.append(Step("rows", "rows", op.inputs[:1], op.outputs[0], distance, op.told, call=call))
+    call = f"rows({count}, {{0}} + {base}, {pitch * size}, {{y}}, {{pitch}} * {size}, {width * size});"
+    rows = copied_rows(count, base, pitch, width)
+    work.steps.append(
+        Step("rows", "rows", op.inputs[:1], op.outputs[0], (rows.distance(),), op.told, call=call, rows=rows)
+    )
 
 
 def pad(work: Lowering, op: Op) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from string import Template
@@ -19,6 +19,11 @@ from ecgedge_c.steps import Constant, Step
 
 A_LINE = 20  # numbers
 KERNEL = re.compile(r"^/\*= (\w+)((?: \w+)*) \*/\n", re.MULTILINE)
+WITHOUT_CMSIS_NN = """\
+#ifdef ECGEDGE_CMSIS_NN
+#error "the weights are not in the order of CMSIS-NN: convert it with the option cmsis_nn=true"
+#endif
+"""  # or its answers were wrong
 KEYWORDS = frozenset({
     "auto", "break", "case", "char", "class", "const", "continue", "default", "delete", "do", "double", "else", "enum",
     "extern", "float", "for", "friend", "goto", "if", "inline", "int", "long", "main", "namespace", "new", "operator",
@@ -53,13 +58,17 @@ class Sources:
 
 @cache
 def kernels() -> dict[str, Kernel]:
-    """All kernels by name, in the order in which they may stand."""
-    text = resources.files("ecgedge_c").joinpath("templates").joinpath("kernels.c").read_text(encoding="utf-8")
-    parts = KERNEL.split(text)[1:]
-    return {
-        name: Kernel(body, tuple(needs.split()))
-        for name, needs, body in zip(parts[::3], parts[1::3], parts[2::3], strict=True)
-    }
+    """All kernels by name: pieces of files, each after a line ``/*= NAME NEEDED ... */``."""
+    files = resources.files("ecgedge_c").joinpath("templates").joinpath("kernels").iterdir()
+    found: dict[str, Kernel] = {}
+    for file in sorted(files, key=lambda file: file.name):
+        parts = KERNEL.split(file.read_text(encoding="utf-8"))[1:]
+        for name, needs, body in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
+            assert name not in found, name
+            found[name] = Kernel(body, tuple(needs.split()))
+    theirs, ours = found["conv_by_cmsis_nn"], found["conv"]
+    either = f"#ifdef ECGEDGE_CMSIS_NN\n{theirs.text}#else\n{ours.text}#endif\n"
+    return found | {"conv_or_cmsis_nn": Kernel(either, (*theirs.needs, *ours.needs))}
 
 
 def identifier(name: str) -> str:
@@ -82,13 +91,13 @@ def write(net: Net, work: Lowering, artifact: Artifact, version: str) -> Sources
     planned = arena.plan(steps, {index: net.tensors[index].count * width for index in used}, source, result, width)
     name = identifier(f"{artifact.name}_{artifact.precision}")
     code = code_of(net, planned, name, source, result, width)
+    if not work.cmsis_nn:
+        code = WITHOUT_CMSIS_NN + code
     return Sources(name, header_of(net, artifact, name, version, planned.size), code, planned.size)
 
 
 def placed(step: Step, work: Lowering) -> Step:
     """A step with the tensors in whose place its own lie."""
-    from dataclasses import replace
-
     return replace(step, reads=tuple(work.place(index) for index in step.reads), writes=work.place(step.writes))
 
 
@@ -103,7 +112,8 @@ def code_of(net: Net, planned: arena.Plan, name: str, source: int, result: int, 
     lines = [f"  take{suffix}({given}, input, {pointer(source)});"]
     for step in planned.steps:
         arguments = [pointer(index) for index in step.reads]
-        lines.append(f"  {step.call.format(*arguments, y=pointer(step.writes))} /* {step.told} */")
+        to = f"arena + {planned.places[step.writes] // width + step.offset}"
+        lines.append(f"  {step.call.format(*arguments, y=to, pitch=pitch_of(step))} /* {step.told} */")
     lines.append(f"  give{suffix}({returned}, {pointer(result)}, output);")
     parts = [
         f'#include "model.h"\n\n#include <stddef.h>\n#include <string.h>\n\n'
@@ -124,15 +134,8 @@ def functions(steps: Iterable[Step], more: Sequence[str]) -> list[str]:
     for step in steps:
         if step.kernel:
             wanted.setdefault(step.kernel, []).append(step)
-    needed: set[str] = set()
-    left = list(wanted)
-    while left:
-        name = left.pop()
-        if name not in needed:
-            needed.add(name)
-            left += known[name].needs
     texts = []
-    for name in (name for name in known if name in needed):
+    for name in with_needed(wanted):
         instances = {step.function: step.fill for step in wanted.get(name, [])}
         if not instances or all(not fill for fill in instances.values()):
             texts.append(known[name].text)
@@ -141,7 +144,26 @@ def functions(steps: Iterable[Step], more: Sequence[str]) -> list[str]:
     return texts
 
 
+def with_needed(names: Iterable[str]) -> list[str]:
+    """These kernels and all that they need, each once, after what it needs."""
+    known, ordered = kernels(), list[str]()
+
+    def add(name: str) -> None:
+        if name not in ordered:
+            for needed in known[name].needs:
+                add(needed)
+            ordered.append(name)
+
+    for name in names:
+        add(name)
+    return ordered
+
+
 def array(constant: Constant) -> str:
+    if constant.cmsis_nn is not None:
+        ours = replace(constant, cmsis_nn=None)
+        theirs = replace(ours, values=constant.cmsis_nn)
+        return f"#ifdef ECGEDGE_CMSIS_NN\n{array(theirs)}#else\n{array(ours)}#endif\n"
     values = constant.values.reshape(-1)
     return (
         f"static const {constant.ctype} {constant.name}[{len(values)}] = {{\n{numbers(values, constant.ctype)}\n}};\n"
@@ -160,7 +182,13 @@ def struct(step: Step) -> str:
     assert step.struct
     kind, texts = step.struct
     number = step.told.rpartition(" ")[2].rstrip(")")
-    return f"static const struct {kind} {kind}_{number} = {{{', '.join(texts)}}};\n"
+    values = ", ".join(texts).format(pitch=pitch_of(step))
+    return f"static const struct {kind} {kind}_{number} = {{{values}}};\n"
+
+
+def pitch_of(step: Step) -> int:
+    """From a row of its output to the next one, in values."""
+    return step.pitch or (step.rows.width if step.rows else 0)
 
 
 def header_of(net: Net, artifact: Artifact, name: str, version: str, size: int) -> str:

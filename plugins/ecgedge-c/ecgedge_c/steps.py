@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -13,11 +13,42 @@ ANYWHERE = -APART  # they may lie over each other as they like
 
 @dataclass(frozen=True)
 class Constant:
-    """An array in read-only memory: ``static const TYPE NAME[] = {...}``."""
+    """An array in read-only memory: ``static const TYPE NAME[] = {...}``.
+
+    Attributes:
+        cmsis_nn: the same in the order in which CMSIS-NN reads it; None: it is read as it is.
+    """
 
     name: str
     ctype: str
     values: np.ndarray = field(compare=False)
+    cmsis_nn: np.ndarray | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """How a step makes its output: row after row, of ``width`` values each.
+
+    Attributes:
+        unread: for each row, from which value on its input may still be read when that row is written.
+    """
+
+    width: int
+    unread: tuple[int, ...]
+
+    def distance(self, pitch: int = 0, offset: int = 0) -> int:
+        """How many values before its input the output has to begin, of which a row begins ``pitch`` values after the
+        one before it, the first at ``offset``. A pitch of 0: they lie one after another."""
+        ends = (offset + row * (pitch or self.width) + self.width for row in range(len(self.unread)))
+        return max(0, *(end - unread for end, unread in zip(ends, self.unread, strict=True)))
+
+
+@dataclass(frozen=True)
+class Join:
+    """A concatenation: ``count`` rows of its output, in each of them so many values of each input."""
+
+    count: int
+    widths: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -35,7 +66,12 @@ class Step:
             overwritten that is still to be read; ``APART``: they may not overlap; ``ANYWHERE``: they may as they like.
         told: the operation, for a comment.
         constants: arrays that it reads.
-        call: the statement, with ``{0}``, ``{1}`` for the places of ``reads`` and ``{y}`` for that of its output.
+        call: the statement, with ``{0}``, ``{1}`` for the places of ``reads`` and ``{y}`` for that of its output. It or
+            the struct has ``{pitch}`` where rows may be written apart.
+        rows: of its output, where those may be written apart; None: they may not.
+        join: of a concatenation.
+        offset, pitch: where in the tensor that it writes the first row begins, and how far after it the next, in
+            values; a pitch of 0: they lie one after another.
     """
 
     kernel: str
@@ -48,23 +84,32 @@ class Step:
     struct: tuple[str, tuple[str, ...]] | None = None
     constants: tuple[Constant, ...] = ()
     call: str = ""
+    rows: Rows | None = None
+    join: Join | None = None
+    offset: int = 0
+    pitch: int = 0
+
+    def into(self, writes: int, offset: int, pitch: int) -> Step:
+        """The same step, whose rows become part of a larger tensor's."""
+        distance = self.distance
+        if self.rows is not None:
+            distance = (self.rows.distance(pitch, offset),)
+        else:  # one row, which begins so much later
+            distance = tuple(one + offset if ANYWHERE < one < APART else one for one in self.distance)
+        return replace(self, writes=writes, offset=offset, pitch=pitch, distance=distance)
 
 
-def window_distance(length: int, channels: int, stride: int, padding: int, out_length: int, out_channels: int) -> int:
-    """How far before its input the output of a convolution or pooling has to begin, in values.
-
-    Row ``t`` of the output is written when all from row ``t * stride - padding`` of the input may still be read.
-    """
-    most = 0
-    for t in range(out_length):
-        unread = max(0, min(length, t * stride - padding)) * channels
-        most = max(most, (t + 1) * out_channels - unread)
-    return most
+def window_rows(length: int, channels: int, stride: int, padding: int, out_length: int, out_channels: int) -> Rows:
+    """The rows of a convolution or pooling: when row ``t`` is written, all of the input from row ``t * stride -
+    padding`` on may still be read."""
+    unread = (max(0, min(length, t * stride - padding)) * channels for t in range(out_length))
+    return Rows(out_channels, tuple(unread))
 
 
-def rows_distance(count: int, base: int, pitch: int, width: int) -> int:
-    """The same for rows of ``width`` values that are copied from ``base`` on, ``pitch`` apart, one by one."""
-    return max([0, *((r + 1) * width - (base + (r + 1) * pitch) for r in range(count - 1))])
+def copied_rows(count: int, base: int, pitch: int, width: int) -> Rows:
+    """Rows that are copied from ``base`` on, ``pitch`` apart, one by one; of the last one nothing is left to be read
+    after it."""
+    return Rows(width, tuple(base + (r + 1) * pitch if r + 1 < count else APART for r in range(count)))
 
 
 def joined_distance(count: int, widths: list[int], places: list[int]) -> int:

@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 
 from ecgedge import EcgEdgeError
+from ecgedge_c.cmsis_nn import CmsisNn
 from ecgedge_c.compiler import run
 from ecgedge_c.folder import interface
 
@@ -47,6 +48,10 @@ class Target:
     @property
     def device(self) -> str:
         return f"{self.name} (emulated)"
+
+    @property
+    def is_arm(self) -> bool:
+        return self.compiler.startswith("arm-")
 
     def missing(self) -> str | None:
         """What is not installed, one line; None where all is."""
@@ -89,8 +94,11 @@ def targets() -> tuple[Target, ...]:
     )  # fmt: skip
 
 
-def link(model: Path, target: Target, out: Path) -> Image:
+def link(model: Path, target: Target, out: Path, cmsis_nn: CmsisNn | None = None) -> Image:
     """The image of a folder of C, in the folder ``out``.
+
+    Args:
+        cmsis_nn: whose convolutions it calls in the place of its own.
 
     Raises:
         EcgEdgeError: it does not fit the emulated machine's memory, or the compiler refuses it.
@@ -104,9 +112,26 @@ def link(model: Path, target: Target, out: Path) -> Image:
         f"-DECGEDGE_UPPER={told.name.upper()}",
         f"-DECGEDGE_TYPE={CTYPES[told.dtype]}",
     )
+    theirs, objects = (cmsis_nn.options if cmsis_nn else ()), list[Path]()
+    for source in cmsis_nn.sources if cmsis_nn else ():
+        objects.append(out / f"{source.stem}.o")
+        compiled = [
+            target.compiler,
+            *target.flags,
+            *OPTIONS,
+            "-fbuiltin",
+            "-w",
+            *theirs,
+            "-I",
+            INCLUDE,
+            "-c",
+            "-o",
+            objects[-1],
+        ]
+        run([*compiled, source], f"{source.name} for {target.name}")
     command: list[str | Path] = [
-        target.compiler, *target.flags, *OPTIONS, *names, "-I", INCLUDE, "-I", model,
-        "-T", script, "-o", image, model / "model.c", support / "harness.c", "-lgcc",
+        target.compiler, *target.flags, *OPTIONS, *names, *theirs, "-I", INCLUDE, "-I", model,
+        "-T", script, "-o", image, model / "model.c", support / "harness.c", *objects, "-lgcc",
     ]  # fmt: skip
     try:
         run(command, f"{model} on {target.name}")

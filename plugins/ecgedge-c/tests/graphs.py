@@ -68,7 +68,8 @@ def graphs(draw: st.DrawFn) -> tuple[bytes, int]:
     first = now = graph.add(graph.rows(length, channels))
     seen = [first]
     for _ in range(draw(st.integers(1, 5))):
-        kinds = ["conv", "depthwise", "max", "average", "add", "mul", "sub", "concat", "slice", "pad", "single", "same"]
+        kinds = ["conv", "depthwise", "max", "average", "add", "mul", "sub", "concat", "branches", "slice", "pad",
+                 "single", "same"]  # fmt: skip
         now = STEPS[draw(st.sampled_from(kinds))](graph, now, seen, draw)
         seen.append(now)
     end = draw(st.sampled_from(["none", "mean", "dense", "both", "transpose"]))
@@ -165,6 +166,44 @@ def concatenation(graph: Graph, now: int, seen: list[int], draw: st.DrawFn) -> i
     return out
 
 
+def branches(graph: Graph, now: int, seen: list[int], draw: st.DrawFn) -> int:
+    """Branches that a concatenation alone reads, beside one that others may read, too."""
+    length, _ = size(graph, now)
+    tensor = graph.tensors[now]
+    kinds = draw(st.lists(st.sampled_from(["conv", "depthwise", "pool", "given"]), min_size=2, max_size=4))
+    parts = [branch(graph, now, kind, draw) for kind in kinds]
+    out = graph.add(graph.rows(length, sum(graph.tensors[part].shape[-1] for part in parts)), tensor.scale, tensor.zero)
+    graph.call("CONCATENATION", parts, out, 2, axis=3)
+    return out
+
+
+def branch(graph: Graph, now: int, kind: str, draw: st.DrawFn) -> int:
+    """A tensor as long as ``now`` and with its scale."""
+    tensor = graph.tensors[now]
+    if kind == "given":
+        return now
+    if kind == "pool":
+        out = graph.add(tensor.shape, tensor.scale, tensor.zero)
+        options = graph.along("stride", 1) | graph.along("filter", draw(st.integers(1, 4)))
+        graph.call("MAX_POOL_2D", [now], out, 2, padding=0, fusedActivationFunction=0, **options)
+        return out
+    inputs = tensor.shape[-1]
+    channels = inputs if kind == "depthwise" else draw(st.sampled_from([1, 4, 17, 64]))
+    taps, dilation = draw(st.integers(1, 5)), draw(st.sampled_from([1, 2]))
+    shape = graph.window(taps, (1, channels) if kind == "depthwise" else (channels, inputs))
+    scales = tuple(float(np.float32(graph.scale() * 0.1)) for _ in range(channels))
+    w = graph.constant(
+        graph.rng.integers(-127, 128, shape).astype(np.int8), scales, axis=3 if kind == "depthwise" else 0
+    )
+    bias = graph.constant(np.zeros(channels, np.int32), tuple(tensor.scale * scale for scale in scales))
+    out = graph.add((*tensor.shape[:-1], channels), tensor.scale, tensor.zero)
+    options = {"padding": 0, "fusedActivationFunction": draw(st.sampled_from([0, 1]))}
+    options |= graph.along("stride", 1) | graph.along("dilation", dilation)
+    name = "DEPTHWISE_CONV_2D" if kind == "depthwise" else "CONV_2D"
+    graph.call(name, [now, w, bias], out, 3, **options, **({"depthMultiplier": 1} if kind == "depthwise" else {}))
+    return out
+
+
 def piece(graph: Graph, now: int, seen: list[int], draw: st.DrawFn) -> int:
     tensor = graph.tensors[now]
     axis = draw(st.sampled_from([3, 1 if graph.tall else 2]))
@@ -250,6 +289,7 @@ STEPS = {
     "mul": multiply,
     "sub": subtract,
     "concat": concatenation,
+    "branches": branches,
     "slice": piece,
     "pad": pad,
     "single": single,

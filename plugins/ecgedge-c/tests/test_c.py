@@ -19,7 +19,7 @@ from ecgedge_c.contracts import *  # noqa: F403  (classes that pytest collects)
 from ecgedge_c.contracts import CORE, EXPORTER, HOST, SPECIMENS, exported, specimen
 from ecgedge_c.emulator import Emulator
 from ecgedge_c.net import Tensor
-from ecgedge_c.steps import joined_distance, rows_distance, window_distance
+from ecgedge_c.steps import copied_rows, joined_distance, window_rows
 from ecgedge_c.targets import targets
 
 from ecgedge import Artifact, Classification, Context, ConversionError, EcgEdgeError
@@ -102,7 +102,7 @@ def test_the_c_has_no_warnings(name: str, language: tuple[str, ...], tmp_path: P
 
 def test_the_c_needs_string_h_and_no_heap(model: Artifact) -> None:
     code = (model.path / "model.c").read_text()
-    assert set(re.findall(r"#include [<\"]([\w.]+)[>\"]", code)) - {"immintrin.h"} == {
+    assert set(re.findall(r"#include [<\"]([\w.]+)[>\"]", code)) - {"immintrin.h", "arm_nnfunctions.h"} == {
         "model.h",
         "stddef.h",
         "string.h",
@@ -119,6 +119,19 @@ def test_the_self_test_passes_and_finds_a_wrong_weight(model: Artifact, tmp_path
     (made / "model.c").write_text(re.sub(r"(bias_1\[\d+\] = \{\n  )(-?\d+)", r"\g<1>99999", code))
     told = subprocess.run(["make", "-C", made, "test"], capture_output=True, text=True)
     assert told.returncode != 0 and "8 of 8" not in told.stdout
+
+
+def test_cmake_builds_it_and_its_self_test_passes(model: Artifact, tmp_path: Path) -> None:
+    if shutil.which("cmake") is None:
+        pytest.skip("cmake is not installed")
+    for line in (
+        ("cmake", "-S", model.path, "-B", tmp_path / "built"),
+        ("cmake", "--build", tmp_path / "built"),
+        ("ctest", "--test-dir", tmp_path / "built", "--no-tests=error"),
+    ):
+        done = subprocess.run([*map(str, line)], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "100% tests passed" in done.stdout
 
 
 def test_the_header_says_what_the_record_says(model: Artifact) -> None:
@@ -200,9 +213,10 @@ def test_activations_lie_over_each_other(model: Artifact) -> None:
 
 
 def test_distances_keep_what_is_still_to_be_read() -> None:
-    assert window_distance(10, 4, 1, 1, 10, 4) == 8  # row t is written while row t - 1 is read
-    assert window_distance(10, 4, 2, 0, 5, 4) == 4
-    assert rows_distance(3, 0, 8, 4) == 0 and rows_distance(1, 0, 8, 4) == 0
+    assert window_rows(10, 4, 1, 1, 10, 4).distance() == 8  # row t is written while row t - 1 is read
+    assert window_rows(10, 4, 2, 0, 5, 4).distance() == 4
+    assert window_rows(10, 4, 1, 0, 10, 4).distance(pitch=8, offset=4) == 9 * 8 + 4 + 4 - 9 * 4  # rows apart
+    assert copied_rows(3, 0, 8, 4).distance() == 0 and copied_rows(1, 0, 8, 4).distance() == 0
     assert joined_distance(2, [4, 4], [0]) == 4 and joined_distance(2, [4, 4], [1]) == 8
 
 
@@ -270,6 +284,44 @@ def test_a_tensor_is_moved_where_that_saves_memory(tmp_path: Path) -> None:
                                 tmp_path / "out")  # fmt: skip
     assert "memmove(arena + " in made.code and 512 < made.arena <= 600
     values = np.random.default_rng(1).integers(-128, 128, (20, 128)).astype(np.int8)
+    expected = tflite.answer(tflite.reference(file.read_bytes()), values)
+    np.testing.assert_array_equal(expected, Library(tmp_path / "out").answer(values))
+
+
+def branched(part: str) -> bytes:
+    """Three branches of 16 channels and a concatenation: two convolutions, and ``part``: a pooling, or what goes in."""
+    rng, options = np.random.default_rng(0), {"strideH": 1, "strideW": 1, "padding": 0}
+    tensors, calls, parts = [Tensor(0, "t0", (1, 1, 40, 16), "int8", (0.05,), (3,))], [], [0]
+    for taps in (1, 5):
+        at = len(tensors)
+        weights = rng.integers(-127, 128, (16, 1, taps, 16)).astype(np.int8)
+        tensors += [Tensor(at, f"t{at}", weights.shape, "int8", (0.002,) * 16, (0,) * 16, 0, weights),
+                    Tensor(at + 1, f"t{at + 1}", (16,), "int32", (0.0001,) * 16, (0,) * 16, 0, np.zeros(16, np.int32)),
+                    Tensor(at + 2, f"t{at + 2}", (1, 1, 40, 16), "int8", (0.05,), (3,))]  # fmt: skip
+        dilated = {**options, "dilationHFactor": 1, "dilationWFactor": 1}
+        calls.append(Call("CONV_2D", (0, at, at + 1), (at + 2,), dilated, 3))
+        parts.append(at + 2)
+    if part == "pooled":
+        parts[0] = len(tensors)
+        tensors.append(Tensor(parts[0], "pooled", (1, 1, 40, 16), "int8", (0.05,), (3,)))
+        calls.append(Call("MAX_POOL_2D", (0,), (parts[0],), {**options, "filterHeight": 1, "filterWidth": 3}, 2))
+    tensors.append(Tensor(len(tensors), "out", (1, 1, 40, 48), "int8", (0.05,), (3,)))
+    calls.append(Call("CONCATENATION", parts, (len(tensors) - 1,), {"axis": 3}, 2))
+    return build(tensors, calls, 0, len(tensors) - 1)
+
+
+@pytest.mark.parametrize(("part", "copied"), [("pooled", False), ("given", True)])
+def test_branches_write_where_they_are_joined(part: str, copied: bool, tmp_path: Path) -> None:
+    """Input and output are 640 and 1,920 bytes: there is no room for a branch beside them."""
+    file = tmp_path / "branched.tflite"
+    file.write_bytes(branched(part))
+    net = tflite.read(file)
+    specs = [tflite.spec_of(net.tensors[index], "?") for index in (net.input, net.output)]
+    made = folder.write_sources(Artifact(file, "tflite", "full-int8", Classification(("a",)), *specs, "branched"),
+                                tmp_path / "out")  # fmt: skip
+    assert made.arena <= 640 + 1_920
+    assert ("rows(40, arena" in made.code, "join(" in made.code) == (copied, False)
+    values = np.random.default_rng(1).integers(-128, 128, (20, 640)).astype(np.int8)
     expected = tflite.answer(tflite.reference(file.read_bytes()), values)
     np.testing.assert_array_equal(expected, Library(tmp_path / "out").answer(values))
 

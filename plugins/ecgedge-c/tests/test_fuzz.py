@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import tempfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
-from ecgedge_c import folder, tflite
-from ecgedge_c.compiler import compiler, native, run
+from ecgedge_c import cmsis_nn, folder, tflite
+from ecgedge_c.compiler import QUICK, compiler, native, run
 from graphs import graphs
 from hypothesis import HealthCheck, given, settings
+from test_cmsis_nn import place
 
 from ecgedge import Artifact, Classification
 
 GRAPHS = int(os.environ.get("ECGEDGE_GRAPHS", 60))  # 500 in earnest
 BEATS = 6
+SCRATCH = tempfile.TemporaryDirectory()  # of this process
 
 
 @settings(max_examples=GRAPHS, deadline=None, derandomize=True, database=None,
@@ -38,7 +41,7 @@ def answers(content: bytes, values: np.ndarray, scratch: Path) -> dict[str, np.n
     given, returned = (tflite.spec_of(net.tensors[index], "?") for index in (net.input, net.output))
     artifact = Artifact(file, "tflite", "full-int8", Classification(("a",)), given, returned, "model")
     out = scratch / "out"
-    made = folder.write_sources(artifact, out)
+    made = folder.write_sources(artifact, out, cmsis_nn=place() is not None)
     rows = folder.rows(values, "int8_t")
     outputs = net.tensors[net.output].count
     (out / "main.c").write_text(
@@ -47,10 +50,21 @@ def answers(content: bytes, values: np.ndarray, scratch: Path) -> dict[str, np.n
         f'    {made.name}_run(in[i], y);\n    for (int o = 0; o < {outputs}; ++o) printf("%d ", y[o]);\n  }}\n}}\n'
     )
     flags = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-fsanitize=address,undefined"]
-    found = {}
-    for name, more in (("plain", ("-O1",)), ("native", ("-O1", *native()))):
+    found, builds = {}, {"plain": ["-O1"], "native": ["-O1", *native()]}
+    if theirs := place():
+        builds["CMSIS-NN"] = ["-O1", *its_functions(theirs)]
+    for name, more in builds.items():
         command = [*compiler(), *flags, *more, "-fno-sanitize-recover=all", "-o", scratch / name]
         run([*command, out / "model.c", out / "main.c"], "model.c")
         told = run([scratch / name], "the program").split()
         found[name] = np.array(told, np.int8).reshape(len(values), outputs)
     return found
+
+
+@cache
+def its_functions(folder: Path) -> list[str]:
+    """What a compiler wants to be told for CMSIS-NN's convolutions; compiled once, without the sanitizers."""
+    kernels, library = cmsis_nn.find(folder), Path(SCRATCH.name) / "cmsis_nn.so"
+    options = [*kernels.options, *cmsis_nn.ON_THE_HOST]
+    run([*compiler(), *QUICK, "-w", *options, "-o", library, *kernels.sources], "CMSIS-NN")
+    return [*options, str(library)]
