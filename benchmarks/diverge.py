@@ -55,11 +55,63 @@ def without_first(array: np.ndarray) -> np.ndarray:
     return array
 
 
+def with_two_swapped(array: np.ndarray) -> np.ndarray:
+    array[[0, 1]] = array[[1, 0]]
+    return array
+
+
+class PlantedFile:
+    """A copy of a file, and one of its convolutions, in which faults are planted; each tells the operation at fault.
+
+    Attributes:
+        name: of the convolution.
+        rng: draws what is random.
+        outputs: channels that it makes.
+        has_bias: it has one.
+        is_int8: its weights are stored in integers.
+    """
+
+    name: str
+    rng: np.random.Generator
+    outputs: int
+    has_bias: bool
+    is_int8 = False
+
+    def change(self, place: int, how: Callable[[np.ndarray], np.ndarray]) -> None:
+        """Give the convolution other weights (1) or another bias (2)."""
+        raise NotImplementedError
+
+    def epsilon(self) -> str:
+        if self.is_int8:
+            raise LookupError  # less than a step of its weights
+        variance = self.rng.uniform(0.01, 1, self.outputs)
+        factor = np.sqrt((variance + 1e-5) / (variance + 1e-3)).astype(np.float32)
+        self.change(1, lambda w: w * factor.reshape(-1, *[1] * (w.ndim - 1)))
+        return self.name
+
+    def bias(self) -> str:
+        if not self.has_bias:
+            raise LookupError
+        self.change(2, lambda b: 0 * b)
+        return self.name
+
+    def dead(self) -> str:
+        self.change(1, without_first)
+        self.change(2, without_first)
+        return self.name
+
+    def norm(self) -> str:
+        if self.is_int8:
+            raise LookupError
+        self.change(1, of_norm_one)
+        return self.name
+
+
 # -- ONNX
 
 
-class OnnxFile:
-    """A copy of a file, and one of its convolutions."""
+class OnnxFile(PlantedFile):
+    """An ONNX file."""
 
     def __init__(self, path: Path, seed: int):
         self.model = onnx.load(path)
@@ -69,6 +121,7 @@ class OnnxFile:
         self.node = convs[int(self.rng.integers(len(convs)))]
         self.held = held
         self.name = self.node.name or f"{self.node.op_type} {self.node.output[0]}"
+        self.outputs, self.has_bias = held[self.node.input[1]].dims[0], len(self.node.input) > 2
 
     def change(self, place: int, how: Callable[[np.ndarray], np.ndarray]) -> None:
         if len(self.node.input) > place:
@@ -94,18 +147,8 @@ class OnnxFile:
         raise LookupError
 
     def swap(self) -> str:
-        def swapped(array: np.ndarray) -> np.ndarray:
-            array[[0, 1]] = array[[1, 0]]
-            return array
-
-        self.change(1, swapped)
-        self.change(2, swapped)
-        return self.name
-
-    def epsilon(self) -> str:
-        variance = self.rng.uniform(0.01, 1, numpy_helper.to_array(self.held[self.node.input[1]]).shape[0])
-        factor = np.sqrt((variance + 1e-5) / (variance + 1e-3)).astype(np.float32)
-        self.change(1, lambda w: w * factor.reshape(-1, *[1] * (w.ndim - 1)))
+        self.change(1, with_two_swapped)
+        self.change(2, with_two_swapped)
         return self.name
 
     def relu(self) -> str:
@@ -119,21 +162,6 @@ class OnnxFile:
                 self.model.graph.node.remove(relu)
                 return maker.name or f"{maker.op_type} {maker.output[0]}"
         raise LookupError
-
-    def bias(self) -> str:
-        if len(self.node.input) < 3:
-            raise LookupError
-        self.change(2, lambda b: 0 * b)
-        return self.name
-
-    def dead(self) -> str:
-        self.change(1, without_first)
-        self.change(2, without_first)
-        return self.name
-
-    def norm(self) -> str:
-        self.change(1, of_norm_one)
-        return self.name
 
     def crop(self) -> str:
         """Drop the last crop: the answers are longer."""
@@ -180,8 +208,8 @@ class OnnxFile:
 # -- TFLite
 
 
-class TfliteFile:
-    """A copy of a file, and one of its convolutions."""
+class TfliteFile(PlantedFile):
+    """A TFLite file."""
 
     def __init__(self, path: Path, seed: int):
         content = path.read_bytes()
@@ -196,6 +224,7 @@ class TfliteFile:
         self.op, self.name = self.graph.operators[self.place], f"{kinds[self.place]} {self.place}"
         self.weights = self.graph.tensors[self.op.inputs[1]]
         self.is_int8 = self.weights.type == schema.TensorType.INT8
+        self.outputs, self.has_bias = int(self.weights.shape[0]), self.array_of(self.place, 2) is not None
         self.activations = [(place, kinds[place]) for place in convs]
 
     def array_of(self, place: int, which: int) -> Any:
@@ -235,23 +264,11 @@ class TfliteFile:
         return self.name
 
     def swap(self) -> str:
-        def swapped(array: np.ndarray) -> np.ndarray:
-            array[[0, 1]] = array[[1, 0]]
-            return array
-
         if self.weights.shape[0] < 2:
             raise LookupError
-        self.change(1, swapped)
+        self.change(1, with_two_swapped)
         if not self.is_int8:  # the bias has another scale in each channel
-            self.change(2, swapped)
-        return self.name
-
-    def epsilon(self) -> str:
-        if self.is_int8:
-            raise LookupError  # less than a step of its weights
-        variance = self.rng.uniform(0.01, 1, int(self.weights.shape[0]))
-        factor = np.sqrt((variance + 1e-5) / (variance + 1e-3)).astype(np.float32)
-        self.change(1, lambda w: w * factor.reshape(-1, 1, 1, 1))
+            self.change(2, with_two_swapped)
         return self.name
 
     def relu(self) -> str:
@@ -264,23 +281,6 @@ class TfliteFile:
                 op.builtinOptions.fusedActivationFunction = schema.ActivationFunctionType.NONE
                 return f"{kind} {place}"
         raise LookupError
-
-    def bias(self) -> str:
-        if self.array_of(self.place, 2) is None:
-            raise LookupError
-        self.change(2, lambda b: 0 * b)
-        return self.name
-
-    def dead(self) -> str:
-        self.change(1, without_first)
-        self.change(2, without_first)
-        return self.name
-
-    def norm(self) -> str:
-        if self.is_int8:
-            raise LookupError
-        self.change(1, of_norm_one)
-        return self.name
 
     def crop(self) -> str:
         raise LookupError  # the passes did it in place

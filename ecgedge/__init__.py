@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ecgedge.api.hookspecs import API_VERSION, hookimpl
     from ecgedge.api.measured import Blocks, Measured
     from ecgedge.api.options import Option
+    from ecgedge.api.origins import write_origins
     from ecgedge.api.parts import ANY, Context, Exporter, Family, GraphPass, Model, Quantizer, Runtime, Session
     from ecgedge.api.precisions import Precision
     from ecgedge.api.profile import Profile, Step
@@ -53,6 +54,7 @@ PLACES = {  # the same once more, for Python: what is in which module
     "api.hookspecs": "API_VERSION hookimpl",
     "api.measured": "Blocks Measured",
     "api.options": "Option",
+    "api.origins": "write_origins",
     "api.parts": "ANY Context Exporter Family GraphPass Model Quantizer Runtime Session",
     "api.precisions": "Precision",
     "api.profile": "Profile Step",
@@ -158,6 +160,7 @@ __all__ = [
     "tell_artifact",
     "without_tf32",
     "write_checkpoint",
+    "write_origins",
     "write_record",
     "write_sidecar",
 ]

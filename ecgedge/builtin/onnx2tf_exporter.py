@@ -22,6 +22,7 @@ from ecgedge import (
     check_parity,
     hookimpl,
     layout_of,
+    write_origins,
     write_sidecar,
 )
 
@@ -112,7 +113,7 @@ def save(model: Any, source: Artifact, out: Path, options: Mapping[str, Any]) ->
         node.name = node.name or f"{node.op_type}_{node.output[0]}"  # by which a failure is told
     onnx.save(alone, scratch)
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stdout(sys.stderr), noting_layers() as kept:
             network = onnx2tf.convert(
                 input_onnx_file_path=str(scratch),
                 output_folder_path=str(out),
@@ -129,10 +130,46 @@ def save(model: Any, source: Artifact, out: Path, options: Mapping[str, Any]) ->
                 input_signature=[tf.TensorSpec(each.shape, each.dtype, each.name) for each in network.inputs],
             )
             archive.write_out(str(out))
+            write_origins(out, layers_of(kept[-1] if kept else {}, alone))
     except OSError:  # a full disk
         raise
     except (Exception, SystemExit) as error:  # the libraries' own classes, and onnx2tf's way of giving up
         raise ConversionError(f"onnx2tf cannot convert {place_of(error, alone)}") from error
+
+
+@contextlib.contextmanager
+def noting_layers() -> Iterator[list[dict[str, Any]]]:
+    """Meanwhile, what onnx2tf keeps of each ONNX tensor is kept here, too, of each conversion.
+
+    Its version 2 writes a report of which tensor became which; 1.28 knows that, and hands it out nowhere.
+    """
+    from onnx2tf.ops import Input  # heavy; the first operation of each conversion
+
+    kept: list[dict[str, Any]] = []
+    make_node = Input.make_node
+
+    def noted(**given: Any) -> None:
+        kept.append(given["tf_layers_dict"])
+        make_node(**given)
+
+    Input.make_node = noted
+    try:
+        yield kept
+    finally:
+        Input.make_node = make_node
+
+
+def layers_of(kept: Mapping[str, Any], model: Any) -> dict[str, str]:
+    """ONNX tensors by the Keras layer that makes them, in the order of the graph.
+
+    Args:
+        kept: what onnx2tf keeps of each tensor, by the name that it gives it.
+        model: the ``onnx.ModelProto``.
+    """
+    names = [name for node in model.graph.node for name in node.output]
+    called = {("wa" * name.startswith("/") + name).replace(":", "__"): name for name in names}
+    layers = {name: getattr(getattr(held.get("tf_node"), "node", None), "layer", None) for name, held in kept.items()}
+    return {layer.name: called[name] for name, layer in layers.items() if layer is not None and name in called}
 
 
 @contextlib.contextmanager

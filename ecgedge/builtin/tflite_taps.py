@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Mapping, Sequence
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,16 @@ from ecgedge.builtin.rounding import HALF, of_steps
 BITS = ("int4", "int8", "uint8", "int16")  # in which weights may be rounded
 
 
+@contextlib.contextmanager
+def as_written(path: Path) -> Iterator[None]:
+    """Read what a file says of its tensors, of which LiteRT itself needs less: it may be none of what it has to be."""
+    try:
+        yield
+    except (ArithmeticError, LookupError, TypeError, ValueError, struct.error) as error:
+        told = f"{path}: what it says of its tensors cannot be read: {error}"
+        raise EcgEdgeError(told[:300], "convert it again") from error
+
+
 class TfliteTaps(Taps):
     """Each reading is a file of its own: the shipped one with one more output, or with the operations of one piece."""
 
@@ -22,7 +35,8 @@ class TfliteTaps(Taps):
 
         self.resolver = resolver
         self.artifact, self.threads, self.content = artifact, threads, artifact.path.read_bytes()
-        self.model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(self.content, 0))
+        with as_written(artifact.path):
+            self.model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(self.content, 0))
         self.model.signatureDefs = []  # they would have to name the same outputs
         self.graph = self.model.subgraphs[0]
         types = {value: name.lower() for name, value in vars(schema.TensorType).items() if not name.startswith("_")}
@@ -31,7 +45,8 @@ class TfliteTaps(Taps):
         self.batch = artifact.input.batch or 1
         self.names = self.unique_names()
         self.places = {name: place for place, name in enumerate(self.names)}
-        self.wiring = self.wired(codes)
+        with as_written(artifact.path):
+            self.wiring = self.wired(codes)
         self.open: dict[tuple[tuple[str, ...], str], Any] = {}  # the piece that was run last
 
     def unique_names(self) -> list[str]:

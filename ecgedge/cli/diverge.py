@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ecgedge.diverge.chain import Stage
     from ecgedge.diverge.diverged import Diverged
     from ecgedge.diverge.fix import Fixed
-    from ecgedge.diverge.study import Line
+    from ecgedge.diverge.lines import Line
 
 STAGES = ("", "stage", "precision", "runtime", "to the first", "to the one before", "largest", "explained", "decisions")
 LINES = ("", "operation", "type", "matched by", "as it ran", "steps", "alone", "steps", "explained", "times")
@@ -42,19 +42,43 @@ SAME = 199.0  # dB, from which there is no difference
 @click.command()
 @click.argument("target", metavar="FILE|MODEL|RUN")
 @click.argument("row", nargs=-1, metavar="[ROW]")
-@click.option("--against", metavar="FILE|MODEL", help="Another form of the same model, which counts as right.")
-@click.option("--to", metavar="FORMAT", help="Instead: convert it, and look at every stage on the way.")
-@click.option("--quantize", default="none", show_default=True, metavar="PRECISION", help="With --to: a precision.")
-@click.option("--runtime", metavar="NAME", help="Default: the row's, else the first that takes it and works here.")
-@click.option("--against-runtime", metavar="NAME", help="The same, of the other form.")
-@click.option("--device", metavar="NAME", help="A board (ecgedge board ls) that runs the form, or the last stage.")
-@click.option("--beats", type=click.IntRange(2), default=500, show_default=True, help="Test beats, stratified.")
-@click.option("--fix", is_flag=True, help="With --to: try other precisions where the last stage loses too much.")
+@click.option(
+    "--against", metavar="FILE|MODEL", help="Compare it with this form of the same model, which counts as right."
+)
+@click.option("--to", metavar="FORMAT", help="Convert it to this format instead, and look at every stage on the way.")
+@click.option(
+    "--quantize",
+    default="none",
+    show_default=True,
+    metavar="PRECISION",
+    help="Convert it in this precision, with --to.",
+)
+@click.option(
+    "--runtime",
+    metavar="NAME",
+    help="Run it on this runtime. Default: the row's, else the first that takes it and works here.",
+)
+@click.option(
+    "--against-runtime",
+    metavar="NAME",
+    help="Run the other form on this runtime. Default: that of a row of the same format, else the first that takes it "
+    "and works here.",
+)
+@click.option("--device", metavar="NAME", help="Run the form, or the last stage, on this board (ecgedge board ls).")
+@click.option(
+    "--beats",
+    type=click.IntRange(2),
+    default=500,
+    show_default=True,
+    help="Ask the forms about so many test beats, stratified.",
+)
+@click.option("--fix", is_flag=True, help="Try other precisions where the last stage of --to loses too much.")
 @click.option("--max-drop", type=FiniteRange(min=0), default=0.1, show_default=True, metavar="POINTS",
-              help="With --fix: that may be lost on these beats, in hundredths of accuracy or AUROC.")  # fmt: skip
+              help="Let --fix lose so much on these beats, in hundredths of accuracy or AUROC.")  # fmt: skip
+@click.option("--whole", is_flag=True, help="Measure every operation of a long graph, not those around the worst.")
 @click.option("--html", type=click.Path(path_type=Path), metavar="FILE",
-              help="Also write a page, for which every stage is looked into.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+              help="Write a page into this file, too; every stage is looked into for it.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @dataset_option
 @file_options
 @calibration_option
@@ -65,8 +89,9 @@ SAME = 199.0  # dB, from which there is no difference
 @click.pass_context
 def diverge(ctx: click.Context, target: str, row: tuple[str, ...], against: str | None, to: str | None, quantize: str,
             runtime: str | None, against_runtime: str | None, device: str | None, beats: int, fix: bool,
-            max_drop: float, html: Path | None, as_json: bool, dataset: str | None, calibration: int, seed: int,
-            chosen: dict[str, str], threads: int, timeout: float, memory: int | None) -> None:  # fmt: skip
+            max_drop: float, whole: bool, html: Path | None, as_json: bool, dataset: str | None, calibration: int,
+            seed: int, chosen: dict[str, str], threads: int, timeout: float,
+            memory: int | None) -> None:  # fmt: skip
     """Find where two forms of a model part: the stage, the operation, the decisions that change.
 
     Of a run, ROW is the id of a row or words that only it has; without it, the row that the run suggests. It is held
@@ -81,10 +106,11 @@ def diverge(ctx: click.Context, target: str, row: tuple[str, ...], against: str 
     from ecgedge.commands.diverge import diverge as look_into
 
     if html:
+        common.check_ending(html, (".html", ".htm"), "a page")
         common.check_writable(html)
     found = look_into(target, row=row, against=against, to=to, quantizer=quantize, runtime=runtime,
                       against_runtime=against_runtime, device=device, beats=beats, fix=fix, max_drop=max_drop,
-                      each_stage=html is not None, data=dataset, normalize=bool(ctx.meta.get(NORMALIZE)),
+                      each_stage=html is not None, whole=whole, data=dataset, normalize=bool(ctx.meta.get(NORMALIZE)),
                       **asked_of_columns(), calibration=calibration, seed=seed, told=told_files(), trust=trusted(),
                       options=chosen, threads=threads, timeout=timeout, memory=memory)  # fmt: skip
     if as_json:
@@ -106,10 +132,16 @@ def show(found: Diverged) -> None:
     click.echo()
     if found.study:
         s = found.study
+        by = ", ".join(f"{count} by {how}" for how, count in s.matched_by.items())
         common.say(
-            f"operations of {found.form} against {found.against}: {s.matched:.0%} of {s.tensors} tensors matched, "
-            f"on {found.tapped} beats"
+            f"operations of {found.form} against {found.against}: {s.matched:.0%} of {s.tensors} tensors matched"
+            f"{f' ({by})' if by else ''}, on {found.tapped} beats"
         )
+        if s.narrowed:
+            common.say(
+                f"{s.narrowed.operations} operations, cut at {s.narrowed.cuts} places in {s.narrowed.runs} runs: these "
+                "are the ones around the stretch that errs most by itself; --whole measures all"
+            )
         lines = s.lines if len(s.lines) <= MOST else s.ranked()[:MOST]
         if len(lines) < len(s.lines):
             common.say(f"the {len(lines)} of {len(s.lines)} that err most")

@@ -47,6 +47,7 @@ def diverge(
     fix: bool = False,
     max_drop: float = 0.1,
     each_stage: bool = False,
+    whole: bool = False,
     data: str | os.PathLike[str] | None = None,
     normalize: bool = False,
     label_column: str | None = None,
@@ -82,6 +83,7 @@ def diverge(
         fix: with ``to``: where the last stage loses more than ``max_drop`` hundredths of accuracy or AUROC on these
             beats, try other precisions until one does not.
         each_stage: look into the operations of every stage that can be looked into, on fewer beats, not of one alone.
+        whole: measure every operation of a long form, not those around the one that errs most alone.
         data: where it lies, as for ``MatrixRequest``; so ``normalize``, ``label_column``, ``ignore_columns``,
             ``leads``, ``layout``, ``group_column``, ``label_file``, ``class_names``. None, of a row of a run: that of
             the run, with all that.
@@ -122,7 +124,7 @@ def diverge(
     with opener(parts, limits, asked.told, trust, threads) as opened, ExitStack() as kept:
         scratch = Path(kept.enter_context(tempfile.TemporaryDirectory()))
         look = Look(parts, opened, held, index, given, threads, limits, runtime, against_runtime,
-                    *reached(device, parts, scratch, kept))  # fmt: skip
+                    *reached(device, parts, scratch, kept), whole)  # fmt: skip
         if to is None:
             name, other = os.fspath(against or ""), None
             if found and against is None:
@@ -154,7 +156,7 @@ def check_asked(target: str, is_run: bool, is_against: bool, to: str | None, qua
         raise EcgEdgeError(f"--to {to} converts a model, and {target} is a run, whose rows are converted",
                            "leave it out, or name the model instead")  # fmt: skip
     if not is_run and is_against == (to is not None):
-        told = "--against and --to are given both" if to is not None else "it needs another form to be held against"
+        told = "--against and --to are given both" if to is not None else "there is no other form to compare it with"
         raise EcgEdgeError(f"{target}: {told}", "--against FORM, or --to FORMAT for all stages of a conversion")
     if quantizer != "none" and to is None:
         raise EcgEdgeError(f"--quantize {quantizer} is for a conversion", "add --to FORMAT, or leave it out")
@@ -186,7 +188,7 @@ def reference_of(found: RowOfRun, parts: Parts, trust: bool) -> tuple[str, Artif
     if sibling is not None and sibling.file is not None and sibling.file.path is not None:
         return sibling.id, row_of_run(found.run.folder, [sibling.id], parts, trust).artifact
     if row.model not in parts.models:
-        told = f"{row.id} has no fp32 form in {found.run.folder}, and {row.model} is no model that is known here"
+        told = f"{row.id} has no fp32 form in {found.run.folder}, and there is no model {row.model} here"
         raise EcgEdgeError(told, "--against FORM")
     return row.model, None
 
@@ -242,7 +244,7 @@ def made_on_the_way(
         applied = [name for name in done.passes if name not in artifact.passes]
         if not applied:
             return done
-        forms.append((f"{done.format}, {len(applied)} passes", done))
+        forms.append((f"{done.format}, {len(applied)} pass{'' if len(applied) == 1 else 'es'}", done))
         pair = [look.answered(name, form, None) for name, form in ((forms[-2]), (forms[-1]))]
         if is_parted(pair, look):
             forms.pop()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ecgedge.api.artifact import Anomaly, Artifact, Classification, Multilabel
-from ecgedge.diverge.diverged import Diverged, Example, Strip
+from ecgedge.diverge.diverged import Diverged, Example
 from ecgedge.errors import ConversionError, EcgEdgeError
 
 if TYPE_CHECKING:  # the rest is imported when something is looked into: ``import ecgedge`` is to stay quick
@@ -20,7 +20,9 @@ if TYPE_CHECKING:  # the rest is imported when something is looked into: ``impor
     from ecgedge.data.dataset import Dataset
     from ecgedge.devices.link import Link
     from ecgedge.diverge.chain import Answered
+    from ecgedge.diverge.lines import Strip
     from ecgedge.diverge.match import Matching
+    from ecgedge.diverge.origins import Origin
     from ecgedge.diverge.sealed import Sealed
     from ecgedge.plugins import Parts
     from ecgedge.workers.client import Limits
@@ -41,6 +43,7 @@ class Look:
         index: of the test beats that every stage answers.
         runtime, against_runtime: of the last and the first form; None: the first that takes it and works.
         there, link: the board on which the last form runs, and the way there; None: this machine.
+        whole: every operation of a long form is measured.
     """
 
     parts: Parts
@@ -54,6 +57,7 @@ class Look:
     against_runtime: str | None = None
     there: Surveyed | None = None
     link: Link | None = None
+    whole: bool = False
 
     @property
     def x(self) -> np.ndarray:
@@ -151,11 +155,26 @@ class Look:
                 return replace(result, notes=tuple(notes))
             alike = forms[mine].outputs[0].size == forms[theirs].outputs[0].size
             seal = self.sealing(forms[mine], forms[theirs]) if alike else None
-            found = study(form, against, self.few(), seal)
+            told = self.told(forms, (mine, form), (theirs, against))
+            try:
+                found = study(form, against, self.few(), seal, told, self.whole)
+            except ConversionError as error:  # the process that looked inside died
+                notes.append(f"{forms[mine].name}: no inner tensors, only its answers: {error}")
+                return replace(result, notes=tuple(notes))
         return replace(result, study=found, form=forms[mine].name, against=forms[theirs].name, notes=tuple(notes))
+
+    def told(
+        self, forms: Sequence[Answered], form: tuple[int, Taps], reference: tuple[int, Taps]
+    ) -> Mapping[str, Origin]:
+        """What those who made one stage from another tell of its tensors; nothing of files that were brought."""
+        from ecgedge.diverge.origins import origins_between
+
+        mine, theirs = ((forms[place].artifact, taps.wiring) for place, taps in (form, reference))
+        return origins_between([each.artifact for each in forms], mine, theirs)
 
     def strips(self, forms: Sequence[Answered], result: Diverged) -> Iterator[Strip]:
         """The operations of each stage that can be looked into against those of the nearest before it that can."""
+        from ecgedge.diverge.lines import Strip
         from ecgedge.diverge.study import study
 
         x, missed = self.few(BESIDES), list[str]()
@@ -163,12 +182,14 @@ class Look:
             if forms[place].name == result.form:
                 continue
             with (
-                self.tapped(forms, [place], missed) as (_, form),
+                self.tapped(forms, [place], missed) as (mine, form),
                 self.tapped(forms, range(place - 1, -1, -1), missed) as (theirs, against),
             ):
                 if form is not None and against is not None:
-                    lines = study(form, against, x).lines
-                    yield Strip(forms[place].name, forms[theirs].name, lines, len(x))
+                    told = self.told(forms, (mine, form), (theirs, against))
+                    with suppress(ConversionError):  # the process that looked inside died: it has no strip
+                        lines = study(form, against, x, told=told).lines
+                        yield Strip(forms[place].name, forms[theirs].name, lines, len(x))
 
     def examples(self, forms: Sequence[Answered], result: Diverged, task: Task) -> Iterator[Example]:
         """Beats that the two forms which were held against each other decide otherwise, else the first and the last."""
@@ -233,8 +254,13 @@ class Look:
 
         if not form.on_board:
             part = self.opened.workers.runtime(self.parts.runtimes[form.runtime])
-            if (taps := part.taps(form.artifact, self.threads)) is None:
-                notes.append(f"{form.name}: runtime {form.runtime} shows no inner tensors")
+            try:
+                taps = part.taps(form.artifact, self.threads)
+                reason = f"runtime {form.runtime} shows no inner tensors"
+            except EcgEdgeError as error:
+                taps, reason = None, f"no inner tensors, only its answers: {error.message}"
+            if taps is None:
+                notes.append(f"{form.name}: {reason}")
             return taps
         errand = self.errand()
         try:

@@ -10,7 +10,7 @@ import numpy as np
 from ecgedge.api import tasks
 from ecgedge.api.artifact import Artifact, Task
 from ecgedge.diverge import noise
-from ecgedge.errors import EcgEdgeError
+from ecgedge.errors import EcgEdgeError, counted
 from ecgedge.evaluate.parity import ATOL
 
 LEAST = {"fp16": 40.0, "bf16": 30.0}  # dB to the stage before, by precision; float32 is held to ``ATOL``
@@ -121,7 +121,7 @@ def of_two_sizes(forms: Sequence[Answered], index: np.ndarray) -> tuple[Stage, S
 
 def not_one_model(form: str, reference: str, size: int, other: int) -> EcgEdgeError:
     """The error of two forms that give so many values a beat."""
-    told = f"{form} gives {size} values a beat, {reference} gives {other}"
+    told = f"{form} gives {counted(size, 'value')} a beat, {reference} gives {other}"
     return EcgEdgeError(f"{told}: they are no forms of one model", "name two forms of one model")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the rest is imported when something is looked into: ``import ecgedge`` is to stay quick
@@ -11,23 +11,8 @@ if TYPE_CHECKING:  # the rest is imported when something is looked into: ``impor
     from ecgedge.diverge.chain import Stage
     from ecgedge.diverge.findings import Finding
     from ecgedge.diverge.fix import Fixed
-    from ecgedge.diverge.study import Line, Study
-
-
-@dataclass(frozen=True)
-class Strip:
-    """The operations of one more stage, held against those of the nearest stage before it.
-
-    Attributes:
-        form, against: names of the two stages.
-        lines: in the order of the operations of ``form``.
-        beats: for which their tensors were read.
-    """
-
-    form: str
-    against: str
-    lines: tuple[Line, ...]
-    beats: int
+    from ecgedge.diverge.lines import Line, Strip
+    from ecgedge.diverge.study import Study
 
 
 @dataclass(frozen=True)
@@ -92,12 +77,16 @@ class Diverged:
         return self.study.culprit.operation if self.study and self.study.culprit else None
 
     def record(self) -> dict[str, Any]:
-        """All of it as JSON has it."""
+        """All of it as JSON has it: a ``DivergedRecord``, by which it is read back."""
+        from ecgedge.diverge.record import DivergedRecord
         from ecgedge.files import typed_json
 
-        found: dict[str, Any] = typed_json.plain(replace(self, examples=()))
-        del found["examples"]
-        return {"culprit": self.culprit, **found, "ranking": [line.operation for line in self.ranking()]}
+        ranking = tuple(line.operation for line in self.ranking())
+        found: dict[str, Any] = typed_json.plain(DivergedRecord(
+            self.culprit, self.stages, self.parted, self.form, self.against, self.study, self.findings, self.data,
+            self.beats, self.tapped, self.notes, self.fixed, self.strips, ranking,
+        ))  # fmt: skip
+        return found
 
     def ranking(self) -> list[Line]:
         """The lines of the study, the worst first."""

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ecgedge.diverge.chain import Stage
+from ecgedge.diverge.fault import CLIPS, MISTAKEN
+from ecgedge.diverge.lines import Line
 from ecgedge.diverge.match import LAYOUTS, kind
-from ecgedge.diverge.study import CLIPS, MISTAKEN, Line, Study
+from ecgedge.diverge.study import Study
 from ecgedge.diverge.symptoms import Symptoms
 
 NORMS = ("batchnorm", "batchnormalization")
@@ -111,12 +113,25 @@ def moved(found: Found) -> Iterator[Finding]:
 def norm_in_training(found: Found) -> Iterator[Finding]:
     """The culprit normalises, or comes out as the reference does but for a factor and an offset a channel."""
     line = computes_wrong(found)
-    if line and (kind(line.op) in NORMS or (signs(found).by_channel and line.local_steps is None)):
+    is_affine = signs(found).by_channel and not signs(found).shifted
+    if line and (kind(line.op) in NORMS or (is_affine and line.local_steps is None)):
         how = "is a batch norm" if kind(line.op) in NORMS else "is right but for a factor and an offset in each channel"
         yield Finding(
             f"{line.operation} {how}: its statistics are not those of the reference",
             "export in evaluation mode: network.eval() before torch.onnx.export, without training=; else its epsilon "
             "or a scale was changed",
+            line.operation,
+        )
+
+
+def lost_bias(found: Found) -> Iterator[Finding]:
+    """The culprit comes out as the reference does but for an offset in each channel: what is added is another."""
+    line = computes_wrong(found)
+    if line and signs(found).shifted and kind(line.op) not in NORMS:
+        yield Finding(
+            f"{line.operation} is right but for an offset in each channel: what it adds is not the reference's",
+            "its bias was lost or changed: convert again without the pass or exporter that wrote it: --no-optimize, "
+            "--exporter",
             line.operation,
         )
 
@@ -151,7 +166,8 @@ def swapped_channels(found: Found) -> Iterator[Finding]:
 def by_a_pass(found: Found) -> Iterator[Finding]:
     """The stage that parts is that of a graph pass."""
     head, _, name = found.form.rpartition(", ")
-    if found.stage and found.parted == found.form and head == found.stage.format and not name.endswith(" passes"):
+    is_counted = name.endswith((" pass", " passes"))  # all of them together
+    if found.stage and found.parted == found.form and head == found.stage.format and not is_counted:
         yield Finding(
             f"pass {name} moves the answers by more than rounding: it is not right for this graph",
             "convert with --no-optimize, and report the graph with the name of the pass",
@@ -174,7 +190,7 @@ def integer_softmax(found: Found) -> Iterator[Finding]:
 def at_fault(found: Found) -> Iterator[Finding]:
     """The culprit computes something else, and nothing above says in which way."""
     line = computes_wrong(found)
-    if line and not any(any(check(found)) for check in (norm_in_training, dead_channels, swapped_channels)):
+    if line and not any(any(check(found)) for check in WAYS):
         size = "" if line.local_steps is None else f", {line.local_steps:.1f} steps"
         is_rough = line.local_steps is not None and line.local_snr > MISTAKEN
         yield Finding(
@@ -261,7 +277,8 @@ def culprit_of(found: Found) -> Line | None:
     return found.study.culprit if found.study else None
 
 
+WAYS = (norm_in_training, lost_bias, dead_channels, swapped_channels)  # in which the culprit may be wrong
 FINDINGS = (
-    no_forms_of_one_model, dropped, clipped, moved, norm_in_training, dead_channels, swapped_channels, by_a_pass,
-    at_fault, integer_softmax, loud_channel, adds_up, nothing_parts,
+    no_forms_of_one_model, dropped, clipped, moved, *WAYS, by_a_pass, at_fault, integer_softmax, loud_channel,
+    adds_up, nothing_parts,
 )  # fmt: skip

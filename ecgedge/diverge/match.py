@@ -1,9 +1,10 @@
-"""Which tensor of one graph is which of another: by what they hold for real beats, whatever the order of their axes."""
+"""Which tensor of one graph is which of another: by name, by what converters tell, and by what they hold for beats."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import permutations
 
@@ -11,10 +12,12 @@ import numpy as np
 
 from ecgedge.api.taps import Operation, Taps, Tensor
 from ecgedge.diverge import noise
+from ecgedge.diverge.origins import Origin
 from ecgedge.errors import ConversionError, EcgEdgeError
 
 ALIKE = 15.0  # dB, from which what tensors hold makes them the same
-NAMED = 6.0  # dB, the same for two of one name
+NAMED = 6.0  # dB, the same for two of one name, or of which a converter tells that one was made from the other
+BY_VALUES = ("content", "place")  # how tensors are matched of which nobody tells
 NEAR = 0.35  # of sorted values, relative to their spread: further apart nothing is tried
 CLEARLY = 3.0  # dB by which values fit better that do
 AT_ONCE = 3  # candidates for a place that are tried
@@ -43,7 +46,8 @@ class Match:
     """A tensor of the form and the one of the reference that means the same.
 
     Attributes:
-        how: ``"name"``, ``"content"``, or ``"place"``: neither says so, but what comes after it.
+        how: by ``"name"``; by who made one from the other: ``"passes"``, or an exporter's name; by ``"content"``; or
+            by ``"place"``: none of these says so, but what comes after it.
         order: of the reference's axes of more than one value, the batch left out, that gives those of the form.
         turned: the order holds for the form's axes instead, whose values are then put back.
     """
@@ -61,6 +65,7 @@ class Matching:
 
     Attributes:
         read: the values of a tensor of the reference.
+        told: what converters tell of tensors of the form that have another name in the reference.
         skipped: tensors of the form that are known to mean nothing in the reference.
         shapes: of a beat of the form's tensors, as they were seen.
     """
@@ -68,6 +73,7 @@ class Matching:
     form: Taps
     reference: Taps
     read: Read
+    told: Mapping[str, Origin] = field(default_factory=dict)
     found: dict[str, Match] = field(default_factory=dict)
     skipped: set[str] = field(default_factory=set)
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
@@ -117,7 +123,13 @@ class Matching:
             return None
 
 
-def match(form: Taps, reference: Taps, read: Read) -> Matching:
+def match(
+    form: Taps,
+    reference: Taps,
+    read: Read,
+    told: Mapping[str, Origin] | None = None,
+    given: Match | None = None,
+) -> Matching:
     """Match tensors, from the input to the output, each by what the form makes of the reference's own values.
 
     So a fault is not carried on: behind it all tensors are found again. One whose values fit none is held open, and
@@ -126,13 +138,14 @@ def match(form: Taps, reference: Taps, read: Read) -> Matching:
 
     Args:
         read: the values of a tensor of the reference, the batch first.
+        told: see ``Matching``.
+        given: the match of the inputs; None: they have their axes in one order.
     """
-    both = Matching(form, reference, read)
+    both = Matching(form, reference, read, told or {})
     start, end = (form.wiring.input, reference.wiring.input), (form.wiring.output, reference.wiring.output)
-    given = read(start[1])
-    shape = both.tensors[start[0]].shape
-    both.shapes[start[0]] = tuple(axis or 0 for axis in shape) if None not in shape else given.shape[1:]
-    both.found[start[0]] = Match(*start, "name", tuple(range(len(axes_of(given.shape[1:])))))
+    there, shape = read(start[1]).shape[1:], both.tensors[start[0]].shape
+    both.shapes[start[0]] = tuple(axis or 0 for axis in shape) if None not in shape else there
+    both.found[start[0]] = given or Match(*start, "name", tuple(range(len(axes_of(there)))))
     held: dict[str, list[Match]] = {}
     for op in form.wiring.operations:
         for name in op.outputs:
@@ -181,33 +194,36 @@ def open_before(both: Matching, name: str) -> list[str]:
 
 
 def fitting(both: Matching, name: str, values: np.ndarray, last: bool) -> tuple[float, Match] | None:
-    """The tensor of the reference that holds these values, and how well, in dB: that of its name, or the likest."""
+    """The tensor of the reference that holds these values, and how well, in dB: the one that is told, or the likest."""
     best: tuple[float, Match] | None = None
     for reference, how in candidates_of(both, name, last):
         expected = both.read(reference)
-        floor = NAMED if how == "name" else ALIKE
-        if how != "name" and apart(both, reference, values, expected) > NEAR:
+        floor = ALIKE if how in BY_VALUES else NAMED
+        if how in BY_VALUES and apart(both, reference, values, expected) > NEAR:
             continue
         for found in orders(name, reference, how, values.shape[1:], expected.shape[1:]):
             likeness = noise.snr(arranged(expected, found, values.shape[1:]), values)
             if likeness >= floor and (best is None or likeness > best[0] + 1e-6):
                 best = likeness, found
-        if how == "name" and best:
+        if how not in BY_VALUES and best:
             return best
     return best
 
 
 def candidates_of(both: Matching, name: str, last: bool) -> Iterator[tuple[str, str]]:
-    """Names in the reference that a tensor may have, those of its own first, with how it would be found."""
+    """Names in the reference that a tensor may have, with how it would be found: its own, what is told, all others."""
     mine, wiring = both.tensors[name], both.reference.wiring
     if last:
         yield wiring.output, "name"
         return
     size = math.prod(both.shapes[name])
-    own = {mine.name, *mine.also}
-    fit = [each for each in wiring.tensors if sized(both, each, size)]
-    yield from ((each.name, "name") for each in fit if own & {each.name, *each.also})
-    yield from ((each.name, "content") for each in fit if not own & {each.name, *each.also})
+    own, told = {mine.name, *mine.also}, both.told.get(name)
+    fit = {each.name: {each.name, *each.also} for each in wiring.tensors if sized(both, each, size)}
+    named = [each for each, names in fit.items() if own & names]
+    origin = [each for each, names in fit.items() if told and told.name in names and each not in named]
+    yield from ((each, "name") for each in named)
+    yield from ((each, told.how) for each in origin if told)
+    yield from ((each, "content") for each in fit if each not in (*named, *origin))
 
 
 def sized(both: Matching, tensor: Tensor, size: int) -> bool:
@@ -223,9 +239,9 @@ def likely(both: Matching, op: Operation, name: str, values: np.ndarray, last: b
     taken = {each.reference for each in both.found.values()}
     found: list[tuple[float, Match]] = []
     for reference, how in candidates_of(both, name, last):
-        if reference in taken and how != "name":
+        if reference in taken and how in BY_VALUES:
             continue
-        far = 0 if how == "name" else distance(both.behind, reference, sources)
+        far = 0 if how not in BY_VALUES else distance(both.behind, reference, sources)
         if far is None:
             continue
         expected = both.read(reference)
@@ -236,9 +252,9 @@ def likely(both: Matching, op: Operation, name: str, values: np.ndarray, last: b
         if likest:
             score, one = max(likest, key=lambda pair: pair[0])
             kin = kind(both.behind[reference].op) == kind(op.op) if reference in both.behind else False
-            named = how == "name"
-            guess = Match(name, reference, "name" if named else "place", one.order, one.turned)
-            found.append((score + kin + 10 * named - 0.1 * far, guess))
+            is_told = how not in BY_VALUES
+            guess = Match(name, reference, how if is_told else "place", one.order, one.turned)
+            found.append((score + kin + 10 * is_told - 0.1 * far, guess))
     return [one for _, one in sorted(found, key=lambda pair: -pair[0])]
 
 
@@ -329,5 +345,17 @@ def arranged(values: np.ndarray, match: Match, form: tuple[int, ...]) -> np.ndar
 
 def share(both: Matching) -> float:
     """Of the tensors that operations of the form make, those that are matched."""
-    made = [name for op in both.form.wiring.operations for name in op.outputs if name in both.tensors]
+    made = made_by(both)
     return sum(name in both.found for name in made) / max(1, len(made))
+
+
+def made_by(both: Matching) -> list[str]:
+    """The tensors that operations of the form make."""
+    return [name for op in both.form.wiring.operations for name in op.outputs if name in both.tensors]
+
+
+def counts_of(both: Matching) -> dict[str, int]:
+    """How many tensors that operations of the form make are matched in which way, the surest way first."""
+    counts = Counter(both.found[name].how for name in made_by(both) if name in both.found)
+    order = ["name", *sorted(counts.keys() - {"name", *BY_VALUES}), *BY_VALUES]
+    return {how: counts[how] for how in order if counts[how]}

@@ -21,12 +21,14 @@ class Symptoms:
     Attributes:
         right_within: they are right wherever its tensor can hold the reference's values.
         by_channel: they are right but for a positive factor and an offset in each channel.
+        shifted: they are right but for an offset in each channel.
         dead: numbers of channels of one value, which vary in the reference.
         swapped: numbers of channels that hold what the reference has in others.
     """
 
     right_within: bool = False
     by_channel: bool = False
+    shifted: bool = False
     dead: tuple[int, ...] = ()
     swapped: tuple[int, ...] = ()
 
@@ -43,7 +45,8 @@ def symptoms(made: np.ndarray, expected: np.ndarray, tensor: Tensor, allowed: fl
     found = [of_channels(*each, allowed) for each in by_axis(made, held)]
     swapped = next((each.swapped for each in found if each.swapped), ())
     dead = next((each.dead for each in found if each.dead), ())
-    return Symptoms(right_within, any(each.by_channel for each in found), dead, () if dead else swapped)
+    by_channel, shifted = any(each.by_channel for each in found), any(each.shifted for each in found)
+    return Symptoms(right_within, by_channel, shifted, dead, () if dead else swapped)
 
 
 def by_axis(made: np.ndarray, expected: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -66,7 +69,10 @@ def of_channels(made: np.ndarray, expected: np.ndarray, allowed: float) -> Sympt
     factors = (here * there).sum(1) / np.maximum((there**2).sum(1), 1e-30)
     scaled = is_same(here, factors[:, None] * there, allowed) | ~varies
     by_channel = bool(scaled.all() and (factors[varies] > 0.05).all() and varies.any())
-    return Symptoms(by_channel=by_channel, dead=dead, swapped=() if dead else order_of(made, expected, allowed))
+    shifted = bool((is_same(here, there, allowed) | ~varies).all() and varies.any())
+    return Symptoms(
+        by_channel=by_channel, shifted=shifted, dead=dead, swapped=() if dead else order_of(made, expected, allowed)
+    )
 
 
 def order_of(made: np.ndarray, expected: np.ndarray, allowed: float) -> tuple[int, ...]:

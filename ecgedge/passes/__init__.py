@@ -98,18 +98,33 @@ def apply_pass(
         others: passes of plugins, by name.
     """
     given = shaped(model)
-    return None if given is None else apply_to(given, name, batch, length, others)
+    changed = apply_to(given, name, batch, length, others) if given else None
+    return changed.model if changed else None
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What a pass made of a model.
+
+    Attributes:
+        model: an ``onnx.ModelProto`` without shapes.
+        origins: old names of the values that have another name now, by the new one.
+    """
+
+    model: Any
+    origins: Mapping[str, str]
 
 
 def apply_to(
     given: Shaped, name: str, batch: int = 1, length: int | None = None, others: Mapping[str, GraphPass] = NONE
-) -> Any | None:
+) -> Changed | None:
     """As ``apply_pass``, to a model whose shapes are known; it stays as it is."""
     import onnx_ir as ir  # heavy, with the next
     from onnx_ir.passes.common import NameFixPass
 
     changed = ir.from_proto(given.model)
     idle = {value for value in constants(changed.graph) if not value.uses()}
+    names = {value: value.name for node in changed.graph for value in node.outputs}
     if name in others:
         others[name].apply(changed, batch, length)
     else:
@@ -119,7 +134,20 @@ def apply_to(
         return None
     drop_constants(changed.graph, idle)
     NameFixPass()(changed)
-    return without_shapes(changed)
+    return Changed(without_shapes(changed), origins_of(changed.graph, names))
+
+
+def origins_of(graph: Any, names: Mapping[Any, str]) -> dict[str, str]:
+    """What the values of an ``onnx_ir.Graph`` were called before, by what they are called now, where that is another.
+
+    A value that took over the name of another one means what that did, and is left out.
+
+    Args:
+        names: of its values, before.
+    """
+    known = {*names.values()}
+    now = [value for node in graph for value in node.outputs if value in names]
+    return {value.name: names[value] for value in now if value.name and names[value] and value.name not in known}
 
 
 def without_shapes(model: Any) -> Any:

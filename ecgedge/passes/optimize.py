@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ecgedge.api.artifact import Artifact, copy_to, joined
+from ecgedge.api.origins import write_origins
 from ecgedge.api.parts import Context, GraphPass
 from ecgedge.api.records.embedded import add_to_onnx
 from ecgedge.api.tensors import TensorSpec
@@ -59,6 +60,8 @@ def optimize(
     artifact = artifact.derive(out, input=given, output=returned, passes=passes)
     add_to_onnx(model, artifact)
     onnx.save(model, out)
+    if done.origins:
+        write_origins(out, done.origins)
     return artifact
 
 
@@ -70,12 +73,14 @@ class Done:
         applied: those that changed it.
         idle: those that did not.
         left: those that could not be used, with the reason.
+        origins: names in the source of the values that have another name now, by that.
     """
 
     model: Any
     applied: list[str] = dataclasses.field(default_factory=list)
     idle: list[str] = dataclasses.field(default_factory=list)
     left: dict[str, str] = dataclasses.field(default_factory=dict)
+    origins: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def carry_out(
@@ -104,7 +109,7 @@ def apply_all(
     for name in names:
         try:
             given = given or shaped(done.model)
-            changed = given and apply_to(given, name, context.batch, context.beats.shape[-1], others)
+            changed = apply_to(given, name, context.batch, context.beats.shape[-1], others) if given else None
         except Exception as error:  # onnx raises classes of its own
             if told_by_system(error):  # no fault of the pass
                 raise
@@ -112,11 +117,12 @@ def apply_all(
             continue
         if changed is None:
             done.idle.append(name)
-        elif fault := check(changed):
+        elif fault := check(changed.model):
             done.left[name] = fault
         else:
-            done.model, given = changed, None
+            done.model, given = changed.model, None
             done.applied.append(name)
+            done.origins |= {name: done.origins.get(was, was) for name, was in changed.origins.items()}
     return done
 
 

@@ -6,23 +6,29 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from ecgedge.api.artifact import Anomaly, Artifact, Classification, Multilabel
+from ecgedge.api.origins import write_origins
 from ecgedge.api.taps import Operation, Taps, Tensor, Wiring
 from ecgedge.api.tensors import TensorSpec
 from ecgedge.cli.diverge import LINES, line_cells, table
 from ecgedge.commands.diverge import diverge
 from ecgedge.diverge.chain import Answered, as_one, first_parted, stages_of
-from ecgedge.diverge.diverged import Diverged, Example, Strip
+from ecgedge.diverge.diverged import Diverged, Example
 from ecgedge.diverge.findings import find
 from ecgedge.diverge.fix import Fixed, mend
+from ecgedge.diverge.lines import Strip
 from ecgedge.diverge.match import Match, Matching, arranged
+from ecgedge.diverge.origins import Origin, origins_between
+from ecgedge.diverge.record import DivergedRecord
 from ecgedge.diverge.sealed import Sealed, put_back, sealed
 from ecgedge.diverge.study import Study, study
 from ecgedge.errors import ConversionError, EcgEdgeError
+from ecgedge.files import typed_json
 from ecgedge.report.html.diverge import render
 from tests.core.synthetic_run import HOSTILE
 from tests.core.test_report_html import Page
@@ -163,6 +169,135 @@ def test_tensors_are_matched_by_content_in_any_order_of_axes() -> None:
     assert found.matched == 1 and found.culprit is None
     assert {line.tensor: line.reference for line in found.lines} == {"p1": "r", "p2": "s", "p3": "m", "p4": "y"}
     assert [line.how for line in found.lines] == ["content", "content", "content", "name"]
+
+
+def test_what_converters_tell_is_used_before_what_tensors_hold_and_only_where_that_agrees() -> None:
+    told = {"p1": Origin("r", "passes"), "p2": Origin("a", "passes"), "p3": Origin("gone", "passes")}
+    found = study(renamed(), net(), BEATS, told=told)
+    assert {line.tensor: (line.reference, line.how) for line in found.lines} == {
+        "p1": ("r", "passes"), "p2": ("s", "content"), "p3": ("m", "content"), "p4": ("y", "name"),
+    }  # fmt: skip
+    assert list(found.matched_by.items()) == [("name", 1), ("passes", 1), ("content", 2)]
+    tripled = renamed(lambda p: 3 * relu(np.einsum("ncl,cd->ndl", p, W2)))
+    wrong = study(tripled, net(), BEATS, told={"p2": Origin("s", "onnx2tf")})
+    assert wrong.culprit and (wrong.culprit.operation, wrong.culprit.how) == ("op_p2", "onnx2tf")
+
+
+def test_what_each_step_tells_of_its_tensors_is_put_together(tmp_path: Path) -> None:
+    def made(name: str, digest: str, parents: Sequence[str], part: str, told: Mapping[str, str]) -> Artifact:
+        artifact = replace(answered(name, "fp32", np.zeros((1, 3))).artifact, path=tmp_path / name, digest=digest,
+                           parents=tuple(parents), maker={"part": part})  # fmt: skip
+        if told:
+            write_origins(artifact.path, told)
+        return artifact
+
+    def wiring(*names: str) -> Wiring:
+        return Wiring("x", "y", tuple(Tensor(name, (3,), "float32") for name in names), ())
+
+    source = made("a.onnx", "a", (), "model", {"h": "of a stranger"})
+    passed = made("b.onnx", "b", "a", "passes", {"h_2d": "h", "r_2d": "r"})
+    other = made("o.onnx", "o", "a", "passes", {"r_turned": "r"})
+    saved = made("c", "c", "ba", "exporter tool", {"conv": "h_2d", "relu": "r_2d", "last": "y"})
+    lite = made("d.tflite", "d", "cba", "quantizer lite", {})
+    forms = [source, passed, other, saved, lite]
+    tensors = wiring("x", "m/conv/Conv;m/relu/Relu;Const_1", "m/other/Mul", "y")
+    joined = tensors.tensors[1].name
+    for reference, name, how in ((passed, "r_2d", "tool"), (source, "r", "passes"), (other, "r_turned", "passes")):
+        there = wiring("x", "h", "h_2d", "r", "r_2d", "r_turned", "y")
+        assert origins_between(forms, (lite, tensors), (reference, there)) == {joined: Origin(name, how)}
+    assert origins_between([saved, lite], (lite, tensors), (source, wiring("x", "y"))) == {}
+    (tmp_path / "b.onnx.origins.json").write_text("[1")
+    assert origins_between(forms, (lite, tensors), (source, wiring("x"))) == {joined: Origin("r_2d", "tool")}
+
+
+class Counting(Net):
+    """A network that keeps the names of what is read of it, and how much is computed for that."""
+
+    read_of: list[str]
+
+    def read(self, tensor: str, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        self.read_of.append(tensor)
+        return super().read(tensor, x)
+
+
+def chain(count: int, scale: float | None = None, turned: bool = False, **changed: Function) -> Counting:
+    """Dense layers of 4 channels, one after the other, some of them changed; every tenth is a sum of two branches."""
+    weights = [np.linalg.qr(np.random.default_rng(place).standard_normal((4, 4)))[0].astype(np.float32)
+               for place in range(count)]  # fmt: skip
+    steps, last = [Step("t0", ("x",), lambda x: x.reshape(len(x), -1, 1)[:, :8] * np.ones(4, np.float32))], "t0"
+    for place in range(1, count):
+        name, w = f"t{place}", weights[place]
+        plain: Function = (lambda a, b: (a + b) * np.float32(0.7)) if place % 10 == 0 else (lambda a, w=w: a @ w)
+        given = (last, f"t{place - 2}") if place % 10 == 0 else (last,)
+        steps.append(Step(name, given, changed.get(name, plain), "Add" if place % 10 == 0 else "Dense", scale))
+        last = name
+    steps.append(Step("y", (last,), lambda a: a.mean(axis=1)))
+    if turned:  # the channels lie first
+        back, there = (lambda a: a.transpose(0, 2, 1)), (lambda a: a.transpose(0, 2, 1))
+        steps = [replace(step, compute=turned_of(step, back, there)) for step in steps]
+    found = Counting(steps, {step.output: (4, 8) if turned else (8, 4) for step in steps} | {"y": (4,)})
+    found.read_of = []
+    return found
+
+
+def turned_of(step: Step, back: Function, there: Function) -> Function:
+    """An operation whose tensors have their axes the other way round, but for input and output."""
+    return lambda *given: (lambda made: made if step.output == "y" else there(made))(
+        step.compute(*(one if name == "x" else back(one) for name, one in zip(step.inputs, given, strict=True)))
+    )
+
+
+@pytest.mark.parametrize("at", [1, 57, 110, 158])
+@pytest.mark.parametrize("form", ["float", "int8", "turned"])
+def test_a_long_graph_is_cut_in_two_until_the_culprit_of_the_whole_walk_is_found(at: int, form: str) -> None:
+    options: dict[str, Any] = {"float": {}, "int8": {"scale": 0.06}, "turned": {"turned": True}}[form]
+    fault = {f"t{at}": lambda *a: (a[0] * np.float32([1, -1, 1, 1])) + sum(a[1:])}
+    mended = study(chain(160, **options, **fault), chain(160), BEATS)
+    assert mended.narrowed and mended.narrowed.operations == 161
+    assert mended.culprit and mended.culprit.operation == f"op_t{at}"
+    assert len(mended.lines) < 40 and mended.culprit.depth == pytest.approx(at / 160)
+    if at == 57:
+        whole = study(chain(160, **options, **fault), chain(160), BEATS, whole=True)
+        assert whole.narrowed is None and len(whole.lines) == 161
+        assert whole.culprit and whole.culprit.operation == mended.culprit.operation
+        assert whole.culprit.local_snr == pytest.approx(mended.culprit.local_snr, abs=1e-3)
+
+
+def test_what_a_long_graph_costs_grows_with_the_logarithm_of_its_length() -> None:
+    runs = []
+    for count in (160, 320):
+        reference = chain(count)
+        found = study(chain(count, scale=0.06), reference, BEATS)
+        assert found.culprit is None and found.narrowed
+        runs.append(found.narrowed.runs)
+        assert len(set(reference.read_of)) < 40
+    assert runs[1] - runs[0] <= 8
+
+
+def test_a_cut_that_means_something_else_hides_no_fault() -> None:
+    """Two operations that are right together only, so that the tensor between them is another; a fault elsewhere."""
+    one, two = (chain(160).steps[name].compute for name in ("t83", "t84"))
+    apart: dict[str, Function] = {"t83": lambda a: two(one(a)), "t84": lambda a: a}
+    assert study(chain(160, **apart), chain(160), BEATS).culprit is None
+    found = study(chain(160, **apart, t31=lambda a: a * 2), chain(160), BEATS)
+    assert found.culprit and found.culprit.operation == "op_t31"
+
+
+@pytest.mark.parametrize("at", [71, 72, 76])
+def test_a_cut_of_another_size_is_no_end_of_what_is_walked(at: int) -> None:
+    """One name means a tensor of twice the width in the form."""
+    steps = chain(160).steps
+    changed: dict[str, Function] = {
+        "t73": lambda a: np.concatenate([steps["t73"].compute(a)] * 2, axis=-1),
+        "t74": lambda a: steps["t74"].compute(a[..., :4]),
+        f"t{at}": lambda a: steps[f"t{at}"].compute(a) * np.float32([1, -1, 1, 1]),
+    }
+    form = chain(160, **changed)
+    wiring = form.wiring
+    tensors = tuple(replace(each, shape=(8, 8)) if each.name == "t73" else each for each in wiring.tensors)
+    form.wiring = replace(wiring, tensors=tensors)
+    found = study(form, chain(160), BEATS)
+    assert found.narrowed and found.culprit and found.culprit.operation == f"op_t{at}"
 
 
 def test_a_fault_between_graphs_without_a_name_in_common() -> None:
@@ -320,7 +455,7 @@ def test_the_table_fits_a_terminal() -> None:
 
 
 def test_what_is_asked_for_has_to_be_two_forms() -> None:
-    with pytest.raises(EcgEdgeError, match="another form"):
+    with pytest.raises(EcgEdgeError, match="no other form"):
         diverge("tcn.tflite")
     with pytest.raises(EcgEdgeError, match="both"):
         diverge("tcn.tflite", against="tcn", to="onnx")
@@ -388,6 +523,13 @@ def test_the_page_shows_the_strip_the_worst_tensor_and_the_beats_that_change() -
     assert len(json.dumps(found.record(), allow_nan=False)) < 20_000 and "examples" not in found.record()
 
 
+def test_what_is_printed_for_programs_is_read_back_as_it_was(tmp_path: Path) -> None:
+    found = diverged(net(fine_steps(), m=lambda s: -s.mean(axis=1)))
+    told = typed_json.read(DivergedRecord, json.loads(json.dumps(found.record(), allow_nan=False)))
+    assert told.study == found.study and told.stages == found.stages and told.findings == found.findings
+    assert told.culprit == told.ranking[0] == "op_m" and told.strips == found.strips
+
+
 def test_the_page_of_forms_of_which_no_operation_was_looked_into() -> None:
     whole = diverged(net(fine_steps()))
     found = replace(whole, study=None, form="", against="", strips=(), examples=(), parted=None, notes=("of none",))
@@ -416,6 +558,7 @@ def dead(r: np.ndarray) -> np.ndarray:
 WRONG: dict[str, tuple[str, Function, str]] = {
     "swapped_channels": ("b", lambda r: (r @ W2)[..., [0, 4, 2, 3, 1, 5]], "--no-optimize"),
     "dead_channels": ("b", dead, "by channel"),
+    "lost_bias": ("b", lambda r: r @ W2 + np.float32([0.5, -1, 0, 2, 1, -1]), "its bias was lost"),
     "norm_in_training": ("b", lambda r: (r @ W2) * np.float32([1, 2, 0.5, 3, 1, 1]) + 1, "network.eval()"),
     "moved": ("s", lambda b: np.roll(relu(b), 3, axis=1), "layout"),
     "at_fault": ("m", lambda s: -s.mean(axis=1), "does not mend it"),
@@ -425,7 +568,11 @@ WRONG: dict[str, tuple[str, Function, str]] = {
 @pytest.mark.parametrize("name", WRONG)
 def test_what_is_wrong_is_told_with_what_mends_it(name: str) -> None:
     at, changed, remedy = WRONG[name]
-    scales = {each: 4 * step for each, step in fine_steps().items()} if name not in ("norm_in_training",) else None
+    scales = (
+        {each: 4 * step for each, step in fine_steps().items()}
+        if name not in ("norm_in_training", "lost_bias")
+        else None
+    )
     steps = [replace(step, op="Slice") if name == "moved" and step.output == "s" else step
              for step in steps_with(scales, **{at: changed})]  # fmt: skip
     found = look(Net(steps, SHAPES))
@@ -453,7 +600,8 @@ def test_a_pass_that_is_not_right_is_named() -> None:
     stages = stages_of(forms, BEATS, forms[0].artifact.task, np.arange(16))
     told = find(stages, look(net(b=FAULTS["b"])), "onnx, fold_norms", "onnx, fold_norms")
     assert "pass fold_norms" in next(each.text for each in told if each.name == "by_a_pass")
-    assert not [each for each in find(stages, None, "onnx, 3 passes", "onnx, 3 passes") if each.name == "by_a_pass"]
+    for counted in ("onnx, 1 pass", "onnx, 3 passes"):
+        assert not [each for each in find(stages, None, counted, counted) if each.name == "by_a_pass"]
 
 
 def test_a_softmax_in_integers_is_told() -> None:

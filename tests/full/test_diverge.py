@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import onnx
 import pytest
 
+from ecgedge import EcgEdgeError
 from ecgedge.builtin.onnxruntime_runtimes import OnnxRuntime
 from ecgedge.builtin.tflite_runtime import TfliteRuntime
 from tests.conftest import Command, error_of
@@ -132,8 +134,20 @@ def test_the_same_tensor_in_pieces_and_as_the_file_runs(small: Path) -> None:
         taps.close()
 
 
+@pytest.mark.parametrize(("field", "value"), [("zeroPoint", [2**45]), ("quantizedDimension", 9), ("scale", [0.1] * 3)])
+def test_a_file_whose_tensors_are_not_what_they_have_to_be_is_told(
+    planting: Any, tmp_path: Path, field: str, value: Any
+) -> None:
+    file = planting.TfliteFile(BOARD, 1)
+    setattr(file.weights.quantization, field, value)
+    path, runtime = file.save(tmp_path / "odd.tflite"), TfliteRuntime()
+    artifact = replace(runtime.inspect(BOARD), path=path)
+    with pytest.raises(EcgEdgeError, match="what it says of its tensors cannot be read"):
+        runtime.taps(artifact, 1)
+
+
 def test_files_that_are_no_two_forms_of_one_model(here: Command, small: Path, tmp_path: Path) -> None:
-    assert "another form" in error_of(here("diverge", small))
+    assert "no other form" in error_of(here("diverge", small))
     assert "nothing.onnx" in error_of(here("diverge", small, "--against", "nothing.onnx", *DATA))
     other = graph("h = Flatten(x) y = MatMul(h, w)", shape=("batch", 1, 140), w=weight(140, 7))
     onnx.save(other, tmp_path / "seven.onnx")

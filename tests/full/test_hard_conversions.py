@@ -16,6 +16,8 @@ import pytest
 from ecgedge import Artifact, Classification, Context, ConversionError, TensorSpec
 from ecgedge.builtin import onnx2tf_exporter
 from ecgedge.data.dataset import Dataset
+from ecgedge.diverge.origins import origins_between
+from ecgedge.diverge.study import study
 from ecgedge.passes.optimize import optimize
 from ecgedge.plugins import Parts
 from tests.conftest import Command
@@ -58,6 +60,19 @@ class Turned(nn.Module):
 class Mean(nn.Module):
     def forward(self, x: Any) -> Any:
         return x.mean(dim=2)
+
+
+class Cropped(nn.Module):
+    """An autoencoder that gives four samples too many, and cuts them off."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside = nn.Sequential(
+            nn.Conv1d(1, 8, 9, 8, 6), nn.ReLU(), nn.Upsample(scale_factor=8), nn.Conv1d(8, 1, 7, padding=3)
+        )
+
+    def forward(self, x: Any) -> Any:
+        return self.inside(x)[:, :, :140]
 
 
 def around(*layers: nn.Module) -> nn.Module:
@@ -135,6 +150,45 @@ def test_tflite_answers_as_torch_does(name: str, parts: Parts, beats: Dataset, t
     assert np.abs(run_litert(plain.path, x) - expected).max() <= CLOSE * max(1, np.abs(expected).max())
     found = run_litert(integer.path, x)
     assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.98
+
+
+def test_onnx2tf_tells_which_tensor_became_which(parts: Parts, beats: Dataset, tmp_path: Path) -> None:
+    """Through a pass, onnx2tf and the TFLite converter; what they tell is what the tensors hold."""
+    source = exported(around(nn.ReLU(), nn.Conv1d(16, 16, 3)), tmp_path / "net.onnx")
+    passed = optimize(source, tmp_path / "passed.onnx", ("fix_batch", "conv_to_2d"), Context(beats.train.x[:20]))
+    passed = dataclasses.replace(passed, digest="p", maker={"part": "passes"})
+    saved = parts.exporters["onnx2tf"].convert(passed, tmp_path / "saved", Context(beats.train.x[:20]))
+    saved = dataclasses.replace(saved, digest="s", maker={"part": "exporter onnx2tf"})
+    plain = parts.quantizers["tflite-fp32"].quantize(saved, tmp_path / "net.tflite", Context(beats.train.x[:20]))
+    form, x = parts.runtimes["tflite"].taps(plain, 1), beats.test.x[:4]
+    assert form
+    for right, how, least in ((passed, "onnx2tf", 2), (source, "passes", 1)):
+        reference = parts.runtimes["cpu"].taps(right, 1)
+        assert reference
+        told = origins_between([source, passed, saved, plain], (plain, form.wiring), (right, reference.wiring))
+        found, alone = study(form, reference, x, told=told), study(form, reference, x)
+        assert found.matched_by[how] >= least and {"passes", "onnx2tf"}.isdisjoint(alone.matched_by)
+        assert [(line.tensor, line.reference) for line in found.lines] == [
+            (line.tensor, line.reference) for line in alone.lines
+        ]
+
+
+def test_a_crop_that_onnx2tf_drops_is_named(parts: Parts, beats: Dataset, tmp_path: Path) -> None:
+    """A silent corruption as it is made: by onnx2tf 1.28 without onnxsim, of what torch's older exporter writes."""
+    import onnx2tf
+
+    source = exported(Cropped(), tmp_path / "net.onnx")
+    given = {"input_onnx_file_path": str(source.path), "output_folder_path": str(tmp_path / "made")}
+    onnx2tf.convert(**given, not_use_onnxsim=True, non_verbose=True, output_signaturedefs=True, batch_size=1)
+    form = parts.runtimes["tflite"].inspect(tmp_path / "made" / "net_float32.tflite")
+    mine, theirs = parts.runtimes["tflite"].taps(form, 1), parts.runtimes["cpu"].taps(source, 1)
+    assert mine and theirs and mine.read(mine.wiring.output, beats.test.x[:4])[0][0].size == 144
+    found = study(mine, theirs, beats.test.x[:4])
+    assert found.dropped == ("/Slice",) and found.culprit and found.culprit.tensor == mine.wiring.output
+    with pytest.raises(ConversionError, match="144 values a beat instead of 140"):  # ecgedge itself does not take it
+        parts.exporters["onnx2tf"].convert(
+            source, tmp_path / "saved", Context(beats.train.x[:20], options={"attempts": 1})
+        )
 
 
 @pytest.mark.parametrize(("options", "tried"), [({}, 2), ({"attempts": 1}, 1)])

@@ -14,6 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ecgedge import Artifact, Classification, Context, EcgEdgeError, TensorSpec, passes
+from ecgedge.api.origins import read_origins
 from ecgedge.convert.checkpoint import load_network
 from ecgedge.convert.store import key_of, passes_maker
 from ecgedge.data.dataset import Dataset
@@ -784,6 +785,18 @@ def test_the_passes_are_in_the_record_that_the_file_carries(tmp_path: Path, insp
     again = optimize(dataclasses.replace(made, digest="e" * 64), tmp_path / "again.onnx", ("conv_to_2d",), context)
     assert again.passes == made.passes
     assert again.path.read_bytes() == made.path.read_bytes()
+
+
+def test_values_that_get_another_name_are_told_with_the_one_that_they_had(tmp_path: Path) -> None:
+    body = """
+        h = Conv<pads=[1, 1]>(x, w) n = BatchNormalization(h, ns, no, nm, nv) r = Relu(n) f = Flatten(r) y = Gemm(f, g)
+    """
+    constants = {"w": weight(2, 1, 3), "g": weight(280, 5), **norm(2)}
+    source = artifact_of(graph(body, ("N", 1, 140), **constants), tmp_path / "plain.onnx")
+    made = optimize(source, tmp_path / "made.onnx", ("fold_norms", "conv_to_2d"), Context(draw(9)))
+    assert made.passes == ("fold_norms", "conv_to_2d")
+    assert read_origins(made.path) == {"n_2d": "n", "r_2d": "r"}  # h took the name of n, which it means now
+    assert read_origins(source.path) == {}
 
 
 def test_the_store_key_differs(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from ecgedge.api.artifact import Anomaly, Artifact, Binary, Classification, Mult
 from ecgedge.api.records import with_scores
 from ecgedge.api.records.rules import FED, MOST_LABELS, TENSOR, USER, check_meaning, check_tensor, task_rule, values_of
 from ecgedge.api.tensors import TensorSpec, samples_first, shape_told, turned
-from ecgedge.errors import EcgEdgeError
+from ecgedge.errors import EcgEdgeError, counted
 from ecgedge.files.schema import SchemaError
 
 REMEDIES = {  # for what an option says, by the field that it becomes
@@ -181,7 +181,8 @@ def told_task(
             else "a beat has one class here"
         )
         raise EcgEdgeError(
-            f"{artifact.path} gives {values} values a beat, and {has}", "name the data that it was trained for"
+            f"{artifact.path} gives {counted(values, 'value')} a beat, and {has}",
+            "name the data that it was trained for",
         )
     if kind in (None, "classification", "binary") and values == 1 and len(labels) == 2 and (kind or beat != 1):
         return with_scores(Binary(labels), scores)
@@ -194,6 +195,7 @@ def told_task(
             raise EcgEdgeError(f"a beat has {length} samples, fewer than a window of {window}", "lower --window")
         return Anomaly(float("nan"), float("nan"), normal, labels, window)
     of = f"{leads} leads of " if leads > 1 else ""
-    told = f"{artifact.path} gives {values} values a beat; the data has {len(labels)} classes and {of}{length} samples"
+    has = f"{counted(len(labels), 'class')} and {of}{counted(length, 'sample')}"
+    told = f"{artifact.path} gives {counted(values, 'value')} a beat; the data has {has}"
     hint = "use --task anomaly for an autoencoder" if values == beat else "name the data that it was trained for"
     raise EcgEdgeError(told, hint)

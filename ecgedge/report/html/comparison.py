@@ -20,7 +20,7 @@ from ecgedge.report.comparison import (
     tolerance,
     verdict_on,
 )
-from ecgedge.report.html.page import policy, templates
+from ecgedge.report.html.page import page_of
 from ecgedge.report.machines import machine_words
 from ecgedge.report.table import TITLES
 
@@ -45,16 +45,10 @@ class Block:
 
 def render(comparison: Comparison) -> str:
     """One HTML page, which needs no other file."""
-    from markupsafe import Markup  # not needed for the other formats
-
-    own = [f"\n{templates().get_template(name).render()}\n" for name in ("style.css", "script.js")]
-    style, script = map(Markup, own)  # files of ours, into which nothing is put
     runs = [("A", comparison.a), ("B", comparison.b)]
-    page = templates().get_template("compare.html")
-    return page.render(
-        policy=policy(style, script),
-        style=style,
-        script=script,
+    return page_of(
+        "compare.html",
+        "",
         runs=[(name, run.folder, about(run), machine_words(run.about["machine"])) for name, run in runs],
         comparison=comparison,
         blocks=blocks(comparison),

@@ -6,14 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup
-
 from ecgedge.diverge.diverged import Diverged, Example
-from ecgedge.diverge.study import Histogram, Line
+from ecgedge.diverge.histogram import Histogram
+from ecgedge.diverge.lines import Line
 from ecgedge.report.html import svg
 from ecgedge.report.html.beats import Trace, beat_plot, trace_keys
 from ecgedge.report.html.figures import Figure, Key, stroke, swatch
-from ecgedge.report.html.page import policy, templates
+from ecgedge.report.html.page import page_of
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP = 900, 300, 46, 884, 26  # pixels
 SPREAD = 180  # height of a histogram
@@ -33,14 +32,11 @@ class Curve:
 
 def render(found: Diverged) -> str:
     """One HTML page, which needs no other file."""
-    own = [f"\n{templates().get_template(name).render()}\n" for name in ("style.css", "script.js")]
-    style, script = map(Markup, own)  # files of ours, into which nothing is put
     study, worst = found.study, found.worst
     lines = list(study.lines) if study else []
-    return templates().get_template("diverge.html").render(
-        policy=policy(style, script),
-        style=style,
-        script=script,
+    return page_of(
+        "diverge.html",
+        version(),
         found=found,
         worst=worst,
         lines=lines if len(lines) <= MOST_LINES else found.ranking()[:MOST_LINES],
@@ -50,7 +46,6 @@ def render(found: Diverged) -> str:
         keys=trace_keys(("beat", *([found.against, found.form] if found.examples[0].outputs else [])))
         if found.examples and found.examples[0].outputs else (),
         decibels=decibels,
-        version=version(),
     )  # fmt: skip
 
 

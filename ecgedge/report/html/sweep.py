@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ecgedge.report.html import svg
 from ecgedge.report.html.figures import Figure, Key, swatch
-from ecgedge.report.html.page import policy, templates
+from ecgedge.report.html.page import page_of
 from ecgedge.report.machines import machine_words
 from ecgedge.report.swept import SweepReport, notes
 from ecgedge.report.table import TITLES
@@ -59,15 +59,9 @@ class Block:
 
 def render(report: SweepReport) -> str:
     """One HTML page, which needs no other file."""
-    from markupsafe import Markup  # not needed for the other formats
-
-    own = [f"\n{templates().get_template(name).render()}\n" for name in ("style.css", "script.js")]
-    style, script = map(Markup, own)  # files of ours, into which nothing is put
-    page = templates().get_template("sweep.html")
-    return page.render(
-        policy=policy(style, script),
-        style=style,
-        script=script,
+    return page_of(
+        "sweep.html",
+        report.about["versions"].get("ecgedge", ""),
         about=report.about,
         report=report,
         counts=report.summary.counts(),
