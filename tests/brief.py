@@ -7,14 +7,24 @@ tests do to this one meanwhile. See ``workers.py``.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 from ecgedge.measure import bench
 from ecgedge.measure.steadiness import states
 
 ECGEDGE = (sys.executable, "-P", __file__)
 SHORT = 0.005  # seconds of a timed block, of which a fake's 100 calls take a tenth
+BRIEFLY = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+from tests.brief import measure_briefly
+sys.path.pop(0)
+measure_briefly()
+"""  # a script that begins so measures briefly
 
 
 def measure_briefly() -> None:
@@ -22,6 +32,18 @@ def measure_briefly() -> None:
     states.MOST, bench.WARM_UP_SECONDS = 1, SHORT
     for name, profile in bench.PROFILES.items():
         bench.PROFILES[name] = replace(profile, block_seconds=SHORT, bulk_seconds=SHORT)
+
+
+@contextmanager
+def measuring_briefly() -> Iterator[None]:
+    """Meanwhile what this process has timed is timed briefly."""
+    with (
+        mock.patch.object(states, "MOST", states.MOST),
+        mock.patch.object(bench, "WARM_UP_SECONDS", bench.WARM_UP_SECONDS),
+        mock.patch.dict(bench.PROFILES),
+    ):
+        measure_briefly()
+        yield
 
 
 if __name__ == "__main__":

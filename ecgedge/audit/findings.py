@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import os
 import struct
 import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 RELATIVE, ABSOLUTE = 1e-9, 1e-12  # two ways to one figure may differ by so much
@@ -74,6 +76,8 @@ class Findings:
             yield
         except DAMAGED as error:
             told = " ".join(f"{type(error).__name__}: {error}".split())
+            if isinstance(error, FileNotFoundError) and error.filename:
+                told = f"{Path(os.fsdecode(error.filename)).name} is missing"
             self.wrong(where, printable(f"{what} cannot be checked: {told}")[:300])
 
 

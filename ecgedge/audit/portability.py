@@ -26,8 +26,9 @@ from ecgedge.files.schema import SchemaError
 CERTIFICATE = "portability.json"
 VERDICTS = ("exact", "equivalent", "fragile")
 CALLS = "an answer depends on which beats"  # are in the same call: how a finding begins
+ALONE = "file, digest, format, precision, step, labels and scores of the task: the file itself is not kept here"
 UNCHECKED = (
-    "file, digest, format, precision, step: the file itself is not kept here",
+    ALONE,
     "runtime, data, machine, versions, and of each way family, about, place and ran: nothing that is kept tells them",
     "not_tried, saturation, overflow, findings: held against what was tried, and not found again",
 )

@@ -13,6 +13,7 @@ from ecgedge.files.schema import Rule, SchemaError, free, like, list_of, maybe, 
 ANSWERS = "answers.npz"
 HERE, PAIRS, FLOAT16, CORES = "this machine", "16-bit pairs", "float16", ("Haswell", "Nehalem")
 NEVER = "x86-64 with AVX-512 and without VNNI"  # what nobody can try
+KERNELS = {"cpu": ("optimized", "precise", "plain"), "tflite": ("xnnpack", "builtin", "reference")}  # of a runtime
 TEXT, MANY, COUNT = words(10_000), 10**7, whole(0, 10**15)
 SIZE, SHARE, DIGEST = number(least=0), number(least=0, below=1 + 1e-9), like("[0-9a-f]{64}", "a SHA-256 in hex")
 
@@ -109,6 +110,8 @@ def check_left_out(findings: Findings, told: dict[str, Any]) -> None:
     boards = [each for each in places if each not in (HERE, *modelled) and each.split(" (", 1)[0] not in CORES]
     if "aarch64" not in left and not boards:
         lacking.append("aarch64, or a board")
+    told_of = {f"{each['family']} on {each['place']}" for each in told["tried"]} | {*left}
+    lacking += [f"{each} on {HERE}" for each in KERNELS.get(told["runtime"], ()) if f"{each} on {HERE}" not in told_of]
     for each in lacking:
         findings.wrong("not_tried", f"{each} was neither tried nor is it told why not")
 

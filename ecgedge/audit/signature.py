@@ -104,7 +104,7 @@ def sign_folder(folder: Path, key: Ed25519PrivateKey) -> int:
     names = [name for name in place.names() if name not in (SUMS, SIGNATURE)]
     for name in names:
         if odd := place.odd(name) or ("has a name that is no plain line" if not is_plain(name) else ""):
-            raise EcgEdgeError(f"{name} in {folder} {odd}, which cannot be signed", "take it away, then sign again")
+            raise EcgEdgeError(f"{name} in {folder} {odd}, which cannot be signed", "delete it, then sign again")
     sums = "".join(f"{place.digest(name)}  {name}\n" for name in names).encode()
     for name, content in ((SUMS, sums), (SIGNATURE, key.sign(sums))):
         scratch = folder / f".{name}"

@@ -57,6 +57,11 @@ def check_finished(run: Run, findings: Findings) -> set[str]:
     for cell in run.about["cells"]:
         if cell not in run.scored:
             lacking[cell] = "it was not scored"
+    if (run.about.get("request") or {}).get("portability"):
+        tried = {record["digest"] for record in run.of("portability")}
+        for cell in run.scored.keys() - run.lost.keys() - lacking.keys():
+            if run.base(cell).get("status") == "ok" and run.base(cell).get("digest") not in tried:
+                lacking[cell] = "its portability was not tried"
     done: dict[str, set[int]] = {name: set() for name in run.timed()}
     wanted: dict[tuple[str, str | None], int] = {}
     for block in run.of("block"):
@@ -70,7 +75,7 @@ def check_finished(run: Run, findings: Findings) -> set[str]:
         rounds = run.rounds(name) if run.is_fixed(name) else max(run.rounds(name), added)
         if missing := sorted(set(range(rounds)) - done[name]):
             lacking[name] = f"rounds {', '.join(map(str, missing))} are missing"
-    for name, what in lacking.items():
+    for name, what in sorted(lacking.items()):
         findings.wrong(name, f"not finished, {what}: {RESUME}")
     models, paired = (
         {(run.model(cell), *run.by(cell)) for cell in cells if cell in run.scored}

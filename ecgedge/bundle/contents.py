@@ -145,6 +145,7 @@ def record_of(artifact: Artifact, vectors: Vectors, facts: Facts) -> dict[str, A
         },
         "answers": [escape.csv_cell(label) for label in artifact.task.labels],  # as predict.py writes them
         "vectors": {"beats": len(vectors.beats), "origin": vectors.origin, "tolerance": most, "unit": unit},
+        **({"portability": facts.portability.record()} if facts.portability else {}),
         "bundled": dict(facts.bundled),
     }
 

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from ecgedge.errors import EcgEdgeError
 from ecgedge.files.locks import swap_in
+from ecgedge.files.opening import ending_of
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the first that a zip can hold
+ARCHIVES = (".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".whl")  # that a bundle is none of
 MARKS = ("SHA256SUMS", "record.json", "predict.py")  # by which a folder is known as a bundle
 
 
@@ -18,6 +20,11 @@ def check_target(target: Path, force: bool) -> None:
     """Raise EcgEdgeError where a bundle cannot be put there without losing something of the user's."""
     if not target.name:
         raise EcgEdgeError(f"{target} is not a name for a bundle", "name one with -o")
+    if ending_of(target) in ARCHIVES and not target.is_dir():
+        stem = target.name.partition(".")[0] or "NAME"
+        raise EcgEdgeError(
+            f"{target}: a bundle is a zip or a folder, and no {ending_of(target)}", f"name it {stem}.zip"
+        )
     if not target.exists():
         return
     if not force:
@@ -31,7 +38,7 @@ def check_target(target: Path, force: bool) -> None:
 
 
 def is_zip(target: Path) -> bool:
-    return target.suffix.lower() == ".zip"
+    return ending_of(target) == ".zip"
 
 
 def place(files: Mapping[str, bytes], name: str, target: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -47,6 +48,7 @@ class Portable:
 
     Attributes:
         text: of the file ``portability.json``.
+        digest: SHA-256 of the file that it is of.
         verdict: ``"exact"``, ``"equivalent"`` or ``"fragile"``.
         largest: the largest difference of an output value in all that was tried, in the output's own unit.
         ways: how many were tried.
@@ -54,10 +56,16 @@ class Portable:
     """
 
     text: str
+    digest: str
     verdict: str
     largest: float
     ways: int
     fewer: int
+
+    def record(self) -> dict[str, Any]:
+        """What the record of a bundle says of it: of which bytes, in how many ways, and the verdict."""
+        told = {"verdict": self.verdict, "ways": self.ways, "fewer_beats": self.fewer, "largest": self.largest}
+        return {**told, "of": self.digest}
 
     @property
     def sentence(self) -> str:
@@ -69,13 +77,16 @@ def tolerance(artifact: Artifact, outputs: np.ndarray, portable: Portable | None
     """How far an output may be off on another machine, and in what: steps of integers, or the output's own unit.
 
     Args:
-        portable: whose largest difference is what may be, where the file has a certificate.
+        portable: whose largest difference is what may be, where the file has a certificate; where decisions changed
+            there, no more than without one.
     """
-    if portable:
-        most = portable.largest * (1 + 1e-6)  # written with nine digits, and read again
-        if artifact.output.scale is None:
-            return most, "in the output's unit"
-        return round(most / artifact.output.scale), "steps"
-    if artifact.output.scale is not None:
-        return STEPS, "steps"
-    return FLOAT.get(artifact.precision, EIGHT_BITS) * max(1.0, float(np.abs(outputs).max())), "in the output's unit"
+    scale = artifact.output.scale
+    unit = "in the output's unit" if scale is None else "steps"
+    usual: float = STEPS
+    if scale is None:
+        usual = FLOAT.get(artifact.precision, EIGHT_BITS) * max(1.0, float(np.abs(outputs).max()))
+    if portable is None:
+        return usual, unit
+    most = portable.largest * (1 + 1e-6)  # written with nine digits, and read again
+    most = most if scale is None else round(most / scale)
+    return min(most, usual) if portable.verdict == "fragile" else most, unit

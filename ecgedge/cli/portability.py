@@ -34,22 +34,39 @@ SETS = ("avx512_vnni", "avx_vnni", "amx_int8", "avx512f", "avx2", "asimddp", "i8
 @click.command()
 @click.argument("target", metavar="FILE|RUN")
 @click.argument("row", nargs=-1, metavar="[ROW]")
-@click.option("--runtime", metavar="NAME",
-              help="Whose kernels. Default: the row's, else the first that takes it and works here.")  # fmt: skip
+@click.option(
+    "--runtime",
+    metavar="NAME",
+    help="Try the kernels of this runtime. Default: the row's, else the first that takes it and works here.",
+)
 @click.option("--device", "devices", metavar="NAME", multiple=True,
-              help="Also on this board (ecgedge board ls). May be given again.")  # fmt: skip
-@click.option("--emulate/--no-emulate", default=True, show_default=True,
-              help="Also on other x86-64 cores, emulated, where this machine can (QEMU's user mode).")  # fmt: skip
-@click.option("--beats", type=click.IntRange(1), default=200, show_default=True,
-              help="That emulators and the integer model are given; all else gets all test beats.")  # fmt: skip
+              help="Try it on this board, too (ecgedge board ls). May be given again.")  # fmt: skip
+@click.option(
+    "--emulate/--no-emulate",
+    default=True,
+    show_default=True,
+    help="Try it on other x86-64 cores, too, emulated, where this machine can (QEMU's user mode).",
+)
+@click.option(
+    "--beats",
+    type=click.IntRange(1),
+    default=200,
+    show_default=True,
+    help="Give so many test beats to emulators and the integer model; all else gets all of them.",
+)
 @click.option(
     "--require",
     type=click.Choice(VERDICTS[:2]),
-    help="Exit code 1 where the verdict is worse, or one way alone was tried.",
+    help="Exit with 1 where the verdict is worse, or one way alone was tried.",
 )
-@click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FOLDER",
-              help="Keep it there, with all answers; ecgedge check holds it to them.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Keep the certificate with all answers in this folder, for ecgedge check to verify.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @dataset_option
 @file_options
 @limit_options

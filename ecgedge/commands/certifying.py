@@ -7,8 +7,8 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from ecgedge.api.artifact import digest_of
 from ecgedge.api.records import from_record
@@ -18,15 +18,17 @@ from ecgedge.data.dataset import Dataset
 from ecgedge.devices.boards import Board
 from ecgedge.errors import ConversionError, EcgEdgeError, MachineError
 from ecgedge.evaluate.facts import plain
-from ecgedge.evaluate.portable import NOT_TRIED, Portable
+from ecgedge.evaluate.portable import NOT_TRIED, CertifiedFile, Portable
 from ecgedge.files.locks import PART
 from ecgedge.plugins import Parts
 from ecgedge.portability.record import ANSWERS, CERTIFICATE, Portability
 from ecgedge.portability.wording import summary
 from ecgedge.run.journal import Journal
+from ecgedge.run.row import Row
 from ecgedge.workers.availability import pick_runtime
 from ecgedge.workers.client import ChildError, Limits
 from ecgedge.workers.hosts import hosts
+from ecgedge.workers.protocol import Packed
 from ecgedge.workers.standins import Workers
 
 FOLDER = "portability"  # of the certificates, in the run's folder
@@ -39,6 +41,7 @@ class Certifying:
 
     Attributes:
         boards: that the run measures on: they answer, too.
+        threads: that its sessions have, so that answers are the same bit for bit.
         tell: takes what is being tried, in one line.
     """
 
@@ -48,6 +51,7 @@ class Certifying:
     journal: Journal
     limits: Limits
     boards: Sequence[Board]
+    threads: int
     tell: Callable[[str], object]
 
     @property
@@ -57,51 +61,69 @@ class Certifying:
 
 def certify_files(asked: Certifying) -> None:
     """Try every file of the rows that work which the journal has no certificate of yet."""
-    left = [*files_left(asked.journal)]
+    left = [*files_left(asked.journal, asked.parts)]
     if not left:
         return
-    with Workers(hosts(asked.parts), asked.limits) as workers:
-        for number, (row, packed) in enumerate(left, 1):
-            asked.tell(f"portability of {row['model']} {row['format']} {row['precision']}, {number} of {len(left)}")
-            clear(asked.folder / place_of(row))
-            found, kept = of_file(asked, row, packed, workers)
-            asked.journal.append("portability", digest=row["digest"], found=plain(found), files=kept)
+    with Workers(hosts(asked.parts), asked.limits, asked.threads) as workers:
+        for number, file in enumerate(left, 1):
+            row = file.row
+            asked.tell(f"portability of {row.model} {row.format} {row.precision}, {number} of {len(left)}")
+            clear(asked.folder / place_of(file.digest))
+            asked.journal.append("portability", **plain(certified(asked, file, workers)))
 
 
-def files_left(journal: Journal) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """A row and the packed artifact of each file; rows of this machine first, whose runtime is at hand."""
-    seen = {record["digest"] for record in journal.of("portability")}
+@dataclass(frozen=True)
+class Left:
+    """A file that is to be tried.
+
+    Attributes:
+        row: of it: one of this machine, where there is one, whose runtime is at hand.
+        packed: its artifact, by its path in the run's folder.
+    """
+
+    digest: str
+    row: Row
+    packed: Packed
+
+
+def files_left(journal: Journal, parts: Parts) -> Iterator[Left]:
+    """Each file without a certificate; one that failed is tried again, unless nothing can be said of its format."""
+    found = {each.digest: each.found for each in map(CertifiedFile.from_record, journal.of("portability"))}
+    seen = {digest for digest, portable in found.items() if portable.is_tried}
     failed = {record["cell"] for record in journal.of("failed")}
     scored = [record for record in journal.of("scored") if record["cell"] not in failed]
     for record in sorted(scored, key=lambda record: record["row"].get("board") is not None):
-        row = record["row"]
-        if row["status"] == "ok" and record.get("artifact") and row["digest"] not in seen:
-            seen.add(row["digest"])
-            yield row, record["artifact"]
+        row, packed = Row.from_record(record["row"]), record.get("artifact")
+        if row.status != "ok" or not packed or row.file is None or (digest := row.file.digest) in (None, *seen):
+            continue
+        seen.add(digest := str(digest))
+        if digest not in found or not unfit_format(str(row.format), parts):
+            yield Left(digest, row, Packed(Path(packed["path"]), packed["record"], packed.get("model")))
 
 
-def of_file(
-    asked: Certifying, row: dict[str, Any], packed: dict[str, Any], workers: Workers
-) -> tuple[Portable, dict[str, str]]:
-    """The certificate of a file in short, and what is kept of it by path in the run's folder, with its SHA-256."""
-    if reason := unfit_format(row["format"], asked.parts):
-        return not_tried(f"its format is {reason}"), {}
-    artifact, beats = from_record(asked.folder / packed["path"], packed["record"]), asked.lab.beats.scored
+def certified(asked: Certifying, file: Left, workers: Workers) -> CertifiedFile:
+    """Try a file in every way, keep its certificate, and say what the journal has of it."""
+    row, none = file.row, partial(CertifiedFile, file.digest, files={})
+    if reason := unfit_format(str(row.format), asked.parts):
+        return none(found=not_tried(f"its format is {reason}"))
+    artifact, beats = from_record(asked.folder / file.packed.path, file.packed.record), asked.lab.beats.scored
     try:
-        wanted = row["runtime"] if row.get("board") is None else None
+        wanted = row.runtime if row.board is None else None
         runtime = pick_runtime(artifact.format, wanted, asked.parts, workers).name
-        posed = Asked(artifact, runtime, beats.x, beats.y, asked.data.describe(), asked.boards, NO_EMULATOR)
+        posed = Asked(artifact, runtime, beats.x, beats.y, asked.data.describe(), asked.boards, NO_EMULATOR,
+                      threads=asked.threads)  # fmt: skip
         found = certify(posed, asked.parts, workers, asked.limits, asked.tell)
     except MachineError:
         raise
     except (ChildError, EcgEdgeError, ConversionError) as error:
-        return not_tried(" ".join(str(error).split())[:300]), {}
-    return in_short(found, place := place_of(row)), write(asked.folder, place, found)
+        return none(found=not_tried(" ".join(str(error).split())[:300]))
+    place = place_of(file.digest)
+    return CertifiedFile(file.digest, in_short(found, place), write(asked.folder, place, found))
 
 
-def place_of(row: dict[str, Any]) -> str:
+def place_of(digest: str) -> str:
     """The folder of a file's certificate, below that of the run."""
-    return f"{FOLDER}/{row['digest'][:12]}"
+    return f"{FOLDER}/{digest[:12]}"
 
 
 def clear(folder: Path) -> None:

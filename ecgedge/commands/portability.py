@@ -86,7 +86,7 @@ def portability(
     named = [boards.find(name) for name in dict.fromkeys(devices) if name != boards.HOST]
     parts, limits = load_parts(), limits_of(request)
     found = row_of_run(target, row, parts, trust) if check_row(target, row) else None
-    with opener(parts, limits, request.told, trust) as opened:
+    with opener(parts, limits, request.told, trust, found.run.request.threads if found else 1) as opened:
         asked = of_run(found, runtime, request, opened) if found else of_file(target, runtime, request, opened)
         asked = replace(asked, boards=named, no_emulator="" if emulate else NOT_EMULATED, some=beats)
         return certify(asked, parts, opened.workers, limits, note)
@@ -124,9 +124,11 @@ def of_run(found: RowOfRun, runtime: str | None, request: MatrixRequest, opened:
     if reason := unfit_format(artifact.format, opened.parts):
         raise EcgEdgeError(f"{found.row.id} is {reason}", f"name a row of these: ecgedge choose {found.run.folder}")
     if option := next((option for name, option in OF_DATA.items() if getattr(request, name)), None):
-        raise EcgEdgeError(f"{found.row.id}: {option} beside the beats of its run", f"leave {option} out")
+        told = f"{found.row.id} is tried on the beats of its run, so {option} has no place"
+        raise EcgEdgeError(told, f"leave {option} out")
     if kept.beats is None:
         raise EcgEdgeError(f"the beats of {found.run.folder} are gone", f"ecgedge portability {artifact.path}")
     wanted = runtime or (found.row.runtime if found.row.board is None else None)
     taken = pick_runtime(artifact.format, wanted, opened.parts, opened.workers).name
-    return Asked(artifact, taken, kept.beats.x, kept.beats.y, str(found.run.about["data"]))
+    return Asked(artifact, taken, kept.beats.x, kept.beats.y, str(found.run.about["data"]),
+                 threads=found.run.request.threads)  # fmt: skip

@@ -45,6 +45,7 @@ class Asked:
         boards: on which it is tried, too.
         no_emulator: why other x86-64 cores are not emulated; empty: they are, where this machine can.
         some: how many beats emulators and the integer model are given.
+        threads: of every session.
     """
 
     artifact: Artifact
@@ -55,6 +56,7 @@ class Asked:
     boards: Sequence[Board] = ()
     no_emulator: str = ""
     some: int = SOME
+    threads: int = 1
 
 
 def certify(asked: Asked, parts: Parts, workers: Workers, limits: Limits, tell: Callable[[str], object]) -> Portability:
@@ -74,10 +76,10 @@ def certify(asked: Asked, parts: Parts, workers: Workers, limits: Limits, tell: 
         scratch = Path(closed.enter_context(tempfile.TemporaryDirectory()))
         for board in asked.boards:
             link = closed.enter_context(Link(board, scratch / f"{board.name}.log"))
-            sessions.append(on_board(artifact, parts.runtimes[asked.runtime], board, link, limits))
+            sessions.append(on_board(artifact, parts.runtimes[asked.runtime], board, link, limits, asked.threads))
         missed += unknown_places(asked.boards)
         posed = study.Study(artifact, asked.beats, study.some(asked.labels, asked.some), tell)
-        key = kept.key_of(posed, [each.way for each in sessions], missed, libraries(parts))
+        key = kept.key_of(posed, [each.way for each in sessions], missed, libraries(parts), asked.threads)
         if not asked.boards and (found := kept.find(key, posed)):
             return dataclasses.replace(found, data=asked.data)
         certificate, answers = study.study(posed, sessions, missed)
@@ -124,7 +126,7 @@ def of_all_runtimes(
     artifact, first = asked.artifact, parts.runtimes[asked.runtime]
     sessions = [
         dataclasses.replace(each, taps=partial(tapped, workers, first, family, artifact))
-        for each, family in zip(of_this_machine(artifact, first, workers.runtime), families_of(first))
+        for each, family in zip(of_this_machine(asked, first, workers.runtime), families_of(first))
     ]
     for part in takers(artifact.format, parts.runtimes):
         if part.name == first.name:
@@ -133,16 +135,16 @@ def of_all_runtimes(
         if reason:
             missed.append(NotTried(part.name, str(reason)))
         else:
-            sessions += of_this_machine(artifact, part, workers.runtime, of_other=True)
+            sessions += of_this_machine(asked, part, workers.runtime, of_other=True)
     if not asked.no_emulator and not first.environment:
-        return sessions + emulated(artifact, first, limits, missed)
+        return sessions + emulated(asked, first, limits, missed)
     reason = asked.no_emulator or f"{first.name} runs in an environment of its own"
     missed.append(NotTried("x86-64 with fewer instructions, emulated", reason))
     return sessions
 
 
 def of_this_machine(
-    artifact: Artifact, part: Runtime, stand_in: Callable[[Runtime], RuntimeElsewhere], of_other: bool = False
+    asked: Asked, part: Runtime, stand_in: Callable[[Runtime], RuntimeElsewhere], of_other: bool = False
 ) -> list[Session]:
     """A runtime's families here, those first that run where nothing is chosen; of another runtime these alone."""
     from ecgedge.portability.certificate import HOST, Way
@@ -153,12 +155,12 @@ def of_this_machine(
         families = (dataclasses.replace(families[0], name=part.name),)
 
     def opened(family: Family) -> contextlib.closing[SessionElsewhere]:
-        return contextlib.closing(stand_in(part).load(artifact, 1, **family.options))
+        return contextlib.closing(stand_in(part).load(asked.artifact, asked.threads, **family.options))
 
     return [Session(Way(each.name, each.about, HOST, "run"), partial(opened, each), False) for each in families]
 
 
-def emulated(artifact: Artifact, part: Runtime, limits: Limits, missed: list[NotTried]) -> list[Session]:
+def emulated(asked: Asked, part: Runtime, limits: Limits, missed: list[NotTried]) -> list[Session]:
     """Cores of this machine's family with fewer instructions, as an emulator plays them.
 
     Args:
@@ -176,14 +178,15 @@ def emulated(artifact: Artifact, part: Runtime, limits: Limits, missed: list[Not
         except EcgEdgeError as error:
             missed.append(NotTried(f"{part.name} on {core} ({about})", f"{error.message} ({error.hint})"))
             continue
-        worker = partial(Child, threads=1, memory=limits.memory, before=command)
+        worker = partial(Child, threads=asked.threads, memory=limits.memory, before=command)
         for family in part.families[: 2 if core == SATURATING else 1] or (default_family(part),):
             way = Way(family.name, f"{family.about}, on {about}", f"{core} (emulated)", "emulator")
-            sessions.append(Session(way, partial(session_by, worker, part, family, artifact, limits), True))
+            opened = partial(session_by, worker, part, family, asked.artifact, limits, asked.threads)
+            sessions.append(Session(way, opened, True))
     return sessions
 
 
-def on_board(artifact: Artifact, part: Runtime, board: Board, link: Link, limits: Limits) -> Session:
+def on_board(artifact: Artifact, part: Runtime, board: Board, link: Link, limits: Limits, threads: int) -> Session:
     """A runtime's first kernels on a board."""
     from ecgedge.portability.certificate import Way
     from ecgedge.portability.study import Session
@@ -192,8 +195,8 @@ def on_board(artifact: Artifact, part: Runtime, board: Board, link: Link, limits
     family, core = (part.families or (default_family(part),))[0], board.emulated
     place = f"{board.name} ({core}, emulated)" if core else board.name
     way = Way(family.name, family.about, place, "emulator" if core else "run")
-    worker = partial(BoardChild, link, threads=1, memory=limits.memory)
-    return Session(way, partial(session_by, worker, part, family, artifact, limits), bool(core))
+    worker = partial(BoardChild, link, threads=threads, memory=limits.memory)
+    return Session(way, partial(session_by, worker, part, family, artifact, limits, threads), bool(core))
 
 
 def unfit(part: RuntimeElsewhere) -> str:
@@ -226,13 +229,18 @@ def default_family(part: Runtime) -> Family:
 
 @contextlib.contextmanager
 def session_by(
-    worker: Callable[[Path], WorkerClient], part: Runtime, family: Family, artifact: Artifact, limits: Limits
+    worker: Callable[[Path], WorkerClient],
+    part: Runtime,
+    family: Family,
+    artifact: Artifact,
+    limits: Limits,
+    threads: int,
 ) -> Iterator[SessionElsewhere]:
     """A session in a worker of its own, which ends with it."""
     from ecgedge.workers.standins import Errand, SessionElsewhere
 
-    with Errand(None, 1, limits, worker=worker) as errand:
-        yield SessionElsewhere(errand, part.name, artifact, 1, family.options)
+    with Errand(None, threads, limits, worker=worker) as errand:
+        yield SessionElsewhere(errand, part.name, artifact, threads, family.options)
 
 
 def unknown_places(found: Sequence[Board]) -> list[NotTried]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ecgedge.errors import ConversionError
+from ecgedge.errors import ConversionError, counted
 
 ATOL = 1e-4
 
@@ -27,7 +27,9 @@ def check_parity(expected: np.ndarray, found: np.ndarray, what: str, atol: float
     """
     expected, found = (np.asarray(a, dtype=np.float64).reshape(len(a), -1) for a in (expected, found))
     if expected.shape != found.shape:
-        raise ConversionError(f"{what}: output of {found.shape[1]} values a beat instead of {expected.shape[1]}")
+        raise ConversionError(
+            f"{what}: output of {counted(found.shape[1], 'value')} a beat instead of {expected.shape[1]}"
+        )
     if not (np.isfinite(found).all() and np.isfinite(expected).all()):
         raise ConversionError(f"{what}: the output is not finite")
     difference = float(np.abs(expected - found).max())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from ecgedge.evaluate.facts import figure, told
+from ecgedge.evaluate.facts import figure, read, rule_of, told
 from ecgedge.evaluate.metric import Metric, Shown
-from ecgedge.files.schema import number, one_of
-from ecgedge.files.values import COUNTED, TEXT, TRIED_COUNT, WORDS, path
+from ecgedge.files.schema import number, one_of, table_of
+from ecgedge.files.values import COUNTED, TEXT, TRIED_COUNT, WORD, WORDS, path
 
 VERDICTS = ("exact", "equivalent", "fragile")  # of a certificate, best first
 PORTABLE = VERDICTS[:2]  # what ``--require portable`` takes
@@ -42,6 +44,40 @@ class Portable:
     )  # fmt: skip
     layers: list[str] | None = told(WORDS, "portability_layers")
 
+    @classmethod
+    def from_record(cls, told: Mapping[str, Any]) -> Portable:
+        """From what the journal, or a row, has in JSON."""
+        return read(cls, told) or cls()
+
+    @property
+    def is_tried(self) -> bool:
+        return self.verdict != NOT_TRIED
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether one way alone was tried, which says nothing of others."""
+        return self.ways == 1
+
     @property
     def is_portable(self) -> bool:
-        return self.verdict in PORTABLE
+        return self.verdict in PORTABLE and not self.is_alone
+
+
+@dataclass(frozen=True)
+class CertifiedFile:
+    """What the journal of a run has of a file's certificate.
+
+    Attributes:
+        digest: of the file.
+        found: what its rows say of it.
+        files: SHA-256 of what is kept of it, by path in the run's folder.
+    """
+
+    digest: str = told(WORD, needed=True)
+    found: Portable = told(rule_of(Portable), needed=True, of=Portable)
+    files: dict[str, str] = told(table_of(WORD, 10), needed=True)
+
+    @classmethod
+    def from_record(cls, told: Mapping[str, Any]) -> CertifiedFile:
+        """From a record of the journal, which older runs have without files."""
+        return cls(told["digest"], Portable.from_record(told["found"]), dict(told.get("files") or {}))

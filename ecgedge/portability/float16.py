@@ -15,7 +15,7 @@ import numpy as np
 
 from ecgedge.api.taps import Taps
 from ecgedge.portability.certificate import Finding, Overflowing
-from ecgedge.portability.onnx_nodes import attributes, single
+from ecgedge.portability.onnx_nodes import OnnxFile, attributes
 
 LARGEST, SMALLEST = 65_504.0, 2.0**-14  # what float16 holds, and the least that it holds in full
 INFINITE = 65_520.0  # from which on a value is rounded to infinity
@@ -65,23 +65,15 @@ class HalfModel:
     """
 
     def __init__(self, path: Path):
-        import onnx  # heavy
+        from onnx.shape_inference import infer_shapes  # heavy
 
-        self.model = onnx.shape_inference.infer_shapes(onnx.load(path))
-        graph = self.model.graph
-        self.constants = {each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer}
-        for node in graph.node:
-            if node.op_type == "Constant" and node.attribute[0].name == "value":
-                self.constants[node.output[0]] = onnx.numpy_helper.to_array(node.attribute[0].t)
-        self.nodes = [node for node in graph.node if node.op_type != "Constant"]
+        self.file = OnnxFile(path)
+        self.constants, graph = self.file.constants, infer_shapes(self.file.model).graph
         self.types = {
             value.name: value.type.tensor_type.elem_type
             for part in (graph.value_info, graph.input, graph.output) for value in part
         }  # fmt: skip
         self.weights = {name: each for name, each in self.constants.items() if each.dtype == np.float16}
-        self.output = graph.output[0].name
-        [self.input] = [value.name for value in graph.input if value.name not in self.constants]
-        self.singles: dict[str, Any] = {}
         self.ranges: dict[str, Range] = {}
 
     def answers(self, x: np.ndarray, rounded: bool) -> np.ndarray:
@@ -91,11 +83,11 @@ class HalfModel:
         return np.concatenate(pieces)
 
     def answer(self, x: np.ndarray, rounded: bool) -> np.ndarray:
-        values: dict[str, Any] = {name: widened(each) for name, each in self.constants.items()} | {self.input: x}
-        for node in self.nodes:
+        values: dict[str, Any] = {name: widened(each) for name, each in self.constants.items()} | {self.file.input: x}
+        for node in self.file.nodes:
             for name, found in zip(node.output, self.carry_out(node, values)):
                 values[name] = self.kept(node, name, found, rounded) if self.is_half(node, name) else found
-        return np.asarray(values[self.output], np.float32)
+        return np.asarray(values[self.file.output], np.float32)
 
     def is_half(self, node: Any, name: str) -> bool:
         if node.op_type == "Cast":
@@ -113,12 +105,7 @@ class HalfModel:
         """One operation, by onnx's reference in float32."""
         if node.op_type == "Cast" and attributes(node)["to"] in (FLOAT, HALF):
             return [np.asarray(values[node.input[0]], np.float32)]
-        from onnx.reference import ReferenceEvaluator  # heavy
-
-        key = node.output[0]
-        if key not in self.singles:
-            self.singles[key] = ReferenceEvaluator(single(node, self.model))
-        found: list[Any] = self.singles[key].run(None, {name: values[name] for name in node.input if name})
+        found = self.file.by_reference(node, {name: values[name] for name in node.input if name})
         return [widened(each) for each in found]
 
 

@@ -15,31 +15,14 @@ from typing import Any
 import numpy as np
 
 from ecgedge.portability import products
-from ecgedge.portability.onnx_nodes import attributes, single
+from ecgedge.portability.integers import Quantized, Rounded, along, bias_of, real, rounded
+from ecgedge.portability.onnx_nodes import OnnxFile, attributes
 from ecgedge.portability.products import Counts
+from ecgedge.portability.windows import windows
 
 PIECE = 100  # beats at once
 SUMS = ("Conv", "Gemm", "MatMul")
 CLIPS = ("Relu", "Clip")
-
-
-@dataclass(frozen=True)
-class Quantized:
-    """A tensor of integers: what they stand for is ``(values - zero) * scale``.
-
-    Attributes:
-        axis: along which scales and zero points lie, where there are several.
-    """
-
-    values: np.ndarray
-    scale: np.ndarray
-    zero: np.ndarray
-    axis: int
-
-    def real(self) -> np.ndarray:
-        """As float32."""
-        shifted = self.values.astype(np.int32) - along(self.zero.astype(np.int32), self.axis, self.values.ndim)
-        return np.asarray(shifted.astype(np.float32) * along(self.scale, self.axis, self.values.ndim))
 
 
 @dataclass
@@ -86,23 +69,13 @@ class IntegerModel:
     """
 
     def __init__(self, path: Path, narrow: bool = False):
-        import onnx  # heavy
-        from onnx import numpy_helper
-
-        self.model = onnx.load(path)
-        self.narrow, graph = narrow, self.model.graph
-        self.constants: dict[str, Any] = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
-        for node in graph.node:
-            if node.op_type == "Constant" and node.attribute[0].name == "value":
-                self.constants[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
-        self.nodes = [node for node in graph.node if node.op_type != "Constant"]
+        self.file = OnnxFile(path)
+        self.constants, self.nodes = self.file.constants, self.file.nodes
+        self.input, self.output, self.narrow = self.file.input, self.file.output, narrow
         self.users = Counter(name for node in self.nodes for name in node.input)
-        self.users.update(value.name for value in graph.output)
+        self.users.update(value.name for value in self.file.model.graph.output)
         self.makers = {name: node for node in self.nodes for name in node.output}
         self.readers: dict[str, Any] = {name: node for node in reversed(self.nodes) for name in node.input}
-        self.output = graph.output[0].name
-        [self.input] = [value.name for value in graph.input if value.name not in self.constants]
-        self.singles: dict[str, Any] = {}
         self.layers: dict[str, Layer] = {}
         for node in self.nodes:
             if node.op_type in SUMS and (layer := self.layer_of(node)):
@@ -262,13 +235,8 @@ class IntegerModel:
             rows = x.reshape(-1, x.shape[-1])
             beat = np.repeat(np.arange(len(x)), len(rows) // len(x))
             return [rows], lambda found: found.reshape(*x.shape[:-1], -1), beat
-        told, axes = attributes(node), x.ndim - 2
-        pads, strides, dilations = self.places(told, x.shape[2:], weights[2:])
-        wide = np.pad(x, ((0, 0), (0, 0), *pads), constant_values=zero)
-        spans = [(size - 1) * step + 1 for size, step in zip(weights[2:], dilations)]
-        view = np.lib.stride_tricks.sliding_window_view(wide, spans, axis=tuple(range(2, 2 + axes)))
-        pick = tuple(slice(None, None, step) for step in strides)
-        view = view[(slice(None), slice(None), *pick, *(slice(None, None, step) for step in dilations))]
+        axes = x.ndim - 2
+        view = windows(x, weights[2:], attributes(node), zero)
         order = (0, *range(2, 2 + axes), *range(2 + axes, 2 + 2 * axes), 1)  # beat, position, kernel position, channel
         n, places = len(x), view.shape[2 : 2 + axes]
         found = view.transpose(order).reshape(n * int(np.prod(places)), -1, groups, x.shape[1] // groups)
@@ -276,46 +244,16 @@ class IntegerModel:
         beat = np.repeat(np.arange(n), len(found) // n)
         return columns, lambda given: np.moveaxis(given.reshape(n, *places, -1), -1, 1), beat
 
-    @staticmethod
-    def places(
-        told: Mapping[str, Any], size: tuple[int, ...], kernel: tuple[int, ...]
-    ) -> tuple[list[tuple[int, int]], list[int], list[int]]:
-        """Padding, strides and dilations of a convolution, an axis each."""
-        axes = len(kernel)
-        strides, dilations = told.get("strides", [1] * axes), told.get("dilations", [1] * axes)
-        auto = told.get("auto_pad", b"NOTSET")
-        if auto in (b"SAME_UPPER", b"SAME_LOWER"):
-            pads = []
-            for n, k, s, d in zip(size, kernel, strides, dilations):
-                both = max((-(-n // s) - 1) * s + (k - 1) * d + 1 - n, 0)
-                less, more = both // 2, both - both // 2
-                pads.append((less, more) if auto == b"SAME_UPPER" else (more, less))
-            return pads, strides, dilations
-        flat = told.get("pads", [0] * 2 * axes)
-        return list(zip(flat[:axes], flat[axes:])), strides, dilations
-
     def largest(self, node: Any, values: dict[str, Any]) -> None:
         """A MaxPool; onnx's reference fails at some paddings."""
         told, data = attributes(node), np.asarray(real(values[node.input[0]]))
-        kernel = tuple(told["kernel_shape"])
-        pads, strides, dilations = self.places(told, data.shape[2:], kernel)
-        wide = np.pad(data, ((0, 0), (0, 0), *pads), constant_values=-np.inf)
-        spans = [(size - 1) * step + 1 for size, step in zip(kernel, dilations)]
-        axes = tuple(range(2, data.ndim))
-        view = np.lib.stride_tricks.sliding_window_view(wide, spans, axis=axes)
-        steps = (*(slice(None, None, step) for step in strides), *(slice(None, None, step) for step in dilations))
-        view = view[(slice(None), slice(None), *steps)]
+        view = windows(data, tuple(told["kernel_shape"]), told, -np.inf)
         values[node.output[0]] = view.max(axis=tuple(range(data.ndim, view.ndim)))
 
     def by_reference(self, node: Any, values: dict[str, Any]) -> None:
         """Any other operation, by onnx's reference."""
-        from onnx.reference import ReferenceEvaluator  # heavy
-
-        key = node.output[0]
-        if key not in self.singles:
-            self.singles[key] = ReferenceEvaluator(single(node, self.model))
         feeds = {name: real(values[name]) for name in node.input if name}
-        for name, value in zip(node.output, self.singles[key].run(None, feeds)):
+        for name, value in zip(node.output, self.file.by_reference(node, feeds)):
             values[name] = value
 
     def add(self, node: Any, quantizer: Any, values: dict[str, Any]) -> bool:
@@ -351,38 +289,3 @@ class IntegerModel:
 
 
 JOINED = {"Add": IntegerModel.add, "GlobalAveragePool": IntegerModel.average}
-
-
-@dataclass(frozen=True)
-class Rounded:
-    """An output that was quantized where it was made: its integers, and what they stand for."""
-
-    values: np.ndarray
-    means: Quantized
-
-
-def real(value: Any) -> Any:
-    if isinstance(value, Rounded):
-        return value.means.real()
-    return value.real() if isinstance(value, Quantized) else value
-
-
-def bias_of(bias: Any, scale: np.ndarray) -> np.ndarray:
-    """A bias in the steps of the sums."""
-    if isinstance(bias, Quantized):
-        return np.asarray(bias.values.astype(np.float64))
-    return np.asarray(np.rint(np.asarray(bias, np.float64) / scale))
-
-
-def rounded(values: np.ndarray, zero: np.ndarray) -> np.ndarray:
-    """Float32 to the nearest integers, to even ones half-way, moved by a zero point whose type they get."""
-    limits = np.iinfo(zero.dtype)
-    moved = np.rint(values) + np.asarray(zero, np.float32)
-    return np.asarray(np.clip(moved, limits.min, limits.max).astype(zero.dtype))
-
-
-def along(values: np.ndarray, axis: int, axes: int) -> np.ndarray:
-    """One value an index of an axis, in the shape in which it is broadcast over all others."""
-    if values.size == 1:
-        return values.reshape(())
-    return values.reshape([-1 if each == axis % axes else 1 for each in range(axes)])

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,9 @@ from ecgedge.convert.store import code_digest
 from ecgedge.errors import EcgEdgeError
 from ecgedge.files.cache import cache_folder
 from ecgedge.measure import machine
-from ecgedge.portability.certificate import NotTried, Way
-from ecgedge.portability.record import ANSWERS, CERTIFICATE, Portability, Record, answers_of
-from ecgedge.portability.study import Study
+from ecgedge.portability.certificate import Certificate, NotTried, Way, compare
+from ecgedge.portability.record import ANSWERS, CERTIFICATE, CHECK, Portability, Record, answers_of
+from ecgedge.portability.study import Answers, Study
 
 DAY = 86_400
 MACHINE = ("cpu", "isa", "system")  # of what a machine is that which decides its kernels
@@ -36,11 +36,14 @@ def place() -> Path:
     return cache_folder() / "portability"
 
 
-def key_of(asked: Study, ways: Sequence[Way], missed: Sequence[NotTried], libraries: Mapping[str, Any]) -> str:
+def key_of(
+    asked: Study, ways: Sequence[Way], missed: Sequence[NotTried], libraries: Mapping[str, Any], threads: int = 1
+) -> str:
     """A digest of all that a certificate depends on: the bytes, the beats, what is tried, by whom and where.
 
     Args:
         libraries: versions in the environments of runtimes that have one of their own, and of emulators.
+        threads: of each session.
     """
     here, task = machine.describe(), json.dumps(task_record(asked.artifact.task), sort_keys=True)
     told = {
@@ -52,6 +55,7 @@ def key_of(asked: Study, ways: Sequence[Way], missed: Sequence[NotTried], librar
         "ways": [asdict(way) for way in ways],
         "missed": [[each.what, each.why] for each in missed],
         "libraries": dict(libraries),
+        "threads": threads,
         "versions": machine.versions(),
         "machine": [here[name] for name in MACHINE],
         "code": code_digest(Study),
@@ -65,17 +69,47 @@ def find(key: str, asked: Study) -> Portability | None:
     try:
         record = Record.read(folder)
         found = answers_of(folder, record.certificate)
-        written = (folder / ANSWERS).stat().st_mtime
+        check_held(folder, record.certificate, found, asked)
+        written = since(folder)
         with contextlib.suppress(OSError):  # not ours to write
             os.utime(folder / CERTIFICATE)
-    except (OSError, EcgEdgeError) as error:
+    except (OSError, EcgEdgeError, ValueError, IndexError) as error:  # arrays of another shape, beats that are none
         if folder.exists():
             log.warning("%s is damaged (%s) and is found anew", folder, error)
             shutil.rmtree(folder, ignore_errors=True)
         return None
-    since = time.strftime("%Y-%m-%d %H:%M", time.localtime(written))
     return Portability(asked.artifact, record.about.runtime, record.about.data, record.certificate, found,
-                       asked.beats, since)  # fmt: skip
+                       asked.beats, written, record.about)  # fmt: skip
+
+
+def of_file(digest: str) -> Iterator[tuple[Path, Record]]:
+    """The certificates of a file with their folders, whatever they were asked on: by which most was tried first, of
+    these the newest. They may be damaged."""
+    found: list[tuple[int, float, Path, Record]] = []
+    for folder in place().iterdir() if place().is_dir() else ():
+        with contextlib.suppress(OSError, EcgEdgeError):
+            record = Record.read(folder)
+            if record.certificate.digest == digest:
+                found.append((len(record.certificate.tried), (folder / ANSWERS).stat().st_mtime, folder, record))
+    for *_, folder, record in sorted(found, key=lambda each: each[:3], reverse=True):
+        yield folder, record
+
+
+def since(folder: Path) -> str:
+    """When a certificate was found."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime((folder / ANSWERS).stat().st_mtime))
+
+
+def check_held(folder: Path, certificate: Certificate, found: Sequence[Answers], asked: Study) -> None:
+    """Raise EcgEdgeError where a certificate is of another file, or says of its answers what they do not say."""
+    if certificate.digest != digest_of(asked.artifact.path):
+        raise EcgEdgeError(f"the certificate in {folder} is of another file", CHECK)
+    for each in found:
+        told, beats = each.tried, asked.beats[each.numbers]
+        way = Way(told.family, told.about, told.place, told.by)
+        again = compare(each.outputs, each.against, beats, each.numbers, asked.artifact.task, certificate.step, way)
+        if replace(again, ran=told.ran, confirmed=told.confirmed) != told:
+            raise EcgEdgeError(f"the answers of {told.name} in {folder} are not as they are told", CHECK)
 
 
 def keep(key: str, found: Portability) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,7 @@ class Portability:
         answers: that the certificate is by, one for each that was tried.
         beats: all test beats ``(N, C, L)``.
         since: when it was found, where nothing was tried anew; empty: now.
+        then: what was told beside it when it was found; None: that is now.
     """
 
     artifact: Artifact
@@ -113,10 +115,14 @@ class Portability:
     answers: tuple[Answers, ...] = field(repr=False)
     beats: np.ndarray = field(repr=False)
     since: str = ""
+    then: Circumstances | None = field(default=None, repr=False)
 
-    def record(self) -> dict[str, Any]:
-        """All of it as JSON has it."""
-        about = Circumstances(
+    @cached_property
+    def about(self) -> Circumstances:
+        """What is told beside the certificate, the same wherever it is written."""
+        if self.then:
+            return replace(self.then, file=self.artifact.path.name, data=self.data)
+        return Circumstances(
             file=self.artifact.path.name,
             format=self.artifact.format,
             precision=self.artifact.precision,
@@ -126,7 +132,10 @@ class Portability:
             machine=machine.describe(),
             versions=machine.versions(),
         )
-        return Record(about, self.certificate).record()
+
+    def record(self) -> dict[str, Any]:
+        """All of it as JSON has it."""
+        return Record(self.about, self.certificate).record()
 
     def write(self, folder: Path) -> None:
         """Keep it in a folder, with the answers by which ``ecgedge check`` finds its figures again.

@@ -15,7 +15,8 @@ from ecgedge.api.taps import Taps
 from ecgedge.errors import ConversionError, EcgEdgeError
 from ecgedge.evaluate.parity import same_bits
 from ecgedge.portability import float16, parting, tflite_file
-from ecgedge.portability.certificate import Certificate, Finding, NotTried, Saturating, Tried, Way, compare
+from ecgedge.portability.certificate import Certificate, Finding, NotTried, Tried, Way, compare
+from ecgedge.portability.findings import OF_CALLS, of_operations, of_saturation, of_weights, saturating
 from ecgedge.portability.float16 import Halves
 from ecgedge.portability.integer_model import IntegerModel
 from ecgedge.workers.standins import SessionElsewhere
@@ -26,12 +27,6 @@ SEED = 0
 BY_NUMPY = "numpy, held against this machine"
 FLOAT16 = Way("float16", "each operation's output in float16", "kernels that compute in float16", "model")
 PAIRS = Way("16-bit pairs", "sums of two products in 16 bits", "AVX2 or AVX-512, no VNNI", "model")
-
-
-OF_CALLS = Finding(
-    "an answer depends on which beats are in the same call: the file quantizes something by the range of them all",
-    "call it with one beat, or quantize with ranges of its own (--quantize full-int8)",
-)
 
 
 def no_taps() -> None:
@@ -280,66 +275,6 @@ def disproved(artifact: Artifact, asked: Study, base: np.ndarray) -> str:
     if off:
         return f"the integer model, in 32 bits, differs from the runtime here in {off:,} of {outputs.size:,} values"
     return ""
-
-
-def saturating(model: IntegerModel, seen: int) -> tuple[Saturating, ...]:
-    return tuple(
-        Saturating(layer.name, counts.pairs, counts.can, counts.did, counts.beats, seen, counts.cut, counts.sums,
-                   counts.largest, layer.changed, layer.steps)
-        for layer in model.layers.values()
-        if (counts := layer.counts) and counts.can
-    )  # fmt: skip
-
-
-def of_saturation(layers: Sequence[Saturating]) -> tuple[Finding, ...]:
-    cut = [layer for layer in layers if layer.cut]
-    if not cut:
-        return ()
-    worst = max(cut, key=lambda layer: layer.changed)
-    return (
-        Finding(
-            f"without VNNI {len(cut)} of {len(layers)} layers that can lose sums do; most in {worst.layer}: "
-            f"{worst.did:,} of {worst.pairs:,} pairs, {worst.changed:.1%} of its values change",
-            "quantize with --reduce-range, or run it with session.x64quantprecision there",
-        ),
-    )
-
-
-def of_weights(model: IntegerModel) -> tuple[Finding, ...]:
-    """What integers of a file are special about: -128, and sums that leave 32 bits or float32's 24."""
-    found = []
-    if lowest := [layer for layer in model.layers.values() if layer.lowest]:
-        found.append(lowest_weights(sum(layer.lowest for layer in lowest), len(lowest)))
-    if wide := [layer.name for layer in model.layers.values() if layer.reaches >= 1 << 31]:
-        found.append(Finding(f"sums of {', '.join(wide[:3])} can leave 32 bits", "split the layer"))
-    return tuple(found)
-
-
-def of_operations(artifact: Artifact) -> tuple[Finding, ...]:
-    """Of a TFLite file: which operations kernels round otherwise, and weights of -128."""
-    if artifact.format != "tflite":
-        return ()
-    found, ops = [], tflite_file.read(artifact.path)
-    if ops.twice:
-        kinds = ", ".join(f"{count} {name}" for name, count in ops.twice)
-        found.append(
-            Finding(
-                f"rounded twice by LiteRT's own and reference kernels, once by XNNPACK: {kinds}",
-                "hold the file that you ship against the kernels that will run it: --option tflite.kernels=reference",
-            )
-        )
-    if ops.lowest:
-        count = sum(number for _, number in ops.lowest)
-        found.append(lowest_weights(count, len(ops.lowest)))
-    return tuple(found)
-
-
-def lowest_weights(count: int, tensors: int) -> Finding:
-    return Finding(
-        f"{count:,} weights in {tensors} tensor{'' if tensors == 1 else 's'} are -128: kernels that add two products "
-        "in 16 bits are wrong there for inputs of -128",
-        "quantize symmetrically, to -127 at least",
-    )
 
 
 def one_line(error: Exception) -> str:

@@ -117,11 +117,16 @@ def lines(found: Sequence[Certified]) -> list[str]:
     """A line a file that is not exact, and how many are, for a terminal."""
     if not found:
         return []
-    exact = sum(each.portable.verdict == "exact" for each in found)
+    exact = sum(is_exact(each) for each in found)
     left = sum(each.portable.verdict == NOT_TRIED for each in found)
     tried = f"{exact} of {len(found) - left} files are exact" + f", {left} not tried" * bool(left)
     told = [f"portability: {tried}; report.md says what was tried"]
-    return told + [f"portability: {each.name}: {each.short}" for each in found if each.portable.verdict != "exact"]
+    return told + [f"portability: {each.name}: {each.short}" for each in found if not is_exact(each)]
+
+
+def is_exact(found: Certified) -> bool:
+    """Whether several ways gave the same answers."""
+    return found.portable.verdict == "exact" and not found.portable.is_alone
 
 
 def markdown(report: Report) -> Iterator[str]:

@@ -12,7 +12,7 @@ import numpy as np
 from ecgedge.api import tasks
 from ecgedge.api.artifact import Anomaly, Multilabel, Task, digest_of
 from ecgedge.api.records import from_record, task_from_record
-from ecgedge.errors import EcgEdgeError
+from ecgedge.errors import EcgEdgeError, counted
 from ecgedge.files.arrays import read_array, read_arrays
 from ecgedge.files.opening import read_bytes, size_of
 from ecgedge.run.layout import finished_row
@@ -161,7 +161,7 @@ class RunFolder:
             raise damaged(self.path / JOURNAL, f"{cell} has a window of {task.window}, a beat {length} samples")
         values = outputs.reshape(len(outputs), -1) if outputs.ndim > 1 and outputs.size else outputs
         if values.shape != (len(self.beats.y), count) or not np.isfinite(values).all():
-            told = f"outputs of shape {outputs.shape} are no answers to {len(self.beats.y)} beats"
+            told = f"outputs of shape {outputs.shape} are no answers to {counted(len(self.beats.y), 'beat')}"
             raise damaged(self.path / name, told)
         return tasks.of_classes(values, task)
 

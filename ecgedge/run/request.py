@@ -86,6 +86,7 @@ class MatrixRequest:
         requirements, optimize: by which a row is chosen; see ``ecgedge.choose``.
         relative_to: the row or form that times are told against; None: each against its fp32 form.
         printed: the form of what a command prints of the run, such as ``"table"`` or ``"json"``.
+        brought: the folder of a run whose files are measured where they cannot be made here.
         sent: the run is to go to MLflow. Where that is, is not kept.
         place: the folder that relative names are of.
 
@@ -124,6 +125,7 @@ class MatrixRequest:
     optimize: str | None = None
     relative_to: str | None = None
     printed: str = "table"
+    brought: str | None = None
     sent: bool = False
     place: str = field(default_factory=lambda: str(Path.cwd()))
 
@@ -131,7 +133,7 @@ class MatrixRequest:
         given = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
         for name in SEVERAL:
             given[name] = several(given[name])
-        for name in ("data", "label_column", "group_column", "label_file", "class_names", "place"):
+        for name in ("data", "label_column", "group_column", "label_file", "class_names", "brought", "place"):
             given[name] = text_of(given[name])
         if type(sizes := given["batch_sizes"]) is int:
             given["batch_sizes"] = (sizes,)
@@ -219,6 +221,7 @@ REQUEST = record(
         "leads": list_of(LINE, 10_000),
         "layout": maybe(one_of("NCL", "NLC")),
         "relative_to": maybe(LINE),
+        "brought": maybe(LINE),
         **dict.fromkeys(("group_column", "label_file", "class_names"), maybe(LINE)),
     },
     others=ANY,

@@ -33,8 +33,11 @@ def asked_then(request: MatrixRequest, models: Container[str]) -> MatrixRequest:
         tuple(each if each in models else named_from(place, each) for each in names)
         for names in (request.models, request.files)
     )
-    labels, names = (file and named_from(place, file) for file in (request.label_file, request.class_names))
-    return dataclasses.replace(request, data=data, models=folders, files=files, label_file=labels, class_names=names)
+    labels, names, brought = (
+        file and named_from(place, file) for file in (request.label_file, request.class_names, request.brought)
+    )
+    return dataclasses.replace(request, data=data, models=folders, files=files, label_file=labels, class_names=names,
+                               brought=brought)  # fmt: skip
 
 
 def named_from(place: Path, name: str) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ecgedge.evaluate import intervals
 from ecgedge.evaluate.facts import plain
+from ecgedge.evaluate.portable import CertifiedFile
 from ecgedge.measure.steadiness import enough_blocks, enough_pairs, quick_readings, reading_of
 from ecgedge.run.journal import samples
 from ecgedge.run.measurement import TimeRatio
@@ -189,7 +190,8 @@ def rows_of(records: Sequence[Record], rounds: int, folder: Path) -> list[Row]:
     timing = Timing(records, rounds, folder)
     failed, warm = first_of(records, "failed"), first_of(records, "warm")
     told: dict[str, Record] = {}
-    certified = {record["digest"]: record["found"] for record in records if record["event"] == "portability"}
+    found = (CertifiedFile.from_record(record) for record in records if record["event"] == "portability")
+    certified = {each.digest: plain(each.found) for each in found}
     for record in records:
         if record["event"] != "scored":
             continue
@@ -201,7 +203,7 @@ def rows_of(records: Sequence[Record], rounds: int, folder: Path) -> list[Row]:
                 continue
             row |= timing.latency(name) | {"blocks": len(timing.blocks[name])} | timing.state(name)
             row |= warm_up(warm[name])
-        told[name] = row | (certified.get(row.get("digest"), {}) if row["status"] == "ok" else {})
+        told[name] = row | (certified.get(str(row.get("digest")), {}) if row["status"] == "ok" else {})
     told = {name: lost["row"] for name, lost in lost_of(records).items()} | told
     rows = [Row.from_record(row) for row in told.values()]
     floors, whole_forms = floors_of(timing, records), whole_rows(rows)

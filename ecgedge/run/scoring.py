@@ -227,7 +227,8 @@ class Scoring:
 
     def keep(self, artifact: Artifact) -> Artifact:
         """A copy in the run's folder: what is measured is what the reader of the run has."""
-        path = self.folder / "artifacts" / f"{artifact.digest[:12]}-{file_name(artifact.path.name)}"
+        mark = f"{artifact.digest[:12]}-"  # which a file has that comes from another run
+        path = self.folder / "artifacts" / f"{mark}{file_name(artifact.path.name.removeprefix(mark))}"
         if not is_kept(path, artifact.digest):
             with tempfile.TemporaryDirectory(
                 dir=path.parent, prefix=".", suffix=PART, ignore_cleanup_errors=True
@@ -254,7 +255,12 @@ class Scoring:
             raise MachineError(f"{gone}, and what is made now differs", "bring it back")
 
     def sized(self, cell: Cell) -> dict[int, Packed]:
-        """The files of a cell for each batch size of the throughput but 1, packed, where its format fixes the batch."""
+        """The files of a cell for each batch size of the throughput but 1, packed, where its format fixes the batch.
+
+        One that cannot be made here has none: the run that it comes from keeps that for one beat.
+        """
+        if self.lab.comes_along(cell):
+            return {}
         sizes = self.lab.batch_sizes or BATCHES
         return {size: pack(self.lab.make(cell, size)) for size in sizes if size != 1}
 
@@ -306,6 +312,8 @@ class Scoring:
         """Beats a second by batch size."""
         file = self.file(cell, "throughput.npz")
         sizes = tuple(self.lab.batch_sizes) if self.lab.batch_sizes else None
+        if (file_along := self.lab.comes_along(cell)) and file_along.input.batch:
+            sizes = (1,)
         return session.throughput(sized, self.lab.beats.files["scored"], self.profile, file, sizes)
 
     def file(self, cell: Cell, what: str) -> Path:

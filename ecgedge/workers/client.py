@@ -218,6 +218,10 @@ class WorkerClient(ABC):
         except EcgEdgeError:  # it speaks another protocol
             self.close()
             raise
+        except BaseException as error:
+            if not isinstance(error, Exception):  # Ctrl-C: nobody will read what it answers to this
+                self.close()
+            raise
         finally:
             timer.cancel()
         if late.is_set():

@@ -31,7 +31,7 @@ from ecgedge.api.precisions import find as find_precision
 from ecgedge.api.profile import Profile
 from ecgedge.api.taps import Taps
 from ecgedge.devices import launch
-from ecgedge.errors import ConversionError, EcgEdgeError, MachineError, remedy, told_by_system
+from ecgedge.errors import ConversionError, EcgEdgeError, MachineError, counted, remedy, told_by_system
 from ecgedge.files import typed_json
 from ecgedge.files.locks import whole_file
 from ecgedge.files.streams import stream_over
@@ -131,7 +131,7 @@ def failure(error: BaseException, about: Path | None) -> Failure:
 def save(outputs: np.ndarray, beats: np.ndarray, out: Path) -> None:
     """Hand over the answers to some beats. Raises ConversionError where they are too many to be any."""
     if outputs.size > len(beats) * MOST_VALUES:
-        raise ConversionError(f"it gives {outputs.size // len(beats):,} values a beat")
+        raise ConversionError(f"it gives {counted(outputs.size // len(beats), 'value')} a beat")
     with whole_file(out) as file:
         np.save(file, outputs)
 

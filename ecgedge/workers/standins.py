@@ -114,7 +114,7 @@ class Errand:
 
 
 class Workers:
-    """The workers of one command: one for each interpreter, started when it is first asked.
+    """The workers of one command: one for each interpreter and number of threads, started when it is first asked.
 
     Args:
         hosts: the interpreters that are not ours, by the environment.
@@ -123,17 +123,23 @@ class Workers:
 
     def __init__(self, hosts: Mapping[str, Host], limits: Limits, threads: int = 1):
         self.hosts, self.limits, self.threads = hosts, limits, threads
-        self.errands: dict[tuple[str | None, bool], Errand] = {}
+        self.errands: dict[tuple[str | None, bool, int | None], Errand] = {}
 
     def runtime(self, part: Runtime) -> RuntimeElsewhere:
         """What stands in for a runtime. Its sessions end with these workers at the latest."""
-        return RuntimeElsewhere(part, self.hosts.get(part.environment or ""), lambda _: self.errand(part))
-
-    def errand(self, part: Runtime) -> Errand:
         host = self.hosts.get(part.environment or "")
-        key = host.environment if host else None, part.needs_network
+        return RuntimeElsewhere(part, host, lambda _: self.errand(part))
+
+    def errand(self, part: Part) -> Errand:
+        """The worker of a part."""
+        return self.of_threads(part, self.threads)
+
+    def of_threads(self, part: Part, threads: int | None) -> Errand:
+        """A worker of a part with another number of threads than usual; None: as many as its libraries want."""
+        host = self.hosts.get(part.environment or "")
+        key = host.environment if host else None, part.needs_network, threads
         if key not in self.errands:
-            self.errands[key] = Errand(host, self.threads, self.limits, part.needs_network, kept=True)
+            self.errands[key] = Errand(host, threads, self.limits, part.needs_network, kept=True)
         return self.errands[key]
 
     def __enter__(self) -> Workers:
@@ -144,14 +150,19 @@ class Workers:
             errand.end()
 
 
-def at_hand(part: Any, hosts: Mapping[str, Host]) -> Any:
-    """A part that can be used in this process: itself, or what stands in for it where it works elsewhere."""
+def at_hand(part: Any, hosts: Mapping[str, Host], workers: Workers | None = None) -> Any:
+    """A part that can be used in this process: itself, or what stands in for it where it works elsewhere.
+
+    Args:
+        workers: that do its work; None: one for each session and each conversion.
+    """
     host = hosts.get(part.environment or "")
     if host is None or part.kind == "model":  # a model is built where it is used
         return part
+    errand = partial(workers.of_threads, part) if workers else partial(Errand, host, network=part.needs_network)
     if part.kind == "runtime":
-        return RuntimeElsewhere(part, host, partial(Errand, host, network=part.needs_network))
-    return (ExporterElsewhere if part.kind == "exporter" else QuantizerElsewhere)(part, host)
+        return RuntimeElsewhere(part, host, errand)
+    return (ExporterElsewhere if part.kind == "exporter" else QuantizerElsewhere)(part, host, errand)
 
 
 def declared(kind: type[Part]) -> tuple[str, ...]:
@@ -229,6 +240,7 @@ class SessionElsewhere(Session):
     ):
         self.errand, self.about = errand, artifact.path
         opened = self.ask(protocol.Open(runtime, pack(artifact), threads, options or {}))
+        self.closed = False
         self.number, self.bulk = opened.session, opened.bulk
         self.batch, self.copies = opened.batch, opened.copies
         self.beats, self.answers = (errand.folder / f"{what}-{self.number}.npy" for what in ("beats", "answers"))
@@ -268,8 +280,9 @@ class SessionElsewhere(Session):
         return self.ask(protocol.MeasuredOf(self.number))
 
     def close(self) -> None:
-        if self.errand.child.is_running:
+        if self.errand.child.is_running and not self.closed:
             self.ask(protocol.Close(self.number))
+        self.closed = True
         self.errand.close()
 
 
@@ -315,33 +328,38 @@ def taps_by(errand: Errand, runtime: str, artifact: Artifact, threads: int) -> T
 class ExporterElsewhere(Exporter):
     """An exporter in an environment of its own."""
 
-    def __init__(self, part: Exporter, host: Host):
-        self.part, self.host = part, host
+    def __init__(self, part: Exporter, host: Host, errand: Callable[[int | None], Errand]):
+        self.part, self.host, self.errand = part, host, errand
         take_fields(self, part, Exporter)
 
     def convert(self, source: Artifact, out: Path, context: Context) -> Artifact:
-        return convert(self, self.host, source, out, context, "exporter")
+        return convert(self, self.errand, source, out, context, "exporter")
 
 
 class QuantizerElsewhere(Quantizer):
     """A quantizer in an environment of its own."""
 
-    def __init__(self, part: Quantizer, host: Host):
-        self.part, self.host = part, host
+    def __init__(self, part: Quantizer, host: Host, errand: Callable[[int | None], Errand]):
+        self.part, self.host, self.errand = part, host, errand
         take_fields(self, part, Quantizer)
 
     def settle(self, options: Mapping[str, Any]) -> dict[str, Any]:
         return self.part.settle(options)  # as a matrix does: here, where the store's key is made
 
     def quantize(self, source: Artifact, out: Path, context: Context) -> Artifact:
-        return convert(self, self.host, source, out, context, "quantizer")
+        return convert(self, self.errand, source, out, context, "quantizer")
 
 
 def convert(
-    part: Part, host: Host, source: Artifact, out: Path, context: Context, kind: protocol.ConverterKind
+    part: Part,
+    worker: Callable[[int | None], Errand],
+    source: Artifact,
+    out: Path,
+    context: Context,
+    kind: protocol.ConverterKind,
 ) -> Artifact:
-    """One conversion in an environment."""
-    with Errand(host, network=part.needs_network) as errand:
+    """One conversion in an environment, by a worker that is handed out."""
+    with worker(None) as errand:
         beats, labelled = errand.folder / "beats.npy", None
         np.save(beats, context.beats)
         if context.labelled:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def write_run(
     test = beats.test
     np.savez(folder / "beats.npz", x=test.x, y=test.y, index=np.arange(len(test)))
     journal, ids = Journal(folder), []
-    for model, task, outputs in ((HOSTILE, Classification(beats.labels), scores(beats)), detector(beats)):
+    for model, task, outputs in fitted(beats):
         for number, form in enumerate(forms):
             ids.append(f"m{len(ids)}.{form[0]}.{form[1]}.{form[2]}")
             row = scored(journal, ids[-1], model, task, form, outputs, beats, works)
@@ -72,6 +73,28 @@ def write_run(
     report = Report(folder, run, rows_of(records, ROUNDS, folder), noise_of(records, ROUNDS, folder))
     write_files(report)
     return report
+
+
+Fitted = tuple[tuple[str, Task, np.ndarray], ...]
+FITTED: dict[int, tuple[Dataset, Fitted, dict[Any, dict[str, Any]]]] = {}  # beside it its beats, so that no other is it
+
+
+def fitted(beats: Dataset) -> Fitted:
+    """Name, task and outputs of both models, fitted once to the same beats."""
+    if id(beats) not in FITTED:
+        models = ((HOSTILE, Classification(beats.labels), scores(beats)), detector(beats))
+        FITTED[id(beats)] = beats, models, {}
+    return FITTED[id(beats)][1]
+
+
+def judged(
+    here: np.ndarray, outputs: np.ndarray, beats: Dataset, model: str, task: Task, precision: str
+) -> dict[str, Any]:
+    """What is found of a form's answers to these beats, judged once."""
+    found, key = FITTED[id(beats)][2], (model, precision, here.tobytes())
+    if key not in found:
+        found[key] = judge_answers(here, outputs.astype(np.float32), beats.test.x, beats.test.y, task, precision)
+    return deepcopy(found[key])
 
 
 def scores(beats: Dataset) -> np.ndarray:
@@ -116,7 +139,7 @@ def scored(
     here = (outputs + spread * rng.standard_normal(outputs.shape)).astype(np.float32)
     np.save(journal.folder / "cells" / f"{name}.outputs.npy", here)
     row = identity(name, model, task, form)
-    row |= judge_answers(here, outputs.astype(np.float32), beats.test.x, beats.test.y, task, form[1])
+    row |= judged(here, outputs, beats, model, task, form[1])
     row |= {
         "size_bytes": size,
         "artifact": f"artifacts/{name}",

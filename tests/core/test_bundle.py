@@ -17,7 +17,7 @@ import pytest
 import ecgedge
 from ecgedge import Anomaly, Artifact, Binary, Classification, EcgEdgeError, TensorSpec, bundle
 from ecgedge.bundle import Facts, Vectors
-from ecgedge.cli.bundle import vector_beats
+from ecgedge.commands.bundle import vector_beats
 from ecgedge.data.synthetic import synthetic_beats
 
 ROOT = Path(ecgedge.__file__).parent
@@ -87,14 +87,15 @@ def test_the_card_says_which_class_is_the_positive_one() -> None:
     assert "whose positive class is no;" in contents(one)["MODEL_CARD.md"].decode()
 
 
-def test_test_vectors_of_a_large_file_are_bounded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_test_vectors_of_a_large_file_are_bounded(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="ecgedge")
     for count, most in ((1000, 1000), (1001, 1000)):
         beats = np.random.default_rng(0).normal(size=(count, 140)).astype(np.float32)
         np.savetxt(tmp_path / "beats.csv", beats, fmt="%.3f", delimiter=",")
         found, origin = vector_beats(artifact(), tmp_path / "beats.csv", None, False)
         np.testing.assert_allclose(found[:, 0], beats[:most], atol=6e-4)
         said = "holds more beats than a bundle takes along: the first 1,000 are its test vectors"
-        assert (said in capsys.readouterr().err) == (count > most) == origin.startswith("the first")
+        assert (said in caplog.text) == (count > most) == origin.startswith("the first")
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "g++"])
@@ -208,6 +209,10 @@ def test_a_folder_of_c_is_bundled_with_what_runs_and_checks_it(tmp_path: Path, c
             [sys.executable, "predict.py", "vectors/beats.csv"], cwd=tmp_path / "net", capture_output=True, text=True
         )
         assert len(answers.stdout.splitlines()) == 21
+        alone = bundle.contents(made, model, Vectors.of(made, beats[:1], scores[:1], "a beat"), Facts("net", "net-c"))
+        folder = unpacked(alone, tmp_path / "alone")
+        done = subprocess.run([sys.executable, "check.py"], cwd=folder, capture_output=True, text=True)
+        assert done.stdout.startswith("1 beat, largest difference 0 steps")
 
 
 def test_predict_is_short_and_needs_only_numpy_and_the_runtime() -> None:

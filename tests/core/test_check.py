@@ -20,6 +20,7 @@ from ecgedge.api.graph import KINDS, Graph, Node, Weight
 from ecgedge.api.precisions import INTEGERS, Precision, find
 from ecgedge.audit import check_run, graphs, stats
 from ecgedge.audit.answers import Answers, examine
+from ecgedge.audit.findings import Findings
 from ecgedge.errors import EcgEdgeError
 from ecgedge.evaluate import arithmetic
 from ecgedge.evaluate.intervals import bootstrap_auroc, holm, mcnemar, median_interval, paired_share, wilson
@@ -454,7 +455,7 @@ CHANGES = {
     change_csv_only: f"{INT8}: model: report.csv says mine, rows.jsonl fake",
     flip_a_decision: f"{INT8}: equal_decisions: ",
     change_the_reference: f"{INT8}: mean_abs_diff: ",
-    lose_outputs: f"{INT8}: its outputs cannot be checked: FileNotFoundError",
+    lose_outputs: f"{INT8}: its outputs cannot be checked: {INT8}.outputs.npy is missing",
     lose_beats: f"{INT8}: status: ok is claimed, and outputs of shape (499, 5) for 500 beats",
     outputs_become_nan: f"{INT8}: status: ok is claimed, and outputs that are not finite",
     delete_samples: f"{INT8}: samples/{INT8}.i64 is missing",
@@ -752,3 +753,18 @@ def test_a_run_keeps_what_operations_were_taken_for_and_who_said_so() -> None:
         {"kind": "quantizes", "macs": 0, "dynamic": True, "data": 0, "told": []},
     ]
     assert Graph.from_record(kept(told)) == told
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (FileNotFoundError(2, "No such file", "run/cells/a.npy"), "a.npy is missing"),
+        (FileNotFoundError(2, "No such file", b"run/a.npy"), "a.npy is missing"),
+        (FileNotFoundError("no beat is left"), "FileNotFoundError: no beat is left"),
+    ],
+)
+def test_what_is_missing_is_named_or_told_in_its_own_words(error: Exception, told: str) -> None:
+    findings = Findings()
+    with findings.reading("row", "it"):
+        raise error
+    assert findings.reasons == [f"row: it cannot be checked: {told}"]

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgedge import Artifact, EcgEdgeError, TensorSpec, hookimpl, tell_artifact
+from ecgedge import Artifact, EcgEdgeError, Operation, Taps, Tensor, TensorSpec, Wiring, hookimpl, tell_artifact
 from ecgedge.testing import FakeInt8, FakeRuntime, FakeSession
 
 def sleep():
@@ -83,6 +83,27 @@ class Runner(FakeRuntime):
     def load(self, artifact, threads):
         return Session(np.ones((5, 140)), ODD[self.name])
 
+class Inner(Taps):
+    "Answers, until an inner tensor is read."
+
+    def __init__(self, artifact):
+        self.weights = np.load(artifact.path / "weights.npy") if artifact.path.is_dir() else np.ones((5, 140))
+        kinds = (("x", (1, 140)), ("h", (140,)), ("y", (5,)))
+        operations = Operation("first", "Flatten", ("x",), ("h",)), Operation("last", "Dense", ("h",), ("y",))
+        self.wiring = Wiring("x", "y", tuple(Tensor(name, shape, "float32") for name, shape in kinds), operations)
+
+    def read(self, tensor, x):
+        answers = x[:, 0] @ self.weights.T
+        return (answers, answers) if tensor == "y" else die()
+
+    between = read
+
+class Tapped(FakeRuntime):
+    def taps(self, artifact, threads):
+        if artifact.path.is_dir():
+            return Inner(artifact)
+        raise EcgEdgeError("what it says of its tensors cannot be read")
+
 class Sleepy(FakeInt8):
     def __init__(self, name):
         self.name = name
@@ -96,9 +117,14 @@ def ecgedge_quantizers():
 
 @hookimpl
 def ecgedge_runtimes():
-    return [Reader("reader"), Networked("board"), *(Runner(name) for name in ODD)]
+    return [Reader("reader"), Networked("board"), Tapped("tapped"), *(Runner(name) for name in ODD)]
 """
-LIMITS = ("--timeout", "5", "--memory", "600")
+MEMORY = ("--memory", "600")
+SHORT, LONG = (
+    ("--timeout", "5", *MEMORY),
+    ("--timeout", "120", *MEMORY),
+)  # a busy machine is slow; for what never ends, short
+NEVER_END = {"spins", "sleeps"}
 COMMANDS = {
     "evaluate": ("--dataset", "synthetic"),
     "predict": ("beats.txt",),
@@ -116,13 +142,17 @@ def odd(fakes: Path, tmp_path: Path) -> Path:
     return fakes
 
 
+def limits_of(name: str) -> tuple[str, ...]:
+    return SHORT if name in NEVER_END else LONG
+
+
 def side_by_side(
-    ecgedge: Command, plugins: Path, commands: Mapping[str, tuple[str, ...]], file: str
+    ecgedge: Command, plugins: Path, commands: Mapping[str, tuple[str, ...]], file: str, limits: tuple[str, ...]
 ) -> dict[str, Result]:
     """What some commands, with their options, say of a file: they spend their time with waiting."""
     with ThreadPoolExecutor() as pool:
         running = {
-            name: pool.submit(ecgedge, "--plugins-dir", plugins, name, file, *more, *LIMITS)
+            name: pool.submit(ecgedge, "--plugins-dir", plugins, name, file, *more, *limits)
             for name, more in commands.items()
         }
     return {name: result.result() for name, result in running.items()}
@@ -140,7 +170,7 @@ def test_a_file_cannot_harm_the_command_that_opens_it(
     ecgedge: Command, odd: Path, tmp_path: Path, name: str, code: int, told: str
 ) -> None:
     (tmp_path / f"{name}.odd").write_text("")
-    for command, result in side_by_side(ecgedge, odd, COMMANDS, f"{name}.odd").items():
+    for command, result in side_by_side(ecgedge, odd, COMMANDS, f"{name}.odd", limits_of(name)).items():
         assert (result.code, result.err[: len(told)]) == (code, told), command
         assert len(result.err.splitlines()) <= 2, command
 
@@ -158,7 +188,8 @@ def test_what_a_file_wants_that_it_does_not_get_is_told(
     ecgedge: Command, odd: Path, tmp_path: Path, name: str, told: str
 ) -> None:
     (tmp_path / f"{name}.odd").write_text("")
-    assert told in error_of(ecgedge("--plugins-dir", odd, "evaluate", f"{name}.odd", "--dataset", "synthetic", *LIMITS))
+    asked = ("evaluate", f"{name}.odd", "--dataset", "synthetic", *limits_of(name))
+    assert told in error_of(ecgedge("--plugins-dir", odd, *asked))
 
 
 @pytest.mark.parametrize(
@@ -175,9 +206,21 @@ def test_nor_can_one_that_is_run(ecgedge: Command, odd: Path, name: str, code: i
         "predict": ("beats.txt", "--runtime", name),
         "convert": ("--to", "fake", "--quantize", name, "--dataset", "synthetic", "-o", "made"),
     }
-    for command, result in side_by_side(ecgedge, odd, asked, "fake").items():
+    for command, result in side_by_side(ecgedge, odd, asked, "fake", limits_of(name)).items():
         assert (result.code, "Traceback" in result.err) == (code, False), (command, result.err)
         assert told in result.err, command
+
+
+def test_what_looks_inside_a_file_may_die(ecgedge: Command, odd: Path) -> None:
+    """Its answers are compared all the same, and one line says why there is no more."""
+    asked = ("--to", "fake", "--runtime", "tapped", "--against-runtime", "tapped", "--dataset", "synthetic")
+    told = ecgedge("--plugins-dir", odd, "diverge", "fake", *asked, *LONG)
+    assert told.code == 0 and "Traceback" not in told.err
+    assert "fake: no inner tensors, only its answers: what it says of its tensors cannot be read" in told.out
+    told = ecgedge("--plugins-dir", odd, "diverge", "fake", "--against", "fake", *asked[2:], *LONG, "--html", "a.html")
+    assert told.code == 0 and "Traceback" not in told.err, told.err
+    [line] = [line for line in told.out.splitlines() if "no inner tensors" in line]
+    assert line.endswith("the process died: SIGSEGV") and "culprit: none" in told.out
 
 
 def first_lines(running: subprocess.Popen[str], count: int) -> list[str]:

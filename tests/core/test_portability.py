@@ -16,8 +16,14 @@ from ecgedge.api.artifact import Artifact, Binary, Classification, Multilabel, T
 from ecgedge.api.taps import Operation, Taps, Tensor, Wiring
 from ecgedge.api.tensors import TensorSpec
 from ecgedge.audit.portability import check_certificate, figures
+from ecgedge.bundle.vectors import tolerance
+from ecgedge.commands.bundle_certificate import portable
+from ecgedge.errors import EcgEdgeError
+from ecgedge.measure import machine
+from ecgedge.portability import kept as cache
 from ecgedge.portability import products
 from ecgedge.portability.certificate import Certificate, NotTried, Tried, Verdict, Way, compare
+from ecgedge.portability.findings import lowest_weights
 from ecgedge.portability.float16 import of_taps, of_weights
 from ecgedge.portability.parting import of_parting
 from ecgedge.portability.record import Portability
@@ -216,7 +222,7 @@ def kept(folder: Path, other: np.ndarray) -> Portability:
     left = ("x86-64 with fewer instructions, emulated", "aarch64", "x86-64 with AVX-512 and without VNNI")
     asked = Study(ARTIFACT, BEATS, np.arange(3), lambda _: None)
     found, answers = study(asked, sessions, [NotTried(each, "it is not here") for each in left])
-    made = Portability(ARTIFACT, "cpu", "some beats", found, answers, BEATS)
+    made = Portability(ARTIFACT, "other", "some beats", found, answers, BEATS)
     made.write(folder)
     return made
 
@@ -249,6 +255,10 @@ LAYER = {"layer": "conv", "pairs": 9, "can": 5, "did": 0, "beats": 0, "seen": 0,
         (lambda told: told["not_tried"].clear(), "x86-64 with AVX-512 and without VNNI was neither tried"),
         (lambda told: told["not_tried"].pop(0), "Nehalem was neither tried"),
         (lambda told: told["not_tried"].pop(1), "aarch64, or a board was neither tried"),
+        (
+            lambda told: told.update(runtime="tflite"),
+            "builtin on this machine was neither tried nor is it told why not",
+        ),
         (lambda told: told["tried"][1].update(family="first"), "first on this machine: it is told twice"),
         (lambda told: told["tried"][1].update(family="16-bit pairs"), "by is run, its family and place say model"),
         (lambda told: told["tried"][1].update(place="Haswell (emulated)"), "its family and place say emulator"),
@@ -262,6 +272,38 @@ LAYER = {"layer": "conv", "pairs": 9, "can": 5, "did": 0, "beats": 0, "seen": 0,
 def test_a_certificate_cannot_leave_out_what_the_rest_of_it_tells(tmp_path: Path, how: Change, words: str) -> None:
     kept(tmp_path, BASE + np.float32(0.125))
     assert words in " ".join(changed(tmp_path, how))
+
+
+def leaves(tree: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The way to each value of a record."""
+    for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
+        yield from leaves(value, (*way, key)) if isinstance(value, dict | list) else [(*way, key)]
+
+
+def other(value: Any) -> Any:
+    """Another value that may stand there, too."""
+    if not isinstance(value, str):
+        return (value or 0) + 1
+    words = {"exact": "fragile", "fragile": "exact", "run": "emulator"}
+    return value[::-1] if len(value) == 64 else words.get(value, value + "x")
+
+
+def test_what_a_check_of_a_certificate_does_not_find_it_says(tmp_path: Path) -> None:
+    kept(tmp_path, np.roll(BASE, 1, axis=1))
+    record = json.loads((tmp_path / "portability.json").read_text())
+    told, overlooked = " ".join(check_certificate(tmp_path).unchecked), set()
+    for way in leaves(record):
+        mutated = json.loads(json.dumps(record))
+        place = mutated
+        for key in way[:-1]:
+            place = place[key]
+        place[way[-1]] = other(place[way[-1]])
+        (tmp_path / "portability.json").write_text(json.dumps(mutated))
+        if not check_certificate(tmp_path).reasons:
+            names = [key for key in way if isinstance(key, str)]
+            overlooked.add(names[0] if names[0] in ("machine", "versions", "not_tried") else names[-1])
+    assert {"digest", "family", "ran"} <= overlooked and not {"verdict", "equal", "flips", "margin"} & overlooked
+    assert all(name in told for name in overlooked), overlooked
 
 
 @pytest.mark.parametrize(
@@ -308,6 +350,40 @@ def test_answers_that_are_none_are_told_in_words(
     assert words in told and "Error" not in told
 
 
+def test_a_bundle_takes_a_certificate_of_the_same_decisions_only(tmp_path: Path) -> None:
+    kept(tmp_path, np.roll(BASE, 1, axis=1))
+    found = portable(tmp_path, ARTIFACT)
+    usual, bound = tolerance(ARTIFACT, BASE), tolerance(ARTIFACT, BASE, found)
+    assert found.verdict == "fragile" and found.largest > usual[0] and bound == usual  # a loose check tells nothing
+    assert tolerance(ARTIFACT, BASE, replace(found, verdict="equivalent"))[0] == pytest.approx(found.largest)
+    other = replace(ARTIFACT, task=Multilabel(TASK.labels, "probabilities"))
+    with pytest.raises(EcgEdgeError, match="of other decisions: kind classification, not multilabel"):
+        portable(tmp_path, other)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda folder: changed(folder, lambda told: told["tried"][1].update(equal=1.0, largest=0.0, flips=[])),
+        lambda folder: changed(folder, lambda told: told.update(digest="0" * 64)),
+        lambda folder: np.savez(folder / "answers.npz", **{**np.load(folder / "answers.npz"), "outputs_1": BASE}),
+        lambda folder: np.savez(folder / "answers.npz", **{**np.load(folder / "answers.npz"), "outputs_1": BASE[:2]}),
+    ],
+)
+def test_a_certificate_in_the_cache_that_was_changed_is_found_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[Path], object]
+) -> None:
+    monkeypatch.setattr(cache, "place", lambda: tmp_path / "cache")
+    asked = Study(ARTIFACT, BEATS, np.arange(3), lambda _: None)
+    cache.keep("key", made := kept(tmp_path / "first", np.roll(BASE, 1, axis=1)))
+    found = cache.find("key", asked)
+    assert found and found.certificate == made.certificate and made.certificate.verdict == "fragile"
+    monkeypatch.setattr(machine, "describe", lambda: {"load": 99.0})
+    assert json.dumps(made.record()) == json.dumps(found.record())  # of the machine when it was found
+    spoil(tmp_path / "cache" / "key")
+    assert cache.find("key", asked) is None and not (tmp_path / "cache" / "key").exists()
+
+
 class Tapped(Taps):
     """Three tensors: one beyond float16 on the second beat, one below its full precision, one of integers."""
 
@@ -333,6 +409,17 @@ def test_tensors_that_leave_float16_are_named_by_their_operation() -> None:
     leaves, small = (each.text for each in found.findings)
     assert leaves.startswith("values of 1 layer leave float16") and small.startswith("most values of second are subn")
     assert found.outputs is None
+
+
+@pytest.mark.parametrize(
+    ("layers", "words"),
+    [
+        ([("conv", 1)], "1 weight is -128, in conv: "),
+        ([(f"conv{i}", 2) for i in range(5)], "10 weights are -128, in conv0, conv1, conv2 and 2 more: "),
+    ],
+)
+def test_layers_with_weights_of_minus_128_are_named(layers: list[tuple[str, int]], words: str) -> None:
+    assert lowest_weights(layers).text.startswith(words)
 
 
 def test_weights_below_float16s_precision_are_counted() -> None:

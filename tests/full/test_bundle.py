@@ -118,6 +118,7 @@ def export(network: torch.nn.Module, path: Path, shape: tuple[int, ...], free: d
 def test_files_made_elsewhere_need_to_be_told(here: Command, unpacked, beats: Dataset, tmp_path: Path) -> None:
     export(Probabilities(), tmp_path / "theirs.onnx", (3, 140, 1), {})
     assert "gives 3 scores" in error_of(here("bundle", "theirs.onnx", "--labels", "N,V"))
+    assert "a classifier, which has no --threshold" in error_of(here("bundle", "theirs.onnx", "--threshold", "1"))
     folder = unpacked("theirs.onnx", "--labels", "N,V,other")
     text = "\n".join(" ".join(map(str, beat)) for beat in beats.test.x[:4, 0].tolist())
     answers = script(sys.executable, folder / "predict.py", "-", stdin=text).stdout
@@ -136,7 +137,7 @@ def test_files_made_elsewhere_need_to_be_told(here: Command, unpacked, beats: Da
     folder = unpacked("smooth.onnx", "--task", "anomaly", "--threshold", "0", "--force")
     answers = script(sys.executable, folder / "predict.py", "-", stdin=text).stdout
     assert [line.split(",")[2] for line in answers.splitlines()] == ["anomaly", "1", "1", "1", "1"]
-    assert "--threshold beside" in error_of(here("bundle", BOARD / "cnn-ae-int8.tflite", "--threshold", "1"))
+    assert "already what --threshold" in error_of(here("bundle", BOARD / "cnn-ae-int8.tflite", "--threshold", "1"))
 
 
 def test_weights_in_another_file_are_taken_in(here: Command, unpacked, tmp_path: Path) -> None:

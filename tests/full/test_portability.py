@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -12,6 +13,7 @@ import onnx
 import pytest
 
 from ecgedge.devices.emulated import X86_EMULATORS
+from ecgedge.portability import kept
 from tests.conftest import Command, error_of, rows_of
 from tests.full.graphs import graph
 
@@ -96,7 +98,24 @@ def test_a_certificate_goes_along_in_a_bundle_and_bounds_its_vectors(here: Comma
     assert (record["vectors"]["tolerance"], record["vectors"]["unit"]) == (1, "steps")
     assert (out / "portability.json").read_bytes() == (folder / "portability.json").read_bytes()
     assert "portability: " in (out / "MODEL_CARD.md").read_text(encoding="utf-8")
+    said = {"verdict": "fragile", "ways": 3, "fewer_beats": 0, "of": hashlib.sha256(file.read_bytes()).hexdigest()}
+    assert {name: record["portability"][name] for name in said} == said
+    again = here("bundle", file, "-o", tmp_path / "again")  # what was found before goes along by itself
+    assert again.code == 0 and "mean.tflite: fragile, as found on" in again.err
+    assert (tmp_path / "again" / "portability.json").read_bytes() == (folder / "portability.json").read_bytes()
+    assert here("bundle", file, "--no-portability", "-o", tmp_path / "without").code == 0
+    assert not (tmp_path / "without" / "portability.json").exists()
+    for before, _ in [*kept.of_file(said["of"])]:
+        certificate = before / "portability.json"
+        certificate.write_text(
+            certificate.read_text(encoding="utf-8").replace('"fragile"', '"exact"'), encoding="utf-8"
+        )
+    spoilt = here("bundle", file, "-o", tmp_path / "spoilt")
+    assert spoilt.code == 0 and "does not hold and is left out" in spoilt.err
+    assert not (tmp_path / "spoilt" / "portability.json").exists()
     file.write_bytes(mean(0.02, -11))
+    other = here("bundle", file, "-o", tmp_path / "changed")
+    assert "as found on" not in other.err and not (tmp_path / "changed" / "portability.json").exists()
     assert "of another file" in error_of(here("bundle", file, "--portability", folder, "-o", tmp_path / "other"))
     assert "holds no certificate" in error_of(here("bundle", file, "--portability", out.parent, "-o", tmp_path / "no"))
 
@@ -219,7 +238,7 @@ def test_what_cannot_be_asked(here: Command, arguments: tuple[str, ...], message
 
 
 def test_a_row_brings_the_certificate_of_its_run_into_its_bundle(here: Command, tmp_path: Path) -> None:
-    planted(tmp_path / "wide.onnx", 127)
+    planted(tmp_path / "wide.onnx", 126)  # bytes of its own: what other tests found of a file goes along, too
     asked = ("matrix", "--artifact", "wide.onnx", "--runtime", "cpu", "--dataset", "synthetic", "--profile", "quick")
     done = here(*asked, "--quantizer", "none", "--portability", "--out", "run")
     assert done.code == 0, done.err

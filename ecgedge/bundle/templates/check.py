@@ -30,7 +30,8 @@ def main() -> None:
     outputs, told = predict.run(beats), predict.RECORD["vectors"]
     expected = np.loadtxt(HERE / "vectors" / "outputs.csv", delimiter=",", ndmin=2).astype(outputs.dtype)
     difference = np.abs(outputs.astype(np.float64) - expected.astype(np.float64)).max()
-    print(f"{len(beats)} beats, largest difference {difference:.3g} {told['unit']}; {told['tolerance']:.3g} is allowed")
+    count = f"{len(beats)} beat{'s' * (len(beats) != 1)}"
+    print(f"{count}, largest difference {difference:.3g} {told['unit']}; {told['tolerance']:.3g} is allowed")
     column = 1 if predict.TASK["kind"] == "anomaly" else 0
     pairs = zip(predict.decide(beats, outputs), predict.decide(beats, expected))
     print(f"decisions that differ: {sum(here[column] != there[column] for here, there in pairs)}")
