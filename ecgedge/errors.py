@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 # what the machine is to blame for: a disk that is full, worn out or not to be written, a limit of the system
 MACHINE = {
@@ -34,7 +34,8 @@ SPOKEN_OF = {  # what people say, and the names that are meant
     "latency": ("latency_p50",), "time": ("latency_p50",), "speed": ("latency_p50", "throughput"), "acc": ("accuracy",),
     "auc": ("auroc",), "f1-score": ("f1", "macro_f1"), "ram": ("memory",), "mem": ("memory",), "fps": ("throughput",),
     "ort": ("cpu",), "onnxruntime": ("cpu",), "onnxruntime-cpu": ("cpu",), "onnxruntime-cuda": ("cuda",),
-    "gpu": ("cuda",), "litert": ("tflite",), "tensorflow": ("saved_model",),
+    "onnxruntime-gpu": ("cuda",), "gpu": ("cuda",), "litert": ("tflite",), "ai-edge-litert": ("tflite",),
+    "tflite-runtime": ("tflite",), "xnnpack": ("tflite",), "tensorflow": ("saved_model",),
     "pytorch": ("torch",), "tf": ("saved_model",), "lite": ("tflite",), "pth": ("torch",),
 }  # fmt: skip
 LONGEST = 120  # characters of a name in an error
@@ -71,16 +72,30 @@ class ConversionError(Exception):
 def unknown(what: str, name: str, choices: list[str]) -> EcgEdgeError:
     """The error for a name that is not there: it lists those that are, and says which may be meant."""
     listed = f"choose from: {', '.join(choices) or 'none'}"
-    meant = [each for each in SPOKEN_OF.get(name.lower(), ()) if each in choices]
-    return EcgEdgeError(
-        f"unknown {what} {cut(name)!r}", f"did you mean {' or '.join(meant)}? {listed}" if meant else listed
-    )
+    return EcgEdgeError(f"unknown {what} {cut(name)!r}", f"{meant_by([name], choices)}{listed}")
+
+
+def meant_by(words: Iterable[str], choices: Collection[str]) -> str:
+    """Ask whether names that are there are meant by words that people say for them; empty where none may be."""
+    likely = [" or ".join(meant) for word in words if (meant := spoken_of(word, choices))]
+    return f"did you mean {' and '.join(likely)}? " if likely else ""
+
+
+def spoken_of(word: str, choices: Collection[str]) -> list[str]:
+    """Which of the names that are there people mean by a word that is none of them."""
+    return [] if word in choices else [each for each in SPOKEN_OF.get(word.lower(), ()) if each in choices]
 
 
 def cut(name: object, length: int = LONGEST) -> str:
     """A name, as an error may show it: of one that is too long, both ends."""
     text = str(name)
     return text if len(text) <= length else f"{text[: length // 2]}...{text[-length // 2 :]}"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things: ``1 beat``, ``4,500 beats``, ``2 classes``."""
+    ending = "" if number == 1 else "es" if noun.endswith("s") else "s"
+    return f"{number:,} {noun}{ending}"
 
 
 def told_by_system(error: BaseException) -> str:

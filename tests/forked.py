@@ -23,12 +23,14 @@ class Forks:
 
     Args:
         begun: the variables that Python and its libraries read when they start, as these commands have them.
+        libraries: that their workers find imported.
     """
 
-    def __init__(self, begun: Mapping[str, str]) -> None:
+    def __init__(self, begun: Mapping[str, str], libraries: Sequence[str] = ()) -> None:
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            command = [sys.executable, "-P", str(Path(__file__).with_name("forking.py")), str(theirs.fileno())]
+            script = Path(__file__).with_name("forking.py")
+            command = [sys.executable, "-P", str(script), str(theirs.fileno()), *libraries]
             others = {name: value for name, value in os.environ.items() if not name.startswith(AT_THE_START)}
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, env=others | begun, pass_fds=[theirs.fileno()]
@@ -59,6 +61,7 @@ class Forks:
         self.process.wait()
 
 
+LIBRARIES: list[str] = []  # that workers of these tests import, command after command: imported once
 RUNNING: dict[str, Forks] = {}  # by the variables that they began with
 ASKED: Counter[str] = Counter()
 ENOUGH = 2  # commands that begin alike, for which one process more is worth its start
@@ -66,11 +69,14 @@ ENOUGH = 2  # commands that begin alike, for which one process more is worth its
 
 def run(arguments: Sequence[str], environment: Mapping[str, str], folder: Path, timeout: float) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of a command that is a process of its own. Raises TimeoutExpired."""
-    begun = {name: value for name, value in environment.items() if name.startswith(AT_THE_START)}
+    begun, ours = (
+        {name: value for name, value in each.items() if name.startswith(AT_THE_START)}
+        for each in (environment, os.environ)
+    )
     key = json.dumps(begun, sort_keys=True)
     ASKED[key] += 1
     if key not in RUNNING and ASKED[key] >= ENOUGH and sys.platform == "linux":
-        RUNNING[key] = Forks(begun)
+        RUNNING[key] = Forks(begun, LIBRARIES if begun == ours else ())  # elsewhere others may stand for them
     if key in RUNNING:
         return RUNNING[key].run(arguments, environment, folder, timeout)
     done = subprocess.run(

@@ -29,6 +29,8 @@ def main() -> None:
     sys.path.pop(0)  # a command finds what it always finds
     load()
     workers.load()
+    for library in sys.argv[2:]:
+        importlib.import_module(library)
     brief.measure_briefly()
     gc.collect()
     gc.freeze()

@@ -58,7 +58,7 @@ class KerasModel(Runtime):
         network = load_keras(path, safe=self.code_in(path) is None)
         inputs, outputs = network.inputs, network.outputs
         if len(inputs) != 1:
-            raise EcgEdgeError(f"{path} has {len(inputs)} inputs, a beat is one", ONE_INPUT)
+            raise EcgEdgeError(f"{path} has {len(inputs)} inputs, a beat fills one", ONE_INPUT)
         if len(outputs) != 1:
             raise EcgEdgeError(
                 f"{path} has {len(outputs)} outputs, one is used", "save a model that gives that one alone"

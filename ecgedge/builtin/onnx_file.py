@@ -132,7 +132,7 @@ def check_data(path: Path, tensors: list[Any]) -> None:
     if total > MOST:
         raise EcgEdgeError(
             f"{path} has {total / 1e9:.1f} GB with its data, which is more than one ONNX file can hold (2 GB)",
-            "such a network is not for the edge",
+            "use a smaller network: an edge device has no room for this one",
         )
 
 

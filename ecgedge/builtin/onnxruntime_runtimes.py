@@ -233,7 +233,7 @@ class OnnxRuntime(Runtime):
         inputs, outputs = session.get_inputs(), session.get_outputs()
         if len(inputs) != 1:
             named = ", ".join(f"{value.name} {shape_told(value)}" for value in inputs)
-            raise EcgEdgeError(f"{path} takes {len(inputs)} inputs ({named}), and a beat is one", ONE_INPUT)
+            raise EcgEdgeError(f"{path} takes {len(inputs)} inputs ({named}), and a beat fills one", ONE_INPUT)
         scores = [value for value in outputs if value.type in FLOATS]
         if not scores:
             types = ", ".join(value.type for value in outputs)

@@ -196,7 +196,7 @@ def specs_of(path: Path, function: Any) -> tuple[TensorSpec, TensorSpec]:
     """
     inputs, outputs = function.structured_input_signature[1], function.structured_outputs
     if len(inputs) != 1:
-        raise EcgEdgeError(f"{path} has {len(inputs)} inputs ({listed(inputs)}), a beat is one", ONE_INPUT)
+        raise EcgEdgeError(f"{path} has {len(inputs)} inputs ({listed(inputs)}), a beat fills one", ONE_INPUT)
     if len(outputs) != 1:
         raise EcgEdgeError(
             f"{path} has {len(outputs)} outputs ({listed(outputs)}), one is used",

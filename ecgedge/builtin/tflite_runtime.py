@@ -130,7 +130,7 @@ class TfliteRuntime(Runtime):
         inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
         if len(inputs) != 1 or not outputs:
             named = ", ".join(f"{told['name']} {shape_of(told)}" for told in inputs)
-            raise EcgEdgeError(f"{path} takes {len(inputs)} inputs ({named}), and a beat is one", ONE_INPUT)
+            raise EcgEdgeError(f"{path} takes {len(inputs)} inputs ({named}), and a beat fills one", ONE_INPUT)
         chosen = choose_output(path, usable_outputs(interpreter), None) or outputs[0]["name"]
         answer = next(told for told in outputs if told["name"] == chosen)
         shape = tuple(int(n) for n in inputs[0]["shape"])

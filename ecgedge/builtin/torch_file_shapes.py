@@ -33,7 +33,7 @@ def check_count(path: Path, inputs: Iterable[Any], outputs: Iterable[Any]) -> No
     """Raise EcgEdgeError where a beat does not go in alone, or more than one answer comes out."""
     inputs, outputs = [*inputs], [*outputs]
     if len(inputs) != 1:
-        raise EcgEdgeError(f"{path} has {len(inputs)} inputs, a beat is one", ONE_INPUT)
+        raise EcgEdgeError(f"{path} has {len(inputs)} inputs, a beat fills one", ONE_INPUT)
     if len(outputs) != 1:
         raise EcgEdgeError(
             f"{path} has {len(outputs)} outputs, one is used", "save a network that gives that one alone"

@@ -14,6 +14,7 @@ from ecgedge.evaluate.metric import Metric
 from ecgedge.evaluate.portable import NOT_TRIED, VERDICTS
 from ecgedge.run.metrics import METRICS, metrics_of
 from ecgedge.run.row import TASKS, Row
+from ecgedge.run.rows import UNSTEADY
 
 
 def decide(
@@ -33,20 +34,21 @@ def decide(
         EcgEdgeError: what is asked for concerns two tasks, or nothing that this run has; says what it has.
     """
     asked = tuple(requirements)
-    working = [row for row in rows if row.status == "ok"]
-    if not working:
+    sound = [row for row in rows if row.status == "ok"]
+    if not sound:
         count = Counter(row.status for row in rows)
         raise EcgEdgeError(
             "no row of this run works", ", ".join(f"{number} {status}" for status, number in count.items())
         )
-    working, named = settle(working, asked, optimize)
+    wanted, named = settle(sound, asked, optimize)
     asked = tuple(each.among(rows) if isinstance(each, Limit) else each for each in asked)
     choices = []
-    for considered in groups_of(working, named, asked, optimize):
+    for considered in groups_of(wanted, named, asked, optimize):
         task, place = considered[0].task, considered[0].place
-        left_out = Counter(row.status for row in rows if row.status != "ok" and (row.task, row.place) == (task, place))
+        statuses = Counter(row.status for row in rows if (row.task, row.place) == (task, place))
+        working, left_out = statuses.pop("ok"), dict(statuses)
         qualified = [row for row in considered if all(each.met(row) for each in asked) and has(optimize, row)]
-        choice = Choice(task, place, asked, optimize, considered, dict(left_out), qualified)
+        choice = Choice(task, place, asked, optimize, considered, working, left_out, qualified)
         if not qualified:
             choice.misses = nearest_misses(choice)
         elif optimize:
@@ -102,7 +104,11 @@ def settle(
             raise EcgEdgeError(f"{place} is emulated: it has answers, and no {metric.name}", "name another device")
     left = [row for row in rows if all(each.met(row) for each in words)]
     if not left:
-        raise EcgEdgeError(f"no row is {' and '.join(each.text for each in words)}", "leave one of them out")
+        is_asked = any(each.field == "portability" for each in words)
+        alone = sum(bool(row.portable and row.portable.is_alone) for row in rows) if is_asked else 0
+        told = f"no row is {' and '.join(each.text for each in words)}"
+        told += f": only one way was tried for {alone} of the rows" * bool(alone)
+        raise EcgEdgeError(told, "leave one of them out")
     return left, tasks_of(left, requirements, optimize)
 
 
@@ -165,7 +171,8 @@ def pick_winner(choice: Choice, metric: Metric, compare: Compare) -> None:
     for row, found in tied:
         results = {each: compare(each, row, winner).result for each in others_by}
         ahead, behind = ([each for each, word in results.items() if word == wanted] for wanted in ("better", "worse"))
-        choice.ties.append(Tie(row, found, ahead, behind, bool(ahead) and row in best))
+        doubtful = [each for each, word in results.items() if word == UNSTEADY and each.order(row) > each.order(winner)]
+        choice.ties.append(Tie(row, found, ahead, behind, doubtful, bool(ahead) and row in best))
     if differences:
         choice.against = differences[0][1]
 

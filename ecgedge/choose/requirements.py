@@ -31,7 +31,7 @@ FIELDS: dict[str, Callable[[Row], tuple[str | None, ...]]] = {  # the words that
     "device": lambda row: (row.place, row.device),  # where it ran, and what of that its runtime uses
     "place": lambda row: (row.place,),
     "verdict": lambda row: (row.verdict.result if row.verdict else None,),
-    "portability": lambda row: (row.portability, PORTABLE if row.portable and row.portable.is_portable else None),
+    "portability": lambda row: portability(row),
 }
 PORTABLE = "portable"  # exact or equivalent; a requirement of its own
 EXAMPLE = 'such as "accuracy>=0.94", "size<=200KB", "latency_p50@pi4<=2ms" or "format==tflite"'
@@ -113,6 +113,13 @@ class Wanted:
 
 
 Requirement = Limit | Wanted
+
+
+def portability(row: Row) -> tuple[str | None, ...]:
+    """The verdict of its certificate; none that may be required where one way alone was tried."""
+    if row.portable and row.portable.is_alone:
+        return (None,)
+    return row.portability, PORTABLE if row.portable and row.portable.is_portable else None
 
 
 def form_of(row: Row) -> tuple[object, ...]:

@@ -34,6 +34,7 @@ class Tie:
     Attributes:
         difference: from the winner to it.
         ahead, behind: in which of quality, latency and size it is better or worse by more than noise.
+        doubtful: in which it looks worse, and its figure or the winner's is unsteady.
         breaks: whether it is ahead somewhere, and no other row of the tie dominates it.
     """
 
@@ -41,6 +42,7 @@ class Tie:
     difference: Difference
     ahead: list[Metric]
     behind: list[Metric]
+    doubtful: list[Metric]
     breaks: bool
 
 
@@ -72,6 +74,7 @@ class Choice:
         device: the board, the core that is played, or ``host``.
         optimize: the metric; None: the Pareto front is wanted.
         considered: the rows that work, of that task and of the words required.
+        working: how many rows of that task and device work, whatever words are required.
         left_out: how many rows of each other status there are.
         qualified: those that meet every requirement; with a metric the best first.
         ties: the qualified rows that cannot be told from the winner, the best first.
@@ -86,6 +89,7 @@ class Choice:
     requirements: tuple[Requirement, ...]
     optimize: Metric | None
     considered: list[Row]
+    working: int
     left_out: dict[str, int]
     qualified: list[Row]
     ties: list[Tie] = field(default_factory=list)
@@ -118,11 +122,12 @@ class Choice:
         first = "quickest" if self.front[0].latency else "smallest"
         if row := next(filter(is_sound, self.front), None):
             alone = "the one that no other form is better than"
-            many = f"the {first} of these that decides no worse than its trained model"
+            many = f"the {first} on the front that decides no worse than its trained model"
             return Suggestion(row, alone if len(self.front) == 1 else many, "")
         by = METRICS["latency_p50" if self.front[0].latency else "size"]
         if sound := [row for row in self.qualified if is_sound(row) and by.value(row) is not None]:
-            return Suggestion(min(sound, key=by.order), f"the {first} that nothing speaks against", "")
+            anywhere = f"the {first} of all forms that decides no worse than its trained model"
+            return Suggestion(min(sound, key=by.order), anywhere, "")
         return Suggestion(self.front[0], "on the front", doubt(self.front[0]))
 
     @property
@@ -147,6 +152,7 @@ class Choice:
             "device": self.device,
             "require": [each.text for each in self.requirements],
             "optimize": self.optimize and self.optimize.name,
+            "working": self.working,
             "considered": len(self.considered),
             "not_considered": self.left_out,
             "qualified": [row.id for row in self.qualified],
@@ -157,6 +163,7 @@ class Choice:
                 brief(tie.row)
                 | {"why": tie.difference.why, "breaks_the_tie": tie.breaks}
                 | {"ahead": [each.name for each in tie.ahead], "behind": [each.name for each in tie.behind]}
+                | {"doubtful": [each.name for each in tie.doubtful]}
                 for tie in self.ties
             ],
             "unsteady": [row.id for row in self.unsteady],

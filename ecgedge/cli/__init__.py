@@ -56,7 +56,7 @@ SETTINGS = {
     "-v", "--verbose", is_flag=True, help="Say what is converted, what the store had, and the file of each row."
 )
 @click.option(
-    "--plugins-dir", type=click.Path(path_type=Path), help="Also load the plugins in this folder's .py files."
+    "--plugins-dir", type=click.Path(path_type=Path), help="Load the plugins in this folder's .py files, too."
 )
 @click.pass_context
 def main(ctx: click.Context, verbose: bool, plugins_dir: Path | None) -> None:

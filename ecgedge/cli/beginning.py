@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ecgedge.cli import common
+from ecgedge.errors import counted
 from ecgedge.files import escape
 
 if TYPE_CHECKING:
@@ -50,13 +51,22 @@ def announce(plan: Plan, offers_quick: bool) -> None:
         f"{counted(len(plan.cells), 'cell')} of {counted(models, 'model')}, profile {profile}: "
         f"about {lasting(found.seconds)}, {by}"
     )
-    if offers_quick:
+    if named := without_original(plan):
+        common.note(
+            f"{', '.join(named)} as it came, before graph passes, is not asked for: --quantizer as-it-came adds it"
+        )
+    if offers_quick and profile != "quick":  # as a run that is measured again may say
         sooner = lasting(pace.expected(plan.cells, "quick").seconds)
         common.aside(f"a first answer in about {sooner}: --profile quick (500 test beats, fewer timed calls)")
 
 
-def counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+def without_original(plan: Plan) -> list[str]:
+    """The user's files that go through graph passes where ``--quantizer`` left out what they were before."""
+    from ecgedge.plan.plan import AS_IT_CAME, source_of
+
+    rewritten = {cell.model for cell in plan.cells if cell.is_whole and not cell.route and cell.passes}
+    theirs = {name for name in rewritten if not source_of(plan.sources[name]).part}
+    return sorted(theirs - {cell.model for cell in plan.cells if cell.quantizer == AS_IT_CAME})
 
 
 def lasting(seconds: float) -> str:
@@ -84,11 +94,12 @@ def row_lines() -> Callable[[Row], None]:
 
 def judged_line(row: Row) -> str:
     """A row before it is timed."""
+    from ecgedge.report.table import STATUSES
     from ecgedge.run.metrics import METRICS, QUALITY
 
     place = f", {row.board}" if row.board else ""
-    name = f"{row.model} {row.format} {row.precision} on {row.runtime}{place}"
+    name = f"{row.model} {row.format} {row.precision_words} on {row.runtime}{place}"
     if row.status != "ok":
-        return f"{name}: {row.status}: {row.reason}"
+        return f"{name}: {escape.style(row.status, STATUSES[row.status])}: {row.reason}"
     told = [f"{metric.name} {metric.told(row)}" for metric in (METRICS["size"], QUALITY[row.task])]
     return f"{name}: {', '.join(told)}"

@@ -27,17 +27,19 @@ def board() -> None:
 
 @board.command()
 @click.argument("name")
-@click.option("--ssh", metavar="USER@HOST", help="Where ssh finds it; a Host of your configuration will do.")
-@click.option("--ssh-config", type=click.Path(path_type=Path), help="A configuration for ssh instead of yours.")
-@click.option("--python", help="The interpreter there, also for the venv of setup. [default: python3]")
+@click.option(
+    "--ssh", metavar="USER@HOST", help="Reach it at this address by ssh; a Host of your configuration will do."
+)
+@click.option("--ssh-config", type=click.Path(path_type=Path), help="Let ssh read this configuration instead of yours.")
+@click.option("--python", help="Run this interpreter there, also for the venv of setup. [default: python3]")
 @click.option("--emulated", metavar="CORE",
-              help="No board: this machine plays an Arm core by QEMU, such as cortex-a76. It answers; its times say "
-              "nothing.")  # fmt: skip
+              help="Let this machine play an Arm core by QEMU, such as cortex-a76, in place of a board. It answers; "
+              "its times say nothing.")  # fmt: skip
 @click.option("--rootfs", type=click.Path(path_type=Path), metavar="FOLDER",
-              help="The files of the emulated one; docker/arm64-rootfs.sh makes them.")  # fmt: skip
-@click.option("--cache", metavar="PATH", help="Where files are kept there. [default: ~/.cache/ecgedge-board]")
+              help="Take the emulated core's files from this folder; docker/arm64-rootfs.sh makes them.")  # fmt: skip
+@click.option("--cache", metavar="PATH", help="Keep files there in this folder. [default: ~/.cache/ecgedge-board]")
 @click.option("--cache-limit", type=int, default=1024, show_default=True, metavar="MIB",
-              help="How much of files that nobody uses is kept there.")  # fmt: skip
+              help="Keep no more than this of files there that nobody uses.")  # fmt: skip
 def add(
     name: str,
     ssh: str | None,
@@ -144,7 +146,7 @@ def setup(name: str) -> None:
         done += not trouble
         failed += [(step, trouble)] if trouble else []
     if done < LEAST_STEPS or (failed and failed[0][0] == wanted[0]):
-        step, trouble = failed[0] if failed else ("setup", "it does not say what it did")
+        step, trouble = failed[0] if failed else ("setup", "the board does not say which steps were done")
         told = f"board {name} is not ready: {step}: {trouble}"
         raise EcgEdgeError(told, VENV if step == "venv" else "")
     common.say(f"board {name} is ready; ecgedge board check {name}")

@@ -146,4 +146,5 @@ def check_folder() -> None:
     try:
         Path.cwd()
     except OSError as error:
-        raise EcgEdgeError(f"the working folder cannot be used: {error.strerror}", "cd to one that is there") from error
+        told = f"the working folder cannot be used: {error.strerror}"
+        raise EcgEdgeError(told, "change to a folder that exists") from error

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @click.option("--verify", "public", type=click.Path(path_type=Path), metavar="PUBLIC.pem",
-              help="First hold it to the signature of this key; a bundle, folder or zip, too.")  # fmt: skip
+              help="First verify its signature with this public key; a bundle's, folder or zip, too.")  # fmt: skip
 @click.option("--sign", "private", type=click.Path(path_type=Path), metavar="KEY.pem",
               help="Sign the run with this Ed25519 key, where everything holds.")  # fmt: skip
 @click.pass_context

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,8 @@ import click
 from ecgedge.cli.options import NORMALIZE, told_columns, told_files, trusted
 from ecgedge.errors import EcgEdgeError, cut
 from ecgedge.files import escape
+from ecgedge.files.opening import ending_of
+from ecgedge.report.lines import COLUMNS
 
 if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so that --help is quick
     from ecgedge.convert.opening import Opener
@@ -92,6 +95,7 @@ def written(out: Path, mode: str = "wb", **how: Any) -> Iterator[IO[Any]]:
 
     if out.is_dir():
         raise EcgEdgeError(f"{cut(out)} is a folder, and no file can be written in its place", "name a file")
+    check_writable(out)
     target = out.resolve() if out.is_file() else out  # a link to a pipe leads nowhere
     try:
         with whole_file(target, mode, **how) as file:
@@ -111,6 +115,26 @@ def check_writable(out: Path) -> None:
     if not out.absolute().parent.is_dir():
         raise EcgEdgeError(f"{cut(out)} cannot be written: there is no folder {cut(out.parent)}",
                            "make it, or name another file")  # fmt: skip
+
+
+def check_ending(out: Path, endings: tuple[str, ...], what: str) -> None:
+    """Raise EcgEdgeError, before anything takes its time, where a file is named as what it will not be.
+
+    Args:
+        endings: those that fit, the usual one first; an empty one stands for none at all. Devices may have any.
+        what: is written.
+    """
+    ending = ending_of(out)
+    if ending not in endings and (not out.exists() or out.is_file()):
+        fitting = " or ".join(filter(None, endings))
+        named = out.with_suffix(endings[0]) if out.suffix or not ending else out.with_name(endings[0])
+        raise EcgEdgeError(f"{cut(out)}: {what} is no {cut(ending) or 'file without an ending'}",
+                           f"name it {cut(named)}; it may end with {fitting}")  # fmt: skip
+
+
+def columns(stream: IO[str]) -> int:
+    """How wide what is printed may be: as the terminal is; elsewhere 120 columns, so that files and logs are alike."""
+    return shutil.get_terminal_size((COLUMNS, 24)).columns if stream.isatty() else COLUMNS
 
 
 def progress_line(total: int) -> Callable[[float, str], None]:
@@ -133,7 +157,7 @@ def progress_line(total: int) -> Callable[[float, str], None]:
         spent = time.monotonic() - start
         left = f", about {clock(spent / done * (total - done))} left" if done else ""
         text = escape.line(f"[{min(told + 1, total)}/{total}] {what}  {clock(spent)}{left}")
-        click.echo(f"\r\x1b[K{text[:118]}" if live else text, stream, nl=not live)
+        click.echo(f"\r\x1b[K{text[: columns(sys.stderr) - 2]}" if live else text, stream, nl=not live)
 
     return tell
 

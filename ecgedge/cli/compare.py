@@ -14,13 +14,15 @@ from ecgedge.cli import common, rendering
 @click.argument("run_a", type=click.Path(path_type=Path))
 @click.argument("run_b", type=click.Path(path_type=Path))
 @click.option("--tolerance", "tolerances", multiple=True, metavar="METRIC=VALUE",
-              help="How much worse B may be: latency and size in %, accuracy and recall in points, auroc; figures that "
+              help="Let B be so much worse: latency and size in %, accuracy and recall in points, auroc; figures that "
               "runtimes declare in %, shares in points. Default: latency=5%, size=1%, of such a figure that is not "
               "exact 5% or 1 point, else 0.")  # fmt: skip
-@click.option("--allow-missing", is_flag=True, help="A cell that B lacks is no regression.")
+@click.option("--allow-missing", is_flag=True, help="Count a cell that B lacks as no regression.")
 @rendering.output_option(["table", "json", "md", "html"])
 @rendering.out_option
-@click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Also write JUnit XML, for CI.")
+@click.option(
+    "--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write JUnit XML into this file, too, for CI."
+)
 @click.pass_context
 def compare(ctx: click.Context, run_a: Path, run_b: Path, tolerances: tuple[str, ...], allow_missing: bool,
             printed: str, out: Path | None, junit: Path | None) -> None:  # fmt: skip
@@ -36,13 +38,13 @@ def compare(ctx: click.Context, run_a: Path, run_b: Path, tolerances: tuple[str,
     from ecgedge.compare import compare_runs, metrics_of, read_run, read_tolerances, write_junit
     from ecgedge.report import comparison as told
 
+    form = rendering.form_for(out, printed)
     before, after = read_run(run_a), read_run(run_b)
     allowed = read_tolerances(tolerances, metrics_of(before, after))
     found = compare_runs(before, after, allowed, allow_missing=allow_missing)
     if junit:
         with common.written(junit) as file:
             write_junit(found, file)
-    form = rendering.form_for(out, printed)
     if form == "html":
         from ecgedge.report.html.comparison import render
 

@@ -35,19 +35,39 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("source", metavar="MODEL|CHECKPOINT|FILE")
-@click.option("--to", "format", required=True, metavar="FORMAT", help="onnx, saved_model, tflite, ...")
-@click.option("--quantize", "quantizer", default="none", show_default=True, metavar="Q",
-              help="none, fp16, dynamic, full-int8, mixed, or one quantizer.")  # fmt: skip
+@click.option(
+    "--to", "format", required=True, metavar="FORMAT", help="Convert it to this format: onnx, saved_model, tflite, ..."
+)
+@click.option(
+    "--quantize",
+    "quantizer",
+    default="none",
+    show_default=True,
+    metavar="Q",
+    help="Make it in this precision: none, fp16, dynamic, full-int8, mixed; or by this quantizer.",
+)
 @click.option("--exporter", "exporters", multiple=True, metavar="NAME,...",
-              help="The route: all exporters, in order. Default: the shortest.")  # fmt: skip
-@click.option("--runtime", metavar="NAME",
-              help="That it is for, and verified on. Default: the first that takes it and works here.")  # fmt: skip
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Default: NAME-PRECISION.FORMAT here.")
+              help="Convert through these exporters, all in order. Default: the shortest route.")  # fmt: skip
+@click.option(
+    "--runtime",
+    metavar="NAME",
+    help="Make the file for this runtime, and verify it there. Default: the first that takes it and works here.",
+)
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Write it into this file or folder. Default: NAME-PRECISION.FORMAT here.",
+)
 @click.option("--force", is_flag=True, help="Replace OUT where it exists.")
 @click.option("--verify", type=click.Choice(["sample", "full"]), default="sample", show_default=True,
-              help="sample: on 500 test beats, stratified; full: on all.")  # fmt: skip
+              help="Compare answers on 500 test beats, stratified (sample), or on all (full).")  # fmt: skip
 @click.option(
-    "--batch", type=click.IntRange(1, MOST_BEATS), default=1, show_default=True, help="Of a file whose format fixes it."
+    "--batch",
+    type=click.IntRange(1, MOST_BEATS),
+    default=1,
+    show_default=True,
+    help="Make the file for so many beats a call, where its format fixes that.",
 )
 @dataset_option
 @calibration_option

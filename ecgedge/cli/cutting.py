@@ -56,18 +56,38 @@ class Asked:
 def cut_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that ``asked_of`` takes, but ``--window``, which says something else to some commands."""
     options = [
-        click.option("--annotation", metavar="NAME", help="Cut beats around these annotations: atr of RECORD.atr, or "
-                     "edf of those within an EDF file."),
-        click.option("--detect", is_flag=True, help="Cut beats around R peaks that are detected (xqrs, on the first "
-                     "lead)."),
-        click.option("--before", type=SECONDS, metavar="SECONDS", help="Of a beat before its R peak. Default: 0.3."),
-        click.option("--after", type=SECONDS, metavar="SECONDS", help="Of a beat after its R peak. Default: 0.5."),
-        click.option("--stride", type=SECONDS, metavar="SECONDS", help="From one segment to the next."),
-        click.option("--resample", "rate", type=FiniteRange(min=0, min_open=True), metavar="RATE",
-                     help="Samples a second of what is cut. Default: as recorded."),
-        click.option("--filter", "filters", multiple=True, metavar="NAME", help="highpass:0.5, lowpass:40, "
-                     "bandpass:0.5-40 or notch:50, in hertz; in the order given."),
-    ]  # fmt: skip
+        click.option(
+            "--annotation",
+            metavar="NAME",
+            help="Cut beats around these annotations: atr of RECORD.atr, or edf of those within an EDF file.",
+        ),
+        click.option(
+            "--detect", is_flag=True, help="Cut beats around R peaks that are detected (xqrs, on the first lead)."
+        ),
+        click.option(
+            "--before", type=SECONDS, metavar="SECONDS", help="Begin a beat so long before its R peak. Default: 0.3."
+        ),
+        click.option(
+            "--after", type=SECONDS, metavar="SECONDS", help="End a beat so long after its R peak. Default: 0.5."
+        ),
+        click.option(
+            "--stride", type=SECONDS, metavar="SECONDS", help="Begin each segment so long after the one before."
+        ),
+        click.option(
+            "--resample",
+            "rate",
+            type=FiniteRange(min=0, min_open=True),
+            metavar="RATE",
+            help="Resample to so many samples a second. Default: as recorded.",
+        ),
+        click.option(
+            "--filter",
+            "filters",
+            multiple=True,
+            metavar="NAME",
+            help="Filter by highpass:0.5, lowpass:40, bandpass:0.5-40 or notch:50, in hertz; in the order given.",
+        ),
+    ]
     for option in reversed(options):
         command = option(command)
     return command

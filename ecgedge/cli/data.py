@@ -57,7 +57,7 @@ def show(ctx: click.Context, path: str | None) -> None:
 
 
 @data.command()
-@click.option("--url", help="Of a zip with ECG5000_TRAIN.txt and ECG5000_TEST.txt. Default: the archive's.")
+@click.option("--url", help="Download this zip, with ECG5000_TRAIN.txt and ECG5000_TEST.txt. Default: the archive's.")
 def fetch(url: str | None) -> None:
     """Download ECG5000 into the user cache and check it, unless it is there.
 
@@ -74,27 +74,39 @@ def fetch(url: str | None) -> None:
 @data.command()
 @click.argument("records", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
-    "-o", "--out", type=click.Path(path_type=Path), default=Path("beats.npz"), show_default=True, help="The data set."
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("beats.npz"),
+    show_default=True,
+    help="Write the data set into this file.",
 )
 @cut_options
 @click.option("--window", type=SECONDS, metavar="SECONDS", help="Cut segments of that length, instead of beats.")
-@click.option("--leads", metavar="NAME|N,...", help="In that order, as in II,V1. Default: all that are voltages.")
+@click.option(
+    "--leads",
+    metavar="NAME|N,...",
+    help="Take these leads, in that order, as in II,V1. Default: all that are voltages.",
+)
 @click.option(
     "--classes",
     metavar="aami|FILE",
-    help="The classes of the annotations' symbols; others are left out. Default: each symbol is a class.",
+    help="Put the annotations' symbols into these classes, and leave others out. Default: each symbol is a class.",
 )
 @click.option(
     "--label-file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="record,class lines: the class of all that is cut from a record.",
+    help="Read the class of all that is cut from a record from this file of lines record,class.",
 )
 @click.option(
-    "--test", metavar="RECORD,...", help="Records that are the test part. Default: whoever reads it splits it."
+    "--test", metavar="RECORD,...", help="Make these records the test part. Default: whoever reads the data splits it."
 )
 @click.option(
-    "--recipe", "named", metavar="NAME", help="mitbih-aami: the classes of AAMI, trained on DS1, tested on DS2."
+    "--recipe",
+    "named",
+    metavar="NAME",
+    help="Cut by a recipe; mitbih-aami: the classes of AAMI, trained on DS1, tested on DS2.",
 )
 @click.option("--normalize", is_flag=True, help="Bring each lead of each beat to mean 0 and standard deviation 1.")
 def cut(records: tuple[Path, ...], out: Path, window: float | None, leads: str | None,
@@ -115,6 +127,7 @@ def cut(records: tuple[Path, ...], out: Path, window: float | None, leads: str |
     from ecgedge.data.records import Recipe, records_in
     from ecgedge.data.records.named import NAMED
 
+    common.check_ending(out, (".npz",), "a data set")
     found = records_in(records)
     start, subjects = Recipe(classes=classes_of(classes)), None
     held_out = split_names(test, "--test")

@@ -26,7 +26,7 @@ EXTRAS = {  # which extra of ecgedge brings what a built-in part needs
 
 @click.command()
 @dataset_option
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def doctor(dataset: str | None, as_json: bool) -> None:
     """Say what is installed, which parts work here, and what mends those that do not.
 

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("target", metavar="FILE|MODEL")
-@click.option("--runtime", metavar="NAME", help="Default: the first that takes it and works here.")
+@click.option(
+    "--runtime", metavar="NAME", help="Run it on this runtime. Default: the first that takes it and works here."
+)
 @dataset_option
 @file_options
 @part_option

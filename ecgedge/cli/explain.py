@@ -18,6 +18,7 @@ from ecgedge.cli.options import (
     trust_option,
     trusted,
 )
+from ecgedge.errors import counted
 from ecgedge.files import escape
 
 if TYPE_CHECKING:
@@ -33,12 +34,22 @@ WIDEST = (38, 24, 12, 9)  # characters of each of these
 @click.command()
 @click.argument("target", metavar="FILE|MODEL|RUN")
 @click.argument("row", nargs=-1, metavar="[ROW]")
-@click.option("--runtime", metavar="NAME", help="Default: the row's, else the first that takes it and works here.")
-@click.option("--device", metavar="NAME", help="A board (ecgedge board ls). Default: the row's, else this machine.")
+@click.option(
+    "--runtime",
+    metavar="NAME",
+    help="Run it on this runtime. Default: the row's, else the first that takes it and works here.",
+)
+@click.option(
+    "--device", metavar="NAME", help="Measure on this board (ecgedge board ls). Default: the row's, else this machine."
+)
 @named_output
-@click.option("--batch", type=click.IntRange(1, MOST_BEATS), help="Beats a call. Default: that of the file, else 1.")
-@click.option("--against", metavar="FILE", help="Also time this file in turns with it, one beat a call.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option(
+    "--batch",
+    type=click.IntRange(1, MOST_BEATS),
+    help="Give it so many beats a call. Default: what the file was made for, else 1.",
+)
+@click.option("--against", metavar="FILE", help="Time this file in turns with it, too, one beat a call.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @trust_option
 @part_option
 @threads_option
@@ -138,10 +149,6 @@ def short(count: int | None) -> str:
         if count >= size:
             return f"{count / size:.3g}{unit}"
     return str(count)
-
-
-def counted(count: int, word: str) -> str:
-    return f"{count} {word}{'' if count == 1 else 's'}"
 
 
 def of_times(e: Explanation) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from ecgedge.cli.options import (
     cuda_graph_option,
     dataset_option,
     file_options,
+    form_options,
     limit_options,
     mlflow_option,
     opset_option,
@@ -36,7 +38,7 @@ from ecgedge.cli.options import (
     told_files,
     trusted,
 )
-from ecgedge.errors import EcgEdgeError, MachineError
+from ecgedge.errors import EcgEdgeError, MachineError, counted
 from ecgedge.report import FORMATS
 
 if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so that --help is quick
@@ -93,28 +95,12 @@ def rightly(word: str) -> str:
 @click.option("--artifact", "files", multiple=True, metavar="FILE",
               help="Measure this file, made elsewhere: alone, or beside the models that --model names.")  # fmt: skip
 @file_options
-@click.option("--exporter", "exporters", multiple=True, metavar="NAME", help="Convert through these exporters only.")
-@click.option("--format", "formats", multiple=True, metavar="NAME",
-              help="Make files of this format: torch, onnx, tflite, ...")  # fmt: skip
+@form_options
 @rendering.output_option(list(FORMATS), files=True)
-@click.option(
-    "--quantizer",
-    "quantizers",
-    multiple=True,
-    metavar="NAME",
-    help="Make files of this precision (none, fp16, full-int8, ...), or by this quantizer.",
-)
-@click.option(
-    "--runtime",
-    "runtimes",
-    multiple=True,
-    metavar="NAME",
-    help="Run files on this runtime: torch, cpu, cuda, tflite, ...",
-)
 @click.option("--device", "devices", multiple=True, metavar="NAME",
               help="Measure on this board (ecgedge board ls), or on host, this machine. Default: host.")  # fmt: skip
 @click.option("--profile", type=click.Choice(["quick", "full"]), default="full", show_default=True,
-              help="quick: 500 test beats and few timed calls; full: all beats.")  # fmt: skip
+              help="Measure on 500 test beats with few timed calls (quick), or on all beats (full).")  # fmt: skip
 @click.option("--portability", is_flag=True,
               help="Once all is timed, say of each ONNX and TFLite file whether it answers alike with other "
                    "kernels, and on other processors.")  # fmt: skip
@@ -204,7 +190,8 @@ def matrix(ctx: click.Context, out: Path | None, resume: Path | None, again: Pat
     for text in told.warnings(trusted()):
         common.warn(text)
     show(told, printed)
-    conclude(told.run, printed)
+    if not told.failure:
+        conclude(told.run, printed)
     if uri:
         tracked.send(uri, told.run, told.kept.records, models, resume_command(folder, uri, trusted()))
     if told.failure:
@@ -268,13 +255,17 @@ def list_plan(plan: Plan) -> None:
     for skip in plan.skips:
         place = f", {skip.board}" if skip.board else ""
         common.say(f"skip  {skip.model}  {skip.format} on {skip.runtime}{place}: {skip.reason}")
-    common.say(f"{len(plan.cells)} cells, {len(plan.skips)} skips; data: {plan.data.describe()}")
+    common.say(f"{counted(len(plan.cells), 'cell')}, {counted(len(plan.skips), 'skip')}; data: {plan.data.describe()}")
 
 
 def show(told: Published, printed: str) -> None:
-    """Print a run in the form that was asked for, and where it is."""
+    """Print a run in the form that was asked for, and where it is; programs get the choice with it."""
+    from ecgedge.commands.of_run import choices_of
     from ecgedge.report import render
 
-    click.echo(render(rendering.told_as_asked(told.run.told), printed).rstrip("\n"))
+    report = rendering.told_as_asked(told.run.told)
+    if printed == "json" and not told.failure:
+        report = replace(report, choices=choices_of(told.run))
+    click.echo(render(report, printed).rstrip("\n"))
     click.echo(err=printed != "table")
     common.say(f"run: {told.run.folder} ({', '.join(told.written)})", err=printed != "table")

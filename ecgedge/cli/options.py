@@ -138,11 +138,31 @@ def split_names(text: str | None, option: str) -> tuple[str, ...]:
 def dataset_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--dataset``, which the command gets, and what ``load_data`` heeds: ``--normalize`` and the columns."""
     named = click.option(
-        "--dataset", metavar="ecg5000|synthetic|PATH",
-        help="The data: a folder, file or zip. Default: ECGEDGE_DATA, else ECG5000 from data/, the cache or the "
-        "archive, else synthetic beats.",
-    )  # fmt: skip
+        "--dataset",
+        metavar="ecg5000|synthetic|PATH",
+        help="Read the data from this folder, file or zip. Default: ECGEDGE_DATA, else ECG5000 from data/, the "
+        "cache or the archive, else synthetic beats.",
+    )
     return named(column_options(label_options(normalize_option(command))))
+
+
+FORMS = (  # which forms a table has; of what is not named it has all
+    click.option("--exporter", "exporters", multiple=True, metavar="NAME",
+                 help="Convert through these exporters only."),
+    click.option("--format", "formats", multiple=True, metavar="NAME",
+                 help="Make files of this format: torch, onnx, tflite, ..."),
+    click.option("--quantizer", "quantizers", multiple=True, metavar="NAME",
+                 help="Make files of this precision (none, fp16, full-int8, ...), or by this quantizer."),
+    click.option("--runtime", "runtimes", multiple=True, metavar="NAME",
+                 help="Run files on this runtime: torch, cpu or cuda (both onnxruntime), tflite (LiteRT), ..."),
+)  # fmt: skip
+
+
+def form_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--exporter``, ``--format``, ``--quantizer`` and ``--runtime``, each of which may be given again."""
+    for option in reversed(FORMS):
+        command = option(command)
+    return command
 
 
 threads_option = click.option(
@@ -230,27 +250,43 @@ def options_of(asked: Mapping[str, Any]) -> dict[str, Any]:
 
 SHARE = FiniteRange(0, 1, max_open=True)
 RECIPE = (  # how to train, as ``api.training.Recipe`` has it; None: as the model's own recipe says
-    click.option("--epochs", type=click.IntRange(1)),
-    click.option("--lr", type=FiniteRange(min=0, min_open=True), help="The peak of the one-cycle schedule."),
-    click.option("--batch", type=click.IntRange(2)),
-    click.option("--dropout", type=SHARE),
-    click.option("--decay", type=FiniteRange(0), help="Weight decay."),
+    click.option("--epochs", type=click.IntRange(1), help="Pass over the training beats so many times."),
+    click.option(
+        "--lr",
+        type=FiniteRange(min=0, min_open=True),
+        help="Peak of the learning rate, which rises and falls once (one-cycle schedule).",
+    ),
+    click.option("--batch", type=click.IntRange(2), help="Learn from so many beats a step."),
+    click.option("--dropout", type=SHARE, help="Drop this share of the activations in training; 0: none."),
+    click.option("--decay", type=FiniteRange(0), help="Weight decay of AdamW."),
     click.option("--teacher/--no-teacher", default=None, help="Learn from a teacher's answers, or from the labels."),
-    click.option("--temperature", type=FiniteRange(min=0, min_open=True), help="Of the teacher's answers."),
-    click.option("--mix", type=FiniteRange(0, 1), help="Share of mixed beats that the teacher answers."),
-    click.option("--smoothing", type=SHARE, help="Of the labels, without a teacher."),
+    click.option(
+        "--temperature",
+        type=FiniteRange(min=0, min_open=True),
+        help="Divide the teacher's scores by this before they become probabilities.",
+    ),
+    click.option(
+        "--mix", type=FiniteRange(0, 1), help="Let this share of the beats that the teacher answers be mixed of two."
+    ),
+    click.option("--smoothing", type=SHARE, help="Smooth the labels by this share, without a teacher."),
     click.option(
         "--objective",
         type=click.Choice(["accuracy", "balanced"]),
-        help="All beats count alike, or rare classes more than they occur.",
+        help="Aim at accuracy, all beats counting alike, or balanced, rare classes counting more.",
     ),
-    click.option("--balance", type=FiniteRange(0, 1), help="0: classes as they occur, 1: all alike."),
-    click.option("--average", type=SHARE, help="Of the moving average of the weights; 0: none."),
-    click.option("--augment", type=FiniteRange(0), help="Strength; 0: none."),
-    click.option("--denoise", type=FiniteRange(0), help="Noise on the input of an autoencoder."),
-    click.option("--window", type=click.IntRange(1), help="Samples that an autoencoder's residual is averaged over."),
-    click.option("--amp/--no-amp", default=None, help="Mixed precision where the machine is made for it."),
-    click.option("--normal", metavar="CLASS", help="The class that an autoencoder learns."),
+    click.option(
+        "--balance", type=FiniteRange(0, 1), help="Draw beats by class: 0 as classes occur, 1 all classes alike."
+    ),
+    click.option("--average", type=SHARE, help="Decay of the moving average of the weights, a step; 0: no average."),
+    click.option(
+        "--augment",
+        type=FiniteRange(0),
+        help="Change the beats so strongly (shift, warp, scale, noise); 0: not at all.",
+    ),
+    click.option("--denoise", type=FiniteRange(0), help="Standard deviation of the noise on an autoencoder's input."),
+    click.option("--window", type=click.IntRange(1), help="Average an autoencoder's residual over so many samples."),
+    click.option("--amp/--no-amp", default=None, help="Compute in mixed precision where the machine is made for it."),
+    click.option("--normal", metavar="CLASS", help="Let an autoencoder learn the beats of this class."),
     click.option("--half/--no-half", default=None, help="Store the weights in half precision."),
     click.option("--compile/--no-compile", default=None, help="Train through torch.compile."),
 )
@@ -322,9 +358,7 @@ def lead_to_output_name(ctx: click.Context, _: click.Parameter, value: str | Non
     if value == "json" and any("--json" in parameter.opts for parameter in ctx.command.params):
         raise EcgEdgeError(f"ecgedge {ctx.command.name} prints a text, or JSON", "--json")
     if value is not None:
-        raise EcgEdgeError(
-            "which output of a file is the answer is said by --output-name", f"--output-name {cut(value)}"
-        )
+        raise EcgEdgeError("--output-name says which output of a file is the answer", f"--output-name {cut(value)}")
 
 
 def named_output(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -69,7 +69,7 @@ def plugins(ctx: click.Context, trace: bool) -> None:
 
 @plugins.command()
 @click.argument("name", metavar="PART")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def show(name: str, as_json: bool) -> None:
     """Say what a part is, who provides it, what it needs, and its options.
 
@@ -152,8 +152,10 @@ def claims_of(precision: Mapping[str, Any]) -> str:
 @plugins.command()
 @click.argument("name")
 @click.option("--kind", type=click.Choice(["runtime", "exporter", "quantizer", "model"]), required=True,
-              help="Of the part that it brings.")  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path), help="Default: ecgedge-NAME here.")
+              help="Let the package bring a part of this kind.")  # fmt: skip
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Write the package into this folder. Default: ecgedge-NAME here."
+)
 def new(name: str, kind: str, out: Path | None) -> None:
     """Write a package with a part that works and the contracts that it keeps, to be changed into yours.
 

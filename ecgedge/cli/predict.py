@@ -45,13 +45,25 @@ Piece = TypeVar("Piece")
 @click.argument("target", metavar="FILE|MODEL|RUN")
 @click.argument("row", nargs=-1, metavar="[ROW]")
 @click.argument("beats", type=click.Path(path_type=Path, allow_dash=True))
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Default: standard output.")
-@click.option("--labelled", is_flag=True, help="The first column is a label, and ignored (--label-column 1).")
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), help="Write the answers into this file. Default: standard output."
+)
+@click.option("--labelled", is_flag=True, help="Leave out the first column, which is a label (--label-column 1).")
 @column_options
-@click.option("--normalize", is_flag=True, help="z-normalise each beat; the built-in weights expect that.")
-@click.option("--threshold", type=FiniteRange(0), help="Of a foreign autoencoder: an error above is an anomaly.")
+@click.option(
+    "--normalize",
+    is_flag=True,
+    help="Bring each beat to mean 0 and standard deviation 1, as the built-in weights expect.",
+)
+@click.option(
+    "--threshold",
+    type=FiniteRange(0),
+    help="Call a beat an anomaly whose error is above this, of a foreign autoencoder.",
+)
 @file_options
-@click.option("--runtime", metavar="NAME", help="Default: the first that takes it and works here.")
+@click.option(
+    "--runtime", metavar="NAME", help="Run it on this runtime. Default: the first that takes it and works here."
+)
 @threads_option
 @limit_options
 @cut_options
@@ -65,7 +77,7 @@ Piece = TypeVar("Piece")
     "--annotations-out",
     type=click.Path(path_type=Path),
     metavar="NAME.EXT",
-    help="Of a record: write the answers as a WFDB annotation file, too.",
+    help="Write the answers as a WFDB annotation file, too, of a record.",
 )
 def predict(target: str, row: tuple[str, ...], beats: Path, out: Path | None, labelled: bool, normalize: bool,
             threshold: float | None, runtime: str | None, threads: int, timeout: float, memory: int | None,
@@ -92,6 +104,8 @@ def predict(target: str, row: tuple[str, ...], beats: Path, out: Path | None, la
     from ecgedge.commands.predict_record import check_annotations_out
     from ecgedge.data.records import is_record
 
+    if out:
+        common.check_ending(out, (".csv", ".txt", ""), "a table of answers")
     asked, limits = label_left_out(told_columns(), labelled), limits_of(timeout, memory)
     cutting = asked_of(given, None)
     load = partial(opened, target, row, runtime, threshold, told_files(), trusted(), threads, limits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from click.core import ParameterSource
 from ecgedge.cli import common
 from ecgedge.errors import EcgEdgeError, cut
 from ecgedge.files import escape
+from ecgedge.files.opening import ending_of
 from ecgedge.report import FORMATS
 
 if TYPE_CHECKING:
@@ -22,7 +24,10 @@ VERBOSE = "ecgedge.verbose"  # in the context's meta: what -v says
 FORMS = "ecgedge.forms"  # there: those in which the command prints
 
 WORDS = {"markdown": "md", "text": "table"}  # that people say, for forms in which something is printed
-ENDINGS = {".html": "html", ".htm": "html", ".md": "md", ".markdown": "md", ".csv": "csv", ".json": "json"}
+ENDINGS = {
+    ".html": "html", ".htm": "html", ".md": "md", ".markdown": "md", ".csv": "csv", ".json": "json", ".txt": "table",
+    ".text": "table", "": "table",
+}  # fmt: skip
 
 
 def output_option(forms: Sequence[str], files: bool = False) -> Callable[..., Any]:
@@ -40,7 +45,7 @@ def output_option(forms: Sequence[str], files: bool = False) -> Callable[..., An
             return name
         hint = f"choose from: {', '.join(told)}"
         if any(parameter.name == "output" for parameter in ctx.command.params):
-            hint += f"; which output of a file is the answer is said by --output-name {value}"
+            hint += f"; --output-name {value} says which output of a file is the answer"
         elif any("-o" in parameter.opts for parameter in ctx.command.params):
             hint += f"; -o {value} names a file"
         raise EcgEdgeError(f"--output says how to print, and {cut(value)!r} is no such way", hint)
@@ -48,7 +53,7 @@ def output_option(forms: Sequence[str], files: bool = False) -> Callable[..., An
     def lead(_: click.Context, __: click.Parameter, value: str | None) -> None:
         if value is not None:
             said = next((word for word in told if WORDS.get(word, word) == WORDS.get(value, value)), "|".join(told))
-            raise EcgEdgeError("--format is about files, and how to print is said by --output", f"--output {said}")
+            raise EcgEdgeError("--format is about files, and --output says how to print", f"--output {said}")
 
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
         option = click.option(
@@ -70,17 +75,21 @@ out_option = click.option(
 def form_for(out: Path | None, printed: str) -> str:
     """The form of a result: as ``--output`` says; without it as the name of the file does that it goes to.
 
+    A device, such as ``/dev/stdout``, says nothing by its name.
+
     Raises:
-        EcgEdgeError: that name says a form that the command has not.
+        EcgEdgeError: that name says a form that the command has not, or none that is known.
     """
     context = click.get_current_context()
     said = context.get_parameter_source("printed") is not ParameterSource.DEFAULT
-    form = ENDINGS.get(out.suffix.lower()) if out and not said else None
-    if form and form not in (there := context.meta[FORMS]):
-        endings = ", ".join(ending for ending, name in ENDINGS.items() if name in there)
-        raise EcgEdgeError(f"{cut(out)} cannot be written: there is no such form of this result as {form}",
-                           f"name a file with one of these endings: {endings}")  # fmt: skip
-    return form or printed
+    if out is None or said or (out.exists() and not out.is_file()):
+        return printed
+    form = ENDINGS.get(ending_of(out), "")
+    if form not in context.meta[FORMS]:
+        endings = ", ".join(ending for ending, name in ENDINGS.items() if ending and name in context.meta[FORMS])
+        told = f"{cut(out)} cannot be written: no form of this result ends with {cut(ending_of(out))}"
+        raise EcgEdgeError(told, f"name a file with one of these endings: {endings}; or say the form with --output")
+    return form
 
 
 def write(out: Path, text: str) -> None:
@@ -98,8 +107,9 @@ def formats_of_files(formats: Sequence[str]) -> tuple[str, ...]:
 
 
 def told_as_asked(report: Report) -> Report:
-    """With the name and the file of each row, where ``-v`` asks for them."""
-    return replace(report, with_files=bool(click.get_current_context().meta.get(VERBOSE)))
+    """For the terminal that is there, with the name and the file of each row where ``-v`` asks for them."""
+    with_files = bool(click.get_current_context().meta.get(VERBOSE))
+    return replace(report, with_files=with_files, columns=common.columns(sys.stdout))
 
 
 def relative_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -116,7 +126,7 @@ def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--require`` and ``--optimize``."""
     required = click.option(
         "--require", "requirements", multiple=True, metavar="EXPR",
-        help='Of a row, such as "accuracy>=0.94", "size<=200KB" or "format==tflite".',
+        help='Ship a row only if it meets this, such as "accuracy>=0.94", "size<=200KB" or "format==tflite".',
     )  # fmt: skip
     optimized = click.option(
         "--optimize", metavar="METRIC",

@@ -28,8 +28,9 @@ def report(run: Path, printed: str, out: Path | None, requirements: tuple[str, .
     from ecgedge.commands.run import open_run, told_by
     from ecgedge.report import render
 
+    form = rendering.form_for(out, printed)
     told = told_by(open_run(run).told, requirements, optimize, relative_to)
-    text = render(rendering.told_as_asked(told), rendering.form_for(out, printed))
+    text = render(rendering.told_as_asked(told), form)
     if out:
         rendering.write(out, text)
     else:

@@ -11,7 +11,7 @@ import click
 
 from ecgedge.cli import common
 from ecgedge.cli.options import FiniteRange
-from ecgedge.errors import EcgEdgeError
+from ecgedge.errors import EcgEdgeError, counted
 from ecgedge.files import escape
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def store() -> None:
 
 
 @store.command("ls")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def list_entries(as_json: bool) -> None:
     """List the artifacts, the one used last at the end.
 
@@ -53,7 +53,7 @@ def list_entries(as_json: bool) -> None:
         return
     if found:
         click.echo(table(found) + "\n")
-    common.say(f"{counted(len(found))}, {total:,} bytes in {kept.root}")
+    common.say(f"{counted(len(found), 'artifact')}, {total:,} bytes in {kept.root}")
 
 
 @store.command()
@@ -72,9 +72,11 @@ def verify(ctx: click.Context) -> None:
     for entry in damaged:
         common.say(f"{entry.key[:SHORT]}  {entry.damage}")
     if damaged:
-        click.echo(f"{len(damaged)} of {counted(len(found))} damaged; ecgedge store prune removes such", err=True)
+        click.echo(
+            f"{len(damaged)} of {counted(len(found), 'artifact')} damaged; ecgedge store prune removes such", err=True
+        )
         ctx.exit(1)
-    click.echo(f"{counted(len(found))}, all sound")
+    click.echo(f"{counted(len(found), 'artifact')}, all sound")
 
 
 @store.command()
@@ -146,7 +148,3 @@ def words(artifact: Artifact) -> str:
 
 def when(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).isoformat(" ", "seconds")
-
-
-def counted(number: int) -> str:
-    return f"{number:,} artifact{'' if number == 1 else 's'}"

@@ -10,9 +10,13 @@ from ecgedge.errors import EcgEdgeError
 
 @click.command()
 @click.argument("model")
-@click.option("--classes", type=click.IntRange(1), default=5, show_default=True)
-@click.option("--length", type=click.IntRange(1), default=140, show_default=True, help="Samples a beat.")
-@click.option("--leads", type=click.IntRange(1), help="Of a beat. Default: those of the model, or 1.")
+@click.option("--classes", type=click.IntRange(1), default=5, show_default=True, help="Build it for so many classes.")
+@click.option(
+    "--length", type=click.IntRange(1), default=140, show_default=True, help="Build it for beats of so many samples."
+)
+@click.option(
+    "--leads", type=click.IntRange(1), help="Build it for beats of so many leads. Default: those of the model, or 1."
+)
 def summary(model: str, classes: int, length: int, leads: int | None) -> None:
     """Show the layers, shapes and parameter counts of a model.
 

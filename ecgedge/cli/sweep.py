@@ -19,6 +19,7 @@ from ecgedge.cli.options import (
     calibration_option,
     chosen_passes,
     column_options,
+    form_options,
     limit_options,
     normalize_option,
     opset_option,
@@ -28,7 +29,7 @@ from ecgedge.cli.options import (
     quantizer_options,
     recipe_options,
 )
-from ecgedge.errors import EcgEdgeError, MachineError
+from ecgedge.errors import EcgEdgeError, MachineError, counted
 from ecgedge.report import FORMATS
 
 if TYPE_CHECKING:  # numpy and the core are imported when a command runs, so that --help is quick
@@ -41,31 +42,45 @@ SAID_ANEW = ("resume", "cluster", "jobs", "printed")  # by whoever resumes
 
 
 @click.command()
-@click.option("--dataset", "datasets", multiple=True, metavar="ecg5000|synthetic|PATH",
-              help="A data set: a folder, file or zip; again for more. Default: as matrix finds one.")  # fmt: skip
+@click.option(
+    "--dataset",
+    "datasets",
+    multiple=True,
+    metavar="ecg5000|synthetic|PATH",
+    help="Train and score on this folder, file or zip. May be given again. Default: as matrix finds one.",
+)
 @normalize_option
 @column_options
-@click.option("--seed", "seeds", type=click.IntRange(0, 2**31), multiple=True, metavar="N",
-              help="Of all that is drawn at random: one training each. Default: 0, 1 and 2.")  # fmt: skip
-@click.option("--model", "models", multiple=True, metavar="NAME", help="A model to train. Default: all that can be.")
-@click.option("--exporter", "exporters", multiple=True, metavar="NAME", help="Routes through these only.")
-@click.option("--format", "formats", multiple=True, metavar="NAME",
-              help="Make files of this format: torch, onnx, tflite, ...")  # fmt: skip
+@click.option(
+    "--seed",
+    "seeds",
+    type=click.IntRange(0, 2**31),
+    multiple=True,
+    metavar="N",
+    help="Train once with this seed of all that is drawn at random. May be given again. Default: 0, 1 and 2.",
+)
+@click.option("--model", "models", multiple=True, metavar="NAME", help="Train this model. Default: all that can be.")
+@form_options
 @rendering.output_option(list(FORMATS), files=True)
-@click.option("--quantizer", "quantizers", multiple=True, metavar="NAME", help="A precision, or one quantizer.")
-@click.option("--runtime", "runtimes", multiple=True, metavar="NAME", help="torch, cpu, cuda, tflite, ...")
 @click.option("--profile", type=click.Choice(["quick", "full"]), default="full", show_default=True,
-              help="quick: 500 test beats are scored; full: all.")  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the sweep. Default: runs/sweep-DATE-TIME.")
+              help="Score 500 test beats (quick), or all (full).")  # fmt: skip
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Write the sweep into this folder. Default: runs/sweep-DATE-TIME."
+)
 @click.option("--resume", type=click.Path(path_type=Path), metavar="SWEEP",
               help="Go on with this interrupted sweep, as it was asked for then. Of the other options it takes only "
                    "--cluster and --jobs.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="List data sets, cells and skips, do nothing.")
 @click.option("--cluster", metavar="tcp://HOST:PORT|local:N",
               help="Hand the work to Dask: a scheduler, which is trusted, or N workers on this machine.")  # fmt: skip
-@click.option("--jobs", type=click.IntRange(1), metavar="N", help="Without a cluster: at a time. Default: the cores.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Do so many trainings at a time, without a cluster. Default: one a core.",
+)
 @click.option("--training-timeout", type=FiniteRange(min=0, min_open=True), default=3600, show_default=True,
-              metavar="SECONDS", help="Of each training.")  # fmt: skip
+              metavar="SECONDS", help="End a training after so long.")  # fmt: skip
 @limit_options
 @calibration_option
 @opset_option
@@ -160,8 +175,8 @@ def list_plan(plan: SweepPlan) -> None:
     for data in plan.data.values():
         common.say(f"data  {data.told}")
     seeds = len(plan.request.seeds)
-    told = f"{len(plan.cells)} cells x {len(plan.data)} data sets x {seeds} seeds = {plan.total:,} cells"
-    common.say(f"{told}, {plan.trainings:,} trainings")
+    factors = (counted(len(plan.cells), "cell"), counted(len(plan.data), "data set"), counted(seeds, "seed"))
+    common.say(f"{' x '.join(factors)} = {counted(plan.total, 'cell')}, {counted(plan.trainings, 'training')}")
 
 
 def show(report: SweepReport, printed: str) -> None:

@@ -29,15 +29,23 @@ NAMED = {
 @click.command()
 @click.argument("model")
 @dataset_option
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the checkpoint. Default: checkpoints/MODEL.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Write the checkpoint into this folder. Default: checkpoints/MODEL."
+)
 @click.option("--force", is_flag=True, help="Replace the checkpoint that --out holds, once the new one is trained.")
 @click.option("--cv", type=click.IntRange(2), metavar="K", help="First estimate the recipe by K-fold cross-validation.")
 @click.option(
     "--task",
     type=click.Choice(["classification", "multilabel", "anomaly", "binary"]),
-    help="Default: as the model and the data have it. binary: one output for two classes.",
+    help="Learn this task; binary: one output for two classes. Default: as the model and the data have it.",
 )
-@click.option("--repeats", type=click.IntRange(1), default=1, show_default=True, help="Of the cross-validation.")
+@click.option(
+    "--repeats",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Repeat the cross-validation so many times, with other folds.",
+)
 @mlflow_option("uri")
 @recipe_options
 @part_option

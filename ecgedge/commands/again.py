@@ -22,7 +22,8 @@ def asked_again(folder: Path, said: Mapping[str, Any]) -> MatrixRequest:
     """The request of a run, to be measured anew here.
 
     A user's file that does not lie here as it was named then is taken from the run's folder, where that has it byte for
-    byte: so a run that was copied to a board brings its files along.
+    byte: so a run that was copied to a board brings its files along. What can be made of them elsewhere alone comes
+    along, too, see ``run.brought``.
 
     Args:
         folder: of the run, which may be a stranger's; nothing of it is run but what is opened as any file is.
@@ -37,7 +38,7 @@ def asked_again(folder: Path, said: Mapping[str, Any]) -> MatrixRequest:
     named = {"devices": (), "sent": False, "place": str(Path.cwd()), **said}
     at = places(run, request.files, named.pop("files", ()))
     files = tuple(at.get(row_name(name)) or brought(run, name) for name in request.files)
-    return replace(request, files=files, **named)
+    return replace(request, files=files, brought=str(run.path), **named)
 
 
 def row_name(file: str) -> str:

@@ -185,12 +185,14 @@ def carry_out(work: Work, asked: Any, out: Path | None, force: bool) -> Conversi
                      lambda part: lab.lacks(part) is None)  # fmt: skip
     for kind, name in [*(("exporter", name) for name in cell.route), ("quantizer", cell.quantizer)]:
         require(parts.find(kind, name))
-    running = [asked.runtime or cell.runtime, *(part.name for part in takers(origin.format, parts.runtimes))]
-    check_used(lab.tools.options, [*cell.route, cell.quantizer, *running])
+    making = [*(parts.exporters[name] for name in cell.route), parts.quantizers.get(cell.quantizer)]
+    running = [parts.runtimes.get(asked.runtime or cell.runtime), *takers(origin.format, parts.runtimes)]
+    check_used(lab.tools.options, [*making, *running])
     if asked.runtime and not cell.runtime:
         reason = lab.lacks(parts.runtimes[asked.runtime])
         raise EcgEdgeError(f"runtime {asked.runtime} cannot be used: {reason}", "name another, or leave --runtime out")
     target = out or Path(f"{origin.name}-{cell.precision}.{cell.format}")
+    check_ending(target, cell.format, parts)
     check_target(target.absolute(), force)
     lab.sources = {
         origin.name: with_threshold(origin, lab.beats.data, lambda given, _: lab.outputs_of(given, "train"), note)
@@ -201,6 +203,19 @@ def carry_out(work: Work, asked: Any, out: Path | None, force: bool) -> Conversi
     place(artifact, target.absolute())
     warn_of(artifact, proof, parts)
     return Conversion(target, artifact, cell.route, cell.quantizer, cell.runtime, cell.passes, proof, gain, cost)
+
+
+def check_ending(target: Path, format: str, parts: Parts) -> None:
+    """Raise EcgEdgeError where a file is named as one of another format, as which it would be opened."""
+    from ecgedge.files.opening import ending_of
+
+    ending = ending_of(target)
+    reading = [part for part in parts.runtimes.values() if ending in part.suffixes]
+    if reading and not any(format in part.accepts for part in reading):
+        own = [name for part in parts.runtimes.values() if format in part.accepts for name in part.suffixes]
+        fitting = target.with_suffix(own[0] if own else "")
+        raise EcgEdgeError(f"{target} is to be {format}, and {ending} is the ending of another format",
+                           f"-o {fitting}")  # fmt: skip
 
 
 def check_target(target: Path, force: bool) -> None:
@@ -228,7 +243,7 @@ def place(artifact: Artifact, target: Path) -> None:
         fresh = Path(scratch) / "new"
         copy_to(artifact.path, fresh)
         if digest_of(fresh) != artifact.digest:
-            raise ConversionError(f"{target} was not written as it was made")
+            raise ConversionError(f"{target} is not written: its copy is not the file that was made")
         swap_in(fresh, target, Path(scratch) / "old")
 
 

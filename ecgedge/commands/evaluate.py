@@ -164,7 +164,7 @@ def evaluate(
     with opener(parts, limits_of(request), request.told, trust, threads) as opened:
         artifact = opened.fit_to_data(opened.find_artifact(os.fspath(target)), beats)
         taken = pick_runtime(artifact.format, runtime, parts, opened.workers)
-        check_used(given, [taken.name])
+        check_used(given, [taken])
         session = taken.load(artifact, threads, **options_of(taken, given))
         artifact = with_threshold(artifact, beats, lambda _, split: session.infer(split.x), note)
         outputs = session.infer(beats.test.x)

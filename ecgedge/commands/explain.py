@@ -154,7 +154,7 @@ def explain(
         if other:
             name = taken if other.format == artifact.format else None
             pair = other, picked(other.format, name)
-        check_used(given, [taken, *([pair[1]] if other else [])])
+        check_used(given, [parts.runtimes[name] for name in (taken, *([pair[1]] if other else []))])
     with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as closed:
         folder = Path(scratch)
         link = closed.enter_context(Link(board, folder / "board.log")) if board else None

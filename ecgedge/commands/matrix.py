@@ -38,6 +38,7 @@ from ecgedge.plan.plan import Cell
 from ecgedge.plugins import Parts
 from ecgedge.run import RUN, MatrixRequest, RunFolder
 from ecgedge.run.begin import AboutBoard, beginning, describe_run, write_run, writing
+from ecgedge.run.brought import bring_answers
 from ecgedge.run.device import OnBoard
 from ecgedge.run.journal import Journal
 from ecgedge.run.matrix import measure_cells
@@ -276,8 +277,11 @@ def measure(
                            unavailable=matrix.unavailable, limits=limits,
                            batch_sizes=request.batch_sizes)  # fmt: skip
             closed.callback(lab.close)
+            lab.brought = matrix.brought
             if not begun.resumed:
                 write_run(folder, begun.about, lab)
+            if matrix.answered:
+                bring_answers(RunFolder.read(Path(request.brought or "")), matrix.answered, folder)
         lab.sources = {
             name: with_threshold(source, matrix.data, lambda given, _: lab.outputs_of(given, "train"), note)
             for name, source in matrix.sources.items()
@@ -292,7 +296,7 @@ def measure(
             for board in boards:  # each is reached anew, for the kernels of one file after the other
                 board.close()
             certify_files(Certifying(matrix.parts, matrix.data, lab, journal, limits,
-                                     [each.board for each in matrix.boards.values()],
+                                     [each.board for each in matrix.boards.values()], request.threads,
                                      lambda text: progress(total, total, text)))  # fmt: skip
             progress(total, total, "")
         return tracked.saved_models(matrix.cells, journal.records, lab) if uri else {}
@@ -306,7 +310,8 @@ def convert_there(begun: Begun, lab: Lab, journal: Journal, cluster: str, tell: 
         MachineError: the machine, or the cluster, failed.
     """
     matrix, request = begun.plan, begun.plan.request
-    if not (left := [cell for cell in matrix.cells if not journal.of("scored", cell.id)]):
+    left = [cell for cell in matrix.cells if not journal.of("scored", cell.id) and not lab.comes_along(cell)]
+    if not left:
         return
     (logs := begun.folder / "logs").mkdir(exist_ok=True)
     quantizers = [matrix.parts.quantizers[name] for name in dict.fromkeys(cell.quantizer for cell in left)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ecgedge.errors import EcgEdgeError, cut
+from ecgedge.errors import EcgEdgeError, cut, meant_by
 
 if TYPE_CHECKING:  # the rest is imported when a run is named: ``import ecgedge`` is to stay quick
     from ecgedge.api.artifact import Artifact
@@ -134,7 +134,8 @@ def meant(run: Run, words: Sequence[str]) -> Row:
     told = cut(" ".join(words))
     found = [row for row in working if {*words} <= words_of(row)]
     if not found:
-        raise EcgEdgeError(f"{run.folder} has no row {told!r} that works", listed(working))
+        known = {each for row in working for each in words_of(row)}
+        raise EcgEdgeError(f"{run.folder} has no row {told!r} that works", f"{meant_by(words, known)}{listed(working)}")
     named = [row for row in found if {*words} <= words_of(row) - {*row.route} | {row.format}]
     found = named or found  # the format that a row has goes before those on its way
     here = [row for row in found if row.board is None]
@@ -150,7 +151,9 @@ def only(found: Sequence[Row], who: str, run: Run) -> Row:
 
 
 def choices_of(run: Run) -> Sequence[Choice]:
-    """The choices that the run was asked for, else its Pareto fronts; none where no row works."""
+    """The choices that the run is told with or was asked for, else its Pareto fronts; none where no row works."""
+    if run.told.choices:
+        return run.told.choices
     if not any(row.status == "ok" for row in run.rows):
         return ()
     return run.choose(run.request.requirements, run.request.optimize)
@@ -158,7 +161,7 @@ def choices_of(run: Run) -> Sequence[Choice]:
 
 def words_of(row: Row) -> set[str]:
     """By which a row may be named: its names, those with spaces word by word, and all of the line that tells of it."""
-    named = {row.id, row.model, row.format, row.precision, row.runtime, row.place, row.quantizer, *row.route}
+    named = {row.id, row.model, row.format, row.precision_words, row.runtime, row.place, row.quantizer, *row.route}
     said = f"on {row.quantizer.replace('-', ' ') if row.as_it_came and row.quantizer else ''}"
     return {word for name in (*named, said) if name for word in str(name).split()}
 

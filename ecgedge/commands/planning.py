@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,14 +15,14 @@ from ecgedge.convert.opening import Opener, opener
 from ecgedge.data.dataset import Dataset
 from ecgedge.devices import boards
 from ecgedge.devices.boards import Board
-from ecgedge.errors import EcgEdgeError
-from ecgedge.files.notices import warn
+from ecgedge.errors import EcgEdgeError, counted
+from ecgedge.files.notices import note, warn
 from ecgedge.passes import check_names
 from ecgedge.plan.options import check_used, chosen
 from ecgedge.plan.plan import Cell, Filters, Skip, Source, plan, requested, source_of, takers
 from ecgedge.plugins import Parts
 from ecgedge.report.relative import references
-from ecgedge.run import MatrixRequest, RunFolder
+from ecgedge.run import MatrixRequest, RunFolder, brought
 from ecgedge.run.metrics import with_figures
 from ecgedge.run.resume import asked_then
 from ecgedge.run.row import Identity, Outcome, Row, Setup
@@ -41,6 +41,8 @@ class Plan:
         unavailable: (kind, name) of the parts that cannot work here, with the reason; a runtime that works on a board
             is none of them.
         boards: those that cells run on, by name.
+        brought: files that cannot be made here and come from another run, by the names of their cells on this machine.
+        answered: models that cannot run here, whose answers come from that run.
     """
 
     request: MatrixRequest
@@ -51,6 +53,8 @@ class Plan:
     skips: list[Skip]
     unavailable: availability.Reasons
     boards: dict[str, Surveyed] = field(default_factory=dict)
+    brought: dict[str, Artifact] = field(default_factory=dict)
+    answered: tuple[str, ...] = ()
 
 
 def plan_matrix(asked: MatrixRequest | RunFolder, trust: bool = False) -> Plan:
@@ -69,9 +73,28 @@ def plan_matrix(asked: MatrixRequest | RunFolder, trust: bool = False) -> Plan:
         is_of_models = request.models or not request.files
         sources = find_sources(request.models, data, opened) if is_of_models else {}
         sources |= find_files(request.files, list(sources), data, opened)
-    matrix = Plan(request, parts, data, sources, *plan_cells(sources, parts, request, named))
+    files, answers = dict[str, Artifact](), set[str]()
+    if request.brought:
+        run = RunFolder.read(Path(request.brought))
+        files, answers = brought.files_of(run, sources, trust), brought.answered(run, sources, data)
+    cells, skips, reasons, surveyed = plan_cells(sources, parts, request, named, files, answers)
+    lost = {name for name, source in sources.items() if ("model", source_of(source).part) in reasons}
+    matrix = Plan(request, parts, data, sources, cells, skips, reasons, surveyed, brought.needed(cells, files, reasons),
+                  tuple(sorted(lost & answers & {cell.model for cell in cells})))  # fmt: skip
+    if matrix.brought:
+        tell_brought(matrix)
     check_choice(matrix)
     return matrix
+
+
+def tell_brought(matrix: Plan) -> None:
+    """Say what comes from another run, and since which parts cannot work here."""
+    lacking = [name for cell in matrix.cells for name in brought.lacking(cell, matrix.unavailable)]
+    count = len({file.digest for file in matrix.brought.values()})
+    files = counted(count, "file")
+    answers = f", and what {' and '.join(matrix.answered)} answer{'s' * (len(matrix.answered) == 1)}"
+    note(f"from {matrix.request.brought}: {files}{answers * bool(matrix.answered)}; "
+         f"{', '.join(dict.fromkeys([*lacking, *matrix.answered]))} cannot work here")  # fmt: skip
 
 
 def options_asked(request: MatrixRequest, parts: Parts) -> dict[str, Value]:
@@ -92,10 +115,16 @@ def plan_cells(
     parts: Parts,
     request: MatrixRequest,
     named_boards: Sequence[Board] = (),
+    made: Container[str] = (),
+    answered: Container[str] = (),
 ) -> tuple[list[Cell], list[Skip], availability.Reasons, dict[str, Surveyed]]:
     """The cells and skips that were asked for, device by device, what cannot work here, and the boards.
 
     Runtimes that none of them needs are not asked, since a library takes seconds to load.
+
+    Args:
+        made: names of cells, as this machine has them, whose files are at hand.
+        answered: models whose answers are at hand.
 
     Raises:
         EcgEdgeError: as ``plan``; an option was chosen of a part that none of them has to do with; or a board cannot be
@@ -105,17 +134,20 @@ def plan_cells(
     asked = (request.formats, request.quantizers, request.runtimes, request.exporters)
     given = (named, parts.exporters, parts.quantizers, parts.runtimes, Filters(*map(tuple, asked)))
     within = [*requested(*given)]
-    running = {runtime.name for source in named.values() for runtime in takers(source.format, parts.runtimes)}
-    check_used(request.options, running.union(*({*cell.route, cell.quantizer, cell.runtime} for cell in within)))
+    exporting = [parts.exporters[name] for name in {name for cell in within for name in cell.route}]
+    quantizing = [parts.quantizers[name] for name in {cell.quantizer for cell in within} if name]
+    running = [runtime for source in named.values() for runtime in takers(source.format, parts.runtimes)]
+    running += [parts.runtimes[name] for name in {cell.runtime for cell in within} if name]
+    check_used(request.options, [*exporting, *quantizing, *running])
     asked_of = dict.fromkeys(cell.runtime for cell in within)
     is_here = not named_boards or boards.HOST in request.devices
     reasons = availability.unavailable(parts, asked_of if is_here else ())
     passes = None if request.passes is None else tuple(request.passes)
-    cells, skips = plan(*given, reasons, request.threads, passes) if is_here else ([], [])
+    cells, skips = plan(*given, reasons, request.threads, passes, made, answered) if is_here else ([], [])
     found = {board.name: survey(board, parts, asked_of) for board in named_boards}
     for name, board in found.items():
         there = {key: reason for key, reason in reasons.items() if key[0] != "runtime"} | board.reasons
-        more, left = plan(*given, there, request.threads, passes)
+        more, left = plan(*given, there, request.threads, passes, made, answered)
         cells += [replace(cell, board=name) for cell in more]
         skips += [replace(skip, board=name) for skip in left]
     working = {("runtime", cell.runtime) for cell in cells}
@@ -181,7 +213,7 @@ def check_choice(matrix: Plan) -> None:
         return
     words = [each for each in required if isinstance(each, choose.Wanted)]
     if not request.portability and (asked := next((each for each in words if each.field == "portability"), None)):
-        raise EcgEdgeError(f"{asked.text} can be met by no row: nothing is tried", "add --portability")
+        raise EcgEdgeError(f"no row can meet {asked.text}: no file is tried with other kernels", "add --portability")
     known = [each for each in required if each not in words or each.field not in LATER]
     choose.settle(planned, known, metric)
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from ecgedge.api import multilabel, tasks
 from ecgedge.api.artifact import Anomaly, Artifact, Multilabel
-from ecgedge.errors import ConversionError, EcgEdgeError
+from ecgedge.errors import ConversionError, EcgEdgeError, counted
 
 if TYPE_CHECKING:  # the rest is imported when something is predicted: ``import ecgedge`` is to stay quick
     from ecgedge.data.readers import Columns
@@ -174,7 +174,7 @@ def opened(
     parts = load_parts()
     found = row_of_run(target, row, parts, trust) if check_row(target, row) else None
     if found and threshold is not None:
-        raise EcgEdgeError(f"{target}: --threshold beside what the run says of its rows", "leave --threshold out")
+        raise EcgEdgeError(f"{target}: the run says already what --threshold would say", "leave --threshold out")
     with opener(parts, limits, told, trust, threads) as files:
         if found:
             artifact, runtime = found.artifact, runtime or found.row.runtime
@@ -191,7 +191,7 @@ def as_beats(beats: np.ndarray, artifact: Artifact) -> np.ndarray:
     if x.ndim != 3 or not x.size or leads not in (None, x.shape[1]) or length not in (None, x.shape[2]):
         wanted = f"(N, {leads or 'C'}, {length or 'L'})"
         wanted = f"(N, {length or 'L'}) or {wanted}" if leads == 1 else wanted
-        raise EcgEdgeError(f"beats of shape {beats.shape} are none that {artifact.name} takes", f"it takes {wanted}")
+        raise EcgEdgeError(f"{artifact.name} does not take beats of shape {beats.shape}", f"it takes {wanted}")
     return x.astype(np.float32)
 
 
@@ -304,7 +304,9 @@ def read_chunks(
         note(f"{name}: {stream.told}")
     while beats := list(islice(stream.beats, CHUNK)):
         if beats[0].size % leads:
-            told = f"{name}: {beats[0].size} numbers a line, and {artifact.name} takes beats of {leads} leads"
+            told = (
+                f"{name}: {counted(beats[0].size, 'number')} a line, and {artifact.name} takes beats of {leads} leads"
+            )
             raise EcgEdgeError(told, "a line has the samples of one lead after those of the other, as many of each")
         yield normalized(np.stack(beats).reshape(len(beats), leads, -1), normalize)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ecgedge.commands.predict import CHUNK, Anomalies, Decisions, Labelled, Predictor
-from ecgedge.errors import EcgEdgeError
+from ecgedge.errors import EcgEdgeError, counted
 from ecgedge.files import strict_json
 from ecgedge.files.locks import whole_file
 from ecgedge.files.notices import note
@@ -167,7 +167,7 @@ def way_for(record: Record, recipe: Recipe, artifact: Artifact) -> Way:
     leads, length = artifact.input.leads, artifact.input.length
     if leads not in (None, len(way.leads)):
         have = ", ".join(way.names(record))
-        told = f"{artifact.name} takes beats of {leads} lead{'s' * (leads != 1)}, and {record.name} has {have}"
+        told = f"{artifact.name} takes beats of {counted(leads, 'lead')}, and {record.name} has {have}"
         raise EcgEdgeError(told, "say which with --leads NAME,...")
     if length not in (None, way.length):
         rate = length / recipe.span

@@ -11,7 +11,7 @@ from typing import Any
 
 from ecgedge import choose
 from ecgedge.choose import Choice
-from ecgedge.errors import EcgEdgeError, unknown
+from ecgedge.errors import EcgEdgeError, counted, unknown
 from ecgedge.files import escape
 from ecgedge.files.notices import warn
 from ecgedge.report import FORMATS, Report, notebook, render
@@ -113,7 +113,7 @@ class Run:
 
     def _repr_html_(self) -> str:
         missing = f", {self.missing} not measured yet" if self.missing else ""
-        head = f"{self.folder}: {len(self.about['cells'])} cells, {worked(self)} ok{missing}"
+        head = f"{self.folder}: {counted(len(self.about['cells']), 'cell')}, {worked(self)} ok{missing}"
         return notebook.as_html(self.told, head)
 
 

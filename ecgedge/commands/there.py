@@ -61,7 +61,8 @@ def place(wanted: str, make: Callable[[Parts, str], Workplace]) -> Workplace:
         EcgEdgeError: this machine has others.
     """
     if digest_of_facts() != wanted:
-        raise EcgEdgeError(f"worker {address()} came later and has other versions", "install the same there as here")
+        told = f"worker {address()} joined later and has other versions"
+        raise EcgEdgeError(told, "install the same versions there as here")
     if not hasattr(mine, "places"):
         mine.places = {}
     if make not in mine.places:

@@ -22,7 +22,7 @@ from ecgedge.workers.client import ChildError
 
 SENT = "mlflow.json"  # in the run's folder, once it is in MLflow
 MOST_SENT = 2**16  # bytes of it
-TAKE_AWAY = "take it away to send the run again"
+REMEDY = "delete it to send the run again"
 SAVED_MODEL = "saved_model"
 
 
@@ -31,6 +31,8 @@ def saved_models(cells: Sequence[Cell], records: Sequence[Mapping[str, Any]], la
     worked = {r["cell"] for r in records if r["event"] == "scored" and r["row"]["status"] == "ok"}
     found = {}
     for cell in cells:
+        if lab.comes_along(cell):  # alone, without what was made on its way
+            continue
         formats = [lab.tools.parts["exporter", name].produces for name in cell.route]
         if cell.id in worked and SAVED_MODEL in formats:
             with contextlib.suppress(ChildError, ConversionError, EcgEdgeError):  # a store pruned meanwhile
@@ -41,12 +43,12 @@ def saved_models(cells: Sequence[Cell], records: Sequence[Mapping[str, Any]], la
 def sent_before(folder: Path) -> str:
     """The id of the run of MLflow that a folder was sent as; empty where it was not. Raises EcgEdgeError."""
     try:
-        told = strict_json.loads(read_bytes(folder, SENT, MOST_SENT), str(folder / SENT), TAKE_AWAY)
+        told = strict_json.loads(read_bytes(folder, SENT, MOST_SENT), str(folder / SENT), REMEDY)
     except FileNotFoundError:
         return ""
     found = told.get("run") if isinstance(told, dict) else None
     if not isinstance(found, str) or not found.isalnum():
-        raise EcgEdgeError(f"{folder / SENT} does not say where the run went", TAKE_AWAY)
+        raise EcgEdgeError(f"{folder / SENT} does not say where the run went", REMEDY)
     return found
 
 

@@ -91,9 +91,17 @@ def compare_runs(a: Run, b: Run, tolerances: Mapping[str, float], allow_missing:
     known = {identity(row): row for row in b.rows}
     found = {identity(row) for row in a.rows}
     if not known.keys() & found:
+        places = [sorted({row.place for row in run.rows}) for run in (a, b)]
+        elsewhere = (
+            f"A was measured on {', '.join(places[0])}, B on {', '.join(places[1])}: one run of both devices holds "
+            "them against each other (ecgedge matrix --device)"
+        )
+        hint = next(
+            (line for line in told if line.startswith(("threads", "command"))), "name two runs of the same cells"
+        )
         raise EcgEdgeError(
             f"{a.folder} and {b.folder} have no cell in common",
-            next((line for line in told if line.startswith(("threads", "command"))), "name two runs of the same cells"),
+            hint if {*places[0]} & {*places[1]} else elsewhere,
         )
     beats, metrics = quality.common_beats(a, b), metrics_of(a, b)
     allowed = {name: metric.tolerance for name, metric in metrics.items()} | dict(tolerances)

@@ -38,7 +38,7 @@ class Helper:
 
     def make(self, cells: Sequence[Cell]) -> None:
         """Put what cells need into the store; what cannot be made is left to whoever asks for it, and tells why."""
-        groups = deque(groups_of(self.beside, cells))
+        groups = deque(groups_of(self.beside, [cell for cell in cells if not self.beside.comes_along(cell)]))
         if len(groups) < 2 or (usable_cores() or 1) < 2:
             return
         with self.beside.converters.turn():  # once for both

@@ -41,6 +41,7 @@ class Lab:
         usable: the passes that were found to work, by what they were tried on.
         failed: what came of those that cannot be made, by cell and batch.
         told: why runtimes cannot work here, None where they can, of those that were asked.
+        brought: files that cannot be made here, by the names of their cells on this machine.
     """
 
     sources: dict[str, Artifact]
@@ -54,12 +55,19 @@ class Lab:
     usable: dict[tuple[Any, ...], Passes] = field(default_factory=dict)
     failed: dict[tuple[Cell, int], Exception] = field(default_factory=dict)
     told: dict[str, str | None] = field(default_factory=dict)
+    brought: Mapping[str, Artifact] = field(default_factory=dict)
 
     def make(self, cell: Cell, batch: int = 1) -> Artifact:
         """The artifact of a cell: its model through its exporters and its quantizer. Raises as ``way``."""
+        if found := self.comes_along(cell):
+            return found
         if error := self.failed.get((cell, batch)):
             raise error
         return self.way(cell, batch)[-1]
+
+    def comes_along(self, cell: Cell) -> Artifact | None:
+        """The file of a cell that cannot be made here, of one beat a call where its batch is fixed; None for others."""
+        return self.brought.get(replace(cell, board=None).id) if self.brought else None
 
     def way(self, cell: Cell, batch: int = 1) -> list[Artifact]:
         """Each artifact from the model to that of the cell.

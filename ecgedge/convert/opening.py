@@ -35,7 +35,7 @@ from ecgedge.convert.checkpoint import read_checkpoint
 from ecgedge.convert.preparation import called, check_preparation
 from ecgedge.convert.store import key_of, open_store
 from ecgedge.data.dataset import Dataset, Split
-from ecgedge.errors import ConversionError, EcgEdgeError, unknown
+from ecgedge.errors import ConversionError, EcgEdgeError, counted, unknown
 from ecgedge.evaluate import precision_check
 from ecgedge.files.notices import note
 from ecgedge.plan.plan import takes
@@ -292,9 +292,13 @@ def with_meaning(artifact: Artifact, threshold: float | None, opener: Opener) ->
     """A file with what its outputs mean; one without a record has to be told, since no data is at hand.
 
     Raises:
-        EcgEdgeError: it is an autoencoder, or looks like one, and the options do not say so.
+        EcgEdgeError: it is an autoencoder, or looks like one, and the options do not say so; or a threshold is told of
+            what has one already, or none.
     """
     if artifact.maker.get("part") != USER:
+        if threshold is not None:
+            told = f"{artifact.path}: its record says already what --threshold would say"
+            raise EcgEdgeError(told, "leave --threshold out")
         return artifact
     task, window = opener.told.task, opener.told.window
     check_values(artifact, task)
@@ -302,10 +306,13 @@ def with_meaning(artifact: Artifact, threshold: float | None, opener: Opener) ->
     beat = beat_of(artifact)
     if task is None and values_of(artifact.output) == beat:
         raise EcgEdgeError(
-            f"{artifact.path} gives back {beat} values a beat: scores or a reconstruction?",
+            f"{artifact.path} gives back {counted(beat, 'value')} a beat: scores or a reconstruction?",
             "say --task classification, or --task anomaly with --threshold",
         )
     if task != "anomaly":
+        if threshold is not None:
+            told = f"{artifact.path} is taken as a classifier, which has no --threshold"
+            raise EcgEdgeError(told, "leave --threshold out, or say --task anomaly")
         return check_told(
             replace(artifact, task=undecided(artifact, task), output=replace(artifact.output, layout="NC"))
         )

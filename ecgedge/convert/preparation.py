@@ -31,7 +31,7 @@ def warn_of_other_cut(artifact: Artifact, recipe: Recipe, of: str) -> None:
     if not trained:
         return
     if other := recipe.apart_from(Recipe.from_json(str(trained), artifact.name)):
-        warn(f"the beats of {of} are cut otherwise than those that {called(artifact)} was trained on: {other}")
+        warn(f"the beats of {of} are cut differently from those that {called(artifact)} was trained on: {other}")
 
 
 def called(artifact: Artifact) -> str:

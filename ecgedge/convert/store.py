@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ecgedge.api.artifact import Artifact, digest_of, file_name
+from ecgedge.api.origins import origins_file
 from ecgedge.api.parts import Part
 from ecgedge.api.records import from_record
 from ecgedge.environments.versions import VERSION, canonical, version_of
@@ -107,7 +108,7 @@ class Store:
         try:
             made = self.find_or_build(key, file, maker, build)
         except BaseException as error:
-            interrupted = MachineError(f"{file} was left off", "do it again")  # by Ctrl-C, which one thread has
+            interrupted = MachineError(f"making {file} was interrupted", "do it again")  # Ctrl-C: one thread has it
             mine.set_exception(error if isinstance(error, Exception) else interrupted)
             raise
         else:
@@ -201,7 +202,7 @@ def open_store() -> Store:
 
 
 def fill(content: Path, key: str, file: str, maker: Mapping[str, Any], build: Callable[[Path], Artifact]) -> Artifact:
-    """Make the folder of an entry: what ``build`` leaves at ``content / file``, and its record, nothing else."""
+    """Make the folder of an entry: what ``build`` leaves at ``content / file``, its record, its tensors' origins."""
     content.mkdir()
     built = build(content / file)
     if content not in built.path.parents or not built.path.exists():
@@ -209,7 +210,7 @@ def fill(content: Path, key: str, file: str, maker: Mapping[str, Any], build: Ca
     built = dataclasses.replace(built, digest=digest_of(built.path), maker=dict(maker))
     record = {"file": built.path.name, "key": key, "artifact": built.record()}
     record |= {"digest": digest_of_record(record)}
-    extras = [path for path in content.iterdir() if path != built.path]
+    extras = [path for path in content.iterdir() if path not in (built.path, origins_file(built.path))]
     # before anything is taken away: where a part overlooked that the disk is full, this fails too
     (content / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
     for extra in extras:

@@ -6,7 +6,7 @@ import numpy as np
 
 from ecgedge.data.dataset import Dataset, Split
 from ecgedge.data.patients import deal_groups, shared_patients
-from ecgedge.errors import EcgEdgeError
+from ecgedge.errors import EcgEdgeError, counted
 
 ENOUGH_TO_JUDGE = 1000  # beats: one decision of them is 0.1 point of accuracy
 
@@ -52,7 +52,9 @@ def stratified(y: np.ndarray, count: int, seed: int) -> np.ndarray:
     y = strata(y, count)
     classes, sizes = np.unique(y, return_counts=True)
     if count < len(classes):
-        raise EcgEdgeError(f"{count} beats cannot hold {len(classes)} classes", "ask for more beats")
+        raise EcgEdgeError(
+            f"{counted(count, 'beat')} cannot hold {counted(len(classes), 'class')}", "ask for more beats"
+        )
     wanted = sizes * count / len(y)
     takes = np.maximum(np.floor(wanted).astype(int), 1)
     while takes.sum() < count:  # the one furthest below its share

@@ -72,7 +72,7 @@ def find(named: str | None, columns: Columns) -> tuple[Dataset, str]:
         return read_path(Path(named), columns)
     if columns:
         raise EcgEdgeError(
-            f"{columns.describe()}: {named or 'ecg5000'} has no such choice",
+            f"{columns.describe()}: {named or 'ecg5000'} has no columns to choose",
             "leave the columns out, or name a table with --dataset",
         )
     if columns.layout:
@@ -185,7 +185,7 @@ def read_zip(path: Path, columns: Columns) -> tuple[Dataset, str]:
 
 def read_files(files: Files, source: str, columns: Columns) -> tuple[Dataset, str]:
     if columns.labels is not None and (files.test is not None or files.train.suffix.lower() != ".npy"):
-        told = f"{source}: --label-file {columns.labels} has no place: it is of one .npy with all beats"
+        told = f"{source}: --label-file {columns.labels} has no place: it is for one .npy that holds all beats"
         raise EcgEdgeError(told, "leave it out")
     official = files.name.lower() == "ecg5000"
     both = read_pair(files.train, columns)

@@ -72,7 +72,7 @@ def read(file: Path) -> Dataset:
         told = strict_json.loads(arrays.pop(TOLD).tobytes(), str(file))
         return put_together(Dataset, arrays, told, "")
     except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
-        raise EcgEdgeError(f"{file} is damaged: {error}"[:300], "take it away: it is made again") from error
+        raise EcgEdgeError(f"{file} is damaged: {error}"[:300], "delete it: it is made again") from error
 
 
 def taken_apart(value: Any, name: str = "") -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ecgedge.data.dataset import Dataset
-from ecgedge.errors import EcgEdgeError
+from ecgedge.errors import EcgEdgeError, counted
 
 NAMED = 3  # patients that a warning names
 
@@ -78,7 +78,7 @@ def halves(y: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
             train |= groups == of_class[0]
     if train.all():
         raise EcgEdgeError(
-            f"{len(np.unique(groups))} patients cannot be split so that training has every class and tests are left",
+            f"{len(np.unique(groups))} patients cannot be split so that training has every class and tests remain",
             "name a test part of your own: NAME_TRAIN and NAME_TEST",
         )
     return train
@@ -106,14 +106,8 @@ def warnings(data: Dataset) -> list[str]:
         )
     known = set(digests(data.train.x))
     if same := sum(each in known for each in digests(data.test.x)):
-        told.append(
-            f"{counted(same, 'test beat')} {'is a' if same == 1 else 'are'} training beat{'s' * (same > 1)}, too"
-        )
+        told.append(f"{counted(same, 'test beat')} {'is a training beat' if same == 1 else 'are training beats'}, too")
     return told
-
-
-def counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def listed(names: Sequence[str]) -> str:

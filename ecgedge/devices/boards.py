@@ -18,7 +18,7 @@ from ecgedge.files.schema import SchemaError
 NAME = re.compile(r"[a-z0-9]([a-z0-9_-]{0,30}[a-z0-9])?")
 HOST = "host"  # the name of the machine itself, where boards are asked for
 TAKEN = {HOST: f"{HOST} is this machine"} | {
-    name: f"{name} is what a runtime computes on, of any device" for name in ("cpu", "cuda", "gpu")
+    name: f"{name} is what runtimes compute on, not a board" for name in ("cpu", "cuda", "gpu")
 }
 SSH = re.compile(r"(ssh://)?[A-Za-z0-9_][A-Za-z0-9_.@:%+\[\]-]{0,254}")  # never an option of ssh
 PATH = re.compile(r"[^-\x00-\x1f\x7f\ud800-\udfff][^\x00-\x1f\x7f\ud800-\udfff]{0,299}")
@@ -85,7 +85,7 @@ def registry() -> Path:
 def boards() -> dict[str, Board]:
     """All boards by name. Raises EcgEdgeError where the file cannot be read, or names what cannot be a board."""
     path = registry()
-    mend = "mend it, or take it away and add the boards again"
+    mend = "repair it, or delete it and add the boards again"
     try:
         kept = typed_json.read(Kept, strict_json.read(path, mend))
     except FileNotFoundError:
@@ -153,12 +153,13 @@ def check(board: Board) -> None:
         if path is not None and not PATH.fullmatch(path):
             raise EcgEdgeError(f"{cut(repr(path))} is no path on a board", f"--{option} PATH, as it is there")
     if board.cache is not None and not board.cache.startswith(("/", "~/")):
-        raise EcgEdgeError(f"{cut(board.cache)} is no whole path", "begin it with / or with ~/")
+        raise EcgEdgeError(f"{cut(board.cache)} is no absolute path", "begin it with / or with ~/")
     for option, file in (("ssh-config", board.ssh_config), ("rootfs", board.rootfs)):
         if file is not None and not (file.is_absolute() and LOCAL.fullmatch(str(file))):
-            raise EcgEdgeError(f"{cut(repr(str(file)))} is no whole path", f"--{option} PATH, in plain letters")
+            raise EcgEdgeError(f"{cut(repr(str(file)))} is no absolute path", f"--{option} PATH, in plain letters")
     if not CACHE_MIB[0] <= board.cache_mib <= CACHE_MIB[1]:
-        raise EcgEdgeError(f"a cache of {board.cache_mib:,} MiB", f"from {CACHE_MIB[0]} to {CACHE_MIB[1]:,} can be had")
+        told = f"a cache of {board.cache_mib:,} MiB cannot be set"
+        raise EcgEdgeError(told, f"--cache-limit takes {CACHE_MIB[0]} to {CACHE_MIB[1]:,}")
 
 
 @contextlib.contextmanager

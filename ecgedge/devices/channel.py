@@ -167,7 +167,7 @@ class Channel:
         if self.process.returncode in (126, 127):
             told = f"board {self.board.name} has no {self.board.python or 'python3'}"
             return EcgEdgeError(told, "install it there, or name another one: ecgedge board add --python PATH")
-        told = f"board {self.board.name} cannot run what looks after the worker: {said[-200:] or told}"
+        told = f"board {self.board.name} cannot run the supervisor of its worker: {said[-200:] or told}"
         return EcgEdgeError(told, f"a worker needs Python 3.11 or later: {by_hand(self.board)}")
 
     # What goes to and fro
@@ -262,7 +262,7 @@ class Channel:
         """What there is for a worker."""
         found = self.ask("look", LOOKING).look
         if found is None:
-            raise BoardError("wrong", "it does not say what there is")
+            raise BoardError("wrong", "its answer does not describe it")
         return found
 
     def setup(self, requirements: Sequence[str], seconds: float) -> Iterator[tuple[str, str]]:
@@ -276,7 +276,7 @@ class Channel:
                 reply = self.reply()
         if not reply.done:
             self.end()
-            raise BoardError("wrong", "it tells more steps than there are")
+            raise BoardError("wrong", "it reports more steps than there are")
 
     # The pipe
 
@@ -335,11 +335,11 @@ class Channel:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(5)
         if self.late:
-            return LostError("nothing moves any more")
+            return LostError("the connection has stalled")
         code = self.process.returncode
         if code in (LOST, None):
             return LostError(f"the connection is lost{f': {said}' if (said := self.said()) else ''}"[:300])
-        return LostError(f"what looks after the worker there ended with exit code {code}")
+        return LostError(f"the supervisor of its worker ended with exit code {code}")
 
     @contextlib.contextmanager
     def within(self, seconds: float) -> Iterator[None]:

@@ -72,7 +72,7 @@ def leave_network() -> str:
         socket but those between processes of this machine; else why it still has the network, in a few words.
     """
     if sys.platform != "linux":
-        return f"{platform.system()} knows no such thing"
+        return f"{platform.system()} cannot take the network from a process"
     libc = ctypes.CDLL(None, use_errno=True)
     uid, gid = os.getuid(), os.getgid()
     if libc.unshare(CLONE_NEWNET) == 0:

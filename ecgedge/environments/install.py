@@ -140,7 +140,7 @@ def replacing(folder: Path) -> Iterator[None]:
 def own(folder: Path) -> None:
     """Raise EcgEdgeError where a folder is there and was not made here."""
     if folder.is_symlink() or (folder.exists() and not read_record(folder)):
-        raise EcgEdgeError(f"{folder} was not made by ecgedge env: it holds no {RECORD}", "take it away, or rename it")
+        raise EcgEdgeError(f"{folder} was not made by ecgedge env: it holds no {RECORD}", "delete or rename it")
 
 
 def remove(environment: Environment) -> None:

@@ -84,15 +84,16 @@ def unstyle(text: str) -> str:
 class Shown:
     """A stream of text that shows what it is given as ``terminal`` does: for all that a process prints.
 
-    Colours of ``style`` reach a terminal, unless NO_COLOR is set, and nothing else. What the stream's encoding lacks is
-    shown as an escape too. All else is the stream's own.
+    Colours of ``style`` reach a terminal, unless NO_COLOR is set or TERM is dumb, and nothing else. What the stream's
+    encoding lacks is shown as an escape too. All else is the stream's own.
     """
 
     encoding = "utf-8"  # of what may be written; else click would write past this, to the bytes below
 
     def __init__(self, stream: TextIO):
         self.stream = stream
-        self.coloured = stream.isatty() and not os.environ.get("NO_COLOR")  # https://no-color.org
+        knows_none = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"  # https://no-color.org
+        self.coloured = stream.isatty() and not knows_none
 
     def write(self, text: str) -> int:
         if text.isascii() and text.removesuffix("\n").isprintable():  # most lines, of which predict has many

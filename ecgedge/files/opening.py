@@ -26,6 +26,11 @@ def is_name(text: object) -> bool:
     return not {"/", "\\", "\0"} & set(text) and len(text.encode("utf-8", "surrogatepass")) <= LONGEST_NAME
 
 
+def ending_of(path: Path) -> str:
+    """What a file's name says of its form, in small letters: ``.json`` of ``a.JSON`` and of ``.json``; may be empty."""
+    return (path.suffix or (path.name if path.name.startswith(".") else "")).lower()
+
+
 def is_path(text: object) -> bool:
     """Whether it is a relative path that leads down, of names as ``is_name`` has them."""
     return isinstance(text, str) and all(map(is_name, text.split("/")))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ecgedge.api.parts import Exporter, Quantizer, Runtime
-from ecgedge.errors import EcgEdgeError, unknown
+from ecgedge.errors import EcgEdgeError, meant_by, unknown
 from ecgedge.plan.plan import Cell, Source, Way, cell_of, instead, quantizer_words, takers, ways
 
 
@@ -86,7 +86,7 @@ def find_way(
             told = f"no way from {label} to {asked.format}: it is {source.precision}, and {refused}"
             raise EcgEdgeError(told, instead(source, asked.format, exporters, quantizers))
         told = f"no way from {source.format} to {asked.format!r}"
-        raise EcgEdgeError(told, f"choose from: {', '.join(formats)}")
+        raise EcgEdgeError(told, f"{meant_by([asked.format], formats)}choose from: {', '.join(formats)}")
     near = [way for way in found if way.format == asked.format]
     if asked.route is not None:
         near = [way for way in near if way.route == asked.route] or through_none(asked, source, near)
@@ -95,7 +95,7 @@ def find_way(
         words = sorted({word for way in near for word in listed_words(way, source, quantizers)})
         known = f": {label} is {source.precision} already" if source.quantized else ""
         told = f"{asked.format} cannot be {asked.quantizer!r}{known}"
-        raise EcgEdgeError(told, f"choose from: {', '.join(words)}")
+        raise EcgEdgeError(told, f"{meant_by([asked.quantizer], words)}choose from: {', '.join(words)}")
     return min(fitting, key=lambda way: len(way.route))
 
 

@@ -58,16 +58,26 @@ def misplaced(key: str, named: str, parts: list[Part], others: list[Part]) -> Ec
     return EcgEdgeError(told, f"leave it out here: ecgedge train {named} takes it")
 
 
-def check_used(given: Mapping[str, Any], used: Iterable[str]) -> None:
+def check_used(given: Mapping[str, Any], used: Iterable[Part | None]) -> None:
     """Raise EcgEdgeError where an option was chosen by the name of a part that has nothing to do for what is asked.
 
     Args:
         given: as for ``chosen``.
-        used: names of the parts that have.
+        used: the parts that have; None among them is passed over.
     """
-    names = sorted({*used} - {""})
+    having = [part for part in used if part is not None]
+    names = sorted({part.name for part in having})
     for key in given:
-        named = key.rpartition(".")[0]
+        named, _, name = key.rpartition(".")
+        if named in names and not any(
+            option.name == name for part in having if part.name == named for option in part.options
+        ):
+            kinds = " and ".join(sorted({part.kind for part in having if part.name == named}))
+            others = sorted({part.name for part in having for option in part.options if option.name == name})
+            raise EcgEdgeError(
+                f"option {cut(key)}: the part that has it is not used for this, only the {kinds} {named}",
+                f"name it {', '.join(f'{other}.{name}' for other in others)}" if others else "leave it out",
+            )
         if named and named not in names:
             raise EcgEdgeError(f"option {cut(key)}: {named} is not used for this", f"used are {', '.join(names)}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ecgedge.api.artifact import Artifact
@@ -129,6 +129,8 @@ def plan(
     unavailable: Mapping[tuple[str, str], str],
     threads: int = 1,
     passes: tuple[str, ...] | None = None,
+    made: Container[str] = (),
+    answered: Container[str] = (),
 ) -> tuple[list[Cell], list[Skip]]:
     """Every distinct way from a model to a runtime, within the filters.
 
@@ -136,6 +138,8 @@ def plan(
         sources: by the name that their rows bear; two checkpoints of one model are two entries.
         unavailable: (kind, name) of the parts that cannot work here, with the reason.
         passes: instead of those that the consumers of ONNX graphs want.
+        made: names of cells whose file is at hand, so that no exporter and no quantizer has to work here.
+        answered: models whose answers are at hand, so that they need not run here for that.
 
     Raises:
         EcgEdgeError: a filter names nothing, or no combination passes all of them.
@@ -143,8 +147,12 @@ def plan(
     cells: list[Cell] = []
     lost: list[Lost] = []
     for cell in requested(sources, exporters, quantizers, runtimes, filters, threads, passes):
-        used = [("model", sources[cell.model].part), *(("exporter", name) for name in cell.route)]
-        used += [("quantizer", cell.quantizer), ("runtime", cell.runtime)]
+        steps = [*(("exporter", name) for name in cell.route), ("quantizer", cell.quantizer)]
+        if cell.id in made:
+            steps = []
+        if not (cell.id in made and cell.model in answered):
+            steps.insert(0, ("model", sources[cell.model].part))
+        used = [*steps, ("runtime", cell.runtime)]
         refused = runtimes[cell.runtime].refuses.get(cell.precision)
         if at_fault := next((part for part in used if part in unavailable), None):
             lost.append(Lost(cell, *at_fault, unavailable[at_fault]))

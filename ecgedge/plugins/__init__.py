@@ -107,10 +107,10 @@ class Parts:
         for other in self.steps:
             both = f"{self.owners[other.kind, other.name]} and {owner}"
             if name := meant_otherwise(other.precisions, part.precisions):
-                return f"two plugins declare the precision {name!r} otherwise: {both}"
+                return f"two plugins declare the precision {name!r} differently: {both}"
             figures = [each.figures for each in (other, part) if isinstance(each, Runtime)]
             if len(figures) == 2 and (name := meant_otherwise(*figures)):
-                return f"two plugins declare the figure {name!r} otherwise: {both}"
+                return f"two plugins declare the figure {name!r} differently: {both}"
         return ""
 
     @property

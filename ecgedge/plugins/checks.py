@@ -104,7 +104,7 @@ def of_environment(part: Part) -> Iterator[str]:
     if not isinstance(part.environment, str) or not environments.NAME.fullmatch(part.environment):
         yield f"environment must be a name of small letters, digits, - and _, it is {part.environment!r}"
     if part.kind in ("model", "pass"):
-        told = f"a {part.kind} is used where ecgedge is: give the environment to exporters and runtimes"
+        told = f"a {part.kind} works in that of ecgedge: only exporters, quantizers and runtimes have their own"
         yield f"environment: {told}"
 
 

@@ -13,6 +13,7 @@ from ecgedge.compare.figures import BETTER, CANNOT_TELL, SAME, WORSE, Verdict
 from ecgedge.compare.metrics import PORTABILITY, STATUS
 from ecgedge.compare.pairs import Comparison, Pair
 from ecgedge.compare.runs import Run
+from ecgedge.errors import counted
 from ecgedge.files import escape
 from ecgedge.report import columns as of_rows
 from ecgedge.report.columns import IDENTITY, PLACE, ROUTE, rivals, several_places
@@ -40,6 +41,7 @@ LEGEND = (
     "without a word is the same; changed: beats that B decides otherwise; [interval]: 95% of latency; floor: what\n"
     "noise may do to it, in %; ?: cannot be told"
 )
+COLOURS = {"regression": "red", CANNOT_TELL: "yellow"}  # of the first word of a line, on a terminal
 OF_RUNTIMES = "+.3g"  # of figures that runtimes declare
 
 
@@ -53,9 +55,16 @@ def render(comparison: Comparison, markdown: bool = False) -> str:
             blocks += [f"## {TITLES[task]}" if markdown else TITLES[task], pairs_table(pairs, columns, markdown)]
     blocks.append("\n".join([LEGEND, *map(shown, legend_of_figures(comparison))]))
     if notes := [*remarks(comparison)]:
-        blocks.append("\n".join(map(shown, notes)))
+        blocks.append("\n".join(map(shown if markdown else coloured, notes)))
     blocks.append("\n".join(map(shown, summary(comparison))))
     return "\n\n".join(blocks)
+
+
+def coloured(note: str) -> str:
+    """A line whose first word says by its colour how bad it is."""
+    word, colon, rest = note.partition(":")
+    colour = COLOURS.get(word)
+    return escape.style(word, colour) + escape.line(colon + rest) if colour else escape.line(note)
 
 
 def markdown(comparison: Comparison) -> str:
@@ -222,8 +231,8 @@ def summary(comparison: Comparison) -> Iterator[str]:
              if not metric.figure or metric.figure.task is None or metric.figure.task in tasks]  # fmt: skip
     allowed = ", ".join(f"{name} {tolerance(comparison, name)}" for name in known)
     found = len(comparison.regressions)
-    yield f"{len(comparison.pairs)} cells: {told}"
-    yield f"{found or 'no'} regression{'' if found == 1 else 's'} beyond tolerance ({allowed})"
+    yield f"{counted(len(comparison.pairs), 'cell')}: {told}"
+    yield f"{counted(found, 'regression') if found else 'no regressions'} beyond tolerance ({allowed})"
 
 
 def as_data(comparison: Comparison) -> dict[str, Any]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
-from ecgedge.choose import METRICS, Choice
+from ecgedge.choose import METRICS, Choice, Metric, Wanted
+from ecgedge.errors import counted
 from ecgedge.files import escape
 from ecgedge.report.columns import IDENTITY, relative_to, rivals, several_places
 from ecgedge.report.document import Report
-from ecgedge.report.grid import as_csv, relative_columns, spread, table
+from ecgedge.report.grid import as_csv, cut, relative_columns, spread, table
+from ecgedge.report.lines import COLUMNS, Note, fitted, wide
 from ecgedge.report.machines import machine_of
 from ecgedge.report.relative import Relative
 from ecgedge.report.remake import remake
@@ -49,15 +51,18 @@ def blocks(choice: Choice, report: Report, markdown: bool = False) -> Iterator[s
     place = f" on {choice.device}" if several_places(report.rows) else ""
     title = f"Choice, {choice.task}{place}: {wanted(choice)}"
     yield f"## {escape.markdown(title)}" if markdown else escape.style(title, bold=True)
-    shown = escape.markdown if markdown else escape.line
-    yield shown(counts(choice)) + "\n" + shown(measured_on(choice, report))
+    heads = [counts(choice), measured_on(choice, report)]
+    yield "\n".join(map(escape.markdown, heads) if markdown else fitted(map(escape.line, heads)))
     if rows := placed(choice):
         yield rows_table(choice, rows, markdown, report.relative)
-    told = [shown(text) for text in notes(choice, report)]
-    if (choice.winner or choice.front) and not markdown:
-        told[-1] = escape.style(told[-1], bold=True)  # what to ship
-    if told:
-        yield "\n".join(f"- {line}" for line in told) if markdown else "\n".join(told)
+    told = [*notes(choice, report)]
+    if told and markdown:
+        yield "\n".join(f"- {escape.markdown(note.whole)}" for note in told)
+    elif told:
+        *others, last = (note.lines() for note in told)
+        if choice.winner or choice.front:
+            last = [escape.style(line, bold=True) for line in last]  # what to ship
+        yield "\n".join(line for lines in (*others, last) for line in lines)
 
 
 def measured_on(choice: Choice, report: Report) -> str:
@@ -78,8 +83,8 @@ def wanted(choice: Choice) -> str:
 def counts(choice: Choice) -> str:
     """How many rows qualify, of how many, and what could not win."""
     asked = " and ".join(each.text for each in choice.requirements)
-    count = len(choice.considered)
-    text = f"{len(choice.qualified)} of {count} rows meet {asked}" if asked else f"{count} rows"
+    count = choice.working
+    text = f"{len(choice.qualified)} of {count} rows meet {asked}" if asked else counted(count, "row")
     left = ", ".join(f"{number} {status}" for status, number in choice.left_out.items())
     return f"{text}; not considered: {left}" if left else text
 
@@ -96,15 +101,27 @@ def placed(choice: Choice) -> list[tuple[str, Row]]:
 
 
 def rows_table(choice: Choice, rows: list[tuple[str, Row]], markdown: bool, relative: Relative | None) -> str:
-    """Who they are, and their figures in what is asked for and in what else may matter."""
+    """Who they are, and their figures in what is asked for and in what else may matter, the memory where there is room
+    for it."""
     asked = [choice.optimize] if choice.optimize else []
     asked += [each.metric for each in choice.limits() if each.device in ("", choice.device)]
-    metrics = list(dict.fromkeys([*asked, choice.quality, *choice.criteria, METRICS["memory"]]))
+    metrics = list(dict.fromkeys([*asked, choice.quality, *choice.criteria]))
+    spare = [METRICS["memory"]] if METRICS["memory"] not in metrics else []
+    whole = with_metrics(choice, rows, [*metrics, *spare], markdown, relative)
+    fits = markdown or max(map(wide, whole.splitlines())) <= COLUMNS
+    return whole if fits else with_metrics(choice, rows, metrics, markdown, relative)
+
+
+def with_metrics(
+    choice: Choice, rows: list[tuple[str, Row]], metrics: list[Metric], markdown: bool, relative: Relative | None
+) -> str:
+    """The table of rows with these metrics."""
     elsewhere = [each for each in choice.limits() if each.device and each.device != choice.device]
     ratios = [relative_to(relative)] if relative else []
     cells = [
-        [place, *(column.text(row) for column in IDENTITY), *(metric.told(row) for metric in metrics),
-         *(each.told(row) for each in elsewhere), *(column.text(row) for column in ratios), row.id]
+        [place, *(column.text(row) if markdown else cut(column.text(row)) for column in IDENTITY),
+         *(metric.told(row) for metric in metrics), *(each.told(row) for each in elsewhere),
+         *(column.text(row) for column in ratios), row.id]
         for place, row in rows
     ]  # fmt: skip
     if not rivals(choice.considered):  # else the id tells them apart
@@ -112,7 +129,7 @@ def rows_table(choice: Choice, rows: list[tuple[str, Row]], markdown: bool, rela
     cells = [[escape.markdown(text, starts=False) if markdown else escape.line(text) for text in row] for row in cells]
     if choice.winner and not markdown:
         cells[0] = [escape.style(text, "green", bold=True) for text in cells[0]]
-    names = [
+    heads = [
         "nearest to" if choice.misses else "",
         *(column.head for column in IDENTITY),
         *(metric.name for metric in metrics),
@@ -120,17 +137,19 @@ def rows_table(choice: Choice, rows: list[tuple[str, Row]], markdown: bool, rela
         *(column.head for column in ratios),
         *(["row"] if rivals(choice.considered) else []),
     ]
-    return table(names, cells, 1 + len(IDENTITY), markdown)
+    heads = heads if markdown else [escape.style(head, bold=True) for head in heads]
+    return table(heads, cells, 1 + len(IDENTITY), markdown)
 
 
-def notes(choice: Choice, report: Report) -> Iterator[str]:
-    yield from unsteady_notes(choice.unsteady)
+def notes(choice: Choice, report: Report) -> Iterator[Note]:
+    yield from map(Note, unsteady_notes(choice.unsteady))
     if report.relative:
-        yield f"time x: p50 relative to {report.relative.asked} of the same model"
+        yield Note(f"time x: p50 relative to {report.relative.asked} of the same model")
     if emulated := choice.considered[0].emulated:
-        yield f"{choice.device} is an emulated {emulated}: it has answers, and no times"
+        yield Note(f"{choice.device} is an emulated {emulated}: it has answers, and no times")
     if len({row.clock for row in choice.considered}) > 1:
-        yield f"times are by several clocks: {'; '.join(clocks_of(choice.considered))}"
+        yield Note(f"times are by several clocks: {'; '.join(clocks_of(choice.considered))}")
+    yield from map(Note, alone_notes(choice, report.rows))
     if choice.winner:
         yield from winner_notes(choice, choice.winner, report)
     elif choice.front:
@@ -158,6 +177,15 @@ def blocks_of(row: Row) -> tuple[int | None, int | None]:
     return row.times.blocks_quick, row.times.blocks
 
 
+def alone_notes(choice: Choice, rows: Sequence[Row]) -> Iterator[str]:
+    """How many rows a requirement on portability leaves out since nothing but one way was tried."""
+    asked = [each for each in choice.requirements if isinstance(each, Wanted) and each.field == "portability"]
+    alone = sum(bool(row.portable and row.portable.is_alone) and row.task == choice.task for row in rows)
+    if asked and alone:
+        count = f"{alone} row{'' if alone == 1 else 's'}"
+        yield f"{asked[0].text} does not take {count} for which only one way was tried: that says nothing of others"
+
+
 def clocks_of(rows: Sequence[Row]) -> list[str]:
     """Each clock that rows were timed by, with their runtimes."""
     runtimes: dict[str, list[str]] = {}
@@ -166,56 +194,58 @@ def clocks_of(rows: Sequence[Row]) -> list[str]:
     return [f"{clock} ({', '.join(dict.fromkeys(names))})" for clock, names in runtimes.items()]
 
 
-def winner_notes(choice: Choice, winner: Row, report: Report) -> Iterator[str]:
+def winner_notes(choice: Choice, winner: Row, report: Report) -> Iterator[Note]:
     """How sure it is, what may break a tie, and the file to ship."""
     if choice.against:
-        yield f"against the runner-up: {choice.against.text}"
+        yield Note(f"against the runner-up: {choice.against.text}")
         if choice.runner_up:
-            yield f"the runner-up: {remake(choice.runner_up, report)}"
+            yield Note("the runner-up", remake(choice.runner_up, report))
     else:
-        yield "there is no runner-up: nothing else qualifies"
+        yield Note("there is no runner-up: nothing else qualifies")
     breaking = [tie for tie in choice.ties if tie.breaks][:MOST_TIES]
     for tie in breaking:
-        ahead, behind = (", ".join(each.name for each in metrics) for metrics in (tie.ahead, tie.behind))
-        where = f"ahead of it in {ahead}, behind in {behind}:" if behind else f"ahead of it in {ahead}; rather take"
-        yield f"{name(tie.row, choice)} ties with the winner, {where} {remake(tie.row, report)}"
+        ahead = ", ".join(each.name for each in tie.ahead)
+        behind = [("behind", tie.behind), ("perhaps behind", tie.doubtful)]
+        told = "".join(f", {word} in {', '.join(each.name for each in found)}" for word, found in behind if found)
+        where = f"ahead of it in {ahead}{told or '; take this one instead'}"
+        yield Note(f"{name(tie.row, choice)} ties with the winner, {where}", remake(tie.row, report))
     if (more := len(choice.ties) - len(breaking)) > 0:
-        yield f"{more} {'more tie' if breaking else 'tie'} with the winner, and offer nothing that these do not"
+        yield Note(f"{more} {'more tie' if breaking else 'tie'} with the winner, and offer nothing that these do not")
     yield from crossings(choice, [winner] + ([choice.runner_up] if choice.runner_up else []))
     if choice.suggestion and (found := choice.suggestion.doubt):
-        yield f"look twice before you ship {name(winner, choice)}, {found}: {remake(winner, report)}"
+        yield Note(f"look twice before you ship {name(winner, choice)}, {found}", remake(winner, report))
     else:
-        yield f"ship {name(winner, choice)}: {remake(winner, report)}"
+        yield Note(f"ship {name(winner, choice)}", remake(winner, report))
 
 
-def front_notes(choice: Choice, report: Report) -> Iterator[str]:
+def front_notes(choice: Choice, report: Report) -> Iterator[Note]:
     """What the front leaves out, and the files of the rest."""
     if choice.dominated:
-        yield f"{len(choice.dominated)} more {'is' if len(choice.dominated) == 1 else 'are'} {DOMINATED}"
+        yield Note(f"{len(choice.dominated)} more {'is' if len(choice.dominated) == 1 else 'are'} {DOMINATED}")
     yield from crossings(choice, choice.front)
     found = choice.suggestion
     for row in [*choice.front, *([found.row] if found and found.row not in choice.front else [])]:
-        yield f"{name(row, choice)}: {remake(row, report)}"
+        yield Note(name(row, choice), remake(row, report))
     if found:
-        yield "; ".join(filter(None, (f"suggested: {name(found.row, choice)}, {found.why}", found.advice)))
+        yield Note("; ".join(filter(None, (f"suggested: {name(found.row, choice)}, {found.why}", found.advice))))
         if found.doubt:
-            yield f"look twice: {found.doubt}"
+            yield Note(f"look twice: {found.doubt}")
 
 
-def crossings(choice: Choice, rows: list[Row]) -> Iterator[str]:
+def crossings(choice: Choice, rows: list[Row]) -> Iterator[Note]:
     """The limits that are met, or just met, within the noise of the figure."""
     for row in rows:
         for limit in choice.crossed(row):
             asked = limit.row(row) or row
             what = "is unsteady, and may not meet" if limit.metric.unsteady(asked) else "crosses the limit"
-            yield f"{name(row, choice)}: {limit.metric.name} {limit.told(row)} {what} {limit.text}"
+            yield Note(f"{name(row, choice)}: {limit.metric.name} {limit.told(row)} {what} {limit.text}")
 
 
-def miss_notes(choice: Choice) -> Iterator[str]:
+def miss_notes(choice: Choice) -> Iterator[Note]:
     """How far the nearest row is from each limit, and which limits there is no figure for."""
-    yield f"nothing qualifies{'; nearest misses:' if choice.misses else ''}"
+    yield Note(f"nothing qualifies{'; nearest misses:' if choice.misses else ''}")
     for text in choice.unknown():
-        yield f"{text}: no row has that figure"
+        yield Note(f"{text}: no row has that figure")
     for miss in choice.misses:
         limit, others = miss.requirement, len(choice.limits()) > 1
         rest = ("; it meets all else" if miss.others_met else "; no row meets all else") if others else ""
@@ -223,7 +253,7 @@ def miss_notes(choice: Choice) -> Iterator[str]:
         crossed = "; the limit lies within the interval" if limit.crossed(miss.row) else ""
         crossed = "; the figure is unsteady" if limit.metric.unsteady(limit.row(miss.row) or miss.row) else crossed
         told = f"{name(miss.row, choice)} has {limit.told(miss.row)}"
-        yield f"{limit.text}: {told}, {off} off{crossed}{rest}"
+        yield Note(f"{limit.text}: {told}, {off} off{crossed}{rest}")
 
 
 def name(row: Row, choice: Choice) -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ecgedge.report.lines import COLUMNS
+
 if TYPE_CHECKING:  # the command line imports this for --help
     from ecgedge.choose import Choice, Evidence
     from ecgedge.report.relative import Relative
@@ -26,6 +28,7 @@ class Report:
         best: ``(id, metric name)`` of the values to mark.
         choices: one a task; empty where none is asked for.
         with_files: whether the table of a terminal tells the name and the file of each row, too.
+        columns: that the terminal has.
         relative: times against one reference form; None: each against its fp32 form.
         evidence: what rows are compared by, where the folder was read already: of 10,000 rows that takes a while.
     """
@@ -37,6 +40,7 @@ class Report:
     best: frozenset[tuple[str, str]] = frozenset()
     choices: Sequence[Choice] = ()
     with_files: bool = False
+    columns: int = COLUMNS
     relative: Relative | None = None
     evidence: Evidence | None = None
 

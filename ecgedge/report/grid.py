@@ -30,7 +30,10 @@ def table(names: list[str], cells: list[list[str]], words: int, markdown: bool) 
     if markdown:
         return tabulate(cells, names, "github", colalign=align, disable_numparse=True)
     # The head as rows of the body: tabulate widens a head by two, and 120 columns are soon full.
-    rule = ["-" * max(len(name), *(len(escape.unstyle(row[i])) for row in cells)) for i, name in enumerate(names)]
+    rule = [
+        "-" * max(len(escape.unstyle(name)), *(len(escape.unstyle(row[i])) for row in cells))
+        for i, name in enumerate(names)
+    ]
     return tabulate([names, rule, *cells], (), NARROW, colalign=align, disable_numparse=True)
 
 

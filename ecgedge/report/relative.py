@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ecgedge.errors import EcgEdgeError, cut
+from ecgedge.errors import EcgEdgeError, cut, meant_by
 from ecgedge.evaluate.facts import plain
 from ecgedge.plan.plan import AS_IT_CAME
 from ecgedge.report.document import Report
@@ -65,7 +65,9 @@ def references(rows: Sequence[Row], asked: str) -> list[Row]:
         return exact
     found = [row for row in rows if asked in forms_of(row)]
     if not found:
-        raise EcgEdgeError(f"there is no row and no form {cut(asked)!r}", named(rows))
+        known = {word for row in rows for form in forms_of(row) for word in form.split("/")}
+        told = f"there is no row and no form {cut(asked)!r}"
+        raise EcgEdgeError(told, f"{meant_by(asked.split('/'), known)}{named(rows)}")
     places = [(row.model, row.place) for row in found]
     if twice := next((place for place in places if places.count(place) > 1), None):
         names = ", ".join(row.id for row in found if (row.model, row.place) == twice)

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ecgedge.errors import counted
 from ecgedge.files import escape
 from ecgedge.report import decision, devices, portability
 from ecgedge.report.columns import OWN, Column, measured_by, text_columns
 from ecgedge.report.document import Report
 from ecgedge.report.grid import cut, spread, table
+from ecgedge.report.lines import COLUMNS, fitted
 from ecgedge.report.remarks import remarks
 from ecgedge.run.row import Row
 from ecgedge.run.rows import UNSTEADY, Noise, timed_words, whole_rows
 
 STATUSES = {"rejected": "red", "failed": "red", "timeout": "red", "skipped": "yellow"}  # with their colours
 TITLES = {"classification": "Classification", "multilabel": "Several labels", "anomaly": "Anomaly detection"}
-COLUMNS = 120  # of a terminal
 SPARE = ("prec", "rec", "AUPRC")  # what a terminal does without first: others tell nearly the same
+NARROW = ("macro-F1", "RAM", "p95", "+-", "beats/s")  # what one of less than COLUMNS columns does without next
+COLOURS = STATUSES | {UNSTEADY: "yellow", "worse": "red"}  # of words in a cell
 NOISY = 0.05  # a machine with a noise floor above that cannot tell 5% apart
 TOO_NOISY = "; too noisy to tell 5% apart"
 FP32 = "fp32 of the same model, format\nand runtime"  # that times are relative to, where nothing else is asked for
@@ -35,8 +38,10 @@ def terminal(report: Report) -> str:
     blocks = [
         f"{data}\n{run['beats']:,} test beats scored, profile {run['profile']}",
         tables(report),
-        "\n".join([noise_lines(report.noise), *map(escape.line, wide_lines(report.rows, report.noise))]).strip("\n"),
-        "\n".join(devices.lines(devices.agreements(report))),
+        "\n".join([noise_lines(report.noise), *fitted(map(escape.line, wide_lines(report.rows, report.noise)))]).strip(
+            "\n"
+        ),
+        "\n".join(fitted(devices.lines(devices.agreements(report)))),
         "\n".join(map(escape.line, portability.lines(portability.certified(report)))),
         "\n".join(map(escape.line, file_lines(report))) if report.with_files else "",
     ]
@@ -64,27 +69,29 @@ def tables(report: Report, markdown: bool = False) -> str:
             columns = text_columns(of_task, task, ratios, report.relative)
             cells = [[cell(row, column, report, markdown) for column in columns] for row in of_task]
             words = [column.words for column in columns].index(False)
-            kept = range(len(columns)) if markdown else fitting(columns, cells)
+            kept = range(len(columns)) if markdown else fitting(columns, cells, report.columns)
             left_out += [column.head for place, column in enumerate(columns) if place not in kept]
             heads, cells = [columns[place].head for place in kept], [[row[place] for place in kept] for row in cells]
+            heads = heads if markdown else [escape.style(head, bold=True) for head in heads]
             blocks += [f"## {title}" if markdown else title, table(heads, cells, words, markdown)]
-    left = [f"left out, to fit {COLUMNS} columns: {', '.join(left_out)}; report.md has them"] if left_out else []
+    gone = f"left out, to fit {report.columns} columns: {', '.join(dict.fromkeys(left_out))}; report.md has them"
+    left = [gone] if left_out else []
     blocks.append("\n".join([legend(report), *left, *told_by_runtimes(rows, markdown)]))
-    told = (reasons, unsteady, own, emulated, notes)
-    lines = [line for each in told for line in each(rows, markdown)]
-    lines += [f"- {escape.markdown(line)}" if markdown else escape.line(line) for line in remarks(report)]
-    if lines:
+    told = [line for each in (unsteady, own, emulated, notes) for line in each(rows, markdown)]
+    told += [f"- {escape.markdown(line)}" if markdown else escape.line(line) for line in remarks(report)]
+    if lines := [*reasons(rows, markdown), *(told if markdown else fitted(told))]:
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
 
 
-def fitting(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[int]:
-    """The places of the columns that a terminal has room for: those of ``SPARE`` go, in that order, until all fit."""
+def fitting(columns: Sequence[Column], cells: Sequence[Sequence[str]], room: int = COLUMNS) -> list[int]:
+    """The places of the columns that a terminal has room for: those of ``SPARE`` go, in that order, until all fit, and
+    in a narrow one those of ``NARROW`` after them."""
     wide = [max(map(len, map(escape.unstyle, (column.head, *(row[place] for row in cells)))))
             for place, column in enumerate(columns)]  # fmt: skip
     kept = [*range(len(columns))]
-    for head in SPARE:
-        if sum(wide[place] + 1 for place in kept) - 1 <= COLUMNS:
+    for head in SPARE + NARROW * (room < COLUMNS):
+        if sum(wide[place] + 1 for place in kept) - 1 <= room:
             break
         kept = [place for place in kept if columns[place].head != head]
     return kept
@@ -113,7 +120,8 @@ def cell(row: Row, column: Column, report: Report, markdown: bool) -> str:
     if markdown:
         text = escape.markdown(text, starts=False)
         return f"**{text}**" if best else text
-    return escape.style(cut(text), "green", bold=True) if best else cut(text)
+    colour = "green" if best else COLOURS.get(text, "")
+    return escape.style(cut(text), colour, bold=best) if colour else cut(text)
 
 
 def size_ratios(rows: Sequence[Row]) -> Column:
@@ -190,7 +198,7 @@ def wide_lines(rows: Sequence[Row], noise: Mapping[str, Noise]) -> list[str]:
         if row.latency and not row.unsteady and model in noise and half_width(row) > noise[model].floor:
             found.setdefault(model, []).append(row)
     return [
-        f"wide: {model}: p50 of {len(odd)} row{'s' * (len(odd) > 1)}, +-{max(map(half_width, odd)):.0%} at worst, is "
+        f"wide: {model}: p50 of {counted(len(odd), 'row')}, +-{max(map(half_width, odd)):.0%} at worst, is "
         f"less exact there than time x (noise floor {noise[model].floor:.1%})"
         for model, odd in found.items()
     ]

@@ -13,9 +13,8 @@ import os
 import sys
 import traceback
 import unittest
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from ecgedge import plugins
 from ecgedge.api.artifact import Artifact
@@ -27,8 +26,9 @@ from ecgedge.testing.conversions import ExporterContract, QuantizerContract
 from ecgedge.testing.models import ModelContract
 from ecgedge.testing.passes import PassContract
 from ecgedge.testing.runtimes import RuntimeContract
+from ecgedge.workers.client import Limits
 from ecgedge.workers.hosts import hosts
-from ecgedge.workers.standins import at_hand
+from ecgedge.workers.standins import Workers, at_hand
 
 SMALL = ("cnn-ae", "base-cnn")  # models that are tried first: conversions are quick
 KINDS: dict[str, type[Contract]] = {
@@ -49,8 +49,17 @@ def main() -> None:
 
 
 def run(plugin: str, parts: Parts) -> Iterator[dict[str, str]]:
-    """Each test before it runs (``result`` empty), and how it went: ``"passed"``, ``"skipped"`` or ``"failed"``."""
-    for contract in contracts_of(plugin, parts):
+    """Each test before it runs (``result`` empty), and how it went: ``"passed"``, ``"skipped"`` or ``"failed"``.
+
+    Parts that work elsewhere share a worker, as those that work here share this process.
+    """
+    with Workers(hosts(parts), Limits()) as workers:
+        yield from tested(contracts_of(plugin, parts, workers))
+
+
+def tested(contracts: Sequence[type[Contract]]) -> Iterator[dict[str, str]]:
+    """As ``run``, of contracts whose parts can be used in this process."""
+    for contract in contracts:
         told = {"contract": contract.__name__, "part": f"{contract.kind} {contract.part.name}"}
         if reason := missing(getattr(contract.part, "part", contract.part)):  # of a stand-in, what it stands for
             yield told | {"test": "", "result": "failed", "why": reason}
@@ -76,14 +85,13 @@ def outcome(contract: type[Contract], name: str) -> tuple[str, str]:
     return "passed", ""
 
 
-def contracts_of(plugin: str, parts: Parts) -> list[type[Contract]]:
+def contracts_of(plugin: str, parts: Parts, workers: Workers) -> list[type[Contract]]:
     """The contracts that a plugin brings, and one for each part that they leave out."""
-    there = hosts(parts)
     mine = [parts.of(kind)[name] for (kind, name), owner in parts.owners.items() if owner.plugin == plugin]
-    brought = [with_stand_ins(contract, there) for contract in brought_by(plugin)]
+    brought = [with_stand_ins(contract, workers) for contract in brought_by(plugin)]
     covered = {(contract.kind, contract.part.name) for contract in brought}
     left = [part for part in mine if (part.kind, part.name) not in covered]
-    return [*brought, *(with_stand_ins(contract_for(part, parts), there) for part in left)]
+    return [*brought, *(with_stand_ins(contract_for(part, parts), workers) for part in left)]
 
 
 def brought_by(plugin: str) -> list[type[Contract]]:
@@ -102,11 +110,11 @@ def brought_by(plugin: str) -> list[type[Contract]]:
     return []
 
 
-def with_stand_ins(contract: type[Contract], there: Any) -> type[Contract]:
+def with_stand_ins(contract: type[Contract], workers: Workers) -> type[Contract]:
     """A contract whose part, and the runtimes that it names, can be used in this process."""
-    changed = {"part": at_hand(contract.part, there), "__module__": contract.__module__}
+    changed = {"part": at_hand(contract.part, workers.hosts, workers), "__module__": contract.__module__}
     if runtimes := getattr(contract, "runtimes", ()):
-        changed["runtimes"] = tuple(at_hand(runtime, there) for runtime in runtimes)
+        changed["runtimes"] = tuple(at_hand(runtime, workers.hosts, workers) for runtime in runtimes)
     return type(contract.__name__, (contract,), changed)
 
 

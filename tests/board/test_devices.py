@@ -31,10 +31,18 @@ from ecgedge.devices.link import Link
 from ecgedge.run import device
 from ecgedge.run.journal import read
 from tests.board import sshd as servers
+from tests.brief import measuring_briefly
 from tests.conftest import Command, error_of, rows_of
 
 TCN = Path(__file__).parent / "tcn-int8.tflite"
 CELL = "tcn-int8.tflite.none.tflite"
+
+
+@pytest.fixture(autouse=True)
+def briefly() -> Iterator[None]:
+    """None of these is about times; on a busy machine three times as many rounds would be timed of each cell."""
+    with measuring_briefly():
+        yield
 
 
 @pytest.fixture
@@ -221,6 +229,15 @@ def test_a_board_that_takes_longer_to_start_anew_than_it_is_waited_for(
     assert rows(folder)[f"{CELL}@loop"]["status"] == "ok" and holds(folder)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C is heard, also where the tests are a shell's job in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_all_boards_and_the_run_goes_on(other: servers.Sshd, tmp_path: Path) -> None:
     told: list[str] = []
     left, at = [lambda: signal.raise_signal(signal.SIGINT)], list[int]()

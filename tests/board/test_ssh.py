@@ -486,7 +486,7 @@ def test_a_board_that_never_ends_is_left(
             """for _ in range(100 * (asked["do"] == "setup")): say({"step": "one", "trouble": "more"})""",
         )
     )
-    assert "it tells more steps than there are" in error_of(ecgedge("board", "setup", "evil"))
+    assert "it reports more steps than there are" in error_of(ecgedge("board", "setup", "evil"))
     board = stub(
         sshd,
         tmp_path,

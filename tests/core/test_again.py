@@ -29,6 +29,36 @@ def test_the_same_rows_are_measured_under_the_same_names(made: Path, tmp_path: P
     assert told.code == 0 and "quality: paired" in told.out, told.out + told.err
 
 
+def test_what_cannot_be_made_here_comes_along(made: Path, tmp_path: Path) -> None:
+    """As on a board without the libraries of the model and the exporter: the very files of the run are measured, and
+    held against what the model answered there; resumed as well."""
+    shutil.copytree(made, tmp_path / "brought")
+    (tmp_path / "plugins").mkdir()
+    fakes = (made.parent / "plugins" / "fakes.py").read_text()
+    parts = ("FakeModel", "FakeExporter")
+    lacking = "".join(f"class No{part}({part}):\n    needs = ('no_such_library',)\n\n" for part in parts)
+    there = fakes.replace("[Fake", "[NoFake", 2).replace("@hookimpl", f"{lacking}@hookimpl", 1)
+    (tmp_path / "plugins" / "fakes.py").write_text(there)
+    plugins = ("--plugins-dir", tmp_path / "plugins", "matrix")
+    done = run_command(*plugins, "--again", "brought", "--out", "here", folder=tmp_path)
+    assert done.code == 0 and "files, and what fake answers; fake-exporter, fake cannot work here" in done.err, done.err
+    assert "--profile quick (" not in done.err, "it was asked for quick already"
+    one, two = ({row.id: row for row in RunFolder.read(folder).rows()} for folder in (made, tmp_path / "here"))
+    along = [row for row in one.values() if row.status == "ok"]
+    assert len(along) == 3
+    for row in along:
+        again = two[row.id]
+        assert again.status == "ok" and again.file and row.file
+        assert (again.file.digest, again.file.path) == (row.file.digest, row.file.path)
+        assert again.verdict and again.verdict.result == "same"
+    told = run_command("check", "here", folder=tmp_path)
+    assert told.code == 0, told.out + told.err
+    assert run_command(*plugins, "--resume", "here", folder=tmp_path).code == 0
+    shutil.rmtree(tmp_path / "brought")
+    (there := tmp_path / "brought").mkdir()
+    assert f"{there} holds no run" in error_of(run_command(*plugins, "--resume", "here", folder=tmp_path))
+
+
 @pytest.mark.parametrize(
     ("more", "told"),
     [

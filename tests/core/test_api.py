@@ -25,10 +25,11 @@ from ecgedge.report import Report
 from ecgedge.run.journal import Journal, read
 from ecgedge.testing import write_fake_checkpoint
 from ecgedge.workers import availability
+from tests.brief import BRIEFLY, measuring_briefly
 from tests.conftest import FAKES, rows_of
 
 ASKED = MatrixRequest(data="synthetic", models=["fake"], preset="quick", runtimes=["fake-runtime"], formats="fake")
-SCRIPT = """
+SCRIPT = f"""{BRIEFLY}
 import json
 from ecgedge import MatrixRequest, run_matrix
 
@@ -36,8 +37,15 @@ steps = []
 asked = MatrixRequest(data="synthetic", models=["fake"], preset="quick", runtimes=["fake-runtime"], formats="fake")
 run = run_matrix(asked, "run", lambda *step: steps.append(step))
 with open("told.json", "w") as file:
-    json.dump({"steps": steps, "rows": [row.flat for row in run.rows], "shown": run._repr_html_()}, file)
+    json.dump({{"steps": steps, "rows": [row.flat for row in run.rows], "shown": run._repr_html_()}}, file)
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def briefly() -> Iterator[None]:
+    """None of these is about times."""
+    with measuring_briefly():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -105,8 +105,8 @@ def test_where_a_board_is_has_to_be_said_once(
         ('{"version": 1, "boards": [{"name": "pi4", "ssh": "-oProxyCommand=x"}]}', "no place that ssh can go to"),
         ('{"version": 1, "boards": [{"name": "pi4", "ssh": "a", "shell": "x"}]}', "has the key 'shell'"),
         ('{"version": 1, "boards": [{"name": "a", "ssh": "x"}, {"name": "a", "ssh": "y"}]}', "a board a twice"),
-        ('{"version": 1, "boards": [{"name": "a", "ssh": "x", "ssh_config": "/\\u0000"}]}', "is no whole path"),
-        ('{"version": 1, "boards": [{"name": "a", "ssh": "x", "ssh_config": ""}]}', "is no whole path"),
+        ('{"version": 1, "boards": [{"name": "a", "ssh": "x", "ssh_config": "/\\u0000"}]}', "is no absolute path"),
+        ('{"version": 1, "boards": [{"name": "a", "ssh": "x", "ssh_config": ""}]}', "is no absolute path"),
         ('{"version": 2}', "of version 2"),
     ],
 )
@@ -115,7 +115,7 @@ def test_a_damaged_file_is_told_and_left_alone(ecgedge: Command, registry: Path,
     registry.write_text(content)
     for arguments in (("ls",), ("add", "pi5", "--ssh", "pi@one"), ("rm", "pi4")):
         told = error_of(ecgedge("board", *arguments))
-        assert reason in told and str(registry) in told and "take it away and add the boards again" in told
+        assert reason in told and str(registry) in told and "delete it and add the boards again" in told
     assert registry.read_text() == content and [*registry.parent.iterdir()] == [registry]
 
 

@@ -71,7 +71,7 @@ CASES = {  # the command, its exit code, what it tells
     "standard output by name": ("ecgedge report run --output csv -o /dev/stdout | grep -q '^id'", 0, ""),
     "answers to a full device": (f"{PREDICT} -o /dev/full", 2, "/dev/full cannot be written: No space left"),
     "a folder as -o": ("ecgedge report run -o run", 2, "run is a folder, and no file can be written in its place"),
-    "no such folder for -o": ("ecgedge report run -o nowhere/a.md", 2, "cannot be written: No such file"),
+    "no such folder for -o": ("ecgedge report run -o nowhere/a.md", 2, "cannot be written: there is no folder nowhere"),
     "a junit file to a full device": ("ecgedge compare run run --junit /dev/full", 2, "/dev/full cannot be written"),
     "a limit of the size of files": ("ulimit -f 0; ecgedge report run -o answers.md", 2,
                                      "answers.md cannot be written: File too large"),

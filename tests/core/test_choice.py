@@ -25,7 +25,10 @@ from ecgedge.choose import (
 )
 from ecgedge.data.dataset import Dataset, Split
 from ecgedge.errors import EcgEdgeError
+from ecgedge.files.escape import unstyle
+from ecgedge.report import Report, decision
 from ecgedge.report.decision import miss_notes
+from ecgedge.report.lines import Note
 from ecgedge.run import RunFolder
 from ecgedge.run.row import Row
 from tests.core.synthetic_run import about
@@ -213,6 +216,19 @@ def test_within_noise_is_a_tie_and_says_what_may_break_it() -> None:
     (tie,) = choice.ties
     assert (tie.row, tie.breaks) == (rows[1], True)
     assert ([each.name for each in tie.ahead], tie.behind) == (["size"], [])
+
+
+def test_a_smaller_form_that_looks_slow_in_unsteady_times_is_not_rather_taken(tmp_path: Path) -> None:
+    """It is named, since it is ahead in size, with what speaks against it."""
+    rows = [row("first", p50=10), row("smaller", p50=15, size=50_000, quantizer="q", precision="fp16", unsteady=True)]
+    choice = chosen(rows, optimize="latency_p50")
+    [tie] = choice.ties
+    assert tie.breaks and [each.name for each in tie.doubtful] == ["latency_p50"]
+    for each in rows:
+        (file := tmp_path / str(each.file and each.file.path)).parent.mkdir(exist_ok=True)
+        file.touch()
+    [said] = [note.text for note in decision.notes(choice, Report(tmp_path, {}, rows)) if "ties with" in note.text]
+    assert said.endswith("ahead of it in size, perhaps behind in latency_p50") and "rather" not in said
 
 
 def test_a_tie_that_another_dominates_breaks_nothing() -> None:
@@ -469,6 +485,40 @@ def test_a_choice_is_data() -> None:
     assert (told["runner_up"]["id"], told["ties"][0]["ahead"], told["not_considered"]) == ("b", ["size"], {"failed": 1})
 
 
+LONGEST = {"model": "inception", "format": "saved_model", "quantizer": "full-int8", "precision": "full-int8"}
+
+
+@pytest.mark.parametrize("optimize", ["latency_p50", None])
+@pytest.mark.parametrize("odd", [{}, {"unsteady": True}, {"verdict": WORSE}])
+def test_what_is_said_of_a_choice_fits_a_terminal(odd: dict[str, Any], optimize: str | None, tmp_path: Path) -> None:
+    """With long names, in a folder with a long one: a path that has no room has a line of its own, and is whole."""
+    names = [f"inception.{number}.saved-model-full-int8.cuda-tf32-graph" for number in range(4)]
+    rows = [
+        row(name, p50=100 + number, size=90_000 - 9_000 * number, runtime=f"cuda-tf32-{number}", **LONGEST, **odd)
+        for number, name in enumerate(names)
+    ]
+    folder = tmp_path / "a-run-of-many-models" / ("on-data-with-a-long-name-" + "1" * 40)
+    for each in rows:
+        (file := folder / str(each.file and each.file.path)).parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    choices = decide(rows, [parse_requirement("accuracy>=0.949")], find_metric(optimize) if optimize else None)
+    machine = {"cpu": "Intel(R) Xeon(R) Platinum 8481C CPU", "cores": 2, "system": "", "isa": [], "governor": ""}
+    said = unstyle(decision.terminal(Report(folder, {"machine": machine}, rows, choices=choices)))
+    for line in said.splitlines():
+        assert len(line) <= 120 or line.strip() in {str(folder / f"artifacts/{name}.onnx") for name in names}, line
+    wanted = choices[0].suggested
+    assert wanted and f"\n  {folder}/artifacts/{wanted.id}.onnx\n" in said + "\n"
+
+
+def test_a_note_is_folded_between_words_and_a_path_never() -> None:
+    path = "/a/folder with a space/" + "x" * 120
+    short, long = Note("take it", "a/b"), Note("word " * 40 + "at last", path)
+    assert short.lines() == ["take it: a/b"]
+    *text, last = long.lines()
+    assert last == f"  {path}" and all(len(line) <= 120 for line in text)
+    assert " ".join(line.strip() for line in text) == f"{long.text}:"
+
+
 # Several devices
 
 
@@ -551,4 +601,4 @@ def test_a_limit_that_a_device_has_no_figure_for_is_told_as_such() -> None:
     assert [row.id for row in here.qualified] == ["q1"] and not here.unknown()
     assert not there.qualified and there.unknown() == ["latency_p50<=15us"]
     told = [*miss_notes(there)]
-    assert told == ["nothing qualifies", "latency_p50<=15us: no row has that figure"]
+    assert told == [Note("nothing qualifies"), Note("latency_p50<=15us: no row has that figure")]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shlex
 import shutil
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -23,6 +25,7 @@ from ecgedge.run.row import Identity, Outcome, Row, Setup
 from ecgedge.testing import write_fake_checkpoint
 from tests.conftest import FAKES, Result, error_of, on_a_terminal, rows_of, run_command
 
+CODES = re.compile(r"\x1b\[[0-9;]*m")
 ASKED = ("--require", "accuracy>=0.5", "--require", "size<=1MB", "--optimize", "size")
 
 
@@ -94,7 +97,7 @@ def test_choose_says_which_file_and_why(run: Path) -> None:
     assert result.out.splitlines()[0] == "Choice, classification: lowest size"
     assert "3 of 3 rows meet accuracy>=0.5 and size<=1MB; not considered: 1 skipped" in result.out
     assert "against the runner-up: better (an exact figure)" in result.out
-    assert result.out.splitlines()[-1] == f"ship fake fake full-int8 on fake-runtime: {run / row['artifact']}"
+    assert " ".join(result.out.split()).endswith(f" ship fake fake full-int8 on fake-runtime: {run / row['artifact']}")
     assert (run / row["artifact"]).is_file()
 
 
@@ -103,9 +106,9 @@ def test_a_file_that_is_gone_can_be_made_again(plugins: Path, run: Path, tmp_pat
     shutil.rmtree(tmp_path / "run" / "artifacts")
     last = ecgedge("choose", tmp_path / "run", *ASKED).out.splitlines()[-1]
     told = "convert fake --to fake --quantize fake-int8 --exporter fake-exporter --runtime fake-runtime"
-    assert last.endswith(f": ecgedge {told} --dataset synthetic")
+    assert last.endswith(f"ecgedge {told} --dataset synthetic")
     (row,) = [row for row in rows_of(run) if row["precision"] == "full-int8"]
-    command = [*last.partition(": ecgedge ")[2].split(), "-o", tmp_path / "again"]
+    command = [*last.partition("ecgedge ")[2].split(), "-o", tmp_path / "again"]
     done = on_its_own(plugins, *command)
     assert done.code == 0, done.err
     assert f"sha256     {row['digest']}" in done.out and digest_of(tmp_path / "again") == row["digest"]
@@ -121,7 +124,8 @@ def test_the_command_that_makes_a_file_again_says_all_that_was_asked_for() -> No
     )  # fmt: skip
     words = shlex.split(remake.convert_command(row_of("theirs.onnx", ["one", "two"]), request))
     assert words[:2] == ["ecgedge", "convert"]
-    context = main.commands["convert"].make_context("convert", words[2:])
+    top = click.Context(main, info_name="ecgedge", **main.context_settings)  # its names of help are kept
+    context = main.commands["convert"].make_context("convert", words[2:], parent=top)
     given = context.params
     assert (given["source"], given["format"], given["quantizer"]) == ("a/theirs.onnx", "tflite", "q")
     assert (given["exporters"], given["runtime"], given["passes"]) == (("one,two",), "board", ("fix_batch",))
@@ -187,11 +191,19 @@ def test_a_run_is_told_again_in_any_format(run: Path, tmp_path: Path) -> None:
 def test_best_values_are_marked_and_colour_can_be_forbidden(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     size = min(row["size_bytes"] for row in rows_of(run) if row["status"] == "ok") / 1e3
     monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
     command = [sys.executable, "-m", "ecgedge", "report", run]
     plain, (_, bright) = ecgedge("report", run), on_a_terminal(command, run)
     assert f"\x1b[32;1m{size:.1f}\x1b[0m" in bright
     assert "\x1b" not in plain.out
     assert f"| **{size:.1f}** |" in (run / "report.md").read_text()
+    assert "\x1b[1mprecision\x1b[0m" in bright and "\x1b[33mskipped\x1b[0m\r\n" in bright
+    monkeypatch.setenv("COLUMNS", "100")
+    _, narrow = on_a_terminal(command, run)
+    table = [line for line in narrow.splitlines() if "fake-runtime" in line or line.startswith("----")]
+    assert max(len(CODES.sub("", line)) for line in table) <= 100 and "left out, to fit 100 columns: macro-F1" in narrow
+    assert ecgedge("report", run).out == plain.out, "what is no terminal has no width"
+    monkeypatch.delenv("COLUMNS")
     monkeypatch.setenv("NO_COLOR", "1")
     assert on_a_terminal(command, run)[1].splitlines() == plain.out.splitlines()
 

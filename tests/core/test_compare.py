@@ -21,6 +21,8 @@ from ecgedge.compare.pairs import Comparison
 from ecgedge.data.dataset import Dataset
 from ecgedge.errors import EcgEdgeError
 from ecgedge.evaluate.intervals import apart, wilson
+from ecgedge.files.escape import style
+from ecgedge.report.comparison import coloured
 from ecgedge.testing import write_fake_checkpoint
 from tests.conftest import FAKES, Result, error_of, run_command
 from tests.core.test_resume import SPINNING
@@ -404,6 +406,8 @@ def test_a_time_that_is_unsteady_has_no_verdict(run: Path, one: Path) -> None:
         assert (found.result, found.regression) == ("cannot tell", False)
         assert f"unsteady in {where} (3 of {rounds} blocks in the machine's usual quick state)" in found.text
     assert f"cannot tell: {INT8}: " in compare(one, run).out
+    assert coloured("regression: a: slower") == f"{style('regression', 'red')}: a: slower"
+    assert coloured("better: \x1b[2J: b") == "better: \\u001b[2J: b"
 
 
 def test_a_machine_that_was_another_one_all_the_time_is_told(run: Path, one: Path) -> None:
@@ -566,3 +570,7 @@ def test_a_cell_is_compared_with_the_one_on_the_same_device(one: Path, run: Path
 
     gone = compared(run, one)
     assert regressed(gone) == [(cell + "@pi4", "status") for cell in (TORCH, WHOLE, INT8)]
+    there = [line for line in (later / "rows.jsonl").read_text().splitlines() if json.loads(line).get("board")]
+    (later / "rows.jsonl").write_text("\n".join(there) + "\n")
+    told = error_of(compare(one, later))
+    assert "have no cell in common" in told and "A was measured on host, B on pi4: one run of both devices" in told

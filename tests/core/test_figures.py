@@ -111,7 +111,7 @@ def test_one_that_no_planned_runtime_tells_is_refused_before_anything_is_measure
 def test_two_runtimes_that_mean_different_things_are_told(ecgedge: Command, asked: tuple, plugins: Path) -> None:
     (plugins / "other.py").write_text(TOY.replace('"toy"', '"other"').replace('"fill", "%"', '"fill", ""'))
     told = error_of(ecgedge(*asked))
-    assert "two plugins declare the figure 'fill' otherwise" in told
+    assert "two plugins declare the figure 'fill' differently" in told
 
 
 @pytest.mark.parametrize(

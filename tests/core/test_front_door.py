@@ -6,19 +6,23 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from ecgedge.api.artifact import CHECKPOINT_FILE, Artifact, Classification
 from ecgedge.api.tensors import TensorSpec
+from ecgedge.bundle.place import check_target, place
 from ecgedge.cli import main
 from ecgedge.cli.doctor import not_usable
 from ecgedge.convert.opening import called
-from ecgedge.errors import unknown
+from ecgedge.errors import EcgEdgeError, meant_by, unknown
 from tests.conftest import Result, error_of, run_command
 
 
@@ -45,6 +49,21 @@ def test_each_option_of_the_matrix_is_in_one_group() -> None:
     for parameter in command.params:
         assert len(re.findall(rf"^  {parameter.opts[0]}\b(?!-)", told, re.MULTILINE)) == 1, parameter.name
     assert re.findall(r"^(\w.*):$", told, re.MULTILINE) == [*command.groups, "Other options"]
+
+
+def options_of(command: click.Command, path: str) -> Iterator[tuple[str, click.Option]]:
+    """All options that are shown, of a command and those below it, each with where it is."""
+    yield from ((path, each) for each in command.params if isinstance(each, click.Option) and not each.hidden)
+    for name, below in getattr(command, "commands", {}).items():
+        yield from options_of(below, f"{path} {name}")
+
+
+def test_each_option_says_what_it_does() -> None:
+    """By a sentence that begins with what ecgedge then does; what is taken otherwise comes behind that."""
+    fragments = re.compile(r"(Of|That|Whose|Which|What|How|The|A|An|In|From|For|With|Without|Default|Also)\b")
+    told = {f"{path} {each.opts[-1]}": each.help or "" for path, each in options_of(main, "ecgedge")}
+    assert len(told) > 300 and not {where: text for where, text in told.items() if not text[:1].isupper()}
+    assert not {where: text for where, text in told.items() if fragments.match(text) or len(text.split()) < 2}
 
 
 @pytest.mark.parametrize(
@@ -74,6 +93,30 @@ def test_each_option_of_the_matrix_is_in_one_group() -> None:
         ),
         (["predict", "m.onnx", "b.csv", "--output", "y"], "which output of a file is the answer", "--output-name y"),
         (["explain", "mine.onnx", "--output", "json"], "prints a text, or JSON", "--json"),
+        (
+            ["report", "run", "-o", "c.pdf"],
+            "no form of this result ends with .pdf",
+            ".html, .htm, .md, .markdown, ",
+        ),
+        (
+            ["choose", "run", "-o", "c.pdf"],
+            "no form of this result ends with .pdf",
+            "or say the form with --output",
+        ),
+        (
+            ["predict", "m.onnx", "b.csv", "-o", "c.json"],
+            "a table of answers is no .json",
+            "c.csv; it may end with .csv",
+        ),
+        (["data", "cut", "x", "-o", "beats.csv"], "a data set is no .csv", "name it beats.npz"),
+        (["choose", "run", "-o", ".pdf"], "no form of this result ends with .pdf", "or say the form with --output"),
+        (["predict", "m.onnx", "b.csv", "-o", ".json"], "a table of answers is no .json", "name it .csv;"),
+        (["data", "cut", "x", "-o", ".npz"], "where are the beats?", "say --annotation NAME"),
+        (
+            ["bundle", "m.onnx", "--sign", "none.pem", "--portability", "folder", "--no-portability"],
+            "--portability and --no-portability contradict each other",
+            "leave one of them out",
+        ),
     ],
 )
 def test_what_is_in_the_wrong_place_is_told_the_right_one(arguments: list[str], message: str, hint: str) -> None:
@@ -132,12 +175,33 @@ def test_what_people_say_leads_to_the_name(word: str, choices: list[str], meant:
     error = unknown("name", word, choices)
     assert error.hint == f"did you mean {meant}? choose from: {', '.join(choices)}"
     assert "did you mean" not in unknown("name", word, ["other"]).hint
+    assert meant_by([word, "other", "f16"], [*choices, "fp16"]) == f"did you mean {meant} and fp16? "
+
+
+def test_a_file_is_not_named_as_one_of_another_format(made: Path, tmp_path: Path) -> None:
+    """As which it would be opened; nor a bundle as an archive that it is not."""
+    asked = ("--plugins-dir", made.parent / "plugins", "convert", "fake", "--to", "fake", "--dataset", "synthetic")
+    for name in ("x.tflite", ".tflite"):
+        told = error_of(run_command(*asked, "-o", name, folder=tmp_path))
+        assert f"{name} is to be fake, and .tflite is the ending of another format" in told
+        assert not (tmp_path / name).exists()
+    for name, ending, instead in (("mine.tar.gz", ".gz", "mine.zip"), (".tar", ".tar", "NAME.zip")):
+        with pytest.raises(EcgEdgeError) as error:
+            check_target(tmp_path / name, force=False)
+        assert f"a bundle is a zip or a folder, and no {ending}" in str(error.value)
+        assert f"name it {instead}" in error.value.hint
+    place({"a.txt": b"a"}, "mine", tmp_path / ".zip")
+    assert zipfile.ZipFile(tmp_path / ".zip").namelist() == ["mine/a.txt"]
 
 
 def test_no_head_stands_before_an_error(made: Path, tmp_path: Path) -> None:
     (tmp_path / "short.csv").write_text("1,2,3\n")
     done = run_command("--plugins-dir", "plugins", "predict", "fake", tmp_path / "short.csv", folder=made.parent)
     assert "3 numbers, the model takes 140" in error_of(done) and done.out == ""
+    done = run_command(
+        "--plugins-dir", "plugins", "predict", "fake", tmp_path / "short.csv", "--threshold", "1", folder=made.parent
+    )
+    assert "its record says already what --threshold would say" in error_of(done) and done.out == ""
     (tmp_path / "none.csv").write_text("")
     done = run_command("--plugins-dir", "plugins", "predict", "fake", tmp_path / "none.csv", folder=made.parent)
     assert done.out == "beat,class,probability\n"

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ def folder_of(file: Path) -> str:
     return file.relative_to(ROOT).parts[0].removesuffix(".py")
 
 
+@cache
 def imported(file: Path) -> set[str]:
     """All that a file imports, anywhere in it, dotted; what only the type checker reads is left out."""
     found = set()

@@ -17,6 +17,7 @@ import pytest
 
 import ecgedge as ecgedge_package
 from ecgedge.cli.beginning import announce
+from ecgedge.plan.plan import Cell
 from ecgedge.run import pace
 from tests.conftest import Command, Result, error_of, rows_of
 
@@ -78,7 +79,7 @@ def test_how_long_it_takes_is_told_by_a_rule_then_by_what_it_took(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("ECGEDGE_CACHE", str(tmp_path))
-    cells = [SimpleNamespace(model=model) for model in ("one", "one", "two")]
+    cells = [Cell(model, (), "none", "onnx", "fp32", "cpu") for model in ("one", "one", "two")]
     plan: Any = SimpleNamespace(cells=cells, request=SimpleNamespace(preset="full"))
 
     def said() -> list[str]:
@@ -97,6 +98,22 @@ def test_how_long_it_takes_is_told_by_a_rule_then_by_what_it_took(
         assert "by a rule" in said()[0]
     pace.keep("one", "full", 1)
     assert pace.expected(cells[:2], "full") == pace.Expected(2, seen=True)
+
+
+@pytest.mark.parametrize(
+    ("quantizers", "model", "is_told"),
+    [(["none"], None, True), (["none", "as-it-came"], None, False), (["none"], "tcn", False)],
+)
+def test_a_file_that_is_not_measured_as_it_came_is_told(
+    quantizers: list[str], model: str | None, is_told: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where ``--quantizer`` leaves it out; of a model that is no user's file there is no such form."""
+    cells = [Cell("mine.onnx", (), name, "onnx", "fp32", "cpu", passes=("fold_norms",)) for name in quantizers]
+    source = SimpleNamespace(format="onnx", precision="fp32", model=model and SimpleNamespace(name=model))
+    plan: Any = SimpleNamespace(cells=cells, sources={"mine.onnx": source}, request=SimpleNamespace(preset="quick"))
+    announce(plan, offers_quick=False)
+    assert ("Note: mine.onnx as it came" in (err := capsys.readouterr().err)) == is_told
+    assert ("--quantizer as-it-came adds it" in err) == is_told
 
 
 def test_what_a_session_tells_besides_is_kept(ecgedge: Command, fakes: Path, tmp_path: Path) -> None:
@@ -254,7 +271,7 @@ def test_dry_run_lists_and_does_nothing(ecgedge: Command, fakes: Path, tmp_path:
     assert result.code == 0
     assert "cell  fake -> fake-exporter -> fake-int8  =>  fake full-int8 on fake-runtime" in result.out
     assert "skip  fake  numpy on absent: runtime absent: no such device" in result.out
-    assert "3 cells, 1 skips" in result.out
+    assert "3 cells, 1 skip" in result.out
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -271,7 +288,7 @@ def test_the_users_mistakes(ecgedge: Command, fakes: Path, tmp_path: Path) -> No
     (tmp_path / "old" / "rows.jsonl").write_text("kept\n")
     assert "old is not empty" in error_of(matrix(ecgedge, fakes, "--out", "old"))
     assert (tmp_path / "old" / "rows.jsonl").read_text() == "kept\n"
-    assert "1 beats cannot hold 5 classes" in error_of(matrix(ecgedge, fakes, "--calibration", "1", "--out", "new"))
+    assert "1 beat cannot hold 5 classes" in error_of(matrix(ecgedge, fakes, "--calibration", "1", "--out", "new"))
     assert "-1" in matrix(ecgedge, fakes, "--seed", "-1").err
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "report.csv").write_text("mine")

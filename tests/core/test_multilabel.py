@@ -206,7 +206,7 @@ def test_labels_of_which_several_hold_are_read_and_said(tmp_path: Path) -> None:
 def test_labels_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     for what, changed, told in (
         ("no beat has one", {"y_train": np.eye(2, dtype=int)[[0] * 160] * [[1, 0]]}, "no training beat has the label"),
-        ("one part has classes", {"y_test": np.zeros(200, int)}, "the other has not these"),
+        ("one part has classes", {"y_test": np.zeros(200, int)}, "the other does not have these"),
         ("a half", {"y_train": np.full((160, 2), 0.5)}, "holds no labels in a column each"),
     ):
         with pytest.raises(EcgEdgeError, match=told):

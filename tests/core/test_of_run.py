@@ -14,12 +14,14 @@ import numpy as np
 import pytest
 
 from ecgedge import open_run, plugins
+from ecgedge.cli.closing import following
 from ecgedge.commands import of_run
 from ecgedge.errors import EcgEdgeError
+from ecgedge.report import Report
 from ecgedge.report.columns import Column
 from ecgedge.report.table import fitting
 from ecgedge.run.row import Identity, Outcome, Row, Setup
-from tests.conftest import Result, error_of, rows_of, run_command
+from tests.conftest import Command, Result, error_of, rows_of, run_command
 
 INT8 = "fake.fake-exporter.fake-int8.fake-runtime"
 
@@ -43,18 +45,33 @@ def test_a_matrix_ends_with_the_choice_and_commands_that_work(made: Path, tmp_pa
     ending = done.out.partition("run: ")[2].splitlines()
     assert "Choice, classification: Pareto front of accuracy, latency_p50 and size" in ending
     [row] = [row for row in rows_of(out) if row["status"] == "ok"]
-    assert f"fake fake full-int8 on fake-runtime: {out / row['artifact']}" in ending
-    following = [shlex.split(line.partition(": ")[2]) for line in ending if ": ecgedge" in re.sub(" +", " ", line)]
+    assert f" fake fake full-int8 on fake-runtime: {out / row['artifact']} " in " ".join(done.out.split())
+    following = [shlex.split(words) for words in re.findall(r": +(ecgedge .*)", re.sub(r":\n +", ": ", done.out))]
     assert [words[3] for words in following] == ["explain", "choose"]  # no fake can be bundled
     done = run_command(*following[-1][1:], folder=made.parent)
-    assert done.code == 0 and done.out.splitlines()[-1].endswith(f": {out / row['artifact']}")
-    assert "ship fake fake full-int8 on fake-runtime" in done.out.splitlines()[-1]  # "look twice" on a busy machine
+    said = " ".join(done.out.split()).rpartition("ship ")[2]  # "look twice before you ..." on a busy machine
+    assert done.code == 0 and said.startswith("fake fake full-int8 on fake-runtime"), done.out
+    assert said.endswith(f": {out / row['artifact']}")
 
 
 def test_programs_get_data_alone(made: Path, tmp_path: Path) -> None:
     asked = ("--model", "fake", "--quantizer", "full-int8", "--dataset", "synthetic", "--profile", "quick")
     done = ecgedge(made, "matrix", *asked, "--output", "json", "--out", tmp_path / "run")
-    assert json.loads(done.out)["rows"] and f"choose {tmp_path / 'run'} --optimize latency_p50" in done.err
+    told = json.loads(done.out)
+    assert f"choose {tmp_path / 'run'} --optimize latency_p50" in done.err
+    [choice] = told["choices"]
+    assert choice["optimize"] is None and choice["suggested"]["id"] in {row["id"] for row in told["rows"]}
+
+
+def test_each_task_of_a_run_has_a_command_that_names_one_winner(told: Report, ecgedge: Command) -> None:
+    """The commands work, and each is of its own task."""
+    run = open_run(told.folder)
+    said = [note for note in following(run, of_run.choices_of(run)) if "name one winner" in note.text]
+    assert [note.text.partition(", ")[2] for note in said] == ["classification", "anomaly"]
+    for note in said:
+        done = ecgedge(*shlex.split(note.place)[1:], "--output", "json")
+        [choice] = json.loads(done.out)["choices"]
+        assert choice["winner"] and choice["task"] in note.text
 
 
 @pytest.mark.parametrize("words", [INT8, "full-int8", "fake full-int8"])
@@ -72,7 +89,7 @@ def test_the_format_of_a_row_goes_before_those_on_its_way() -> None:
     """An ``onnx full-int8`` is meant by that, not the TFLite file that was made by way of onnx."""
     same = {
         "model": "tcn",
-        "precision": "full-int8",
+        "precision_words": "full-int8",
         "place": "host",
         "board": None,
         "status": "ok",
@@ -97,7 +114,10 @@ def test_a_table_that_is_too_wide_leaves_out_what_others_tell_nearly() -> None:
 
 
 def test_a_page_that_cannot_be_written_is_told_before_anything_is_tried(made: Path, tmp_path: Path) -> None:
-    for page, why in ((tmp_path / "none" / "page.html", "there is no folder"), (tmp_path, "it is a folder")):
+    for page, why in (
+        (tmp_path / "none" / "page.html", "there is no folder"), (tmp_path, "it is a folder"),
+        (tmp_path / "page.pdf", "a page is no .pdf"),
+    ):  # fmt: skip
         done = ecgedge(made, "diverge", made, "nonsense", "--html", page)
         assert why in error_of(done)
 
@@ -119,6 +139,14 @@ def test_a_row_is_meant_by_what_is_printed_of_it(words: str) -> None:
         ]  # fmt: skip
 
     assert of_run.meant(Told(), words.split()).as_it_came  # type: ignore[arg-type]
+    assert not of_run.meant(Told(), ["onnx", "fp32"]).as_it_came  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("words", "meant"), [("ort full-int8", "cpu"), ("onnx int8", "full-int8 or dynamic")])
+def test_a_row_that_is_called_otherwise_is_led_to(words: str, meant: str, told: Report) -> None:
+    with pytest.raises(EcgEdgeError) as error:
+        of_run.meant(open_run(told.folder), words.split())
+    assert error.value.hint.startswith(f"did you mean {meant}? name one: ")
 
 
 def test_predict_takes_a_row_of_a_run(made: Path, lines: Path) -> None:

@@ -131,6 +131,16 @@ def test_a_wrong_one_is_told_with_the_choices(
     assert said == f"Error: {told}" and hint in advice and not (tmp_path / "run").exists()
 
 
+def test_one_of_a_part_that_shares_the_name_of_one_that_is_used_is_told(ecgedge: Command, toys: Path) -> None:
+    (toys / "toys.py").write_text(TOY.replace('name = "scaled"', 'name = "toy"'))
+    plain = ("--dataset", "synthetic", "--exporter", "fake-exporter", "--runtime", "toy")
+    for command in (("convert", "fake", "--to", "fake"), ("matrix", "--model", "fake", "--out", "run")):
+        done = ecgedge("--plugins-dir", toys, *command, *plain, "--option", "toy.by=2")
+        first, second = error_of(done).splitlines()
+        assert first == "Error: option toy.by: the part that has it is not used for this, only the runtime toy"
+        assert second == "  leave it out"
+
+
 def test_one_of_a_part_that_has_nothing_to_do_here_is_told(ecgedge: Command, toys: Path, tmp_path: Path) -> None:
     def told(*command: str | Path) -> list[str]:
         return error_of(ecgedge("--plugins-dir", toys, *command)).splitlines()

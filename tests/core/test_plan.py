@@ -25,6 +25,10 @@ class Rival(FakeExporter):
     name = "rival"
 
 
+class Lite(FakeExporter):
+    name, produces = "lite", "tflite"
+
+
 class Keep(FakeInt8):
     name, precision, accepts = "none", "fp32", ("*",)
 
@@ -365,6 +369,13 @@ def test_nothing_turns_a_quantized_file_back_into_fp32() -> None:
         assert caught.value.hint == "choose from: none"
         assert planned(given, FileAsked(format, "none"), source=source).precision == precision
     assert planned(given, FileAsked("fake", "fp32")).precision == "fp32"
+
+
+def test_a_format_or_precision_that_is_called_otherwise_is_led_to() -> None:
+    for asked, meant in ((FileAsked("litert"), "tflite"), (FileAsked("fake", "int8"), "full-int8")):
+        with pytest.raises(EcgEdgeError) as caught:
+            planned(parts(FakeExporter(), Lite()), asked)
+        assert caught.value.hint.startswith(f"did you mean {meant}? choose from: ")
 
 
 def test_a_route_that_does_not_lead_there_is_told_with_those_that_do() -> None:

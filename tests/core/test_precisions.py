@@ -144,7 +144,7 @@ def test_two_plugins_that_mean_different_things_by_it_are_told(ecgedge: Command,
     other = TOY.format(between="int16", noise=0.0, computes=None).replace("cosine=0.99", "cosine=0.7")
     (fakes / "other.py").write_text(other.replace('"toy"', '"other"').replace('"engine")', '"other-engine")'))
     told = error_of(ecgedge("--plugins-dir", fakes, *ASKED, "--out", "run"))
-    assert "two plugins declare the precision 'w8a16' otherwise" in told
+    assert "two plugins declare the precision 'w8a16' differently" in told
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from ecgedge import EcgEdgeError
-from ecgedge.workers.client import Child, ChildError, how_it_ended
+from ecgedge.workers.client import Child, ChildError, Conversation, how_it_ended
 from ecgedge.workers.protocol import Available
+from ecgedge.workers.protocol.question import Question
 
 PLUGIN = """
 import ctypes, os, signal, subprocess, sys, time
@@ -118,6 +119,20 @@ def test_every_end_is_told_and_survived(child: Child) -> None:
     assert not child.is_running
 
 
+def test_who_is_interrupted_waits_for_no_answer(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody will read it; what is asked next would get it for its own."""
+
+    def interrupted(self: Conversation, question: Question[object]) -> str:
+        raise KeyboardInterrupt
+
+    with child:
+        child.ask(Available("fine"), 60)
+        monkeypatch.setattr(Conversation, "exchange", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            child.ask(Available("hangs"), 60)
+        assert not child.is_running
+
+
 @pytest.mark.parametrize(
     ("runtime", "reason"),
     [
@@ -185,6 +200,7 @@ import sys
 from pathlib import Path
 from ecgedge.workers.client import Child
 from ecgedge.workers.protocol import Available
+from ecgedge.workers.protocol.question import Question
 
 child = Child(Path(sys.argv[1]))
 child.ask(Available(sys.argv[2]), 60)

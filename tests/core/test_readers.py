@@ -110,7 +110,7 @@ def test_long_numbers_as_labels_stay_apart(tmp_path: Path) -> None:
         ("a.ts", TS + "1,2:c\n", "line 4: 'c' is not in @classLabel"),
         ("a.ts", TS + "1,2\n", "line 4: no label"),
         ("a.ts", TS + "1,2:3:a\n", "line 4: leads of 2 and 1 samples"),
-        ("a.ts", TS + "1,2:3,4:a\n1,2:b\n", "line 5: 1 leads where the first beat has 2"),
+        ("a.ts", TS + "1,2:3,4:a\n1,2:b\n", "line 5: 1 lead where the first beat has 2"),
         ("a.ts", "@univariate true\n" + TS + "1,2:3,4:a\n", "line 5: 2 leads, and @univariate is true"),
         ("a.ts", "@timestamps true\n" + TS, "line 1: its series have time stamps"),
         ("a.ts", "@equalLength false\n" + TS, "line 1: its series differ in length"),

@@ -52,6 +52,11 @@ def test_what_is_no_row_is_told_with_those_that_there_are(asked: str, told: Repo
     assert "there is no row and no form" in told_so and FORM in told_so
 
 
+def test_a_runtime_that_is_called_otherwise_is_led_to(told: Report, ecgedge: Command) -> None:
+    said = error_of(ecgedge("report", told.folder, "--relative-to", "onnx/fp32/onnxruntime-cpu"))
+    assert "did you mean cpu? " in said and FORM in said
+
+
 def test_an_empty_metric_is_no_metric(told: Report, ecgedge: Command) -> None:
     """As a variable that a script forgot to set."""
     for command in ("report", "choose"):
@@ -61,7 +66,7 @@ def test_an_empty_metric_is_no_metric(told: Report, ecgedge: Command) -> None:
 @pytest.mark.parametrize(
     ("command", "name", "what", "hint"),
     [
-        ("compare", "out.csv", "no such form of this result as csv", ".html, .htm, .md"),
+        ("compare", "out.csv", "no form of this result ends with .csv", ".html, .htm, .md"),
         ("compare", ".", ". is a folder", "name a file"),
         ("report", ".", ". is a folder", "name a file"),
     ],
@@ -75,7 +80,7 @@ def test_what_cannot_be_written_so_is_refused(
 
 
 def test_endings_that_people_write_say_the_form(told: Report, ecgedge: Command, tmp_path: Path) -> None:
-    for name, begins in (("out.HTM", "<!DOCTYPE html>"), ("out.markdown", "#")):
+    for name, begins in (("out.HTM", "<!DOCTYPE html>"), ("out.markdown", "#"), (".json", "{")):
         ecgedge("report", told.folder, "-o", tmp_path / name)
         assert (tmp_path / name).read_text().startswith(begins), name
 

@@ -13,8 +13,10 @@ import pytest
 
 from ecgedge.data.dataset import Dataset
 from ecgedge.report import Report, render
+from ecgedge.report.html import diverge
 from tests.conftest import run_command
-from tests.core.synthetic_run import FORMS, write_run
+from tests.core.synthetic_run import FORMS, HOSTILE, write_run
+from tests.core.test_diverge import diverged, fine_steps, net
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 Open = Callable[..., Any]
@@ -49,6 +51,15 @@ def comparison(told: Report, few_beats: Dataset, tmp_path_factory: pytest.TempPa
     done = run_command("compare", told.folder, folder / "b", "-o", page, folder=folder)
     assert done.code == 1 and "6 regressions" in done.out, done.out + done.err
     return page
+
+
+@pytest.fixture(scope="module")
+def parted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of two forms, of which one has a fault that changes decisions."""
+    path = tmp_path_factory.mktemp("parted") / "diverge.html"
+    found = diverged(net(fine_steps(), m=lambda s: -s.mean(axis=1)), HOSTILE)
+    path.write_text(diverge.render(found), encoding="utf-8")
+    return path
 
 
 @pytest.fixture
@@ -131,6 +142,19 @@ def test_each_row_has_an_address(opened: Open, told: Report) -> None:
     assert 0 <= top < 500 and marked.evaluate("(row) => getComputedStyle(row).outlineStyle") == "solid"
 
 
+def test_a_table_that_is_cut_says_that_it_scrolls_and_breaks_no_short_name(opened: Open, told: Report) -> None:
+    """At any width: the cue stands there where a part is out of sight, and a name of 9 letters is in one line."""
+    for width in (1400, 1100, 390):
+        page = opened(viewport={"width": width, "height": 800})
+        box = page.locator("#rows .scroll").first
+        cut = box.evaluate("(box) => box.scrollWidth > box.clientWidth + 1")
+        assert page.locator("#rows .cue").first.is_visible() == cut, width
+        assert cut == (width < 1400)
+        name = page.locator("#rows a.address").first
+        name.evaluate("(link) => { link.textContent = 'mine.onnx' }")
+        assert name.evaluate("(link) => link.getClientRects().length == 1 && link.offsetHeight < 30"), width
+
+
 def test_reasons_stack_on_a_phone(opened: Open) -> None:
     page = opened(viewport={"width": 420, "height": 800})
     table = page.locator("table.reasons")
@@ -160,14 +184,13 @@ def test_the_page_of_two_runs(opened: Open, comparison: Path) -> None:
         ) == width  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["report", "comparison"])
-def test_axe_finds_nothing(name: str, opened: Open, file: Path, comparison: Path) -> None:
+@pytest.mark.parametrize("name", ["file", "comparison", "parted"])
+def test_axe_finds_nothing(name: str, opened: Open, request: pytest.FixtureRequest) -> None:
     """The rules of axe-core, in light and dark, on a phone and on a desk, with all details open."""
     core = pytest.importorskip("axe_core_python", reason="needs axe: pip install axe-core-python")
     axe = Path(core.__file__).with_name("axe.min.js").read_text(encoding="utf-8")
     for colours, width in (("light", 420), ("dark", 1400)):
-        shown = file if name == "report" else comparison
-        page = opened(shown, color_scheme=colours, viewport={"width": width, "height": 900})
+        page = opened(request.getfixturevalue(name), color_scheme=colours, viewport={"width": width, "height": 900})
         page.evaluate("document.querySelectorAll('details').forEach((each) => each.open = true)")
         page.evaluate(axe)
         found = page.evaluate("axe.run()")

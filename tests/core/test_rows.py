@@ -19,6 +19,7 @@ from ecgedge.data.dataset import Dataset
 from ecgedge.evaluate.facts import key_of, keys_of
 from ecgedge.evaluate.judgement import Quality
 from ecgedge.evaluate.metric import Metric
+from ecgedge.files.escape import unstyle
 from ecgedge.report import Report, render
 from ecgedge.run.metrics import METRICS, find_metric
 from ecgedge.run.row import GROUPS, Row, facts
@@ -79,7 +80,8 @@ def planted(report: Report) -> Planted:
         own = [metric for metric in METRICS.values() if metric.task in (None, task) and metric.name != "throughput"]
         rows[task] = Row.from_record(kept | {metric.key: values[metric.name] for metric in own})
     alone = Report(report.folder, report.run, [*rows.values()])
-    return Planted(values, rows, {format: render(alone, format) for format in ("table", "md", "csv", "json", "html")})
+    told = {format: unstyle(render(alone, format)) for format in ("table", "md", "csv", "json", "html")}
+    return Planted(values, rows, told)
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)

@@ -124,12 +124,14 @@ def test_what_an_encoding_lacks_is_shown_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("terminal", "no_color", "coloured"), [(True, "", True), (True, "1", False), (False, "", False)]
+    ("terminal", "no_color", "kind", "coloured"),
+    [(True, "", "xterm", True), (True, "1", "xterm", False), (True, "", "dumb", False), (False, "", "xterm", False)],
 )
 def test_only_our_own_colours_reach_a_terminal(
-    terminal: bool, no_color: str, coloured: bool, monkeypatch: pytest.MonkeyPatch
+    terminal: bool, no_color: str, kind: str, coloured: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_COLOR", no_color)
+    monkeypatch.setenv("TERM", kind)
     below = Ascii(terminal)
     escape.Shown(below).write(escape.style("\x1b[31mtheirs\x1b[0m", "green", bold=True))
     below.flush()

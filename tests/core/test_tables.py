@@ -304,7 +304,7 @@ def test_what_cannot_be_guessed_is_asked_for(tmp_path: Path, what: str) -> None:
         (Columns("7"), "no column '7' (--label-column)"),
         (Columns(ignore=("label", "1", "2", "3", "4", "5")), "no column is left for the label"),
         (Columns(ignore=("last",)), "12 classes in column 1 (s0) are too many for 12 beats"),
-        (Columns("label", ("label",)), "column 6 (label) is the label, and to be ignored"),
+        (Columns("label", ("label",)), "column 6 (label) is named by --label-column and --ignore-column"),
         (Columns("label", ("s0", "s1", "s2", "s3", "s4")), "no column is left for samples"),
         (Columns("s2"), "column 6 (label) is not named as samples are"),
         (Columns("s2", ("label",)), "12 classes in column 3 (s2) are too many for 12 beats"),
@@ -448,7 +448,7 @@ def test_the_columns_are_an_option_and_part_of_the_source(ecgedge: Command, tmp_
         assert told.code == 0, told.err
         assert "t.csv (label in column last, without column 1)" in told.out
         assert "class 2" in told.out
-    assert "synthetic has no such choice" in error_of(ecgedge("data", *options, "--dataset", "synthetic"))
+    assert "synthetic has no columns to choose" in error_of(ecgedge("data", *options, "--dataset", "synthetic"))
 
 
 def test_a_run_keeps_its_columns(ecgedge: Command, fakes: Path, beats: Dataset, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from ecgedge.files.locks import whole_file
 from ecgedge.plugins import Parts
 from ecgedge.run import Told
 from ecgedge.workers.client import Limits
+from tests import forked
 from tests.conftest import Command, Result
 from tests.full import kept
 
@@ -127,8 +129,9 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
 
 @pytest.fixture(scope="session", autouse=True)
 def workers() -> Iterator[None]:
-    """Those that commands of this process share end with the tests."""
-    yield
+    """Those that commands of this process share end with the tests; those that are forked find torch imported."""
+    with mock.patch.object(forked, "LIBRARIES", ["torch"]):
+        yield
     kept.close_workers()
 
 

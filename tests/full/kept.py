@@ -85,12 +85,14 @@ def keeping_workers() -> Iterator[None]:
 
 
 def run_here(*arguments: str | Path) -> Told:
-    """A command of ``ecgedge``, as its command line runs it."""
+    """A command of ``ecgedge``, as its command line runs it; what it times, it times briefly."""
     from click.testing import CliRunner
 
     from ecgedge.cli import main
+    from tests.brief import measuring_briefly
 
-    with keeping_workers(), mock.patch.dict(os.environ):  # a command may set variables for its children
+    own = mock.patch.dict(os.environ)  # a command may set variables for its children
+    with keeping_workers(), measuring_briefly(), own:
         done = CliRunner().invoke(main, [str(argument) for argument in arguments])
     bug = done.exception if not isinstance(done.exception, SystemExit) else None
     return Told(done.exit_code, done.stdout, done.stderr + ("".join(traceback.format_exception(bug)) if bug else ""))

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.brief import BRIEFLY
 from tests.full.conftest import Once
 from tests.pages import DOCS, ROOT, Block, blocks, page_id
 
@@ -78,7 +79,7 @@ def carry_out(block: Block, folder: Path, before: str = "") -> None:
         (folder / block.file).parent.mkdir(exist_ok=True)
         (folder / block.file).write_text(block.text, encoding="utf-8")
     elif block.language == "python":
-        carried_out([sys.executable, "-c", block.text], folder)
+        carried_out([sys.executable, "-c", (BRIEFLY if "run_matrix" in block.text else "") + block.text], folder)
     else:
         assert block.language == "bash", f"a block in no language: {block.text}"
         shell(before + block.text, folder)

@@ -758,7 +758,7 @@ def test_what_ecgedge_cannot_feed_or_read_is_told(here: Command, tmp_path: Path)
     for command in COMMANDS:
         assert words in error_of(called(here, command, tmp_path / "two.onnx")), command
     told = error_of(here("evaluate", tmp_path / "one.onnx", "--dataset", "synthetic"))
-    assert "gives 1 values a beat; the data has 5 classes" in told
+    assert "gives 1 value a beat; the data has 5 classes" in told
 
 
 def test_one_value_decides_between_two_classes_and_several_may_hold(here: Command, tmp_path: Path) -> None:

@@ -368,7 +368,7 @@ def two_inputs():
     [
         (lambda: sequential(Gate(), layers.Flatten(), layers.Dense(5)), "needs the class 'Gate'"),
         (lambda: wide(5, 16), "has 2 outputs"),
-        (two_inputs, "has 2 inputs, a beat is one"),
+        (two_inputs, "has 2 inputs, a beat fills one"),
         (lambda: sequential(layers.Flatten(), layers.Dense(5), shape=(8, 9, 3)), "is not of beats"),
     ],
     ids=["custom", "outputs", "inputs", "image"],

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.brief import BRIEFLY
 from tests.pages import DOCS, page_id
 
 if not os.environ.get("CI"):
@@ -25,7 +26,12 @@ def test_a_notebook_works_and_is_kept_without_outputs(file: Path, tmp_path: Path
     nbformat.validate(notebook)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert cells and all(not cell.outputs and cell.execution_count is None for cell in cells)
-    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    startup = tmp_path / "ipython" / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    (startup / "brief.py").write_text(BRIEFLY)
+    place = {"metadata": {"path": str(tmp_path)}}
+    client = NotebookClient(notebook, timeout=300, resources=place)
+    client.execute(env=os.environ | {"IPYTHONDIR": str(tmp_path / "ipython")})
     shown = [output for cell in cells for output in cell.outputs]
     assert all(output.output_type == "execute_result" for output in shown), "nothing is printed"
     [table] = [output.data["text/html"] for output in shown if "text/html" in output.data]

@@ -34,7 +34,7 @@ def check_labels(parts: Sequence[Part], source: str) -> tuple[str, ...]:
         if part.bits is None or part.bit_names != first.bit_names:
             raise EcgEdgeError(
                 f"{source}: one part has labels of which several may hold, {short(list(first.bit_names))}, the other "
-                "has not these",
+                "does not have these",
                 "both parts need the same columns of labels",
             )
     if len(first.bit_names) > MOST:

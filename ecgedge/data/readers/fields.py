@@ -157,7 +157,7 @@ def check_file(path: Path, most: int | None = BIGGEST) -> None:
         raise unreadable(path, error) from error
     if not stat.S_ISREG(found.st_mode):
         kind = next((name for is_kind, name in KINDS.items() if is_kind(found.st_mode)), "no file")
-        raise EcgEdgeError(f"{path} is {kind}, not a file of beats", "copy what it gives to a file, and name that")
+        raise EcgEdgeError(f"{path} is {kind}, not a file of beats", "copy its content to a file, and name that")
     if most is not None and found.st_size > most:
         raise too_big(path, found.st_size)
 

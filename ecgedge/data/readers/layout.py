@@ -47,8 +47,8 @@ def lay_out(table: Table, asked: Columns) -> Layout:
     if asked.label is not None:
         labels = find_labels(asked.label, table.names, table.width, table.where)
         if both := ignored & {*labels}:
-            what = "the label, and to be ignored" if group not in both else "the label, and that of the patients"
-            raise EcgEdgeError(f"{table.where}: {table.call(min(both))} is {what}", SAY)
+            what = "--ignore-column" if group not in both else "--group"
+            raise EcgEdgeError(f"{table.where}: {table.call(min(both))} is named by --label-column and {what}", SAY)
     else:
         labels = named_one_hot(table, [index for index in range(table.width) if index not in ignored])
         how = ", guessed from its columns" if labels else ""

@@ -11,7 +11,7 @@ import numpy as np
 
 from ecgedge.api.tensors import MOST_LEADS
 from ecgedge.data.readers.fields import short
-from ecgedge.errors import EcgEdgeError
+from ecgedge.errors import EcgEdgeError, counted
 
 LONGEST_NAME = 40
 NAMES_FILE = "leads.txt"
@@ -51,7 +51,8 @@ def in_leads(x: np.ndarray, where: str, names: Sequence[str] = (), layout: str |
     leads, length = found.shape[1:]
     if names and len(names) != leads:
         raise EcgEdgeError(
-            f"{where} of shape {short(shape)}: {leads} leads, and {len(names)} names for them", SAY_LAYOUT
+            f"{where} of shape {short(shape)}: {counted(leads, 'lead')}, and {counted(len(names), 'name')} for them",
+            SAY_LAYOUT,
         )
     called = f" ({', '.join(names)})" if names else ""
     return found, f"{where} of shape {shape}: {leads} leads{called} of {length} samples" if leads > 1 else ""
@@ -73,7 +74,7 @@ def leads_axis(sizes: tuple[int, ...], where: str, names: Sequence[str], layout:
     if names:
         fits = [1 + axis for axis, size in enumerate(sizes) if size == len(names)]
         if not fits:
-            told = f"{where}: {len(names)} names of leads, and {sizes[0]} by {sizes[1]} values a beat"
+            told = f"{where}: {counted(len(names), 'name')} of leads, and {sizes[0]} by {sizes[1]} values a beat"
             raise EcgEdgeError(told, f"it needs a name for each lead ({names[0]}, ...), no more and no fewer")
         if len(fits) == 1:
             return fits[0]
@@ -109,7 +110,7 @@ def names_beside(path: Path) -> tuple[str, ...]:
         with file.open(encoding="utf-8-sig", errors="surrogateescape") as source:
             text = source.read(100_000)
     except OSError as error:
-        raise EcgEdgeError(f"{file} cannot be read: {error.strerror}", "mend it, or take it away") from error
+        raise EcgEdgeError(f"{file} cannot be read: {error.strerror}", "repair or delete it") from error
     return check_names([word for word in re.split(r"[,\n]", text) if word.strip()], str(file))
 
 

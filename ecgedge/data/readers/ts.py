@@ -11,7 +11,7 @@ import numpy as np
 
 from ecgedge.data.readers.columns import Columns, Layout, Part, refuse_columns
 from ecgedge.data.readers.fields import ONE_LENGTH, lines_of, parse_label, parse_numbers, short, stack, unreadable
-from ecgedge.errors import EcgEdgeError
+from ecgedge.errors import EcgEdgeError, counted
 
 KNOWN = "only labelled beats of one length and no time stamps are read"
 REFUSED = {  # what a header may not say, by its name in small letters
@@ -47,11 +47,13 @@ def read_ts(path: Path, asked: Columns, _: Layout | None = None) -> Part:
                     continue
                 label, row = read_beat(line, where)
                 if known and label not in known:
-                    raise EcgEdgeError(f"{where}: {short(label)} is not in @classLabel", "add it there, or mend it")
+                    raise EcgEdgeError(f"{where}: {short(label)} is not in @classLabel", "add it, or correct the label")
                 if is_single and len(row) > 1:
                     raise EcgEdgeError(f"{where}: {len(row)} leads, and @univariate is true", "mend the header")
                 if rows and len(row) != len(rows[0]):
-                    raise EcgEdgeError(f"{where}: {len(row)} leads where the first beat has {len(rows[0])}", ONE_LENGTH)
+                    raise EcgEdgeError(
+                        f"{where}: {counted(len(row), 'lead')} where the first beat has {len(rows[0])}", ONE_LENGTH
+                    )
                 if rows and row.shape != rows[0].shape:
                     raise EcgEdgeError(
                         f"{where}, column {min(row.shape[1], rows[0].shape[1]) + 1}: {row.shape[1]} samples "

@@ -15,7 +15,7 @@ from ecgedge.data.readers.npz import lead_names, load
 from ecgedge.data.readers.parquet import read_parquet_table
 from ecgedge.data.readers.split import read_part
 from ecgedge.data.readers.stream import sample_columns
-from ecgedge.errors import EcgEdgeError
+from ecgedge.errors import EcgEdgeError, counted
 
 WHOLE = (".parquet", ".npy", ".npz", ".ts", ".arff")  # suffixes of files that are read as a whole
 ONE = ("x", "x_test")  # arrays of an .npz, of which the first that is there is taken
@@ -96,6 +96,6 @@ def of_table(path: Path, asked: Columns, values: int | None, leads: int) -> Unla
     rows = [parse_numbers([fields[i] for i in samples], f"{path}, row {n}", numbers) for n, fields in table.lines]
     if len(samples) % leads:
         raise EcgEdgeError(
-            f"{path}: {len(samples)} values a beat are not those of {leads} leads", "as many of each lead"
+            f"{path}: {counted(len(samples), 'value')} a beat cannot be those of {leads} leads", "as many of each lead"
         )
     return Unlabelled(np.stack(rows).reshape(len(rows), leads, -1), "; ".join(told))

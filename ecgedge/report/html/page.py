@@ -11,6 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ecgedge.choose import METRICS, Choice, Metric, decide
+from ecgedge.errors import counted
 from ecgedge.files import escape
 from ecgedge.report.columns import Column, page_columns, several_places
 from ecgedge.report.decision import unsteady_notes
@@ -57,21 +58,15 @@ def render(report: Report) -> str:
 
     Without a choice it shows the Pareto fronts. Where beats or answers are gone from the run's folder, it says so.
     """
-    from markupsafe import Markup  # not needed for the other formats
-
     run, fronts = report.run, fronts_of(report)
     choices = report.choices or fronts
     rows, left_out = shown_rows(report.rows, fronts, choices)
     files, looks = RunFiles(report.compared_by().run), Looks.of(rows)
     with_section = {*ranked(looks.models, rows, fronts, choices)[:MOST_SECTIONS]}
     told = [row for row in rows if row.figures]
-    own = [f"\n{templates().get_template(name).render()}\n" for name in ("style.css", "script.js")]
-    style, script = map(Markup, own)  # files of ours, into which nothing is put
-    page = templates().get_template("page.html")
-    return page.render(
-        policy=policy(style, script),
-        style=style,
-        script=script,
+    return page_of(
+        "page.html",
+        run["versions"].get("ecgedge", ""),
         run=run,
         best=report.best,
         decisions=[Decision(choice, report) for choice in choices],
@@ -110,6 +105,21 @@ def render(report: Report) -> str:
 def anchor(row: Row) -> str:
     """What a row's line is called in the address of the page."""
     return f"row-{escape.file_name(row.id, 255)}"
+
+
+def page_of(template: str, version: str, /, **shown: Any) -> str:
+    """A page that needs no other file: its template in the frame that all pages have.
+
+    Args:
+        version: of ecgedge, that it is made by; empty: it does not say.
+        shown: what the template shows.
+    """
+    from markupsafe import Markup  # not needed for the other formats
+
+    own = [f"\n{templates().get_template(name).render()}\n" for name in ("style.css", "script.js")]
+    style, script = map(Markup, own)  # files of ours, into which nothing is put
+    page = templates().get_template(template)
+    return page.render(policy=policy(style, script), style=style, script=script, version=version, **shown)
 
 
 @cache
@@ -171,8 +181,9 @@ def shown_rows(rows: Sequence[Row], fronts: Sequence[Choice], choices: Sequence[
             count += len(models[model])
     shown = [row for row in rows if row.model in kept]
     return shown, (
-        f"{len(rows):,} rows make too large a page: it shows the {len(shown):,} of {len(kept):,} models, those with "
-        f"the choice and on the fronts first; the rows of all {len(models):,} are in rows.jsonl and report.csv."
+        f"{len(rows):,} rows make too large a page: it shows the {len(shown):,} of {counted(len(kept), 'model')}, "
+        "those with the choice and on the fronts first; "
+        f"the rows of all {len(models):,} are in rows.jsonl and report.csv."
     )
 
 

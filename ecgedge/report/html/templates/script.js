@@ -29,6 +29,17 @@ for (const table of tables) {
   }
 }
 
+// Without it the cue stands above all tables and pictures of a narrow screen.
+function hint() {
+  for (const cue of document.querySelectorAll(".cue")) {
+    const scrolls = cue.nextElementSibling.scrollWidth > cue.nextElementSibling.clientWidth + 1;
+    cue.classList.toggle("needed", scrolls);
+    cue.classList.toggle("needless", !scrolls);
+  }
+}
+addEventListener("resize", hint);
+hint();
+
 const form = document.querySelector("form.filter");
 if (form) {
   const [words, told] = [form.elements.words, form.querySelector("output")];
