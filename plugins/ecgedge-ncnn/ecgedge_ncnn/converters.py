@@ -94,7 +94,7 @@ def convert(source: Artifact, out: Path, context: Context, precision: str) -> Ar
         raise ConversionError(f"onnx -> ncnn: {error.message}") from error
     inputs, outputs = net.input_names(), net.output_names()
     if len(inputs) != 1 or len(outputs) != 1:
-        told = f"{len(inputs)} inputs and {len(outputs)} outputs, a beat is one and so is its answer"
+        told = f"{len(inputs)} inputs and {len(outputs)} outputs, a beat fills one and so does its answer"
         raise ConversionError(f"onnx -> ncnn: {told}")
     artifact = source.derive(
         out,

@@ -57,7 +57,7 @@ def told_of(model: Any, path: Path) -> Artifact:
     """As ``artifact_of``, of a model whose parts are all there."""
     graph = model.subgraphs[0]
     if len(graph.inputs) != 1:
-        raise EcgEdgeError(f"{path} has {len(graph.inputs)} inputs, a beat is one", "use another file")
+        raise EcgEdgeError(f"{path} has {len(graph.inputs)} inputs, a beat fills one", "use another file")
     if len(graph.outputs) != 1:
         told = f"{path} gives {len(graph.outputs)} outputs, and which is the answer cannot be told to TFLM"
         raise EcgEdgeError(told, "export it with one output")
