@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +26,10 @@ REFUSED = re.compile(r"^(?:TF Select|Flex|Custom) ops: (.+)$", re.MULTILINE)
 NAMED = re.compile(r"'tfl?\.(\w+)'")
 PLACES = re.compile(r'fused\["(\w+):", "([^"@]+)')
 COMMON = ("PartitionedCall", "StatefulPartitionedCall")
+
+WRITE = "_convert_concrete_functions_to_saved_model"  # of TensorFlow's converter, its first step and half of its time
+KEPT = 2  # models of which the converter is kept: the forms of one are made one after the other
+PREPARED: dict[tuple[object, ...], Any] = {}  # converters that have done that step, by path, digest and input
 
 
 class TfliteQuantizer(Quantizer):
@@ -123,7 +129,21 @@ def fixed_input(source: Artifact, context: Context) -> TensorSpec:
 
 
 def converter_of(source: Artifact, context: Context) -> Any:
-    """TensorFlow's converter for a SavedModel with a fixed batch."""
+    """TensorFlow's converter for a SavedModel with a fixed batch.
+
+    What it does first, which is the same for all precisions, is done once for those that are made one after the other.
+    """
+    if not source.digest:
+        return new_converter(source, context)
+    key = str(source.path), source.digest, source.input.name, fixed_input(source, context).shape
+    if key not in PREPARED:
+        PREPARED[key] = prepared(new_converter(source, context))
+        while len(PREPARED) > KEPT:
+            del PREPARED[next(iter(PREPARED))]
+    return PREPARED[key]()
+
+
+def new_converter(source: Artifact, context: Context) -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
     import tensorflow as tf  # heavy
 
@@ -133,6 +153,32 @@ def converter_of(source: Artifact, context: Context) -> Any:
         tf.TensorSpec(fixed_input(source, context).shape, tf.float32, name="input")
     )
     return tf.lite.TFLiteConverter.from_concrete_functions([fixed], loaded)
+
+
+def prepared(converter: Any) -> Callable[[], Any]:
+    """Have a converter write the SavedModel that it converts; returns what gives converters that find it written.
+
+    It is kept in memory, since who ends a worker leaves it no time to take a folder away.
+    """
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr), told_shortly():
+        told = getattr(converter, WRITE)(folder)
+        files = {path.relative_to(folder): path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
+
+    def another() -> Any:
+        made = copy.copy(converter)
+        made.target_spec = copy.deepcopy(made.target_spec)
+        if files:  # else it could not be written, and is converted in another way
+            setattr(made, WRITE, lambda folder: restore(made, folder))
+        return made
+
+    def restore(made: Any, folder: str) -> Any:
+        for name, content in files.items():
+            (Path(folder) / name).parent.mkdir(parents=True, exist_ok=True)
+            (Path(folder) / name).write_bytes(content)
+        made.saved_model_dir = folder
+        return told
+
+    return another
 
 
 def calibration_of(source: Artifact, context: Context) -> Callable[[], Iterator[list[np.ndarray]]]:

@@ -182,6 +182,20 @@ class OfSavedModel(QuantizerContract):
             artifact = OfSavedModel.once("onnx", lambda folder: make_artifact("cnn-ae", "onnx", folder))
         return super().answers(artifact, beats)
 
+    def test_a_form_is_the_same_whatever_was_made_of_the_model_before(self, tmp_path: Path) -> None:
+        """TensorFlow's first step is done once for all of them."""
+        source, context = self.source(tmp_path), Context(draw(20), batch=4)
+
+        def content(part: tflite_quantizers.TfliteQuantizer, digest: str) -> bytes:
+            told = replace(source, digest=digest)
+            converter = tflite_quantizers.converter_of(told, context)
+            part.configure(converter, tflite_quantizers.calibration_of(told, context))
+            return tflite_quantizers.convert(converter)
+
+        alone, others = content(self.part, ""), (tflite_quantizers.TfliteFp16(), tflite_quantizers.TfliteFullInt8())
+        assert len({content(part, "shared") for part in others}) == 2
+        assert content(self.part, "shared") == alone
+
 
 class TestTfliteFp32(OfSavedModel):
     part = PARTS.quantizers["tflite-fp32"]
