@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -47,8 +48,9 @@ class Forks:
             with theirs, os.fdopen(os.memfd_create("question"), "w+", encoding="utf-8") as file:
                 json.dump(asked, file)
                 file.seek(0)
-                numbers = [theirs.fileno(), file.fileno(), *(inner for _, inner in pipes)]
-                socket.send_fds(self.socket, [b"run"], numbers)
+                with Path(os.devnull).open("rb") as nothing:
+                    numbers = [theirs.fileno(), file.fileno(), nothing.fileno(), *(inner for _, inner in pipes)]
+                    socket.send_fds(self.socket, [b"run"], numbers)
             for _, inner in pipes:
                 os.close(inner)
             number = told.recv(16)
@@ -64,25 +66,45 @@ class Forks:
 LIBRARIES: list[str] = []  # that workers of these tests import, command after command: imported once
 RUNNING: dict[str, Forks] = {}  # by the variables that they began with
 ASKED: Counter[str] = Counter()
+BEGINS = threading.Lock()  # one thread begins a process that forks, others wait for it
 ENOUGH = 2  # commands that begin alike, for which one process more is worth its start
 
 
 def run(arguments: Sequence[str], environment: Mapping[str, str], folder: Path, timeout: float) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of a command that is a process of its own. Raises TimeoutExpired."""
-    begun, ours = (
-        {name: value for name, value in each.items() if name.startswith(AT_THE_START)}
-        for each in (environment, os.environ)
-    )
+    begun = begun_by(environment)
     key = json.dumps(begun, sort_keys=True)
     ASKED[key] += 1
-    if key not in RUNNING and ASKED[key] >= ENOUGH and sys.platform == "linux":
-        RUNNING[key] = Forks(begun, LIBRARIES if begun == ours else ())  # elsewhere others may stand for them
-    if key in RUNNING:
-        return RUNNING[key].run(arguments, environment, folder, timeout)
+    if key in RUNNING or (ASKED[key] >= ENOUGH and sys.platform == "linux"):
+        return forks(begun).run(arguments, environment, folder, timeout)
     done = subprocess.run(
         [*ECGEDGE, *arguments], capture_output=True, text=True, env=environment, cwd=folder, timeout=timeout
     )
     return done.returncode, done.stdout, done.stderr
+
+
+def begun_by(environment: Mapping[str, str]) -> dict[str, str]:
+    """What Python and its libraries read of it when they start."""
+    return {name: value for name, value in environment.items() if name.startswith(AT_THE_START)}
+
+
+def forks(begun: Mapping[str, str]) -> Forks:
+    """The process that forks commands which began so."""
+    key = json.dumps(begun, sort_keys=True)
+    with BEGINS:
+        if key in RUNNING:
+            return RUNNING[key]
+        ours = begun == begun_by(os.environ)  # elsewhere others may stand for the libraries
+        return RUNNING.setdefault(key, Forks(begun, LIBRARIES if ours else ()))
+
+
+def for_scripts(environment: Mapping[str, str]) -> tuple[dict[str, str], tuple[int, ...]]:
+    """Variables, and the file to hand on, by which ``tests/bin/ecgedge`` in a script is forked: see ``asking.py``."""
+    if sys.platform != "linux":
+        return {}, ()
+    begun = begun_by(environment)
+    number = forks(begun).socket.fileno()
+    return {"ECGEDGE_FORKS": json.dumps({"socket": number, "begun": begun, "read": AT_THE_START})}, (number,)
 
 
 def close() -> None:

@@ -14,8 +14,9 @@ import os
 import runpy
 import socket
 import sys
-from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import NoReturn
 
 from ecgedge.report.html import page
 
@@ -26,17 +27,17 @@ def main() -> None:
     sys.path.insert(0, str(Path(__file__).parents[1]))
     from tests import brief, workers
 
-    sys.path.pop(0)  # a command finds what it always finds
     load()
     workers.load()
     for library in sys.argv[2:]:
         importlib.import_module(library)
+    sys.path.pop(0)  # a command finds what it always finds
     brief.measure_briefly()
     gc.collect()
     gc.freeze()
     asked = socket.socket(fileno=int(sys.argv[1]))
     while True:
-        message, files, _, _ = socket.recv_fds(asked, 16, 4)
+        message, files, _, _ = socket.recv_fds(asked, 16, 5)
         with contextlib.suppress(ChildProcessError):  # none is left
             while os.waitpid(-1, os.WNOHANG if message else 0)[0]:
                 pass
@@ -44,7 +45,7 @@ def main() -> None:
             return
         if os.fork() == 0:  # who waits for the command, while others are asked for
             asked.close()
-            return attend(workers.fork_them, *files)
+            attend(workers, *files)
         for file in files:
             os.close(file)
 
@@ -57,25 +58,24 @@ def load() -> None:
         page.templates().get_template(name)
 
 
-def attend(begin: Callable[[], None], told: int, question: int, out: int, err: int) -> None:
-    """Fork the command, which calls ``begin`` and runs; say its number, then how it ended."""
+def attend(workers: ModuleType, told: int, question: int, given: int, out: int, err: int) -> NoReturn:
+    """Fork the command, which runs, and whose workers are forked; say its number, then how it ended."""
     with socket.socket(fileno=told) as answers:
         if (number := os.fork()) == 0:
             answers.close()
-            os.dup2(out, 1)
-            os.dup2(err, 2)
+            for stream, end in enumerate((given, out, err)):
+                os.dup2(end, stream)
             with os.fdopen(question, encoding="utf-8") as file:
                 asked = json.load(file)
-            for each in (out, err):
+            for each in (given, out, err):
                 os.close(each)
             os.environ.clear()
             os.environ.update(asked["environment"])
             os.chdir(asked["folder"])
-            begin()
+            workers.fork_them()
             sys.argv = [str(Path(__file__)), *asked["arguments"]]
-            runpy.run_module("ecgedge", run_name="__main__", alter_sys=True)
-            return
-        for each in (question, out, err):
+            workers.end_after(lambda: runpy.run_module("ecgedge", run_name="__main__", alter_sys=True))
+        for each in (question, given, out, err):
             os.close(each)
         with contextlib.suppress(BrokenPipeError):
             answers.send(str(number).encode())

@@ -6,6 +6,8 @@ the command's own child all the same, as CLONE_PARENT has it: waited for, killed
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import ctypes
 import importlib
 import json
@@ -17,7 +19,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -127,5 +130,29 @@ def work(question: int, *ends: int) -> NoReturn:
     os.environ.update(asked["environment"])
     os.chdir(asked["folder"])
     sys.argv = [launch.__file__, asked["module"]]
-    runpy.run_path(launch.__file__, run_name="__main__")
-    sys.exit()
+    end_after(lambda: runpy.run_path(launch.__file__, run_name="__main__"))
+
+
+def end_after(run: Callable[[], object]) -> NoReturn:
+    """Do something, and end as Python does then, but for what libraries in C++ do at the end: in a process that was
+    forked TensorFlow waits there for threads that only the other one has."""
+    code: object = None
+    try:
+        run()
+    except SystemExit as ended:
+        code = ended.code
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    if not isinstance(code, int | None):
+        print(code, file=sys.stderr)
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads that are no daemons, as Python does
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
+            stream.flush()
+    os._exit((code or 0) & 255)

@@ -129,8 +129,8 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
 
 @pytest.fixture(scope="session", autouse=True)
 def workers() -> Iterator[None]:
-    """Those that commands of this process share end with the tests; those that are forked find torch imported."""
-    with mock.patch.object(forked, "LIBRARIES", ["torch"]):
+    """Those that commands of this process share end with the tests; those that are forked find libraries imported."""
+    with mock.patch.object(forked, "LIBRARIES", ["tests.full.libraries"]):
         yield
     kept.close_workers()
 

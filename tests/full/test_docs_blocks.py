@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import forked
 from tests.brief import BRIEFLY
 from tests.full.conftest import Once
 from tests.pages import DOCS, ROOT, Block, blocks, page_id
@@ -93,5 +94,8 @@ def carried_out(command: list[str], folder: Path) -> None:
     """Here ``ecgedge`` is that of ``brief.py``: no page is about the times of this machine."""
     path = os.pathsep.join([str(ROOT / "tests" / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = os.environ | {"PATH": path}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    told, files = forked.for_scripts(environment)
+    done = subprocess.run(
+        command, cwd=folder, env=environment | told, pass_fds=files, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, f"{command[-1]}\n{done.stdout}\n{done.stderr}"
