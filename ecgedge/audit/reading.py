@@ -18,6 +18,7 @@ import numpy as np
 from ecgedge.files import strict_json
 
 JSON_BYTES, LINES_BYTES, ARRAY_BYTES, FILE_BYTES = 2**26, 2**32, 2 * 10**9, 2**36
+OTHERS = "a link, a device or the like"
 FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
@@ -29,7 +30,9 @@ def open_file(folder: Path, name: str, most: int = FILE_BYTES) -> IO[bytes]:
     for i in range(1, len(parts) + 1):
         mode = folder.joinpath(*parts[:i]).lstat().st_mode
         if not (stat.S_ISREG(mode) if i == len(parts) else stat.S_ISDIR(mode)):
-            raise ValueError(f"{'/'.join(parts[:i])} is a link, a device or the like")
+            is_plain = stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+            what = ("a folder, no file" if i == len(parts) else "a file, no folder") if is_plain else OTHERS
+            raise ValueError(f"{'/'.join(parts[:i])} is {what}")
     file = os.fdopen(os.open(folder / name, FLAGS), "rb")
     status = os.fstat(file.fileno())
     if not stat.S_ISREG(status.st_mode) or status.st_size > most:

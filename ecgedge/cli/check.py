@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ecgedge.errors import EcgEdgeError
+from ecgedge.errors import EcgEdgeError, counted
 from ecgedge.files import escape
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def check(ctx: click.Context, run: Path, as_json: bool, public: Path | None, pri
     if not findings.reasons and not is_bundle(run):
         findings = check_certificate(run) if is_certificate(run) else check_run(run)
     if signed and not findings.reasons:
-        findings.notes.insert(0, f"{signed.files} files are as they were signed")
+        verb = "is as it was" if signed.files == 1 else "are as they were"
+        findings.notes.insert(0, f"{counted(signed.files, 'file')} {verb} signed")
     if key and not findings.reasons:
         findings.notes.append(sign(run, key))
     click.echo(json.dumps(as_data(findings), indent=1) if as_json else told(findings))
@@ -81,7 +82,8 @@ def sign(run: Path, key: Ed25519PrivateKey) -> str:
     from ecgedge.audit import signature
 
     try:
-        return f"{signature.sign_folder(run, key)} files are signed: {run / signature.SIGNATURE}"
+        files = signature.sign_folder(run, key)
+        return f"{counted(files, 'file')} {'is' if files == 1 else 'are'} signed: {run / signature.SIGNATURE}"
     except OSError as error:
         raise EcgEdgeError(f"{run} cannot be signed: {error.strerror}", "see whether it can be written") from error
 
@@ -101,6 +103,8 @@ def as_data(findings: Findings) -> dict[str, object]:
 def told(findings: Findings) -> str:
     lines = findings.reasons
     if not lines and findings.rows:
-        lines = [f"{findings.figures:,} figures of {findings.rows} rows hold, {findings.digests} files' digests hold"]
+        files = f"{findings.digests:,} files' digests hold" if findings.digests != 1 else "1 file's digest holds"
+        figures = f"{counted(findings.figures, 'figure')} of {counted(findings.rows, 'row')}"
+        lines = [f"{figures} {'holds' if findings.figures == 1 else 'hold'}, {files}"]
     unchecked = (f"not checked: {name}" for name in findings.unchecked)
     return "\n".join(map(escape.line, [*lines, *unchecked, *findings.notes]))

@@ -84,7 +84,7 @@ def counts(choice: Choice) -> str:
     """How many rows qualify, of how many, and what could not win."""
     asked = " and ".join(each.text for each in choice.requirements)
     count = choice.working
-    text = f"{len(choice.qualified)} of {count} rows meet {asked}" if asked else counted(count, "row")
+    text = f"{len(choice.qualified):,} of {counted(count, 'row')} meet {asked}" if asked else counted(count, "row")
     left = ", ".join(f"{number} {status}" for status, number in choice.left_out.items())
     return f"{text}; not considered: {left}" if left else text
 

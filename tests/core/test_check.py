@@ -21,6 +21,7 @@ from ecgedge.api.precisions import INTEGERS, Precision, find
 from ecgedge.audit import check_run, graphs, stats
 from ecgedge.audit.answers import Answers, examine
 from ecgedge.audit.findings import Findings
+from ecgedge.cli.check import told as closing
 from ecgedge.errors import EcgEdgeError
 from ecgedge.evaluate import arithmetic
 from ecgedge.evaluate.intervals import bootstrap_auroc, holm, mcnemar, median_interval, paired_share, wilson
@@ -117,6 +118,26 @@ def test_an_untouched_run_holds(ecgedge: Command, run: Path) -> None:
     # 3 artifacts, 4 of samples, 1 of beats; of each of 3 cells outputs, throughput and reference
     told = json.loads(ecgedge("check", run, "--json").out)
     assert (told["holds"], told["reasons"], told["not_checked"]) == (True, [], [])
+
+
+def test_one_of_each_is_told_as_one() -> None:
+    assert (
+        closing(Findings(figures=1, digests=1, seen={"a": {"accuracy"}}))
+        == "1 figure of 1 row holds, 1 file's digest holds"
+    )
+    assert (
+        closing(Findings(figures=1200, seen={"a": {"accuracy"}, "b": {"accuracy"}}))
+        == "1,200 figures of 2 rows hold, 0 files' digests hold"
+    )
+
+
+def test_a_folder_in_the_place_of_a_file_is_told_as_one(ecgedge: Command, run: Path) -> None:
+    file = run / "cells" / f"{INT8}.outputs.npy"
+    file.unlink()
+    file.mkdir()
+    result = ecgedge("check", run)
+    assert result.code == 1
+    assert f"{file.relative_to(run)} is a folder, no file" in result.out
 
 
 def test_a_reason_is_a_line_and_exit_code_1(ecgedge: Command, run: Path) -> None:
