@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -12,8 +14,16 @@ from ecgedge.data.dataset import Dataset
 from ecgedge.data.synthetic import draw_beats
 from ecgedge.report import Report
 from ecgedge.testing import write_fake_checkpoint
+from tests import forked
 from tests.conftest import FAKES, run_command
 from tests.core.synthetic_run import write_run
+
+
+@pytest.fixture(scope="session", autouse=True)
+def libraries() -> Iterator[None]:
+    """Commands that are forked, and their workers, find libraries imported."""
+    with mock.patch.object(forked, "LIBRARIES", ["tests.core.libraries"]):
+        yield
 
 
 @pytest.fixture(scope="session")
