@@ -198,7 +198,7 @@ def wide_lines(rows: Sequence[Row], noise: Mapping[str, Noise]) -> list[str]:
         if row.latency and not row.unsteady and model in noise and half_width(row) > noise[model].floor:
             found.setdefault(model, []).append(row)
     return [
-        f"wide: {model}: p50 of {counted(len(odd), 'row')}, +-{max(map(half_width, odd)):.0%} at worst, is "
+        f"wide: {model}: p50 of {counted(len(odd), 'row')}, +-{told_width(max(map(half_width, odd)))} at worst, is "
         f"less exact there than time x (noise floor {noise[model].floor:.1%})"
         for model, odd in found.items()
     ]
@@ -208,6 +208,11 @@ def half_width(row: Row) -> float:
     """Of the 95% interval of p50, relative to it."""
     times = row.times
     return (times.p50_high_us - times.p50_low_us) / 2 / times.p50_us
+
+
+def told_width(width: float) -> str:
+    """In percent; with a decimal below 1%, which would else read as none."""
+    return f"{width:.0%}" if width >= 0.01 else f"{width:.1%}"
 
 
 def own(rows: Sequence[Row], markdown: bool = False) -> list[str]:
