@@ -160,14 +160,16 @@ def prepared(converter: Any) -> Callable[[], Any]:
 
     It is kept in memory, since who ends a worker leaves it no time to take a folder away.
     """
+    write = getattr(converter, WRITE, lambda _: (None,))  # another TensorFlow may have no such step
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr), told_shortly():
-        told = getattr(converter, WRITE)(folder)
+        told = write(folder)
         files = {path.relative_to(folder): path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
+    is_written = told[0] is not None  # else each is converted in another way, whatever was begun there
 
     def another() -> Any:
         made = copy.copy(converter)
         made.target_spec = copy.deepcopy(made.target_spec)
-        if files:  # else it could not be written, and is converted in another way
+        if is_written:
             setattr(made, WRITE, lambda folder: restore(made, folder))
         return made
 

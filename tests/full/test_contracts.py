@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -171,6 +172,12 @@ class TestOnnxMixed(OfOnnx):
     test_it_works_with_only_what_it_needs = SEEN
 
 
+def begun_in_vain(model: object, folder: str, **_: object) -> None:
+    """In the place of what writes a SavedModel."""
+    Path(folder, "begun").write_bytes(b"")
+    raise ValueError("it cannot be written")
+
+
 class OfSavedModel(QuantizerContract):
     """Against the ONNX file that the SavedModel was made of, since no runtime takes a SavedModel."""
 
@@ -195,6 +202,10 @@ class OfSavedModel(QuantizerContract):
         alone, others = content(self.part, ""), (tflite_quantizers.TfliteFp16(), tflite_quantizers.TfliteFullInt8())
         assert len({content(part, "shared") for part in others}) == 2
         assert content(self.part, "shared") == alone
+        with mock.patch.object(tflite_quantizers, "WRITE", "a step of another TensorFlow"):
+            assert content(self.part, "not shared") == alone
+        with mock.patch("tensorflow.lite.python.lite._save.save", begun_in_vain):
+            assert len(content(self.part, "not written")) == len(content(self.part, ""))  # names in it are counted
 
 
 class TestTfliteFp32(OfSavedModel):
